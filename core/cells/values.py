@@ -1,0 +1,67 @@
+"""Cell values: blanks, Excel errors, and the grids that ranges and array constants arrive as."""
+
+from __future__ import annotations
+
+from core.errors import OutOfRangeError, PlannerError, UnknownNameError
+
+VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
+
+EXCEL_ERRORS = frozenset(
+    {"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR, "#GETTING_DATA", "#SPILL!", "#CALC!",
+     "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!", "#EXTERNAL!"}
+)  # fmt: skip
+
+# Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
+_COM_ERRORS = range(-2146826288, -2146826188)
+
+Grid = list[list[object]]
+
+
+class CellError(PlannerError):
+    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it.
+
+    Attributes:
+        code: the error's text, "#REF!".
+    """
+
+    def __init__(self, field: str, code: str) -> None:
+        self.code = code
+        super().__init__(field, f"it is the Excel error {code}", "Mend the cell that it comes from.")
+
+
+def excel_error(error: PlannerError) -> str:
+    """The text that stands for the Excel error which a cell shows for `error`."""
+    if isinstance(error, CellError):
+        return error.code
+    if isinstance(error, OutOfRangeError):
+        return NUM_ERROR
+    if isinstance(error, UnknownNameError):
+        return NA_ERROR
+    return VALUE_ERROR
+
+
+def error_code(value: object) -> str | None:
+    """The Excel error that `value` is, or None."""
+    if isinstance(value, str):
+        return value if value in EXCEL_ERRORS else None
+    if type(value) is int and value in _COM_ERRORS:
+        return VALUE_ERROR
+    return None
+
+
+def is_blank(value: object) -> bool:
+    """Whether a cell counts as empty: nothing in it, or only spaces."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def grid(value: object) -> Grid:
+    """`value` as rows of cells: one cell is one row of one, a flat list is one row."""
+    if not isinstance(value, (list, tuple)):
+        return [[value]]
+    if not value:
+        return [[None]]
+    if any(isinstance(row, (list, tuple)) for row in value):
+        rows = [list(row) if isinstance(row, (list, tuple)) else [row] for row in value]
+        width = max(len(row) for row in rows) or 1
+        return [row + [None] * (width - len(row)) for row in rows]
+    return [list(value)]

@@ -1,0 +1,78 @@
+"""The limits of every numeric input, and the one way to check a number against them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from core.errors import OutOfRangeError, WrongTypeError, quoted
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a numeric input may be. The upper limits are there to catch slips (bytes for GB, a count for billions).
+
+    Attributes:
+        least, most: the smallest and the largest value allowed.
+        whole: whether only whole numbers are allowed.
+        remedy: what to write instead, a whole sentence.
+    """
+
+    least: float
+    most: float
+    whole: bool
+    remedy: str
+
+
+LIMITS: dict[str, Limits] = {
+    # Longest context of a published model: 10 million tokens (Llama 4 Scout's config.json); ten times that is a slip.
+    "context": Limits(1, 10**8, True, "Write the tokens per sequence, for example 32768."),
+    "users": Limits(1, 10**8, True, "Write the number of concurrent users, for example 10."),
+    "overhead": Limits(0, 1, False, "Write a fraction, for example 0.1 for 10 %."),
+    "gpu_memory_gb": Limits(1, 10**5, False, "Write the GB of one GPU, for example 80."),
+    "params_b": Limits(1e-6, 10**5, False, "Write billions of parameters, for example 70."),
+    "num_hidden_layers": Limits(1, 10**4, True, "Write the number of layers, for example 80."),
+    "hidden_size": Limits(1, 10**6, True, "Write the hidden dimension, for example 8192."),
+    "intermediate_size": Limits(1, 10**7, True, "Write the width of the feed-forward layer, for example 28672."),
+    "vocab_size": Limits(1, 10**7, True, "Write the size of the vocabulary, for example 128256."),
+    "num_attention_heads": Limits(1, 10**4, True, "Write the number of attention heads, for example 64."),
+    "num_key_value_heads": Limits(1, 10**4, True, "Write the number of key/value heads, for example 8."),
+    "head_dim": Limits(1, 10**6, True, "Write the size of one attention head, for example 128."),
+    "max_position_embeddings": Limits(1, 10**9, True, "Write the longest context of the model, in tokens."),
+}
+
+
+def number(field: str, value: object) -> float | int:
+    """`value` as a number within the limits of `field`: an int where only whole numbers are allowed, else a float.
+
+    Raises:
+        WrongTypeError: not a number (text, a boolean, a date, nothing).
+        OutOfRangeError: not finite, not whole, or outside the limits.
+    """
+    limits = LIMITS[field]
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongTypeError(field, f"{quoted(value)} is not a number", limits.remedy)
+    if not isinstance(value, int) and not math.isfinite(value):
+        raise OutOfRangeError(field, f"{value} is not a finite number", limits.remedy)
+    if value < limits.least:
+        raise OutOfRangeError(field, f"{quoted(value)} is below {limits.least:g}", limits.remedy)
+    if value > limits.most:
+        raise OutOfRangeError(field, f"{quoted(value)} is above {limits.most:,.0f}", limits.remedy)
+    if not limits.whole:
+        return float(value)
+    if value != int(value):
+        raise OutOfRangeError(field, f"{quoted(value)} is not a whole number", limits.remedy)
+    return int(value)
+
+
+def flag(field: str, value: object) -> bool:
+    """`value` as true or false; a sheet may say 1 and 0.
+
+    Raises:
+        WrongTypeError: neither true nor false.
+    """
+    if isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    raise WrongTypeError(field, f"{quoted(value)} is neither true nor false", "Write TRUE or FALSE.")

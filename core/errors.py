@@ -1,0 +1,81 @@
+"""What can be wrong with an input, in words that name the field, the value and the remedy.
+
+One class per Excel error, so that a cell can show the right one: `WrongTypeError` is `#VALUE!`,
+`OutOfRangeError` is `#NUM!`, `UnknownNameError` is `#N/A`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+LONGEST_QUOTED_VALUE = 60
+
+
+class PlannerError(ValueError):
+    """An input that cannot be planned with.
+
+    Args:
+        field: the input's name, as the user knows it ("context", "num_hidden_layers").
+        problem: what is wrong, value included ("-3 is below 1").
+        remedy: what to write instead, a whole sentence.
+    """
+
+    def __init__(self, field: str, problem: str, remedy: str) -> None:
+        self.field = field
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{field}: {problem}. {remedy}")
+
+
+class WrongTypeError(PlannerError):
+    """The value is of a kind that the field cannot take (text for a number, a blank that is required)."""
+
+
+class OutOfRangeError(PlannerError):
+    """The value is a number, but none that the field can take (negative, fractional, NaN, absurdly large)."""
+
+
+class UnknownNameError(PlannerError):
+    """The value is a name that the catalog does not have."""
+
+
+class UnsupportedModelError(PlannerError):
+    """The description of a model has a field or an architecture that is not understood."""
+
+
+def quoted(value: object) -> str:
+    """`value` as it may stand in a sentence: quoted if it is text, shortened if it is long."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
+        value = int(value)  # a cell's 3.0 is a 3 to whoever typed it
+    text = repr(value) if isinstance(value, str) else str(value)
+    if len(text) > LONGEST_QUOTED_VALUE:
+        text = text[: LONGEST_QUOTED_VALUE - 1] + "…"
+    return text
+
+
+def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> UnknownNameError:
+    """The error for a name that is not among `known`, with the nearest known names as the remedy.
+
+    Args:
+        field: the input's name.
+        name: what the user wrote.
+        known: every name that would have been accepted.
+        where: where the user can see the known names, for when none is near ("the Precisions sheet").
+    """
+    near = " or ".join(repr(candidate) for candidate in _nearest(name, list(known)))
+    remedy = f"Did you mean {near}?" if near else f"Write one of the names in {where}."
+    return UnknownNameError(field, f"{quoted(name)} is not known", remedy)
+
+
+def _nearest(name: str, known: list[str]) -> list[str]:
+    """The known name that `name` most resembles, or up to three that begin much as it does."""
+    import difflib  # only on the way to an error: it is slow to import
+
+    name = name.strip().casefold()[:LONGEST_QUOTED_VALUE]
+    by_lower_case = {candidate.casefold(): candidate for candidate in known}
+    near = difflib.get_close_matches(name, by_lower_case, n=1, cutoff=0.7)
+    if not near:
+        beginnings = [candidate for candidate in by_lower_case if candidate[:1] == name[:1]]
+        near = sorted(beginnings, key=lambda c: -difflib.SequenceMatcher(None, c[: len(name)], name).ratio())[:3]
+        near = [c for c in near if difflib.SequenceMatcher(None, c[: len(name)], name).ratio() >= 0.7]
+    return [by_lower_case[candidate] for candidate in near]

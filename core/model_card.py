@@ -1,0 +1,70 @@
+"""What is known of a model, as a card of labelled fields."""
+
+from __future__ import annotations
+
+from core import catalog
+from core.errors import UnknownNameError, unknown_name
+from core.model_spec import FullAttention, ModelSpec
+from core.precision import Precision
+from core.sizing import footprint
+
+CardValue = float | str
+
+_SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
+
+
+def model_card(spec: ModelSpec) -> dict[str, CardValue]:
+    """The fields of `spec` that are known, in the order in which to show them.
+
+    `kv_bytes_per_token` is at 16 bits. A catalog model's card also names its maker, licence, source and date.
+    """
+    known = footprint(spec)
+    mixer = spec.layers[0].mixer
+    heads = mixer if isinstance(mixer, FullAttention) and spec.vocab_size is not None else None
+    fields: dict[str, CardValue | None] = {
+        "name": spec.name,
+        "parameters": known.parameters.total,
+        "num_hidden_layers": spec.num_hidden_layers,
+        "hidden_size": spec.hidden_size,
+        "num_attention_heads": heads and heads.num_attention_heads,
+        "num_key_value_heads": heads and heads.num_key_value_heads,
+        "head_dim": heads and heads.head_dim,
+        "vocab_size": spec.vocab_size,
+        "max_position_embeddings": spec.max_position_embeddings,
+        "kv_bytes_per_token": known.kv.bytes_per_token(_SIXTEEN_BITS),
+        **_provenance(spec),
+    }
+    return {
+        field: float(value) if isinstance(value, int) else value
+        for field, value in fields.items()
+        if value is not None and value != ""
+    }
+
+
+def card_field(spec: ModelSpec, field: str) -> CardValue:
+    """One field of the card.
+
+    Raises:
+        UnknownNameError: the card has no such field.
+    """
+    card = model_card(spec)
+    name = field.strip().lower()
+    if name not in card:
+        raise unknown_name("field", field, card, "the model's card")
+    return card[name]
+
+
+def _provenance(spec: ModelSpec) -> dict[str, str]:
+    try:
+        known = catalog.model(spec.name)
+    except UnknownNameError:
+        return {}
+    if known.spec is not spec:
+        return {}
+    return {
+        "title": known.title,
+        "developer": known.developer,
+        "licence": known.licence,
+        "source": known.source,
+        "as_of": known.as_of,
+    }

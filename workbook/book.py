@@ -1,0 +1,155 @@
+"""The workbook under construction: sheets in order, cells by role, and the names under which results are found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from openpyxl import Workbook
+from openpyxl.cell import Cell
+from openpyxl.utils import get_column_letter
+from openpyxl.workbook.defined_name import DefinedName
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.hyperlink import Hyperlink
+from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
+from openpyxl.worksheet.worksheet import Worksheet
+
+from workbook import styles
+from workbook.labels import Labels
+from workbook.safe_text import put_text
+
+GB_FORMAT, BYTES_FORMAT, COUNT_FORMAT, PERCENT_FORMAT, PLAIN_FORMAT = "#,##0.00", "#,##0", "#,##0", "0%", "General"
+
+
+@dataclass
+class Book:
+    """An openpyxl workbook, its language, and the addresses that its sheets tell each other of.
+
+    Attributes:
+        openpyxl: the workbook itself.
+        labels: its texts.
+        names: workbook-level names that have been defined, name → absolute reference.
+    """
+
+    openpyxl: Workbook
+    labels: Labels
+    names: dict[str, str] = field(default_factory=dict)
+
+    def sheet(
+        self, key: str, widths: Sequence[float], *, tab_colour: str = styles.HEADING_FILL, one_page: bool = False
+    ) -> Worksheet:
+        """A new last sheet, named by the label `sheet.<key>`, set up for screen and A4 landscape paper.
+
+        It prints one page wide, and `one_page` long or as long as it is.
+        """
+        title = self.labels(f"sheet.{key}")
+        ws = self.openpyxl.create_sheet(title)
+        ws.sheet_view.showGridLines = False
+        ws.sheet_properties.tabColor = tab_colour
+        for column, width in enumerate(widths, start=1):
+            ws.column_dimensions[get_column_letter(column)].width = width
+        ws.page_setup.orientation = "landscape"
+        ws.page_setup.paperSize = ws.PAPERSIZE_A4
+        ws.page_setup.fitToWidth, ws.page_setup.fitToHeight = 1, int(one_page)
+        ws.sheet_properties.pageSetUpPr.fitToPage = True
+        ws.page_margins.left = ws.page_margins.right = 0.4  # inches
+        ws.page_margins.top, ws.page_margins.bottom = 0.5, 0.8
+        ws.oddFooter.left.text = title
+        ws.oddFooter.right.text = self.labels("page.of")
+        return ws
+
+    def name(self, name: str, ws: Worksheet, cells: str) -> None:
+        """Defines a workbook-level name for `cells` of `ws` ("B7", "A5:A14")."""
+        reference = absolute(ws, cells)
+        self.openpyxl.defined_names[name] = DefinedName(name, attr_text=reference)
+        self.names[name] = reference
+
+
+def absolute(ws: Worksheet, cells: str) -> str:
+    """`cells` of `ws` as an absolute reference from anywhere: 'Sheet'!$A$1."""
+    corners = ":".join(f"${corner.rstrip('0123456789')}${corner.lstrip('ABCDEFGHIJKLMNOPQRSTUVWXYZ')}" for corner in cells.split(":"))
+    return "'" + ws.title.replace("'", "''") + "'!" + corners
+
+
+def put(ws: Worksheet, address: str, role: str, value: object = None, number_format: str | None = None) -> Cell:
+    """Writes a constant: text stays text, whatever it begins with."""
+    cell = ws[address]
+    cell.style = styles.style_name(role)
+    if isinstance(value, str):
+        put_text(cell, value)
+    else:
+        cell.value = value
+    if number_format:
+        cell.number_format = number_format
+    return cell
+
+
+def put_formula(ws: Worksheet, address: str, role: str, formula: str, number_format: str | None = None) -> Cell:
+    """Writes a formula, given without its "="."""
+    cell = ws[address]
+    cell.style = styles.style_name(role)
+    cell.value = "=" + formula
+    if number_format:
+        cell.number_format = number_format
+    return cell
+
+
+def heading(ws: Worksheet, title: str, subtitle: str) -> None:
+    """The sheet's title and what it is for, in the first two rows."""
+    put(ws, "A1", styles.TITLE, title)
+    put(ws, "A2", styles.SUBTITLE, subtitle)
+    ws.row_dimensions[1].height = 28
+
+
+def table(ws: Worksheet, name: str, cells: str, columns: Sequence[str], calculated: dict[str, str]) -> None:
+    """Makes `cells` (header row included) an Excel table whose calculated columns fill themselves in new rows.
+
+    Args:
+        name: the table's name in formulas.
+        columns: the column names, as they stand in the header row.
+        calculated: column name → its formula, without "=".
+    """
+    made = Table(displayName=name, name=name, ref=cells)
+    made.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=False)
+    made.autoFilter = None
+    made.tableColumns = [
+        TableColumn(
+            id=number,
+            name=column,
+            calculatedColumnFormula=TableFormula(attr_text=calculated[column]) if column in calculated else None,
+        )
+        for number, column in enumerate(columns, start=1)
+    ]
+    ws.add_table(made)
+
+
+def validate(ws: Worksheet, cells: str, rule: DataValidation, *, title: str, prompt: str, wrong_title: str) -> None:
+    """Attaches `rule` to `cells`, with the text shown beforehand (`prompt`) and when something else was typed."""
+    rule.promptTitle, rule.prompt, rule.showInputMessage = title[:32], prompt, True
+    rule.errorTitle, rule.error, rule.showErrorMessage = wrong_title[:32], prompt, True
+    rule.allow_blank = False
+    ws.add_data_validation(rule)
+    rule.add(cells)
+
+
+def list_rule(source: str) -> DataValidation:
+    """One of the cells that `source`, a defined name, covers."""
+    return DataValidation(type="list", formula1=f"={source}")
+
+
+def between_rule(least: str, most: str, *, whole: bool) -> DataValidation:
+    """A number from `least` to `most`, which are numbers or references."""
+    return DataValidation(type="whole" if whole else "decimal", operator="between", formula1=least, formula2=most)
+
+
+def protect(ws: Worksheet) -> None:
+    """Locks all but the input cells, without a password: against slips, not against the owner."""
+    ws.protection.sheet = True
+    ws.protection.formatColumns = False
+    ws.protection.formatRows = False
+
+
+def link_to_sheet(cell: Cell, ws: Worksheet) -> None:
+    """Makes `cell` a link to the first cell of `ws`, inside the workbook."""
+    location = absolute(ws, "A1").replace("$", "")
+    cell.hyperlink = Hyperlink(ref=cell.coordinate, location=location, display=str(cell.value))

@@ -1,0 +1,67 @@
+"""Puts computed values beside the formulas of an .xlsx.
+
+openpyxl writes formulas without results; a preview pane, a phone, Protected View or pandas would show nothing. Only the
+formula cells' value elements are touched.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from io import BytesIO
+
+from lxml import etree
+from openpyxl.packaging.relationship import get_dependents
+from openpyxl.packaging.workbook import WorkbookPackage
+from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS, SHEET_MAIN_NS
+from openpyxl.xml.functions import fromstring
+
+from workbook.engine import Values
+from workbook.package import rewritten
+
+_CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
+
+
+def with_values(xlsx: bytes, values: Values) -> bytes:
+    """The same workbook, with each formula cell's value from `values` (sheet → address → value).
+
+    Raises:
+        KeyError: a formula cell has no value.
+    """
+    with zipfile.ZipFile(BytesIO(xlsx)) as package:
+        sheets = _sheet_of_part(package)
+    return rewritten(
+        xlsx,
+        lambda part, content: _filled(content, values.get(sheets[part], {})) if part in sheets else content,
+    )
+
+
+def _sheet_of_part(package: zipfile.ZipFile) -> dict[str, str]:
+    """The sheet that each worksheet's part of the package holds: "xl/worksheets/sheet1.xml" → "About"."""
+    workbook = WorkbookPackage.from_tree(fromstring(package.read(ARC_WORKBOOK)))
+    relations = get_dependents(package, ARC_WORKBOOK_RELS)
+    return {relations.get(sheet.id).target: sheet.name for sheet in workbook.sheets}
+
+
+def _filled(sheet_xml: bytes, values: dict[str, object]) -> bytes:
+    root = etree.fromstring(sheet_xml, etree.XMLParser(resolve_entities=False))
+    for cell in root.iter(_CELL):
+        if cell.find(_FORMULA) is not None:
+            _fill(cell, values[cell.get("r")])
+    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
+
+
+def _fill(cell, value: object) -> None:
+    element = cell.find(_VALUE)
+    if element is None:
+        element = etree.SubElement(cell, _VALUE)
+    cell.attrib.pop("t", None)
+    if isinstance(value, bool):
+        cell.set("t", "b")
+        element.text = str(int(value))
+    elif isinstance(value, (int, float)):
+        element.text = repr(value)
+    elif value is None:
+        cell.remove(element)
+    else:
+        cell.set("t", "e" if str(value).startswith("#") else "str")
+        element.text = str(value)

@@ -1,0 +1,107 @@
+"""The maths of `core`, restated in Excel's own language.
+
+This is the product's one deliberate duplication; the parity tests hold both against each other in real engines. Every
+function takes cell references and gives a formula without its "=", so that formulas nest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+GB = "10^9"
+MIB = "2^20"
+OK = "OK"
+
+# Less than a billionth of a GPU over a whole number is the arithmetic's own noise, not need for another GPU.
+ROUNDING_NOISE = "10^-9"
+
+
+def text(value: str) -> str:
+    """A string constant."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def this_row(table: str, column: str) -> str:
+    """The cell of `column` in the row that the formula stands in."""
+    return f"{table}[[#This Row],[{_escaped(column)}]]"
+
+
+def whole_column(table: str, column: str) -> str:
+    """All data cells of `column`."""
+    return f"{table}[{_escaped(column)}]"
+
+
+def _escaped(column: str) -> str:
+    return "".join("'" + c if c in "[]#'" else c for c in column)
+
+
+def looked_up(key: str, keys: str, values: str) -> str:
+    """The element of `values` that stands where `key` stands in `keys`; #N/A where it does not."""
+    return f"INDEX({values},MATCH({key},{keys},0))"
+
+
+def weights_gb(parameters: str, bytes_per_value: str) -> str:
+    """`core.weights.weights_bytes`, in GB."""
+    return f"{parameters}*{bytes_per_value}/{GB}"
+
+
+def kv_gb(
+    values_per_token: str, window: str, windowed_values: str, fixed_bytes: str, context: str, users: str, value_bytes: str
+) -> str:
+    """`core.kv_cache.KvProfile.bytes_per_sequence` × users, in GB."""
+    values = f"{values_per_token}*{context}+{windowed_values}*MIN({context},{window})"
+    return f"{users}*(({values})*{value_bytes}+{fixed_bytes})/{GB}"
+
+
+def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:
+    """The KV cache of a model that keeps as much for every token, in GB."""
+    return f"{bytes_per_token}*{context}*{users}/{GB}"
+
+
+def overhead_gb(weights: str, kv: str, fraction: str) -> str:
+    """`core.overhead.rule_overhead_bytes`, in GB."""
+    return f"({weights}+{kv})*{fraction}"
+
+
+def gpus_by_division(total_gb: str, gpu_memory_gb: str) -> str:
+    """`core.fleet.gpus_by_division`."""
+    return f"ROUNDUP({total_gb}/{gpu_memory_gb}-{ROUNDING_NOISE},0)"
+
+
+def full_width_bytes_per_token(layers: str, hidden: str, value_bytes: str) -> str:
+    """The article's rule: a key and a value as wide as the model, in every layer. (1+1) is key and value."""
+    return f"{layers}*{hidden}*{value_bytes}*(1+1)"
+
+
+def article_mb_per_token(bytes_per_token: str) -> str:
+    """The article's "MB": rounded to one decimal of MiB."""
+    return f"ROUND({bytes_per_token}/{MIB},1)"
+
+
+def equal(a: str, b: str) -> str:
+    """1 if two figures agree but for rounding noise, else 0."""
+    return f"IF(ABS({a}-{b})<={ROUNDING_NOISE}*MAX(1,ABS({b})),1,0)"
+
+
+def is_number_within(cell: str, least: str, most: str, *, whole: bool) -> str:
+    """Whether `cell` holds a number from `least` to `most`; never an error, whatever stands in the cell."""
+    conditions = [f"{cell}>={least}", f"{cell}<={most}"] + ([f"{cell}=INT({cell})"] if whole else [])
+    return f"IF(ISNUMBER({cell}),AND({','.join(conditions)}),FALSE)"
+
+
+def is_listed(key: str, keys: str) -> str:
+    """Whether `key` is one of `keys`. MATCH alone would take "llama*" for the first llama."""
+    return f"IFERROR({looked_up(key, keys, keys)}={key},FALSE)"
+
+
+def first_problem(conditions: Sequence[tuple[str, str]]) -> str:
+    """OK if all conditions hold, else the sentence that goes with the first that does not."""
+    formula = text(OK)
+    for condition, problem in reversed(conditions):
+        formula = f"IF({condition},{formula},{text(problem)})"
+    return formula
+
+
+def unless_wrong(verdict: str, formula: str) -> str:
+    """`formula`, or #N/A where the row's inputs are not usable."""
+    return f"IF({verdict}={text(OK)},{formula},NA())"

@@ -1,0 +1,72 @@
+"""The About sheet: what the workbook is for, whether it can be relied on, and where to find what."""
+
+from __future__ import annotations
+
+from openpyxl.styles import Protection
+
+from core import __version__, catalog
+from workbook import styles
+from workbook.book import Book, link_to_sheet, protect, put, put_formula
+from workbook.formulas import text
+
+CONTENTS = ("article", "scenarios", "models", "precisions", "checks")
+_COLOURS = ("input", "formula", "link", "source", "total")
+_COLOUR_ROLES = {
+    "input": styles.INPUT,
+    "formula": styles.FORMULA,
+    "link": styles.LINK,
+    "source": styles.SOURCE_FIGURE,
+    "total": styles.TOTAL,
+}
+_CAVEATS = ("memory", "reserved", "gpus", "overhead")
+
+
+def reserve(book: Book):
+    """Makes the sheet's place, the first."""
+    return book.sheet("about", [24, 104], one_page=True)
+
+
+def write(book: Book, ws) -> None:
+    """Writes the sheet; needs all the others, which it links to."""
+    labels = book.labels
+    put(ws, "A1", styles.TITLE, labels("about.title"))
+    ws.row_dimensions[1].height = 28
+    put(ws, "A2", styles.SUBTITLE, labels("about.purpose"))
+    row = 4
+    put(ws, f"A{row}", styles.LABEL, labels("about.status"))
+    verdict = f"IF(master_check=1,{text(labels('about.all_pass'))},{text(labels('about.some_fail'))})"
+    put_formula(ws, f"B{row}", styles.TOTAL, verdict)
+    put(ws, f"A{row + 1}", styles.LABEL, labels("about.version"))
+    put(ws, f"B{row + 1}", styles.LABEL, __version__)
+    put(ws, f"A{row + 2}", styles.LABEL, labels("about.data_date"))
+    put(ws, f"B{row + 2}", styles.LABEL, max(model.as_of for model in catalog.models()))
+
+    row = _section(ws, row + 4, labels("about.contents"))
+    for key in CONTENTS:
+        link_to_sheet(put(ws, f"A{row}", styles.LINK, labels(f"sheet.{key}")), book.openpyxl[labels(f"sheet.{key}")])
+        put(ws, f"B{row}", styles.LABEL, labels(f"about.{key}"))
+        row += 1
+    row = _section(ws, row + 1, labels("about.how"))
+    for number in (1, 2, 3):
+        put(ws, f"A{row}", styles.CHECK, number)
+        put(ws, f"B{row}", styles.LABEL, labels(f"about.how_{number}"))
+        row += 1
+    row = _section(ws, row + 1, labels("about.colours"))
+    for key in _COLOURS:
+        put(ws, f"A{row}", _COLOUR_ROLES[key], 1034, "#,##0").protection = Protection(locked=True)
+        put(ws, f"B{row}", styles.LABEL, labels(f"about.colour_{key}"))
+        row += 1
+    row = _section(ws, row + 1, labels("about.caveats"))
+    for key in _CAVEATS:
+        put(ws, f"A{row}", styles.CHECK, "!")
+        put(ws, f"B{row}", styles.LABEL, labels(f"about.caveat_{key}"))
+        row += 1
+    put(ws, f"A{row + 1}", styles.SUBTITLE, labels("about.units"))
+    protect(ws)
+
+
+def _section(ws, row: int, title: str) -> int:
+    """A section's heading over both columns; gives the row below it."""
+    put(ws, f"A{row}", styles.SECTION, title)
+    put(ws, f"B{row}", styles.SECTION)
+    return row + 1

@@ -1,0 +1,88 @@
+"""The Checks sheet: each check gives 1 or 0, and one master check gathers them."""
+
+from __future__ import annotations
+
+from workbook import formulas as f
+from workbook import styles
+from workbook.book import Book, absolute, heading, protect, put, put_formula
+from workbook.sheets import article, models, scenarios
+
+ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
+FIRST_ROW = HEADER_ROW + 1
+
+
+def reserve(book: Book):
+    """Makes the sheet's place and the names that other sheets' formulas refer to before it is written."""
+    ws = book.sheet("checks", [64, 14, 70], tab_colour="548235", one_page=True)
+    book.name("addin_loaded", ws, f"B{ADDIN_ROW}")
+    book.name("master_check", ws, f"B{MASTER_ROW}")
+    return ws
+
+
+def write(book: Book, ws) -> None:
+    """Writes the sheet; needs all sheets that are checked."""
+    labels = book.labels
+    heading(ws, labels("checks.title"), labels("checks.subtitle"))
+    put(ws, f"A{ADDIN_ROW}", styles.LABEL, labels("checks.addin"))
+    # An unknown function is #NAME?, which is no number: the one place where the add-in is asked for.
+    put_formula(ws, f"B{ADDIN_ROW}", styles.CHECK, "IF(ISNUMBER(VRAM_WEIGHTS(1)),1,0)")
+    put(ws, f"A{MASTER_ROW}", styles.TOTAL, labels("checks.master"))
+    for letter, key in zip("ABC", ("check", "result", "meaning")):
+        put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"checks.{key}"))
+    rows = [*_article_checks(book), *_other_checks(book)]
+    for row, (what, formula, meaning) in enumerate(rows, start=FIRST_ROW):
+        put(ws, f"A{row}", styles.LABEL, what)
+        put_formula(ws, f"B{row}", styles.CHECK, formula, labels("check.format"))
+        put(ws, f"C{row}", styles.NOTE, meaning)
+    results = f"B{FIRST_ROW}:B{FIRST_ROW + len(rows) - 1}"
+    put_formula(ws, f"B{MASTER_ROW}", styles.CHECK, f"IF(SUM({results})=ROWS({results}),1,0)", labels("check.format"))
+    ws.freeze_panes = f"A{FIRST_ROW}"
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    protect(ws)
+
+
+def _article_checks(book: Book) -> list[tuple[str, str, str]]:
+    labels = book.labels
+    ws = book.openpyxl[labels("sheet.article")]
+    return [
+        (
+            labels("checks.figure", block=labels(f"article.{block}"), step=labels(f"article.{step}")),
+            absolute(ws, cell),
+            labels("checks.figure_wrong"),
+        )
+        for (block, step), cell in article.agreement_cells().items()
+    ]
+
+
+def _other_checks(book: Book) -> list[tuple[str, str, str]]:
+    labels = book.labels
+
+    def scenario(key: str) -> str:
+        return scenarios.column(book, key)
+
+    def model(key: str) -> str:
+        return models.column(book, key)
+
+    def sum_of_usable(key: str) -> str:
+        return f"SUMIF({scenario('input_check')},{ok},{scenario(key)})"
+
+    ok = f.text(f.OK)
+    all_usable = f"COUNTIF({scenario('input_check')},{ok})=ROWS({scenario('input_check')})"
+    lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
+    too_few = f"{scenario('gpus')}*{scenario('gpu_memory')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
+    twice = f"COUNTIF({model('model')},{model('model')})>1"
+    published_differs = f"ISNUMBER({model('published')})*({model('published')}<>{model('parameters')})"
+    differs = f.text(labels("scenarios.addin_differs"))
+    formulas = {
+        "inputs": f"IF({all_usable},1,0)",
+        "sum": f.equal(f"({lines})", sum_of_usable("total")),
+        "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
+        "unique": f"IF(SUMPRODUCT(({twice})*1)=0,1,0)",
+        "complete": f"IF(AND(COUNT({model('parameters')})=ROWS({model('parameters')}),"
+        f"COUNT({model('values_per_token')})=ROWS({model('parameters')})),1,0)",
+        "published": f"IF(SUMPRODUCT({published_differs})=0,1,0)",
+        "addin_agrees": f"IF(COUNTIF({scenario('addin')},{differs})=0,1,0)",
+    }
+    return [
+        (labels(f"checks.{key}"), formula, labels(f"checks.{key}_wrong")) for key, formula in formulas.items()
+    ]

@@ -1,0 +1,68 @@
+"""How cells look: one named style for each role a cell can have. No meaning is carried by colour alone."""
+
+from __future__ import annotations
+
+from openpyxl import Workbook
+from openpyxl.styles import Alignment, Border, Font, NamedStyle, PatternFill, Protection, Side
+
+# Fonts that Windows and macOS both have; the Chinese one comes with Office on either.
+FONT_NAMES = {"en": "Arial", "zh": "Microsoft YaHei"}
+
+INK, INPUT_BLUE, LINK_GREEN, WHITE, NOTE_GREY = "1A1A1A", "0000FF", "00612E", "FFFFFF", "4D4D4D"
+HEADING_FILL, SECTION_FILL, INPUT_FILL, TOTAL_FILL = "1F3864", "D9E2F3", "FFF8DC", "EDEDED"
+ATTENTION_FILL, ATTENTION_INK = "FBE3E0", "9C0006"
+
+_THIN = Side(style="thin", color="BFBFBF")
+_BOX = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
+
+TITLE, SUBTITLE, NOTE, SECTION, HEADING = "title", "subtitle", "note", "section", "heading"
+LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, TOTAL, CHECK = (
+    "label", "input", "input_text", "source_figure", "formula", "formula_text", "link", "total", "check",
+)  # fmt: skip
+
+
+def register(workbook: Workbook, lang: str) -> None:
+    """Adds the named styles to `workbook`, in the font of `lang`."""
+    for style in _styles(FONT_NAMES[lang]):
+        workbook.add_named_style(style)
+
+
+def style_name(role: str) -> str:
+    """The name under which the style of `role` stands in Excel's gallery."""
+    return f"VRAM {role.replace('_', ' ')}"
+
+
+def fill(colour: str) -> PatternFill:
+    return PatternFill("solid", start_color=colour, end_color=colour)
+
+
+def _styles(font_name: str) -> list[NamedStyle]:
+    def style(role: str, *, size: int = 10, bold: bool = False, italic: bool = False, colour: str = INK,
+              background: str | None = None, boxed: bool = False, wrap: bool = False, horizontal: str | None = None,
+              vertical: str = "center", indent: int = 0, locked: bool = True) -> NamedStyle:  # fmt: skip
+        named = NamedStyle(name=style_name(role))
+        named.font = Font(name=font_name, size=size, bold=bold, italic=italic, color=colour)
+        named.alignment = Alignment(wrap_text=wrap, vertical=vertical, horizontal=horizontal, indent=indent)
+        named.protection = Protection(locked=locked)
+        if background:
+            named.fill = fill(background)
+        if boxed:
+            named.border = _BOX
+        return named
+
+    return [
+        style(TITLE, size=18, bold=True, colour=HEADING_FILL),
+        style(SUBTITLE, size=11, colour=NOTE_GREY),
+        style(NOTE, size=9, colour=NOTE_GREY, wrap=True, boxed=True, horizontal="left", indent=1),
+        style(SECTION, size=11, bold=True, background=SECTION_FILL, horizontal="left", indent=1),
+        style(HEADING, bold=True, colour=WHITE, background=HEADING_FILL, boxed=True, wrap=True, horizontal="center"),
+        style(LABEL, boxed=True, wrap=True, horizontal="left", indent=1),
+        style(INPUT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False),
+        style(INPUT_TEXT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False, horizontal="left", indent=1),
+        style(FORMULA_TEXT, boxed=True, wrap=True, horizontal="left", indent=1),
+        style(SOURCE_FIGURE, boxed=True, italic=True, horizontal="right"),
+        style(FORMULA, boxed=True),
+        style(LINK, boxed=True, colour=LINK_GREEN),
+        style(TOTAL, boxed=True, bold=True, background=TOTAL_FILL),
+        style(CHECK, boxed=True, horizontal="center"),
+    ]

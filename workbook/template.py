@@ -1,0 +1,67 @@
+"""The planner template: the sheets in their order, computed, as the bytes of an .xlsx."""
+
+from __future__ import annotations
+
+import datetime
+from io import BytesIO
+
+from openpyxl import Workbook
+from openpyxl.workbook.properties import CalcProperties
+
+from core import __version__, catalog
+from workbook import styles
+from workbook.book import Book
+from workbook.cached_values import with_values
+from workbook.engine import Values, computed_values
+from workbook.labels import Labels
+from workbook.sheets import about, article, checks, models, precisions, scenarios
+
+# The order in which a reader meets them. Sensitivity and Procurement follow Scenarios, GPUs follows Models, and Changes
+# is the last, when they come.
+SHEET_ORDER = ("about", "article", "scenarios", "models", "precisions", "checks")
+
+
+def build(lang: str) -> tuple[bytes, Values]:
+    """The planner in `lang`, with the value of every formula in the file; the same bytes at every call.
+
+    Returns:
+        The .xlsx, and the values by sheet and address.
+    """
+    unfilled = _saved(_book(lang).openpyxl)
+    values = computed_values(unfilled)
+    return with_values(unfilled, values), values
+
+
+def _book(lang: str) -> Book:
+    workbook = Workbook()
+    workbook.remove(workbook.active)
+    book = Book(workbook, Labels(lang))
+    styles.register(workbook, lang)
+    about_sheet, checks_sheet = about.reserve(book), checks.reserve(book)
+    models.write(book)
+    precisions.write(book)
+    article.write(book)
+    scenarios.write(book)
+    checks.write(book, checks_sheet)
+    about.write(book, about_sheet)
+    titles = [book.labels(f"sheet.{key}") for key in SHEET_ORDER]
+    workbook._sheets.sort(key=lambda ws: titles.index(ws.title))
+    workbook.active = 0
+    workbook.calculation = CalcProperties(fullCalcOnLoad=True)
+    _describe(book)
+    return book
+
+
+def _describe(book: Book) -> None:
+    properties = book.openpyxl.properties
+    properties.title = book.labels("about.title")
+    properties.creator = f"VRAM planner {__version__}"
+    # The catalog's date instead of the clock's, so that the same version writes the same bytes.
+    as_of = max(model.as_of for model in catalog.models())
+    properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
+
+
+def _saved(workbook: Workbook) -> bytes:
+    out = BytesIO()
+    workbook.save(out)
+    return out.getvalue()
