@@ -1,0 +1,67 @@
+"""Spreadsheet engines that recompute the workbook without Excel.
+
+Three independent engines serve as oracles, each behind the same small interface:
+
+* ``libreoffice``: LibreOffice 24.8 or newer, headless; the engine that shares nothing with the others.
+* ``ironcalc_engine``: IronCalc, in process and fast; native formulas only.
+* ``formualizer_engine``: formualizer, in process; cells that call the project's own functions.
+
+``recalculate`` / ``evaluate`` return ``Values``: sheet name -> {"B2": value}. A number is a float, a
+truth value a bool, a date its serial number, an error its Excel text such as "#N/A"; cells that hold
+nothing are absent. ``WhatIf`` changes input cells and reads results; it gives truth values as 1.0 and
+0.0 and an empty cell as None.
+
+This module holds what the engines share.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+from openpyxl.utils.datetime import to_excel
+
+Values = dict[str, dict[str, object]]
+
+Cell = tuple[str, str]
+"""A sheet's name and an address without dollar signs, such as ``("Inputs", "C5")``."""
+
+Content = float | str | None
+"""What a what-if may write: a number, a text (never read as a formula), or None for "clear the cell"."""
+
+Case = dict[Cell, Content]
+"""The writes of one what-if."""
+
+Target = Cell | str
+"""What a what-if may read: a cell, or a workbook-level defined name."""
+
+
+class EngineError(Exception):
+    """The engine could not do what was asked: bad address, time-out, crash."""
+
+
+class WriteRefused(EngineError):
+    """A write did not take: the cell is locked on a protected sheet."""
+
+
+def plain_value(value: object) -> object:
+    """The value as every engine reports it: one numeric type, dates as Excel's serial numbers."""
+    if isinstance(value, (bool, str)) or value is None:
+        return value
+    if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
+        return float(to_excel(value))
+    return float(value)
+
+
+def checked_writes(cells: Case) -> list[tuple[str, str, Content]]:
+    """The writes of one what-if as (sheet, address, content), after rejecting what no cell can hold."""
+    writes = []
+    for (sheet, address), content in cells.items():
+        if isinstance(content, bool) or not isinstance(content, (int, float, str, type(None))):
+            raise TypeError(f"{sheet}!{address}: cannot write {content!r}; give a number, a text or None")
+        if isinstance(content, (int, float)):
+            content = float(content)
+            if not math.isfinite(content):
+                raise ValueError(f"{sheet}!{address}: a cell cannot hold {content!r}")
+        writes.append((sheet, address, content))
+    return writes

@@ -1,0 +1,374 @@
+"""LibreOffice as an oracle: hard recalculation, what-ifs over UNO, and PDF for looking at sheets.
+
+Every call uses a throw-away profile, so neither the user's settings nor a running office matters, and
+test processes may run side by side. Results of ``recalculate`` carry 15 significant digits, because
+they pass through a saved file: compare at 1e-12 relative. ``WhatIf`` reads the cells themselves, in
+full precision.
+
+Known differences from Excel: newer functions need their ``_xlfn.`` prefix in the file (as in Excel);
+LAMBDA does not exist; an argument out of a function's domain, SQRT(-1) for instance, is #VALUE! here
+and #NUM! in Excel; data validation is not applied to what-ifs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import openpyxl
+
+from . import Case, Cell, EngineError, Target, Values, WriteRefused, checked_writes, plain_value
+from .required import missing
+
+OLDEST_USABLE_VERSION = (24, 8)
+CONVERSION_TIMEOUT_S = 180.0
+WHAT_IF_TIMEOUT_S = 120.0
+
+# Without this setting LibreOffice believes the results stored in an .xlsx ("0" means: always recalculate).
+_RECALCULATE_ON_LOAD = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry">
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>0</value></prop></item>
+</oor:items>
+"""
+
+
+# ---- finding the programs ----------------------------------------------------------------------------
+
+
+def soffice() -> Path:
+    """The LibreOffice executable; skips the test (fails it in CI) when there is no recent one."""
+    program, reason = _find_office()
+    if program is None:
+        missing("LibreOffice", reason)
+    return program
+
+
+@functools.cache
+def _find_office() -> tuple[Path | None, str]:
+    too_old = []
+    for program in _possible_offices():
+        version = _office_version(program)
+        if version >= OLDEST_USABLE_VERSION:
+            return program, ""
+        if version:
+            too_old.append(f"{program} is {version[0]}.{version[1]}")
+    needed = f"{OLDEST_USABLE_VERSION[0]}.{OLDEST_USABLE_VERSION[1]} or newer is needed"
+    return None, f"{needed}; found: {', '.join(too_old) or 'none'}"
+
+
+def _possible_offices() -> Iterator[Path]:
+    # soffice.com is the variant that waits and prints on Windows, so it comes first.
+    on_path = (shutil.which(name) for name in ("soffice.com", "soffice", "libreoffice"))
+    usual_places = [
+        *(
+            Path(os.environ[variable], "LibreOffice", "program", "soffice.com")
+            for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)")
+            if variable in os.environ
+        ),
+        Path("/Applications/LibreOffice.app/Contents/MacOS/soffice"),
+        Path("/usr/lib/libreoffice/program/soffice"),
+        *sorted(Path("/opt").glob("libreoffice*/program/soffice"), reverse=True),
+    ]
+    for program in [*(Path(found) for found in on_path if found), *usual_places]:
+        if program.is_file():
+            yield program
+
+
+def _office_version(program: Path) -> tuple[int, ...]:
+    """Major and minor version, or () when the program does not tell."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    numbers = re.search(r"LibreOffice (\d+)\.(\d+)", answer.stdout)
+    return tuple(int(number) for number in numbers.groups()) if numbers else ()
+
+
+def python_with_uno() -> Path:
+    """An interpreter that can ``import uno``: this one, the system's, or LibreOffice's own."""
+    interpreter = _find_python_with_uno(soffice())
+    if interpreter is None:
+        missing("LibreOffice", "no Python interpreter has its 'uno' module (Debian: python3-uno)")
+    return interpreter
+
+
+@functools.cache
+def _find_python_with_uno(office: Path) -> Path | None:
+    program_folder = office.resolve().parent
+    candidates = [
+        Path(sys.executable),
+        Path("/usr/bin/python3"),
+        program_folder / "python.exe",
+        program_folder / "python",
+        program_folder.parent / "Resources" / "python",
+    ]
+    for interpreter in candidates:
+        if interpreter.is_file() and _can_import_uno(interpreter):
+            return interpreter
+    return None
+
+
+def _can_import_uno(interpreter: Path) -> bool:
+    try:
+        attempt = subprocess.run(
+            [interpreter, "-c", "import uno"],
+            env=_foreign_python_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return attempt.returncode == 0
+
+
+def _foreign_python_environment() -> dict[str, str]:
+    """Our environment without what would point another interpreter at our own packages."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PYTHONIOENCODING": "utf-8"}
+
+
+# ---- whole files -------------------------------------------------------------------------------------
+
+
+def recalculate(xlsx: Path) -> Values:
+    """Every cell's value after LibreOffice has recalculated every formula of the file.
+
+    A formula whose result is the empty text is reported as "".
+    """
+    with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
+        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted")))
+    for sheet, address in _formula_cells(xlsx):
+        # openpyxl reads the empty text as None; a formula's result is never truly empty.
+        values[sheet].setdefault(address, "")
+    return values
+
+
+def to_pdf(xlsx: Path, out_dir: Path) -> Path:
+    """Print the recalculated workbook into a PDF in ``out_dir`` and return its path."""
+    return _convert(xlsx, "pdf", out_dir)
+
+
+def _convert(xlsx: Path, file_type: str, out_dir: Path) -> Path:
+    xlsx, out_dir = Path(xlsx).resolve(), Path(out_dir).resolve()
+    office = soffice()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    converted = out_dir / f"{xlsx.stem}.{file_type}"
+    with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
+        command = [
+            str(office),
+            f"-env:UserInstallation={_write_profile(Path(profile))}",
+            "--headless",
+            "--norestore",
+            "--convert-to",
+            file_type,
+            "--outdir",
+            str(out_dir),
+            str(xlsx),
+        ]
+        output = _run_to_end(command)
+    if not converted.is_file():
+        # soffice exits with 0 even when it could not read or write a file.
+        raise EngineError(f"LibreOffice did not convert {xlsx.name} to {file_type}: {output.strip()}")
+    return converted
+
+
+def _write_profile(folder: Path) -> str:
+    """Put the recalculation setting into an empty profile folder; returns the folder's URL."""
+    settings = folder / "user" / "registrymodifications.xcu"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(_RECALCULATE_ON_LOAD, encoding="utf-8")
+    return folder.resolve().as_uri()
+
+
+def _run_to_end(command: list[str]) -> str:
+    process = _start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        output, _ = process.communicate(timeout=CONVERSION_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise EngineError(f"LibreOffice took more than {CONVERSION_TIMEOUT_S:.0f} s") from None
+    finally:
+        _kill_with_children(process)
+    return output
+
+
+def _start(command: list[str], **pipes) -> subprocess.Popen:
+    """Start a process in a group of its own, so that its children can be killed with it."""
+    return subprocess.Popen(
+        command, text=True, encoding="utf-8", errors="replace", start_new_session=(os.name == "posix"), **pipes
+    )
+
+
+def _kill_with_children(process: subprocess.Popen) -> None:
+    """End the process and its group; soffice is a script that starts the office as a grandchild."""
+    if os.name == "posix":
+        # A group that has ended already is reported as missing, or on macOS as forbidden.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
+    process.wait(timeout=30)
+
+
+def _stored_values(xlsx: Path) -> Values:
+    with warnings.catch_warnings():
+        # LibreOffice writes extensions that openpyxl warns it will not keep; nothing is saved here.
+        warnings.simplefilter("ignore", UserWarning)
+        book = openpyxl.load_workbook(xlsx, data_only=True)
+    return {
+        sheet.title: {
+            cell.coordinate: plain_value(cell.value)
+            for row in sheet.iter_rows()
+            for cell in row
+            if cell.value is not None
+        }
+        for sheet in book.worksheets
+    }
+
+
+def _formula_cells(xlsx: Path) -> Iterator[Cell]:
+    for sheet in openpyxl.load_workbook(xlsx).worksheets:
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    yield sheet.title, cell.coordinate
+
+
+# ---- what-ifs ----------------------------------------------------------------------------------------
+
+
+class WhatIf:
+    """One workbook open in a headless office: change inputs, read results.
+
+    ``with WhatIf(path) as book: ...`` starts an office and a worker process (``uno_worker.py``), since
+    the ``uno`` module belongs to another interpreter than the tests'. The workbook is opened as a copy.
+    Leaving the block, for whatever reason, ends the processes and deletes copy and profile.
+    """
+
+    def __init__(self, xlsx: Path, timeout_s: float = WHAT_IF_TIMEOUT_S) -> None:
+        self._xlsx = Path(xlsx)
+        self._timeout_s = timeout_s
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> WhatIf:
+        try:
+            self._open()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._cleanup.close()
+
+    def set(self, cells: Case) -> None:
+        """Write input cells; WriteRefused when one is locked on a protected sheet.
+
+        When one write fails, those before it stay.
+        """
+        self._ask("set", cells=checked_writes(cells))
+
+    def get(self, cells: list[Target]) -> list:
+        """Read cells, or single workbook-level names, after recalculation."""
+        return self._ask("get", targets=cells)
+
+    def named(self, names: list[str]) -> list:
+        """The values behind defined names; a name for several cells gives a list of rows."""
+        return self._ask("get", targets=names)
+
+    def run(self, cases: list[Case], outputs: list[Target]) -> list[list]:
+        """Many what-ifs in one round trip: for each case, write, recalculate, read the outputs.
+
+        Each case starts from the workbook as it was before the call, which is restored at the end.
+        """
+        return self._ask("run", cases=[checked_writes(case) for case in cases], targets=outputs)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker process, and with it the office, is gone."""
+        return self._worker.poll() is not None
+
+    def _open(self) -> None:
+        office, interpreter = soffice(), python_with_uno()
+        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        folder = Path(tempfile.mkdtemp(prefix="vram-what-if-"))
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        copy = Path(shutil.copyfile(self._xlsx, folder / "book.xlsx"))
+        self._log = folder / "worker.log"
+        log = self._cleanup.enter_context(self._log.open("w", encoding="utf-8"))
+        self._worker = _start(
+            [
+                str(interpreter),
+                str(Path(__file__).with_name("uno_worker.py")),
+                str(office),
+                _write_profile(folder / "profile"),
+                f"vram-{uuid.uuid4().hex}",
+                copy.as_uri(),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_foreign_python_environment(),
+        )
+        self._cleanup.callback(self._end_worker)
+        threading.Thread(target=self._collect_answers, daemon=True).start()
+        self._answer()  # the worker's first line says that the workbook is open
+
+    def _collect_answers(self) -> None:
+        # A thread, because waiting for a pipe with a time limit works differently on every system.
+        for line in self._worker.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def _ask(self, action: str, **arguments: object) -> list:
+        try:
+            self._worker.stdin.write(json.dumps({"action": action, **arguments}) + "\n")
+            self._worker.stdin.flush()
+        except (OSError, ValueError):
+            raise EngineError("LibreOffice's worker has ended") from None
+        return self._answer()
+
+    def _answer(self) -> list:
+        try:
+            line = self._answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            self._cleanup.close()
+            raise EngineError(f"LibreOffice gave no answer within {self._timeout_s:.0f} s") from None
+        if line is None:
+            raise EngineError(f"LibreOffice's worker died: {self._log.read_text(encoding='utf-8')[-2000:]}")
+        answer = json.loads(line)
+        if "refused" in answer:
+            raise WriteRefused(answer["refused"])
+        if "error" in answer:
+            raise EngineError(answer["error"])
+        return answer["result"]
+
+    def _end_worker(self) -> None:
+        try:
+            # End of input asks the worker to close the office properly; what does not obey is killed.
+            self._worker.stdin.close()
+            self._worker.wait(timeout=15)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        finally:
+            _kill_with_children(self._worker)
+            self._worker.stdout.close()

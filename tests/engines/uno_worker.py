@@ -1,0 +1,260 @@
+"""Runs what-ifs in a headless LibreOffice; the other end of ``libreoffice.WhatIf``.
+
+    python uno_worker.py SOFFICE PROFILE_URL PIPE_NAME WORKBOOK_URL
+
+Runs with whichever interpreter has the ``uno`` module, hence: standard library and ``uno`` only, and
+nothing newer than Python 3.8. Reads one JSON request per line and writes one JSON answer per line:
+
+    {"action": "set", "cells": [[sheet, address, content], ...]}        -> {"result": []}
+    {"action": "get", "targets": [[sheet, address] or name, ...]}       -> {"result": [value, ...]}
+    {"action": "run", "cases": [[[sheet, address, content], ...], ...],
+     "targets": [...]}                                                  -> {"result": [[value, ...], ...]}
+
+or {"refused": text} for a locked cell, {"error": text} for anything else. Ends at the end of its input.
+"""
+
+import json
+import subprocess
+import sys
+import time
+import traceback
+
+import uno
+from com.sun.star.beans import PropertyValue
+from com.sun.star.container import NoSuchElementException
+from com.sun.star.sheet.FormulaResult import STRING as TEXT_RESULT
+from com.sun.star.table.CellContentType import EMPTY, FORMULA, TEXT
+from com.sun.star.uno import Exception as UnoException
+
+START_TIMEOUT_S = 90.0
+VALUES_DATES_TEXTS_FORMULAS = 1 | 2 | 4 | 16  # com.sun.star.sheet.CellFlags
+
+# LibreOffice's error numbers and what its own Excel export makes of them.
+ERROR_TEXTS = {
+    502: "#VALUE!",  # invalid argument
+    503: "#NUM!",  # invalid floating point operation
+    504: "#VALUE!",  # invalid parameter list
+    519: "#VALUE!",  # no result
+    521: "#NULL!",  # no code
+    523: "#NUM!",  # iteration does not converge
+    524: "#REF!",
+    525: "#NAME?",
+    532: "#DIV/0!",
+    32767: "#N/A",
+}
+
+
+class Refused(Exception):
+    """A write that the office silently dropped."""
+
+
+def main():
+    soffice, profile_url, pipe_name, workbook_url = sys.argv[1:]
+    office = subprocess.Popen(
+        [
+            soffice,
+            f"-env:UserInstallation={profile_url}",
+            "--headless",
+            "--norestore",
+            "--nologo",
+            f"--accept=pipe,name={pipe_name};urp;",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    desktop = None
+    try:
+        desktop = connect(pipe_name, office)
+        document = load(desktop, workbook_url)
+        answer({"result": []})
+        serve(Book(document))
+        document.close(True)
+    except Exception:
+        answer({"error": traceback.format_exc()})
+    finally:
+        close_office(desktop, office)
+
+
+def connect(pipe_name, office):
+    """The office's desktop, once the office listens on the pipe."""
+    context = uno.getComponentContext()
+    resolver = context.ServiceManager.createInstanceWithContext("com.sun.star.bridge.UnoUrlResolver", context)
+    url = f"uno:pipe,name={pipe_name};urp;StarOffice.ComponentContext"
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            remote = resolver.resolve(url)
+            break
+        except UnoException:
+            if office.poll() not in (None, 0):
+                raise RuntimeError(f"the office ended at start with exit status {office.returncode}") from None
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the office did not start within {START_TIMEOUT_S:.0f} s") from None
+            time.sleep(0.05)
+    return remote.ServiceManager.createInstanceWithContext("com.sun.star.frame.Desktop", remote)
+
+
+def load(desktop, url):
+    hidden = PropertyValue(Name="Hidden", Value=True)
+    document = desktop.loadComponentFromURL(url, "_blank", 0, (hidden,))
+    if document is None:
+        raise RuntimeError("the office could not open the workbook")
+    # The file itself may ask for manual calculation.
+    document.enableAutomaticCalculation(True)
+    document.calculateAll()
+    return document
+
+
+def close_office(desktop, office):
+    try:
+        if desktop is not None:
+            desktop.terminate()
+        office.wait(timeout=10)
+    except Exception:
+        office.kill()
+
+
+def serve(book):
+    actions = {
+        "set": lambda request: book.write_all(request["cells"]),
+        "get": lambda request: book.read_all(request["targets"]),
+        "run": lambda request: [book.what_if(case, request["targets"]) for case in request["cases"]],
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer({"result": actions[request["action"]](request) or []})
+        except Refused as refusal:
+            answer({"refused": str(refusal)})
+        except Exception as failure:
+            answer({"error": f"{type(failure).__name__}: {failure}"})
+
+
+def answer(message):
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+class Book:
+    """The open workbook. Cells are kept once found: a look-up costs as much as a read."""
+
+    def __init__(self, document):
+        self._document = document
+        self._cells = {}
+        self._locked = {}
+
+    def write_all(self, writes):
+        for sheet, address, content in writes:
+            self._write(sheet, address, content)
+
+    def read_all(self, targets):
+        return [self._read_target(target) for target in targets]
+
+    def what_if(self, writes, targets):
+        """Write, read, and put the former contents back, so that cases do not influence each other."""
+        before = []
+        try:
+            for sheet, address, content in writes:
+                cell = self._cell(sheet, address)
+                before.append((cell, contents_of(cell)))
+                self._write(sheet, address, content)
+            return self.read_all(targets)
+        finally:
+            for cell, contents in reversed(before):
+                put(cell, contents)
+
+    def _write(self, sheet, address, content):
+        cell = self._cell(sheet, address)
+        if self._is_locked(sheet, address):
+            raise Refused(f"{sheet}!{address} is locked on a protected sheet")
+        put(cell, content)
+        if contents_of(cell) != content:
+            raise Refused(f"{sheet}!{address} did not take {content!r}")
+
+    def _read_target(self, target):
+        if isinstance(target, str):
+            return self._read_name(target)
+        return value_of(self._cell(*target))
+
+    def _read_name(self, name):
+        if name not in self._cells:
+            self._cells[name] = self._cells_behind(name)
+        rows = self._cells[name]
+        if len(rows) == 1 and len(rows[0]) == 1:
+            return value_of(rows[0][0])
+        return [[value_of(cell) for cell in row] for row in rows]
+
+    def _cells_behind(self, name):
+        try:
+            cells = self._document.NamedRanges.getByName(name).getReferredCells()
+        except NoSuchElementException:
+            raise LookupError(f"the workbook has no name {name!r}") from None
+        if cells is None:
+            raise LookupError(f"the name {name!r} does not stand for cells")
+        width, height = cells.Columns.Count, cells.Rows.Count
+        return [[cells.getCellByPosition(x, y) for x in range(width)] for y in range(height)]
+
+    def _cell(self, sheet, address):
+        key = (sheet, address)
+        if key not in self._cells:
+            try:
+                area = self._document.Sheets.getByName(sheet).getCellRangeByName(address)
+            except UnoException:
+                raise LookupError(f"there is no cell {sheet}!{address}") from None
+            if area.Columns.Count * area.Rows.Count != 1:
+                raise LookupError(f"{sheet}!{address} is not one cell")
+            self._cells[key] = area.getCellByPosition(0, 0)
+        return self._cells[key]
+
+    def _is_locked(self, sheet, address):
+        # Written to by UNO, a locked cell keeps its value without any complaint.
+        key = (sheet, address)
+        if key not in self._locked:
+            cell = self._cell(sheet, address)
+            self._locked[key] = cell.Spreadsheet.isProtected() and cell.CellProtection.IsLocked
+        return self._locked[key]
+
+
+class Formula(str):
+    """A formula as a cell's contents, to tell it from a text."""
+
+
+def contents_of(cell):
+    """What was typed into the cell: None, a float, a text, or a Formula."""
+    kind = cell.Type
+    if kind == EMPTY:
+        return None
+    if kind == TEXT:
+        return cell.String
+    if kind == FORMULA:
+        return Formula(cell.Formula)
+    return cell.Value
+
+
+def put(cell, contents):
+    if contents is None:
+        cell.clearContents(VALUES_DATES_TEXTS_FORMULAS)
+    elif isinstance(contents, Formula):
+        cell.Formula = contents
+    elif isinstance(contents, str):
+        cell.String = contents
+    else:
+        cell.Value = contents
+
+
+def value_of(cell):
+    """The cell's result: None, a float, a text, or an error as Excel's text for it."""
+    kind = cell.Type
+    if kind != FORMULA:
+        return contents_of(cell)
+    error = cell.getError()
+    if error:
+        return ERROR_TEXTS.get(error, f"Err:{error}")
+    if cell.FormulaResultType2 == TEXT_RESULT:
+        return cell.String
+    return cell.Value
+
+
+if __name__ == "__main__":
+    main()
