@@ -33,8 +33,13 @@ ARGUMENTS = {
 }
 
 
+# Every cell function, in the order of this file; add-ins and documentation are made from it.
+FUNCTIONS = []
+
+
 def cell_function(function):
     """Declares a cell function: ranges arrive as grids with orientation, error cells as their texts."""
+    FUNCTIONS.append(function)
     code = function.__code__
     for name in code.co_varnames[: code.co_argcount]:
         function = xw.arg(name, ndim=2, err_to_str=True, doc=ARGUMENTS[name])(function)

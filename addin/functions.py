@@ -1,0 +1,47 @@
+"""The cell functions as `vram_udf` declares them: the one list that add-ins, documentation and tests are made from."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+import vram_udf
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument: its name, its text for the function wizard, and whether it may be left out."""
+
+    name: str
+    description: str
+    optional: bool
+
+
+@dataclass(frozen=True)
+class CellFunction:
+    """One cell function: its name, its text for the function wizard, and its arguments in order."""
+
+    name: str
+    description: str
+    arguments: tuple[Argument, ...]
+
+    @property
+    def signature(self) -> str:
+        """As documentation prints it: VRAM_KV(model, context, [users])."""
+        names = (f"[{argument.name}]" if argument.optional else argument.name for argument in self.arguments)
+        return f"{self.name}({', '.join(names)})"
+
+
+def declared_functions() -> tuple[CellFunction, ...]:
+    """Every function that `vram_udf` declares, in its order."""
+    return tuple(
+        CellFunction(
+            name=function.__name__,
+            description=" ".join(function.__doc__.split()),
+            arguments=tuple(
+                Argument(name, vram_udf.ARGUMENTS[name], optional=parameter.default is not parameter.empty)
+                for name, parameter in inspect.signature(function).parameters.items()
+            ),
+        )
+        for function in vram_udf.FUNCTIONS
+    )
