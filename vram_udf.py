@@ -62,7 +62,7 @@ def VRAM_KV(model, context, users=None, kv_precision=None, unit=None):
     """GPU memory of the KV cache of all users, each with its whole context: =VRAM_KV("llama-3.1-70b", 32768, 10)."""
 
     def size(spec, context, users, kv_precision, unit):
-        return users * footprint(spec).kv.bytes_per_sequence(context, kv_precision) / unit
+        return footprint(spec).kv.bytes_of_sequences(users, context, kv_precision) / unit
 
     arguments = [_models(model), *_workload(context, users), _precisions("kv_precision", kv_precision), _units(unit)]
     return _spilled(broadcast(size, arguments))

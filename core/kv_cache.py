@@ -42,9 +42,9 @@ class KvProfile:
             values * min(context, window) for window, values in self.windowed
         )
 
-    def bytes_per_sequence(self, context: int, precision: Precision) -> int:
-        """Bytes that one sequence of `context` tokens keeps."""
-        return precision.bytes_of(self.values(context)) + self.fixed_bytes
+    def bytes_of_sequences(self, users: int, context: int, precision: Precision) -> int:
+        """Bytes that `users` sequences of `context` tokens each keep."""
+        return precision.bytes_of(users * self.values(context)) + users * self.fixed_bytes
 
     def bytes_per_token(self, precision: Precision) -> int:
         """Bytes by which a long sequence grows with each token; windows are full by then."""

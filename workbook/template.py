@@ -7,6 +7,8 @@ from io import BytesIO
 
 from openpyxl import Workbook
 from openpyxl.workbook.properties import CalcProperties
+from openpyxl.xml.constants import ARC_CORE
+from openpyxl.xml.functions import tostring
 
 from core import __version__, catalog
 from workbook import styles
@@ -14,6 +16,7 @@ from workbook.book import Book
 from workbook.cached_values import with_values
 from workbook.engine import Values, computed_values
 from workbook.labels import Labels
+from workbook.package import rewritten
 from workbook.sheets import about, article, checks, models, precisions, scenarios
 
 # The order in which a reader meets them. Sensitivity and Procurement follow Scenarios, GPUs follows Models, and Changes
@@ -27,7 +30,7 @@ def build(lang: str) -> tuple[bytes, Values]:
     Returns:
         The .xlsx, and the values by sheet and address.
     """
-    unfilled = _saved(_book(lang).openpyxl)
+    unfilled = _saved(_book(lang))
     values = computed_values(unfilled)
     return with_values(unfilled, values), values
 
@@ -48,7 +51,6 @@ def _book(lang: str) -> Book:
     workbook._sheets.sort(key=lambda ws: titles.index(ws.title))
     workbook.active = 0
     workbook.calculation = CalcProperties(fullCalcOnLoad=True)
-    _describe(book)
     return book
 
 
@@ -58,10 +60,12 @@ def _describe(book: Book) -> None:
     properties.creator = f"VRAM planner {__version__}"
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
-    properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
+    properties.created = properties.modified = datetime.datetime.strptime(as_of, "%Y-%m")
 
 
-def _saved(workbook: Workbook) -> bytes:
+def _saved(book: Book) -> bytes:
     out = BytesIO()
-    workbook.save(out)
-    return out.getvalue()
+    book.openpyxl.save(out)
+    _describe(book)  # openpyxl has put the present time into the file
+    properties = tostring(book.openpyxl.properties.to_tree())
+    return rewritten(out.getvalue(), lambda part, content: properties if part == ARC_CORE else content)

@@ -29,9 +29,9 @@ _COLUMNS = (
     ("windowed_values", 15, styles.FORMULA, COUNT_FORMAT),
     ("fixed_bytes", 13, styles.FORMULA, COUNT_FORMAT),
     ("max_context", 11, styles.FORMULA, COUNT_FORMAT),
-    ("licence", 24, styles.NOTE, None),
-    ("source", 46, styles.NOTE, None),
-    ("as_of", 11, styles.NOTE, None),
+    ("licence", 28, styles.NOTE, None),
+    ("source", 60, styles.NOTE, None),
+    ("as_of", 10, styles.NOTE, None),
 )
 _LETTERS = "ABCDEFGHIJKLMNOPQ"
 
