@@ -154,7 +154,7 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
 def main() -> None:
     """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
     try:
-        sys.exit(vram.main(standalone_mode=False))
+        sys.exit(vram.main(prog_name="vram", standalone_mode=False))
     except click.Abort:
         sys.exit(130)
     except click.exceptions.NoArgsIsHelpError as error:
