@@ -134,7 +134,7 @@ def validate(ws: Worksheet, cells: str, rule: DataValidation, *, title: str, pro
 
 def list_rule(source: str) -> DataValidation:
     """One of the cells that `source`, a defined name, covers."""
-    return DataValidation(type="list", formula1=f"={source}")
+    return DataValidation(type="list", formula1=source)
 
 
 def between_rule(least: str, most: str, *, whole: bool) -> DataValidation:
