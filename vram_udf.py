@@ -117,8 +117,8 @@ def VRAM_CHECK(model, context, users=None, precision=None, kv_precision=None, ov
 def VRAM_MODEL(name, field=None):
     """What is known of a model: one field of its card ("parameters", "source" ...), or the whole card, labelled."""
     if all(is_blank(cell) for row in grid(field) for cell in row):
-        cards = broadcast(lambda spec: model_card(spec), [_models(name)])
-        labels = max((list(card) for row in cards for card in row if isinstance(card, dict)), key=len, default=[])
+        cards = broadcast(model_card, [_models(name)])
+        labels = max((list(card) for row in cards for card in row if isinstance(card, dict)), key=len, default=["name"])
         columns = [
             [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in row]
             for row in cards
