@@ -6,10 +6,12 @@ from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 
 VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
 
-EXCEL_ERRORS = frozenset(
-    {"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR, "#GETTING_DATA", "#SPILL!", "#CALC!",
-     "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!", "#EXTERNAL!"}
-)  # fmt: skip
+# A function can return these and no others: every host makes real errors of their texts, and leaves newer ones texts
+# (xlwings/pro/_xlofficejs.py, errorstr_to_errortype; VBA's CVErr).
+_RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
+EXCEL_ERRORS = _RETURNABLE_ERRORS | {
+    "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!", "#EXTERNAL!"
+}  # fmt: skip
 
 # Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
 _COM_ERRORS = range(-2146826288, -2146826188)
@@ -32,7 +34,7 @@ class CellError(PlannerError):
 def excel_error(error: PlannerError) -> str:
     """The text that stands for the Excel error which a cell shows for `error`."""
     if isinstance(error, CellError):
-        return error.code
+        return error.code if error.code in _RETURNABLE_ERRORS else VALUE_ERROR
     if isinstance(error, OutOfRangeError):
         return NUM_ERROR
     if isinstance(error, UnknownNameError):
