@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 
 VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
@@ -59,11 +61,16 @@ def is_blank(value: object) -> bool:
 def grid(value: object) -> Grid:
     """`value` as rows of cells: one cell is one row of one, a flat list is one row."""
     if not isinstance(value, (list, tuple)):
-        return [[value]]
+        return [[_cell(value)]]
     if not value:
         return [[None]]
     if any(isinstance(row, (list, tuple)) for row in value):
-        rows = [list(row) if isinstance(row, (list, tuple)) else [row] for row in value]
+        rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
         width = max(len(row) for row in rows) or 1
         return [row + [None] * (width - len(row)) for row in rows]
-    return [list(value)]
+    return [[_cell(cell) for cell in value]]
+
+
+def _cell(value: object) -> object:
+    """A cell's value; a cell formatted as currency arrives over COM as a Decimal (VT_CY)."""
+    return float(value) if isinstance(value, Decimal) else value
