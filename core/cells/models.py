@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from core import catalog
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
@@ -55,16 +57,26 @@ def _of_cell(value: object, size_is_enough: bool) -> ModelCell:
             raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
         if isinstance(value, str):
             return catalog.model(value).spec
-        params_b = number("params_b", value)
-        if size_is_enough:
-            return ModelSpec(name=f"{params_b:g}B", hidden_size=0, layers=(), stated_parameters=round(params_b * 10**9))
-        raise WrongTypeError(
-            "model",
-            f"{quoted(value)} is a number of parameters, which says nothing of the KV cache",
-            "Write a name, or {billions of parameters, layers, hidden dimension}.",
-        )
+        return _of_size(value) if size_is_enough else _not_a_size(value)
     except PlannerError as error:
         return error
+
+
+def _of_size(value: object) -> ModelSpec:
+    params_b = number("params_b", value)
+    return ModelSpec(name=f"{params_b:g}B", hidden_size=0, layers=(), stated_parameters=round(params_b * 10**9))
+
+
+def _not_a_size(value: object) -> NoReturn:
+    """The error of a number where a name is needed; one that is no size either keeps its kind of error."""
+    remedy = "Write a name, or {billions of parameters, layers, hidden dimension}."
+    try:
+        number("params_b", value)
+    except PlannerError as error:
+        raise type(error)("model", error.problem, remedy) from error
+    raise WrongTypeError(
+        "model", f"{quoted(value)} is a number of parameters, which says nothing of the KV cache", remedy
+    )
 
 
 def _is_triple(values: list[object]) -> bool:
