@@ -11,7 +11,7 @@ from core import catalog
 from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
 from core.cells.values import CellError, error_code, grid, is_blank
-from core.checks import number
+from core.checks import number, text
 from core.model_card import card_field, model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.sizing import estimate, footprint
@@ -124,7 +124,7 @@ def VRAM_MODEL(name, field=None):
             for row in cards
         ]
         return _labelled(labels, columns)
-    return _spilled(broadcast(card_field, [_models(name), parsed(grid(field), _text("field"))]))
+    return _spilled(broadcast(card_field, [_models(name), parsed(grid(field), _field)]))
 
 
 def _estimate(spec, context, users, precision, kv_precision, overhead):
@@ -163,8 +163,8 @@ def _units(cells):
     return parsed(grid(cells), lambda cell: unit_bytes(_given("unit", cell, DEFAULT_UNIT)))
 
 
-def _text(field):
-    return lambda cell: str(_given(field, cell, None))
+def _field(cell):
+    return text("field", _given("field", cell, None))
 
 
 def _given(field, cell, default):

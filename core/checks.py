@@ -72,6 +72,17 @@ def _not_a_number(value: object) -> str:
     return f"{quoted(value)} is text, not a number" if isinstance(value, str) else f"{quoted(value)} is not a number"
 
 
+def text(field: str, value: object) -> str:
+    """`value` as text.
+
+    Raises:
+        WrongTypeError: not text.
+    """
+    if not isinstance(value, str):
+        raise WrongTypeError(field, f"{quoted(value)} is not text" if value is not None else "it is blank", "Write text.")
+    return value
+
+
 def flag(field: str, value: object) -> bool:
     """`value` as true or false; a sheet may say 1 and 0.
 
