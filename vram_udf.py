@@ -12,6 +12,7 @@ from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
 from core.cells.values import CellError, error_code, grid, is_blank
 from core.checks import number, text
+from core.kv_cache import kv_profile
 from core.model_card import card_field, model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.sizing import estimate, footprint
@@ -62,7 +63,7 @@ def VRAM_KV(model, context, users=None, kv_precision=None, unit=None):
     """GPU memory of the KV cache of all users, each with its whole context: =VRAM_KV("llama-3.1-70b", 32768, 10)."""
 
     def size(spec, context, users, kv_precision, unit):
-        return footprint(spec).kv.bytes_of_sequences(users, context, kv_precision) / unit
+        return kv_profile(spec).bytes_of_sequences(users, context, kv_precision) / unit
 
     arguments = [_models(model), *_workload(context, users), _precisions("kv_precision", kv_precision), _units(unit)]
     return _spilled(broadcast(size, arguments))
@@ -73,7 +74,7 @@ def VRAM_KV_PER_TOKEN(model, kv_precision=None, unit=None):
     """GPU memory by which one long sequence grows with each token: =VRAM_KV_PER_TOKEN("llama-3.1-70b",,"B") is 327680."""
 
     def size(spec, kv_precision, unit):
-        return footprint(spec).kv.bytes_per_token(kv_precision) / unit
+        return kv_profile(spec).bytes_per_token(kv_precision) / unit
 
     return _spilled(broadcast(size, [_models(model), _precisions("kv_precision", kv_precision), _units(unit)]))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 
 from core.model_spec import (
     FullAttention,
@@ -68,6 +68,7 @@ class KvProfile:
         )
 
 
+@lru_cache(maxsize=512)
 def kv_profile(spec: ModelSpec) -> KvProfile:
     """What one sequence keeps over all layers of `spec`."""
     return sum((layer_profile(run.mixer) * run.count for run in spec.layers), KvProfile())
