@@ -44,7 +44,7 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
         return [[_of_triple(row)] for row in cells]
     labelled = _labelled_records(cells)
     if labelled is not None:
-        return [[_of_fields(fields)] for fields in labelled]
+        return [[_of_labels(pairs)] for pairs in labelled]
     return [[_of_cell(value, size_is_enough) for value in row] for row in cells]
 
 
@@ -89,14 +89,13 @@ def _is_triple(values: list[object]) -> bool:
 
 
 def _of_triple(values: list[object]) -> ModelCell:
-    return _of_fields(dict(zip(("params_b", "num_hidden_layers", "hidden_size"), values)))
+    return _of_labels([list(pair) for pair in zip(("params_b", "num_hidden_layers", "hidden_size"), values)])
 
 
-def _of_fields(fields: dict[str, object]) -> ModelCell:
+def _of_labels(pairs: Grid) -> ModelCell:
     try:
+        fields = _fields(pairs)
         for label, value in fields.items():
-            if label not in _LABELS:
-                raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
             code = error_code(value)
             if code is not None:
                 raise CellError(label, code)
@@ -105,20 +104,30 @@ def _of_fields(fields: dict[str, object]) -> ModelCell:
         return error
 
 
-def _labelled_records(cells: Grid) -> list[dict[str, object]] | None:
-    """The labelled models in `cells`, each as field → value; None if the range is not labelled."""
+def _labelled_records(cells: Grid) -> list[Grid] | None:
+    """The labelled models in `cells`, each as pairs of label and value; None if the range is not labelled."""
     rows, columns = len(cells), len(cells[0])
-    if not _is_label(cells[0][0]):
+    if columns == 2 and any(_is_label(label) for label, _ in cells) and not any(_is_label(value) for _, value in cells):
+        return [cells]
+    if not any(_is_label(cell) for cell in cells[0]):
         return None
-    if columns == 2 and not _is_label(cells[0][1]):
-        return [_record(cells)]
     if rows == 1:
-        return [_record([cells[0][i : i + 2] for i in range(0, columns - 1, 2)])] if columns % 2 == 0 else None
-    return [_record([list(pair) for pair in zip(cells[0], row)]) for row in cells[1:]]
+        return [[cells[0][i : i + 2] for i in range(0, columns - 1, 2)]] if columns % 2 == 0 else None
+    return [[list(pair) for pair in zip(cells[0], row)] for row in cells[1:]]
 
 
-def _record(pairs: Grid) -> dict[str, object]:
-    return {_label(label): value for label, value in pairs if not is_blank(label) and not is_blank(value)}
+def _fields(pairs: Grid) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for cell, value in pairs:
+        if is_blank(cell) or is_blank(value):
+            continue
+        label = _label(cell)
+        if label not in _LABELS:
+            raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
+        if label in fields:
+            raise UnsupportedModelError(label, "it is given twice", "Give it once.")
+        fields[label] = value
+    return fields
 
 
 def _is_label(value: object) -> bool:
