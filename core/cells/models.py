@@ -38,9 +38,10 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
         cells: the argument.
         size_is_enough: whether a single number, billions of parameters, describes a model (weights alone).
     """
-    if _is_triple([value for row in cells for value in row]) and 1 in (len(cells), len(cells[0])):
-        return [[_of_triple([value for row in cells for value in row])]]
-    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row) for row in cells):
+    flat = [value for row in cells for value in row]
+    if 1 in (len(cells), len(cells[0])) and _is_triple(flat, or_sizes=size_is_enough):
+        return [[_of_triple(flat)]]
+    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row, or_sizes=size_is_enough) for row in cells):
         return [[_of_triple(row)] for row in cells]
     labelled = _labelled_records(cells)
     if labelled is not None:
@@ -79,12 +80,20 @@ def _not_a_size(value: object) -> NoReturn:
     )
 
 
-def _is_triple(values: list[object]) -> bool:
+def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
+    """Whether three cells are meant as {params_b, layers, hidden}, right or wrong, rather than as three models.
+
+    Args:
+        values: the cells.
+        or_sizes: whether three sizes in billions would be three models; then the layers have to look like layers.
+    """
     if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
         return False
     _, layers, hidden = values
     return (
-        layers == layers // 1 <= _MOST_LAYERS and hidden >= _LEAST_HIDDEN_SIZE and hidden % _HIDDEN_SIZE_STEP == 0
+        abs(hidden) >= _LEAST_HIDDEN_SIZE
+        and hidden % _HIDDEN_SIZE_STEP == 0
+        and (not or_sizes or layers == layers // 1 <= _MOST_LAYERS)
     )
 
 
