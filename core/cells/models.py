@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import NoReturn
 
 from core import catalog
@@ -144,5 +145,5 @@ def _is_label(value: object) -> bool:
 
 
 def _label(value: object) -> str:
-    label = str(value).strip().lower().replace(" ", "_")
+    label = unicodedata.normalize("NFKC", str(value)).strip().lower().replace(" ", "_")
     return _SHORT_LABELS.get(label, label)
