@@ -86,8 +86,8 @@ class Variant:
 class Range:
     """A block of cells that a formula passes by reference, for instance ``Range([["llama", 3], [None, "#N/A"]])``.
 
-    Give the cells' contents: texts, numbers, truth values, dates, None for a blank; a text that is one
-    of Excel's errors is an error cell.
+    Give the cells' contents: texts, numbers (a Decimal for a cell formatted as currency), truth values,
+    dates, None for a blank; a text that is one of Excel's errors is an error cell.
     """
 
     def __init__(self, rows: list[list[object]]) -> None:
@@ -190,10 +190,10 @@ def _com_argument(argument: object) -> object:
 
 
 def _cell_value(content: object) -> object:
-    """A cell's value as COM delivers it: every number a float, an error its negative code."""
+    """A cell's value as COM delivers it: a number as float, currency as Decimal, an error as its negative code."""
     if isinstance(content, str):
         return _EXCEL_ERRORS.get(content, content)
-    if content is None or isinstance(content, (bool, datetime.datetime)):
+    if content is None or isinstance(content, (bool, datetime.datetime, decimal.Decimal)):
         return content
     return float(content)
 
