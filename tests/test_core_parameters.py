@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UnsupportedModelError
-from core.model_spec import FullAttention, GatedMlp, LatentAttention, LayerRun, ModelSpec
+from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
 from core.parameters import ParameterCount, count_parameters, mixer_parameters
 
 
