@@ -79,7 +79,8 @@ def text(field: str, value: object) -> str:
         WrongTypeError: not text.
     """
     if not isinstance(value, str):
-        raise WrongTypeError(field, f"{quoted(value)} is not text" if value is not None else "it is blank", "Write text.")
+        problem = "it is blank" if value is None else f"{quoted(value)} is not text"
+        raise WrongTypeError(field, problem, "Write text.")
     return value
 
 

@@ -29,7 +29,8 @@ def test_the_articles_inputs():
     assert (ONE_USER, SHORT_CONTEXT) == (1, 8_000)
 
 
-# As printed: 140 + 800 + 94 = 1034 GB; one user 140 + 80 + 22 = 242 GB, 3 to 4 GPUs of 80 GB; 8K 140 + 200 + 34 = 374 GB.
+# As printed: 140 + 800 + 94 = 1034 GB; one user 140 + 80 + 22 = 242 GB, 3 to 4 GPUs of 80 GB; 8K context
+# 140 + 200 + 34 = 374 GB.
 @pytest.mark.parametrize(
     "inputs, weights_gb, kv_gb, overhead_gb, total_gb, gpus",
     [
@@ -47,7 +48,9 @@ def test_the_printed_figures(inputs, weights_gb, kv_gb, overhead_gb, total_gb, g
 
 
 # 80 layers × hidden × 2 × 2 bytes in MiB: 8192 is 2.5 exactly, 8400 is 2.563…, 8356.8 would be 2.55.
-@pytest.mark.parametrize("hidden_size, mb", [(8192, 2.5), (8196, 2.5), (8355, 2.5), (8357, 2.6), (8400, 2.6), (4096, 1.3)])
+@pytest.mark.parametrize(
+    "hidden_size, mb", [(8192, 2.5), (8196, 2.5), (8355, 2.5), (8357, 2.6), (8400, 2.6), (4096, 1.3)]
+)
 def test_the_articles_rounding_is_half_up_in_mib(hidden_size, mb):
     assert article_figures(replace(ARTICLE, hidden_size=hidden_size)).kv_per_token_mb == mb
 

@@ -125,7 +125,9 @@ def test_a_card_shows_no_heads_where_they_are_not_known():
 
 
 def test_a_model_of_the_same_name_is_not_the_catalogs():
-    spec = ModelSpec(name="llama-3.1-70b", hidden_size=1, layers=catalog.model("llama-3-8b").spec.layers, stated_parameters=1)
+    spec = ModelSpec(
+        name="llama-3.1-70b", hidden_size=1, layers=catalog.model("llama-3-8b").spec.layers, stated_parameters=1
+    )
     assert "source" not in model_card(spec)
 
 

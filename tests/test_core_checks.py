@@ -77,7 +77,9 @@ def test_a_number_comes_through_unchanged_or_not_at_all(field, value):
             number(field, value)
 
 
-@pytest.mark.parametrize("value, truth", [(True, True), (False, False), (1, True), (0, False), (1.0, True), (0.0, False)])
+@pytest.mark.parametrize(
+    "value, truth", [(True, True), (False, False), (1, True), (0, False), (1.0, True), (0.0, False)]
+)
 def test_flags(value, truth):
     assert flag("tie_word_embeddings", value) is truth
 

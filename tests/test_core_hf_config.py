@@ -82,7 +82,9 @@ def test_null_is_missing(fields):
 
 
 def test_the_articles_rule_needs_three_numbers():
-    spec = spec_from_config({"model_type": "llama", "params_b": 70, "num_hidden_layers": 80, "hidden_size": 8196}, name="x")
+    spec = spec_from_config(
+        {"model_type": "llama", "params_b": 70, "num_hidden_layers": 80, "hidden_size": 8196}, name="x"
+    )
     assert count_parameters(spec).total == 70 * 10**9
     assert kv_profile(spec).values_per_token == 80 * 8196 * 2
 
@@ -177,7 +179,10 @@ def test_a_path_that_no_file_can_have(tmp_path):
         (LLAMA | {"num_key_value_heads": 0}, "num_key_value_heads: 0 is below 1"),
         (LLAMA | {"num_key_value_heads": 7}, "num_key_value_heads: 7 does not divide the 64 attention heads"),
         (LLAMA | {"num_key_value_heads": 128}, "num_key_value_heads: 128 does not divide the 64 attention heads"),
-        (LLAMA | {"num_attention_heads": 72, "num_key_value_heads": 8}, "head_dim: it is missing, and hidden_size 8192"),
+        (
+            LLAMA | {"num_attention_heads": 72, "num_key_value_heads": 8},
+            "head_dim: it is missing, and hidden_size 8192",
+        ),
         (LLAMA | {"params_b": -1}, "params_b: -1 is below 1e-06"),
         (LLAMA | {"tie_word_embeddings": "false"}, "tie_word_embeddings: 'false' is neither true nor false"),
         (LLAMA | {"attention_bias": 2}, "attention_bias: 2 is neither true nor false"),

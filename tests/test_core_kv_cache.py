@@ -108,8 +108,8 @@ TEN_USERS = {
     "Gemma-3-27B": (model((10, full(16, 128)), (52, windowed(1024, 16, 128))), (2_684_354_560 + 436_207_616) * 10),
     # (36 864 × 32 768 + 18 layers × 8 × 64 × 2 × 2 × 128) × 10 = 11.29 GiB.
     "gpt-oss-120b": (model((18, full(8, 64)), (18, windowed(128, 8, 64))), (1_207_959_552 + 4_718_592) * 10),
-    # 24 576 × 32 768 × 10 = 7.5 GiB, and in 36 layers a state of 32 heads × 128 × 128 values of 4 bytes and a convolution
-    # of 3 × (2 × 16 + 32) × 128 values of 2 bytes: 0.72 GiB.
+    # 24 576 × 32 768 × 10 = 7.5 GiB, and in 36 layers a state of 32 heads × 128 × 128 values of 4 bytes and a
+    # convolution of 3 × (2 × 16 + 32) × 128 values of 2 bytes: 0.72 GiB.
     "Qwen3-Next-80B": (
         model((12, full(2, 256)), (36, RecurrentState(conv_values=24_576, ssm_values=524_288))),
         8_053_063_680 + 36 * (2_097_152 + 49_152) * 10,
@@ -150,7 +150,9 @@ def test_a_latent_is_kept_once_for_all_heads():
 
 
 def test_a_state_is_kept_once_however_long_the_context():
-    profile = layer_profile(RecurrentState(conv_values=10, ssm_values=100, conv_bytes_per_value=2, ssm_bytes_per_value=4))
+    profile = layer_profile(
+        RecurrentState(conv_values=10, ssm_values=100, conv_bytes_per_value=2, ssm_bytes_per_value=4)
+    )
     assert {profile.bytes_per_sequence(context, FP8) for context in (1, 10**6)} == {420}
     assert profile.bytes_per_sequence(1, FP16) == 420  # not in the cache's precision
 

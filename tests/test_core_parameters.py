@@ -22,8 +22,8 @@ def dense(hidden, intermediate, layers, heads, kv_heads, vocab, *, head_dim=128,
 
 LLAMA_3_1_70B = dense(8192, 28672, 80, 64, 8, 128256)
 
-# Shapes are those of each model's config.json on Hugging Face; totals are the parameters that the checkpoints' safetensors
-# headers add up to (hub page, "Model size", in full).
+# Shapes are those of each model's config.json on Hugging Face; totals are what the checkpoints' safetensors headers add
+# up to.
 PUBLISHED = {
     "Llama-2-7B": (dense(4096, 11008, 32, 32, 32, 32000), 6_738_415_616),
     "Llama-2-13B": (dense(5120, 13824, 40, 40, 40, 32000), 13_015_864_320),
@@ -92,7 +92,9 @@ def test_a_layer_without_a_rule_is_refused_rather_than_left_out():
     class NewMixer:
         pass
 
-    with pytest.raises(UnsupportedModelError, match="NewMixer layer cannot be counted. State the model's parameter count"):
+    with pytest.raises(
+        UnsupportedModelError, match="NewMixer layer cannot be counted. State the model's parameter count"
+    ):
         mixer_parameters(NewMixer(), 16)
 
 

@@ -39,7 +39,11 @@ def test_llama_3_1_70b_by_hand():
     ]
     assert result.total_bytes == 273_329_754_931
     assert (result.parameters, result.kv_bytes_per_token) == (70_553_706_496, 327_680)
-    assert (result.weights_bytes, result.kv_bytes, result.overhead_bytes) == (141_107_412_992, 100 * 2**30, 24_848_159_539)
+    assert (result.weights_bytes, result.kv_bytes, result.overhead_bytes) == (
+        141_107_412_992,
+        100 * 2**30,
+        24_848_159_539,
+    )
     assert all(type(item.size_bytes) is int for item in result.line_items)
 
 

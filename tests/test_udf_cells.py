@@ -77,7 +77,9 @@ SCALARS = {
 
 ARRAYS = {
     "=VRAM_KV(A1,A7:A9)": [[VRAM_KV(LLAMA, context)] for context in (1024, 4096, 32768)],
-    "=VRAM_KV(A1,A7:A9,{1,2})": [[VRAM_KV(LLAMA, context, users) for users in (1, 2)] for context in (1024, 4096, 32768)],
+    "=VRAM_KV(A1,A7:A9,{1,2})": [
+        [VRAM_KV(LLAMA, context, users) for users in (1, 2)] for context in (1024, 4096, 32768)
+    ],
     "=VRAM_KV(A1,A6:E6)": [[VRAM_KV(LLAMA, 1024), "#NUM!", "#VALUE!", "#N/A", VRAM_KV(LLAMA, 4096)]],
     "=VRAM_TOTAL(A17:A19,B1,C1)": [[VRAM_TOTAL(LLAMA, 32768, 10)], [VRAM_TOTAL("llama-3-8b", 32768, 10)], ["#N/A"]],
     "=VRAM_CHECK(A17:A18,A7:A9)": [["OK"], ["OK"], [VRAM_CHECK([["a"], ["b"]], [[1], [2], [3]])[2][0]]],
@@ -87,7 +89,9 @@ ARRAYS = {
     "=VRAM_BREAKDOWN(A1,B1,C1)": VRAM_BREAKDOWN(LLAMA, 32768, 10),
     "=VRAM_BREAKDOWN(A1,A6:B6)": VRAM_BREAKDOWN(LLAMA, [[1024, -1]]),
     "=VRAM_MODEL(A1)": VRAM_MODEL(LLAMA),
-    '=VRAM_MODEL(A17:A19,{"parameters","title"})': VRAM_MODEL([[LLAMA], ["llama-3-8b"], ["?"]], [["parameters", "title"]]),
+    '=VRAM_MODEL(A17:A19,{"parameters","title"})': VRAM_MODEL(
+        [[LLAMA], ["llama-3-8b"], ["?"]], [["parameters", "title"]]
+    ),
 }
 
 
@@ -124,7 +128,9 @@ def test_one_cell(sheets, line, formula):
 @pytest.mark.parametrize("number, formula", list(enumerate(ARRAYS)), ids=ARRAYS)
 def test_a_spill(sheets, number, formula):
     spilled, rows = sheets[f"Array {number}"], ARRAYS[formula]
-    assert [[spilled[f"{get_column_letter(8 + j)}{i}"] for j in range(len(row))] for i, row in enumerate(rows, 1)] == rows
+    assert [
+        [spilled[f"{get_column_letter(8 + j)}{i}"] for j in range(len(row))] for i, row in enumerate(rows, 1)
+    ] == rows
     # Nothing beside it and nothing below it.
     assert f"{get_column_letter(8 + len(rows[0]))}1" not in spilled
     assert f"H{len(rows) + 1}" not in spilled

@@ -99,7 +99,10 @@ CALLS = {
     "an array constant": ("VRAM_KV_PER_TOKEN", [[70, 80, 8196]]),
     "a labelled range": ("VRAM_TOTAL", Range(LABELS), 32768, 10),
     "a labelled range with blanks": ("VRAM_TOTAL", Range([*LABELS, [None, None], ["vocab_size", None]]), 32768),
-    "a header and rows": ("VRAM_KV_PER_TOKEN", Range([["params_b", "layers", "hidden"], [70, 80, 8196], [7, 32, 4096]])),
+    "a header and rows": (
+        "VRAM_KV_PER_TOKEN",
+        Range([["params_b", "layers", "hidden"], [70, 80, 8196], [7, 32, 4096]]),
+    ),
     "labels and values in turn": ("VRAM_TOTAL", Range([["params_b", 70, "layers", 80, "hidden", 8196]]), 1000),
     "sizes": ("VRAM_WEIGHTS", Range([[8, 70, 405]])),
     "error cells": ("VRAM_KV", LLAMA, Range([["#NULL!", "#DIV/0!", VALUE, "#REF!", "#NAME?", NUM, NA]])),
@@ -116,7 +119,11 @@ CALLS = {
     "a failed breakdown": ("VRAM_BREAKDOWN", "no such model", 1000),
     "a card": ("VRAM_MODEL", LLAMA),
     "cards side by side": ("VRAM_MODEL", Range([[LLAMA, "no such model", "article-llama-70b"]])),
-    "a table of fields": ("VRAM_MODEL", Range([[LLAMA], ["llama-3-8b"]]), Range([["parameters", "title", "no such field"]])),
+    "a table of fields": (
+        "VRAM_MODEL",
+        Range([[LLAMA], ["llama-3-8b"]]),
+        Range([["parameters", "title", "no such field"]]),
+    ),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 
@@ -137,7 +144,9 @@ def test_a_row_stays_a_row_and_a_column_a_column(excel):
     assert [len(line) for line in column.value] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!", "#GETTING_DATA"])
+@pytest.mark.parametrize(
+    "error", ["#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!", "#GETTING_DATA"]
+)
 def test_newer_errors_arrive_as_integers_and_leave_as_value_errors(excel, error):
     assert excel("VRAM_WEIGHTS", Range([[error]])) == Variant("VT_BSTR", VALUE)
     assert excel("VRAM_TOTAL", LLAMA, 1000, Range([[error]])) == Variant("VT_BSTR", VALUE)

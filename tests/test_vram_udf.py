@@ -233,8 +233,14 @@ def test_impossible_triples(triple, error):
 @pytest.mark.parametrize(
     "description, sentence",
     [
-        ([["num_layers", 80], *ARTICLE_LABELS[::2]], "num_layers: this label is not understood. Use the names of config.json."),
-        ([*ARTICLE_LABELS, ["hiden_size", 3]], "hiden_size: this label is not understood. Use the names of config.json."),
+        (
+            [["num_layers", 80], *ARTICLE_LABELS[::2]],
+            "num_layers: this label is not understood. Use the names of config.json.",
+        ),
+        (
+            [*ARTICLE_LABELS, ["hiden_size", 3]],
+            "hiden_size: this label is not understood. Use the names of config.json.",
+        ),
         ([*ARTICLE_LABELS, ["layers", 81]], "num_hidden_layers: it is given twice. Give it once."),
         (ARTICLE_LABELS[:2], "hidden_size: it is missing. Write the hidden dimension, for example 8192."),
         (
@@ -245,7 +251,10 @@ def test_impossible_triples(triple, error):
             [*ARTICLE_LABELS, ["tie_word_embeddings", "yes"]],
             "tie_word_embeddings: 'yes' is neither true nor false. Write TRUE or FALSE.",
         ),
-        ([*ARTICLE_LABELS, ["vocab_size", "#REF!"]], "vocab_size: it is the Excel error #REF!. Mend the cell that it comes from."),
+        (
+            [*ARTICLE_LABELS, ["vocab_size", "#REF!"]],
+            "vocab_size: it is the Excel error #REF!. Mend the cell that it comes from.",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_labelled_range(description, sentence):
@@ -299,7 +308,8 @@ def test_precisions_as_names_and_as_bytes(names, bytes_per_value):
 
 
 @pytest.mark.parametrize(
-    "precision, error", [(8, NUM), (16, NUM), (0, NUM), (-2, NUM), (math.nan, NUM), ("fp15", NA), ("16", NA), (True, VALUE)]
+    "precision, error",
+    [(8, NUM), (16, NUM), (0, NUM), (-2, NUM), (math.nan, NUM), ("fp15", NA), ("16", NA), (True, VALUE)],
 )
 def test_impossible_precisions(precision, error):
     assert VRAM_WEIGHTS(70, precision) == error
@@ -558,8 +568,8 @@ def test_a_table_of_fields():
 # ---- properties --------------------------------------------------------------------------------------
 
 PLAUSIBLE = st.sampled_from(
-    [LLAMA, "llama-3-8b", "article-llama-70b", 1, 10, 70.0, 80.0, 8192, 8196, 32768.0, 0.1, 0.5, 2.0, "fp16", "int4", "GB",
-     "GiB", "parameters", "params_b", "layers", "hidden", "num_attention_heads", "vocab_size", "name", "model_type"]
+    [LLAMA, "llama-3-8b", "article-llama-70b", 1, 10, 70.0, 80.0, 8192, 8196, 32768.0, 0.1, 0.5, 2.0, "fp16", "int4",
+     "GB", "GiB", "parameters", "params_b", "layers", "hidden", "num_attention_heads", "vocab_size", "name", "model_type"]
 )  # fmt: skip
 HOSTILE = st.one_of(
     st.none(),
@@ -609,7 +619,15 @@ def test_whatever_comes_in_a_cell_value_comes_out(function, data):
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_check_is_ok_exactly_where_total_is_a_number(data):
-    good = {"model": LLAMA, "context": 1000, "users": 2, "precision": "fp8", "kv_precision": 2, "overhead": 0, "unit": "B"}
+    good = {
+        "model": LLAMA,
+        "context": 1000,
+        "users": 2,
+        "precision": "fp8",
+        "kv_precision": 2,
+        "overhead": 0,
+        "unit": "B",
+    }
     names = list(inspect.signature(VRAM_TOTAL).parameters)
     assert list(inspect.signature(VRAM_CHECK).parameters) == names
     spoiled = data.draw(st.sets(st.sampled_from(names), max_size=2))

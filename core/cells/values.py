@@ -12,7 +12,8 @@ VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
 # (xlwings/pro/_xlofficejs.py, errorstr_to_errortype; VBA's CVErr).
 _RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
 EXCEL_ERRORS = _RETURNABLE_ERRORS | {
-    "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!", "#EXTERNAL!"
+    "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!",
+    "#EXTERNAL!",
 }  # fmt: skip
 
 # Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
