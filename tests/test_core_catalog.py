@@ -29,7 +29,7 @@ def test_the_counted_parameters_are_the_published_ones(model):
 @MODELS
 def test_every_model_says_where_its_figures_are_from_and_since_when(model):
     assert model.source and model.title
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", model.as_of)
+    assert re.fullmatch(r"\d{4}-\d\d(-\d\d)?", model.as_of)
     assert model.spec.name == model.name
 
 

@@ -119,7 +119,7 @@ TEN_USERS = {
 
 @pytest.mark.parametrize("spec, size_bytes", TEN_USERS.values(), ids=TEN_USERS)
 def test_ten_users_of_32k(spec, size_bytes):
-    assert 10 * kv_profile(spec).bytes_per_sequence(32_768, FP16) == size_bytes
+    assert kv_profile(spec).bytes_of_sequences(10, 32_768, FP16) == size_bytes
 
 
 def test_those_sums_in_gib():
@@ -139,6 +139,13 @@ def test_a_window_is_full_at_its_size():
     assert profile.bytes_per_token(FP16) == 0
 
 
+def test_all_users_together_are_rounded_up_to_a_byte_once():
+    int4 = Precision(name="int4", block_bytes=1, block_values=2)
+    profile = KvProfile(values_per_token=3, fixed_bytes=1)
+    assert profile.bytes_of_sequences(1, 1, int4) == 2 + 1
+    assert profile.bytes_of_sequences(3, 1, int4) == 5 + 3  # nine half bytes
+
+
 def test_windows_of_one_size_are_added_and_of_two_sizes_kept_apart():
     spec = model((3, windowed(128, 1, 1)), (2, full(1, 1)), (4, windowed(512, 1, 1)), (5, windowed(128, 1, 1)))
     assert kv_profile(spec) == KvProfile(values_per_token=4, windowed=((128, 16), (512, 8)))
@@ -153,8 +160,8 @@ def test_a_state_is_kept_once_however_long_the_context():
     profile = layer_profile(
         RecurrentState(conv_values=10, ssm_values=100, conv_bytes_per_value=2, ssm_bytes_per_value=4)
     )
-    assert {profile.bytes_per_sequence(context, FP8) for context in (1, 10**6)} == {420}
-    assert profile.bytes_per_sequence(1, FP16) == 420  # not in the cache's precision
+    assert {profile.bytes_of_sequences(1, context, FP8) for context in (1, 10**6)} == {420}
+    assert profile.bytes_of_sequences(1, 1, FP16) == 420  # not in the cache's precision
 
 
 def test_a_layer_that_reads_anothers_cache_keeps_nothing():
@@ -186,25 +193,25 @@ CONTEXTS = st.integers(1, 10**6)
 def test_more_tokens_and_more_bits_never_need_less(runs, few, many):
     few, many = sorted((few, many))
     profile = kv_profile(model(*runs))
-    assert profile.bytes_per_sequence(few, FP8) <= profile.bytes_per_sequence(few, FP16)
-    assert profile.bytes_per_sequence(few, FP16) <= profile.bytes_per_sequence(many, FP16)
+    assert profile.bytes_of_sequences(1, few, FP8) <= profile.bytes_of_sequences(1, few, FP16)
+    assert profile.bytes_of_sequences(1, few, FP16) <= profile.bytes_of_sequences(1, many, FP16)
 
 
 @given(RUNS, SMALL, MIXERS, CONTEXTS)
 def test_more_layers_never_need_less(runs, count, mixer, context):
     fewer, more = kv_profile(model(*runs)), kv_profile(model(*runs, (count, mixer)))
-    assert fewer.bytes_per_sequence(context, FP16) <= more.bytes_per_sequence(context, FP16)
+    assert fewer.bytes_of_sequences(1, context, FP16) <= more.bytes_of_sequences(1, context, FP16)
 
 
 @given(RUNS, CONTEXTS)
 def test_a_profile_is_what_its_layers_keep_one_by_one(runs, context):
-    one_by_one = sum(count * layer_profile(mixer).bytes_per_sequence(context, FP16) for count, mixer in runs)
-    assert kv_profile(model(*runs)).bytes_per_sequence(context, FP16) == one_by_one
+    one_by_one = sum(count * layer_profile(mixer).bytes_of_sequences(1, context, FP16) for count, mixer in runs)
+    assert kv_profile(model(*runs)).bytes_of_sequences(1, context, FP16) == one_by_one
 
 
 @given(RUNS)
 def test_past_every_window_a_sequence_grows_by_bytes_per_token(runs):
     profile = kv_profile(model(*runs))
     long = 5000
-    growth = profile.bytes_per_sequence(long + 1, FP16) - profile.bytes_per_sequence(long, FP16)
+    growth = profile.bytes_of_sequences(1, long + 1, FP16) - profile.bytes_of_sequences(1, long, FP16)
     assert growth == profile.bytes_per_token(FP16)
