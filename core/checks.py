@@ -69,7 +69,7 @@ def _not_a_number(value: object) -> str:
     if value is None:
         return "it is blank"
     # A cell may hold the text "10", which looks like a number.
-    return f"{quoted(value)} is text, not a number" if isinstance(value, str) else f"{quoted(value)} is not a number"
+    return f"{quoted(value)} is not a number but text" if isinstance(value, str) else f"{quoted(value)} is not a number"
 
 
 def text(field: str, value: object) -> str:

@@ -52,7 +52,7 @@ def test_what_is_no_number(field, limits, value):
     "value, sentence",
     [
         (None, "users: it is blank. "),
-        ("10", "users: '10' is text, not a number. "),
+        ("10", "users: '10' is not a number but text. "),
         (True, "users: TRUE is not a number. "),
         (2.5, "users: 2.5 is not a whole number. "),
         (0, "users: 0 is below 1. "),

@@ -169,7 +169,7 @@ def test_a_path_that_no_file_can_have(tmp_path):
         (without(LLAMA, "hidden_size"), "hidden_size: it is missing. Write the hidden dimension"),
         (without(LLAMA, "num_hidden_layers"), "num_hidden_layers: it is missing"),
         (without(LLAMA, "num_attention_heads"), "num_attention_heads: it is missing"),
-        (LLAMA | {"hidden_size": "8192"}, "hidden_size: '8192' is text, not a number"),
+        (LLAMA | {"hidden_size": "8192"}, "hidden_size: '8192' is not a number but text"),
         (LLAMA | {"hidden_size": True}, "hidden_size: TRUE is not a number"),
         (LLAMA | {"hidden_size": [8192]}, "hidden_size: [8192] is not a number"),
         (LLAMA | {"hidden_size": -1}, "hidden_size: -1 is below 1"),

@@ -245,7 +245,7 @@ def test_impossible_triples(triple, error):
         (ARTICLE_LABELS[:2], "hidden_size: it is missing. Write the hidden dimension, for example 8192."),
         (
             [*ARTICLE_LABELS[:2], ["hidden_size", "wide"]],
-            "hidden_size: 'wide' is text, not a number. Write the hidden dimension, for example 8192.",
+            "hidden_size: 'wide' is not a number but text. Write the hidden dimension, for example 8192.",
         ),
         (
             [*ARTICLE_LABELS, ["tie_word_embeddings", "yes"]],
@@ -486,7 +486,7 @@ def test_currency_cells_are_numbers():
         ((LLAMA, -3), "context: -3 is below 1. Write the tokens per sequence, for example 32768."),
         ((LLAMA, 1.5), "context: 1.5 is not a whole number. Write the tokens per sequence, for example 32768."),
         ((LLAMA, 1e9), "context: 1000000000 is above 100,000,000. Write the tokens per sequence, for example 32768."),
-        ((LLAMA, "10"), "context: '10' is text, not a number. Write the tokens per sequence, for example 32768."),
+        ((LLAMA, "10"), "context: '10' is not a number but text. Write the tokens per sequence, for example 32768."),
         ((LLAMA, 1, True), "users: TRUE is not a number. Write the number of concurrent users, for example 10."),
         ((LLAMA, 1, 0), "users: 0 is below 1. Write the number of concurrent users, for example 10."),
         ((LLAMA, 1, 1, "fp8e"), "precision: 'fp8e' is not known. Did you mean 'fp8'?"),
