@@ -17,6 +17,7 @@ KV_BYTES_PER_TOKEN = 327_680
 WEIGHTS_BYTES = 141_107_412_992
 
 LABELLED_MODEL = [
+    ["params_b", 70.6],
     ["num_hidden_layers", 80],
     ["hidden_size", 8192],
     ["num_attention_heads", 64],
@@ -77,10 +78,6 @@ HAND_WORKED = [
     ),  # fmt: skip
     _case(
         "a cell formatted as a percentage", "VRAM_TOTAL",
-        (cell(None), cell(None), OMITTED, OMITTED, OMITTED, formatted_cell(0.1, "0%")), "#VALUE!",
-    ),  # fmt: skip
-    _case(
-        "the same, with a model", "VRAM_TOTAL",
         ([[70, 80, 8196]], cell(32000), cell(10), OMITTED, OMITTED, formatted_cell(0.1, "0%")), 1077.19744,
     ),  # fmt: skip
     _case(

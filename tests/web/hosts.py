@@ -148,7 +148,7 @@ def lite(wheel: Path, calls: Sequence[dict]) -> Report:
 def _downloaded(package: str) -> Path:
     wheels = sorted((HERE / "wheels").glob(f"{package}-*.whl"))
     if not wheels:
-        missing("Pyodide", "run 'make test' once: it downloads the wheels of tests/web/pyodide-requirements.txt")
+        missing("Pyodide", "the wheels of tests/web/pyodide-requirements.txt are missing; 'make clean test' fetches them")
     return wheels[-1]
 
 

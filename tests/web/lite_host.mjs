@@ -3,11 +3,16 @@
 import { readFileSync } from "node:fs";
 import { loadPyodide } from "pyodide";
 
+// Node.js would print the whole line of minified JavaScript that threw.
+process.on("uncaughtException", (error) => {
+  console.error(error.stack);
+  process.exit(1);
+});
+
 const job = JSON.parse(readFileSync(0, "utf8"));
 const pyodide = await loadPyodide({ env: { HOME: "/home/pyodide", ...job.env }, stdout: console.error });
 
-const micropip_wheel = readFileSync(job.micropip);
-pyodide.unpackArchive(micropip_wheel.buffer.slice(micropip_wheel.byteOffset, micropip_wheel.byteOffset + micropip_wheel.length), "wheel");
+pyodide.unpackArchive(new Uint8Array(readFileSync(job.micropip)), "wheel");
 const micropip = pyodide.pyimport("micropip");
 await micropip.install(job.requirements);
 
