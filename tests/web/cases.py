@@ -73,15 +73,20 @@ HAND_WORKED = [
     _case("a blank cell, null", "VRAM_KV", (LLAMA, cell(32768), cell(None)), 10.73741824),
     _case("a blank cell, empty text", "VRAM_KV", (LLAMA, cell(32768), cell("")), 10.73741824),
     _case(
-        "a column against a row that ends blank", "VRAM_KV", (LLAMA, [[1000], [2000]], [[1, 2, None]], OMITTED, cell("B")),
+        "a column against a row that ends blank",
+        "VRAM_KV",
+        (LLAMA, [[1000], [2000]], [[1, 2, None]], OMITTED, cell("B")),
         [[327_680_000, 655_360_000, 327_680_000], [655_360_000, 1_310_720_000, 655_360_000]],
-    ),  # fmt: skip
+    ),
     _case(
-        "a cell formatted as a percentage", "VRAM_TOTAL",
-        ([[70, 80, 8196]], cell(32000), cell(10), OMITTED, OMITTED, formatted_cell(0.1, "0%")), 1077.19744,
-    ),  # fmt: skip
+        "a cell formatted as a percentage",
+        "VRAM_TOTAL",
+        ([[70, 80, 8196]], cell(32000), cell(10), OMITTED, OMITTED, formatted_cell(0.1, "0%")),
+        1077.19744,
+    ),
     _case(
-        "a labelled spill", "VRAM_BREAKDOWN",
+        "a labelled spill",
+        "VRAM_BREAKDOWN",
         (LLAMA, cell(32768), OMITTED, OMITTED, OMITTED, OMITTED, cell("B")),
         [
             ["weights", WEIGHTS_BYTES],
@@ -89,12 +94,14 @@ HAND_WORKED = [
             ["overhead", 15_184_483_123],  # a tenth of both, 15 184 483 123.2, in whole bytes
             ["total", 167_029_314_355],
         ],
-    ),  # fmt: skip
+    ),
     _case("a text", "VRAM_CHECK", (LLAMA, cell(32768)), "OK"),
     _case(
-        "a sentence", "VRAM_CHECK", (cell("llama-3.1-70"), cell(32768)),
+        "a sentence",
+        "VRAM_CHECK",
+        (cell("llama-3.1-70"), cell(32768)),
         "model: 'llama-3.1-70' is not known. Did you mean 'llama-3.1-70b'?",
-    ),  # fmt: skip
+    ),
     _case("a name that is not known", "VRAM_WEIGHTS", (cell("ламa-70b"),), "#N/A"),
     _case("a number out of range", "VRAM_KV", (LLAMA, cell(-1)), "#NUM!"),
     _case("a text for a number", "VRAM_KV", (LLAMA, cell("many")), "#VALUE!"),
@@ -104,9 +111,11 @@ HAND_WORKED = [
     _case("an error in an optional argument", "VRAM_KV", (LLAMA, cell(1), error_cell("#DIV/0!")), "#DIV/0!"),
     _case("an error that no function returns", "VRAM_KV", (LLAMA, error_cell("#SPILL!")), "#VALUE!"),
     _case(
-        "errors among the cells of a range", "VRAM_WEIGHTS", ([[70], ["x"], [-1], *error_cell("#N/A")],),
+        "errors among the cells of a range",
+        "VRAM_WEIGHTS",
+        ([[70], ["x"], [-1], *error_cell("#N/A")],),
         [[140], ["#N/A"], ["#NUM!"], ["#N/A"]],
-    ),  # fmt: skip
+    ),
 ]
 
 # Before the CustomFunctionsRuntime 1.4 a function cannot return an error: xlwings writes its text.

@@ -1,7 +1,7 @@
 """The three hosts that the cell functions are called on: xlwings' pipeline, xlwings Server over HTTP, xlwings Lite.
 
 Each gets the finished wheel, never the sources; the licence key for tests goes into the processes that need it and
-nowhere else (`XLWINGS_LICENSE_KEY=noncommercial`: https://docs.xlwings.org/en/latest/license.html).
+nowhere else (`noncommercial`: xlwings' pro/utils.py, LicenseHandler.validate_license).
 """
 
 from __future__ import annotations
@@ -67,8 +67,9 @@ def running_server(wheel_folder: Path, project: Path) -> Iterator[tuple[str, int
     (project / "custom_functions" / "__init__.py").write_text(REGISTER + "\n", encoding="utf-8")
     log_path = project / "server.log"
     with log_path.open("wb") as log:
-        command = [sys.executable, "-m", "uvicorn", "xlwings_server.main:main_app", "--host", "127.0.0.1", "--port", "0"]
-        server = subprocess.Popen(command, cwd=project, env=variables, stdout=log, stderr=log)
+        uvicorn = [sys.executable, "-m", "uvicorn", "xlwings_server.main:main_app"]
+        where = ["--host", "127.0.0.1", "--port", "0"]
+        server = subprocess.Popen([*uvicorn, *where], cwd=project, env=variables, stdout=log, stderr=log)
     try:
         yield _address(server, log_path)
     finally:
@@ -148,7 +149,7 @@ def lite(wheel: Path, calls: Sequence[dict]) -> Report:
 def _downloaded(package: str) -> Path:
     wheels = sorted((HERE / "wheels").glob(f"{package}-*.whl"))
     if not wheels:
-        missing("Pyodide", "the wheels of tests/web/pyodide-requirements.txt are missing; 'make clean test' fetches them")
+        missing("Pyodide", "tests/web/wheels is empty; 'make clean test' fetches tests/web/pyodide-requirements.txt")
     return wheels[-1]
 
 
@@ -175,8 +176,9 @@ def run_python(program: str, env: dict[str, str]) -> object:
 
 
 def _run_json(command: list[str], job: object, env: dict[str, str]) -> object:
+    job_bytes = json.dumps(job).encode()
     finished = subprocess.run(
-        command, input=json.dumps(job).encode(), cwd=HERE, env=env, capture_output=True, timeout=SECONDS_TO_START
+        command, input=job_bytes, cwd=HERE, env=env, capture_output=True, timeout=SECONDS_TO_START, check=False
     )
     assert finished.returncode == 0, finished.stderr.decode(errors="replace")[-4000:]
     return json.loads(finished.stdout)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
-
-import pytest
 
 import vram_udf
 from addin.functions import declared_functions
@@ -89,7 +86,7 @@ def _grid_answer(context: int) -> list[list[object]]:
 
 
 def _by_name(answers: list[object]) -> dict[str, object]:
-    assert len(answers) == len(CASES)
+    assert len(answers) == len(CASES) == len(EXPECTED)
     return {case.name: answer for case, answer in zip(CASES, answers)}
 
 
@@ -108,7 +105,7 @@ def _functions(metadata: dict) -> list[tuple]:
         assert all((p["dimensionality"], p["type"]) == ("matrix", "any") for p in function["parameters"])
     return sorted(
         (f["name"], f["description"], tuple((p["name"], p["description"], "optional" in p) for p in f["parameters"]))
-        for f in json.loads(json.dumps(metadata))["functions"]
+        for f in metadata["functions"]
     )
 
 
