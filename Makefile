@@ -24,6 +24,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
 	@touch $@
 
 clean:

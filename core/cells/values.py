@@ -16,6 +16,10 @@ EXCEL_ERRORS = _RETURNABLE_ERRORS | {
     "#EXTERNAL!",
 }  # fmt: skip
 
+# The errors that a function can put into a cell on every host: xlwings carries no others to Office.js
+# (pro/_xlofficejs.py, errorstr_to_errortype), and would write them as text.
+_RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
+
 # Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
 _COM_ERRORS = range(-2146826288, -2146826188)
 
@@ -23,7 +27,8 @@ Grid = list[list[object]]
 
 
 class CellError(PlannerError):
-    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it.
+    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it
+    (the errors that no function can return, such as #SPILL!, as #VALUE!).
 
     Attributes:
         code: the error's text, "#REF!".
