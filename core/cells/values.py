@@ -16,10 +16,6 @@ EXCEL_ERRORS = _RETURNABLE_ERRORS | {
     "#EXTERNAL!",
 }  # fmt: skip
 
-# The errors that a function can put into a cell on every host: xlwings carries no others to Office.js
-# (pro/_xlofficejs.py, errorstr_to_errortype), and would write them as text.
-_RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
-
 # Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
 _COM_ERRORS = range(-2146826288, -2146826188)
 
