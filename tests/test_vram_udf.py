@@ -202,12 +202,16 @@ def test_several_models(models, per_token_bytes):
     assert kv_per_token_bytes(models) == per_token_bytes
 
 
-@pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 70], [1.5, 7, 72], [0.5, 32, 671]])
+@pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 400], [0.5, 32, 671], [7, 70.6, 1000], [8, 1600, 2000]])
 def test_three_sizes_are_three_models_where_only_weights_are_asked(sizes):
     gb = [2.0 * size for size in sizes]
     assert VRAM_WEIGHTS(row(*sizes)) == row(*gb)
     assert VRAM_WEIGHTS(column(*sizes)) == column(*gb)
     assert VRAM_WEIGHTS([sizes, sizes]) == [gb, gb]
+
+
+@pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 400], [0.5, 32, 671]])
+def test_three_sizes_are_no_model_where_the_cache_is_asked(sizes):
     assert kv_per_token_bytes(row(*sizes)) == row(VALUE, VALUE, VALUE)
 
 
