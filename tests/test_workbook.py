@@ -92,7 +92,7 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
         "ABS", "AND", "COUNT", "COUNTIF", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "MATCH", "MAX", "MIN", "NA",
-        "ROUND", "ROUNDUP", "ROWS", "SUM", "SUMIF", "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
+        "ROUND", "ROUNDUP", "ROW", "ROWS", "SUM", "SUMIF", "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip
     for _, _, formula in formulas(planner):
         without_text = re.sub(r'"[^"]*"', "", formula)
@@ -130,7 +130,7 @@ def test_models_sheet_is_the_catalog(planner, language):
 def test_every_input_is_unlocked_and_checked(planner, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(planner)
-    for key in ("article", "scenarios"):
+    for key in ("article", "scenarios", "sensitivity"):
         ws = book[labels(f"sheet.{key}")]
         validated = {
             place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
@@ -160,6 +160,13 @@ def test_links_lead_to_sheets(planner):
     for link in links:
         assert link.target is None
         assert link.location.split("!")[0].strip("'") in book.sheetnames
+
+
+def test_every_chart_says_in_words_what_it_shows(planner):
+    with zipfile.ZipFile(planner) as package:
+        drawings = [package.read(n).decode() for n in package.namelist() if re.match(r"xl/drawings/drawing\d+\.xml", n)]
+    frames = [frame for drawing in drawings for frame in re.findall(r"<cNvPr [^>]*>", drawing)]
+    assert frames and all(re.search(r'descr="[^"]{20,}"', frame) for frame in frames)
 
 
 class TestLabels:
