@@ -573,7 +573,8 @@ def test_a_table_of_fields():
 
 PLAUSIBLE = st.sampled_from(
     [LLAMA, "llama-3-8b", "article-llama-70b", 1, 10, 70.0, 80.0, 8192, 8196, 32768.0, 0.1, 0.5, 2.0, "fp16", "int4",
-     "GB", "GiB", "parameters", "params_b", "layers", "hidden", "num_attention_heads", "vocab_size", "name", "model_type"]
+     "GB", "GiB", "parameters", "params_b", "layers", "hidden", "num_attention_heads", "vocab_size", "name",
+     "model_type"]
 )  # fmt: skip
 HOSTILE = st.one_of(
     st.none(),
