@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from addin.cli import addin
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
@@ -149,6 +150,9 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
     table.add_row("total", f"{result.total_bytes / GB:,.2f}", f"{result.total_bytes / GIB:,.2f}", style="bold")
     table.caption = f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token"
     Console().print(table)
+
+
+vram.add_command(addin)
 
 
 def main() -> None:
