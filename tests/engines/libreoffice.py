@@ -193,7 +193,7 @@ def _convert(xlsx: Path, file_type: str, out_dir: Path, extension: Path | None =
 
 
 def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
-    """Put the recalculation setting and the extension into an empty profile folder; returns soffice's options for it."""
+    """Put the recalculation setting and the extension into an empty profile; returns soffice's options for it."""
     settings = folder / "user" / "registrymodifications.xcu"
     settings.parent.mkdir(parents=True)
     settings.write_text(_RECALCULATE_ON_LOAD, encoding="utf-8")
@@ -208,8 +208,8 @@ def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
 def _install(extension: Path, options: list[str]) -> None:
     # On Windows unopkg.com is the variant that waits and prints.
     unopkg = soffice().resolve().with_name("unopkg.com" if os.name == "nt" else "unopkg")
-    command = [str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, str(Path(extension).resolve())]
-    output = _run_to_end(command)
+    file = str(Path(extension).resolve())
+    output = _run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
     listed = _run_to_end([str(unopkg), "list", "--shared", *options])
     if "is registered: yes" not in listed:
         raise EngineError(f"LibreOffice did not install {extension.name}: {output.strip()}")
