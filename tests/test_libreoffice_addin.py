@@ -45,6 +45,7 @@ SAMPLES: dict[str, list[object]] = {
     "field": ["parameters", "source", None, "colour", 7.0, "#NAME?"],
 }
 LENGTH = 6
+SHEETS = ("Calls", "Down", "Across", "Formulas", "Notes")
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +208,6 @@ def called(oxt, tmp_path_factory) -> Iterator[libreoffice.WhatIf]:
     book.save(path)
     with libreoffice.WhatIf(path, extension=oxt) as opened:
         yield opened
-
-
-SHEETS = ("Calls", "Down", "Across", "Formulas", "Notes")
 
 
 def _tops() -> list[int]:
