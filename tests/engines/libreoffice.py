@@ -156,7 +156,7 @@ def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
     A formula whose result is the empty text is reported as "".
     """
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
-        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension))
+        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension=extension))
     for sheet, address in _formula_cells(xlsx):
         # openpyxl reads the empty text as None; a formula's result is never truly empty.
         values[sheet].setdefault(address, "")
@@ -168,7 +168,7 @@ def to_pdf(xlsx: Path, out_dir: Path) -> Path:
     return _convert(xlsx, "pdf", out_dir)
 
 
-def _convert(xlsx: Path, file_type: str, out_dir: Path, extension: Path | None = None) -> Path:
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *, extension: Path | None = None) -> Path:
     xlsx, out_dir = Path(xlsx).resolve(), Path(out_dir).resolve()
     office = soffice()
     out_dir.mkdir(parents=True, exist_ok=True)
