@@ -1,4 +1,4 @@
-"""The command line of the add-ins: `vram addin wheel`."""
+"""The command `vram addin`. Each command imports what it needs when it runs: `vram` itself starts fast."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 @click.group()
 def addin() -> None:
-    """Carry the cell functions into Excel on each platform."""
+    """Carry the cell functions into spreadsheet programs on each platform."""
 
 
 @addin.command()
@@ -28,3 +28,18 @@ def wheel(folder: Path) -> None:
     click.echo("xlwings Lite:")
     click.echo(f"  requirements.txt   the https address at which you publish {name}")
     click.echo(f"  main.py            {REGISTER}")
+
+
+@addin.command()
+@click.option(
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("dist/vram.oxt"),
+    show_default=True, help="Where to write the extension.",
+)  # fmt: skip
+def libreoffice(path: Path) -> None:
+    """Write the cell functions as an extension of LibreOffice Calc; needs no LibreOffice."""
+    from addin.libreoffice import extension
+    from workbook.files import write_whole
+
+    write_whole(path, extension())
+    click.echo(f"Wrote {path}")
+    click.echo("Install it: open it in LibreOffice, or unopkg add --force FILE; then restart LibreOffice.")
