@@ -88,10 +88,10 @@ def libreoffice(machine: Machine) -> Finding:
 
 def store_python(machine: Machine) -> Finding:
     """Not the Python of the Microsoft Store, whose folders other programs cannot load a DLL from."""
-    if any("WindowsApps" in path or "PythonSoftwareFoundation" in path for path in (machine.base_prefix, machine.prefix)):
+    if any(sign in machine.base_prefix for sign in ("WindowsApps", "PythonSoftwareFoundation")):
         return Finding(
             False,
-            f"this Python comes from the Microsoft Store ({machine.base_prefix}), Excel cannot load xlwings' DLL from there",
+            f"this Python comes from the Microsoft Store ({machine.base_prefix}): Excel cannot load a DLL from there",
             "Install Python from python.org and make the virtual environment with it.",
         )
     return Finding(True, "Python is not from the Microsoft Store")
@@ -103,7 +103,7 @@ def conda(machine: Machine) -> Finding:
         return Finding(
             False,
             f"{machine.prefix} is a conda environment, which the add-in does not activate",
-            f"Make a virtual environment with Python from python.org, install {PACKAGE} there, and `vram addin install`.",
+            f"Make a virtual environment with Python from python.org, install {PACKAGE} there: vram addin install",
         )
     return Finding(True, "Python is not a conda environment")
 
@@ -111,12 +111,13 @@ def conda(machine: Machine) -> Finding:
 def dll(machine: Machine) -> Finding:
     """xlwings' DLL for Excel's bitness lies beside Python, in xlwings' own version.
 
-    Excel and Python may differ: Python runs as a process of its own (xlwings issue 766), and each wheel brings both DLLs.
+    Python may differ from Excel: it runs as a process of its own (xlwings issue 766), and the wheel brings both DLLs.
     """
     bits = (machine.excel.bits if machine.excel else None) or machine.python_bits
     wanted = f"xlwings{bits}-{machine.installed['xlwings']}.dll"
     if wanted in machine.dlls:
-        return Finding(True, f"{wanted} for {bits}-bit Excel is in {machine.prefix}; Python is {machine.python_bits}-bit")
+        text = f"{wanted} for {bits}-bit Excel is in {machine.prefix}; Python itself is {machine.python_bits}-bit"
+        return Finding(True, text)
     there = f"only {', '.join(machine.dlls)}" if machine.dlls else "no other version either"
     return Finding(
         False,

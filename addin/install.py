@@ -60,7 +60,8 @@ def windows_profile(system: str = sys.platform, environment: Mapping[str, str] |
     environment = os.environ if environment is None else environment
     for name in ("APPDATA", "USERPROFILE"):
         if not environment.get(name):
-            raise PlannerError(name, "the environment variable is not set", "Run the command in a window of your own user.")
+            remedy = "Run the command in a window of your own user."
+            raise PlannerError(name, "the environment variable is not set", remedy)
     home = Path(environment["USERPROFILE"])
     return Profile(
         addin=Path(environment["APPDATA"], "Microsoft", "Excel", "XLSTART", ADDIN_NAME),

@@ -95,9 +95,7 @@ def this_machine() -> Machine:
         dlls=tuple(sorted(path.name for path in prefix.glob("xlwings*.dll"))),
         installed={name: _version(name) for name in (PACKAGE, "xlwings", "openpyxl", "ironcalc", "pyOpenVBA")},
         wanted_xlwings=_pinned("xlwings"),
-        onedrive=tuple(
-            folder for name in ("OneDrive", "OneDriveConsumer", "OneDriveCommercial") if (folder := os.environ.get(name))
-        ),
+        onedrive=tuple(filter(None, map(os.environ.get, ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")))),
         libreoffice=shutil.which("soffice") or next(filter(os.path.isfile, _LIBREOFFICE_ELSEWHERE), None),
         excel=_excel() if sys.platform == "win32" else None,
     )

@@ -28,6 +28,12 @@ TEMPLATE = Path(xlwings.__file__).parent / "quickstart_addin.xlam"
 XLWINGS_MODULE, DICTIONARY_CLASS = "xlwings", "Dictionary"
 _SAMPLES = ("Module1",)
 
+_ADAPTED = {
+    'PROJECT_NAME As String = "myaddin"': f'PROJECT_NAME As String = "{PROJECT_NAME}"',
+    # Without the sheet, the range is asked of the active workbook.
+    'In Range(sht.Range("A1"), lastCell)': 'In sht.Range(sht.Range("A1"), lastCell)',
+}
+
 _PROJECTNAME_RECORD = 0x0004  # [MS-OVBA] 2.3.4.2.1.6
 
 
@@ -69,15 +75,15 @@ def xlwings_module() -> str:
         RuntimeError: the module of the installed xlwings has another form.
     """
     source = template_module(XLWINGS_MODULE)
-    source, named = re.subn(
-        r'^(Public Const PROJECT_NAME As String = )"\w+"', rf'\1"{PROJECT_NAME}"', source, flags=re.MULTILINE
-    )
-    if named != 1:
-        raise RuntimeError("xlwings' VBA module has no constant PROJECT_NAME")
-    # The add-in's workbook for the active one, as xlwings itself has it in quickstart_standalone.xlsm. The DLL keeps one
-    # server for each command line: with the active workbook's path in it, each workbook would start a Python of its own
-    # (xlwings issue 787), and a sheet or file beside any opened workbook could say which program to run.
-    return source.replace("ActiveWorkbook", "ThisWorkbook")
+    # The workbook that holds the functions for the active one, as xlwings itself has it in quickstart_standalone.xlsm.
+    # The DLL keeps one server for each command line: with the active workbook's path in it, each workbook would start a
+    # Python of its own (xlwings issue 787), and a sheet of any opened workbook could say which program to run.
+    source = source.replace("ActiveWorkbook", "ThisWorkbook")
+    for old, new in _ADAPTED.items():
+        if source.count(old) != 1:
+            raise RuntimeError(f"xlwings' VBA module has {source.count(old)} times, not once: {old}")
+        source = source.replace(old, new)
+    return source
 
 
 def template_module(name: str) -> str:
@@ -95,8 +101,8 @@ def renamed(vba_project: bytes, name: str) -> bytes:
     record = struct.pack("<HI", _PROJECTNAME_RECORD, len(name)) + name.encode("ascii")
     directory = directory[:start] + record + directory[start + 6 + old_size :]
     project.write_stream_in_storage("VBA", "dir", compress(directory))
-    text = project.get_stream("PROJECT")
-    project.write_stream("PROJECT", re.sub(rb'^Name="[^"]*"', f'Name="{name}"'.encode("ascii"), text, flags=re.MULTILINE))
+    line = f'Name="{name}"'.encode("ascii")
+    project.write_stream("PROJECT", re.sub(rb'(?m)^Name="[^"]*"', line, project.get_stream("PROJECT")))
     return project.to_bytes()
 
 

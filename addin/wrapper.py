@@ -65,12 +65,12 @@ def _in_another_process(function, *arguments):
 
 
 def _with_real_errors(generated: str, functions: int) -> str:
-    changed, calls = re.subn(r"^( +\w+ = )(XLPy\.CallUDF\(.*\))$", r"\1CellValue(\2)", generated, flags=re.MULTILINE)
-    changed, failures = re.subn(r"^( +\w+ = )Err\.Description$", r"\1Failed(Err.Description)", changed, flags=re.MULTILINE)
+    changed, calls = re.subn(r"(?m)^( +\w+ = )(XLPy\.CallUDF\(.*\))$", r"\1CellValue(\2)", generated)
+    changed, failures = re.subn(r"(?m)^( +\w+ = )Err\.Description$", r"\1Failed(Err.Description)", changed)
     # Each function has a call for Excel and one for other Office programs.
     if (calls, failures) != (2 * functions, functions):
         raise RuntimeError(
-            f"the wrapper that xlwings writes has changed: {calls} calls and {failures} failures for {functions} functions"
+            f"xlwings' generator has changed: {calls} calls and {failures} failures for {functions} functions"
         )
     return changed
 

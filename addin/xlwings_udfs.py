@@ -43,8 +43,10 @@ def decorate_for_windows(udfs: types.ModuleType) -> None:
 
 
 def generated_wrapper(module_name: str) -> str:
-    """The VBA that xlwings' own generator writes for the functions of a module; see `imported` for what else it does."""
+    """The VBA that xlwings' own generator writes for a module's functions; see `imported` for what else it does."""
     udfs = imported()
+    # Imported before, its functions are not declared: a new process begins by repeating its parent's main script.
+    sys.modules.pop(module_name, None)
     text = io.StringIO()
     # The name decides which workbook the calls pass on: any but *.xlam gives ThisWorkbook. The active workbook would
     # be searched for sheets with Python code, and a user's sheet named *.py would stop every function.

@@ -54,7 +54,7 @@ vram.add_command(doctor)
     show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
 )  # fmt: skip
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
-@click.option("--macro", is_flag=True, help="With the cell functions inside: an .xlsm, which needs this package to compute.")
+@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
 def template(path: Path | None, lang: str, macro: bool) -> None:
     """Write the planner workbook, and print the article's figures from its formulas."""
     from workbook.files import write_whole
@@ -64,7 +64,8 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
     suffix = ".xlsm" if macro else ".xlsx"
     path = path or Path(f"vram_planner{suffix}")
     if path.suffix.lower() != suffix:
-        raise PlannerError("output", f"{path} does not end in {suffix}", "Excel opens the file only under its own ending.")
+        remedy = "Excel opens such a file only under its own ending."
+        raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
     content, values = build(lang)
     if macro:
         from addin.build import this_interpreter, workbook_with_functions
