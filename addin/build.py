@@ -122,7 +122,7 @@ def _with_new_sheet(workbook_xml: bytes) -> bytes:
 def _with_relation_to_new_sheet(relations: bytes) -> bytes:
     root = _parsed(relations)
     relation = etree.SubElement(root, f"{{{PKG_REL_NS}}}Relationship")
-    relation.attrib.update(Id=_NEW_RELATION, Type=f"{REL_NS}/worksheet", Target=f"/{_NEW_SHEET_PART}")
+    relation.attrib.update({"Id": _NEW_RELATION, "Type": f"{REL_NS}/worksheet", "Target": f"/{_NEW_SHEET_PART}"})
     return _written(root)
 
 

@@ -46,7 +46,11 @@ def packages(machine: Machine) -> Finding:
     where = f"Python {machine.python_version}, {machine.python_bits}-bit, {machine.executable}"
     missing = [name for name, version in machine.installed.items() if version is None]
     if missing:
-        return Finding(False, f"{where}: not installed: {', '.join(missing)}", f"Run: python -m pip install {PACKAGE}")
+        return Finding(
+            False,
+            f"{where}: not installed: {', '.join(missing)}",
+            f"Install {PACKAGE} again with pip, which brings them along.",
+        )
     return Finding(True, f"{where}: {', '.join(f'{name} {version}' for name, version in machine.installed.items())}")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from addin.functions import declared_functions
 from addin.wrapper import functions_module, workbook_module
-from tests.com.pywin32_stand_in import MISSING, ExcelCaller, Range
+from tests.com.pywin32_stand_in import MISSING, ExcelCaller
 from tests.com.vba_host import ExcelError, FunctionWizard, OpenedWorkbook, PythonError, VbaHost, through_xlwings
 
 # The numbers are Excel's XlCVError enumeration (Microsoft, Excel VBA reference).

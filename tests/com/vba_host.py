@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
@@ -124,7 +123,7 @@ class FunctionWizard(VBAObject):
         self.told: dict[str, tuple[str, str, list[str]]] = {}
 
     @method
-    def MacroOptions(self, Macro: object, Description: object, Category: object, ArgumentDescriptions: object) -> object:
+    def MacroOptions(self, Macro, Description, Category, ArgumentDescriptions) -> object:
         if self.closed:
             raise VBARuntimeError(1004, "Method 'MacroOptions' of object '_Application' failed")
         self.told[str(Macro)] = (str(Description), str(Category), [str(text) for text in ArgumentDescriptions.items])
