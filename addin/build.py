@@ -70,7 +70,7 @@ def workbook_with_functions(xlsx: bytes, interpreter: str | None) -> bytes:
         lambda part, content: edits[part](content) if part in edits else content,
         {_NEW_SHEET_PART: settings_sheet(settings.sheet_rows(interpreter), _free_code_name(xlsx))},
     )
-    return rewritten(vba_project.with_functions(xlsm), lambda part, content: content)
+    return vba_project.with_functions(xlsm)
 
 
 def this_interpreter() -> str | None:

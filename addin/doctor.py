@@ -46,11 +46,8 @@ def packages(machine: Machine) -> Finding:
     where = f"Python {machine.python_version}, {machine.python_bits}-bit, {machine.executable}"
     missing = [name for name, version in machine.installed.items() if version is None]
     if missing:
-        return Finding(
-            False,
-            f"{where}: not installed: {', '.join(missing)}",
-            f"Install {PACKAGE} again with pip, which brings them along.",
-        )
+        remedy = f"Install {PACKAGE} again with pip, which brings them along."
+        return Finding(False, f"{where}: not installed: {', '.join(missing)}", remedy)
     return Finding(True, f"{where}: {', '.join(f'{name} {version}' for name, version in machine.installed.items())}")
 
 
