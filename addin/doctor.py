@@ -8,8 +8,11 @@ from pathlib import PureWindowsPath
 from addin.functions import declared_functions
 from addin.machine import PACKAGE, Excel, Machine
 
-# Longer, and Excel crashes: the DLL hands the line on in a buffer of 2048 characters.
-LONGEST_COMMAND_LINE = 2048
+# Bytes; longer, and Excel ends: xlwings' DLL copies the line into char cmdLine[2048] (src/xlwingsdll/config.cpp).
+LONGEST_COMMAND_LINE = 2047
+
+# The DLL puts in a new GUID for $(CLSID), such as this one.
+_A_CLSID = "{506e67c3-55b5-48c3-a035-eed5deea7d6d}"
 
 
 @dataclass(frozen=True)
@@ -184,7 +187,8 @@ def readable_path(machine: Machine, excel: Excel) -> Finding:
 
 def command_line_length(machine: Machine, excel: Excel) -> Finding:
     """The command line that starts Python is not so long that Excel crashes."""
-    length = len(command_line(excel.interpreter or machine.executable, excel.addin_path))
+    line = command_line(excel.interpreter or machine.executable, excel.addin_path).replace("$(CLSID)", _A_CLSID)
+    length = len(line.encode(excel.encoding, errors="replace"))
     text = f"the command line that starts Python has {length} of {LONGEST_COMMAND_LINE} characters"
     if length > LONGEST_COMMAND_LINE:
         return Finding(False, text, "Make the virtual environment in a folder with a shorter path.")

@@ -62,7 +62,7 @@ ILL = [
     ("interpreter", {"interpreter_found": False}, "which is not there", "vram addin install"),
     ("interpreter", {"interpreter": r"D:\other\pythonw.exe"}, "another Python", "vram addin install"),
     ("readable_path", {"interpreter": r"D:\工具\pythonw.exe"}, "not in this Windows' code page", "another folder"),
-    ("command_line_length", {"interpreter": "C:\\" + 1800 * "x" + ".exe"}, "of 2048 characters", "shorter path"),
+    ("command_line_length", {"interpreter": "C:\\" + 1800 * "x" + ".exe"}, "of 2047 characters", "shorter path"),
 ]
 
 # Without these the functions work, or work with another Python.
@@ -88,6 +88,14 @@ def test_what_is_wrong_is_said_with_its_remedy(check, facts, text, remedy):
     assert (finding.ok, finding.matters) == (False, text not in OPTIONAL)
     assert text in finding.text
     assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(("spare", "ok"), [(0, True), (-1, False)])
+def test_the_longest_command_line_is_2047_bytes(spare, ok):
+    # A GUID in braces has 38 characters, the placeholder $(CLSID) has 8.
+    others = len(doctor.command_line("", WINDOWS.excel.addin_path)) + 38 - 8
+    finding = doctor.command_line_length(WINDOWS, _but(interpreter=(2047 - others - spare) * "é").excel)
+    assert finding.ok is ok
 
 
 def test_functions_that_compute_something_else_are_reported(monkeypatch):
