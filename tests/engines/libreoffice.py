@@ -168,7 +168,13 @@ def to_pdf(xlsx: Path, out_dir: Path) -> Path:
     return _convert(xlsx, "pdf", out_dir)
 
 
-def _convert(xlsx: Path, file_type: str, out_dir: Path, *, extension: Path | None = None) -> Path:
+def to_ods(xlsm: Path, out_dir: Path) -> Path:
+    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are parts of the zip."""
+    # Named, because LibreOffice does not recognise an .xlam by itself.
+    return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
+
+
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *options: str, extension: Path | None = None) -> Path:
     xlsx, out_dir = Path(xlsx).resolve(), Path(out_dir).resolve()
     office = soffice()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -179,6 +185,7 @@ def _convert(xlsx: Path, file_type: str, out_dir: Path, *, extension: Path | Non
             *_write_profile(Path(profile), extension),
             "--headless",
             "--norestore",
+            *options,
             "--convert-to",
             file_type,
             "--outdir",
