@@ -49,7 +49,11 @@ def number(field: str, value: object) -> float | int:
         WrongTypeError: not a number (text, a boolean, a date, nothing).
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
-    limits = LIMITS[field]
+    return number_within(field, value, LIMITS[field])
+
+
+def number_within(field: str, value: object, limits: Limits) -> float | int:
+    """`value` as a number within `limits`, as `number` does; `field` is only named in the message."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, f"{quoted(value)} is not a number", limits.remedy)
     if not isinstance(value, int) and not math.isfinite(value):
