@@ -26,6 +26,7 @@ class Precision:
         name: the catalog's name ("fp16"), or the number of bytes as text ("0.5").
         block_bytes: bytes of one block, scales included; blocks lie along a row.
         block_values: values in one block.
+        block_scale_bytes: how many of the block's bytes are scales that engines keep in a tensor of their own.
         row_bytes: further bytes per output row (a scale per channel).
         column_bytes: further bytes per input column (GPTQ's index of groups).
         tile_rows, tile_columns, tile_bytes: further bytes per tile of so many rows and columns (block-wise FP8).
@@ -38,6 +39,7 @@ class Precision:
     name: str
     block_bytes: int
     block_values: int = 1
+    block_scale_bytes: int = 0
     row_bytes: int = 0
     column_bytes: int = 0
     tile_rows: int = 0
@@ -67,11 +69,16 @@ class Precision:
 
     def bytes_of_tensor(self, tensor: Tensor) -> int:
         """Bytes of a tensor in this format, all its copies, scales included."""
-        one = self.bytes_of(tensor.rows * tensor.columns) + self.tensor_bytes
-        one += self.row_bytes * tensor.rows + self.column_bytes * tensor.columns
+        return sum(self.parts_of_tensor(tensor))
+
+    def parts_of_tensor(self, tensor: Tensor) -> tuple[int, int]:
+        """Bytes of a tensor's values, and of the scales that are kept beside them, all its copies."""
+        values = tensor.rows * tensor.columns
+        in_blocks = -(-values * self.block_scale_bytes // self.block_values)
+        scales = in_blocks + self.tensor_bytes + self.row_bytes * tensor.rows + self.column_bytes * tensor.columns
         if self.tile_bytes:
-            one += self.tile_bytes * -(-tensor.rows // self.tile_rows) * -(-tensor.columns // self.tile_columns)
-        return one * tensor.copies
+            scales += self.tile_bytes * -(-tensor.rows // self.tile_rows) * -(-tensor.columns // self.tile_columns)
+        return (self.bytes_of(values) - in_blocks) * tensor.copies, scales * tensor.copies
 
 
 def precision_of_bytes(field: str, bytes_per_value: float) -> Precision:

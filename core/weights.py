@@ -35,11 +35,16 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
 
 def stored_bytes(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
     """Bytes of one tensor, the one of `layer` (None: outside the layers), in `precision` or as shipped."""
+    return sum(stored_parts(tensor, model, layer, precision))
+
+
+def stored_parts(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> tuple[int, int]:
+    """The same as two parts: bytes of the values, and of scales that are kept in a tensor of their own."""
     found = tensor_precision(tensor, model, layer, precision)
     if found is not None:
-        return found.bytes_of_tensor(tensor)
+        return found.parts_of_tensor(tensor)
     unquantized = model.bytes_per_value if precision is None else _SIXTEEN_BIT_BYTES
-    return tensor.parameters * (tensor.bytes_per_value or unquantized)
+    return tensor.parameters * (tensor.bytes_per_value or unquantized), 0
 
 
 def tensor_precision(

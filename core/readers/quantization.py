@@ -120,16 +120,15 @@ def _of_layers(method: str, precision: Precision, settings: Config) -> Quantizat
     return Quantization(method=method, formats=((EVERYTHING, precision),), excluded=modules(skipped), groups=groups)
 
 
-def grouped(bits: int, group_size: int, *, zero_points: bool, scale_bytes: int = _SCALE_BYTES, g_idx: bool = False,
-            tensor_bytes: int = 0) -> Precision:  # fmt: skip
+def grouped(bits: int, group_size: int, *, zero_points: bool, g_idx: bool = False) -> Precision:
     """Integers of few bits with a scale, and if so a zero point, for each group along a row; -1 is the whole row."""
     column_bytes = 4 if g_idx else 0
     if group_size <= 0:
         return Precision(name=f"int{bits}", block_bytes=bits, block_values=8, column_bytes=column_bytes,
-                         row_bytes=scale_bytes + (-(-bits // 8) if zero_points else 0))  # fmt: skip
-    group_bits = bits * group_size + 8 * scale_bytes + (bits if zero_points else 0)
+                         row_bytes=_SCALE_BYTES + (-(-bits // 8) if zero_points else 0))  # fmt: skip
+    group_bits = bits * group_size + 8 * _SCALE_BYTES + (bits if zero_points else 0)
     return Precision(name=f"int{bits}_g{group_size}", block_bytes=group_bits, block_values=8 * group_size,
-                     column_bytes=column_bytes, tensor_bytes=tensor_bytes)  # fmt: skip
+                     block_scale_bytes=group_bits - bits * group_size, column_bytes=column_bytes)  # fmt: skip
 
 
 def _bitsandbytes(settings: Config) -> Quantization:
@@ -145,23 +144,24 @@ def _bitsandbytes(settings: Config) -> Quantization:
 def nf4(*, double_quant: bool) -> Precision:
     """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 more for 256 of those."""
     if not double_quant:
-        return Precision(name="nf4", block_bytes=64 // 2 + 4, block_values=64)
-    return Precision(name="nf4_dq", block_bytes=64 * 256 // 2 + 256 + 4, block_values=64 * 256)
+        return Precision(name="nf4", block_bytes=64 // 2 + 4, block_values=64, block_scale_bytes=4)
+    return Precision(name="nf4_dq", block_bytes=64 * 256 // 2 + 256 + 4, block_values=64 * 256,
+                     block_scale_bytes=256 + 4)  # fmt: skip
 
 
 def mxfp4() -> Precision:
     """OCP Microscaling formats 1.0: 4-bit floats, an 8-bit exponent for 32 of them."""
-    return Precision(name="mxfp4", block_bytes=17, block_values=32)
+    return Precision(name="mxfp4", block_bytes=17, block_values=32, block_scale_bytes=1)
 
 
 def mxfp8() -> Precision:
     """OCP Microscaling formats 1.0: 8-bit floats, an 8-bit exponent for 32 of them."""
-    return Precision(name="mxfp8", block_bytes=33, block_values=32)
+    return Precision(name="mxfp8", block_bytes=33, block_values=32, block_scale_bytes=1)
 
 
 def nvfp4() -> Precision:
     """NVIDIA's 4-bit floats: an 8-bit scale for 16 of them, and two 32-bit scales per tensor."""
-    return Precision(name="nvfp4", block_bytes=9, block_values=16, tensor_bytes=8)
+    return Precision(name="nvfp4", block_bytes=9, block_values=16, block_scale_bytes=1, tensor_bytes=8)
 
 
 def _mxfp4(settings: Config) -> Quantization:
