@@ -108,9 +108,9 @@ def _complete(path: str, stored: StoredTensors) -> StoredTensors:
     missing = stored.missing_shards
     if not missing:
         return stored
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise UnreadableFileError(
-        path, "a whole model", f"{missing[0]}{more} is missing", f"Download it, or give the {CONFIG_FILE} alone."
+        path, "a whole model", f"{missing[0]} is missing{more}", f"Download it, or give the {CONFIG_FILE} alone."
     )
 
 

@@ -34,7 +34,6 @@ _FIELDS = {
     "attention.sliding_window": "sliding_window",
     "attention.shared_kv_layers": "num_kv_shared_layers",
     "expert_used_count": "num_experts_per_tok",
-    "expert_feed_forward_length": "moe_intermediate_size",
     "expert_shared_count": "n_shared_experts",
     "expert_shared_feed_forward_length": "shared_expert_intermediate_size",
     "leading_dense_block_count": "first_k_dense_replace",
@@ -51,6 +50,9 @@ _EXPERTS_FIELDS = {
     "deepseek_v3": "n_routed_experts",
     "glm4_moe": "n_routed_experts",
 }
+
+# Families in which `intermediate_size` is the width of one expert.
+_EXPERT_WIDTH_ONLY = ("mixtral", "gpt_oss", "phimoe", "llama4_text")
 
 # Every so many layers one attends to the whole context (`set_swa_pattern` in src/models), if the file does not say.
 _WINDOW_PERIODS = {"gemma2": 2, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "olmo2": 4, "exaone4": 4, "gemma3n": 5, "gemma3": 6}
@@ -89,7 +91,6 @@ class _Metadata:
             "num_hidden_layers": layers,
             "vocab_size": self._vocab_size(),
             "tie_word_embeddings": "output.weight" not in self._tensors,
-            "attention_bias": "blk.0.attn_q.bias" in self._tensors,
             **{field: self._uniform(key) for key, field in _FIELDS.items()},
             **self._heads(),
             **self._feed_forward(model_type),
@@ -155,14 +156,16 @@ class _Metadata:
         if isinstance(length, (list, LongArray)):
             # No field says it, and nothing follows from it: the parameters are counted from the tensors.
             length = length[0] if isinstance(length, list) and len(set(length)) == 1 else None
-        experts = self._whole("expert_count") or None
         in_experts = self._whole("expert_feed_forward_length")
-        if model_type in ("mixtral", "gpt_oss") and in_experts is not None:
-            length = in_experts
-        return {
-            "intermediate_size": length,
-            _EXPERTS_FIELDS.get(model_type, "num_experts"): experts,
-        }
+        widths = {"intermediate_size": length, "moe_intermediate_size": in_experts}
+        if model_type in _EXPERT_WIDTH_ONLY:
+            widths = {"intermediate_size": in_experts or length}
+        if model_type == "llama4_text":
+            widths |= {
+                "intermediate_size_mlp": length,
+                "interleave_moe_layer_step": self._whole("interleave_moe_layer_step"),
+            }
+        return {**widths, _EXPERTS_FIELDS.get(model_type, "num_experts"): self._whole("expert_count") or None}
 
     def _windows(self, layers: int) -> dict[str, object]:
         pattern = self._get("attention.sliding_window_pattern")

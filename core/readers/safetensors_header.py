@@ -26,6 +26,9 @@ LARGEST_HEADER_BYTES = 25_000_000
 # An index repeats every tensor's name and file; that of DeepSeek-V3, 91 991 tensors, has 9 MB.
 LARGEST_INDEX_BYTES = 32 * 2**20
 
+MOST_VALUES = 2**64  # safetensors/src/tensor.rs counts in `usize`, and refuses what overflows it
+MOST_DIMENSIONS = 64  # numpy's and torch's limit
+
 # Bits of one element: safetensors/src/tensor.rs, `Dtype::bitsize`.
 DTYPE_BITS = {
     "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
@@ -136,9 +139,9 @@ def _stored(name: str, entry: Mapping[str, object], fail: Fail) -> StoredTensor:
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         fail(f"the tensor {quoted(name)} has the unknown type {quoted(dtype)}")
-    if not _is_sizes(shape):
+    values = math.prod(shape) if _is_sizes(shape) else MOST_VALUES
+    if values >= MOST_VALUES:
         fail(f"the tensor {quoted(name)} has the shape {quoted(shape)}")
-    values = math.prod(shape)
     bits = values * DTYPE_BITS[dtype]
     if bits % 8:
         fail(f"the tensor {quoted(name)} does not fill whole bytes")
@@ -159,9 +162,8 @@ def _offsets(name: str, entry: object, fail: Fail) -> tuple[int, int]:
 
 
 def _is_sizes(value: object) -> bool:
-    # An unsigned 64-bit integer has no more; and products of larger ones would take for ever.
-    most = 2**64
-    return isinstance(value, list) and len(value) <= 64 and all(type(size) is int and 0 <= size < most for size in value)
+    few = isinstance(value, list) and len(value) <= MOST_DIMENSIONS
+    return few and all(type(size) is int and 0 <= size < MOST_VALUES for size in value)
 
 
 def _read_folder(folder: str) -> StoredTensors:
