@@ -71,7 +71,7 @@ def read_safetensors(path: str) -> StoredTensors:
         return _read_folder(path)
     folder, name = os.path.split(path)
     if name.endswith(INDEX_SUFFIX):
-        return read_shards(folder, _shards_of_index(path), _read_file)
+        return read_shards(folder, shards_of_index(path), _read_file)
     if not os.path.exists(path):
         return StoredTensors(tensors=_read_file(path))  # says what is wrong with it
     return read_shards(folder, shard_names(name), _read_file)
@@ -178,7 +178,12 @@ def _read_folder(folder: str) -> StoredTensors:
     return read_safetensors(found)
 
 
-def _shards_of_index(path: str) -> list[str]:
+def shards_of_index(path: str) -> list[str]:
+    """The names of the files, all beside it, that the index at `path` lists.
+
+    Raises:
+        UnreadableFileError: it is no index, or names a file elsewhere.
+    """
     kind, remedy = "an index of safetensors files", "Download the index again."
     index = read_json_object(path, kind=kind, remedy=remedy, largest_bytes=LARGEST_INDEX_BYTES)
     shards = index.get("weight_map")
