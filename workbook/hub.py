@@ -94,10 +94,9 @@ def _tensors_of(model_id: str, shard: str, revision: str) -> tuple[StoredTensor,
 
     try:
         found = HfApi().parse_safetensors_file_metadata(model_id, shard, revision=revision).tensors
-    except errors.SafetensorsParsingError as error:
-        bad(_first_line(error))
-    except (AttributeError, TypeError, RecursionError):  # it takes the header's entries for what they should be
-        bad("its header is damaged")
+    # The last three since it takes the header's entries for what they should be.
+    except (errors.SafetensorsParsingError, AttributeError, TypeError, RecursionError):
+        bad("its header is cut short or damaged")
     header = {
         name: {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": list(tensor.data_offsets)}
         for name, tensor in found.items()
