@@ -33,6 +33,8 @@ _NUMBER_COLUMNS = (
     "head_dim", "vocab_size", "max_position_embeddings",
 )  # fmt: skip
 
+_NONSENSE = "?"  # no value of any field that is looked at
+
 LARGEST_FILE_BYTES = 16 * 2**20
 LONGEST_CELL = 32_767  # Excel's limit: support.microsoft.com, "Excel specifications and limits"
 
@@ -214,9 +216,10 @@ def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
 
 
 def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, object]:
-    """The fields of a config.json without those that make no difference to the model.
+    """The fields of a config.json without those that are not looked at.
 
-    Fields with a column of their own stay, for whoever reads the row.
+    What only equals a default stays, so that a row means the same whatever the defaults of later versions are; and so
+    do fields with a column of their own, for whoever reads the row.
     """
     spec = spec_from_config(fields, name=name)
 
@@ -231,15 +234,15 @@ def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, objec
     return shown | _pruned(others, lambda rest: same(shown | rest))
 
 
-def _pruned(fields: Mapping[str, object], same: Callable[[dict[str, object]], bool]) -> dict[str, object]:
-    """`fields` without those, at any depth, that can go and all is still the `same`."""
+def _pruned(fields: Mapping[str, object], same: Callable[[Mapping[str, object]], bool]) -> dict[str, object]:
+    """`fields` without those, at any depth, that nobody looks at: nonsense in their place leaves all the `same`."""
     kept = dict(fields)
     for field, value in fields.items():
         without = {other: kept[other] for other in kept if other != field}
-        if same(without):
+        if same(without) and same(without | {field: _NONSENSE}):
             kept = without
         elif isinstance(value, dict):
-            kept[field] = _pruned(value, lambda rest, field=field: same(kept | {field: rest}))
+            kept[field] = _pruned(value, lambda rest, field=field, others=without: same(others | {field: rest}))
     return kept
 
 
@@ -285,9 +288,8 @@ def _rows(path: str, columns: list[str], lines: Iterable[list[str]]) -> list[Mod
             continue
         row = ModelRow({column: cell.strip() for column, cell in zip(columns, cells)}, path, lines.line_num)
         if len(cells) != len(columns):
-            raise row.error(
-                "number of cells", f"it has {len(cells)}, the first line {len(columns)}", "Put texts with commas in quotes."
-            )
+            problem = f"it has {len(cells)}, the first line {len(columns)}"
+            raise row.error("number of cells", problem, "Put texts with commas in quotes.")
         name = row["name"]
         if not name:
             raise row.error("name", "it is missing", "Give the model a name.")

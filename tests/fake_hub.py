@@ -72,7 +72,8 @@ class FakeHub:
         if revision not in ("main", COMMIT):
             return 404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": "Invalid rev id"}, b""
         if file not in self.models[model]:
-            return 404, {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found", "X-Repo-Commit": COMMIT}, b""
+            missing = {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}
+            return 404, missing | {"X-Repo-Commit": COMMIT}, b""
         body = self.models[model][file]
         answered = {
             "X-Repo-Commit": COMMIT,

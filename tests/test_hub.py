@@ -39,15 +39,14 @@ def hub():
 def vram(hub, tmp_path):
     """Runs `vram` against the hub, with a cache of the test's own."""
 
-    def run(*arguments: str, stderr: int = subprocess.PIPE, **variables: str) -> subprocess.CompletedProcess[str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING", "VRAM_"))}
-        proxies = ("http_proxy", "https_proxy", "all_proxy")
-        environment = {name: value for name, value in clean.items() if name.lower() not in proxies}
+    def run(*arguments: str, stderr: int = subprocess.PIPE, **variables: str) -> subprocess.CompletedProcess:
+        left_out = ("hf_", "hugging", "vram_", "http_proxy", "https_proxy", "all_proxy")
+        environment = {name: value for name, value in os.environ.items() if not name.lower().startswith(left_out)}
         environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "PYTHONPATH": str(ROOT)}
         environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUTF8": "1"} | variables
         return subprocess.run(
             [sys.executable, "-c", "from workbook.cli import main; main()", *arguments],
-            stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment, cwd=tmp_path, timeout=120, encoding="utf-8",
+            stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8", env=environment, cwd=tmp_path, timeout=120,
         )  # fmt: skip
 
     return run

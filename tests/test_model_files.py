@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 
 from core.errors import PlannerError
 from core.kv_cache import kv_profile
-from core.model_files import read_model
+from core.model_files import ModelFile, read_model
 from core.parameters import count_parameters
 from core.readers.files import UnreadableFileError
-from core.weights import weights_bytes
+from core.sizing import estimate
 from tests.readers import gguf_files
 
 CONFIG = {
@@ -38,13 +38,18 @@ def folder(tmp_path):
     return folder
 
 
+def weights_as_shipped(model: ModelFile) -> int:
+    shipped = model.as_shipped()
+    return estimate(model.spec, context=1, precision=shipped, kv_precision=shipped).weights_bytes
+
+
 @pytest.mark.parametrize("path", ["", "model.safetensors.index.json", "model-00002-of-00002.safetensors"])
 def test_weights_with_a_config_beside_them_take_their_stored_bytes(folder, path):
     model = read_model(str(folder / path))
     assert model.spec.name == "my-model"
     assert model.spec.num_hidden_layers == 2
     assert model.stored.total_bytes == 24
-    assert weights_bytes(count_parameters(model.spec), model.as_shipped()) == 24
+    assert weights_as_shipped(model) == 24
 
 
 def test_a_config_alone_says_nothing_of_stored_weights(folder):
@@ -73,7 +78,7 @@ def test_gguf_is_known_by_its_content_too(tmp_path, name):
     assert count_parameters(model.spec).total == gguf_files.LLAMA_PARAMETERS
     # 2 layers × 2 KV heads × (32 + 32) values
     assert kv_profile(model.spec).values_per_token == 2 * 2 * 64
-    assert weights_bytes(count_parameters(model.spec), model.as_shipped()) == model.stored.total_bytes
+    assert weights_as_shipped(model) == model.stored.total_bytes
 
 
 def test_a_folder_with_one_split_gguf_model_is_that_model(tmp_path):
@@ -142,7 +147,10 @@ def test_a_folder_that_is_no_model_is_said_to_be_none(tmp_path, files, said):
         read_model(str(tmp_path))
 
 
-@pytest.mark.parametrize("name, content", [("missing", None), ("x.bin", b"\x80\x02}"), ("x.bin", b""), ("x.json", b"[1]")])
+OTHER_FILES = [("missing", None), ("x.bin", b"\x80\x02}"), ("x.bin", b""), ("x.json", b"[1]")]
+
+
+@pytest.mark.parametrize("name, content", OTHER_FILES)
 def test_another_file_is_refused_by_name(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)

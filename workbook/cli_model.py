@@ -44,11 +44,7 @@ def show(model: str, as_json: bool) -> None:
 @models_option
 def list_models(search: str, as_json: bool) -> None:
     """List the models that can be written in a cell, your own first."""
-    found = [
-        known
-        for known in catalog.models()
-        if any(search.casefold() in text.casefold() for text in (known.name, known.title, known.developer, *known.aliases))
-    ]
+    found = [known for known in catalog.models() if search.casefold() in _searched(known).casefold()]
     cards = [_whole_numbers(model_card(known.spec)) for known in found]
     if as_json:
         click.echo(json.dumps(cards, indent=2, ensure_ascii=False))
@@ -81,6 +77,10 @@ def import_model(source: str, name: str | None, file: Path | None, as_json: bool
     _print_card(card, as_json)
     if file is not None:
         click.echo(f"Added to {file}. Use it with --models {file}, or set {catalog.MODELS_VARIABLE}.", err=True)
+
+
+def _searched(known: catalog.CatalogModel) -> str:
+    return "\n".join((known.name, known.title, known.developer, *known.aliases))
 
 
 def _row(found: ModelFile, source: str, name: str | None, on_hub: bool) -> dict[str, str]:
@@ -119,7 +119,9 @@ def _card(found: ModelFile) -> dict[str, object]:
 
 
 def _whole_numbers(card: dict[str, float | str]) -> dict[str, object]:
-    return {field: int(value) if isinstance(value, float) and value.is_integer() else value for field, value in card.items()}
+    return {
+        field: int(value) if isinstance(value, float) and value.is_integer() else value for field, value in card.items()
+    }
 
 
 def _print_card(card: dict[str, object], as_json: bool) -> None:

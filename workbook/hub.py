@@ -119,9 +119,9 @@ def _with_progress(headers: Iterator[tuple[StoredTensor, ...]], count: int) -> I
     from rich.console import Console
     from rich.progress import track
 
-    # On stderr, so that it never gets into what a script reads; rich is silent where that is no terminal.
-    console = Console(stderr=True)
-    return iter(track(headers, "Reading headers", count, console=console, transient=True, disable=not console.is_terminal))
+    console = Console(stderr=True)  # never into what a script reads
+    hidden = not console.is_terminal
+    return iter(track(headers, "Reading headers", count, console=console, transient=True, disable=hidden))
 
 
 @contextmanager

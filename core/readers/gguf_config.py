@@ -6,8 +6,6 @@ of what a file does not say and llama.cpp knows: src/models/*.cpp, `load_arch_hp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from core.checks import number
 from core.errors import PlannerError, UnsupportedModelError, quoted
 from core.readers.gguf_header import Gguf, LongArray
@@ -55,7 +53,9 @@ _EXPERTS_FIELDS = {
 _EXPERT_WIDTH_ONLY = ("mixtral", "gpt_oss", "phimoe", "llama4_text")
 
 # Every so many layers one attends to the whole context (`set_swa_pattern` in src/models), if the file does not say.
-_WINDOW_PERIODS = {"gemma2": 2, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "olmo2": 4, "exaone4": 4, "gemma3n": 5, "gemma3": 6}
+_WINDOW_PERIODS = {
+    "gemma2": 2, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "olmo2": 4, "exaone4": 4, "gemma3n": 5, "gemma3": 6,
+}  # fmt: skip
 _LLAMA4_CHUNK = 8192  # src/models/llama4.cpp: n_swa, for Scout and Maverick alike
 _QWEN3_NEXT_PERIOD = 4  # convert_hf_to_gguf.py, Qwen3NextModel: full_attention_interval, if not given
 

@@ -91,7 +91,7 @@ def _check_split(path: str, part: Gguf, number: int, count: int) -> None:
         raise UnreadableFileError(
             path,
             KIND,
-            f"by its name it is file {number + 1} of {count}, by its header file {quoted(said[0])} + 1 of {quoted(said[1])}",
+            f"by its name it is file {number + 1} of {count}, by its header {quoted(said[0])} + 1 of {quoted(said[1])}",
             "Give the file the name it was published under, beside the others.",
         )
 
@@ -194,7 +194,7 @@ class _Header:
                 self._file.fail(f"the tensor {quoted(tensor.name)} does not begin at a multiple of {alignment} bytes")
             end = offset + tensor.size_bytes
         if tensors and data_start + end > self._file.size_bytes:
-            self._file.fail(f"its tensors end at byte {data_start + end}, it has {self._file.size_bytes}: it is cut short")
+            self._file.fail(f"its tensors end at byte {data_start + end} of {self._file.size_bytes}: it is cut short")
 
     @property
     def _position(self) -> int:

@@ -121,7 +121,7 @@ BAD_FILES = {
     "nested too deeply": (file_of(b'{"a":' + b"[" * 200_000), "nested as no safetensors header is"),
     "nested deeply in text": (file_of(b'{"a":' + b"[" * 2000 + b" " * 100_000), "nested too deeply"),
     "a name twice": (
-        file_of(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"),
+        file_of(b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{}}', b"x"),
         "stands twice",
     ),
     "overlap": (file_of(TWO | {"b": entry("U8", [2], 1, 3)}, bytes(4)), "overlaps another"),
@@ -139,9 +139,15 @@ BAD_FILES = {
     "shape that overflows": (file_of({"a": entry("U8", [2**63] * 60, 0, 2)}, bytes(2)), "has the shape"),
     "shape of huge numbers": (file_of({"a": entry("U8", [10**4000], 0, 2)}, bytes(2)), "has the shape"),
     "a number of 10 000 digits": (file_of(b'{"a":' + b"9" * 10_000 + b"}"), "cannot be read"),
-    "infinity": (file_of(b'{"a":{"dtype":"U8","shape":[Infinity],"data_offsets":[0,1]}}', b"x"), "Infinity is not a number"),
+    "infinity": (
+        file_of(b'{"a":{"dtype":"U8","shape":[Infinity],"data_offsets":[0,1]}}', b"x"),
+        "Infinity is not a number",
+    ),
     "no offsets": (file_of({"a": {"dtype": "U8", "shape": [2]}}, bytes(2)), "does not say where its bytes are"),
-    "three offsets": (file_of({"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 1, 2]}}, bytes(2)), "where its bytes are"),
+    "three offsets": (
+        file_of({"a": {"dtype": "U8", "shape": [2], "data_offsets": [0, 1, 2]}}, bytes(2)),
+        "where its bytes are",
+    ),
     "an entry that is none": (file_of({"a": 1}), "does not say where its bytes are"),
     "a Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
     "an absurd name": (file_of({"x" * 10_000: 1}), "does not say where its bytes are"),
@@ -204,7 +210,10 @@ LAYOUTS = {
         256,
     ),
     "bitsandbytes NF4": (
-        [("w.weight", "U8", [32, 1]), ("w.weight.absmax", "F32", [1]), ("w.weight.quant_state.bitsandbytes__nf4", "U8", [80])],
+        [
+            ("w.weight", "U8", [32, 1]), ("w.weight.absmax", "F32", [1]),
+            ("w.weight.quant_state.bitsandbytes__nf4", "U8", [80]),
+        ],
         None,
         32,
     ),
@@ -260,7 +269,10 @@ def test_a_tensor_in_two_shards_is_refused(sharded):
         read_safetensors(str(sharded))
 
 
-@pytest.mark.parametrize("shard", ["../secret.safetensors", "/etc/x.safetensors", "a\\b.safetensors", "x\0.safetensors", "passwd"])
+OUTSIDE = ["../secret.safetensors", "/etc/x.safetensors", "a\\b.safetensors", "x\0.safetensors", "passwd"]
+
+
+@pytest.mark.parametrize("shard", OUTSIDE)
 def test_an_index_cannot_point_out_of_its_folder(sharded, shard):
     (sharded / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": shard}}))
     with pytest.raises(UnreadableFileError, match="is not the name of a file beside it"):
