@@ -1,4 +1,4 @@
-"""The models and precisions that are known by name, read from the CSV files in `core/data`."""
+"""The models and precisions that are known by name: those in `core/data`, and the user's own models before them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,20 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.errors import PlannerError, WrongTypeError, quoted, unknown_name
+from core.errors import WrongTypeError, quoted, unknown_name
+from core.model_rows import ModelRow, read_rows
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
-from core.readers.hf_config import spec_from_config
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
-# Columns of models.csv that are fields of a config.json, by the kind of value they hold.
-_NUMBER_FIELDS = (
-    "params_b",
-    "num_hidden_layers",
-    "hidden_size",
-    "intermediate_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "vocab_size",
-    "max_position_embeddings",
-)
-_FLAG_FIELDS = ("tie_word_embeddings", "attention_bias")
+# The environment variable that names a CSV file of the user's own models; they go before the catalog's.
+MODELS_VARIABLE = "VRAM_MODELS"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogModel:
-    """One row of models.csv.
+    """One row of models.csv, or of the user's own file.
 
     Attributes:
         name: the name to write in a cell.
@@ -70,23 +59,25 @@ def model(name: object) -> CatalogModel:
     Raises:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such model; the remedy names the nearest one.
+        PlannerError: the user's own file of models, or the model's row in it, is not understood.
     """
     if not isinstance(name, str):
         raise WrongTypeError("model", f"{quoted(name)} is not a name", 'Write a name such as "llama-3.1-70b".')
-    known_as = _model_names_by_normal().get(_normal(name))
+    own_file = _own_file()
+    known_as = _model_names_by_normal(own_file).get(_normal(name))
     if known_as is None:
         raise unknown_name("model", name, model_names(), "the Models sheet of the planner")
-    return _catalog_model(known_as)
+    return _catalog_model(own_file, known_as)
 
 
 def models() -> tuple[CatalogModel, ...]:
-    """Every model, in the order of the file."""
+    """Every model: the user's own, then the catalog's, each in the order of their file."""
     return tuple(model(name) for name in model_names())
 
 
 def model_names() -> tuple[str, ...]:
-    """The name of every model, in the order of the file."""
-    return tuple(_model_rows())
+    """The name of every model, in the order of `models`."""
+    return tuple(_model_rows(_own_file()))
 
 
 def precision(field: str, value: object) -> Precision:
@@ -136,41 +127,42 @@ def _precisions_by_name() -> dict[str, CatalogPrecision]:
     return {_normal(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
 
 
-@lru_cache(maxsize=None)
-def _model_rows() -> dict[str, dict[str, str]]:
-    return {row["name"]: row for row in _read("models.csv")}
+def _own_file() -> str:
+    return os.environ.get(MODELS_VARIABLE, "")
 
 
-@lru_cache(maxsize=None)
-def _model_names_by_normal() -> dict[str, str]:
-    names = {}
-    for name, row in _model_rows().items():
+@lru_cache(maxsize=4)
+def _model_rows(own_file: str) -> dict[str, ModelRow]:
+    own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
+    taken = {_normal(name) for name in own}
+    shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"))
+    return own | {row["name"]: row for row in shipped if _normal(row["name"]) not in taken}
+
+
+@lru_cache(maxsize=4)
+def _model_names_by_normal(own_file: str) -> dict[str, str]:
+    rows = _model_rows(own_file)
+    names: dict[str, str] = {}
+    for name, row in rows.items():
         for alias in _list(row["aliases"]):
-            names[_normal(alias)] = names[_normal(alias.rpartition("/")[2])] = name
-    return names | {_normal(name): name for name in _model_rows()}
+            names.setdefault(_normal(alias), name)
+            names.setdefault(_normal(alias.rpartition("/")[2]), name)
+    return names | {_normal(name): name for name in reversed(rows)}
 
 
 @lru_cache(maxsize=None)
-def _catalog_model(name: str) -> CatalogModel:
-    row = _model_rows()[name]
-    fields: dict[str, object] = {"model_type": row["model_type"]}
-    fields |= {field: float(row[field]) for field in _NUMBER_FIELDS if row[field]}
-    fields |= {field: row[field] == "TRUE" for field in _FLAG_FIELDS if row[field]}
-    published = row["published_parameters"]
-    try:
-        spec = spec_from_config(fields, name=row["name"])
-    except PlannerError as error:
-        raise RuntimeError(f"models.csv, {row['name']}: {error}") from error
+def _catalog_model(own_file: str, name: str) -> CatalogModel:
+    row = _model_rows(own_file)[name]
     return CatalogModel(
         name=row["name"],
         aliases=_list(row["aliases"]),
-        title=row["title"],
+        title=row["title"] or row["name"],
         developer=row["developer"],
         licence=row["licence"],
-        spec=spec,
-        published_parameters=int(published) if published else None,
+        spec=row.spec(),
+        published_parameters=row.published_parameters(),
         source=row["source"],
-        as_of=row["as_of"],
+        as_of=row.as_of(),
     )
 
 
