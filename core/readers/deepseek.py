@@ -25,7 +25,7 @@ def latent_attention(fields: Fields) -> LatentAttention:
         kv_lora_rank=fields.size("kv_lora_rank"),
         qk_rope_head_dim=fields.size("qk_rope_head_dim"),
         qk_nope_head_dim=fields.size("qk_nope_head_dim"),
-        v_head_dim=fields.size("v_head_dim"),
+        v_head_dim=fields.size("v_head_dim", fields.size("hidden_size") // fields.size("num_attention_heads")),
         q_lora_rank=fields.optional("q_lora_rank"),
         projection_bias=fields.flag("attention_bias"),
     )
@@ -62,7 +62,7 @@ def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
     kinds = fields.per_layer("indexer_types", layers)
     if kinds is None:
         kinds = _indexer_kinds(fields, layers)
-    fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset")
+    fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset", "layer_types")
     own = replace(base, indexer=indexer(fields))
     return [own if kind == "full" else base for kind in kinds]
 
@@ -109,7 +109,10 @@ FAMILIES: dict[str, Family] = {
     "glm_moe_dsa": replace(
         _DEEPSEEK, source="transformers models/glm_moe_dsa/modeling_glm_moe_dsa.py", mixers=_sparse_latent_layers
     ),
-    "glm4_moe_lite": replace(_DEEPSEEK, source="transformers models/glm4_moe_lite/modeling_glm4_moe_lite.py"),
+    "glm4_moe_lite": replace(
+        _DEEPSEEK, source="transformers models/glm4_moe_lite/modeling_glm4_moe_lite.py",
+        defaults={"first_k_dense_replace": 1},
+    ),
     "mistral4": replace(
         _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
     ),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.model_spec import PER_HEAD, GatedMlp, Mixer, Mlp, MoeMlp, SharedCacheAttention
+from core.parameters import mlp_tensors
 from core.readers.decoder import (
     Family,
     attention,
@@ -141,8 +142,6 @@ def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
     if not fields.flag("enable_moe_block"):
         fields.ignore("num_experts", "top_k_experts", "moe_intermediate_size", "expert_intermediate_size")
         return tensors
-    from core.parameters import mlp_tensors
-
     hidden = fields.size("hidden_size")
     width = fields.optional("moe_intermediate_size") or fields.size("expert_intermediate_size")
     fields.ignore("expert_intermediate_size", "moe_intermediate_size")
@@ -151,7 +150,7 @@ def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
     )
     return [
         *tensors,
-        *mlp_tensors(experts, hidden),
+        *(replace(tensor, name=tensor.name.removeprefix("mlp.")) for tensor in mlp_tensors(experts, hidden)),
         vector("router.scale", hidden),
         vector("router.per_expert_scale", experts.num_experts),
         *(_GEMMA4_MOE_NORMS * (vector("layernorm", hidden),)),
@@ -174,6 +173,7 @@ FAMILIES: dict[str, Family] = {
     "gemma4_text": replace(
         _GEMMA3, source=_source("gemma4"), window_pattern=6, mixers=_gemma4_attention, mlps=_gemma4_mlps,
         layer_extra=_gemma4_layer, extra=_per_layer_embedding, ignored=("use_bidirectional_attention",),
+        defaults={"global_head_dim": 512},
     ),
     "vaultgemma": replace(_GEMMA, source=_source("vaultgemma"), window_pattern=2),
 }  # fmt: skip

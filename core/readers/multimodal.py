@@ -64,6 +64,7 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
     model_type = part.get("model_type") if nested else None
     if not isinstance(model_type, str):
         model_type = default_parts(outer.model_type).get("text_config", family.text)
+    outer.ignore("tie_word_embeddings")
     if "tie_word_embeddings" not in part and "tie_word_embeddings" in outer.values:
         part = {**part, "tie_word_embeddings": outer.values["tie_word_embeddings"]}
     if outer.model_type == "mllama":
@@ -73,9 +74,9 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
 
 def _tower_type(part: Mapping[str, object], model_type: str, family: Composite) -> str:
     named = part.get("model_type")
-    return named if isinstance(named, str) and named in vision.TOWERS else (
-        named if isinstance(named, str) and named != model_type else family.tower
-    )  # fmt: skip
+    if not isinstance(named, str) or named in ("", model_type) and named not in vision.TOWERS:
+        return family.tower
+    return named
 
 
 def _nothing_else(outer: Fields, family: Composite) -> None:
