@@ -111,6 +111,22 @@ def test_scenarios_follow_their_inputs(what_if):
         assert gpus == gpus_by_division(expected.total_bytes, gpu_memory_gb), request
 
 
+def test_every_model_of_the_catalog(what_if):
+    """Weights and KV cache of each model at contexts below, inside and above its windows."""
+    sheet, row = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    outputs = [(sheet, f"{letter}{row}") for letter in "JK"]
+    requests = [(name, context) for name in catalog.model_names() for context in (100, 4_096, 131_072)]
+    cases = [{(sheet, f"B{row}"): name, (sheet, f"C{row}"): float(context)} for name, context in requests]
+    fp16 = catalog.precision("precision", "fp16")
+    for (name, context), (weights, kv) in zip(requests, what_if.run(cases, outputs)):
+        spec = catalog.model(name).spec
+        users = scenarios.DEFAULT_SCENARIOS[0].users
+        expected = estimate(spec, context=context, users=users, precision=fp16, kv_precision=fp16)
+        assert [weights, kv] == pytest.approx(
+            [expected.weights_bytes / GB, expected.kv_bytes / GB], rel=TOLERANCE
+        ), (name, context)
+
+
 def test_sensitivity_follows_its_inputs(what_if):
     """Both grids are what `core` says, for models and precisions drawn at random."""
     rng = random.Random(7)
@@ -267,7 +283,7 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
 
 
 def random_scenario(rng: random.Random) -> tuple:
-    names = [row.precision.name for row in catalog.precisions()]
+    names = ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
     return (
         rng.choice(catalog.model_names()),
         float(rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, 10**7)])),

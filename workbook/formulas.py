@@ -46,11 +46,23 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
 
 
 def kv_gb(
-    values_per_token: str, window: str, windowed_values: str, fixed_bytes: str, context: str, users: str, value_bytes: str
+    values_per_token: str,
+    window: str,
+    windowed_values: str,
+    window_2: str,
+    windowed_values_2: str,
+    fixed_values: str,
+    fixed_bytes: str,
+    index_bytes: str,
+    *,
+    context: str,
+    users: str,
+    value_bytes: str,
 ) -> str:
     """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB."""
-    values = f"{values_per_token}*{context}+{windowed_values}*MIN({context},{window})"
-    return f"{users}*(({values})*{value_bytes}+{fixed_bytes})/{GB}"
+    windowed = f"{windowed_values}*MIN({context},{window})+{windowed_values_2}*MIN({context},{window_2})"
+    values = f"{values_per_token}*{context}+{windowed}+{fixed_values}"
+    return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
 
 
 def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:

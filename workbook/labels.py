@@ -283,15 +283,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # Models
     "models.title": ("Models", "模型"),
     "models.subtitle": (
-        "What a model's memory follows from. KV cache of one sequence = values per token × context + windowed values × "
-        "min(context, window), in the cache's precision, + fixed bytes.",
-        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口））"
-        "× 缓存精度 + 固定字节。",
+        "What a model's memory follows from. KV cache of one sequence = (values per token × context + windowed values × "
+        "min(context, window) + fixed values) in the cache's precision + fixed bytes + index bytes × context.",
+        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口）+ 固定数值）"
+        "× 缓存精度 + 固定字节 + 索引字节 × 上下文。",
     ),
     "models.model": ("Model", "模型"),
     "models.model_title": ("Full name", "全称"),
     "models.developer": ("Developer", "开发者"),
     "models.parameters": ("Parameters", "参数量"),
+    "models.active": ("Active parameters", "激活参数量"),
+    "models.shipped_as": ("Shipped in", "发布格式"),
+    "models.shipped_bytes": ("Weights as shipped (bytes)", "发布权重 (字节)"),
     "models.published": ("Published count", "公布的参数量"),
     "models.layers": ("Layers", "层数"),
     "models.hidden": ("Hidden size", "隐藏维度"),
@@ -300,7 +303,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.values_per_token": ("KV values per token", "每 token KV 数值"),
     "models.window": ("Window (tokens)", "窗口 (token)"),
     "models.windowed_values": ("Windowed KV values per token", "窗口内每 token KV 数值"),
+    "models.window_2": ("Second window (tokens)", "第二窗口 (token)"),
+    "models.windowed_values_2": ("KV values per token in the second window", "第二窗口内每 token KV 数值"),
+    "models.fixed_values": ("Fixed KV values per sequence", "每序列固定 KV 数值"),
     "models.fixed_bytes": ("Fixed bytes per sequence", "每序列固定字节"),
+    "models.index_bytes": ("Index bytes per token", "每 token 索引字节"),
     "models.max_context": ("Longest context", "最大上下文"),
     "models.licence": ("Licence", "许可证"),
     "models.source": ("Source", "来源"),
