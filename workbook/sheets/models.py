@@ -90,6 +90,12 @@ def weights_gb(book: Book, name: str, bytes_per_value: str) -> str:
     return f.weights_gb(looked_up_field(book, "parameters", name), bytes_per_value)
 
 
+def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
+    """Formula: the bytes by which a long sequence of the model that `name` names grows with each token."""
+    values, index_bytes = (looked_up_field(book, key, name) for key in ("values_per_token", "index_bytes"))
+    return f"{values}*{bytes_per_value}+{index_bytes}"
+
+
 def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
     """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
     fields = (looked_up_field(book, key, name) for key in _KV_COLUMNS)
