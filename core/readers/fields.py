@@ -180,7 +180,9 @@ class Fields:
         if not value:
             return default
         if default and len(value) != len(default):
-            raise self.error(field, f"it has {len(value)} entries", f"Give {len(default)}, as in the model's config.json.")
+            raise self.error(
+                field, f"it has {len(value)} entries", f"Give {len(default)}, as in the model's config.json."
+            )
         return tuple(int(number_within(self.path + field, each, _ANY_SIZE)) for each in value)
 
     def ignore(self, *names: str) -> None:

@@ -156,7 +156,9 @@ def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     pattern = fields.per_layer("hybrid_layer_pattern", layers)
     if pattern is None and not fields.has("layer_types"):
-        raise fields.error("hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others.")
+        raise fields.error(
+            "hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others."
+        )
     windows = (
         [fields.size("sliding_window") if local else None for local in pattern]
         if pattern

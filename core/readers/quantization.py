@@ -82,7 +82,9 @@ def _tile(settings: Config, field: str) -> tuple[int, int] | None:
     if isinstance(tile, str) and re.fullmatch(r"\d{1,5}x\d{1,5}", tile):  # compressed-tensors' older spelling
         tile = [int(side) for side in tile.split("x")]
     if not isinstance(tile, Sequence) or len(tile) != 2 or not all(side in _TILE_SIDES for side in tile):
-        raise UnsupportedModelError(f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128].")
+        raise UnsupportedModelError(
+            f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128]."
+        )
     return int(tile[0]), int(tile[1])
 
 
