@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from core.errors import UnsupportedModelError, quoted
@@ -14,6 +15,7 @@ Config = Mapping[str, object]
 # compressed-tensors, GPTQ and AWQ keep their scales in the model's own 16 bits; block-wise FP8 keeps them in 32.
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
+_TILE_SIDES = range(1, 10**5)
 
 
 def read(config: Config) -> Quantization | None:
@@ -28,6 +30,8 @@ def read(config: Config) -> Quantization | None:
     inner = settings.get("quantization")
     if isinstance(inner, Mapping):  # hf_quant_config.json of NVIDIA's Model Optimizer
         settings = {**inner, "quant_method": "modelopt"}
+    if "expert_dtype" in config:
+        settings = {**settings, "expert_dtype": config["expert_dtype"]}
     method = str(settings.get("quant_method") or ("modelopt" if "quant_algo" in settings else ""))
     if "BITS" in method.upper():
         method = "bitsandbytes"
@@ -70,12 +74,29 @@ def _whole(settings: Config, *fields: str) -> int | None:
     return None
 
 
+def _tile(settings: Config, field: str) -> tuple[int, int] | None:
+    """Rows and columns of a tile, or None."""
+    tile = settings.get(field)
+    if not tile:
+        return None
+    if isinstance(tile, str) and re.fullmatch(r"\d{1,5}x\d{1,5}", tile):  # compressed-tensors' older spelling
+        tile = [int(side) for side in tile.split("x")]
+    if not isinstance(tile, Sequence) or len(tile) != 2 or not all(side in _TILE_SIDES for side in tile):
+        raise UnsupportedModelError(
+            f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128]."
+        )
+    return int(tile[0]), int(tile[1])
+
+
 def _fp8(settings: Config) -> Quantization:
-    """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437, section 3.3)."""
-    tile = settings.get("weight_block_size")
-    precision = fp8_tiles(*(int(side) for side in tile)) if isinstance(tile, Sequence) and tile else fp8_tensor()
+    """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437)."""
+    tile = _tile(settings, "weight_block_size")
+    precision = fp8_tiles(*tile) if tile else fp8_tensor()
     skipped = _strings(settings, "modules_to_not_convert", "ignored_layers", "ignore")
-    return Quantization(method="fp8", formats=((EVERYTHING, precision),), excluded=modules(skipped))
+    formats = [(EVERYTHING, precision)]
+    if settings.get("expert_dtype") == "fp4":  # DeepSeek-V4, whose config.json says so outside quantization_config
+        formats.insert(0, (modules(["mlp.experts"]), mxfp4()))
+    return Quantization(method="fp8", formats=tuple(formats), excluded=modules(skipped))
 
 
 def fp8_tensor() -> Precision:
@@ -142,7 +163,7 @@ def _bitsandbytes(settings: Config) -> Quantization:
 
 
 def nf4(*, double_quant: bool) -> Precision:
-    """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 more for 256 of those."""
+    """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 for 256 of those."""
     if not double_quant:
         return Precision(name="nf4", block_bytes=64 // 2 + 4, block_values=64, block_scale_bytes=4)
     return Precision(name="nf4_dq", block_bytes=64 * 256 // 2 + 256 + 4, block_values=64 * 256,
@@ -167,9 +188,7 @@ def nvfp4() -> Precision:
 def _mxfp4(settings: Config) -> Quantization:
     """gpt-oss: experts in MXFP4, all else as it was (arXiv:2508.10925, section 2.1)."""
     skipped = modules(_strings(settings, "modules_to_not_convert"))
-    return Quantization(
-        method="mxfp4", formats=((EVERYTHING, mxfp4()),), excluded=skipped, groups=frozenset({EXPERT})
-    )
+    return Quantization(method="mxfp4", formats=((EVERYTHING, mxfp4()),), excluded=skipped, groups=frozenset({EXPERT}))
 
 
 def _compressed_tensors(settings: Config) -> Quantization:
@@ -200,9 +219,8 @@ def _scheme(weights: Config) -> Precision:
     if floats and bits == 4:
         return mxfp4() if group_size == 32 else nvfp4()
     if strategy == "block":
-        tile = weights.get("block_structure")
-        rows, columns = tile if isinstance(tile, Sequence) and len(tile) == 2 else (128, 128)
-        return Precision(name="fp8_block", block_bytes=1, tile_rows=int(rows), tile_columns=int(columns),
+        rows, columns = _tile(weights, "block_structure") or (128, 128)
+        return Precision(name="fp8_block", block_bytes=1, tile_rows=rows, tile_columns=columns,
                          tile_bytes=_SCALE_BYTES)  # fmt: skip
     if group_size and group_size > 0:
         return grouped(bits, group_size, zero_points=asymmetric)
@@ -275,4 +293,3 @@ _READERS: dict[str, Callable[[Config], Quantization]] = {
     "modelopt": _modelopt,
     "modelopt_fp4": _modelopt,
 }
-
