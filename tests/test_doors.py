@@ -26,7 +26,9 @@ CORE_RANKS = (
     ("core.cells",),
 )
 MAKERS_OF_SPECS = ("core.readers", "core.catalog")
-MAKERS_MAY_USE = ("core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", "core.gpu", *MAKERS_OF_SPECS)
+MAKERS_MAY_USE = (
+    "core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", "core.gpu", *MAKERS_OF_SPECS,
+)  # fmt: skip
 
 # The modules of addin that may use workbook, each with its reason.
 ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {

@@ -313,8 +313,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # GPUs
     "gpus.title": ("GPUs", "GPU 型号"),
     "gpus.subtitle": (
-        "Plan with the capacity, which is what the driver reports: an “80 GB” H100 has 81 559 MiB = 85.5 GB. Where no source "
-        "shows that, the label stands in. Blank: not known.",
+        "Plan with the capacity, which is what the driver reports: an “80 GB” H100 has 81 559 MiB = 85.5 GB. Where no "
+        "source shows that, the label stands in. Blank: not known.",
         "请按可用容量规划，即驱动报告的数值：“80 GB”的 H100 为 81 559 MiB，即 85.5 GB。无来源时以标称值代替；空白表示未知。",
     ),
     "gpus.gpu": ("GPU", "GPU 名称"),
@@ -372,7 +372,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.published": ("Counted parameters equal the published counts", "累加的参数量与公布值一致"),
     "checks.published_wrong": ("A row of Models was changed.", "“模型”表中有行被改动。"),
     "checks.gpus_unique": ("No GPU is listed twice", "GPU 无重复"),
-    "checks.gpus_unique_wrong": ("Two rows of GPUs have the same name: only the first would be found.", "“GPU 型号”表中有同名行：只会用到第一行。"),
+    "checks.gpus_unique_wrong": (
+        "Two rows of GPUs have the same name: only the first would be found.",
+        "“GPU 型号”表中有同名行：只会用到第一行。",
+    ),
     "checks.gpus_complete": ("Every GPU has its capacity", "每款 GPU 都有容量"),
     "checks.gpus_complete_wrong": ("A cell of GPUs is empty or holds text.", "“GPU 型号”表中有空单元格或文本。"),
     "checks.addin_agrees": ("The add-in, where loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
