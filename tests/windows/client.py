@@ -1,0 +1,130 @@
+"""Plays Excel: loads xlwings' DLL as the VBA of an add-in does, and calls cell functions through the COM server.
+
+    python -m tests.windows.client SESSION ANSWERS    (two files; see `session`)
+
+Each step names its counterpart in `xlwings.bas`, the VBA module that every xlwings add-in carries.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+import sys
+from ctypes import POINTER, wintypes
+from functools import cache
+from pathlib import Path
+
+import xlwings
+from comtypes import GUID
+from comtypes.automation import DISPATCH_METHOD, DISPATCH_PROPERTYGET, DISPPARAMS, EXCEPINFO, VARIANT
+from comtypes.hresult import DISP_E_EXCEPTION
+
+from tests.com.cells import MISSING, Range, Variant
+from tests.windows import variants
+from tests.windows.command_line import server_command
+from tests.windows.excel_objects import Excel
+from tests.windows.session import Answers, Call, Session
+
+_START, _KILL = 1, -1  # the modes of XLPyDLLActivateAuto
+
+# IDispatch::Invoke itself, the seventh method: comtypes' wrapper of it hides the type of the result.
+_INVOKE = ctypes.WINFUNCTYPE(
+    ctypes.HRESULT,
+    wintypes.LONG,
+    POINTER(GUID),
+    wintypes.DWORD,
+    wintypes.WORD,
+    POINTER(DISPPARAMS),
+    POINTER(VARIANT),
+    POINTER(EXCEPINFO),
+    POINTER(wintypes.UINT),
+)(6, "Invoke")
+
+
+class AddIn:
+    """An Excel add-in's VBA: XLPyLoadDLL, XLPyCommand, XLPy and KillPy."""
+
+    def __init__(self, path: Path, python: Path, python_path: tuple[str, ...]) -> None:
+        self._activate = _library(python).XLPyDLLActivateAuto
+        self._activate.argtypes = [POINTER(VARIANT), ctypes.c_char_p, ctypes.c_long]
+        self._activate.restype = ctypes.c_long
+        # VBA passes a String to a DLL in the ANSI code page.
+        self._command = server_command(str(python), str(path), python_path).encode("mbcs")
+
+    def server(self) -> VARIANT:
+        """XLPy: the server's object, started by the first call."""
+        server = VARIANT()
+        if self._activate(server, self._command, _START) != 0:
+            raise RuntimeError(f"xlwings' DLL cannot start the Python server: {server.value}")
+        return server
+
+    def kill(self) -> None:
+        """KillPy."""
+        self._activate(VARIANT(), self._command, _KILL)
+
+
+def _library(python: Path) -> ctypes.CDLL:
+    """XLPyLoadDLL: the DLL is beside the interpreter, or one folder up, which is where a virtual environment has it."""
+    name = f"xlwings64-{xlwings.__version__}.dll"
+    found = [folder / name for folder in (python.parent, python.parent.parent) if (folder / name).exists()]
+    if not found:
+        raise FileNotFoundError(f"{name} is neither in {python.parent} nor in {python.parent.parent}")
+    return ctypes.WinDLL(str(found[0]))
+
+
+def call_udf(server: VARIANT, arguments: list[VARIANT]) -> Variant:
+    """XLPy.CallUDF(arguments) as VBA does it: late bound, with what went wrong in Err.Description."""
+    dispatch = server.value
+    number = dispatch.GetIDsOfNames("CallUDF")[0]
+    values = (VARIANT * len(arguments))()
+    for value, argument in zip(values, reversed(arguments)):  # COM wants the last one first
+        value.value = argument
+    parameters = DISPPARAMS(values, None, len(arguments), 0)
+    result, exception = VARIANT(), EXCEPINFO()
+    flags = DISPATCH_METHOD | DISPATCH_PROPERTYGET
+    try:
+        _INVOKE(dispatch, number, GUID(), 0, flags, parameters, result, exception, wintypes.UINT())
+    except OSError as error:
+        if error.winerror != DISP_E_EXCEPTION:
+            raise
+        return Variant("Err.Description", exception.bstrDescription)
+    return variants.read(result)
+
+
+def answers(session: Session, folder: Path) -> Answers:
+    """Do the steps of a session, with `folder` as the place of all its files."""
+    excel = Excel(folder)
+    python = Path(sys.executable).with_name("pythonw.exe")
+    add_in = cache(lambda name: AddIn(folder / name, python, session.python_path))
+    # An object lives for as long as COM refers to it, so these are kept as references.
+    workbook = cache(lambda name: excel.workbook(name).variant())
+    caller = excel.range([[None]]).variant()
+
+    def argument(content: object) -> VARIANT:
+        if content is MISSING:
+            return variants.omitted()
+        if isinstance(content, Range):
+            return excel.range(content.rows).variant()
+        return variants.block(content) if isinstance(content, list) else variants.cell(content)
+
+    def answer(step) -> Variant | None:
+        if not isinstance(step, Call):
+            return add_in(step.add_in).kill()
+        return call_udf(
+            add_in(step.add_in).server(),
+            [
+                VARIANT(step.module),
+                VARIANT(step.function),
+                variants.argument_list([argument(content) for content in step.arguments]),
+                workbook(step.workbook),
+                caller,
+            ],
+        )
+
+    return [answer(step) for step in session.steps]
+
+
+if __name__ == "__main__":
+    session_file, answers_file = map(Path, sys.argv[1:])
+    session = pickle.loads(session_file.read_bytes())
+    answers_file.write_bytes(pickle.dumps(answers(session, session_file.parent.resolve())))
