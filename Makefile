@@ -1,4 +1,4 @@
-# The two commands: `make workbook` and `make test`. Both set up what they need in .venv.
+# The commands: `make workbook`, `make test` and its part `make test-windows`. They set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -9,13 +9,16 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test clean
+.PHONY: workbook test test-windows clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
+
+test-windows: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/test_windows_stack.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -27,4 +30,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist build *.egg-info
+	rm -rf $(VENV) .wine dist build *.egg-info

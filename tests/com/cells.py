@@ -65,3 +65,6 @@ class Range:
         if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
             raise ValueError("a range is a non-empty rectangle of cells")
         self.rows = rows
+
+    def __repr__(self) -> str:
+        return f"Range({self.rows})"

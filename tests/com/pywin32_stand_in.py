@@ -105,9 +105,12 @@ def call(module_name: str, function_name: str, arguments: tuple[object, ...]) ->
     try:
         com_arguments = [_com_argument(argument) for argument in arguments]
         result = XLPython().CallUDF(module_name, function_name, com_arguments, None, _ComRange([[None]]))
-        return _marshalled_result(result)
     except Exception:
         return Variant("Err.Description", _error_description(traceback.format_exc()))
+    try:
+        return _marshalled_result(result)
+    except TypeError as error:
+        return Variant("Err.Description", f"Unexpected Python Error: TypeError: {error}\n")
 
 
 def _error_description(formatted_exception: str) -> str:
@@ -135,7 +138,7 @@ def _cell_value(content: object) -> object:
     """A cell's value as COM delivers it: every number a float, an error its negative code."""
     if isinstance(content, str):
         return EXCEL_ERRORS.get(content, content)
-    if content is None or isinstance(content, (bool, datetime.datetime)):
+    if content is None or isinstance(content, (bool, datetime.datetime, decimal.Decimal)):
         return content
     return float(content)
 
@@ -211,11 +214,11 @@ def _marshalled(value: object) -> Variant:
     if value is None:
         return Variant("VT_NULL", None)
     if isinstance(value, datetime.datetime):
-        return Variant("VT_DATE", value)
+        return Variant("VT_DATE", value.replace(tzinfo=None))
     if isinstance(value, (list, tuple)):
         return Variant("VT_ARRAY", _marshalled_elements(value))
     if isinstance(value, decimal.Decimal):
-        return Variant("VT_CY", value.quantize(decimal.Decimal("0.0001")))
+        return Variant("VT_CY", value.quantize(decimal.Decimal("0.0001"), decimal.ROUND_DOWN))
     if hasattr(value, "__float__"):
         return Variant("VT_R8", float(value))
     raise TypeError(f"Objects of type '{type(value).__name__}' can not be converted to a COM VARIANT")

@@ -20,10 +20,11 @@ from comtypes.automation import DISPATCH_METHOD, DISPATCH_PROPERTYGET, DISPPARAM
 from comtypes.hresult import DISP_E_EXCEPTION
 
 from tests.com.cells import MISSING, Range, Variant
-from tests.windows import variants
+from tests.com.facts import MODULE as SAMPLES
+from tests.windows import process_end, variants
 from tests.windows.command_line import server_command
 from tests.windows.excel_objects import Excel
-from tests.windows.session import Answers, Call, Session
+from tests.windows.session import Answers, Call, EndServer, Session
 
 _START, _KILL = 1, -1  # the modes of XLPyDLLActivateAuto
 
@@ -107,9 +108,7 @@ def answers(session: Session, folder: Path) -> Answers:
             return excel.range(content.rows).variant()
         return variants.block(content) if isinstance(content, list) else variants.cell(content)
 
-    def answer(step) -> Variant | None:
-        if not isinstance(step, Call):
-            return add_in(step.add_in).kill()
+    def call(step: Call) -> Variant:
         return call_udf(
             add_in(step.add_in).server(),
             [
@@ -121,7 +120,12 @@ def answers(session: Session, folder: Path) -> Answers:
             ],
         )
 
-    return [answer(step) for step in session.steps]
+    def end_server(step: EndServer) -> Variant:
+        process_id = call(Call("process_id", (), SAMPLES, step.add_in)).value
+        add_in(step.add_in).kill()
+        return Variant("VT_BOOL", process_end.ends(int(process_id)))
+
+    return [call(step) if isinstance(step, Call) else end_server(step) for step in session.steps]
 
 
 if __name__ == "__main__":

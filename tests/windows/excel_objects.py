@@ -6,7 +6,7 @@ reaches Excel's own. Interface and member numbers are those of the Microsoft Exc
 
 from __future__ import annotations
 
-import ctypes
+import ctypes.wintypes
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,6 +42,7 @@ _MEMBERS = {
 }
 _MEMBER_NAMES = {number: name for name, number in _MEMBERS.items()}
 _ANY_LIBRARY = "{5D7A1C1E-3C0B-4B5E-9E63-0A6A4E2B7C11}"  # a type library must have an identity; nothing asks for it
+_MESSAGES_ONLY = ctypes.wintypes.HWND(-3)  # HWND_MESSAGE
 _WINDOWS_64_BIT = 3  # SYS_WIN64
 
 
@@ -123,6 +124,10 @@ class Excel:
             type_info.LayOut()
         library.SaveAllChanges()
         self._library = LoadTypeLib(path)
+        # A window that is never seen: it takes messages alone.
+        self._window = ctypes.windll.user32.CreateWindowExW(
+            0, "STATIC", None, 0, 0, 0, 0, 0, _MESSAGES_ONLY, None, None, None
+        )
 
     def type_info(self, interface: str):
         """The type information of one of Excel's interfaces: above all its identity."""
@@ -154,8 +159,8 @@ class Excel:
         )
 
     def _application(self) -> ExcelObject:
-        # xlwings asks which process the window belongs to: any window that exists will do.
-        return ExcelObject(self, "_Application", Hwnd=ctypes.windll.user32.GetDesktopWindow)
+        # xlwings asks which process the window belongs to.
+        return ExcelObject(self, "_Application", Hwnd=lambda: self._window)
 
     def _sheet(self) -> ExcelObject:
         return ExcelObject(self, "_Worksheet", Name=lambda: "Sheet1", Parent=lambda: self.workbook("planner.xlsx"))

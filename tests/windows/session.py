@@ -1,4 +1,4 @@
-"""What a test tells the client to do, and what it answers; read and written on both sides, which exchange them as files."""
+"""What a test tells the client to do, and what the client answers: they exchange it as files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ class Call:
 
 
 @dataclass(frozen=True)
-class RestartServer:
-    """The ribbon's "Restart UDF Server": ends the Python server of `add_in`; the next call starts another."""
+class EndServer:
+    """The VBA's KillPy: ends the Python server of `add_in`. The answer tells whether its process has ended.
+
+    Under Wine 8 no further call of this add-in can follow: it keeps the dead server's class registered.
+    """
 
     add_in: str = "vram.xlam"
 
 
-Step = Call | RestartServer
+Step = Call | EndServer
 
 
 @dataclass(frozen=True)
@@ -44,5 +47,5 @@ class Session:
     python_path: tuple[str, ...]
 
 
-Answers = list[Variant | None]
-"""One for each step; None for a step that is not a call."""
+Answers = list[Variant]
+"""One for each step."""

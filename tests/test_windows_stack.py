@@ -1,0 +1,197 @@
+"""The cell functions through the real Windows stack: what Excel is handed is what plain Python computes.
+
+A client that plays Excel loads xlwings' own DLL, which starts xlwings' COM server, which calls `vram_udf`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import re
+from pathlib import Path
+
+import xlwings
+
+import vram_udf
+from addin.functions import CellFunction, declared_functions
+from tests.com import facts
+from tests.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
+from tests.windows import command_line
+from tests.windows.session import Call, EndServer, Step
+from tests.windows.stack import windows_stack
+
+# Two good values for each argument; a function with a new argument needs two more.
+EXAMPLES = {
+    "model": ("llama-3.1-70b", "qwen2.5-72b"),
+    "name": ("llama-3.1-8b", "llama-2-7b"),
+    "context": (32768, 8000),
+    "users": (10, 1),
+    "precision": ("fp8", 0.5),
+    "kv_precision": (1, "fp16"),
+    "overhead": (0.2, 0),
+    "unit": ("GiB", "B"),
+    "field": ("parameters", "source"),
+}
+
+# Those that xlwings does not know by name: they arrive as integers.
+NEWER_ERRORS = ("#SPILL!", "#CALC!", "#FIELD!")
+
+# What else may stand in a cell, whatever the argument.
+ODD_CONTENTS = [
+    None,
+    "",
+    "  ",
+    "no such thing",
+    "模型",
+    0,
+    -1,
+    2.5,
+    1e300,
+    True,
+    False,
+    datetime.datetime(2026, 1, 2, 3, 4, 5),
+    "#NULL!",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#NUM!",
+    "#N/A",
+    *NEWER_ERRORS,
+]
+
+# Some of these as constants of the formula: one for each way that xlwings treats them.
+ODD_CONSTANTS = ["no such thing", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5), "#REF!", "#SPILL!"]
+
+# Ways to describe a model by a range.
+MODEL_RANGES = [
+    Range([[70, 80, 8196]]),
+    Range([[70], [80], [8196]]),
+    Range([["num_hidden_layers", 80], ["hidden_size", 8192], ["num_attention_heads", 64], ["params_b", 70]]),
+    Range([["num_hidden_layers", "#REF!"], ["hidden_size", 8192], ["params_b", 70]]),
+]
+
+
+def _cases(function: CellFunction) -> list[Call]:
+    """Calls of one function: with all its arguments, with none that it can do without, and each in turn made odd.
+
+    A range costs some thirty calls from process to process, a constant none: hence few ranges, of many cells.
+    """
+    names = [argument.name for argument in function.arguments]
+    good = [EXAMPLES[name][0] for name in names]
+    required = sum(not argument.optional for argument in function.arguments)
+    can_omit = len(names) - required
+    lists = [
+        good,
+        [*good[:required], *[MISSING] * can_omit],
+        [*good[:required], *[Range([[None]])] * can_omit],
+        [Range([[first], [second]]) for first, second in (EXAMPLES[name] for name in names)],
+        # A column against a row spills a grid.
+        [Range([[content] for content in EXAMPLES[names[0]]]), Range([[*EXAMPLES[names[1]]]]), *good[2:]],
+    ]
+    for place, name in enumerate(names):
+        one, other = EXAMPLES[name]
+        varied = [
+            Range([[content] for content in (one, *ODD_CONTENTS, other)]),
+            Range([["#N/A"]]),
+            [[one, other], ["#N/A", "#SPILL!"]],
+            *ODD_CONSTANTS,
+        ]
+        if name in ("model", "name"):
+            varied += MODEL_RANGES
+        if function.arguments[place].optional:
+            varied.append(MISSING)
+        lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]
+    return [Call(function.name, tuple(arguments)) for arguments in lists]
+
+
+CASES = [case for function in declared_functions() for case in _cases(function)]
+FACTS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in facts.RESULTS]
+EXCEPTIONS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in facts.EXCEPTIONS]
+
+
+def _process_id(add_in: str = "vram.xlam", workbook: str = "planner.xlsx") -> Call:
+    return Call("process_id", (), facts.MODULE, add_in, workbook)
+
+
+FIRST, OTHER_WORKBOOK, OTHER_ADD_IN = _process_id(), _process_id(workbook="other.xlsx"), _process_id("other.xlam")
+END = EndServer()
+STEPS: list[Step] = [FIRST, *CASES, *FACTS, *EXCEPTIONS, OTHER_WORKBOOK, OTHER_ADD_IN, END]
+
+
+def test_the_windows_stack(subtests, tmp_path):
+    """One test, because all of it is one session of Excel, which must run once only whatever pytest-xdist does."""
+    with windows_stack() as stack:
+        answers = {id(step): answer for step, answer in zip(STEPS, stack.run(STEPS, tmp_path), strict=True)}
+        with subtests.test("no server outlives Excel"):
+            stack.wait_for_end([int(answers[id(OTHER_ADD_IN)].value)])
+
+    for call in CASES:
+        with subtests.test(_shown(call)):
+            assert answers[id(call)] == _variant(_as_plain_python(call))
+    for function in declared_functions():
+        with subtests.test(f"{function.name}: the examples are good input"):
+            with_every_argument = next(call for call in CASES if call.function == function.name)
+            assert str(answers[id(with_every_argument)].value) not in EXCEL_ERRORS
+    for call, (*_, variant) in zip(FACTS, facts.RESULTS, strict=True):
+        with subtests.test(_shown(call)):
+            assert answers[id(call)] == variant
+    for call, (*_, message) in zip(EXCEPTIONS, facts.EXCEPTIONS, strict=True):
+        with subtests.test(_shown(call)):
+            assert answers[id(call)].type == "Err.Description"
+            assert answers[id(call)].value.startswith(message)
+
+    with subtests.test("one server serves every workbook to the end"):
+        assert len(CASES) > 200
+        assert answers[id(FIRST)] == answers[id(OTHER_WORKBOOK)]
+    with subtests.test("each add-in has a server of its own"):
+        assert answers[id(FIRST)] != answers[id(OTHER_ADD_IN)]
+    with subtests.test("a server can be ended"):
+        assert answers[id(END)] == Variant("VT_BOOL", True)
+
+
+def _shown(call: Call) -> str:
+    arguments = ("" if argument is MISSING else repr(argument) for argument in call.arguments)
+    return f"{call.function}({', '.join(arguments)})"
+
+
+def _as_plain_python(call: Call) -> object:
+    function = getattr(vram_udf, call.function)
+    defaults = [parameter.default for parameter in inspect.signature(function).parameters.values()]
+    return function(*[_python_argument(*argument) for argument in zip(call.arguments, defaults, strict=True)])
+
+
+def _python_argument(argument: object, default: object) -> object:
+    """What a cell function receives: a grid of contents, whatever the shape, or the default."""
+    if argument is MISSING:
+        return default
+    rows = argument.rows if isinstance(argument, Range) else argument if isinstance(argument, list) else [[argument]]
+    return [[_python_cell(content) for content in row] for row in rows]
+
+
+def _python_cell(content: object) -> object:
+    if content in NEWER_ERRORS:
+        return EXCEL_ERRORS[content]
+    if isinstance(content, int) and not isinstance(content, bool):
+        return float(content)
+    return None if content == "" else content
+
+
+def _variant(result: object) -> Variant:
+    if isinstance(result, list):
+        return Variant("VT_ARRAY", [[_variant(cell) for cell in row] for row in result])
+    types = {float: "VT_R8", str: "VT_BSTR"}
+    return Variant(types[type(result)], result)
+
+
+def test_the_servers_command_line_is_that_of_xlwings_own_vba():
+    vba = Path(xlwings.__file__).with_name("xlwings.bas").read_text()
+    for literal in (command_line.SHELL, command_line.IMPORTS, command_line.SEARCH_PATH, command_line.SERVE):
+        assert '"{}"'.format(literal.replace('"', '""')) in vba
+
+
+def test_wine_gets_the_version_of_xlwings_that_users_get():
+    project = Path(vram_udf.__file__).parent
+    wanted = re.findall(r'"xlwings==([\d.]+); python_version >= ', (project / "pyproject.toml").read_text())
+    given = re.findall(r"^xlwings==([\d.]+) ", (project / "tests/windows/requirements.txt").read_text(), re.MULTILINE)
+    assert given == wanted
