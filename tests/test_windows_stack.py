@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import inspect
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import xlwings
@@ -47,6 +48,7 @@ ODD_CONTENTS = [
     -1,
     2.5,
     1e300,
+    Decimal("1.5"),  # of a cell formatted as currency
     True,
     False,
     datetime.datetime(2026, 1, 2, 3, 4, 5),
@@ -61,44 +63,46 @@ ODD_CONTENTS = [
 ]
 
 # Some of these as constants of the formula: one for each way that xlwings treats them.
-ODD_CONSTANTS = ["no such thing", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5), "#REF!", "#SPILL!"]
+ODD_CONSTANTS = ["no such thing", "#REF!", "#SPILL!", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5)]
 
-# Ways to describe a model by a range.
-MODEL_RANGES = [
-    Range([[70, 80, 8196]]),
-    Range([[70], [80], [8196]]),
-    Range([["num_hidden_layers", 80], ["hidden_size", 8192], ["num_attention_heads", 64], ["params_b", 70]]),
-    Range([["num_hidden_layers", "#REF!"], ["hidden_size", 8192], ["params_b", 70]]),
+# Ways to describe a model by several cells.
+MODEL_BLOCKS = [
+    [[70, 80, 8196]],
+    [[70], [80], [8196]],
+    [["num_hidden_layers", 80], ["hidden_size", 8192], ["num_attention_heads", 64], ["params_b", 70]],
+    [["num_hidden_layers", "#REF!"], ["hidden_size", 8192], ["params_b", 70]],
 ]
 
 
 def _cases(function: CellFunction) -> list[Call]:
     """Calls of one function: with all its arguments, with none that it can do without, and each in turn made odd.
 
-    A range costs some thirty calls from process to process, a constant none: hence few ranges, of many cells.
+    A range costs some thirty calls from process to process, an array or a constant none: hence few ranges, but long.
     """
     names = [argument.name for argument in function.arguments]
     good = [EXAMPLES[name][0] for name in names]
     required = sum(not argument.optional for argument in function.arguments)
     can_omit = len(names) - required
+    columns = [[[content] for content in EXAMPLES[name]] for name in names]
     lists = [
         good,
         [*good[:required], *[MISSING] * can_omit],
-        [*good[:required], *[Range([[None]])] * can_omit],
-        [Range([[first], [second]]) for first, second in (EXAMPLES[name] for name in names)],
+        [*good[:required], *[Range([[None]]), *[None] * can_omit][:can_omit]],
+        [Range([[good[0]]]), *good[1:]],
+        [Range([["#N/A"]]), *good[1:]],
+        [Range(columns[0]), *columns[1:]],
         # A column against a row spills a grid.
-        [Range([[content] for content in EXAMPLES[names[0]]]), Range([[*EXAMPLES[names[1]]]]), *good[2:]],
+        [Range(columns[0]), Range([[*EXAMPLES[names[1]]]]), *good[2:]],
     ]
     for place, name in enumerate(names):
         one, other = EXAMPLES[name]
         varied = [
             Range([[content] for content in (one, *ODD_CONTENTS, other)]),
-            Range([["#N/A"]]),
             [[one, other], ["#N/A", "#SPILL!"]],
-            *ODD_CONSTANTS,
+            *(ODD_CONSTANTS if place == 0 else ODD_CONSTANTS[:3]),
         ]
         if name in ("model", "name"):
-            varied += MODEL_RANGES
+            varied += [*MODEL_BLOCKS, Range(MODEL_BLOCKS[-2])]
         if function.arguments[place].optional:
             varied.append(MISSING)
         lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]

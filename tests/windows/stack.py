@@ -14,7 +14,7 @@ from tests.windows import processes
 from tests.windows.session import Answers, Session, Step
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_LIMIT_S = 240
+_LIMIT_S = 300
 
 
 class WindowsStack:

@@ -26,7 +26,7 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _CACHE = Path(__file__).resolve().parents[2] / ".wine"
 _WINE_FOLDERS = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/lib/wine"])  # Debian's is not on the PATH
 _WHEELS_OF = "--platform win_amd64 --python-version 3.11 --implementation cp --abi cp311".split()
-_DOWNLOAD_LIMIT_S, _BOOT_LIMIT_S = 300, 120
+_DOWNLOAD_LIMIT_S, _BOOT_LIMIT_S, _SERVER_LIMIT_S = 300, 120, 60
 
 
 class WineMissing(Exception):
@@ -45,10 +45,17 @@ class Wine:
         """Run a Windows program; see `processes.run`."""
         processes.run([self.program, *command], folder=folder, environment=self._environment(), limit_s=limit_s)
 
+    def wait(self) -> None:
+        """Return when the last Windows process has ended by itself."""
+        self._tell_server("-w")
+
     def stop(self) -> None:
-        """End every Windows process of this prefix."""
-        subprocess.run([self.server, "-k"], env=self._environment(), check=False, timeout=30)
-        subprocess.run([self.server, "-w"], env=self._environment(), check=False, timeout=30)
+        """End every Windows process."""
+        self._tell_server("-k")
+        self.wait()
+
+    def _tell_server(self, option: str) -> None:
+        subprocess.run([self.server, option], env=self._environment(), check=False, timeout=_SERVER_LIMIT_S)
 
     def _environment(self) -> dict[str, str]:
         # No display is needed, and this system's Python is not to meddle with the Windows one.
@@ -108,6 +115,7 @@ def _install(wine: Wine) -> None:
     with tempfile.TemporaryDirectory(dir=_CACHE) as downloads:
         _download(Path(downloads))
         wine.run(["wineboot", "--init"], folder=_CACHE, limit_s=_BOOT_LIMIT_S)
+        wine.wait()  # what starts while services of the first boot still run finds no COM
         _make_python(Path(downloads), wine.prefix / "drive_c" / "Python")
     made_of.write_text(wanted)
 
