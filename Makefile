@@ -9,7 +9,7 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows clean
+.PHONY: workbook test test-windows golden clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -20,6 +20,11 @@ test: $(VENV)/installed-test
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/test_windows_stack.py
 
+# Renews the reviewed copy of the generated VBA; read the difference before committing it.
+golden: $(VENV)/installed
+	$(BIN)/vram addin build -o dist
+	cp dist/vram_functions.bas tests/golden/
+
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -27,6 +32,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
 	@touch $@
 
 clean:

@@ -11,7 +11,8 @@ from core import catalog
 from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
 from core.cells.values import CellError, error_code, grid, is_blank
-from core.checks import number
+from core.checks import number, text
+from core.kv_cache import kv_profile
 from core.model_card import card_field, model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.sizing import estimate, footprint
@@ -62,7 +63,7 @@ def VRAM_KV(model, context, users=None, kv_precision=None, unit=None):
     """GPU memory of the KV cache of all users, each with its whole context: =VRAM_KV("llama-3.1-70b", 32768, 10)."""
 
     def size(spec, context, users, kv_precision, unit):
-        return users * footprint(spec).kv.bytes_per_sequence(context, kv_precision) / unit
+        return kv_profile(spec).bytes_of_sequences(users, context, kv_precision) / unit
 
     arguments = [_models(model), *_workload(context, users), _precisions("kv_precision", kv_precision), _units(unit)]
     return _spilled(broadcast(size, arguments))
@@ -73,7 +74,7 @@ def VRAM_KV_PER_TOKEN(model, kv_precision=None, unit=None):
     """GPU memory by which one long sequence grows with each token: =VRAM_KV_PER_TOKEN("llama-3.1-70b",,"B") is 327680."""
 
     def size(spec, kv_precision, unit):
-        return footprint(spec).kv.bytes_per_token(kv_precision) / unit
+        return kv_profile(spec).bytes_per_token(kv_precision) / unit
 
     return _spilled(broadcast(size, [_models(model), _precisions("kv_precision", kv_precision), _units(unit)]))
 
@@ -117,14 +118,14 @@ def VRAM_CHECK(model, context, users=None, precision=None, kv_precision=None, ov
 def VRAM_MODEL(name, field=None):
     """What is known of a model: one field of its card ("parameters", "source" ...), or the whole card, labelled."""
     if all(is_blank(cell) for row in grid(field) for cell in row):
-        cards = broadcast(lambda spec: model_card(spec), [_models(name)])
-        labels = max((list(card) for row in cards for card in row if isinstance(card, dict)), key=len, default=[])
+        cards = broadcast(model_card, [_models(name)])
+        labels = max((list(card) for row in cards for card in row if isinstance(card, dict)), key=len, default=["name"])
         columns = [
             [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in row]
             for row in cards
         ]
         return _labelled(labels, columns)
-    return _spilled(broadcast(card_field, [_models(name), parsed(grid(field), _text("field"))]))
+    return _spilled(broadcast(card_field, [_models(name), parsed(grid(field), _field)]))
 
 
 def _estimate(spec, context, users, precision, kv_precision, overhead):
@@ -163,8 +164,8 @@ def _units(cells):
     return parsed(grid(cells), lambda cell: unit_bytes(_given("unit", cell, DEFAULT_UNIT)))
 
 
-def _text(field):
-    return lambda cell: str(_given(field, cell, None))
+def _field(cell):
+    return text("field", _given("field", cell, None))
 
 
 def _given(field, cell, default):

@@ -1,1 +1,4 @@
-"""Carries the cell functions of `vram_udf` into spreadsheet programs. Uses `vram_udf` and `core`, never `workbook`."""
+"""Carries the cell functions of `vram_udf` into spreadsheet programs.
+
+Uses `vram_udf` and `core`; of `workbook` only `files` and `package`, which know nothing of sheets.
+"""

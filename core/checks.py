@@ -51,7 +51,7 @@ def number(field: str, value: object) -> float | int:
     """
     limits = LIMITS[field]
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise WrongTypeError(field, f"{quoted(value)} is not a number", limits.remedy)
+        raise WrongTypeError(field, _not_a_number(value), limits.remedy)
     if not isinstance(value, int) and not math.isfinite(value):
         raise OutOfRangeError(field, f"{value} is not a finite number", limits.remedy)
     if value < limits.least:
@@ -63,6 +63,25 @@ def number(field: str, value: object) -> float | int:
     if value != int(value):
         raise OutOfRangeError(field, f"{quoted(value)} is not a whole number", limits.remedy)
     return int(value)
+
+
+def _not_a_number(value: object) -> str:
+    if value is None:
+        return "it is blank"
+    # A cell may hold the text "10", which looks like a number.
+    return f"{quoted(value)} is not a number but text" if isinstance(value, str) else f"{quoted(value)} is not a number"
+
+
+def text(field: str, value: object) -> str:
+    """`value` as text.
+
+    Raises:
+        WrongTypeError: not text.
+    """
+    if not isinstance(value, str):
+        problem = "it is blank" if value is None else f"{quoted(value)} is not text"
+        raise WrongTypeError(field, problem, "Write text.")
+    return value
 
 
 def flag(field: str, value: object) -> bool:

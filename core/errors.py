@@ -45,9 +45,13 @@ class UnsupportedModelError(PlannerError):
 
 def quoted(value: object) -> str:
     """`value` as it may stand in a sentence: quoted if it is text, shortened if it is long."""
+    if isinstance(value, bool):
+        return str(value).upper()  # as a cell shows it
+    if isinstance(value, str):
+        return repr(value if len(value) <= LONGEST_QUOTED_VALUE else value[: LONGEST_QUOTED_VALUE - 1] + "…")
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
         value = int(value)  # a cell's 3.0 is a 3 to whoever typed it
-    text = repr(value) if isinstance(value, str) else str(value)
+    text = str(value)
     if len(text) > LONGEST_QUOTED_VALUE:
         text = text[: LONGEST_QUOTED_VALUE - 1] + "…"
     return text

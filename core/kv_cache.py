@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 
 from core.model_spec import (
     FullAttention,
@@ -42,9 +42,9 @@ class KvProfile:
             values * min(context, window) for window, values in self.windowed
         )
 
-    def bytes_per_sequence(self, context: int, precision: Precision) -> int:
-        """Bytes that one sequence of `context` tokens keeps."""
-        return precision.bytes_of(self.values(context)) + self.fixed_bytes
+    def bytes_of_sequences(self, users: int, context: int, precision: Precision) -> int:
+        """Bytes that `users` sequences of `context` tokens each keep."""
+        return precision.bytes_of(users * self.values(context)) + users * self.fixed_bytes
 
     def bytes_per_token(self, precision: Precision) -> int:
         """Bytes by which a long sequence grows with each token; windows are full by then."""
@@ -68,6 +68,7 @@ class KvProfile:
         )
 
 
+@lru_cache(maxsize=512)
 def kv_profile(spec: ModelSpec) -> KvProfile:
     """What one sequence keeps over all layers of `spec`."""
     return sum((layer_profile(run.mixer) * run.count for run in spec.layers), KvProfile())

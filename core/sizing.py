@@ -103,7 +103,7 @@ def estimate(
     overhead = number("overhead", overhead)
     needs = footprint(model)
     model_bytes = weights_bytes(needs.parameters, precision)
-    kv_bytes = users * needs.kv.bytes_per_sequence(context, kv_precision)
+    kv_bytes = needs.kv.bytes_of_sequences(users, context, kv_precision)
     return Estimate(
         model=model,
         parameters=needs.parameters.total,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from core.errors import WrongTypeError, quoted, unknown_name
 
 KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
@@ -24,7 +26,7 @@ _BY_LOWER_CASE = {unit.lower(): size_bytes for unit, size_bytes in UNIT_BYTES.it
 
 
 def unit_bytes(unit: object) -> int:
-    """Bytes in one `unit`, whatever its case.
+    """Bytes in one `unit`, whatever its case and the width of its letters.
 
     Raises:
         WrongTypeError: `unit` is not text.
@@ -32,7 +34,7 @@ def unit_bytes(unit: object) -> int:
     """
     if not isinstance(unit, str):
         raise WrongTypeError("unit", f"{quoted(unit)} is not a unit", 'Write "GB" (10⁹ bytes) or "GiB" (2³⁰ bytes).')
-    size_bytes = _BY_LOWER_CASE.get(unit.strip().lower())
+    size_bytes = _BY_LOWER_CASE.get(unicodedata.normalize("NFKC", unit).strip().lower())
     if size_bytes is None:
         raise unknown_name("unit", unit, UNIT_BYTES, "this list: " + ", ".join(UNIT_BYTES))
     return size_bytes

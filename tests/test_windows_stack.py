@@ -11,13 +11,12 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
-import xlwings
-
 import vram_udf
+from addin import doctor, vba_project
 from addin.functions import CellFunction, declared_functions
+from tests import test_udf_com
 from tests.com import facts
 from tests.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
-from tests.windows import command_line
 from tests.windows.session import Call, EndServer, Step
 from tests.windows.stack import windows_stack
 
@@ -65,14 +64,6 @@ ODD_CONTENTS = [
 # Some of these as constants of the formula: one for each way that xlwings treats them.
 ODD_CONSTANTS = ["no such thing", "#REF!", "#SPILL!", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5)]
 
-# Ways to describe a model by several cells.
-MODEL_BLOCKS = [
-    [[70, 80, 8196]],
-    [[70], [80], [8196]],
-    [["num_hidden_layers", 80], ["hidden_size", 8192], ["num_attention_heads", 64], ["params_b", 70]],
-    [["num_hidden_layers", "#REF!"], ["hidden_size", 8192], ["params_b", 70]],
-]
-
 
 def _cases(function: CellFunction) -> list[Call]:
     """Calls of one function: with all its arguments, with none that it can do without, and each in turn made odd.
@@ -101,12 +92,12 @@ def _cases(function: CellFunction) -> list[Call]:
             [[one, other], ["#N/A", "#SPILL!"]],
             *(ODD_CONSTANTS if place == 0 else ODD_CONSTANTS[:3]),
         ]
-        if name in ("model", "name"):
-            varied += [*MODEL_BLOCKS, Range(MODEL_BLOCKS[-2])]
         if function.arguments[place].optional:
             varied.append(MISSING)
         lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]
-    return [Call(function.name, tuple(arguments)) for arguments in lists]
+    lists += [arguments for name, *arguments in test_udf_com.CALLS.values() if name == function.name]
+    # The VBA passes on every argument, those left out as well.
+    return [Call(function.name, (*arguments, *[MISSING] * (len(names) - len(arguments)))) for arguments in lists]
 
 
 CASES = [case for function in declared_functions() for case in _cases(function)]
@@ -132,7 +123,7 @@ def test_the_windows_stack(subtests, tmp_path):
 
     for call in CASES:
         with subtests.test(_shown(call)):
-            assert answers[id(call)] == _variant(_as_plain_python(call))
+            assert answers[id(call)] == test_udf_com.as_variant(_as_plain_python(call))
     for function in declared_functions():
         with subtests.test(f"{function.name}: the examples are good input"):
             with_every_argument = next(call for call in CASES if call.function == function.name)
@@ -181,17 +172,12 @@ def _python_cell(content: object) -> object:
     return None if content == "" else content
 
 
-def _variant(result: object) -> Variant:
-    if isinstance(result, list):
-        return Variant("VT_ARRAY", [[_variant(cell) for cell in row] for row in result])
-    types = {float: "VT_R8", str: "VT_BSTR"}
-    return Variant(types[type(result)], result)
-
-
-def test_the_servers_command_line_is_that_of_xlwings_own_vba():
-    vba = Path(xlwings.__file__).with_name("xlwings.bas").read_text()
-    for literal in (command_line.SHELL, command_line.IMPORTS, command_line.SEARCH_PATH, command_line.SERVE):
-        assert '"{}"'.format(literal.replace('"', '""')) in vba
+def test_the_command_line_is_the_one_that_the_add_in_writes():
+    tail = re.search(r"^ *tail = (.*)$", vba_project.xlwings_module(), re.MULTILINE)[1]
+    literals = [literal.replace('""', '"') for literal in re.findall(r'"((?:[^"]|"")+)"', tail)]
+    command_line = doctor.command_line("pythonw.exe", "vram.xlam")
+    assert literals
+    assert [literal for literal in literals if literal not in command_line] == []
 
 
 def test_wine_gets_the_version_of_xlwings_that_users_get():

@@ -48,7 +48,7 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
 def kv_gb(
     values_per_token: str, window: str, windowed_values: str, fixed_bytes: str, context: str, users: str, value_bytes: str
 ) -> str:
-    """`core.kv_cache.KvProfile.bytes_per_sequence` × users, in GB."""
+    """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB."""
     values = f"{values_per_token}*{context}+{windowed_values}*MIN({context},{window})"
     return f"{users}*(({values})*{value_bytes}+{fixed_bytes})/{GB}"
 

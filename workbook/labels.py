@@ -10,6 +10,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sheet.about": ("About", "关于"),
     "sheet.article": ("Article", "文章复算"),
     "sheet.scenarios": ("Scenarios", "方案"),
+    "sheet.sensitivity": ("Sensitivity", "敏感性分析"),
+    "sheet.changes": ("Changes", "变更记录"),
     "sheet.models": ("Models", "模型"),
     "sheet.precisions": ("Precisions", "精度"),
     "sheet.checks": ("Checks", "检查"),
@@ -46,6 +48,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Your planner: one scenario a row. Choose a model, a context, users and precisions; read GB and GPUs.",
         "您的规划表：每行一个方案。选择模型、上下文、用户数和精度，即可读出 GB 与 GPU 数量。",
     ),
+    "about.sensitivity": (
+        "One model over context × users: total memory, GPUs, and where one more GPU is needed.",
+        "单个模型在上下文 × 用户数下的总显存与 GPU 数量，并标出需增加 GPU 的转折点。",
+    ),
+    "about.changes": ("What changed in each version.", "各版本的变更内容。"),
     "about.models": (
         "The models that can be chosen, with what their memory follows from, and the source of each.",
         "可选模型、决定其显存的各项数据，以及数据来源。",
@@ -138,9 +145,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "A100 80 GB 的标称值；驱动报告的略多，引擎可用的略少。",
     ),
     "article.note_real_model": ("Choose any model of the catalog.", "可选择目录中的任意模型。"),
-    "article.block_base": ("Base case: 10 users, 32K context", "基本情形：10 个用户，32K 上下文"),
-    "article.block_one_user": ("One user, 32K context", "单个用户，32K 上下文"),
-    "article.block_8k": ("10 users, 8K context", "10 个用户，8K 上下文"),
+    "article.block_base": ("Base: 10 users, 32K context", "基本：10 用户，32K 上下文"),
+    "article.block_one_user": ("One user, 32K context", "单用户，32K 上下文"),
+    "article.block_8k": ("10 users, 8K context", "10 用户，8K 上下文"),
     "article.weights": ("Weights", "权重"),
     "article.kv_bytes_per_token": ("KV cache of one token, in bytes", "每个 token 的 KV 缓存（字节）"),
     "article.kv_per_token": ("KV cache of one token, in “MB”", "每个 token 的 KV 缓存（“MB”）"),
@@ -259,6 +266,20 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prompt.gpu_memory": ("Memory of one GPU in GB, for example 80.", "单块 GPU 的显存 (GB)，如 80。"),
     "prompt.number": ("A number above 0.", "大于 0 的数字。"),
     "prompt.wrong_title": ("This cannot be planned with", "无法据此规划"),
+    # Sensitivity
+    "sensitivity.title": ("Sensitivity", "敏感性分析"),
+    "sensitivity.subtitle": (
+        "Change the blue cells: the model, and the contexts and users along the edges of the first grid.",
+        "修改蓝色单元格：模型，以及第一个网格边缘的上下文与用户数。",
+    ),
+    "sensitivity.total": ("Total memory (GB)", "总显存 (GB)"),
+    "sensitivity.gpus": ("GPUs by division; ▲ where more are needed than in the row above", "GPU 数量（相除取整）；▲ 表示比上一行需要更多"),
+    "sensitivity.corner": ("Users ↓   Context →", "用户数 ↓   上下文 →"),
+    "sensitivity.chart": ("Total memory by users, one line for each context", "总显存随用户数的变化（每条线为一种上下文）"),
+    "sensitivity.chart_alt": (
+        "Line chart of total GPU memory in GB against the number of users, one line for each context length of the grid above.",
+        "折线图：总显存 (GB) 随用户数的变化，每条线对应上方网格中的一种上下文长度。",
+    ),
     # Models
     "models.title": ("Models", "模型"),
     "models.subtitle": (
@@ -323,6 +344,16 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "report.as_printed": ("as printed", "按原文"),
     "report.exact": ("exact", "精确值"),
     "report.real": ("the real model", "真实模型"),
+    # Changes
+    "changes.title": ("Changes", "变更记录"),
+    "changes.subtitle": ("What changed in the planner, newest first.", "规划表的变更内容，最新在前。"),
+    "changes.version": ("Version", "版本"),
+    "changes.date": ("Date", "日期"),
+    "changes.what": ("What changed", "变更内容"),
+    "changes.0_1_0": (
+        "First version: the article recalculated, scenarios, sensitivity, models, precisions, checks.",
+        "首个版本：文章复算、方案、敏感性分析、模型、精度、检查。",
+    ),
     # Page furniture
     "page.of": ("Page &P of &N", "第 &P 页，共 &N 页"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -16,21 +17,21 @@ _COLUMNS = {"as_printed": article.LIVE, "exact": article.EXACT, "real": article.
 def print_article_figures(values: Values, lang: str) -> None:
     """Prints the article's three cases, each as printed, exact, and as the model really is."""
     labels = Labels(lang)
-    cells, figures = article.figure_cells(), values[labels("sheet.article")]
-    table = Table(title=labels("article.title"), title_justify="left", caption=labels("about.units"))
-    table.add_column("")
-    table.add_column("")
+    cells, sheet = article.figure_cells(), labels("sheet.article")
+    table = Table(title=labels("article.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
     for step in _STEPS:
-        unit = labels("unit.gpus") if step == "gpus" else "GB"
-        name = "80 GB" if step == "gpus" else labels(f"article.{step}")
-        table.add_column(f"{name}\n{unit}", justify="right")
+        heading = "GPUs\n80 GB" if step == "gpus" else f"{labels(f'article.{step}')}\nGB"
+        table.add_column(heading, justify="right", no_wrap=True)
     for block in article.BLOCKS:
+        table.add_row(labels(f"article.{block.key}"), style="bold")
         for key, column in _COLUMNS.items():
-            row = [figures[cells[block.key, step, column]] for step in _STEPS]
-            table.add_row(
-                labels(f"article.{block.key}") if key == "as_printed" else "",
-                labels(f"report.{key}"),
-                *(f"{value:,.2f}".removesuffix(".00") for value in row),
-            )
+            figures = (values[sheet][cells[block.key, step, column]] for step in _STEPS)
+            table.add_row(f"  {labels(f'report.{key}')}", *(_readable(figure) for figure in figures))
         table.add_section()
     Console().print(table)
+    Console().print(labels("about.units"))
+
+
+def _readable(figure: float) -> str:
+    return f"{figure:,.2f}".removesuffix(".00")

@@ -7,18 +7,21 @@ from io import BytesIO
 
 from openpyxl import Workbook
 from openpyxl.workbook.properties import CalcProperties
+from openpyxl.xml.constants import ARC_CORE
+from openpyxl.xml.functions import tostring
 
 from core import __version__, catalog
 from workbook import styles
 from workbook.book import Book
 from workbook.cached_values import with_values
+from workbook.chart_texts import with_chart_texts
 from workbook.engine import Values, computed_values
 from workbook.labels import Labels
-from workbook.sheets import about, article, checks, models, precisions, scenarios
+from workbook.package import rewritten
+from workbook.sheets import about, article, changes, checks, models, precisions, scenarios, sensitivity
 
-# The order in which a reader meets them. Sensitivity and Procurement follow Scenarios, GPUs follows Models, and Changes
-# is the last, when they come.
-SHEET_ORDER = ("about", "article", "scenarios", "models", "precisions", "checks")
+# The order in which a reader meets them. Procurement follows Sensitivity, and GPUs follows Models, when they come.
+SHEET_ORDER = ("about", "article", "scenarios", "sensitivity", "models", "precisions", "checks", "changes")
 
 
 def build(lang: str) -> tuple[bytes, Values]:
@@ -27,7 +30,7 @@ def build(lang: str) -> tuple[bytes, Values]:
     Returns:
         The .xlsx, and the values by sheet and address.
     """
-    unfilled = _saved(_book(lang).openpyxl)
+    unfilled = _saved(_book(lang))
     values = computed_values(unfilled)
     return with_values(unfilled, values), values
 
@@ -42,13 +45,14 @@ def _book(lang: str) -> Book:
     precisions.write(book)
     article.write(book)
     scenarios.write(book)
+    sensitivity.write(book)
+    changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)
     titles = [book.labels(f"sheet.{key}") for key in SHEET_ORDER]
     workbook._sheets.sort(key=lambda ws: titles.index(ws.title))
     workbook.active = 0
     workbook.calculation = CalcProperties(fullCalcOnLoad=True)
-    _describe(book)
     return book
 
 
@@ -58,10 +62,16 @@ def _describe(book: Book) -> None:
     properties.creator = f"VRAM planner {__version__}"
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
-    properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
+    properties.created = properties.modified = datetime.datetime.strptime(as_of, "%Y-%m")
 
 
-def _saved(workbook: Workbook) -> bytes:
+def _saved(book: Book) -> bytes:
     out = BytesIO()
-    workbook.save(out)
-    return out.getvalue()
+    book.openpyxl.save(out)
+    _describe(book)  # openpyxl has put the present time into the file
+    properties = tostring(book.openpyxl.properties.to_tree())
+    texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]
+    return rewritten(
+        out.getvalue(),
+        lambda part, content: properties if part == ARC_CORE else with_chart_texts(part, content, texts),
+    )

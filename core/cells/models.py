@@ -10,6 +10,9 @@
 
 from __future__ import annotations
 
+import unicodedata
+from typing import NoReturn
+
 from core import catalog
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
@@ -36,13 +39,14 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
         cells: the argument.
         size_is_enough: whether a single number, billions of parameters, describes a model (weights alone).
     """
-    if _is_triple([value for row in cells for value in row]) and 1 in (len(cells), len(cells[0])):
-        return [[_of_triple([value for row in cells for value in row])]]
-    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row) for row in cells):
+    flat = [value for row in cells for value in row]
+    if 1 in (len(cells), len(cells[0])) and _is_triple(flat, or_sizes=size_is_enough):
+        return [[_of_triple(flat)]]
+    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row, or_sizes=size_is_enough) for row in cells):
         return [[_of_triple(row)] for row in cells]
     labelled = _labelled_records(cells)
     if labelled is not None:
-        return [[_of_fields(fields)] for fields in labelled]
+        return [[_of_labels(pairs)] for pairs in labelled]
     return [[_of_cell(value, size_is_enough) for value in row] for row in cells]
 
 
@@ -55,36 +59,53 @@ def _of_cell(value: object, size_is_enough: bool) -> ModelCell:
             raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
         if isinstance(value, str):
             return catalog.model(value).spec
-        params_b = number("params_b", value)
-        if size_is_enough:
-            return ModelSpec(name=f"{params_b:g}B", hidden_size=0, layers=(), stated_parameters=round(params_b * 10**9))
-        raise WrongTypeError(
-            "model",
-            f"{quoted(value)} is a number of parameters, which says nothing of the KV cache",
-            "Write a name, or {billions of parameters, layers, hidden dimension}.",
-        )
+        return _of_size(value) if size_is_enough else _not_a_size(value)
     except PlannerError as error:
         return error
 
 
-def _is_triple(values: list[object]) -> bool:
+def _of_size(value: object) -> ModelSpec:
+    params_b = number("params_b", value)
+    return ModelSpec(name=f"{params_b:g}B", hidden_size=0, layers=(), stated_parameters=round(params_b * 10**9))
+
+
+def _not_a_size(value: object) -> NoReturn:
+    """The error of a number where a name is needed; one that is no size either keeps its kind of error."""
+    remedy = "Write a name, or {billions of parameters, layers, hidden dimension}."
+    try:
+        number("params_b", value)
+    except PlannerError as error:
+        raise type(error)("model", error.problem, remedy) from error
+    raise WrongTypeError(
+        "model", f"{quoted(value)} is a number of parameters, which says nothing of the KV cache", remedy
+    )
+
+
+def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
+    """Whether three cells are meant as {params_b, layers, hidden}, right or wrong, rather than as three models.
+
+    Args:
+        values: the cells.
+        or_sizes: whether three sizes in billions would be three models; then the layers have to look like layers.
+    """
     if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
         return False
     _, layers, hidden = values
     return (
-        layers == layers // 1 <= _MOST_LAYERS and hidden >= _LEAST_HIDDEN_SIZE and hidden % _HIDDEN_SIZE_STEP == 0
+        abs(hidden) >= _LEAST_HIDDEN_SIZE
+        and hidden % _HIDDEN_SIZE_STEP == 0
+        and (not or_sizes or layers == layers // 1 <= _MOST_LAYERS)
     )
 
 
 def _of_triple(values: list[object]) -> ModelCell:
-    return _of_fields(dict(zip(("params_b", "num_hidden_layers", "hidden_size"), values)))
+    return _of_labels([list(pair) for pair in zip(("params_b", "num_hidden_layers", "hidden_size"), values)])
 
 
-def _of_fields(fields: dict[str, object]) -> ModelCell:
+def _of_labels(pairs: Grid) -> ModelCell:
     try:
+        fields = _fields(pairs)
         for label, value in fields.items():
-            if label not in _LABELS:
-                raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
             code = error_code(value)
             if code is not None:
                 raise CellError(label, code)
@@ -93,20 +114,30 @@ def _of_fields(fields: dict[str, object]) -> ModelCell:
         return error
 
 
-def _labelled_records(cells: Grid) -> list[dict[str, object]] | None:
-    """The labelled models in `cells`, each as field → value; None if the range is not labelled."""
+def _labelled_records(cells: Grid) -> list[Grid] | None:
+    """The labelled models in `cells`, each as pairs of label and value; None if the range is not labelled."""
     rows, columns = len(cells), len(cells[0])
-    if not _is_label(cells[0][0]):
+    if columns == 2 and any(_is_label(label) for label, _ in cells) and not any(_is_label(value) for _, value in cells):
+        return [cells]
+    if not any(_is_label(cell) for cell in cells[0]):
         return None
-    if columns == 2 and not _is_label(cells[0][1]):
-        return [_record(cells)]
     if rows == 1:
-        return [_record([cells[0][i : i + 2] for i in range(0, columns - 1, 2)])] if columns % 2 == 0 else None
-    return [_record([list(pair) for pair in zip(cells[0], row)]) for row in cells[1:]]
+        return [[cells[0][i : i + 2] for i in range(0, columns - 1, 2)]] if columns % 2 == 0 else None
+    return [[list(pair) for pair in zip(cells[0], row)] for row in cells[1:]]
 
 
-def _record(pairs: Grid) -> dict[str, object]:
-    return {_label(label): value for label, value in pairs if not is_blank(label) and not is_blank(value)}
+def _fields(pairs: Grid) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for cell, value in pairs:
+        if is_blank(cell) or is_blank(value):
+            continue
+        label = _label(cell)
+        if label not in _LABELS:
+            raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
+        if label in fields:
+            raise UnsupportedModelError(label, "it is given twice", "Give it once.")
+        fields[label] = value
+    return fields
 
 
 def _is_label(value: object) -> bool:
@@ -114,5 +145,5 @@ def _is_label(value: object) -> bool:
 
 
 def _label(value: object) -> str:
-    label = str(value).strip().lower().replace(" ", "_")
+    label = unicodedata.normalize("NFKC", str(value)).strip().lower().replace(" ", "_")
     return _SHORT_LABELS.get(label, label)

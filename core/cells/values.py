@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 
 VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
 
-EXCEL_ERRORS = frozenset(
-    {"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR, "#GETTING_DATA", "#SPILL!", "#CALC!",
-     "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!", "#EXTERNAL!"}
-)  # fmt: skip
+# A function can return these and no others: every host makes real errors of their texts, and leaves newer ones texts
+# (xlwings/pro/_xlofficejs.py, errorstr_to_errortype; VBA's CVErr).
+_RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
+EXCEL_ERRORS = _RETURNABLE_ERRORS | {
+    "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!",
+    "#EXTERNAL!",
+}  # fmt: skip
 
 # Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
 _COM_ERRORS = range(-2146826288, -2146826188)
@@ -18,7 +23,8 @@ Grid = list[list[object]]
 
 
 class CellError(PlannerError):
-    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it.
+    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it
+    (the errors that no function can return, such as #SPILL!, as #VALUE!).
 
     Attributes:
         code: the error's text, "#REF!".
@@ -32,7 +38,7 @@ class CellError(PlannerError):
 def excel_error(error: PlannerError) -> str:
     """The text that stands for the Excel error which a cell shows for `error`."""
     if isinstance(error, CellError):
-        return error.code
+        return error.code if error.code in _RETURNABLE_ERRORS else VALUE_ERROR
     if isinstance(error, OutOfRangeError):
         return NUM_ERROR
     if isinstance(error, UnknownNameError):
@@ -57,11 +63,16 @@ def is_blank(value: object) -> bool:
 def grid(value: object) -> Grid:
     """`value` as rows of cells: one cell is one row of one, a flat list is one row."""
     if not isinstance(value, (list, tuple)):
-        return [[value]]
+        return [[_cell(value)]]
     if not value:
         return [[None]]
     if any(isinstance(row, (list, tuple)) for row in value):
-        rows = [list(row) if isinstance(row, (list, tuple)) else [row] for row in value]
+        rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
         width = max(len(row) for row in rows) or 1
         return [row + [None] * (width - len(row)) for row in rows]
-    return [list(value)]
+    return [[_cell(cell) for cell in value]]
+
+
+def _cell(value: object) -> object:
+    """A cell's value; a cell formatted as currency arrives over COM as a Decimal (VT_CY)."""
+    return float(value) if isinstance(value, Decimal) else value

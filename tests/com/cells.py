@@ -57,8 +57,8 @@ class Variant:
 class Range:
     """A block of cells that a formula passes by reference, for instance ``Range([["llama", 3], [None, "#N/A"]])``.
 
-    Give the cells' contents: texts, numbers, truth values, dates, None for a blank; a text that is one
-    of Excel's errors is an error cell.
+    Give the cells' contents: texts, numbers (a Decimal for a cell formatted as currency), truth values,
+    dates, None for a blank; a text that is one of Excel's errors is an error cell.
     """
 
     def __init__(self, rows: list[list[object]]) -> None:

@@ -1,6 +1,6 @@
 """Plays Excel: loads xlwings' DLL as the VBA of an add-in does, and calls cell functions through the COM server.
 
-    python -m tests.windows.client SESSION ANSWERS    (two files; see `session`)
+    python -m tests.windows.client STEPS ANSWERS    (two files; see `session`)
 
 Each step names its counterpart in `xlwings.bas`, the VBA module that every xlwings add-in carries.
 """
@@ -19,12 +19,12 @@ from comtypes import GUID
 from comtypes.automation import DISPATCH_METHOD, DISPATCH_PROPERTYGET, DISPPARAMS, EXCEPINFO, VARIANT
 from comtypes.hresult import DISP_E_EXCEPTION
 
+from addin.doctor import command_line
 from tests.com.cells import MISSING, Range, Variant
 from tests.com.facts import MODULE as SAMPLES
 from tests.windows import process_end, variants
-from tests.windows.command_line import server_command
 from tests.windows.excel_objects import Excel
-from tests.windows.session import Answers, Call, EndServer, Session
+from tests.windows.session import Answers, Call, EndServer, Step
 
 _START, _KILL = 1, -1  # the modes of XLPyDLLActivateAuto
 
@@ -45,12 +45,12 @@ _INVOKE = ctypes.WINFUNCTYPE(
 class AddIn:
     """An Excel add-in's VBA: XLPyLoadDLL, XLPyCommand, XLPy and KillPy."""
 
-    def __init__(self, path: Path, python: Path, python_path: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, python: Path) -> None:
         self._activate = _library(python).XLPyDLLActivateAuto
         self._activate.argtypes = [POINTER(VARIANT), ctypes.c_char_p, ctypes.c_long]
         self._activate.restype = ctypes.c_long
         # VBA passes a String to a DLL in the ANSI code page.
-        self._command = server_command(str(python), str(path), python_path).encode("mbcs")
+        self._command = command_line(str(python), str(path)).encode("mbcs")
 
     def server(self) -> VARIANT:
         """XLPy: the server's object, started by the first call."""
@@ -92,20 +92,20 @@ def call_udf(server: VARIANT, arguments: list[VARIANT]) -> Variant:
     return variants.read(result)
 
 
-def answers(session: Session, folder: Path) -> Answers:
-    """Do the steps of a session, with `folder` as the place of all its files."""
+def answers(steps: list[Step], folder: Path) -> Answers:
+    """Do the steps, one after the other, with `folder` as the place of all files."""
     excel = Excel(folder)
     python = Path(sys.executable).with_name("pythonw.exe")
-    add_in = cache(lambda name: AddIn(folder / name, python, session.python_path))
+    add_in = cache(lambda name: AddIn(folder / name, python))
     # An object lives for as long as COM refers to it, so these are kept as references.
-    workbook = cache(lambda name: excel.workbook(name).variant())
-    caller = excel.range([[None]]).variant()
+    this_workbook = cache(lambda name: excel.workbook(name).variant())
+    caller = cache(lambda workbook: excel.range([[None]], workbook).variant())
 
-    def argument(content: object) -> VARIANT:
+    def argument(content: object, workbook: str) -> VARIANT:
         if content is MISSING:
             return variants.omitted()
         if isinstance(content, Range):
-            return excel.range(content.rows).variant()
+            return excel.range(content.rows, workbook).variant()
         return variants.block(content) if isinstance(content, list) else variants.cell(content)
 
     def call(step: Call) -> Variant:
@@ -114,9 +114,9 @@ def answers(session: Session, folder: Path) -> Answers:
             [
                 VARIANT(step.module),
                 VARIANT(step.function),
-                variants.argument_list([argument(content) for content in step.arguments]),
-                workbook(step.workbook),
-                caller,
+                variants.argument_list([argument(content, step.workbook) for content in step.arguments]),
+                this_workbook(step.add_in),
+                caller(step.workbook),
             ],
         )
 
@@ -125,10 +125,10 @@ def answers(session: Session, folder: Path) -> Answers:
         add_in(step.add_in).kill()
         return Variant("VT_BOOL", process_end.ends(int(process_id)))
 
-    return [call(step) if isinstance(step, Call) else end_server(step) for step in session.steps]
+    return [call(step) if isinstance(step, Call) else end_server(step) for step in steps]
 
 
 if __name__ == "__main__":
-    session_file, answers_file = map(Path, sys.argv[1:])
-    session = pickle.loads(session_file.read_bytes())
-    answers_file.write_bytes(pickle.dumps(answers(session, session_file.parent.resolve())))
+    steps_file, answers_file = map(Path, sys.argv[1:])
+    steps = pickle.loads(steps_file.read_bytes())
+    answers_file.write_bytes(pickle.dumps(answers(steps, steps_file.parent.resolve())))

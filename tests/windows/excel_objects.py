@@ -140,11 +140,11 @@ class Excel:
             "_Workbook",
             Name=lambda: name,
             Application=self._application,
-            Worksheets=lambda: ExcelObject(self, "Sheets", Count=lambda: 1, _NewEnum=lambda: _each([self._sheet()])),
+            Worksheets=lambda: ExcelObject(self, "Sheets", Count=lambda: 1, _NewEnum=lambda: _each([self._sheet(name)])),
         )
 
-    def range(self, rows: list[list[object]]) -> ExcelObject:
-        """A range of cells: one cell's value is a scalar, several cells' an array, as in Excel."""
+    def range(self, rows: list[list[object]], workbook: str) -> ExcelObject:
+        """A range of a workbook's cells: one cell's value is a scalar, several cells' an array, as in Excel."""
         height, width = len(rows), len(rows[0])
         return ExcelObject(
             self,
@@ -155,12 +155,12 @@ class Excel:
             Rows=lambda: ExcelObject(self, "Range", Count=lambda: height),
             Columns=lambda: ExcelObject(self, "Range", Count=lambda: width),
             Count=lambda: height * width,
-            Worksheet=self._sheet,
+            Worksheet=lambda: self._sheet(workbook),
         )
 
     def _application(self) -> ExcelObject:
         # xlwings asks which process the window belongs to.
         return ExcelObject(self, "_Application", Hwnd=lambda: self._window)
 
-    def _sheet(self) -> ExcelObject:
-        return ExcelObject(self, "_Worksheet", Name=lambda: "Sheet1", Parent=lambda: self.workbook("planner.xlsx"))
+    def _sheet(self, workbook: str) -> ExcelObject:
+        return ExcelObject(self, "_Worksheet", Name=lambda: "Sheet1", Parent=lambda: self.workbook(workbook))

@@ -16,7 +16,7 @@ class Call:
         arguments: cell contents, ranges, arrays (lists of rows), or MISSING.
         module: the Python module that declares it.
         add_in: the file whose VBA makes the call; each has a Python server of its own.
-        workbook: the file that the cell is in.
+        workbook: the file that the cell and the ranges are in.
     """
 
     function: str
@@ -37,15 +37,6 @@ class EndServer:
 
 
 Step = Call | EndServer
-
-
-@dataclass(frozen=True)
-class Session:
-    """One run of Excel: steps, done in order, and the folders that Python shall import modules from."""
-
-    steps: tuple[Step, ...]
-    python_path: tuple[str, ...]
-
 
 Answers = list[Variant]
 """One for each step."""

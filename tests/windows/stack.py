@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.engines.required import missing
 from tests.windows import processes
-from tests.windows.session import Answers, Session, Step
+from tests.windows.session import Answers, Step
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _LIMIT_S = 300
@@ -30,8 +30,8 @@ class WindowsStack:
         Raises:
             RuntimeError: the client failed or took too long; the message has its output.
         """
-        asked, answered = folder / "session", folder / "answers"
-        asked.write_bytes(pickle.dumps(Session(tuple(steps), python_path=(self._windows_path(_PROJECT),))))
+        asked, answered = folder / "steps", folder / "answers"
+        asked.write_bytes(pickle.dumps(steps))
         self._run_module("tests.windows.client", self._windows_path(asked), self._windows_path(answered))
         return pickle.loads(answered.read_bytes())
 

@@ -71,7 +71,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
     too_few = f"{scenario('gpus')}*{scenario('gpu_memory')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
     twice = f"COUNTIF({model('model')},{model('model')})>1"
-    published_differs = f"ISNUMBER({model('published')})*({model('published')}<>{model('parameters')})"
+    published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))
     formulas = {
         "inputs": f"IF({all_usable},1,0)",

@@ -1,0 +1,30 @@
+"""What several test files share: the template, written once a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from workbook.labels import LANGUAGES
+from workbook.template import build
+
+
+@pytest.fixture(scope="session", params=LANGUAGES)
+def language(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def planners(tmp_path_factory):
+    """Language → the template's path."""
+    folder = tmp_path_factory.mktemp("planner")
+    paths = {}
+    for lang in LANGUAGES:
+        paths[lang] = folder / f"planner_{lang}.xlsx"
+        paths[lang].write_bytes(build(lang)[0])
+    return paths
+
+
+@pytest.fixture(scope="session")
+def planner(planners, language):
+    """The template in one language; tests that use it run for each."""
+    return planners[language]

@@ -1,0 +1,195 @@
+"""The template as a file: sheets, names, texts, cached values, and what procurement departments forbid."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+
+import openpyxl
+import pandas
+import pytest
+
+from core import catalog
+from core.sizing import footprint
+from workbook import labels as label_table
+from workbook.labels import Labels
+from workbook.template import SHEET_ORDER, build
+
+RESULT_NAMES = (
+    "article_weights_gb article_kv_gb article_overhead_gb article_total_gb article_one_user_kv_gb "
+    "article_one_user_overhead_gb article_one_user_total_gb article_one_user_gpus article_8k_kv_gb "
+    "article_8k_overhead_gb article_8k_total_gb exact_total_gb real_total_gb master_check"
+).split()
+
+
+def named_values(path) -> dict[str, object]:
+    """Every single-cell workbook name with the value stored in the file."""
+    book = openpyxl.load_workbook(path, data_only=True)
+    values = {}
+    for name, defined in book.defined_names.items():
+        ((sheet, address),) = defined.destinations
+        if ":" not in address:
+            values[name] = book[sheet][address.replace("$", "")].value
+    return values
+
+
+def formulas(path):
+    for ws in openpyxl.load_workbook(path):
+        for row in ws.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    yield ws.title, cell.coordinate, cell.value
+
+
+def test_sheets_stand_in_order(planner, language):
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner)
+    assert book.sheetnames == [labels(f"sheet.{key}") for key in SHEET_ORDER]
+    assert book.active.title == labels("sheet.about")
+    assert all(ws.sheet_state == "visible" for ws in book)
+
+
+def test_the_file_carries_the_articles_figures(planner):
+    # Origin: the article's table; exact and real by hand, (140 + 839.2704) × 1.1 and (141.107412992 + 104.8576) × 1.1.
+    values = named_values(planner)
+    assert {name: values[name] for name in RESULT_NAMES} == pytest.approx(
+        {
+            "article_weights_gb": 140,
+            "article_kv_gb": 800,
+            "article_overhead_gb": 94,
+            "article_total_gb": 1034,
+            "article_one_user_kv_gb": 80,
+            "article_one_user_overhead_gb": 22,
+            "article_one_user_total_gb": 242,
+            "article_one_user_gpus": 4,
+            "article_8k_kv_gb": 200,
+            "article_8k_overhead_gb": 34,
+            "article_8k_total_gb": 374,
+            "exact_total_gb": 1077.19744,
+            "real_total_gb": 270.5615142912,
+            "master_check": 1,
+        },
+        rel=1e-12,
+    )
+
+
+def test_pandas_reads_numbers_before_anybody_recalculates(planner, language):
+    sheet = pandas.read_excel(planner, sheet_name=Labels(language)("sheet.article"), header=None)
+    assert 1034 in sheet.to_numpy()
+    assert 1077.19744 in sheet.to_numpy()
+
+
+def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
+    values = openpyxl.load_workbook(planner, data_only=True)
+    cells = list(formulas(planner))
+    assert len(cells) > 150
+    for sheet, address, formula in cells:
+        value = values[sheet][address].value
+        assert value is not None, (sheet, address, formula)
+        assert not str(value).startswith("#"), (sheet, address, formula, value)
+
+
+def test_formulas_are_ones_that_excel_2010_knows(planner):
+    known = {
+        "ABS", "AND", "COUNT", "COUNTIF", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "MATCH", "MAX", "MIN", "NA",
+        "ROUND", "ROUNDUP", "ROW", "ROWS", "SUM", "SUMIF", "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
+    }  # fmt: skip
+    for _, _, formula in formulas(planner):
+        without_text = re.sub(r'"[^"]*"', "", formula)
+        assert set(re.findall(r"([A-Z_][A-Z_0-9.]*)\(", without_text)) <= known, formula
+
+
+def test_the_headline_numbers_need_no_add_in(planner, language):
+    """Only the cross-check column and the question whether the add-in is there name its functions."""
+    labels = Labels(language)
+    users = {(sheet, re.sub(r"\d", "", address)) for sheet, address, formula in formulas(planner) if "VRAM_" in formula}
+    assert users == {(labels("sheet.scenarios"), "O"), (labels("sheet.checks"), "B")}
+
+
+def test_nothing_that_procurement_forbids(planner):
+    with zipfile.ZipFile(planner) as package:
+        assert package.testzip() is None
+        names = package.namelist()
+    assert not [n for n in names if "vbaProject" in n or "externalLink" in n or "connections" in n or "activeX" in n]
+
+
+def test_the_same_version_writes_the_same_bytes(language):
+    assert build(language)[0] == build(language)[0]
+
+
+def test_models_sheet_is_the_catalog(planner, language):
+    ws = openpyxl.load_workbook(planner)[Labels(language)("sheet.models")]
+    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=5, max_col=17)]
+    assert [row[0] for row in rows] == list(catalog.model_names())
+    for row in rows:
+        known = catalog.model(row[0])
+        assert row[3] == footprint(known.spec).parameters.total
+        assert row[15] == known.source
+
+
+def test_every_input_is_unlocked_and_checked(planner, language):
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner)
+    for key in ("article", "scenarios", "sensitivity"):
+        ws = book[labels(f"sheet.{key}")]
+        validated = {
+            place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
+        }
+        inputs = [cell for row in ws.iter_rows() for cell in row if cell.style in ("VRAM input", "VRAM input text")]
+        assert inputs
+        for cell in inputs:
+            assert not cell.protection.locked
+            is_title = key == "scenarios" and cell.column == 1
+            assert is_title or (cell.row, cell.column) in validated, cell.coordinate
+
+
+def test_lists_offer_what_the_catalog_has(planner):
+    book = openpyxl.load_workbook(planner)
+    for name, known in (
+        ("model_names", list(catalog.model_names())),
+        ("precision_names", [row.precision.name for row in catalog.precisions()]),
+    ):
+        ((sheet, cells),) = book.defined_names[name].destinations
+        assert [cell.value for (cell,) in book[sheet][cells]] == known
+
+
+def test_links_lead_to_sheets(planner):
+    book = openpyxl.load_workbook(planner)
+    links = [cell.hyperlink for row in book.worksheets[0].iter_rows() for cell in row if cell.hyperlink]
+    assert len(links) == len(SHEET_ORDER) - 1
+    for link in links:
+        assert link.target is None
+        assert link.location.split("!")[0].strip("'") in book.sheetnames
+
+
+def test_every_chart_says_in_words_what_it_shows(planner):
+    with zipfile.ZipFile(planner) as package:
+        drawings = [package.read(n).decode() for n in package.namelist() if re.match(r"xl/drawings/drawing\d+\.xml", n)]
+    frames = [frame for drawing in drawings for frame in re.findall(r"<cNvPr [^>]*>", drawing)]
+    assert frames and all(re.search(r'descr="[^"]{20,}"', frame) for frame in frames)
+
+
+class TestLabels:
+    def test_each_has_both_languages(self):
+        en, zh = Labels("en"), Labels("zh")
+        for key in label_table.keys():
+            assert en(key).strip() and zh(key).strip(), key
+
+    def test_chinese_is_chinese(self):
+        universal = {"unit.gb", "unit.mb", "unit.none", "unit.tokens"}
+        for key in set(label_table.keys()) - universal:
+            assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
+
+    def test_placeholders_agree(self):
+        for key in label_table.keys():
+            found = [sorted(re.findall(r"{\w+}", Labels(lang)(key))) for lang in ("en", "zh")]
+            assert found[0] == found[1], key
+
+    def test_prompts_fit_into_excels_boxes(self):
+        # ECMA-376: prompt and error texts of a data validation hold 255 characters.
+        for lang in ("en", "zh"):
+            assert all(len(Labels(lang)(key)) <= 255 for key in label_table.keys() if key.startswith("prompt."))
+
+    def test_another_language_is_refused(self):
+        with pytest.raises(ValueError, match="fr"):
+            Labels("fr")
