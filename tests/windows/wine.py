@@ -1,6 +1,6 @@
 """Windows programs on other systems: Wine, with a Windows Python that has xlwings and pywin32.
 
-Everything lies in `.wine` of the project: made at first use, which takes a download of 35 MB, and again when
+Everything lies in `.wine` of the project: made at first use, which takes a download of 20 MB, and again when
 `requirements.txt` or Wine has changed. What is downloaded is checked against the hashes in `requirements.txt`.
 """
 
