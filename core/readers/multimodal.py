@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from core.errors import quoted
 from core.model_spec import CrossAttention, FullAttention, LayerRun, ModelSpec
 from core.readers import vision
+from core.readers.decoder import attention, dense_mlp, runs
 from core.readers.fields import Fields, default_parts
+from core.readers.llama_like import LLAMA
 from core.readers.vision import Tensors, dense, norm, table
+from core.tensors import EMBEDDING, VECTOR, Tensor
 
 ReadDecoder = Callable[..., ModelSpec]
 Projector = Callable[[Fields, Fields, int], Tensors]
@@ -90,10 +93,6 @@ _MLLAMA_EXTRA_TOKENS = 8  # rows for image tokens that have no output (transform
 
 
 def _mllama_text(part: Mapping[str, object], name: str, nested: bool) -> ModelSpec:
-    from core.readers.decoder import attention, dense_mlp, runs
-    from core.readers.llama_like import LLAMA
-    from core.tensors import EMBEDDING, VECTOR, Tensor
-
     fields = Fields(part, "mllama_text_model", path="text_config.", nested=nested)
     layers, hidden = fields.size("num_hidden_layers"), fields.size("hidden_size")
     crossing = fields.listed("cross_attention_layers") or []
