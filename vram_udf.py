@@ -15,7 +15,7 @@ from core.checks import number, text
 from core.kv_cache import kv_profile
 from core.model_card import card_field, model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.sizing import estimate, footprint
+from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
 

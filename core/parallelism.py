@@ -15,7 +15,7 @@ from core.model_spec import LayerRun, ModelSpec
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, HEAD, VISION, Tensor
-from core.weights import stored_bytes
+from core.weights import stored_bytes, weights_bytes
 
 
 def check_tensor_parallel(model: ModelSpec, tp: int) -> None:
@@ -85,8 +85,6 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
         precision: None as the checkpoint stores them.
     """
     if model.stated_parameters is not None:
-        from core.weights import weights_bytes
-
         return -(-weights_bytes(model, precision) // (tp * pp))
     return max(
         sum(

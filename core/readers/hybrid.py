@@ -7,22 +7,20 @@ from dataclasses import replace
 
 from core.model_spec import (
     FULL_WIDTH,
-    NO_NORM,
     PER_HEAD,
     Mixer,
     Mlp,
     MoeMlp,
     NoMixer,
     ParallelMixers,
-    PlainMlp,
     RecurrentState,
 )
-from core.readers.decoder import FULL, Family, attention, dense_mlp, layer_count, layer_windows, window_of, windowed
+from core.readers.decoder import Family, attention, dense_mlp, layer_count, window_of, windowed
 from core.readers.deepseek import experts as deepseek_experts
 from core.readers.deepseek import latent_attention
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
-from core.readers.moe import by_step, everywhere, mixture, shared_experts, shared_width
+from core.readers.moe import by_step, everywhere, mixture, shared_width
 from core.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, MLP, WHOLE, Tensor, linear, vector
 
 _PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
