@@ -17,7 +17,7 @@ from core.gpu import gpu_card
 from core.kv_cache import kv_profile
 from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.sizing import estimate, footprint
+from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
 

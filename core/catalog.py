@@ -31,8 +31,9 @@ _SIZES = (
     "tensor_bytes",
 )
 
-# What a format is for, if not for the input of that name.
+# The formats that the input of that name cannot take: those for this use alone.
 _NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
+_USES = {"weights": "weights", "kv": "the KV cache"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +126,16 @@ def precision(field: str, value: object) -> Precision:
     Raises:
         WrongTypeError: neither text nor a number.
         OutOfRangeError: an impossible number of bytes.
-        UnknownNameError: no such precision; the remedy names the nearest one.
+        UnknownNameError: no such precision, the remedy naming the nearest one that `field` can take; or one that
+            `field` cannot take: of weights alone for "kv_precision", of the KV cache alone for "precision".
     """
     if isinstance(value, str):
-        found = _precisions_by_name().get(_normal(value))
+        found, excluded = _precisions_by_name().get(_normal(value)), _NOT_FOR.get(field)
         if found is None:
-            raise unknown_name(field, value, (p.precision.name for p in precisions()), "the Precisions sheet")
-        if found.use and found.use == _NOT_FOR.get(field):
-            only = "weights" if found.use == "weights" else "the KV cache"
+            possible = [row.precision.name for row in precisions() if not row.use or row.use != excluded]
+            raise unknown_name(field, value, possible, "the Precisions sheet")
+        if found.use and found.use == excluded:
+            only = _USES[found.use]
             raise UnknownNameError(field, f"{quoted(value)} is a format of {only} alone", 'Write "fp16" or "fp8".')
         return found.precision
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -119,9 +119,3 @@ def test_fewer_bits_never_need_more_than_sixteen(name):
 
 def test_every_mix_is_in_the_catalog():
     assert {row.precision.mix for row in catalog.precisions()} - {""} == set(MIXES)
-
-
-@pytest.mark.parametrize(("field", "name"), [("kv_precision", "awq"), ("precision", "fp8_per_token_head")])
-def test_a_format_for_the_other_use_is_refused(field, name):
-    with pytest.raises(Exception, match=f"{field}: '{name}' is a format of"):
-        catalog.precision(field, name)

@@ -1,19 +1,149 @@
 """What each kind of layer keeps of a sequence, by hand, and the directions that hold for all of them."""
 
+import functools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import catalog
 from core.kv_cache import KvProfile, kv_profile, layer_profile
-from core.model_spec import LatentAttention, RecurrentState
+from core.model_spec import (
+    FullAttention,
+    LatentAttention,
+    LayerRun,
+    ModelSpec,
+    RecurrentState,
+    SlidingWindowAttention,
+)
 from core.parallelism import kv_profile_per_gpu, layers_by_stage, weights_bytes_per_gpu
+from core.precision import Precision
 from core.readers.hf_config import spec_from_config
 from tests import golden_tables
 
-FP16 = catalog.precision("kv_precision", "fp16")
-LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8,
-         "vocab_size": 1000, "intermediate_size": 4096}  # fmt: skip
+FP16, FP8 = (catalog.precision("kv_precision", name) for name in ("fp16", "fp8"))
+GIB = 2**30
+
+
+# ---- layers put together by hand ----------------------------------------------------------------------
+
+
+def model(*runs):
+    layers = tuple(LayerRun(count=count, mixer=mixer) for count, mixer in runs)
+    return ModelSpec(name="test", hidden_size=1, layers=layers)
+
+
+def full(kv_heads, head_dim, **fields):
+    return FullAttention(num_attention_heads=kv_heads, num_key_value_heads=kv_heads, head_dim=head_dim, **fields)
+
+
+def windowed(window, kv_heads, head_dim):
+    return SlidingWindowAttention(
+        num_attention_heads=kv_heads, num_key_value_heads=kv_heads, head_dim=head_dim, sliding_window=window
+    )
+
+
+def latent(kv_lora_rank, qk_rope_head_dim):
+    return LatentAttention(
+        num_attention_heads=128,
+        kv_lora_rank=kv_lora_rank,
+        qk_rope_head_dim=qk_rope_head_dim,
+        qk_nope_head_dim=128,
+        v_head_dim=128,
+    )
+
+
+# What grows with each token, 16-bit.
+PER_TOKEN = {
+    # Kwon et al. 2023 (vLLM), section 3: 2 × 5120 × 40 × 2 bytes = "800 KB".
+    "OPT-13B": (model((40, full(40, 128))), 800 * 1024),
+    # config.json: layers × KV heads × head_dim × 2 × 2 bytes.
+    "Llama-2-7B": (model((32, full(32, 128))), 524_288),
+    "Llama-3.1-70B": (model((80, full(8, 128))), 327_680),
+    "the same with 64 KV heads": (model((80, full(64, 128))), 2_621_440),
+    "Mixtral-8x7B": (model((32, full(8, 128))), 131_072),
+    # DeepSeek-V2, arXiv:2405.04434, table 1: 4.5 × d_h × l values, with d_h = 128 and l = 60.
+    "DeepSeek-V2": (model((60, latent(512, 64))), int(4.5 * 128 * 60) * 2),
+    # (512 + 64) × 61 × 2 bytes.
+    "DeepSeek-V3": (model((61, latent(512, 64))), 70_272),
+    # 10 of 62 layers are global: 10 × 16 × 128 × 2 × 2 bytes.
+    "Gemma-3-27B": (model((10, full(16, 128)), (52, windowed(1024, 16, 128))), 81_920),
+    # 18 of 36: 18 × 8 × 64 × 2 × 2.
+    "gpt-oss-120b": (model((18, full(8, 64)), (18, windowed(128, 8, 64))), 36_864),
+    # 12 of 48: 12 × 2 × 256 × 2 × 2.
+    "Qwen3-Next-80B": (model((12, full(2, 256)), (36, RecurrentState(conv_values=1, ssm_values=1))), 24_576),
+    # Values narrower than keys: 48 × 8 × (192 + 128) × 2.
+    "unequal heads": (model((48, full(8, 192, v_head_dim=128))), 245_760),
+}
+
+
+@pytest.mark.parametrize("spec, size_bytes", PER_TOKEN.values(), ids=PER_TOKEN)
+def test_growth_per_token(spec, size_bytes):
+    assert kv_profile(spec).bytes_per_token(FP16) == size_bytes
+
+
+# 32 768 tokens each for 10 users at 16 bits, worked out by hand.
+TEN_USERS = {
+    # 70 272 × 32 768 × 10 = 21.445 GiB.
+    "DeepSeek-V3": (model((61, latent(512, 64))), 23_026_728_960),
+    # (81 920 × 32 768 + 52 layers × 16 × 128 × 2 × 2 × 1024) × 10 = 29.0625 GiB.
+    "Gemma-3-27B": (model((10, full(16, 128)), (52, windowed(1024, 16, 128))), (2_684_354_560 + 436_207_616) * 10),
+    # (36 864 × 32 768 + 18 layers × 8 × 64 × 2 × 2 × 128) × 10 = 11.29 GiB.
+    "gpt-oss-120b": (model((18, full(8, 64)), (18, windowed(128, 8, 64))), (1_207_959_552 + 4_718_592) * 10),
+    # 24 576 × 32 768 × 10 = 7.5 GiB, and in 36 layers a state of 32 heads × 128 × 128 values of 4 bytes and a
+    # convolution of 3 × (2 × 16 + 32) × 128 values of 2 bytes: 0.72 GiB.
+    "Qwen3-Next-80B": (
+        model((12, full(2, 256)), (36, RecurrentState(conv_values=24_576, ssm_values=524_288))),
+        8_053_063_680 + 36 * (2_097_152 + 49_152) * 10,
+    ),
+}
+
+
+@pytest.mark.parametrize("spec, size_bytes", TEN_USERS.values(), ids=TEN_USERS)
+def test_ten_users_of_32k(spec, size_bytes):
+    assert kv_profile(spec).bytes_of_sequences(10, 32_768, FP16) == size_bytes
+
+
+def test_a_window_is_full_at_its_size():
+    profile = layer_profile(windowed(1024, 2, 8))
+    assert [profile.values(context) for context in (1, 1023, 1024, 1025, 10**6)] == [32, 32 * 1023, *[32 * 1024] * 3]
+    assert profile.bytes_per_token(FP16) == 0
+
+
+def test_all_users_together_are_rounded_up_to_a_byte_once():
+    int4 = Precision(name="int4", block_bytes=1, block_values=2)
+    profile = KvProfile(values_per_token=3, fixed_bytes=1)
+    assert profile.bytes_of_sequences(1, 1, int4) == 2 + 1
+    assert profile.bytes_of_sequences(3, 1, int4) == 5 + 3  # nine half bytes
+
+
+def test_windows_of_one_size_are_added_and_of_two_sizes_kept_apart():
+    spec = model((3, windowed(128, 1, 1)), (2, full(1, 1)), (4, windowed(512, 1, 1)), (5, windowed(128, 1, 1)))
+    assert kv_profile(spec) == KvProfile(values_per_token=4, windowed=((128, 16), (512, 8)))
+    assert kv_profile(spec).values(200) == 4 * 200 + 16 * 128 + 8 * 200
+
+
+def test_a_latent_is_kept_once_for_all_heads():
+    assert layer_profile(latent(512, 64)) == KvProfile(values_per_token=576)
+
+
+def test_a_state_is_kept_once_however_long_the_context():
+    profile = layer_profile(
+        RecurrentState(conv_values=10, ssm_values=100, conv_bytes_per_value=2, ssm_bytes_per_value=4)
+    )
+    assert {profile.bytes_of_sequences(1, context, FP8) for context in (1, 10**6)} == {420}
+    assert profile.bytes_of_sequences(1, 1, FP16) == 420  # not in the cache's precision
+
+
+def test_a_layer_without_a_rule_is_refused_rather_than_left_out():
+    with pytest.raises(TypeError, match="no rule for what a str layer keeps"):
+        layer_profile("attention")
+
+
+# ---- as each family's config.json describes them -------------------------------------------------------
+
+LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8, "vocab_size": 1000,
+         "intermediate_size": 4096}  # fmt: skip
 
 
 def kept(config, context=10_000, tp=1):
@@ -129,20 +259,62 @@ def test_states_are_split_by_heads_and_groups_are_replicated():
     assert kept(config, tp=16) == (inner // 16 + group) * 3 * 2 + inner // 16 * 128 * 4
 
 
-PRECISIONS = [row.precision.name for row in catalog.precisions() if row.use != "weights"]
+@pytest.mark.parametrize(
+    ("layers", "pp", "stages"),
+    # vLLM distributed/utils.py: the last stage is spared first, then the first.
+    [(32, 2, (16, 16)), (61, 2, (31, 30)), (61, 4, (15, 15, 16, 15)), (10, 4, (2, 3, 3, 2)), (7, 1, (7,))],
+)
+def test_layers_of_stages(layers, pp, stages):
+    assert layers_by_stage(layers, pp) == stages
+
+
+# ---- directions --------------------------------------------------------------------------------------
+
+SMALL = st.integers(1, 64)
+MIXERS = st.one_of(
+    st.builds(full, SMALL, SMALL),
+    st.builds(windowed, st.integers(1, 5000), SMALL, SMALL),
+    st.builds(latent, SMALL, SMALL),
+    st.builds(RecurrentState, conv_values=SMALL, ssm_values=SMALL),
+)
+RUNS = st.lists(st.tuples(SMALL, MIXERS), max_size=5)
+CONTEXTS = st.integers(1, 10**6)
+PRECISIONS = st.sampled_from([row.precision for row in catalog.precisions() if row.use != "weights"])
 MODELS = ["gemma-3-27b", "qwen3-next-80b", "deepseek-v3", "gpt-oss-120b", "llama-3.1-70b"]
 
 
+@functools.lru_cache(maxsize=None)
 def nine(model):
     row = next(row for row in golden_tables.rows("nine_models") if row["model"] == model)
     return spec_from_config(golden_tables.config(row), name=model)
 
 
-@settings(deadline=None)
-@given(st.sampled_from(MODELS), st.sampled_from(PRECISIONS), st.integers(1, 10**6), st.integers(1, 10**6))
-def test_more_tokens_never_need_less(model, precision, some, more):
-    profile, kv = kv_profile(nine(model)), catalog.precision("kv_precision", precision)
-    assert profile.bytes_per_sequence(some, kv) <= profile.bytes_per_sequence(some + more, kv)
+@given(RUNS, PRECISIONS, CONTEXTS, CONTEXTS)
+def test_more_tokens_and_more_bits_never_need_less(runs, precision, few, many):
+    few, many = sorted((few, many))
+    profile = kv_profile(model(*runs))
+    assert profile.bytes_per_sequence(few, FP8) <= profile.bytes_per_sequence(few, FP16)
+    assert profile.bytes_per_sequence(few, precision) <= profile.bytes_per_sequence(many, precision)
+
+
+@given(RUNS, SMALL, MIXERS, CONTEXTS)
+def test_more_layers_never_need_less(runs, count, mixer, context):
+    fewer, more = kv_profile(model(*runs)), kv_profile(model(*runs, (count, mixer)))
+    assert fewer.bytes_per_sequence(context, FP16) <= more.bytes_per_sequence(context, FP16)
+
+
+@given(RUNS, CONTEXTS)
+def test_a_profile_is_what_its_layers_keep_one_by_one(runs, context):
+    one_by_one = sum(count * layer_profile(mixer).bytes_per_sequence(context, FP16) for count, mixer in runs)
+    assert kv_profile(model(*runs)).bytes_per_sequence(context, FP16) == one_by_one
+
+
+@given(RUNS)
+def test_past_every_window_a_sequence_grows_by_bytes_per_token(runs):
+    profile = kv_profile(model(*runs))
+    long = 5000
+    growth = profile.bytes_per_sequence(long + 1, FP16) - profile.bytes_per_sequence(long, FP16)
+    assert growth == profile.bytes_per_token(FP16)
 
 
 @settings(deadline=None)
@@ -155,30 +327,17 @@ def test_a_window_never_keeps_more_than_full_attention(model, context):
 
 @settings(deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from([1, 2, 4, 8]), st.integers(1, 4), st.integers(1, 10**5))
-def test_ranks_together_hold_at_least_the_whole(model, tp, pp, context):
+def test_ranks_together_cache_at_least_the_whole(model, tp, pp, context):
     spec = nine(model)
     stages = kv_profile_per_gpu(spec, tp, pp)
     assert len(stages) == pp
     together = tp * sum(stage.bytes_per_sequence(context, FP16) for stage in stages)
     assert together >= kv_profile(spec).bytes_per_sequence(context, FP16)
-    assert tp * pp * weights_bytes_per_gpu(spec, tp=tp, pp=pp) >= weights_bytes_per_gpu(spec)
-    assert weights_bytes_per_gpu(spec, tp=tp, pp=pp) <= weights_bytes_per_gpu(spec)
 
 
-@pytest.mark.parametrize(
-    ("layers", "pp", "stages"),
-    # vLLM distributed/utils.py: the last stage is spared first, then the first.
-    [(32, 2, (16, 16)), (61, 2, (31, 30)), (61, 4, (15, 15, 16, 15)), (10, 4, (2, 3, 3, 2)), (7, 1, (7,))],
-)
-def test_layers_of_stages(layers, pp, stages):
-    assert layers_by_stage(layers, pp) == stages
-
-
-def test_kinds_of_layer_have_their_own_precision():
-    state = RecurrentState(conv_values=3, ssm_values=5)
-    latent = LatentAttention(
-        num_attention_heads=1, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128
-    )
-    fp8 = catalog.precision("kv_precision", "fp8")
-    assert layer_profile(state).bytes_per_sequence(10, fp8) == 3 * 2 + 5 * 4
-    assert layer_profile(latent).bytes_per_sequence(10, fp8) == 576 * 10
+@pytest.mark.parametrize("model", MODELS)
+def test_ranks_together_load_at_least_the_whole_and_none_more(model):
+    spec = nine(model)
+    whole = weights_bytes_per_gpu(spec)
+    for tp, pp in ((2, 1), (1, 2), (4, 3), (8, 4)):
+        assert whole / (tp * pp) <= weights_bytes_per_gpu(spec, tp=tp, pp=pp) <= whole

@@ -1,10 +1,16 @@
-"""Parameters counted from the architecture are those that the models' makers publish."""
+"""Parameters counted from the architecture are those that the models' makers publish, and those counted by hand."""
+
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from core.parameters import count_parameters, tensors_with_counts
+from core.errors import UnsupportedModelError
+from core.model_spec import PER_HEAD, FullAttention, GatedMlp, LayerRun, ModelSpec
+from core.parameters import ParameterCount, count_parameters, mixer_tensors, mlp_tensors, tensors_with_counts
 from core.readers.hf_config import spec_from_config
-from core.tensors import EMBEDDING, EXPERT, HEAD, VISION
+from core.tensors import ATTENTION, EMBEDDING, EXPERT, GROUPS, HEAD, MLP, VECTOR, VISION
 from core.weights import tensor_precision
 from tests import golden_tables
 
@@ -70,3 +76,91 @@ def test_groups_of_tensors_are_told_apart():
     gemma = count_parameters(spec_from_config(golden_tables.config(rows["gemma-3-27b"]), name="g"))
     assert gemma.of(HEAD) == 0
     assert gemma.of(VISION) == 27_432_406_640 - 27_009_346_304  # the whole model less its text part
+
+
+# ---- by hand -----------------------------------------------------------------------------------------
+
+
+def dense(hidden, intermediate, layers, heads, kv_heads, vocab):
+    """A decoder of identical layers with heads of 128."""
+    mixer = FullAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=128)
+    run = LayerRun(count=layers, mixer=mixer, mlp=GatedMlp(intermediate_size=intermediate))
+    return ModelSpec(name="test", hidden_size=hidden, layers=(run,), vocab_size=vocab)
+
+
+LLAMA_3_1_70B = dense(8192, 28672, 80, 64, 8, 128256)
+
+
+def test_llama_3_1_70b_by_hand():
+    counted = count_parameters(LLAMA_3_1_70B)
+    expected = {
+        EMBEDDING: 1_050_673_152,  # 128 256 × 8192
+        HEAD: 1_050_673_152,  # not tied
+        # A layer: queries and output 2 × 8192², keys and values 2 × 8192 × 1024.
+        ATTENTION: 80 * (134_217_728 + 16_777_216),
+        MLP: 80 * 704_643_072,  # 3 × 8192 × 28 672
+        VECTOR: 161 * 8192,  # two norms a layer and the last one
+    }
+    assert {group: counted.of(group) for group in GROUPS} == dict.fromkeys(GROUPS, 0) | expected
+    assert counted.active == counted.total == 70_553_706_496
+
+
+def of_mixer(mixer, hidden_size):
+    """(parameters of matrices, of vectors)"""
+    tensors = mixer_tensors(mixer, hidden_size)
+    vectors = sum(tensor.parameters for tensor in tensors if tensor.group == VECTOR)
+    return sum(tensor.parameters for tensor in tensors) - vectors, vectors
+
+
+def test_biases_and_norms_by_hand():
+    # 4 query heads and 2 KV heads of 8, hidden 16: projections 16 × (32 + 16 + 16 + 32).
+    mixer = FullAttention(num_attention_heads=4, num_key_value_heads=2, head_dim=8)
+    assert of_mixer(mixer, 16) == (1536, 0)
+    assert of_mixer(replace(mixer, qkv_bias=True), 16) == (1536, 64)
+    assert of_mixer(replace(mixer, output_bias=True), 16) == (1536, 16)
+    assert of_mixer(replace(mixer, qk_norm=PER_HEAD), 16) == (1536, 16)
+    # Value heads of 4: 16 × (32 + 16 + 8 + 16).
+    assert of_mixer(replace(mixer, v_head_dim=4), 16) == (1152, 0)
+
+
+def test_a_stated_count_overrides_the_counted_one():
+    stated = replace(LLAMA_3_1_70B, stated_parameters=70 * 10**9)
+    assert count_parameters(stated) == ParameterCount(unattributed=70 * 10**9, active=70 * 10**9)
+    assert count_parameters(ModelSpec(name="70B", hidden_size=0, layers=(), stated_parameters=7)).total == 7
+
+
+@pytest.mark.parametrize(
+    "spec, field",
+    [
+        (replace(LLAMA_3_1_70B, vocab_size=None), "vocab_size"),
+        (
+            replace(LLAMA_3_1_70B, layers=(replace(LLAMA_3_1_70B.layers[0], mlp=None, complete=False),)),
+            "intermediate_size",
+        ),
+    ],
+)
+def test_what_cannot_be_counted_says_what_is_missing(spec, field):
+    with pytest.raises(UnsupportedModelError, match=f"{field}: it is needed to count the parameters.* as params_b"):
+        count_parameters(spec)
+
+
+@pytest.mark.parametrize("tensors", [mixer_tensors, mlp_tensors])
+def test_a_layer_without_a_rule_is_refused_rather_than_left_out(tensors):
+    with pytest.raises(TypeError, match="no rule for the tensors of a str"):
+        tensors("attention", 16)
+
+
+def test_an_untied_head_is_one_more_embedding():
+    tied, untied = (count_parameters(replace(LLAMA_3_1_70B, tie_word_embeddings=flag)) for flag in (True, False))
+    assert untied.total - tied.total == 128_256 * 8192
+
+
+SIZES = st.integers(1, 200)
+
+
+@given(SIZES, SIZES, SIZES, SIZES, SIZES, SIZES, st.integers(0, 5))
+def test_nothing_gets_lighter_by_growing(hidden, intermediate, layers, heads, group, vocab, which):
+    shape = [hidden, intermediate, layers, heads * group, heads, vocab]
+    before = count_parameters(dense(*shape)).total
+    shape[which] += 1
+    assert count_parameters(dense(*shape)).total > before

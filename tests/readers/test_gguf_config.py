@@ -236,7 +236,7 @@ BAD = {
     ),
     "no layers": (gguf("llama", 32), "llama.block_count: it is missing"),
     "layers in words": (gguf("llama", 32, block_count="four"), "'four' is not a whole number"),
-    "layers as true": (gguf("llama", 32, block_count=True), "True is not a whole number"),
+    "layers as true": (gguf("llama", 32, block_count=True), "TRUE is not a whole number"),
     "nothing but drafting layers": (gguf("llama", 32, block_count=1, nextn_predict_layers=1), "0 is below 1"),
     "heads that differ": (
         gguf("llama", 32, **PLAIN | {"attention__head_count_kv": [1, 2, 2, 2]}),
