@@ -240,8 +240,8 @@ def test_impossible_triples(triple, error):
     "description, sentence",
     [
         (
-            [["num_layers", 80], *ARTICLE_LABELS[::2]],
-            "num_layers: this label is not understood. Use the names of config.json.",
+            [["numlayers", 80], *ARTICLE_LABELS[::2]],
+            "numlayers: this label is not understood. Use the names of config.json.",
         ),
         (
             [*ARTICLE_LABELS, ["hiden_size", 3]],
