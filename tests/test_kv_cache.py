@@ -3,7 +3,7 @@
 import functools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
@@ -315,7 +315,6 @@ def test_past_every_window_a_sequence_grows_by_bytes_per_token(runs):
     assert growth == profile.bytes_per_token(FP16)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(MODELS), st.integers(1, 10**6))
 def test_a_window_never_keeps_more_than_full_attention(model, context):
     profile = kv_profile(nine(model))
@@ -323,7 +322,6 @@ def test_a_window_never_keeps_more_than_full_attention(model, context):
     assert profile.values(context) <= everything.values(context)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from([1, 2, 4, 8]), st.integers(1, 4), st.integers(1, 10**5))
 def test_ranks_together_cache_at_least_the_whole(model, tp, pp, context):
     spec = nine(model)
