@@ -58,10 +58,6 @@ class KvProfile:
         fixed_bytes = self.fixed_bytes + self.index_bytes_per_token * context
         return precision.bytes_of(users * self.values(context)) + users * fixed_bytes
 
-    def bytes_per_sequence(self, context: int, precision: Precision) -> int:
-        """Bytes that one sequence of `context` tokens keeps."""
-        return self.bytes_of_sequences(1, context, precision)
-
     def bytes_per_token(self, precision: Precision) -> int:
         """Bytes by which a long sequence grows with each token; windows are full by then."""
         return precision.bytes_of(self.values_per_token) + self.index_bytes_per_token

@@ -1,7 +1,7 @@
 """Bytes of weights in real formats: scales included, and what they leave in 16 bits."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
@@ -109,7 +109,6 @@ def test_an_unknown_format_is_an_error_that_names_it():
         spec_from_config(QUANTIZED | {"quantization_config": {"quant_method": "aqlm"}}, name="q")
 
 
-@settings(deadline=None)
 @given(st.sampled_from([row.precision.name for row in catalog.precisions() if row.use != "kv"]))
 def test_fewer_bits_never_need_more_than_sixteen(name):
     sixteen = weights_bytes(LLAMA_8B, catalog.precision("precision", "fp16"))

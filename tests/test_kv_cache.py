@@ -3,7 +3,7 @@
 import functools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
@@ -147,7 +147,7 @@ LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 6, "nu
 
 
 def kept(config, context=10_000, tp=1):
-    return kv_profile(spec_from_config(config, name="m"), tp).bytes_per_sequence(context, FP16)
+    return kv_profile(spec_from_config(config, name="m"), tp).bytes_of_sequences(1, context, FP16)
 
 
 # One layer and token of LLAMA with all 8 heads: 8 heads × (128 + 128) values × 2 bytes.
@@ -293,31 +293,30 @@ def nine(model):
 def test_more_tokens_and_more_bits_never_need_less(runs, precision, few, many):
     few, many = sorted((few, many))
     profile = kv_profile(model(*runs))
-    assert profile.bytes_per_sequence(few, FP8) <= profile.bytes_per_sequence(few, FP16)
-    assert profile.bytes_per_sequence(few, precision) <= profile.bytes_per_sequence(many, precision)
+    assert profile.bytes_of_sequences(1, few, FP8) <= profile.bytes_of_sequences(1, few, FP16)
+    assert profile.bytes_of_sequences(1, few, precision) <= profile.bytes_of_sequences(1, many, precision)
 
 
 @given(RUNS, SMALL, MIXERS, CONTEXTS)
 def test_more_layers_never_need_less(runs, count, mixer, context):
     fewer, more = kv_profile(model(*runs)), kv_profile(model(*runs, (count, mixer)))
-    assert fewer.bytes_per_sequence(context, FP16) <= more.bytes_per_sequence(context, FP16)
+    assert fewer.bytes_of_sequences(1, context, FP16) <= more.bytes_of_sequences(1, context, FP16)
 
 
 @given(RUNS, CONTEXTS)
 def test_a_profile_is_what_its_layers_keep_one_by_one(runs, context):
-    one_by_one = sum(count * layer_profile(mixer).bytes_per_sequence(context, FP16) for count, mixer in runs)
-    assert kv_profile(model(*runs)).bytes_per_sequence(context, FP16) == one_by_one
+    one_by_one = sum(count * layer_profile(mixer).bytes_of_sequences(1, context, FP16) for count, mixer in runs)
+    assert kv_profile(model(*runs)).bytes_of_sequences(1, context, FP16) == one_by_one
 
 
 @given(RUNS)
 def test_past_every_window_a_sequence_grows_by_bytes_per_token(runs):
     profile = kv_profile(model(*runs))
     long = 5000
-    growth = profile.bytes_per_sequence(long + 1, FP16) - profile.bytes_per_sequence(long, FP16)
+    growth = profile.bytes_of_sequences(1, long + 1, FP16) - profile.bytes_of_sequences(1, long, FP16)
     assert growth == profile.bytes_per_token(FP16)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(MODELS), st.integers(1, 10**6))
 def test_a_window_never_keeps_more_than_full_attention(model, context):
     profile = kv_profile(nine(model))
@@ -325,14 +324,13 @@ def test_a_window_never_keeps_more_than_full_attention(model, context):
     assert profile.values(context) <= everything.values(context)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from([1, 2, 4, 8]), st.integers(1, 4), st.integers(1, 10**5))
 def test_ranks_together_cache_at_least_the_whole(model, tp, pp, context):
     spec = nine(model)
     stages = kv_profile_per_gpu(spec, tp, pp)
     assert len(stages) == pp
-    together = tp * sum(stage.bytes_per_sequence(context, FP16) for stage in stages)
-    assert together >= kv_profile(spec).bytes_per_sequence(context, FP16)
+    together = tp * sum(stage.bytes_of_sequences(1, context, FP16) for stage in stages)
+    assert together >= kv_profile(spec).bytes_of_sequences(1, context, FP16)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -218,7 +218,7 @@ def test_a_model_survives_its_row(tmp_path_factory, layers, kv_heads, head_dim, 
     fields = {field: value for field, value in fields.items() if value is not None or field == "head_dim"}
     if model_type == "qwen2":
         fields.pop("attention_bias", None)  # these models have it whatever is said
-    path = tmp_path_factory.mktemp("rows") / "m.csv"
+    path = tmp_path_factory.getbasetemp() / "one_row.csv"
     path.write_bytes(with_row(b"", row(fields)))
     [read] = read_rows(str(path))
     assert read.spec() == spec_from_config(fields, name="m")
@@ -241,7 +241,7 @@ TITLES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), 
 
 @given(st.lists(TITLES, min_size=1, max_size=4))
 def test_every_text_that_is_written_is_read_back(tmp_path_factory, titles):
-    path = tmp_path_factory.mktemp("rows") / "m.csv"
+    path = tmp_path_factory.getbasetemp() / "one_row.csv"
     content, written = b"", []
     for i, title in enumerate(titles):
         try:

@@ -6,7 +6,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
@@ -274,7 +274,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(set(LLAMA) | set(QWEN) | {"head_dim", "params_b"})), JSON, max_size=3))
 def test_whatever_stands_in_a_field_it_is_a_model_or_a_planner_error(fields):
     for config in (LLAMA, QWEN, SMALL):
