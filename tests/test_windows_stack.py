@@ -20,7 +20,8 @@ from tests.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
 from tests.windows.session import Call, EndServer, Step
 from tests.windows.stack import windows_stack
 
-# Two good values for each argument; a function with a new argument needs two more.
+# Two good values for each argument, as "FUNCTION.argument" where one function means something else by it; a function
+# with a new argument needs two more.
 EXAMPLES = {
     "model": ("llama-3.1-70b", "qwen2.5-72b"),
     "name": ("llama-3.1-8b", "llama-2-7b"),
@@ -31,6 +32,8 @@ EXAMPLES = {
     "overhead": (0.2, 0),
     "unit": ("GiB", "B"),
     "field": ("parameters", "source"),
+    "VRAM_GPU.name": ("h100-sxm", "a100-sxm-80gb"),
+    "VRAM_GPU.field": ("memory_mib", "source"),
 }
 
 # Those that xlwings does not know by name: they arrive as integers.
@@ -70,11 +73,13 @@ def _cases(function: CellFunction) -> list[Call]:
 
     A range costs some thirty calls from process to process, an array or a constant none: hence few ranges, but long.
     """
-    names = [argument.name for argument in function.arguments]
-    good = [EXAMPLES[name][0] for name in names]
+    examples = [
+        EXAMPLES.get(f"{function.name}.{argument.name}") or EXAMPLES[argument.name] for argument in function.arguments
+    ]
+    good = [one for one, _ in examples]
     required = sum(not argument.optional for argument in function.arguments)
-    can_omit = len(names) - required
-    columns = [[[content] for content in EXAMPLES[name]] for name in names]
+    can_omit = len(good) - required
+    columns = [[[one], [other]] for one, other in examples]
     lists = [
         good,
         [*good[:required], *[MISSING] * can_omit],
@@ -83,10 +88,9 @@ def _cases(function: CellFunction) -> list[Call]:
         [Range([["#N/A"]]), *good[1:]],
         [Range(columns[0]), *columns[1:]],
         # A column against a row spills a grid.
-        [Range(columns[0]), Range([[*EXAMPLES[names[1]]]]), *good[2:]],
+        [Range(columns[0]), Range([[*examples[1]]]), *good[2:]],
     ]
-    for place, name in enumerate(names):
-        one, other = EXAMPLES[name]
+    for place, (one, other) in enumerate(examples):
         varied = [
             Range([[content] for content in (one, *ODD_CONTENTS, other)]),
             [[one, other], ["#N/A", "#SPILL!"]],
@@ -97,7 +101,7 @@ def _cases(function: CellFunction) -> list[Call]:
         lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]
     lists += [arguments for name, *arguments in test_udf_com.CALLS.values() if name == function.name]
     # The VBA passes on every argument, those left out as well.
-    return [Call(function.name, (*arguments, *[MISSING] * (len(names) - len(arguments)))) for arguments in lists]
+    return [Call(function.name, (*arguments, *[MISSING] * (len(good) - len(arguments)))) for arguments in lists]
 
 
 CASES = [case for function in declared_functions() for case in _cases(function)]

@@ -140,7 +140,7 @@ class Excel:
             "_Workbook",
             Name=lambda: name,
             Application=self._application,
-            Worksheets=lambda: ExcelObject(self, "Sheets", Count=lambda: 1, _NewEnum=lambda: _each([self._sheet(name)])),
+            Worksheets=lambda: ExcelObject(self, "Sheets", _NewEnum=lambda: _each([self._sheet(name)])),
         )
 
     def range(self, rows: list[list[object]], workbook: str) -> ExcelObject:
