@@ -52,7 +52,7 @@ def VRAM_WEIGHTS(model, precision=None, unit=None):
     """GPU memory of a model's weights. A number for the model is billions of parameters: =VRAM_WEIGHTS(70) is 140 GB."""
 
     def size(spec, precision, unit):
-        return weights_bytes(footprint(spec).parameters, precision) / unit
+        return weights_bytes(spec, precision) / unit
 
     models = model_cells(grid(model), size_is_enough=True)
     return _spilled(broadcast(size, [models, _precisions("precision", precision), _units(unit)]))

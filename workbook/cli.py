@@ -13,6 +13,7 @@ from addin.cli import addin
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
+from core.model_details import memory_details, shipped_as
 from core.model_spec import ModelSpec
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.readers.hf_config import read_config_file
@@ -66,16 +67,18 @@ def template(path: Path, lang: str) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", default="fp16", show_default=True, help="Of the weights: a name, or bytes per parameter.")
+@click.option("--precision", help="Of the weights: a name, or bytes per parameter. If omitted, as the model is shipped.")
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
     help="Fraction of weights and KV cache.",
 )  # fmt: skip
+@click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs that tensor parallelism splits the model over.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 def estimate_command(
-    model: str, context: float, users: float, precision: str, kv_precision: str, overhead: float, as_json: bool
-) -> None:
+    model: str, context: float, users: float, precision: str | None, kv_precision: str, overhead: float, tp: float,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Estimate the memory to serve MODEL: a catalog name, or the path of a config.json.
 
     \b
@@ -83,23 +86,25 @@ def estimate_command(
     vram estimate ./config.json --context 8192 --precision fp8 --json
     """
     spec = _model(model)
+    kv = catalog.precision("kv_precision", _name_or_bytes(kv_precision))
     result = estimate(
         spec,
         context=number("context", context),
         users=number("users", users),
-        precision=catalog.precision("precision", _name_or_bytes(precision)),
-        kv_precision=catalog.precision("kv_precision", _name_or_bytes(kv_precision)),
+        precision=None if precision is None else catalog.precision("precision", _name_or_bytes(precision)),
+        kv_precision=kv,
         overhead=number("overhead", overhead),
     )
     request = {
         "context": int(context),
         "users": int(users),
-        "precision": precision,
+        "precision": precision or shipped_as(spec),
         "kv_precision": kv_precision,
         "overhead": overhead,
     }
     if as_json:
-        click.echo(json.dumps(_as_dict(result, request), indent=2))
+        details = memory_details(spec, context=int(context), users=int(users), kv_precision=kv, tp=number("tp", tp))
+        click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
     else:
         _print_estimate(result, request)
 

@@ -27,7 +27,7 @@ _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
 _TEXT_LABELS = ("name", "model_type")
 _FLAG_LABELS = ("tie_word_embeddings", "attention_bias")
-_LABELS = frozenset(LIMITS) - {"context", "users", "overhead", "gpu_memory_gb"} | {*_TEXT_LABELS, *_FLAG_LABELS}
+_LABELS = frozenset(LIMITS) - {"context", "users", "overhead", "gpu_memory_gb", "tp"} | {*_TEXT_LABELS, *_FLAG_LABELS}
 
 ModelCell = ModelSpec | PlannerError
 

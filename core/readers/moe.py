@@ -1,0 +1,302 @@
+"""Families of decoders with mixtures of experts and plain attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from core.model_spec import FULL_WIDTH, NO_NORM, PER_HEAD, FullAttention, Mixer, Mlp, MoeMlp
+from core.readers.decoder import Family, attention, attention_layers, dense_mlp, layer_count, layer_windows, windowed
+from core.readers.fields import Fields
+from core.readers.llama_like import LLAMA
+from core.tensors import ATTENTION, BY_ROWS, Tensor, linear
+
+Placement = Callable[[Fields, int], bool]
+
+_PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
+
+
+def _source(module: str) -> str:
+    return f"transformers models/{module}/modeling_{module}.py"
+
+
+def everywhere(fields: Fields, layer: int) -> bool:
+    """Experts in every layer."""
+    return True
+
+
+def after_first(fields: Fields, layer: int) -> bool:
+    """Dense blocks first, then experts (DeepSeek): `first_k_dense_replace`, `moe_layer_freq`, or `mlp_layer_types`."""
+    kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
+    if kinds is not None:
+        fields.ignore("first_k_dense_replace", "moe_layer_freq")
+        return kinds[layer] == "sparse"
+    frequency = fields.raw("moe_layer_freq")
+    if isinstance(frequency, list):
+        fields.ignore("first_k_dense_replace")
+        return bool((fields.per_layer("moe_layer_freq", layer_count(fields)) or [])[layer])
+    first = fields.size("first_k_dense_replace", 0)
+    return layer >= first and layer % (fields.optional("moe_layer_freq") or 1) == 0
+
+
+def by_step(fields: Fields, layer: int) -> bool:
+    """Experts in every so manieth layer (Qwen): `decoder_sparse_step`, but for `mlp_only_layers`."""
+    kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
+    if kinds is not None:
+        return kinds[layer] == "sparse"
+    dense = fields.listed("mlp_only_layers") or []
+    step = fields.size("decoder_sparse_step", 1)
+    return layer not in dense and step > 0 and (layer + 1) % step == 0
+
+
+def mixture(
+    placement: Placement,
+    *,
+    experts: str = "num_experts",
+    width: str = "moe_intermediate_size",
+    shared: Callable[[Fields], int] = lambda fields: 0,
+    dense: str = "intermediate_size",
+    **facts: object,
+) -> Callable[[Fields, Family], Sequence[Mlp | None]]:
+    """The feed-forward blocks of a family: experts in the layers that `placement` names, dense blocks in the others.
+
+    Args:
+        experts, width, dense: the fields that say how many experts there are, how wide each is, and a dense block.
+        shared: the width of all shared experts together.
+        facts: further attributes of `MoeMlp`.
+    """
+
+    def blocks(fields: Fields, family: Family) -> list[Mlp | None]:
+        layers = layer_count(fields)
+        if not fields.optional(experts):
+            return [dense_mlp(fields, family, dense)] * layers
+        sparse = MoeMlp(
+            num_experts=fields.size(experts),
+            num_experts_per_tok=fields.size("num_experts_per_tok"),
+            moe_intermediate_size=fields.size(width),
+            shared_intermediate_size=shared(fields),
+            gated=family.gated,
+            **facts,  # type: ignore[arg-type]
+        )
+        block = dense_mlp(fields, family, dense)
+        return [sparse if placement(fields, layer) else block for layer in range(layers)]
+
+    return blocks
+
+
+def shared_experts(count: str = "n_shared_experts", width: str = "moe_intermediate_size") -> Callable[[Fields], int]:
+    """So many shared experts, each as wide as a routed one."""
+    return lambda fields: (fields.optional(count) or 0) * fields.size(width)
+
+
+def shared_width(field: str) -> Callable[[Fields], int]:
+    """One shared expert of the width that `field` gives."""
+    return lambda fields: fields.optional(field) or 0
+
+
+def head_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """One gate for each query head."""
+    heads = fields.size("num_attention_heads")
+    return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
+
+
+def _width_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """A gate for every output of attention."""
+    width = fields.size("num_attention_heads") * fields.size("head_dim")
+    return linear("self_attn.gate_proj", ATTENTION, width, fields.size("hidden_size"), BY_ROWS)
+
+
+_deepseek_experts = mixture(
+    after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=True
+)  # fmt: skip
+_qwen_experts = mixture(by_step)
+
+
+# Llama 4: chunked attention but in every fourth layer, experts in every layer or every second one.
+def _llama4_attention(fields: Fields, family: Family) -> list[Mixer]:
+    layers = layer_count(fields)
+    fields.ignore("use_qk_norm", "attn_temperature_tuning", "floor_scale")
+    if fields.has("layer_types"):
+        fields.ignore("no_rope_layers", "no_rope_layer_interval")
+        return attention_layers(fields, family)
+    base = attention(fields, family)
+    rotary = fields.listed("no_rope_layers")  # 1 where there are rotary positions, which is where attention is local
+    interval = fields.size("no_rope_layer_interval", 4)
+    local = rotary if rotary else [int((layer + 1) % interval != 0) for layer in range(layers)]
+    if len(local) != layers:
+        raise fields.error("no_rope_layers", f"it has {len(local)} entries for {layers} layers", "Give one a layer.")
+    chunk = fields.optional("attention_chunk_size")
+    return [windowed(base, chunk if is_local else None) for is_local in local]
+
+
+def _llama4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+    step = fields.size("interleave_moe_layer_step", 1)
+    listed = fields.listed("moe_layers")
+    blocks = mixture(
+        lambda fields, layer: layer in listed if listed is not None else (layer + 1) % step == 0,
+        experts="num_local_experts", width="intermediate_size", dense="intermediate_size_mlp",
+        shared=shared_width("intermediate_size"),
+    )  # fmt: skip
+    return blocks(fields, family)
+
+
+# MiMo-V2: sliding layers have heads of their own; values are smaller than keys.
+def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
+    layers = layer_count(fields)
+    pattern = fields.per_layer("hybrid_layer_pattern", layers)
+    windows = [fields.size("sliding_window") if local else None for local in pattern] if pattern else None
+    if windows is None:
+        windows = layer_windows(fields, family)
+    full_sinks, local_sinks = fields.flag("add_full_attention_sink_bias"), fields.flag("add_swa_attention_sink_bias", True)
+    fields.ignore("sliding_window_size", "attention_chunk_size")
+    full = replace(attention(fields, family), sinks=full_sinks, v_head_dim=fields.optional("v_head_dim"))
+    local = replace(
+        attention(fields, family, "swa_"), sinks=local_sinks, v_head_dim=fields.optional("swa_v_head_dim"),
+    )  # fmt: skip
+    return [full if window is None else windowed(local, window) for window in windows]
+
+
+# Step 3.5 and 3.7: sliding layers with more heads, listed in `attention_other_setting`.
+def _step3_attention(fields: Fields, family: Family) -> list[Mixer]:
+    full = FullAttention(
+        num_attention_heads=fields.size("num_attention_heads"),
+        num_key_value_heads=fields.optional("num_attention_groups") or fields.size("num_key_value_heads"),
+        head_dim=fields.size("head_dim"),
+        qk_norm=PER_HEAD,
+    )
+    other = fields.part("attention_other_setting") or {}
+    local = replace(
+        full,
+        num_attention_heads=int(other.get("num_attention_heads", full.num_attention_heads)),
+        num_key_value_heads=int(other.get("num_attention_groups", full.num_key_value_heads)),
+        head_dim=int(other.get("head_dim", full.head_dim)),
+    )
+    fields.ignore("num_key_value_heads")
+    return [full if window is None else windowed(local, window) for window in layer_windows(fields, family)]
+
+
+def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    return head_gate(fields, layer) if fields.flag("use_head_wise_attn_gate", True) else ()
+
+
+FAMILIES: dict[str, Family] = {
+    "mixtral": replace(
+        _PLAIN, source=_source("mixtral"), window_pattern=1,
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+    ),
+    "qwen2_moe": replace(
+        _PLAIN, source=_source("qwen2_moe"), qkv_bias=True, window_pattern=1, window_flag="use_sliding_window",
+        mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
+        ignored=("qkv_bias",),
+    ),
+    "qwen3_moe": replace(
+        LLAMA, source=_source("qwen3_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        window_flag="use_sliding_window", mlps=_qwen_experts,
+    ),
+    "gpt_oss": replace(
+        LLAMA, source=_source("gpt_oss"), mlp_bias=False, sinks=True, window_pattern=2,
+        ignored=("experts_per_token", "initial_context_length"),
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size", expert_bias=True,
+                     router_bias=True),
+    ),
+    "olmoe": replace(
+        LLAMA, source=_source("olmoe"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mlps=mixture(everywhere, width="intermediate_size"),
+    ),
+    "flex_olmo": replace(
+        LLAMA, source=_source("flex_olmo"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mlps=mixture(everywhere, width="intermediate_size"),
+    ),
+    "phimoe": replace(
+        LLAMA, source=_source("phimoe"), mlp_bias=False, norm_bias=True, head_bias="lm_head_bias", window_pattern=1,
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+    ),
+    "granitemoe": replace(
+        LLAMA, source=_source("granitemoe"), mlp_bias=False,
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+    ),
+    "granitemoeshared": replace(
+        LLAMA, source=_source("granitemoeshared"), mlp_bias=False,
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+                     shared=shared_width("shared_intermediate_size")),
+    ),
+    "glm4_moe": replace(
+        LLAMA, source=_source("glm4_moe"), output_bias=False, mlp_bias=False,
+        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM, mlps=_deepseek_experts,
+    ),
+    "dots1": replace(
+        LLAMA, source=_source("dots1"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, mlps=_deepseek_experts,
+    ),
+    "deepseek": replace(
+        LLAMA, source="deepseek-ai modeling_deepseek.py", mlp_bias=False,
+        mlps=mixture(after_first, experts="n_routed_experts", shared=shared_experts()),
+    ),
+    "solar_open": replace(
+        LLAMA, source=_source("solar_open"), mlp_bias=False, mlps=_deepseek_experts,
+        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
+    ),
+    "ernie4_5_moe": replace(
+        LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
+        aliases={"num_experts_per_tok": "moe_k"},
+        mlps=mixture(
+            lambda fields, layer: (
+                fields.size("moe_layer_start_index") <= layer
+                <= (layer_count(fields) - 1 if fields.raw("moe_layer_end_index") in (-1, None)
+                    else fields.size("moe_layer_end_index"))
+                and (layer + 1) % fields.size("moe_layer_interval", 1) == 0
+            ),
+            experts="moe_num_experts", shared=shared_experts("moe_num_shared_experts"), correction_bias=True,
+        ),
+    ),
+    "hunyuan_v1_moe": replace(
+        LLAMA, source=_source("hunyuan_v1_moe"), mlp_bias=False,
+        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm", True) else NO_NORM,
+        ignored=("moe_topk", "num_shared_expert", "moe_intermediate_size"),
+        aliases={"num_experts_per_tok": "moe_topk"},
+        mlps=mixture(everywhere, width="intermediate_size", shared=shared_width("intermediate_size")),
+    ),
+    "minimax_m2": replace(
+        _PLAIN, source=_source("minimax_m2"),
+        qk_norm=lambda fields: FULL_WIDTH if fields.flag("use_qk_norm", True) else NO_NORM,
+        ignored=("shared_intermediate_size", "attn_type_list", "qk_norm_type", "use_routing_bias"),
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size", correction_bias=True),
+    ),
+    "llama4_text": replace(
+        LLAMA, source=_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_experts,
+    ),
+    "afmoe": replace(
+        LLAMA, source=_source("afmoe"), mlp_bias=False, norms=4, qk_norm=PER_HEAD, window_pattern=4,
+        ignored=("global_attn_every_n_layers",), layer_extra=_width_gate,
+        mlps=mixture(
+            lambda fields, layer: layer >= fields.size("num_dense_layers", 1),
+            shared=shared_experts("num_shared_experts"), correction_bias=True,
+        ),
+    ),
+    "exaone_moe": replace(
+        LLAMA, source=_source("exaone_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=4,
+        mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
+    ),
+    "hy_v3": replace(
+        LLAMA, source=_source("hy_v3"), mlp_bias=False, qk_norm=PER_HEAD,
+        mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
+    ),
+    "laguna": replace(
+        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, layer_extra=head_gate,
+        mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
+    ),
+    "mellum": replace(
+        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        mlps=_qwen_experts,
+    ),
+    "mimo_v2_flash": replace(
+        LLAMA, source=_source("mimo_v2_flash"), output_bias=False, mlp_bias=False, mixers=_mimo_v2_attention,
+        window_pattern=1,
+        mlps=mixture(after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=True),
+    ),
+    "step3p5": replace(
+        _PLAIN, source=_source("step3p7"), mixers=_step3_attention, layer_extra=_step3_gate, window_pattern=1,
+        ignored=("use_moe_router_bias", "n_shared_experts"),
+        mlps=mixture(after_first, shared=shared_width("share_expert_dim"), correction_bias=True),
+    ),
+}  # fmt: skip
+FAMILIES["step3p7"] = FAMILIES["step3p7_text"] = FAMILIES["step3p5"]
