@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 
 from core.model_spec import ModelSpec
 from core.parallelism import tensors_on_rank
@@ -48,7 +49,13 @@ def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    return rotary_cache_bytes(model) + max(_stage_bytes(model, precision, tp, pp, stage) for stage in range(pp))
+    return max(loaded_weights_by_stage(model, precision, tp, pp))
+
+
+@lru_cache(maxsize=2048)
+def loaded_weights_by_stage(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> tuple[int, ...]:
+    """The same for a GPU of each pipeline stage."""
+    return tuple(rotary_cache_bytes(model) + _stage_bytes(model, precision, tp, pp, stage) for stage in range(pp))
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:

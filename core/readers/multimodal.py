@@ -9,6 +9,7 @@ from core.errors import quoted
 from core.model_spec import CrossAttention, FullAttention, LayerRun, ModelSpec
 from core.readers import vision
 from core.readers.fields import Fields, default_parts
+from core.readers.images import image_input
 from core.readers.vision import Tensors, dense, norm, table
 
 ReadDecoder = Callable[..., ModelSpec]
@@ -53,7 +54,7 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
                           f"Understood are {', '.join(vision.TOWERS)}.")  # fmt: skip
     _nothing_else(outer, family)
     tensors = (*vision.TOWERS[tower_type](tower), *family.projector(outer, tower, spec.hidden_size))
-    return replace(spec, extra=(*spec.extra, *tensors))
+    return replace(spec, extra=(*spec.extra, *tensors), image=image_input(tower_type, tower, outer))
 
 
 def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder) -> ModelSpec:
