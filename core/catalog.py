@@ -8,12 +8,16 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.errors import PlannerError, WrongTypeError, quoted, unknown_name
+from core.errors import PlannerError, UnknownNameError, WrongTypeError, quoted, unknown_name
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
 from core.readers.hf_config import spec_from_config
+from core.tensors import GROUPS
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
+
+# What a format is for, if not for the input of that name.
+_NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
 
 # Columns of models.csv that are fields of a config.json, by the kind of value they hold.
 _NUMBER_FIELDS = (
@@ -56,10 +60,15 @@ class CatalogModel:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogPrecision:
-    """One row of precisions.csv, with its title in each language."""
+    """One row of precisions.csv, with its title in each language.
+
+    Attributes:
+        use: "weights" or "kv" for a format of one of them alone, "" for both.
+    """
 
     precision: Precision
     aliases: tuple[str, ...]
+    use: str
     titles: dict[str, str]
     as_of: str
 
@@ -101,6 +110,9 @@ def precision(field: str, value: object) -> Precision:
         found = _precisions_by_name().get(_normal(value))
         if found is None:
             raise unknown_name(field, value, (p.precision.name for p in precisions()), "the Precisions sheet")
+        if found.use and found.use == _NOT_FOR.get(field):
+            only = "weights" if found.use == "weights" else "the KV cache"
+            raise UnknownNameError(field, f"{quoted(value)} is a format of {only} alone", 'Write "fp16" or "fp8".')
         return found.precision
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, f"{quoted(value)} is not a precision", 'Write "fp16", or the bytes per value.')
@@ -112,17 +124,28 @@ def precisions() -> tuple[CatalogPrecision, ...]:
     """Every precision, in the order of the file."""
     return tuple(
         CatalogPrecision(
-            precision=Precision(
-                name=row["name"],
-                block_bytes=int(row["block_bytes"]),
-                block_values=int(row["block_values"]),
-                source=row["source"],
-            ),
+            precision=_precision(row),
             aliases=_list(row["aliases"]),
+            use=row["use"],
             titles={"en": row["title_en"], "zh": row["title_zh"]},
             as_of=row["as_of"],
         )
         for row in _read("precisions.csv")
+    )
+
+
+def _precision(row: dict[str, str]) -> Precision:
+    tile_rows, _, tile_columns = row["tile"].partition("x")
+    groups = frozenset(row["groups"].split()) if row["groups"] else frozenset(GROUPS)
+    sizes = ("block_bytes", "block_values", "block_scale_bytes", "row_bytes", "column_bytes", "tile_bytes", "tensor_bytes")
+    return Precision(
+        name=row["name"],
+        **{size: int(row[size] or 0) for size in sizes},
+        tile_rows=int(tile_rows or 0),
+        tile_columns=int(tile_columns or 0),
+        groups=groups,
+        mix=row["mix"],
+        source=row["source"],
     )
 
 

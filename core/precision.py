@@ -50,6 +50,10 @@ class Precision:
     mix: str = ""
     source: str = ""
 
+    def __hash__(self) -> int:
+        """Of the little that tells precisions apart: they are the keys of caches that every estimate looks into."""
+        return hash((self.name, self.block_bytes, self.block_values))
+
     @property
     def bytes_per_value(self) -> float:
         return self.block_bytes / self.block_values

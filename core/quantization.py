@@ -114,9 +114,9 @@ class Quantization:
 def _names(name: str) -> tuple[str, ...]:
     """The names under which checkpoints have a module."""
     names = [name]
-    if name.startswith("mlp.experts."):
-        last = name.rpartition(".")[2]
-        names += [f"mlp.experts.0.{last}", f"mlp.experts.0.{_MIXTRAL_NAMES[last]}"] if last in _MIXTRAL_NAMES else []
+    head, is_expert, last = name.rpartition("experts.")
+    if is_expert and not head.endswith("shared_") and last in _MIXTRAL_NAMES:
+        names += [f"{head}experts.0.{last}", f"{head}experts.0.{_MIXTRAL_NAMES[last]}"]
     if name == "mlp.gate":
         names.append("mlp.router")
     parent, _, last = name.rpartition(".")

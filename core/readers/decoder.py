@@ -128,8 +128,9 @@ def runs(layers: Sequence[LayerRun]) -> tuple[LayerRun, ...]:
 
 
 def layer_count(fields: Fields) -> int:
-    """How many layers there are."""
-    return fields.size("num_hidden_layers")
+    """How many layers there are; newer Nemotron-H configs give only the list of their kinds."""
+    kinds = fields.listed("layers_block_type") if not fields.given("num_hidden_layers") else None
+    return len(kinds) if kinds else fields.size("num_hidden_layers")
 
 
 def said(fields: Fields, fact: Said) -> bool:

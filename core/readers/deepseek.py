@@ -62,7 +62,7 @@ def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
     kinds = fields.per_layer("indexer_types", layers)
     if kinds is None:
         kinds = _indexer_kinds(fields, layers)
-    fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset")
+    fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset", "layer_types")
     own = replace(base, indexer=indexer(fields))
     return [own if kind == "full" else base for kind in kinds]
 

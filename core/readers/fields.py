@@ -21,6 +21,14 @@ _DEFAULTS_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__
 # of a composite config (`text_config`) they are left out wherever they equal the default.
 ESSENTIAL = frozenset({"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"})
 
+# The same fact under the names that different families, or different releases of one, give it.
+_SAME_FACT = (
+    ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
+    ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert"),
+    ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts"),
+)
+_OTHER_NAMES = {name: names for names in _SAME_FACT for name in names}
+
 _ANY_SIZE = Limits(0, 10**7, True, "Write a whole number, as in the model's config.json.")
 
 
@@ -54,7 +62,7 @@ class Fields:
 
     def raw(self, field: str) -> object:
         """The value as it stands, else the family's default, else None."""
-        names = (field, self._aliases[field]) if field in self._aliases else (field,)
+        names = self._names(field)
         self.read.update(names)
         for name in names:
             if self.values.get(name) is not None:
@@ -64,6 +72,10 @@ class Fields:
         if any(name in self.values for name in names):
             return None  # null says: none, not the default
         return next((self._defaults[name] for name in names if name in self._defaults), None)
+
+    def _names(self, field: str) -> tuple[str, ...]:
+        names = dict.fromkeys((field, self._aliases.get(field, field), *_OTHER_NAMES.get(field, ())))
+        return tuple(names)
 
     def has(self, field: str) -> bool:
         """Whether the field has a value or a default that is not null."""

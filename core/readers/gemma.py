@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.model_spec import PER_HEAD, GatedMlp, Mixer, Mlp, MoeMlp, SharedCacheAttention
+from core.parameters import mlp_tensors
 from core.readers.decoder import (
     Family,
     attention,
@@ -136,13 +137,11 @@ def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 
 def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """The per-layer embedding's gate, a scalar, and experts beside the dense block."""
-    tensors = [*_per_layer_input(fields, layer), vector("layer_scalar", 1)]
+    """The per-layer embedding's gate, and experts beside the dense block."""
+    tensors = _per_layer_input(fields, layer)
     if not fields.flag("enable_moe_block"):
         fields.ignore("num_experts", "top_k_experts", "moe_intermediate_size", "expert_intermediate_size")
         return tensors
-    from core.parameters import mlp_tensors
-
     hidden = fields.size("hidden_size")
     width = fields.optional("moe_intermediate_size") or fields.size("expert_intermediate_size")
     fields.ignore("expert_intermediate_size", "moe_intermediate_size")
@@ -151,7 +150,7 @@ def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
     )
     return [
         *tensors,
-        *mlp_tensors(experts, hidden),
+        *(replace(tensor, name=tensor.name.removeprefix("mlp.")) for tensor in mlp_tensors(experts, hidden)),
         vector("router.scale", hidden),
         vector("router.per_expert_scale", experts.num_experts),
         *(_GEMMA4_MOE_NORMS * (vector("layernorm", hidden),)),

@@ -277,11 +277,6 @@ def _nemotron_kinds(fields: Fields) -> list[object]:
     return [_NEMOTRON_LETTERS[letter] for letter in pattern]
 
 
-def nemotron_h_count(fields: Fields) -> int:
-    """The number of layers, which newer configs give only as a list of their kinds."""
-    return fields.optional("num_hidden_layers") or len(_nemotron_kinds(fields))
-
-
 def _nemotron_layers(fields: Fields, family: Family) -> list[Mixer]:
     full = attention(fields, family)
     recurrent = mamba2(
@@ -433,11 +428,11 @@ def kimi_delta_attention(fields: Fields, heads: int, head_dim: int, kernel: int,
 
 
 def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
-    settings = fields.part("linear_attn_config")
-    if settings is None:
-        raise fields.error("linear_attn_config", "it is missing", "Give it as in the model's config.json.")
-    layers, hidden = layer_count(fields), fields.size("hidden_size")
-    heads, size, kernel = (int(settings[name]) for name in ("num_heads", "head_dim", "short_conv_kernel_size"))
+    settings = fields.part("linear_attn_config") or {}
+    hidden = fields.size("hidden_size")
+    heads = int(settings.get("num_heads") or fields.size("linear_num_heads"))  # type: ignore[call-overload]
+    size = int(settings.get("head_dim") or fields.size("linear_head_dim"))  # type: ignore[call-overload]
+    kernel = int(settings.get("short_conv_kernel_size") or fields.size("linear_conv_kernel_dim"))  # type: ignore[call-overload]
     low_rank = (
         *linear("self_attn.g_a_proj", ATTENTION, size, hidden, WHOLE),
         *linear("self_attn.g_b_proj", ATTENTION, heads * size, size, BY_ROWS),
@@ -450,10 +445,19 @@ def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
                *linear("self_attn.f_b_proj", ATTENTION, heads * size, size, BY_ROWS)),
     )  # fmt: skip
     full = replace(latent_attention(fields), output_gate=fields.flag("mla_use_output_gate"))
-    linear_layers = settings.get("kda_layers")  # counted from 1
-    if not isinstance(linear_layers, list):
+    return [recurrent if is_linear else full for is_linear in _linear_layers(fields, settings)]
+
+
+def _linear_layers(fields: Fields, settings: Mapping[str, object]) -> list[bool]:
+    """Which layers are linear: by `layer_types`, or by `kda_layers`, which counts from 1."""
+    layers = layer_count(fields)
+    kinds = fields.per_layer("layer_types", layers)
+    if kinds is not None:
+        return [kind == "linear_attention" for kind in kinds]
+    numbers = settings.get("kda_layers")
+    if not isinstance(numbers, list):
         raise fields.error("linear_attn_config", "it has no kda_layers", "Give the list of linear layers.")
-    return [recurrent if layer + 1 in linear_layers else full for layer in range(layers)]
+    return [layer + 1 in numbers for layer in range(layers)]
 
 
 def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
@@ -522,10 +526,13 @@ FAMILIES: dict[str, Family] = {
         _PLAIN, source=_source("minimax"), mixers=_minimax_layers,
         mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
     ),
+    "bailing_hybrid": replace(
+        _PLAIN, source=_source("bailing_hybrid"), mixers=_bailing_layers, mlps=deepseek_experts(), rotary=_no_rotary,
+        ignored=("kda_safe_gate",),
+    ),
     "kimi_linear": replace(
         _PLAIN, source=_source("kimi_linear"), mixers=_kimi_linear_layers, rotary=_no_rotary,
-        aliases={"num_experts_per_tok": "num_experts_per_token", "n_routed_experts": "num_experts",
-                 "n_shared_experts": "num_shared_experts"},
+        aliases={"max_position_embeddings": "model_max_length"},
         mlps=deepseek_experts(),
     ),
 }  # fmt: skip

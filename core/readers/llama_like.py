@@ -39,6 +39,35 @@ def _positions(name: str, offset: int = 0):
     return tensors
 
 
+def _opt_positions(fields: Fields) -> Sequence[Tensor]:
+    """Learnt positions, of which two stand for nothing; the smallest OPT alone has an embedding of another width."""
+    width = fields.optional("word_embed_proj_dim")
+    if width is not None and width != fields.size("hidden_size"):
+        raise fields.error("word_embed_proj_dim", f"{width} is not the hidden size, which is not understood",
+                           "State the total as params_b.")  # fmt: skip
+    return _positions("embed_positions", 2)(fields)
+
+
+# MPT: sizes in d_model's names, no positions but ALiBi's, which need no table.
+def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
+    heads, part = fields.size("num_attention_heads"), fields.part("attn_config") or {}
+    kv_heads = part.get("kv_n_heads") or (1 if part.get("attn_type") == "multiquery_attention" else heads)
+    fields.ignore("learned_pos_emb")
+    if part.get("qk_ln"):
+        raise fields.error("attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false.")
+    bias = not fields.flag("no_bias", True)
+    base = FullAttention(
+        num_attention_heads=heads, num_key_value_heads=int(kv_heads), head_dim=fields.size("hidden_size") // heads,
+        qkv_bias=bias, output_bias=bias,
+    )  # fmt: skip
+    return [base] * layer_count(fields)
+
+
+def _mpt_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
+    width = fields.size("expansion_ratio", 4) * fields.size("hidden_size")
+    return [PlainMlp(intermediate_size=width, bias=not fields.flag("no_bias", True))] * layer_count(fields)
+
+
 def _nothing(fields: Fields) -> int:
     return 0
 
@@ -171,7 +200,8 @@ FAMILIES: dict[str, Family] = {
     "seed_oss": replace(LLAMA, source=_source("seed_oss"), output_bias="attention_out_bias"),
     "arcee": replace(LLAMA, source=_source("arcee"), gated=False),
     "apertus": replace(_PLAIN, source=_source("apertus"), qkv_bias="attention_bias", output_bias="attention_bias",
-                       gated=False, qk_norm=PER_HEAD),
+                       gated=False, qk_norm=PER_HEAD, layer_extra=lambda fields, layer: (vector("mlp.act_fn", 2),)),
+    "exaone": replace(_PLAIN, source="vLLM model_executor/models/exaone.py", aliases={"num_hidden_layers": "num_layers"}),
     "exaone4": replace(_PLAIN, source=_source("exaone4"), qk_norm=PER_HEAD, window_pattern=4),
     "ernie4_5": replace(LLAMA, source=_source("ernie4_5"), qkv_bias="use_bias", output_bias="use_bias",
                         mlp_bias="use_bias"),
@@ -197,12 +227,13 @@ FAMILIES: dict[str, Family] = {
                           mlp_bias="use_bias", gated=False, norm_bias=True, window_pattern=1, tied=True),
     "glm": replace(_PLAIN, source=_source("glm"), qkv_bias="attention_bias"),
     "glm4": replace(_PLAIN, source=_source("glm4"), qkv_bias="attention_bias", norms=4),
+    "glm4v_text": replace(_PLAIN, source=_source("glm4v"), qkv_bias=True, norms=4),
     "internlm2": replace(_PLAIN, source="OpenGVLab modeling_internlm2.py", qkv_bias="bias", output_bias="bias"),
     "internlm3": replace(_PLAIN, source="transformers models/internlm3", qkv_bias="qkv_bias", output_bias="bias",
                          mlp_bias="bias"),
     "internlm": replace(_PLAIN, source="internlm modeling_internlm.py", qkv_bias="bias", output_bias="bias"),
     "iquestcoder": replace(LLAMA, source="transformers models/iquestcoder"),
-    "mimo": replace(_QWEN2, source="vLLM model_executor/models/mimo.py"),
+    "mimo": replace(_QWEN2, source="vLLM model_executor/models/mimo.py", qkv_bias="attention_bias"),
     "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True),
     "baichuan": replace(_PLAIN, source="vLLM model_executor/models/baichuan.py",
                         aliases={"max_position_embeddings": "model_max_length"}),
@@ -230,6 +261,11 @@ FAMILIES: dict[str, Family] = {
         _PLAIN, source=_source("gpt_neox"), qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,
         gated=False, norm_bias=True,
     ),
+    "mpt": replace(
+        _PLAIN, source=_source("mpt"), gated=False, mixers=_mpt_attention, mlps=_mpt_mlps, rotary=_nothing, tied=True,
+        aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
+                 "max_position_embeddings": "max_seq_len"},
+    ),
     "falcon": replace(
         _PLAIN, source=_source("falcon"), mlp_bias="bias", gated=False, norms=1, norm_bias=True,
         mixers=_falcon_attention, mlps=_four_times, layer_extra=_falcon_norms, tied=True,
@@ -244,7 +280,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "opt": replace(
         _PLAIN, source=_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
-        gated=False, norm_bias=True, aliases={"intermediate_size": "ffn_dim"}, extra=_positions("embed_positions", 2),
+        gated=False, norm_bias=True, aliases={"intermediate_size": "ffn_dim"}, extra=_opt_positions,
         rotary=_nothing, tied=True,
     ),
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from core.model_spec import FULL_WIDTH, NO_NORM, PER_HEAD, FullAttention, Mixer, Mlp, MoeMlp
+from core.model_spec import FULL_WIDTH, NO_NORM, PER_HEAD, FullAttention, Mixer, Mlp, MoeMlp, SharedCacheAttention
 from core.readers.decoder import Family, attention, attention_layers, dense_mlp, layer_count, layer_windows, windowed
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
@@ -179,6 +179,46 @@ def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
     return head_gate(fields, layer) if fields.flag("use_head_wise_attn_gate", True) else ()
 
 
+# DBRX: the parts of a layer described in objects of their own.
+def _dbrx_attention(fields: Fields, family: Family) -> list[Mixer]:
+    heads, part = fields.size("num_attention_heads"), fields.part("attn_config") or {}
+    kv_heads = part.get("kv_n_heads")
+    base = FullAttention(
+        num_attention_heads=heads,
+        num_key_value_heads=int(kv_heads) if isinstance(kv_heads, (int, float)) else heads,
+        head_dim=fields.size("hidden_size") // heads,
+    )
+    return [base] * layer_count(fields)
+
+
+def _dbrx_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+    part = Fields(fields.part("ffn_config") or {}, "dbrx", path="ffn_config.", nested=True)
+    experts = MoeMlp(
+        num_experts=part.size("moe_num_experts"), num_experts_per_tok=part.size("moe_top_k"),
+        moe_intermediate_size=part.size("ffn_hidden_size"),
+    )  # fmt: skip
+    return [experts] * layer_count(fields)
+
+
+# Hunyuan-Large: groups of layers share the keys and values of the first (cross-layer attention, arXiv:2405.12981).
+def _hunyuan_attention(fields: Fields, family: Family) -> list[Mixer]:
+    own, layers = attention(fields, family), layer_count(fields)
+    factor = fields.size("cla_share_factor", 1) if fields.flag("use_cla") else 1
+    fields.ignore("cla_share_factor")
+    return [own if layer % factor == 0 else SharedCacheAttention(**vars(own)) for layer in range(layers)]
+
+
+def _hunyuan_shared(fields: Fields) -> int:
+    if not fields.flag("use_mixed_mlp_moe"):
+        fields.ignore("num_shared_expert")
+        return 0
+    return fields.size("num_shared_expert") * fields.size("intermediate_size")
+
+
+def _nothing(fields: Fields) -> int:
+    return 0
+
+
 FAMILIES: dict[str, Family] = {
     "mixtral": replace(
         _PLAIN, source=_source("mixtral"), window_pattern=1,
@@ -191,7 +231,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "qwen3_moe": replace(
         LLAMA, source=_source("qwen3_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
-        window_flag="use_sliding_window", mlps=_qwen_experts,
+        window_flag="use_sliding_window", mlps=_qwen_experts, ignored=("use_qk_norm",),
     ),
     "gpt_oss": replace(
         LLAMA, source=_source("gpt_oss"), mlp_bias=False, sinks=True, window_pattern=2,
@@ -237,7 +277,6 @@ FAMILIES: dict[str, Family] = {
     ),
     "ernie4_5_moe": replace(
         LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        aliases={"num_experts_per_tok": "moe_k"},
         mlps=mixture(
             lambda fields, layer: (
                 fields.size("moe_layer_start_index") <= layer
@@ -251,8 +290,7 @@ FAMILIES: dict[str, Family] = {
     "hunyuan_v1_moe": replace(
         LLAMA, source=_source("hunyuan_v1_moe"), mlp_bias=False,
         qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm", True) else NO_NORM,
-        ignored=("moe_topk", "num_shared_expert", "moe_intermediate_size"),
-        aliases={"num_experts_per_tok": "moe_topk"},
+        ignored=("num_shared_expert", "moe_intermediate_size"),
         mlps=mixture(everywhere, width="intermediate_size", shared=shared_width("intermediate_size")),
     ),
     "minimax_m2": replace(
@@ -287,6 +325,20 @@ FAMILIES: dict[str, Family] = {
     "mellum": replace(
         LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
         mlps=_qwen_experts,
+    ),
+    "grok-1": replace(
+        _PLAIN, source="hpcai-tech modeling_grok1.py; vLLM model_executor/models/grok1.py", norms=4,
+        mlps=mixture(everywhere, width="intermediate_size"),
+    ),
+    "dbrx": replace(
+        _PLAIN, source=_source("dbrx"), mixers=_dbrx_attention, mlps=_dbrx_experts, norms=2, rotary=_nothing,
+        aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
+                 "max_position_embeddings": "max_seq_len"},
+    ),
+    "hunyuan": replace(
+        LLAMA, source="vLLM model_executor/models/hunyuan_v1.py", mlp_bias=False, mixers=_hunyuan_attention,
+        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
+        mlps=mixture(everywhere, width="intermediate_size", shared=_hunyuan_shared),
     ),
     "mimo_v2_flash": replace(
         LLAMA, source=_source("mimo_v2_flash"), output_bias=False, mlp_bias=False, mixers=_mimo_v2_attention,

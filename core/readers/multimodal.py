@@ -74,9 +74,9 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
 
 def _tower_type(part: Mapping[str, object], model_type: str, family: Composite) -> str:
     named = part.get("model_type")
-    return named if isinstance(named, str) and named in vision.TOWERS else (
-        named if isinstance(named, str) and named != model_type else family.tower
-    )  # fmt: skip
+    if not isinstance(named, str) or named in ("", model_type) and named not in vision.TOWERS:
+        return family.tower
+    return named
 
 
 def _nothing_else(outer: Fields, family: Composite) -> None:

@@ -256,7 +256,6 @@ def gemma4(fields: Fields) -> Tensors:
     """Gemma 4's tower (transformers models/gemma4): gated, four norms a layer, a table for each axis."""
     hidden = fields.size("hidden_size")
     head_dim = fields.optional("head_dim") or hidden // fields.size("num_attention_heads")
-    standardized = (hidden, hidden) if fields.flag("standardize") else ()
     return (
         *table("vision_tower.position_embedding_table", 2 * fields.size("position_embedding_size"), hidden),
         *dense("vision_tower.patch_embedder", hidden, _pixels(fields), bias=False),
@@ -265,7 +264,6 @@ def gemma4(fields: Fields) -> Tensors:
             attention_bias=False, output_bias=False, mlp_bias=False, norm_bias=False,
             vectors=(hidden, hidden, head_dim, head_dim),
         ),
-        *(each for size in standardized for each in table("vision_tower.standardize", size)),
     )  # fmt: skip
 
 
