@@ -113,7 +113,7 @@ class LatentAttention:
         qk_rope_head_dim: size of the rotary key that is shared by all heads.
         qk_nope_head_dim, v_head_dim, num_attention_heads, q_lora_rank: shapes of the projections.
         projection_bias: whether the projections into the latents and the output have biases.
-        output_gate: whether a further projection gates the output.
+        gate_size: outputs of a further projection that gates the output; 0 if there is none.
         indexer: what picks tokens, where attention is sparse.
     """
 
@@ -124,7 +124,7 @@ class LatentAttention:
     v_head_dim: int
     q_lora_rank: int | None = None
     projection_bias: bool = False
-    output_gate: bool = False
+    gate_size: int = 0
     indexer: Indexer | None = None
 
 

@@ -11,25 +11,54 @@ from dataclasses import dataclass, replace
 
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
-from core.model_spec import LayerRun, ModelSpec
+from core.model_spec import LayerRun, ModelSpec, ParallelMixers
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, HEAD, VISION, Tensor
 from core.weights import stored_bytes
 
 
+def tensor_parallel_obstacle(model: ModelSpec, tp: int) -> str:
+    """Why `model` cannot be split over `tp` ranks, in words; "" if it can.
+
+    Query heads are dealt out whole, KV heads too or else copied whole, and feed-forward blocks are cut evenly (vLLM
+    config/model.py, verify_with_parallel_config; model_executor/layers/linear.py; distributed/utils.py, divide).
+    """
+    if tp == 1 or model.vocab_size is None:  # told by its size alone: nothing is known that could stand in the way
+        return ""
+    for run in model.layers:
+        for mixer in run.mixer.mixers if isinstance(run.mixer, ParallelMixers) else (run.mixer,):
+            heads, kv_heads = getattr(mixer, "num_attention_heads", None), getattr(mixer, "num_key_value_heads", None)
+            if heads is not None and heads % tp:
+                return f"{tp} does not divide the {heads} attention heads"
+            if kv_heads is not None and kv_heads % tp and tp % kv_heads:
+                return f"the {kv_heads} KV heads can neither be dealt out to {tp} ranks nor copied evenly"
+        width = getattr(run.mlp, "intermediate_size", None) or getattr(run.mlp, "moe_intermediate_size", None)
+        if width is not None and width % tp:
+            return f"{tp} does not divide the {width} columns of the feed-forward block"
+    return ""
+
+
 def check_tensor_parallel(model: ModelSpec, tp: int) -> None:
-    """Sees to it that the query heads of every layer can be dealt out over `tp` ranks.
+    """Sees to it that `model` can be split over `tp` ranks.
 
     Raises:
-        OutOfRangeError: they cannot.
+        OutOfRangeError: it cannot.
     """
-    for run in model.layers:
-        heads = getattr(run.mixer, "num_attention_heads", None)
-        if model.vocab_size is not None and heads is not None and heads % tp:
-            raise OutOfRangeError(
-                "tp", f"{tp} does not divide the {heads} attention heads", "Write a divisor of num_attention_heads."
-            )
+    obstacle = tensor_parallel_obstacle(model, tp)
+    if obstacle:
+        raise OutOfRangeError("tp", obstacle, "Write a divisor of num_attention_heads.")
+
+
+def check_pipeline_parallel(model: ModelSpec, pp: int) -> None:
+    """Sees to it that each of `pp` stages has a layer.
+
+    Raises:
+        OutOfRangeError: one would have none.
+    """
+    if pp > model.num_hidden_layers:
+        problem = f"{pp} stages are more than the {model.num_hidden_layers} layers"
+        raise OutOfRangeError("pp", problem, "Write at most the number of layers.")
 
 
 @dataclass(frozen=True)

@@ -275,8 +275,8 @@ def _(mixer: LatentAttention, hidden_size: int) -> tuple[Tensor, ...]:
         *linear("self_attn.kv_b_proj", ATTENTION, heads * (mixer.qk_nope_head_dim + mixer.v_head_dim), latent, BY_ROWS),
         *linear("self_attn.o_proj", ATTENTION, hidden_size, heads * mixer.v_head_dim, BY_COLUMNS, bias=bias),
     ]  # fmt: skip
-    if mixer.output_gate:
-        tensors += linear("self_attn.g_proj", ATTENTION, heads * mixer.v_head_dim, hidden_size, BY_ROWS)
+    if mixer.gate_size:
+        tensors += linear("self_attn.g_proj", ATTENTION, mixer.gate_size, hidden_size, BY_ROWS)
     return (*tensors, *(mixer.indexer.tensors if mixer.indexer else ()))
 
 

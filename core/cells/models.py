@@ -27,7 +27,11 @@ _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
 _TEXT_LABELS = ("name", "model_type")
 _FLAG_LABELS = ("tie_word_embeddings", "attention_bias")
-_LABELS = frozenset(LIMITS) - {"context", "users", "overhead", "gpu_memory_gb", "tp"} | {*_TEXT_LABELS, *_FLAG_LABELS}
+_OF_A_WORKLOAD = {
+    "context", "users", "overhead", "gpu_memory_gb", "gpu_memory_gib", "gpus", "tp", "pp", "memory_utilization",
+    "max_batched_tokens", "max_sequences", "average_tokens",
+}  # fmt: skip
+_LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {*_TEXT_LABELS, *_FLAG_LABELS}
 
 ModelCell = ModelSpec | PlannerError
 

@@ -12,7 +12,7 @@ platforms/interface.py (_align_hybrid_block_size).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from core.kv_cache import layer_profile
@@ -99,13 +99,9 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows:
     """
     spans = stages(model, pp)
     layers: dict[Kept, list[int]] = defaultdict(list)
-    number = 0
-    for run in model.layers:
-        kept = _kept(run.mixer, kv_precision, tp, windows)
-        for _ in range(run.count):
-            for each in kept:
-                layers[each].append(number)
-            number += 1
+    for number, kept in enumerate(kept_by_layer(model, kv_precision, tp)):
+        for each in kept:
+            layers[each if windows else replace(each, window=0)].append(number)
     if not layers:
         return Blocks((Group(Kept(), BLOCK_TOKENS, (0,) * pp),), (1,) * pp)
     kinds = {(kept.window, bool(kept.state_bytes)) for kept in layers}
@@ -114,15 +110,21 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows:
     return _groups_of_one_size(layers, spans)
 
 
-def _kept(mixer: object, precision: Precision, tp: int, windows: bool) -> list[Kept]:
+@lru_cache(maxsize=2048)
+def kept_by_layer(model: ModelSpec, kv_precision: Precision, tp: int) -> list[tuple[Kept, ...]]:
+    """What each layer keeps on one of `tp` ranks, first to last."""
+    return [kept for run in model.layers for kept in [tuple(_kept(run.mixer, kv_precision, tp))] * run.count]
+
+
+def _kept(mixer: object, precision: Precision, tp: int) -> list[Kept]:
     if isinstance(mixer, ParallelMixers):
-        return [kept for part in mixer.mixers for kept in _kept(part, precision, tp, windows)]
+        return [kept for part in mixer.mixers for kept in _kept(part, precision, tp)]
     profile = layer_profile(mixer, tp)
     per_token = precision.bytes_of(profile.values_per_token) + profile.index_bytes_per_token
     if isinstance(mixer, LatentAttention) and mixer.indexer is not None and precision.bytes_per_value == 1:
         per_token = _SPARSE_LATENT_FP8_BYTES + profile.index_bytes_per_token
     kept = [Kept(bytes_per_token=per_token)] if per_token else []
-    kept += [Kept(precision.bytes_of(values), window if windows else 0) for window, values in profile.windowed]
+    kept += [Kept(precision.bytes_of(values), window) for window, values in profile.windowed]
     state_bytes = profile.fixed_bytes_per_sequence(precision)
     return kept + ([Kept(state_bytes=state_bytes)] if state_bytes else [])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from core.errors import OutOfRangeError, quoted
 from core.model_spec import ModelSpec
@@ -98,7 +99,7 @@ class Budget:
     other: Size
     graphs_count: bool
 
-    @property
+    @cached_property
     def kv(self) -> Size:
         """What is left for the cache: 0 where nothing is."""
         taken = self.weights + self.activation + self.other

@@ -39,6 +39,7 @@ class Family:
         source: where that is written.
         aliases: the family's own names of fields, by the usual ones.
         ignored: fields that the family has and that change no memory.
+        defaults: fields that config.json leaves out, by what they are then.
         qkv_bias, output_bias, mlp_bias, head_bias: whether those projections have biases.
         qk_norm: the norm of queries and keys; as a function, from the fields.
         output_gate, sinks: as in `FullAttention`.
@@ -57,6 +58,7 @@ class Family:
     source: str
     aliases: Mapping[str, str] = field(default_factory=dict)
     ignored: Sequence[str] = ()
+    defaults: Mapping[str, object] = field(default_factory=dict)
     qkv_bias: Said = "attention_bias"
     output_bias: Said = "attention_bias"
     mlp_bias: Said = False
@@ -155,15 +157,17 @@ def attention(fields: Fields, family: Family, prefix: str = "") -> FullAttention
     Args:
         prefix: of the names of the fields, where a family has a second set of them ("swa_").
     """
-    heads = fields.size(prefix + "num_attention_heads")
-    kv_heads = fields.optional(prefix + "num_key_value_heads") or heads
+    heads = fields.optional(prefix + "num_attention_heads") or fields.size("num_attention_heads")
+    kv_heads = fields.optional(prefix + "num_key_value_heads") or fields.optional("num_key_value_heads") or heads
+    if heads % kv_heads and not fields.given("num_key_value_heads"):
+        kv_heads = heads  # the family's default belongs to its default number of heads
     if heads % kv_heads:
         raise fields.error(
             prefix + "num_key_value_heads",
             f"{kv_heads} does not divide the {heads} attention heads",
             "Write a divisor of num_attention_heads.",
         )
-    head_dim = fields.optional(prefix + "head_dim") or even_head_dim(fields, heads)
+    head_dim = fields.optional(prefix + "head_dim") or fields.optional("head_dim") or even_head_dim(fields, heads)
     norm = family.qk_norm if isinstance(family.qk_norm, str) else family.qk_norm(fields)
     return FullAttention(
         num_attention_heads=heads,

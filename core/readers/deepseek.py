@@ -25,7 +25,7 @@ def latent_attention(fields: Fields) -> LatentAttention:
         kv_lora_rank=fields.size("kv_lora_rank"),
         qk_rope_head_dim=fields.size("qk_rope_head_dim"),
         qk_nope_head_dim=fields.size("qk_nope_head_dim"),
-        v_head_dim=fields.size("v_head_dim"),
+        v_head_dim=fields.size("v_head_dim", fields.size("hidden_size") // fields.size("num_attention_heads")),
         q_lora_rank=fields.optional("q_lora_rank"),
         projection_bias=fields.flag("attention_bias"),
     )
@@ -109,7 +109,10 @@ FAMILIES: dict[str, Family] = {
     "glm_moe_dsa": replace(
         _DEEPSEEK, source="transformers models/glm_moe_dsa/modeling_glm_moe_dsa.py", mixers=_sparse_latent_layers
     ),
-    "glm4_moe_lite": replace(_DEEPSEEK, source="transformers models/glm4_moe_lite/modeling_glm4_moe_lite.py"),
+    "glm4_moe_lite": replace(
+        _DEEPSEEK, source="transformers models/glm4_moe_lite/modeling_glm4_moe_lite.py",
+        defaults={"first_k_dense_replace": 1},
+    ),
     "mistral4": replace(
         _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
     ),

@@ -66,7 +66,7 @@ def read_decoder(
     if known_as is None:
         raise _unknown(path + "model_type", model_type)
     family = DECODERS[known_as]
-    fields = Fields(config, model_type, path=path, nested=nested, aliases=family.aliases)
+    fields = Fields(config, model_type, path=path, nested=nested, aliases=family.aliases, defaults=family.defaults)
     spec = decoder(fields, family, name)
     check_nothing_overlooked(fields)
     return spec

@@ -41,6 +41,7 @@ class Fields:
         path: where the fields stand, for messages ("text_config.").
         nested: whether they are a part of a composite config, where even sizes are left to defaults.
         aliases: the family's own names, by the usual ones ({"hidden_size": "n_embd"}).
+        defaults: what absent fields are, besides what `config_defaults.csv` has.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Fields:
         path: str = "",
         nested: bool = False,
         aliases: Mapping[str, str] | None = None,
+        defaults: Mapping[str, object] | None = None,
     ) -> None:
         self.values = values
         self.model_type = model_type
@@ -58,7 +60,7 @@ class Fields:
         self.nested = nested
         self.read: set[str] = set()
         self._aliases = aliases or {}
-        self._defaults = family_defaults(model_type)
+        self._defaults = {**(defaults or {}), **family_defaults(model_type)}
 
     def raw(self, field: str) -> object:
         """The value as it stands, else the family's default, else None."""

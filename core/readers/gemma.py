@@ -137,8 +137,8 @@ def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 
 def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """The per-layer embedding's gate, and experts beside the dense block."""
-    tensors = _per_layer_input(fields, layer)
+    """The per-layer embedding's gate, a scalar, and experts beside the dense block."""
+    tensors = [*_per_layer_input(fields, layer), vector("layer_scalar", 1)]
     if not fields.flag("enable_moe_block"):
         fields.ignore("num_experts", "top_k_experts", "moe_intermediate_size", "expert_intermediate_size")
         return tensors
@@ -173,6 +173,7 @@ FAMILIES: dict[str, Family] = {
     "gemma4_text": replace(
         _GEMMA3, source=_source("gemma4"), window_pattern=6, mixers=_gemma4_attention, mlps=_gemma4_mlps,
         layer_extra=_gemma4_layer, extra=_per_layer_embedding, ignored=("use_bidirectional_attention",),
+        defaults={"global_head_dim": 512},
     ),
     "vaultgemma": replace(_GEMMA, source=_source("vaultgemma"), window_pattern=2),
 }  # fmt: skip

@@ -9,7 +9,6 @@ from core.model_spec import (
     FULL_WIDTH,
     NO_NORM,
     PER_HEAD,
-    LatentAttention,
     Mixer,
     Mlp,
     MoeMlp,
@@ -70,7 +69,8 @@ def mamba1(fields: Fields, *, inner: int, state: int, rank: int, kernel: int, no
 
 
 def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int, kernel: int, conv_bias: bool = True,
-           bias: bool = False, norm: bool = True, name: str = "mixer") -> RecurrentState:  # fmt: skip
+           bias: bool = False, out_bias: bool | None = None, norm: bool = True,
+           name: str = "mixer") -> RecurrentState:  # fmt: skip
     """A structured state space with scalar decay (Dao & Gu 2024, arXiv:2405.21060)."""
     hidden, inner = fields.size("hidden_size"), heads * head_dim
     shared = 2 * groups * state
@@ -88,7 +88,7 @@ def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int
             *_if(conv_bias, vector(f"{name}.conv1d.bias", conv, BY_ROWS)),
             *(vector(f"{name}.{each}", heads, BY_ROWS) for each in ("dt_bias", "A_log", "D")),
             *_if(norm, vector(f"{name}.norm", inner, BY_ROWS)),
-            *linear(f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias),
+            *linear(f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias if out_bias is None else out_bias),
         ),
     )
 
@@ -214,7 +214,7 @@ def _jamba_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
 
 
 # Bamba, Falcon-H1 and Granite 4: Mamba-2 with attention beside it or in some layers.
-def _mamba2_of(fields: Fields, *, name: str = "mamba", norm: bool = True) -> RecurrentState:
+def _mamba2_of(fields: Fields, *, norm: bool = True, out_bias: bool | None = None) -> RecurrentState:
     hidden = fields.size("hidden_size")
     heads = fields.size("mamba_n_heads")
     inner = fields.optional("mamba_d_ssm") or fields.size("mamba_expand", 2) * hidden
@@ -223,7 +223,8 @@ def _mamba2_of(fields: Fields, *, name: str = "mamba", norm: bool = True) -> Rec
     return mamba2(
         fields, heads=heads, head_dim=inner // heads if given in ("auto", None) else fields.size("mamba_d_head"),
         state=fields.size("mamba_d_state"), groups=fields.size("mamba_n_groups"), kernel=fields.size("mamba_d_conv"),
-        conv_bias=fields.flag("mamba_conv_bias", True), bias=fields.flag("mamba_proj_bias"), norm=norm, name=name,
+        conv_bias=fields.flag("mamba_conv_bias", True), bias=fields.flag("mamba_proj_bias"), out_bias=out_bias, norm=norm,
+        name="mamba",
     )  # fmt: skip
 
 
@@ -234,7 +235,7 @@ def _bamba_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _falcon_h1_layers(fields: Fields, family: Family) -> list[Mixer]:
-    recurrent = _mamba2_of(fields, norm=fields.flag("mamba_rms_norm"))
+    recurrent = _mamba2_of(fields, norm=fields.flag("mamba_rms_norm"), out_bias=fields.flag("projectors_bias"))
     both = ParallelMixers(mixers=(recurrent, attention(fields, family)))
     fields.ignore("attn_layer_indices", "mlp_expansion_factor", "mamba_use_mlp")
     return [both] * layer_count(fields)
@@ -393,7 +394,7 @@ def _minimax_layers(fields: Fields, family: Family) -> list[Mixer]:
     if kinds is None:
         numbers = fields.per_layer("attn_type_list", layers)  # 0 is lightning, 1 softmax
         kinds = ["full_attention" if number else "linear_attention" for number in numbers] if numbers else [
-            "full_attention" if layer % 2 else "linear_attention" for layer in range(layers)
+            "linear_attention" if layer % 2 else "full_attention" for layer in range(layers)
         ]  # fmt: skip
     return [lightning if kind == "linear_attention" else windowed(full, window_of(fields, kind)) for kind in kinds]
 
@@ -444,7 +445,9 @@ def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
         decay=(*linear("self_attn.f_a_proj", ATTENTION, size, hidden, WHOLE),
                *linear("self_attn.f_b_proj", ATTENTION, heads * size, size, BY_ROWS)),
     )  # fmt: skip
-    full = replace(latent_attention(fields), output_gate=fields.flag("mla_use_output_gate"))
+    full = latent_attention(fields)
+    if fields.flag("mla_use_output_gate"):
+        full = replace(full, gate_size=full.num_attention_heads * full.v_head_dim)
     return [recurrent if is_linear else full for is_linear in _linear_layers(fields, settings)]
 
 
@@ -463,7 +466,7 @@ def _linear_layers(fields: Fields, settings: Mapping[str, object]) -> list[bool]
 def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
     heads = fields.size("num_attention_heads")
-    full: LatentAttention = latent_attention(fields)
+    full = replace(latent_attention(fields), gate_size=heads)
     size = full.v_head_dim
     recurrent = kimi_delta_attention(
         fields, heads, size, fields.size("short_conv_kernel_size", 4),
@@ -528,11 +531,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "bailing_hybrid": replace(
         _PLAIN, source=_source("bailing_hybrid"), mixers=_bailing_layers, mlps=deepseek_experts(), rotary=_no_rotary,
-        ignored=("kda_safe_gate",),
+        ignored=("kda_safe_gate",), defaults={"first_k_dense_replace": 2},
     ),
     "kimi_linear": replace(
         _PLAIN, source=_source("kimi_linear"), mixers=_kimi_linear_layers, rotary=_no_rotary,
-        aliases={"max_position_embeddings": "model_max_length"},
+        aliases={"max_position_embeddings": "model_max_length"}, defaults={"first_k_dense_replace": 1},
         mlps=deepseek_experts(),
     ),
 }  # fmt: skip

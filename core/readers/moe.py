@@ -225,9 +225,8 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
     ),
     "qwen2_moe": replace(
-        _PLAIN, source=_source("qwen2_moe"), qkv_bias=True, window_pattern=1, window_flag="use_sliding_window",
+        _PLAIN, source=_source("qwen2_moe"), qkv_bias="qkv_bias", window_pattern=1, window_flag="use_sliding_window",
         mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
-        ignored=("qkv_bias",),
     ),
     "qwen3_moe": replace(
         LLAMA, source=_source("qwen3_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
@@ -272,7 +271,7 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(after_first, experts="n_routed_experts", shared=shared_experts()),
     ),
     "solar_open": replace(
-        LLAMA, source=_source("solar_open"), mlp_bias=False, mlps=_deepseek_experts,
+        LLAMA, source=_source("solar_open"), output_bias=False, mlp_bias=False, mlps=_deepseek_experts,
         qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
     ),
     "ernie4_5_moe": replace(
@@ -315,12 +314,13 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "hy_v3": replace(
-        LLAMA, source=_source("hy_v3"), mlp_bias=False, qk_norm=PER_HEAD,
+        LLAMA, source=_source("hy_v3"), mlp_bias=False, qk_norm=PER_HEAD, defaults={"first_k_dense_replace": 1},
         mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "laguna": replace(
         LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, layer_extra=head_gate,
-        mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
+        defaults={"first_k_dense_replace": 1},
+        mlps=mixture(after_first, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
     ),
     "mellum": replace(
         LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,

@@ -65,6 +65,7 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
     model_type = part.get("model_type") if nested else None
     if not isinstance(model_type, str):
         model_type = default_parts(outer.model_type).get("text_config", family.text)
+    outer.ignore("tie_word_embeddings")
     if "tie_word_embeddings" not in part and "tie_word_embeddings" in outer.values:
         part = {**part, "tie_word_embeddings": outer.values["tie_word_embeddings"]}
     if outer.model_type == "mllama":

@@ -264,6 +264,7 @@ def gemma4(fields: Fields) -> Tensors:
             attention_bias=False, output_bias=False, mlp_bias=False, norm_bias=False,
             vectors=(hidden, hidden, head_dim, head_dim),
         ),
+        *(2 * table("vision_tower.standardize", hidden) if fields.flag("standardize") else ()),
     )  # fmt: skip
 
 
