@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -39,7 +40,21 @@ class Number(click.ParamType):
 NUMBER = Number()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+# Commands that are loaded when they are called: the module each is in, under its own name.
+_LATE = {"capacity": "workbook.cli_capacity", "plan": "workbook.cli_capacity"}
+
+
+class _LateGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_LATE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATE:
+            return getattr(import_module(_LATE[cmd_name]), cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_LateGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="vram")
 def vram() -> None:
     """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""
