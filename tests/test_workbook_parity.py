@@ -17,7 +17,7 @@ from core.sizing import estimate
 from core.units import GB
 from tests.engines import ironcalc_engine, libreoffice
 from workbook.labels import Labels
-from workbook.sheets import article, scenarios
+from workbook.sheets import article, scenarios, sensitivity
 
 ENGINES = {"libreoffice": libreoffice, "ironcalc": ironcalc_engine}
 TOLERANCE = 1e-9
@@ -109,6 +109,32 @@ def test_scenarios_follow_their_inputs(what_if):
             rel=TOLERANCE,
         ), request
         assert gpus == gpus_by_division(expected.total_bytes, gpu_memory_gb), request
+
+
+def test_sensitivity_follows_its_inputs(what_if):
+    """Both grids are what `core` says, for models and precisions drawn at random."""
+    rng = random.Random(7)
+    sheet = Labels("en")("sheet.sensitivity")
+    cells, grid = sensitivity.input_cells(), sensitivity.grid_cells()
+    outputs = [(sheet, address) for address in grid.values()]
+    requests = [random_scenario(rng) for _ in range(20)]
+    keys = ("model", "precision", "kv_precision", "overhead_rate", "gpu_memory")
+    values = [[request[i] for i in (0, 3, 4, 5, 6)] for request in requests]
+    cases = [{(sheet, cells[key]): value for key, value in zip(keys, row)} for row in values]
+    for (model, precision, kv_precision, fraction, gpu_memory_gb), found in zip(values, what_if.run(cases, outputs)):
+        for (kind, context, users), value in zip(grid, found):
+            expected = estimate(
+                catalog.model(model).spec,
+                context=context,
+                users=users,
+                precision=catalog.precision("precision", precision),
+                kv_precision=catalog.precision("kv_precision", kv_precision),
+                overhead=fraction,
+            ).total_bytes
+            if kind == "gpus":
+                assert value == gpus_by_division(expected, gpu_memory_gb)
+            else:
+                assert value == pytest.approx(expected / GB, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell
+from openpyxl.chart._chart import ChartBase
 from openpyxl.utils import get_column_letter
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
@@ -29,11 +30,13 @@ class Book:
         openpyxl: the workbook itself.
         labels: its texts.
         names: workbook-level names that have been defined, name → absolute reference.
+        chart_texts: what each chart shows, in words, for people who cannot see it; in the order of the charts.
     """
 
     openpyxl: Workbook
     labels: Labels
     names: dict[str, str] = field(default_factory=dict)
+    chart_texts: dict[str, list[str]] = field(default_factory=dict)
 
     def sheet(
         self, key: str, widths: Sequence[float], *, tab_colour: str = styles.HEADING_FILL, one_page: bool = False
@@ -63,6 +66,11 @@ class Book:
         reference = absolute(ws, cells)
         self.openpyxl.defined_names[name] = DefinedName(name, attr_text=reference)
         self.names[name] = reference
+
+    def add_chart(self, ws: Worksheet, chart: ChartBase, anchor: str, text: str) -> None:
+        """Puts `chart` at the cell `anchor` of `ws`; `text` says in words what it shows."""
+        ws.add_chart(chart, anchor)
+        self.chart_texts.setdefault(ws.title, []).append(text)
 
 
 def absolute(ws: Worksheet, cells: str) -> str:

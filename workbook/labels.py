@@ -10,7 +10,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sheet.about": ("About", "关于"),
     "sheet.article": ("Article", "文章复算"),
     "sheet.scenarios": ("Scenarios", "方案"),
+    "sheet.sensitivity": ("Sensitivity", "敏感性分析"),
+    "sheet.changes": ("Changes", "变更记录"),
     "sheet.models": ("Models", "模型"),
+    "sheet.gpus": ("GPUs", "GPU 型号"),
     "sheet.precisions": ("Precisions", "精度"),
     "sheet.checks": ("Checks", "检查"),
     # Units
@@ -46,9 +49,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Your planner: one scenario a row. Choose a model, a context, users and precisions; read GB and GPUs.",
         "您的规划表：每行一个方案。选择模型、上下文、用户数和精度，即可读出 GB 与 GPU 数量。",
     ),
+    "about.sensitivity": (
+        "One model over context × users: total memory, GPUs, and where one more GPU is needed.",
+        "单个模型在上下文 × 用户数下的总显存与 GPU 数量，并标出需增加 GPU 的转折点。",
+    ),
+    "about.changes": ("What changed in each version.", "各版本的变更内容。"),
     "about.models": (
         "The models that can be chosen, with what their memory follows from, and the source of each.",
         "可选模型、决定其显存的各项数据，以及数据来源。",
+    ),
+    "about.gpus": (
+        "GPUs and how much memory each really has, with bandwidth, power, interconnect, and the source of each.",
+        "各款 GPU 的实际显存、带宽、功耗与互联，以及数据来源。",
     ),
     "about.precisions": ("The number formats that can be chosen.", "可选的数值精度。"),
     "about.checks": ("Every check of this workbook, and the one result of all.", "本工作簿的全部检查与总结果。"),
@@ -259,6 +271,20 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prompt.gpu_memory": ("Memory of one GPU in GB, for example 80.", "单块 GPU 的显存 (GB)，如 80。"),
     "prompt.number": ("A number above 0.", "大于 0 的数字。"),
     "prompt.wrong_title": ("This cannot be planned with", "无法据此规划"),
+    # Sensitivity
+    "sensitivity.title": ("Sensitivity", "敏感性分析"),
+    "sensitivity.subtitle": (
+        "Change the blue cells: the model, and the contexts and users along the edges of the first grid.",
+        "修改蓝色单元格：模型，以及第一个网格边缘的上下文与用户数。",
+    ),
+    "sensitivity.total": ("Total memory (GB)", "总显存 (GB)"),
+    "sensitivity.gpus": ("GPUs by division; ▲ where more are needed than in the row above", "GPU 数量（相除取整）；▲ 表示比上一行需要更多"),
+    "sensitivity.corner": ("Users ↓   Context →", "用户数 ↓   上下文 →"),
+    "sensitivity.chart": ("Total memory by users, one line for each context", "总显存随用户数的变化（每条线为一种上下文）"),
+    "sensitivity.chart_alt": (
+        "Line chart of total GPU memory in GB against the number of users, one line for each context length of the grid above.",
+        "折线图：总显存 (GB) 随用户数的变化，每条线对应上方网格中的一种上下文长度。",
+    ),
     # Models
     "models.title": ("Models", "模型"),
     "models.subtitle": (
@@ -284,6 +310,34 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.licence": ("Licence", "许可证"),
     "models.source": ("Source", "来源"),
     "models.as_of": ("As of", "截至"),
+    # GPUs
+    "gpus.title": ("GPUs", "GPU 型号"),
+    "gpus.subtitle": (
+        "Plan with the capacity, which is what the driver reports: an “80 GB” H100 has 81 559 MiB = 85.5 GB. Where no source "
+        "shows that, the label stands in. Blank: not known.",
+        "请按可用容量规划，即驱动报告的数值：“80 GB”的 H100 为 81 559 MiB，即 85.5 GB。无来源时以标称值代替；空白表示未知。",
+    ),
+    "gpus.gpu": ("GPU", "GPU 名称"),
+    "gpus.gpu_title": ("Full name", "全称"),
+    "gpus.maker": ("Maker", "厂商"),
+    "gpus.label": ("Label (GB)", "标称显存 (GB)"),
+    "gpus.memory_mib": ("Driver reports (MiB)", "驱动报告 (MiB)"),
+    "gpus.memory_gb": ("Capacity (GB)", "容量 (GB)"),
+    "gpus.basis": ("Capacity is", "容量依据"),
+    "gpus.basis_driver": ("as the driver reports", "驱动报告值"),
+    "gpus.basis_label": ("the label only", "仅标称值"),
+    "gpus.memory_type": ("Memory type", "显存类型"),
+    "gpus.bandwidth": ("Bandwidth (GB/s)", "带宽 (GB/s)"),
+    "gpus.tdp": ("TDP (W)", "功耗 TDP (W)"),
+    "gpus.per_node": ("GPUs per node", "每节点 GPU 数"),
+    "gpus.interconnect": ("Interconnect", "互联方式"),
+    "gpus.interconnect_rate": ("Interconnect, both directions (GB/s)", "互联双向带宽 (GB/s)"),
+    "gpus.form_factor": ("Form factor", "形态"),
+    "gpus.architecture": ("Architecture", "架构"),
+    "gpus.sm_count": ("SMs or compute units", "SM 或计算单元数"),
+    "gpus.source": ("Source", "来源"),
+    "gpus.memory_source": ("Source of the driver's figure", "驱动数值来源"),
+    "gpus.as_of": ("As of", "截至"),
     # Precisions
     "precisions.title": ("Precisions", "精度"),
     "precisions.subtitle": ("How many bytes one weight or one cached value takes.", "每个权重或缓存数值占用的字节数。"),
@@ -317,12 +371,26 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.complete_wrong": ("A cell of Models is empty or holds text.", "“模型”表中有空单元格或文本。"),
     "checks.published": ("Counted parameters equal the published counts", "累加的参数量与公布值一致"),
     "checks.published_wrong": ("A row of Models was changed.", "“模型”表中有行被改动。"),
+    "checks.gpus_unique": ("No GPU is listed twice", "GPU 无重复"),
+    "checks.gpus_unique_wrong": ("Two rows of GPUs have the same name: only the first would be found.", "“GPU 型号”表中有同名行：只会用到第一行。"),
+    "checks.gpus_complete": ("Every GPU has its capacity", "每款 GPU 都有容量"),
+    "checks.gpus_complete_wrong": ("A cell of GPUs is empty or holds text.", "“GPU 型号”表中有空单元格或文本。"),
     "checks.addin_agrees": ("The add-in, where loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
     "checks.addin_agrees_wrong": ("Add-in and workbook are of different versions, or a formula was overwritten.", "加载项与工作簿版本不同，或公式被改写。"),
     # Terminal
     "report.as_printed": ("as printed", "按原文"),
     "report.exact": ("exact", "精确值"),
     "report.real": ("the real model", "真实模型"),
+    # Changes
+    "changes.title": ("Changes", "变更记录"),
+    "changes.subtitle": ("What changed in the planner, newest first.", "规划表的变更内容，最新在前。"),
+    "changes.version": ("Version", "版本"),
+    "changes.date": ("Date", "日期"),
+    "changes.what": ("What changed", "变更内容"),
+    "changes.0_1_0": (
+        "First version: the article recalculated, scenarios, sensitivity, models, precisions, checks.",
+        "首个版本：文章复算、方案、敏感性分析、模型、精度、检查。",
+    ),
     # Page furniture
     "page.of": ("Page &P of &N", "第 &P 页，共 &N 页"),
 }  # fmt: skip

@@ -14,14 +14,14 @@ from core import __version__, catalog
 from workbook import styles
 from workbook.book import Book
 from workbook.cached_values import with_values
+from workbook.chart_texts import with_chart_texts
 from workbook.engine import Values, computed_values
 from workbook.labels import Labels
 from workbook.package import rewritten
-from workbook.sheets import about, article, checks, models, precisions, scenarios
+from workbook.sheets import about, article, changes, checks, gpus, models, precisions, scenarios, sensitivity
 
-# The order in which a reader meets them. Sensitivity and Procurement follow Scenarios, GPUs follows Models, and Changes
-# is the last, when they come.
-SHEET_ORDER = ("about", "article", "scenarios", "models", "precisions", "checks")
+# The order in which a reader meets them. Procurement follows Sensitivity, when it comes.
+SHEET_ORDER = ("about", "article", "scenarios", "sensitivity", "models", "gpus", "precisions", "checks", "changes")
 
 
 def build(lang: str) -> tuple[bytes, Values]:
@@ -42,9 +42,12 @@ def _book(lang: str) -> Book:
     styles.register(workbook, lang)
     about_sheet, checks_sheet = about.reserve(book), checks.reserve(book)
     models.write(book)
+    gpus.write(book)
     precisions.write(book)
     article.write(book)
     scenarios.write(book)
+    sensitivity.write(book)
+    changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)
     titles = [book.labels(f"sheet.{key}") for key in SHEET_ORDER]
@@ -68,4 +71,8 @@ def _saved(book: Book) -> bytes:
     book.openpyxl.save(out)
     _describe(book)  # openpyxl has put the present time into the file
     properties = tostring(book.openpyxl.properties.to_tree())
-    return rewritten(out.getvalue(), lambda part, content: properties if part == ARC_CORE else content)
+    texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]
+    return rewritten(
+        out.getvalue(),
+        lambda part, content: properties if part == ARC_CORE else with_chart_texts(part, content, texts),
+    )

@@ -237,8 +237,9 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
     name = f"${REAL}${_REAL_MODEL_ROW}"
     context, users = given(block.context), given(block.users)
     if step == "weights":
-        parameters = f"{given('parameters')}*{f.GB}" if column != REAL else models.looked_up_field(book, "parameters", name)
-        return f.weights_gb(parameters, given("bytes_per_parameter"))
+        if column == REAL:
+            return models.weights_gb(book, name, given("bytes_per_parameter"))
+        return f.weights_gb(f"{given('parameters')}*{f.GB}", given("bytes_per_parameter"))
     if step == "kv_bytes_per_token":
         if column == REAL:
             return f"{models.looked_up_field(book, 'values_per_token', name)}*{given('bytes_per_value')}"
@@ -250,8 +251,7 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
             return f.uniform_kv_gb(f"{above('kv_per_token')}*10^6", context, users)
         if column == EXACT:
             return f.uniform_kv_gb(above("kv_bytes_per_token"), context, users)
-        fields = (models.looked_up_field(book, key, name) for key in ("values_per_token", "window", "windowed_values", "fixed_bytes"))
-        return f.kv_gb(*fields, context, users, given("bytes_per_value"))
+        return models.kv_gb(book, name, context, users, given("bytes_per_value"))
     if step == "overhead":
         return f.overhead_gb(above("weights"), above("kv"), given("overhead_rate"))
     if step == "total":

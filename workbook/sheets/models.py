@@ -6,9 +6,9 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.model_spec import FullAttention
 from core.sizing import footprint
+from workbook import formulas as f
 from workbook import styles
 from workbook.book import COUNT_FORMAT, Book, heading, protect, put, table
-from workbook.formulas import looked_up, whole_column
 
 TABLE = "Models"
 FIRST_ROW = 5
@@ -60,12 +60,23 @@ def write(book: Book) -> None:
 
 def column(book: Book, key: str) -> str:
     """A whole column, for formulas."""
-    return whole_column(TABLE, book.labels(f"models.{key}"))
+    return f.whole_column(TABLE, book.labels(f"models.{key}"))
 
 
 def looked_up_field(book: Book, key: str, name: str) -> str:
     """Formula: the field `key` of the model that the cell `name` names."""
-    return looked_up(name, column(book, "model"), column(book, key))
+    return f.looked_up(name, column(book, "model"), column(book, key))
+
+
+def weights_gb(book: Book, name: str, bytes_per_value: str) -> str:
+    """Formula: the weights of the model that the cell `name` names."""
+    return f.weights_gb(looked_up_field(book, "parameters", name), bytes_per_value)
+
+
+def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
+    """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
+    keys = ("values_per_token", "window", "windowed_values", "fixed_bytes")
+    return f.kv_gb(*(looked_up_field(book, key, name) for key in keys), context, users, bytes_per_value)
 
 
 def _values(model: CatalogModel) -> dict[str, object]:

@@ -129,25 +129,15 @@ def _formulas(book: Book) -> dict[str, str]:
     def cell(key: str) -> str:
         return f.this_row(TABLE, labels(f"scenarios.{key}"))
 
-    def model(key: str) -> str:
-        return models.looked_up_field(book, key, cell("model"))
-
     def value_bytes(key: str) -> str:
         return precisions.bytes_per_value(book, cell(key))
 
-    check, total = cell("input_check"), cell("total")
-    kv = f.kv_gb(
-        model("values_per_token"),
-        model("window"),
-        model("windowed_values"),
-        model("fixed_bytes"),
-        cell("context"),
-        cell("users"),
-        value_bytes("kv_precision"),
-    )
+    check, model, total = cell("input_check"), cell("model"), cell("total")
+    weights = models.weights_gb(book, model, value_bytes("precision"))
+    kv = models.kv_gb(book, model, cell("context"), cell("users"), value_bytes("kv_precision"))
     return {
         "input_check": f.first_problem(_conditions(book, cell)),
-        "weights": f.unless_wrong(check, f.weights_gb(model("parameters"), value_bytes("precision"))),
+        "weights": f.unless_wrong(check, weights),
         "kv": f.unless_wrong(check, kv),
         "overhead": f.unless_wrong(check, f.overhead_gb(cell("weights"), cell("kv"), cell("overhead_rate"))),
         "total": f.unless_wrong(check, f"{cell('weights')}+{cell('kv')}+{cell('overhead')}"),

@@ -1,0 +1,178 @@
+"""The Sensitivity sheet: total memory and GPUs of one model over context × users, with its break points."""
+
+from __future__ import annotations
+
+from openpyxl.chart import LineChart, Reference
+from openpyxl.formatting.rule import ColorScaleRule, Rule
+from openpyxl.styles import Border, Font, Side
+from openpyxl.styles.differential import DifferentialStyle
+from openpyxl.styles.numbers import NumberFormat
+from openpyxl.utils import get_column_letter
+
+from core.checks import LIMITS
+from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from workbook import formulas as f
+from workbook import styles
+from workbook.book import (
+    COUNT_FORMAT,
+    PERCENT_FORMAT,
+    Book,
+    between_rule,
+    heading,
+    list_rule,
+    protect,
+    put,
+    put_formula,
+    validate,
+)
+from workbook.sheets import models, precisions
+
+CONTEXTS = (2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072)
+USERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+
+# (label key, default, number format, list of choices or field of LIMITS)
+_INPUTS = (
+    ("model", "llama-3.1-70b", None, "model_names"),
+    ("precision", "fp16", None, "precision_names"),
+    ("kv_precision", "fp16", None, "precision_names"),
+    ("overhead_rate", DEFAULT_OVERHEAD_FRACTION, PERCENT_FORMAT, "overhead"),
+    ("gpu_memory", 80, COUNT_FORMAT, "gpu_memory_gb"),
+)
+_FIRST_INPUT_ROW = 4
+_INPUT_ROW = {key: row for row, (key, *_) in enumerate(_INPUTS, start=_FIRST_INPUT_ROW)}
+_TOTAL_HEADER_ROW = _FIRST_INPUT_ROW + len(_INPUTS) + 2
+_GPU_HEADER_ROW = _TOTAL_HEADER_ROW + len(USERS) + 3
+CHART_ROW = _GPU_HEADER_ROW + len(USERS) + 2
+_FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
+
+
+def write(book: Book) -> None:
+    """Writes the sheet; needs the sheets Models and Precisions."""
+    labels = book.labels
+    ws = book.sheet("sensitivity", [28] + [13] * len(CONTEXTS), tab_colour="BF8F00", one_page=True)
+    heading(ws, labels("sensitivity.title"), labels("sensitivity.subtitle"))
+    for key, default, number_format, choices in _INPUTS:
+        row = _INPUT_ROW[key]
+        put(ws, f"A{row}", styles.LABEL, labels(f"scenarios.{key}"))
+        put(ws, f"B{row}", styles.INPUT if number_format else styles.INPUT_TEXT, default, number_format)
+        _validate(labels, ws, f"B{row}", key, choices)
+    ws.column_dimensions["B"].width = 16
+    _write_grid(book, ws, _TOTAL_HEADER_ROW, "total", "#,##0.0", _total_formula)
+    _write_grid(book, ws, _GPU_HEADER_ROW, "gpus", COUNT_FORMAT, _gpus_formula)
+    _colour(ws, _TOTAL_HEADER_ROW)
+    _mark_break_points(ws, _GPU_HEADER_ROW)
+    _write_chart(book, ws)
+    ws.freeze_panes = f"B{_FIRST_INPUT_ROW}"
+    protect(ws)
+
+
+def grid_cells() -> dict[tuple[str, int, int], str]:
+    """Where the results stand: ("total" or "gpus", context, users) → address, for the template's own axes."""
+    return {
+        (kind, context, users): f"{get_column_letter(_FIRST_COLUMN + j)}{header + 1 + i}"
+        for kind, header in (("total", _TOTAL_HEADER_ROW), ("gpus", _GPU_HEADER_ROW))
+        for j, context in enumerate(CONTEXTS)
+        for i, users in enumerate(USERS)
+    }
+
+
+def input_cells() -> dict[str, str]:
+    """Where the inputs stand: label key → address."""
+    return {key: f"B{row}" for key, row in _INPUT_ROW.items()}
+
+
+def _write_grid(book: Book, ws, header_row: int, key: str, number_format: str, formula) -> None:
+    labels = book.labels
+    put(ws, f"A{header_row - 1}", styles.SECTION, labels(f"sensitivity.{key}"))
+    for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
+        put(ws, f"{get_column_letter(column)}{header_row - 1}", styles.SECTION)
+    put(ws, f"A{header_row}", styles.HEADING, labels("sensitivity.corner"))
+    is_first_grid = header_row == _TOTAL_HEADER_ROW
+    for j, context in enumerate(CONTEXTS):
+        address = f"{get_column_letter(_FIRST_COLUMN + j)}{header_row}"
+        if is_first_grid:
+            put(ws, address, styles.INPUT, context, COUNT_FORMAT)
+            _validate(labels, ws, address, "context", "context")
+        else:
+            put_formula(ws, address, styles.FORMULA, address.replace(str(header_row), str(_TOTAL_HEADER_ROW)), COUNT_FORMAT)
+    for i, users in enumerate(USERS):
+        row = header_row + 1 + i
+        if is_first_grid:
+            put(ws, f"A{row}", styles.INPUT, users, COUNT_FORMAT)
+            _validate(labels, ws, f"A{row}", "users", "users")
+        else:
+            put_formula(ws, f"A{row}", styles.FORMULA, f"A{_TOTAL_HEADER_ROW + 1 + i}", COUNT_FORMAT)
+        for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
+            letter = get_column_letter(column)
+            put_formula(ws, f"{letter}{row}", styles.FORMULA, formula(book, letter, row), number_format)
+
+
+def _given(key: str) -> str:
+    return f"$B${_INPUT_ROW[key]}"
+
+
+def _total_formula(book: Book, letter: str, row: int) -> str:
+    weights = models.weights_gb(book, _given("model"), precisions.bytes_per_value(book, _given("precision")))
+    context, users = f"{letter}${_TOTAL_HEADER_ROW}", f"$A{row}"
+    kv = models.kv_gb(book, _given("model"), context, users, precisions.bytes_per_value(book, _given("kv_precision")))
+    return f"({weights}+{kv})*(1+{_given('overhead_rate')})"
+
+
+def _gpus_formula(book: Book, letter: str, row: int) -> str:
+    total = f"{letter}{row - _GPU_HEADER_ROW + _TOTAL_HEADER_ROW}"
+    return f.gpus_by_division(total, _given("gpu_memory"))
+
+
+def _validate(labels, ws, cell: str, key: str, choices: str) -> None:
+    if choices in LIMITS:
+        limits = LIMITS[choices]
+        rule = between_rule(f"{limits.least:f}", f"{limits.most:.0f}", whole=limits.whole)
+        prompt = labels(f"prompt.{key}")
+    else:
+        rule, prompt = list_rule(choices), labels("prompt.pick")
+    title = labels(f"scenarios.{key}")
+    validate(ws, cell, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+
+
+def _body(header_row: int) -> str:
+    last = get_column_letter(_LAST_COLUMN)
+    return f"{get_column_letter(_FIRST_COLUMN)}{header_row + 1}:{last}{header_row + len(USERS)}"
+
+
+def _colour(ws, header_row: int) -> None:
+    """From white to blue; the numbers stay readable on both (contrast at least 4.5 to 1)."""
+    scale = ColorScaleRule(start_type="min", start_color="FFFFFF", end_type="max", end_color="9DC3E6")
+    ws.conditional_formatting.add(_body(header_row), scale)
+
+
+def _mark_break_points(ws, header_row: int) -> None:
+    """Bold, with an arrow and a line above, where one more user row needs more GPUs than the row before."""
+    first = f"{get_column_letter(_FIRST_COLUMN)}{header_row + 1}"
+    above = f"{get_column_letter(_FIRST_COLUMN)}{header_row}"
+    style = DifferentialStyle(
+        font=Font(bold=True),
+        border=Border(top=Side(style="thin", color=styles.INK)),
+        numFmt=NumberFormat(numFmtId=170, formatCode='"▲ "#,##0'),
+    )
+    marked = f"AND(ROW({first})>{header_row + 1},{first}>{above})"
+    ws.conditional_formatting.add(_body(header_row), Rule(type="expression", formula=[marked], dxf=style))
+
+
+def _write_chart(book: Book, ws) -> None:
+    labels = book.labels
+    chart = LineChart()
+    chart.title = labels("sensitivity.chart")
+    chart.height, chart.width = 9, 25
+    chart.x_axis.title, chart.y_axis.title = labels("scenarios.users"), labels("scenarios.total")
+    chart.x_axis.delete = chart.y_axis.delete = False
+    chart.y_axis.number_format = "#,##0"
+    chart.y_axis.scaling.logBase = 10  # from one user to a thousand
+    data = Reference(
+        ws, min_col=_FIRST_COLUMN, max_col=_LAST_COLUMN, min_row=_TOTAL_HEADER_ROW, max_row=_TOTAL_HEADER_ROW + len(USERS)
+    )
+    chart.add_data(data, titles_from_data=True)
+    chart.set_categories(Reference(ws, min_col=1, min_row=_TOTAL_HEADER_ROW + 1, max_row=_TOTAL_HEADER_ROW + len(USERS)))
+    for series, marker in zip(chart.series, ("circle", "square", "diamond", "triangle", "x", "star", "plus")):
+        series.smooth = False
+        series.marker.symbol = marker  # lines are told apart by more than colour
+    book.add_chart(ws, chart, f"A{CHART_ROW}", labels("sensitivity.chart_alt"))
