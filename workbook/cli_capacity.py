@@ -29,7 +29,7 @@ from core.capacity import capacity as capacity_of
 from core.model_spec import ModelSpec
 from core.parallelism import check_pipeline_parallel, check_tensor_parallel, tensor_parallel_obstacle
 from core.precision import Precision
-from core.served import served_precision
+from core.serving import served_precision
 from core.units import GIB
 from workbook.cli import NUMBER, _model, _name_or_bytes
 

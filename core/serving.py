@@ -1,9 +1,11 @@
-"""A precision as engines serve it: "int4" means a format with scales that leaves embeddings and norms in 16 bits."""
+"""From what a cell or a command line says to what is served: the reckoning, and the format that engines make of a name."""
 
 from __future__ import annotations
 
 from core import catalog
+from core.fleet import Service
 from core.model_spec import ModelSpec
+from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.precision import Precision
 from core.weights import weights_bytes
 
@@ -25,3 +27,18 @@ def served_precision(model: ModelSpec, precision: Precision | None) -> Precision
         if abs(shipped / asked - 1) < _ABOUT_AS_MUCH:
             return None
     return catalog.precision("precision", _SERVED_AS[precision.name])
+
+
+def service_of(
+    model: ModelSpec, precision: Precision | None, kv_precision: Precision, overhead: float | None
+) -> Service:
+    """What is to be served, and by which reckoning: the rule if `overhead` is given, else the budget of vLLM.
+
+    An engine's budget follows from shapes that a model told by its size alone does not have: that one goes by the rule,
+    with the article's 10 %.
+    """
+    if overhead is None and model.vocab_size is None:
+        overhead = DEFAULT_OVERHEAD_FRACTION
+    if overhead is None:
+        precision = served_precision(model, precision)
+    return Service(model=model, precision=precision, kv_precision=kv_precision, overhead=overhead)
