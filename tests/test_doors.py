@@ -18,10 +18,13 @@ CORE_RANKS = (
     ("core.card",),
     ("core.precision", "core.model_spec", "core.gpu"),
     ("core.parameters", "core.kv_cache", "core.weights", "core.overhead"),
+    ("core.engines",),
+    ("core.capacity",),
     ("core.fleet",),
     ("core.sizing", "core.article"),
     ("core.readers",),  # these two make model specs, and know nothing of what is computed from them
     ("core.catalog",),
+    ("core.serving",),
     ("core.model_card",),
     ("core.cells",),
 )
