@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size
-from core.kv_cache import kv_profile
 
 RESERVED, PAGED = "reserved", "paged"
 ALLOCATIONS = (RESERVED, PAGED)

@@ -15,13 +15,19 @@ PARTS = ("core", "addin", "workbook", "vram_udf", "tests")
 # Inside core, from the bottom up: a module imports from its own rank or from those below it, never from above.
 CORE_RANKS = (
     ("core.errors", "core.units", "core.checks"),
-    ("core.card",),
-    ("core.precision", "core.model_spec", "core.gpu"),
-    ("core.parameters", "core.kv_cache", "core.weights", "core.overhead"),
+    ("core.card", "core.tensors"),
+    ("core.precision", "core.gpu"),
+    ("core.quantization",),
+    ("core.model_spec",),
+    ("core.parameters", "core.kv_cache", "core.gguf_mix", "core.overhead"),
+    ("core.weights",),
+    ("core.parallelism",),
+    ("core.engine_memory",),
     ("core.engines",),
     ("core.capacity",),
     ("core.fleet",),
     ("core.sizing", "core.article"),
+    ("core.model_details",),
     ("core.readers",),  # these two make model specs, and know nothing of what is computed from them
     ("core.catalog",),
     ("core.serving",),
@@ -29,7 +35,10 @@ CORE_RANKS = (
     ("core.cells",),
 )
 MAKERS_OF_SPECS = ("core.readers", "core.catalog")
-MAKERS_MAY_USE = ("core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", "core.gpu", *MAKERS_OF_SPECS)
+MAKERS_MAY_USE = (
+    "core.errors", "core.units", "core.checks", "core.tensors", "core.precision", "core.quantization", "core.model_spec",
+    "core.parameters", "core.gpu", *MAKERS_OF_SPECS,
+)  # fmt: skip
 
 # The modules of addin that may use workbook, each with its reason.
 ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {
