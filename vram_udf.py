@@ -136,7 +136,7 @@ def VRAM_GPUS(model, context, users, gpu, precision=None, kv_precision=None, ove
     """The fewest GPUs that can be deployed for the users: whole replicas, each split as the model and a node allow."""
 
     def count(context, users, gpu, service):
-        return gpus_to_deploy(service, gpu, users, context)
+        return float(gpus_to_deploy(service, gpu, users, context))
 
     workload = [*_workload(context, users), _gpu_choices(gpu)]
     return _spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
@@ -147,7 +147,7 @@ def VRAM_MAX_USERS(model, context, gpu, gpus, precision=None, kv_precision=None,
     """The most concurrent users that so many GPUs can be deployed for; 0 if not even the model fits."""
 
     def count(context, gpu, gpus, service):
-        return max_users(service, gpu, gpus, context)
+        return float(max_users(service, gpu, gpus, context))
 
     workload = [_numbers("context", context), _gpu_choices(gpu), _numbers("gpus", gpus)]
     return _spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
@@ -158,7 +158,7 @@ def VRAM_MAX_CONTEXT(model, users, gpu, gpus, precision=None, kv_precision=None,
     """The most tokens that each user can have on so many GPUs, at most the model's own limit; 0 if it does not fit."""
 
     def tokens(users, gpu, gpus, service):
-        return max_context(service, gpu, gpus, users, LIMITS["context"].most)
+        return float(max_context(service, gpu, gpus, users, LIMITS["context"].most))
 
     workload = [_numbers("users", users, 1), _gpu_choices(gpu), _numbers("gpus", gpus)]
     return _spilled(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
