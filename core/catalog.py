@@ -17,6 +17,17 @@ from core.tensors import GROUPS
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
+# Columns of precisions.csv that are whole numbers of bytes or values; blank is none.
+_SIZES = (
+    "block_bytes",
+    "block_values",
+    "block_scale_bytes",
+    "row_bytes",
+    "column_bytes",
+    "tile_bytes",
+    "tensor_bytes",
+)
+
 # What a format is for, if not for the input of that name.
 _NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
 
@@ -155,10 +166,9 @@ def precisions() -> tuple[CatalogPrecision, ...]:
 def _precision(row: dict[str, str]) -> Precision:
     tile_rows, _, tile_columns = row["tile"].partition("x")
     groups = frozenset(row["groups"].split()) if row["groups"] else frozenset(GROUPS)
-    sizes = ("block_bytes", "block_values", "block_scale_bytes", "row_bytes", "column_bytes", "tile_bytes", "tensor_bytes")
     return Precision(
         name=row["name"],
-        **{size: int(row[size] or 0) for size in sizes},
+        **{size: int(row[size] or 0) for size in _SIZES},
         tile_rows=int(tile_rows or 0),
         tile_columns=int(tile_columns or 0),
         groups=groups,

@@ -1,7 +1,8 @@
 """What an inference engine holds for the weights beyond their own bytes.
 
-vLLM logs "model weights take … GiB": what PyTorch's allocator has handed out after loading. That is the stored tensors,
-several of them merged into one, each rounded by the allocator; the table of rotary angles; and padding that kernels want.
+vLLM logs "model weights take … GiB": what PyTorch's allocator has handed out after loading. That is the stored
+tensors, several of them merged into one, each rounded by the allocator; the table of rotary angles; and padding that
+kernels want.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The mixes of formats in a GGUF file: "Q4_K_M" is not one format but a choice of them, tensor by tensor.
 
-Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (the choices; with an importance matrix for IQ3_XXS, without
-one for the others) and ggml/src/ggml-common.h (the layout of the blocks).
+Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (the choices; with an importance matrix for IQ3_XXS,
+without one for the others) and ggml/src/ggml-common.h (the layout of the blocks).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Mix:
 
 
 _SMALL = {"head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "gqa", "Q2_K"), "down": Choice("Q2_K", "eighth")}
-_IQ2_S = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "gqa", "IQ3_S"), "down": Choice("IQ3_S", "eighth"),
-          "output": "IQ3_S"}  # fmt: skip
+_IQ2_S = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "gqa", "IQ3_S"),
+          "down": Choice("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
 
 MIXES: dict[str, Mix] = {
     "IQ1_S": Mix("IQ1_S", **_SMALL, output="IQ2_XXS"),
@@ -71,7 +71,8 @@ MIXES: dict[str, Mix] = {
     "IQ2_M": Mix("IQ2_S", **_IQ2_S),
     "IQ3_XXS": Mix("IQ3_XXS", head="Q5_K", embedding="IQ3_S", value=Choice("Q4_K", "gqa"),
                    key_and_query="IQ2_S", output="IQ3_S"),
-    "IQ3_XS": Mix("IQ3_S", value=Choice("Q4_K", "gqa"), key_and_query="IQ3_XXS", gate_and_up=Choice("IQ3_XXS", "middle")),
+    "IQ3_XS": Mix("IQ3_S", value=Choice("Q4_K", "gqa"), key_and_query="IQ3_XXS",
+                  gate_and_up=Choice("IQ3_XXS", "middle")),
     "IQ3_S": Mix("IQ3_S", value=Choice("Q4_K", "gqa")),
     "IQ3_M": Mix("IQ3_S", value=Choice("Q4_K"), output="Q4_K", down=Choice("Q4_K", "eighth")),
     "IQ4_XS": Mix("IQ4_XS", value=Choice("Q5_K", "gqa"), down=Choice("Q5_K", "eighth")),

@@ -1,7 +1,7 @@
 """What a model remembers of each sequence, reduced to a few numbers.
 
-    values(context) = per_token · context  +  Σ windowed · min(context, window)
-    bytes(context)  = values(context) in the cache's precision  +  fixed_bytes  +  index_bytes_per_token · context
+values(context) = per_token · context  +  Σ windowed · min(context, window)
+bytes(context)  = values(context) in the cache's precision  +  fixed_bytes  +  index_bytes_per_token · context
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache, singledispatch
 
 from core.model_spec import (
+    CompressedAttention,
     CrossAttention,
     FullAttention,
     LatentAttention,
@@ -99,16 +100,13 @@ def kv_profile(spec: ModelSpec, tp: int = 1, *, compressed: bool = True) -> KvPr
         compressed: False for engines that cache the keys and values of latent attention head by head.
     """
     return sum(
-        (
-            layer_profile(run.mixer if compressed else _decompressed(run.mixer), tp) * run.count
-            for run in spec.layers
-        ),
+        (layer_profile(run.mixer if compressed else _decompressed(run.mixer), tp) * run.count for run in spec.layers),
         KvProfile(),
     )
 
 
 def _decompressed(mixer: Mixer) -> Mixer:
-    """Latent attention as the multi-head attention that it stands for (DeepSeek-V2, arXiv:2405.04434, section 2.1.2)."""
+    """Latent attention as the multi-head attention that it stands for (arXiv:2405.04434, section 2.1.2)."""
     if not isinstance(mixer, LatentAttention):
         return mixer
     return FullAttention(
@@ -163,6 +161,21 @@ def _(mixer: LatentAttention, tp: int = 1) -> KvProfile:
     return KvProfile(
         values_per_token=mixer.kv_lora_rank + mixer.qk_rope_head_dim,
         index_bytes_per_token=mixer.indexer.bytes_per_token if mixer.indexer else 0,
+    )
+
+
+@layer_profile.register
+def _(mixer: CompressedAttention, tp: int = 1) -> KvProfile:
+    """One vector for every `compress_ratio` tokens and one for each token of the window, whole on every rank.
+
+    Source: vLLM models/deepseek_v4/attention.py (MLAAttentionSpec with tokens_per_state). The compressor's own few
+    pending tokens are not counted.
+    """
+    ratio = mixer.compress_ratio
+    return KvProfile(
+        values_per_token=-(-mixer.head_dim // ratio) if ratio else 0,
+        windowed=((mixer.sliding_window, mixer.head_dim),),
+        index_bytes_per_token=-(-mixer.index_bytes // ratio) if ratio else 0,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.kv_cache import KvProfile, layer_profile
 from core.model_spec import (
+    CompressedAttention,
     CrossAttention,
     FullAttention,
     LatentAttention,
@@ -28,6 +29,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (CrossAttention, "cross_attention"),
     (FullAttention, "full_attention"),
     (LatentAttention, "latent_attention"),
+    (CompressedAttention, "compressed_attention"),
     (NoMixer, "feed_forward"),
 )
 

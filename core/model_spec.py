@@ -1,7 +1,7 @@
 """What a language model is, as far as its memory goes: a `ModelSpec` made of layers, one class per kind of cache.
 
 Field names are those of Hugging Face `config.json`. These classes hold facts only; `core.parameters` lists the tensors
-of the layers, `core.kv_cache` what they remember. A new kind of layer is one class here and one rule in each of the two.
+of the layers, `core.kv_cache` what they remember. A new kind of layer is one class here and one rule in each of them.
 """
 
 from __future__ import annotations
@@ -129,6 +129,27 @@ class LatentAttention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompressedAttention:
+    """Attention over one vector for every few tokens, and over the last tokens one by one (DeepSeek-V4).
+
+    Attributes:
+        num_attention_heads: query heads.
+        head_dim: size of the one vector that serves all heads as key and as value.
+        sliding_window: how many of the last tokens are seen one by one.
+        compress_ratio: tokens that become one vector; 0 if the layer sees its window alone.
+        index_bytes: bytes of the index key of one vector; 0 if there is none.
+        tensors: its weights.
+    """
+
+    num_attention_heads: int
+    head_dim: int
+    sliding_window: int
+    compress_ratio: int = 0
+    index_bytes: int = 0
+    tensors: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RecurrentState:
     """A layer that keeps a state of fixed size per sequence, however long it gets (Mamba, linear attention, DeltaNet).
 
@@ -165,7 +186,7 @@ class ParallelMixers:
     mixers: tuple[Mixer, ...]
 
 
-Mixer = FullAttention | LatentAttention | RecurrentState | NoMixer | ParallelMixers
+Mixer = FullAttention | LatentAttention | CompressedAttention | RecurrentState | NoMixer | ParallelMixers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from core.model_spec import LayerRun, ModelSpec, ParallelMixers
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, HEAD, VISION, Tensor
-from core.weights import stored_bytes
+from core.weights import stored_bytes, weights_bytes
 
 
 def tensor_parallel_obstacle(model: ModelSpec, tp: int) -> str:
@@ -92,7 +92,7 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
 
 
 def tensors_on_rank(model: ModelSpec, tp: int = 1, pp: int = 1, stage: int = 0) -> Iterator[PlacedTensor]:
-    """What one rank of a stage holds: its layers, the embedding in front, the head behind, and its share of each tensor.
+    """What one rank of a stage holds: its share of the layers' tensors, the embedding in front, the head behind.
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
@@ -114,8 +114,6 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
         precision: None as the checkpoint stores them.
     """
     if model.stated_parameters is not None:
-        from core.weights import weights_bytes
-
         return -(-weights_bytes(model, precision) // (tp * pp))
     return max(
         sum(
@@ -145,7 +143,7 @@ def _layers(model: ModelSpec) -> Iterator[tuple[int, LayerRun]]:
 
 
 def _is_on_stage(tensor: Tensor, model: ModelSpec, stage: int, pp: int) -> bool:
-    """The embedding and towers are in front; the head and the last norm behind; a tied head needs the embedding there."""
+    """Embedding and towers are in front, head and last norm behind; a tied head needs the embedding there as well."""
     last = stage == pp - 1
     if tensor.group == HEAD or tensor.name in ("norm", "lm_head.bias"):
         return last

@@ -10,6 +10,7 @@ from core.errors import UnsupportedModelError
 from core.model_spec import (
     FULL_WIDTH,
     PER_HEAD,
+    CompressedAttention,
     CrossAttention,
     FullAttention,
     GatedMlp,
@@ -280,8 +281,9 @@ def _(mixer: LatentAttention, hidden_size: int) -> tuple[Tensor, ...]:
     return (*tensors, *(mixer.indexer.tensors if mixer.indexer else ()))
 
 
-@mixer_tensors.register
-def _(mixer: RecurrentState, hidden_size: int) -> tuple[Tensor, ...]:
+@mixer_tensors.register(CompressedAttention)
+@mixer_tensors.register(RecurrentState)
+def _(mixer: CompressedAttention | RecurrentState, hidden_size: int) -> tuple[Tensor, ...]:
     return mixer.tensors
 
 

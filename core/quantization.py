@@ -18,7 +18,13 @@ LINEAR_GROUPS_AND_HEAD = LINEAR_GROUPS | {HEAD, VISION}
 
 _LAYER = re.compile(r"^(?:.*\.)?(?:layers|h)\.(\d+)\.(.+)$")
 _TOWER = re.compile(r"^(?:model\.)?(?:visual|vision|audio|mtp|multi_modal|mm_)")
-_LAYER_PREFIXES = ("model.layers", "model.language_model.layers", "language_model.model.layers", "backbone.layers", "layers")
+_LAYER_PREFIXES = (
+    "model.layers",
+    "model.language_model.layers",
+    "language_model.model.layers",
+    "backbone.layers",
+    "layers",
+)
 _OTHER_NAMES = (
     ("mlp.shared_experts.", "mlp.shared_expert."),
     ("mlp.", "block_sparse_moe."),

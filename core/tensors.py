@@ -98,7 +98,9 @@ def vector(name: str, size: int, split: str = WHOLE, **others: object) -> Tensor
     return Tensor(name=name, group=VECTOR, rows=size, split=split, **others)  # type: ignore[arg-type]
 
 
-def linear(name: str, group: str, rows: int, columns: int, split: str, *, bias: bool = False, **others: object) -> tuple[Tensor, ...]:
+def linear(
+    name: str, group: str, rows: int, columns: int, split: str, *, bias: bool = False, **others: object
+) -> tuple[Tensor, ...]:
     """A projection from `columns` to `rows` features, and its bias if it has one."""
     weight = Tensor(name=name, group=group, rows=rows, columns=columns, split=split, **others)  # type: ignore[arg-type]
     if not bias:

@@ -30,7 +30,9 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
         return precision.bytes_of(model.stated_parameters)
     if precision is not None and precision.is_nominal:
         return precision.bytes_of(count_parameters(model).total)
-    return sum(stored_bytes(tensor, model, layer, precision) * times for tensor, layer, times in _stored(model, precision))
+    return sum(
+        stored_bytes(tensor, model, layer, precision) * times for tensor, layer, times in _stored(model, precision)
+    )
 
 
 def stored_bytes(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> int:

@@ -59,7 +59,9 @@ def test_formats_by_hand(name, expected):
     assert weights_bytes(LLAMA_8B, catalog.precision("precision", name)) == expected + 2 * IN_16_BITS
 
 
-@pytest.mark.parametrize(("name", "expected_gb"), [("fp16", 140), ("fp8", 70), ("int8", 70), ("int4", 35), ("fp32", 280)])
+@pytest.mark.parametrize(
+    ("name", "expected_gb"), [("fp16", 140), ("fp8", 70), ("int8", 70), ("int4", 35), ("fp32", 280)]
+)
 def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
     spec = spec_from_config(
         {"model_type": "llama", "params_b": 70, "num_hidden_layers": 80, "hidden_size": 8196}, name="article"

@@ -12,8 +12,8 @@ from core.readers.hf_config import spec_from_config
 from tests import golden_tables
 
 FP16 = catalog.precision("kv_precision", "fp16")
-LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8, "vocab_size": 1000,
-         "intermediate_size": 4096}  # fmt: skip
+LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 6, "num_attention_heads": 8,
+         "vocab_size": 1000, "intermediate_size": 4096}  # fmt: skip
 
 
 def kept(config, context=10_000, tp=1):
@@ -37,14 +37,15 @@ TOKEN = 8 * 256 * 2
         ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, 6 * TOKEN * 10_000),
         ({"model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 4},
          TOKEN * (4 * 10_000 + 2 * 4096)),
-        ({"model_type": "gemma2", "sliding_window": 4096, "head_dim": 128}, TOKEN * 3 * (10_000 + 4096)),  # every second
+        ({"model_type": "gemma2", "sliding_window": 4096, "head_dim": 128}, TOKEN * 3 * (10_000 + 4096)),
         ({"model_type": "gemma3_text", "sliding_window": 512, "head_dim": 128}, TOKEN * (10_000 + 5 * 512)),
         ({"model_type": "gemma3_text", "sliding_window": 512, "sliding_window_pattern": 3, "head_dim": 128},
          TOKEN * (2 * 10_000 + 4 * 512)),
         ({"model_type": "cohere2", "sliding_window": 512}, TOKEN * (10_000 + 5 * 512)),  # every fourth of six
-        ({"model_type": "exaone4", "sliding_window": 512, "sliding_window_pattern": "LLG"}, TOKEN * (2 * 10_000 + 4 * 512)),
-        ({"model_type": "gpt_oss", "sliding_window": 128, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 128},
-         TOKEN * 3 * (10_000 + 128)),
+        ({"model_type": "exaone4", "sliding_window": 512, "sliding_window_pattern": "LLG"},
+         TOKEN * (2 * 10_000 + 4 * 512)),
+        ({"model_type": "gpt_oss", "sliding_window": 128, "num_local_experts": 4, "num_experts_per_tok": 2,
+          "head_dim": 128}, TOKEN * 3 * (10_000 + 128)),
         ({"model_type": "qwen3", "sliding_window": 100, "head_dim": 128,
           "layer_types": ["full_attention"] + 5 * ["sliding_attention"]}, TOKEN * (10_000 + 5 * 100)),
         # Chunks: three of four layers of Llama 4 see their chunk only.
@@ -92,7 +93,7 @@ WHISPER = {"model_type": "whisper", "d_model": 1280, "encoder_layers": 32, "deco
 
 
 def test_layers_that_share_a_cache_keep_nothing():
-    """Gemma 3n E4B: 15 of 35 layers read the cache of earlier ones; 2 heads of 256, every fifth layer sees everything."""
+    """Gemma 3n E4B: 15 of 35 layers read the cache of earlier ones; every fifth layer sees everything."""
     fields = {"model_type": "gemma3n_text", "hidden_size": 2048, "num_hidden_layers": 35, "num_attention_heads": 8,
               "num_key_value_heads": 2, "head_dim": 256, "intermediate_size": 16384, "vocab_size": 262400,
               "sliding_window": 512, "num_kv_shared_layers": 15}  # fmt: skip
@@ -122,7 +123,8 @@ def test_the_uncompressed_form_of_latent_attention():
 def test_states_are_split_by_heads_and_groups_are_replicated():
     """Mamba-2 with 8 groups on 16 ranks: every rank keeps one group's inputs."""
     config = {"model_type": "mamba2", "hidden_size": 4096, "num_hidden_layers": 1, "num_heads": 128, "head_dim": 64,
-              "state_size": 128, "n_groups": 8, "conv_kernel": 4, "vocab_size": 1000, "num_attention_heads": 1}  # fmt: skip
+              "state_size": 128, "n_groups": 8, "conv_kernel": 4, "vocab_size": 1000,
+              "num_attention_heads": 1}  # fmt: skip
     inner, group = 8192, 2 * 128
     assert kept(config, tp=16) == (inner // 16 + group) * 3 * 2 + inner // 16 * 128 * 4
 
@@ -174,7 +176,9 @@ def test_layers_of_stages(layers, pp, stages):
 
 def test_kinds_of_layer_have_their_own_precision():
     state = RecurrentState(conv_values=3, ssm_values=5)
-    latent = LatentAttention(num_attention_heads=1, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128)
+    latent = LatentAttention(
+        num_attention_heads=1, kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128
+    )
     fp8 = catalog.precision("kv_precision", "fp8")
     assert layer_profile(state).bytes_per_sequence(10, fp8) == 3 * 2 + 5 * 4
     assert layer_profile(latent).bytes_per_sequence(10, fp8) == 576 * 10

@@ -19,7 +19,7 @@ def test_counted_parameters_are_the_published_total(row):
     "row", golden_tables.rows("parameters_that_differ"), ids=golden_tables.ids("parameters_that_differ")
 )
 def test_totals_that_count_something_else_differ_by_a_known_amount(row):
-    """The published totals count what is stored: draft layers, scales, the head once more. The reason is in the table."""
+    """The published totals count what is stored: draft layers, scales, the head again. The reason is in the table."""
     spec = spec_from_config(golden_tables.config(row), name=row["model"])
     counted, published = count_parameters(spec).total, int(row["published"])
     assert counted == int(row["counted"])

@@ -13,8 +13,8 @@ from core.readers.hf_config import read_config_file, spec_from_config
 from core.sizing import estimate, footprint
 from tests import golden_tables
 
-LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 1000,
-         "intermediate_size": 4096}  # fmt: skip
+LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 8,
+         "vocab_size": 1000, "intermediate_size": 4096}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,18 @@ LLAMA = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 2, "nu
         ({"num_hidden_layers": 0}, OutOfRangeError, "num_hidden_layers: 0 is below 1"),
         ({"num_hidden_layers": "two"}, WrongTypeError, "num_hidden_layers: 'two' is not a number"),
         ({"num_key_value_heads": 3}, UnsupportedModelError, "3 does not divide the 8 attention heads"),
-        ({"num_attention_heads": 7}, UnsupportedModelError, "head_dim: it is missing, and hidden_size 1024 is no multiple"),
+        (
+            {"num_attention_heads": 7},
+            UnsupportedModelError,
+            "head_dim: it is missing, and hidden_size 1024 is no multiple",
+        ),
         # Fields that change memory and that this family's reader knows nothing of.
         ({"sliding_window": 4096}, UnsupportedModelError, "sliding_window: it changes the memory"),
-        ({"layer_types": ["full_attention", "linear_attention"]}, UnsupportedModelError, "'linear_attention' is not a kind"),
+        (
+            {"layer_types": ["full_attention", "linear_attention"]},
+            UnsupportedModelError,
+            "'linear_attention' is not a kind",
+        ),
         ({"layer_types": ["full_attention"]}, UnsupportedModelError, "layer_types: it has 1 entries for 2 layers"),
         ({"kv_lora_rank": 512}, UnsupportedModelError, "kv_lora_rank: it changes the memory"),
         ({"num_experts": 8}, UnsupportedModelError, "num_experts: it changes the memory"),
@@ -64,7 +72,7 @@ def test_the_head_is_tied_as_the_family_has_it_where_the_config_is_silent(model_
 
 
 def test_parts_of_composite_configs_leave_out_what_is_the_familys_default():
-    """Gemma 3 4B as the hub has it: heads, vocabulary and window pattern are left out (published total 4 300 079 472)."""
+    """Gemma 3 4B as the hub has it, without heads, vocabulary and pattern; the published total is 4 300 079 472."""
     config = {
         "model_type": "gemma3", "mm_tokens_per_image": 256,
         "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text",

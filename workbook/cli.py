@@ -96,13 +96,13 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", help="Of the weights: a name, or bytes per parameter. If omitted, as the model is shipped.")
+@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
     help="Fraction of weights and KV cache.",
 )  # fmt: skip
-@click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs that tensor parallelism splits the model over.")
+@click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs over which tensors are split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 def estimate_command(
     model: str, context: float, users: float, precision: str | None, kv_precision: str, overhead: float, tp: float,

@@ -25,7 +25,7 @@ def _encoder(run: LayerRun, hidden_size: int) -> tuple[Tensor, ...]:
 
 
 def _t5(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/t5/modeling_t5.py: no biases, a table of relative positions in the first layer of each half."""
+    """transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
     hidden, heads, head_dim = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("d_kv")
     layers = fields.size("num_hidden_layers")
     activation = fields.text("feed_forward_proj", "relu")
@@ -60,7 +60,8 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
 
     def shape(side: str) -> dict[str, object]:
         heads = fields.size(f"{side}_attention_heads")
-        return {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads, "qkv_bias": True,
+        return {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads,
+                "qkv_bias": True,
                 "output_bias": True}  # fmt: skip
 
     positions = fields.size("max_position_embeddings")
@@ -77,8 +78,8 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
         final_norms=0,
         layers=(
             _layers(FullAttention(**shape("decoder")), cross,  # type: ignore[arg-type]
-                    PlainMlp(intermediate_size=fields.size("decoder_ffn_dim"), bias=True), fields.size("decoder_layers"),
-                    norms=3, norm_bias=True),
+                    PlainMlp(intermediate_size=fields.size("decoder_ffn_dim"), bias=True),
+                    fields.size("decoder_layers"), norms=3, norm_bias=True),
         ),
         extra=(
             table, table, *norm, *norm,

@@ -1,8 +1,8 @@
 """Which module reads which `model_type`.
 
-An architecture is read only if its `model_type` is known here: whoever guesses at an unknown one is wrong without a sign
-of it. Dense decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent layers in
-`hybrid`, models with an encoder in `encoder_decoder`, those with towers for images or sound in `multimodal`.
+An architecture is read only if its `model_type` is known here: whoever guesses at an unknown one is wrong without a
+sign of it. Dense decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent
+layers in `hybrid`, models with an encoder in `encoder_decoder`, those with towers for images or sound in `multimodal`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from core.errors import UnsupportedModelError, quoted, unknown_name
 from core.model_spec import ModelSpec
 from core.readers import deepseek, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
 from core.readers.decoder import Family, decoder
-from core.readers.fields import Fields
+from core.readers.fields import Fields, family_defaults
 
-DECODERS: dict[str, Family] = (
-    llama_like.FAMILIES | gemma.FAMILIES | moe.FAMILIES | deepseek.FAMILIES | hybrid.FAMILIES
-)
+DECODERS: dict[str, Family] = llama_like.FAMILIES | gemma.FAMILIES | moe.FAMILIES | deepseek.FAMILIES | hybrid.FAMILIES
 
 # Names under which the same architecture goes as well.
 _SAME_AS = {
@@ -31,6 +29,7 @@ _SAME_AS = {
     "glm4v_moe_text": "glm4_moe",
     "exaone4_5_text": "exaone4",
     "cwm": "llama",
+    "deepseek_ref": "deepseek_v4",
     "yi": "llama",
     "llama4": "llama4_text",
 }
@@ -39,6 +38,11 @@ _SAME_AS = {
 def known_model_types() -> tuple[str, ...]:
     """Every `model_type` that is understood."""
     return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *multimodal.TOWERS}))
+
+
+def known_fields() -> frozenset[str]:
+    """Every field that some family reads."""
+    return frozenset(MEMORY_FIELDS).union(*(family_defaults(model_type) for model_type in known_model_types()))
 
 
 def read(config: Mapping[str, object], name: str) -> ModelSpec:
@@ -99,7 +103,11 @@ def _model_type(config: Mapping[str, object]) -> str:
 
 
 def _unknown(field: str, model_type: object) -> UnsupportedModelError:
-    near = unknown_name(field, model_type, known_model_types(), "the documentation") if isinstance(model_type, str) else None
+    near = (
+        unknown_name(field, model_type, known_model_types(), "the documentation")
+        if isinstance(model_type, str)
+        else None
+    )
     hint = near.remedy if near is not None and near.remedy.startswith("Did") else ""
     return UnsupportedModelError(
         field,
@@ -122,7 +130,8 @@ MEMORY_FIELDS = (
     "block_configs", "mamba_d_state", "mamba_expand", "ssm_state_size", "state_size", "conv_kernel", "conv_L_cache",
     "full_attn_idxs", "global_head_dim", "num_global_key_value_heads", "attention_k_eq_v", "enable_moe_block",
     "hidden_size_per_layer_input", "altup_num_inputs", "laurel_rank", "swa_head_dim", "swa_num_key_value_heads",
-    "attention_other_setting", "sparse_attention_config", "cross_attention_layers", "add_cross_attention", "num_kv_heads",
+    "attention_other_setting", "sparse_attention_config", "cross_attention_layers", "add_cross_attention",
+    "num_kv_heads",
     "multi_query_group_num", "kv_channels", "num_attention_groups", "qk_layernorm", "use_qk_norm",
     "attention_bias", "mlp_bias", "use_bias", "bias", "add_bias_linear", "add_qkv_bias", "qkv_bias", "use_qkv_bias",
     "lm_head_bias", "intermediate_size_mlp", "dense_intermediate_size", "word_embed_proj_dim", "embedding_size",

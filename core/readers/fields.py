@@ -1,7 +1,7 @@
 """The fields of one config.json, or of one part of it, read by name with the defaults of its family.
 
-Whoever reads through this class leaves a trace: a field that changes memory and that nobody read is an error, so that no
-part of an architecture is passed over in silence.
+Whoever reads through this class leaves a trace: a field that changes memory and that nobody read is an error, so that
+no part of an architecture is passed over in silence.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from functools import lru_cache
 from core.checks import LIMITS, Limits, flag, number_within
 from core.errors import UnsupportedModelError, WrongTypeError, quoted
 
-_DEFAULTS_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "config_defaults.csv")
+_DEFAULTS_FILE = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "config_defaults.csv"
+)
 
-# Never taken from a default at the top of a config.json: whoever leaves these out has not described a model. In the parts
-# of a composite config (`text_config`) they are left out wherever they equal the default.
+# Never taken from a default at the top of a config.json: whoever leaves these out has not described a model. In the
+# parts of a composite config (`text_config`) they are left out wherever they equal the default.
 ESSENTIAL = frozenset({"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"})
 
 # The same fact under the names that different families, or different releases of one, give it.
@@ -85,6 +87,7 @@ class Fields:
 
     def given(self, field: str) -> bool:
         """Whether the field itself stands there, not null."""
+        self.read.add(field)
         return self.values.get(field) is not None
 
     def optional(self, field: str) -> int | None:
@@ -129,15 +132,19 @@ class Fields:
         return list(value)
 
     def per_layer(self, field: str, layers: int) -> list[object] | None:
-        """A list with one entry for each layer, or None.
+        """A list with one entry for each layer, or None; entries for draft layers at its end are left out.
 
         Raises:
             UnsupportedModelError: it has more or fewer entries.
         """
         value = self.listed(field)
+        if value is not None and len(value) == layers + (self.optional("num_nextn_predict_layers") or 0):
+            return value[:layers]
         if value is not None and len(value) != layers:
             raise self.error(
-                field, f"it has {len(value)} entries for {layers} layers", "Give one entry for each of num_hidden_layers."
+                field,
+                f"it has {len(value)} entries for {layers} layers",
+                "Give one entry for each of num_hidden_layers.",
             )
         return value
 

@@ -37,10 +37,10 @@ def _gemma3_rotary(fields: Fields) -> int:
 
 
 # Gemma 3n and 4: the last `num_kv_shared_layers` layers read the cache of the last layer of their kind before them.
-def _sharing(fields: Fields, layers: Sequence[Mixer]) -> list[Mixer]:
+def _sharing(fields: Fields, layers: Sequence[Mixer], *, own_keys: bool) -> list[Mixer]:
     first_shared = len(layers) - (fields.optional("num_kv_shared_layers") or 0)
     return [
-        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer))
+        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer), own_keys=own_keys)
         for layer, mixer in enumerate(layers)
     ]
 
@@ -50,7 +50,7 @@ def _attention_fields(mixer: Mixer) -> dict[str, object]:
 
 
 def _gemma3n_attention(fields: Fields, family: Family) -> list[Mixer]:
-    return _sharing(fields, attention_layers(fields, family))
+    return _sharing(fields, attention_layers(fields, family), own_keys=True)  # stored and loaded, though not used
 
 
 def _gemma3n_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -125,8 +125,11 @@ def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
         num_key_value_heads=own_heads if key_is_value and own_heads else local.num_key_value_heads,
         own_values=not key_is_value,
     )
-    layers = [full if window is None else windowed(local, window) for window in layer_windows(fields, family)]
-    return _sharing(fields, layers)
+    windows = layer_windows(fields, family)
+    if not fields.has("layer_types"):
+        windows[-1] = None  # the last layer sees everything (transformers models/gemma4/configuration_gemma4.py)
+    layers = [full if window is None else windowed(local, window) for window in windows]
+    return _sharing(fields, layers, own_keys=False)
 
 
 def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -146,7 +149,9 @@ def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
     width = fields.optional("moe_intermediate_size") or fields.size("expert_intermediate_size")
     fields.ignore("expert_intermediate_size", "moe_intermediate_size")
     experts = MoeMlp(
-        num_experts=fields.size("num_experts"), num_experts_per_tok=fields.size("top_k_experts"), moe_intermediate_size=width
+        num_experts=fields.size("num_experts"),
+        num_experts_per_tok=fields.size("top_k_experts"),
+        moe_intermediate_size=width,
     )
     return [
         *tensors,

@@ -7,22 +7,21 @@ from dataclasses import replace
 
 from core.model_spec import (
     FULL_WIDTH,
-    NO_NORM,
     PER_HEAD,
+    GatedMlp,
     Mixer,
     Mlp,
     MoeMlp,
     NoMixer,
     ParallelMixers,
-    PlainMlp,
     RecurrentState,
 )
-from core.readers.decoder import FULL, Family, attention, dense_mlp, layer_count, layer_windows, window_of, windowed
+from core.readers.decoder import Family, attention, dense_mlp, layer_count, window_of, windowed
 from core.readers.deepseek import experts as deepseek_experts
 from core.readers.deepseek import latent_attention
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
-from core.readers.moe import by_step, everywhere, mixture, shared_experts, shared_width
+from core.readers.moe import after_first, by_step, everywhere, mixture, shared_experts, shared_width
 from core.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, MLP, WHOLE, Tensor, linear, vector
 
 _PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
@@ -88,7 +87,9 @@ def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int
             *_if(conv_bias, vector(f"{name}.conv1d.bias", conv, BY_ROWS)),
             *(vector(f"{name}.{each}", heads, BY_ROWS) for each in ("dt_bias", "A_log", "D")),
             *_if(norm, vector(f"{name}.norm", inner, BY_ROWS)),
-            *linear(f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias if out_bias is None else out_bias),
+            *linear(
+                f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias if out_bias is None else out_bias
+            ),
         ),
     )
 
@@ -141,7 +142,14 @@ def _qwen3_5_state(fields: Fields) -> RecurrentState:
 
 def _olmo_hybrid_state(fields: Fields) -> RecurrentState:
     keys, values, heads = _delta_sizes(fields)
-    names = [("q_proj", keys), ("k_proj", keys), ("v_proj", values), ("a_proj", heads), ("b_proj", heads), ("g_proj", values)]
+    names = [
+        ("q_proj", keys),
+        ("k_proj", keys),
+        ("v_proj", values),
+        ("a_proj", heads),
+        ("b_proj", heads),
+        ("g_proj", values),
+    ]
     return gated_delta_net(fields, names, norm="o_norm", out="o_proj")
 
 
@@ -158,8 +166,6 @@ def _alternating(state):
         return [recurrent if kind == "linear_attention" else windowed(full, window_of(fields, kind)) for kind in kinds]
 
     return layers
-
-
 
 
 # Mamba and Mamba-2 alone.
@@ -223,8 +229,8 @@ def _mamba2_of(fields: Fields, *, norm: bool = True, out_bias: bool | None = Non
     return mamba2(
         fields, heads=heads, head_dim=inner // heads if given in ("auto", None) else fields.size("mamba_d_head"),
         state=fields.size("mamba_d_state"), groups=fields.size("mamba_n_groups"), kernel=fields.size("mamba_d_conv"),
-        conv_bias=fields.flag("mamba_conv_bias", True), bias=fields.flag("mamba_proj_bias"), out_bias=out_bias, norm=norm,
-        name="mamba",
+        conv_bias=fields.flag("mamba_conv_bias", True), bias=fields.flag("mamba_proj_bias"), out_bias=out_bias,
+        norm=norm, name="mamba",
     )  # fmt: skip
 
 
@@ -243,7 +249,9 @@ def _falcon_h1_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 def _granite_hybrid_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
-    kinds = fields.per_layer("layer_types", layers) or fields.per_layer("layers_block_type", layers) or ["mamba"] * layers
+    kinds = (
+        fields.per_layer("layer_types", layers) or fields.per_layer("layers_block_type", layers) or ["mamba"] * layers
+    )
     fields.ignore("layer_types", "layers_block_type")
     full = attention(fields, family)
     recurrent = _mamba2_of(fields) if "mamba" in kinds else None
@@ -254,8 +262,6 @@ def _granite_hybrid_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]
     layers, shared = layer_count(fields), fields.size("shared_intermediate_size")
     if not fields.optional("num_local_experts"):
         fields.ignore("intermediate_size", "num_experts_per_tok")
-        from core.model_spec import GatedMlp
-
         return [GatedMlp(intermediate_size=shared)] * layers
     return mixture(everywhere, experts="num_local_experts", width="intermediate_size",
                    shared=shared_width("shared_intermediate_size"))(fields, family)  # fmt: skip
@@ -298,7 +304,8 @@ def _nemotron_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
             num_experts=fields.size("n_routed_experts"),
             num_experts_per_tok=fields.size("num_experts_per_tok"),
             moe_intermediate_size=fields.size("moe_intermediate_size"),
-            shared_intermediate_size=fields.size("n_shared_experts", 0) * fields.size("moe_shared_expert_intermediate_size"),
+            shared_intermediate_size=fields.size("n_shared_experts", 0)
+            * fields.size("moe_shared_expert_intermediate_size"),
             gated=False,
             correction_bias=True,
             expert_hidden_size=fields.optional("moe_latent_size"),
@@ -346,8 +353,7 @@ def _lfm2_layers(fields: Fields, family: Family) -> list[Mixer]:
     full = attention(fields, family)
     kinds = fields.per_layer("layer_types", layers)
     which = fields.listed("full_attn_idxs")
-    fields.ignore("conv_dim", "conv_dim_out", "block_dim", "block_mlp_init_scale", "block_norm_eps", "block_out_init_scale",
-                  "block_use_swiglu", "block_use_xavier_init", "conv_use_xavier_init")  # fmt: skip
+    fields.ignore("conv_dim", "conv_dim_out", "block_dim")
     if kinds is None:
         kinds = ["full_attention" if which is None or layer in which else "conv" for layer in range(layers)]
     return [conv if kind == "conv" else windowed(full, window_of(fields, kind)) for kind in kinds]
@@ -463,6 +469,36 @@ def _linear_layers(fields: Fields, settings: Mapping[str, object]) -> list[bool]
     return [layer + 1 in numbers for layer in range(layers)]
 
 
+def _kimi_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Kimi K3: projections into and out of the experts' width, and attention over the residuals of earlier blocks.
+
+    Source: vLLM models/kimi_k3/amd/linear.py.
+    """
+    hidden, latent = fields.size("hidden_size"), fields.optional("routed_expert_hidden_size")
+    tensors: list[Tensor] = []
+    if latent and after_first(fields, layer):
+        tensors += linear("mlp.routed_expert_down_proj", MLP, latent, hidden, WHOLE)
+        tensors += linear("mlp.routed_expert_up_proj", MLP, hidden, latent, WHOLE)
+        if fields.flag("latent_moe_use_norm"):
+            tensors.append(vector("mlp.routed_expert_norm", latent))
+    if fields.optional("attn_res_block_size"):
+        tensors += 4 * (vector("attn_res", hidden),)  # a norm and a projection onto one value, twice
+    return tensors
+
+
+def _kimi_outer(fields: Fields) -> Sequence[Tensor]:
+    return (
+        2 * (vector("output_attn_res", fields.size("hidden_size")),) if fields.optional("attn_res_block_size") else ()
+    )
+
+
+def _kimi_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    return mixture(
+        after_first, shared=shared_experts(), correction_bias=True,
+        expert_hidden_size=fields.optional("routed_expert_hidden_size"),
+    )(fields, family)  # fmt: skip
+
+
 def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
     heads = fields.size("num_attention_heads")
@@ -499,7 +535,8 @@ FAMILIES: dict[str, Family] = {
     "qwen3_5_text": replace(_QWEN35, mlps=None),
     "qwen3_5_moe_text": replace(_QWEN35, source=_source("qwen3_5_moe")),
     "olmo_hybrid": replace(
-        LLAMA, source=_source("olmo_hybrid"), mlp_bias=False, qk_norm=FULL_WIDTH, mixers=_alternating(_olmo_hybrid_state),
+        LLAMA, source=_source("olmo_hybrid"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mixers=_alternating(_olmo_hybrid_state),
     ),
     "mamba": replace(_PLAIN, source=_source("mamba"), norms=1, mixers=_mamba_layers, mlps=_no_mlps, rotary=_no_rotary,
                      tied=True),
@@ -536,6 +573,6 @@ FAMILIES: dict[str, Family] = {
     "kimi_linear": replace(
         _PLAIN, source=_source("kimi_linear"), mixers=_kimi_linear_layers, rotary=_no_rotary,
         aliases={"max_position_embeddings": "model_max_length"}, defaults={"first_k_dense_replace": 1},
-        mlps=deepseek_experts(),
+        mlps=_kimi_experts, layer_extra=_kimi_latent, extra=_kimi_outer,
     ),
 }  # fmt: skip

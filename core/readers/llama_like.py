@@ -54,7 +54,9 @@ def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
     kv_heads = part.get("kv_n_heads") or (1 if part.get("attn_type") == "multiquery_attention" else heads)
     fields.ignore("learned_pos_emb")
     if part.get("qk_ln"):
-        raise fields.error("attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false.")
+        raise fields.error(
+            "attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false."
+        )
     bias = not fields.flag("no_bias", True)
     base = FullAttention(
         num_attention_heads=heads, num_key_value_heads=int(kv_heads), head_dim=fields.size("hidden_size") // heads,
@@ -77,8 +79,12 @@ _QWEN2 = replace(
     LLAMA, source=_source("qwen2"), qkv_bias=True, output_bias=False, mlp_bias=False, window_pattern=1,
     window_flag="use_sliding_window",
 )  # fmt: skip
-_QWEN3 = replace(_QWEN2, source=_source("qwen3"), qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=PER_HEAD)
-_MISTRAL = replace(LLAMA, source=_source("mistral"), qkv_bias=False, output_bias=False, mlp_bias=False, window_pattern=1)
+_QWEN3 = replace(
+    _QWEN2, source=_source("qwen3"), qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=PER_HEAD
+)
+_MISTRAL = replace(
+    LLAMA, source=_source("mistral"), qkv_bias=False, output_bias=False, mlp_bias=False, window_pattern=1
+)
 _PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
 _GPT2_NAMES = {
     "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
@@ -201,7 +207,8 @@ FAMILIES: dict[str, Family] = {
     "arcee": replace(LLAMA, source=_source("arcee"), gated=False),
     "apertus": replace(_PLAIN, source=_source("apertus"), qkv_bias="attention_bias", output_bias="attention_bias",
                        gated=False, qk_norm=PER_HEAD, layer_extra=lambda fields, layer: (vector("mlp.act_fn", 2),)),
-    "exaone": replace(_PLAIN, source="vLLM model_executor/models/exaone.py", aliases={"num_hidden_layers": "num_layers"}),
+    "exaone": replace(_PLAIN, source="vLLM model_executor/models/exaone.py",
+                      aliases={"num_hidden_layers": "num_layers"}),
     "exaone4": replace(_PLAIN, source=_source("exaone4"), qk_norm=PER_HEAD, window_pattern=4),
     "ernie4_5": replace(LLAMA, source=_source("ernie4_5"), qkv_bias="use_bias", output_bias="use_bias",
                         mlp_bias="use_bias"),
@@ -269,7 +276,8 @@ FAMILIES: dict[str, Family] = {
     "falcon": replace(
         _PLAIN, source=_source("falcon"), mlp_bias="bias", gated=False, norms=1, norm_bias=True,
         mixers=_falcon_attention, mlps=_four_times, layer_extra=_falcon_norms, tied=True,
-        aliases={"intermediate_size": "ffn_hidden_size", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head"},
+        aliases={"intermediate_size": "ffn_hidden_size", "num_hidden_layers": "n_layer",
+                 "num_attention_heads": "n_head"},
     ),
     "bloom": replace(
         _PLAIN, source=_source("bloom"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,

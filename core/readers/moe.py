@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from core.model_spec import FULL_WIDTH, NO_NORM, PER_HEAD, FullAttention, Mixer, Mlp, MoeMlp, SharedCacheAttention
+from core.model_spec import (
+    FULL_WIDTH,
+    NO_NORM,
+    PER_HEAD,
+    FullAttention,
+    Indexer,
+    Mixer,
+    Mlp,
+    MoeMlp,
+    SharedCacheAttention,
+)
+from core.parameters import mlp_tensors
 from core.readers.decoder import Family, attention, attention_layers, dense_mlp, layer_count, layer_windows, windowed
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
-from core.tensors import ATTENTION, BY_ROWS, Tensor, linear
+from core.tensors import ATTENTION, BY_ROWS, WHOLE, Tensor, linear, vector
 
 Placement = Callable[[Fields, int], bool]
 
@@ -144,16 +155,94 @@ def _llama4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
 def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     pattern = fields.per_layer("hybrid_layer_pattern", layers)
-    windows = [fields.size("sliding_window") if local else None for local in pattern] if pattern else None
-    if windows is None:
-        windows = layer_windows(fields, family)
-    full_sinks, local_sinks = fields.flag("add_full_attention_sink_bias"), fields.flag("add_swa_attention_sink_bias", True)
+    if pattern is None and not fields.has("layer_types"):
+        raise fields.error("hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others.")
+    windows = (
+        [fields.size("sliding_window") if local else None for local in pattern]
+        if pattern
+        else layer_windows(fields, family)
+    )
+    full_sinks, local_sinks = (
+        fields.flag("add_full_attention_sink_bias"),
+        fields.flag("add_swa_attention_sink_bias", True),
+    )
     fields.ignore("sliding_window_size", "attention_chunk_size")
     full = replace(attention(fields, family), sinks=full_sinks, v_head_dim=fields.optional("v_head_dim"))
     local = replace(
         attention(fields, family, "swa_"), sinks=local_sinks, v_head_dim=fields.optional("swa_v_head_dim"),
     )  # fmt: skip
     return [full if window is None else windowed(local, window) for window in windows]
+
+
+# MiniMax-M3: an indexer picks blocks of tokens in the layers that `sparse_attention_freq` names.
+_INDEX_KEY_BYTES = 2  # vLLM models/minimax_m3/common/indexer.py: index keys in the model's 16 bits
+
+
+def _minimax_m3_attention(fields: Fields, family: Family) -> list[Mixer]:
+    layers, hidden = layer_count(fields), fields.size("hidden_size")
+    settings = Fields(fields.part("sparse_attention_config") or {}, "", path="sparse_attention_config.", nested=True)
+    base = attention(fields, family)
+    kinds = fields.per_layer("layer_types", layers)
+    sparse = (
+        [kind == "minimax_m3_sparse" for kind in kinds]
+        if kinds
+        else settings.per_layer("sparse_attention_freq", layers)
+    )
+    if not sparse or not settings.flag("use_sparse_attention", True):
+        return [base] * layers
+    heads = settings.optional("sparse_num_index_heads") or fields.size("index_n_heads")
+    size = settings.optional("sparse_index_dim") or fields.size("index_head_dim")
+    indexer = Indexer(
+        index_head_dim=size,
+        bytes_per_token=size * _INDEX_KEY_BYTES,
+        tensors=(
+            *linear("self_attn.indexer.q_proj", ATTENTION, heads * size, hidden, WHOLE),
+            *linear("self_attn.indexer.k_proj", ATTENTION, size, hidden, WHOLE),
+            vector("self_attn.indexer.q_norm", size),
+            vector("self_attn.indexer.k_norm", size),
+        ),
+    )
+    return [replace(base, indexer=indexer) if is_sparse else base for is_sparse in sparse]
+
+
+# ERNIE 4.5 VL: a second set of experts for what is seen, each set with a router of its own.
+def _pair(fields: Fields, name: str) -> tuple[int, int]:
+    value = fields.raw(name)
+    text, seen = value if isinstance(value, list) and len(value) == 2 else (value, value)
+    if not isinstance(text, (int, float)) or not isinstance(seen, (int, float)):
+        raise fields.error(
+            name, f"{value!r} is not a number for text and one for vision", "Write it as in config.json."
+        )
+    return int(text), int(seen)
+
+
+def _ernie_vl_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+    layers = layer_count(fields)
+    text_width = _pair(fields, "moe_intermediate_size")[0]
+    experts = MoeMlp(
+        num_experts=_pair(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
+        moe_intermediate_size=text_width, shared_intermediate_size=fields.size("moe_num_shared_experts") * text_width,
+        correction_bias=True,
+    )  # fmt: skip
+    dense = dense_mlp(fields, family)
+    return [experts if _ernie_is_sparse(fields, layer) else dense for layer in range(layers)]
+
+
+def _ernie_is_sparse(fields: Fields, layer: int) -> bool:
+    kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
+    if kinds is not None:
+        return kinds[layer] == "sparse"
+    return layer >= min(_pair(fields, "moe_layer_start_index")) if fields.has("moe_layer_start_index") else layer > 0
+
+
+def _ernie_vl_vision_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    if not _ernie_is_sparse(fields, layer):
+        return ()
+    experts = MoeMlp(
+        num_experts=_pair(fields, "moe_num_experts")[1], num_experts_per_tok=fields.size("moe_k"),
+        moe_intermediate_size=_pair(fields, "moe_intermediate_size")[1], correction_bias=True,
+    )  # fmt: skip
+    return mlp_tensors(experts, fields.size("hidden_size"))
 
 
 # Step 3.5 and 3.7: sliding layers with more heads, listed in `attention_other_setting`.
@@ -176,7 +265,21 @@ def _step3_attention(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    return head_gate(fields, layer) if fields.flag("use_head_wise_attn_gate", True) else ()
+    """A gate for each query head, of which sliding layers have a number of their own."""
+    if not fields.flag("use_head_wise_attn_gate", True):
+        return ()
+    heads, other = fields.size("num_attention_heads"), fields.part("attention_other_setting") or {}
+    kinds = fields.per_layer("layer_types", layer_count(fields))
+    if kinds and kinds[layer] == "sliding_attention":
+        heads = int(other.get("num_attention_heads", heads))  # type: ignore[call-overload]
+    return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
+
+
+def _step3_is_sparse(fields: Fields, layer: int) -> bool:
+    listed = fields.raw("moe_layers_enum")
+    if isinstance(listed, str):
+        return str(layer) in [number.strip() for number in listed.split(",")]
+    return layer in listed if isinstance(listed, list) else after_first(fields, layer)
 
 
 # DBRX: the parts of a layer described in objects of their own.
@@ -298,6 +401,18 @@ FAMILIES: dict[str, Family] = {
         ignored=("shared_intermediate_size", "attn_type_list", "qk_norm_type", "use_routing_bias"),
         mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size", correction_bias=True),
     ),
+    "minimax_m3_vl_text": replace(
+        _PLAIN, source=_source("minimax_m3_vl"), mixers=_minimax_m3_attention, qk_norm=PER_HEAD,
+        ignored=("use_qk_norm", "qk_norm_type", "attention_output_gate", "use_routing_bias", "num_mtp_modules",
+                 "n_shared_experts", "moe_intermediate_size"),
+        mlps=mixture(after_first, experts="num_local_experts", width="intermediate_size",
+                     dense="dense_intermediate_size", shared=shared_width("shared_intermediate_size"),
+                     correction_bias=True),
+    ),
+    "ernie4_5_vl_moe_text": replace(
+        LLAMA, source=_source("ernie4_5_vl_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
+        mlps=_ernie_vl_experts, layer_extra=_ernie_vl_vision_experts,
+    ),
     "llama4_text": replace(
         LLAMA, source=_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_experts,
     ),
@@ -347,8 +462,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "step3p5": replace(
         _PLAIN, source=_source("step3p7"), mixers=_step3_attention, layer_extra=_step3_gate, window_pattern=1,
-        ignored=("use_moe_router_bias", "n_shared_experts"),
-        mlps=mixture(after_first, shared=shared_width("share_expert_dim"), correction_bias=True),
+        ignored=("use_moe_router_bias", "n_shared_experts"), defaults={"first_k_dense_replace": 3},
+        mlps=mixture(_step3_is_sparse, experts="n_routed_experts", shared=shared_width("share_expert_dim"),
+                     correction_bias=True),
     ),
 }  # fmt: skip
-FAMILIES["step3p7"] = FAMILIES["step3p7_text"] = FAMILIES["step3p5"]
+FAMILIES["step3p7_text"] = FAMILIES["step3p5"]
+FAMILIES["minimax_m3"] = FAMILIES["minimax_m3_vl_text"]

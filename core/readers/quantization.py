@@ -28,6 +28,8 @@ def read(config: Config) -> Quantization | None:
     inner = settings.get("quantization")
     if isinstance(inner, Mapping):  # hf_quant_config.json of NVIDIA's Model Optimizer
         settings = {**inner, "quant_method": "modelopt"}
+    if "expert_dtype" in config:
+        settings = {**settings, "expert_dtype": config["expert_dtype"]}
     method = str(settings.get("quant_method") or ("modelopt" if "quant_algo" in settings else ""))
     if "BITS" in method.upper():
         method = "bitsandbytes"
@@ -71,11 +73,14 @@ def _whole(settings: Config, *fields: str) -> int | None:
 
 
 def _fp8(settings: Config) -> Quantization:
-    """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437, section 3.3)."""
+    """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437)."""
     tile = settings.get("weight_block_size")
     precision = fp8_tiles(*(int(side) for side in tile)) if isinstance(tile, Sequence) and tile else fp8_tensor()
     skipped = _strings(settings, "modules_to_not_convert", "ignored_layers", "ignore")
-    return Quantization(method="fp8", formats=((EVERYTHING, precision),), excluded=modules(skipped))
+    formats = [(EVERYTHING, precision)]
+    if settings.get("expert_dtype") == "fp4":  # DeepSeek-V4, whose config.json says so outside quantization_config
+        formats.insert(0, (modules(["mlp.experts"]), mxfp4()))
+    return Quantization(method="fp8", formats=tuple(formats), excluded=modules(skipped))
 
 
 def fp8_tensor() -> Precision:
@@ -142,7 +147,7 @@ def _bitsandbytes(settings: Config) -> Quantization:
 
 
 def nf4(*, double_quant: bool) -> Precision:
-    """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 more for 256 of those."""
+    """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 for 256 of those."""
     if not double_quant:
         return Precision(name="nf4", block_bytes=64 // 2 + 4, block_values=64, block_scale_bytes=4)
     return Precision(name="nf4_dq", block_bytes=64 * 256 // 2 + 256 + 4, block_values=64 * 256,
@@ -167,9 +172,7 @@ def nvfp4() -> Precision:
 def _mxfp4(settings: Config) -> Quantization:
     """gpt-oss: experts in MXFP4, all else as it was (arXiv:2508.10925, section 2.1)."""
     skipped = modules(_strings(settings, "modules_to_not_convert"))
-    return Quantization(
-        method="mxfp4", formats=((EVERYTHING, mxfp4()),), excluded=skipped, groups=frozenset({EXPERT})
-    )
+    return Quantization(method="mxfp4", formats=((EVERYTHING, mxfp4()),), excluded=skipped, groups=frozenset({EXPERT}))
 
 
 def _compressed_tensors(settings: Config) -> Quantization:
@@ -275,4 +278,3 @@ _READERS: dict[str, Callable[[Config], Quantization]] = {
     "modelopt": _modelopt,
     "modelopt_fp4": _modelopt,
 }
-

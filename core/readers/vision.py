@@ -81,6 +81,8 @@ def _pixels(fields: Fields, channels: str = "num_channels") -> int:
 def clip(fields: Fields) -> Tensors:
     """CLIP's tower (Radford et al. 2021): a class embedding, norms before and after."""
     hidden = fields.size("hidden_size")
+    if fields.given("rope_mode"):
+        return minimax_m3(fields)  # it calls its tower CLIP's, but for the rotary positions
     return (
         *table("vision_tower.class_embedding", hidden),
         *dense("vision_tower.patch_embedding", hidden, _pixels(fields), bias=False),
@@ -156,7 +158,13 @@ def qwen2_5_vl(fields: Fields) -> Tensors:
     return (
         *_qwen_patch(fields, hidden, bias=False),
         *encoder_layers(
-            "visual", fields.size("depth"), hidden, fields.size("intermediate_size"), gated=True, norm_bias=False, kv_width=kv
+            "visual",
+            fields.size("depth"),
+            hidden,
+            fields.size("intermediate_size"),
+            gated=True,
+            norm_bias=False,
+            kv_width=kv,
         ),
         *norm("visual.merger.ln_q", hidden, bias=False),
         *dense("visual.merger.mlp.0", merged, merged),
@@ -202,8 +210,6 @@ def glm4v(fields: Fields) -> Tensors:
 def llama4(fields: Fields) -> Tensors:
     """Llama 4's tower (transformers models/llama4), with the adapter behind it."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
-    ratio = fields.raw("pixel_shuffle_ratio")
-    shuffled = int(hidden // (ratio if isinstance(ratio, float) else 0.5) ** 2)
     middle = fields.size("projector_input_dim")
     return (
         *table("vision_model.class_embedding", hidden),
@@ -211,7 +217,7 @@ def llama4(fields: Fields) -> Tensors:
         *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
         *(2 * norm("vision_model.layernorm", hidden)),
         *encoder_layers("vision_model", fields.size("num_hidden_layers"), hidden, width),
-        *dense("vision_model.vision_adapter.fc1", middle, shuffled, bias=False),
+        *dense("vision_model.vision_adapter.fc1", middle, width, bias=False),
         *dense("vision_model.vision_adapter.fc2", fields.size("projector_output_dim"), middle, bias=False),
     )
 
@@ -228,14 +234,17 @@ def internvit(fields: Fields) -> Tensors:
         *use_mask,
         *dense("vision_tower.patch_embeddings", hidden, _pixels(fields)),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"),
-                        attention_bias=bias, vectors=(hidden, hidden, *query_norm)),
+                        attention_bias=bias, norm_bias=fields.text("norm_type") != "rms_norm",
+                        vectors=(hidden, hidden, *query_norm)),
     )  # fmt: skip
 
 
 def mllama(fields: Fields) -> Tensors:
     """Llama 3.2 Vision's tower (transformers models/mllama): local and gated global layers, tables for tiles."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
-    ratios, tiles = len(fields.listed("supported_aspect_ratios") or ()) + 1, fields.size("max_num_tiles")
+    tiles = fields.size("max_num_tiles")
+    listed = fields.listed("supported_aspect_ratios")
+    ratios = (len(listed) if listed else sum(tiles // wide for wide in range(1, tiles + 1))) + 1
     patches = _patches(fields) + 1
     return (
         *table("vision_model.class_embedding", hidden),
@@ -245,8 +254,8 @@ def mllama(fields: Fields) -> Tensors:
         *(2 * table("vision_model.tile_positional_embedding", ratios * tiles, hidden)),
         *(3 * table("vision_model.gate", 1)),
         *(2 * norm("vision_model.layernorm", hidden)),
-        *encoder_layers("vision_model.transformer", fields.size("num_hidden_layers"), hidden, width, attention_bias=False,
-                        output_bias=False),
+        *encoder_layers("vision_model.transformer", fields.size("num_hidden_layers"), hidden, width,
+                        attention_bias=False, output_bias=False),
         *encoder_layers("vision_model.global_transformer", fields.size("num_global_layers"), hidden, width,
                         attention_bias=False, output_bias=False, vectors=(1, 1)),
     )  # fmt: skip
@@ -283,6 +292,42 @@ def moonvit(fields: Fields) -> Tensors:
     )
 
 
+def moonvit_v2(fields: Fields) -> Tensors:
+    """Kimi K3's tower (vLLM model_executor/models/kimi_k25_vit.py): no biases, attention wider than the model."""
+    hidden, wide = fields.size("vt_hidden_size"), fields.size("qkv_hidden_size")
+    layers, width = fields.size("vt_num_hidden_layers"), fields.size("vt_intermediate_size")
+    layer = (
+        *dense("vision_tower.wqkv", 3 * wide, hidden, bias=False, split=BY_ROWS),
+        *dense("vision_tower.wo", hidden, wide, bias=False, split=BY_COLUMNS),
+        *dense("vision_tower.mlp.fc0", width, hidden, bias=False, split=BY_ROWS),
+        *dense("vision_tower.mlp.fc1", hidden, width, bias=False, split=BY_COLUMNS),
+        *(2 * norm("vision_tower.norm", hidden, bias=False)),
+    )
+    return (
+        *dense("vision_tower.patch_embed", hidden, _pixels(fields), bias=False),
+        *table("vision_tower.pos_emb", fields.size("init_pos_emb_height") * fields.size("init_pos_emb_width"), hidden),
+        *(layer * layers),
+        *norm("vision_tower.final_layernorm", hidden, bias=False),
+    )
+
+
+# openai/clip-vit-large-patch14-336, config.json
+_CLIP_LARGE = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "image_size": 336,
+    "patch_size": 14,
+}
+
+
+def clip_by_name(fields: Fields) -> Tensors:
+    """Phi-3.5 Vision's tower, which its config.json only names."""
+    if fields.text("name") != "clip_vision_model":
+        raise fields.error("name", f"{fields.text('name')!r} is not a tower that is understood", "Leave the tower out.")
+    return clip(Fields(_CLIP_LARGE, fields.model_type, nested=True))
+
+
 def whisper(fields: Fields) -> Tensors:
     """Whisper's encoder of sound (Radford et al. 2022, arXiv:2212.04356), as Voxtral and Qwen2-Audio use it."""
     hidden = fields.optional("hidden_size") or fields.size("d_model")
@@ -300,6 +345,103 @@ def whisper(fields: Fields) -> Tensors:
         *without_key_bias,
         *norm("audio_tower.layer_norm", hidden),
     )
+
+
+def mobilenet_v5(fields: Fields) -> Tensors:
+    """Gemma 3n's MobileNetV5, which its config.json names but does not describe.
+
+    The size is that of the one released: Gemma 3n E4B's published 7 849 978 192 parameters less its other parts.
+    """
+    architecture = fields.text("architecture", _MOBILENET_V5)
+    if architecture != _MOBILENET_V5:
+        raise fields.error(
+            "architecture", f"{architecture!r} is not a tower that is understood", "Leave the tower out."
+        )
+    return table("vision_tower", _MOBILENET_V5_PARAMETERS)
+
+
+_MOBILENET_V5, _MOBILENET_V5_PARAMETERS = "mobilenetv5_300m_enc", 294_126_912
+
+
+def gemma3n_audio(fields: Fields) -> Tensors:
+    """Gemma 3n's conformer (transformers models/gemma3n, Gemma3nAudioEncoder)."""
+    hidden, heads = fields.size("hidden_size"), fields.size("conf_num_attention_heads")
+    first, second = (int(channels) for channels in fields.listed("sscp_conv_channel_size") or (128, 32))  # type: ignore[call-overload]
+    kernel, area = fields.size("conf_conv_kernel_size"), 3 * 3
+    feed_forward = (
+        *(2 * norm("audio_tower.ffw.norm", hidden, bias=False)),
+        *dense("audio_tower.ffw_layer_1", 4 * hidden, hidden, bias=False),
+        *dense("audio_tower.ffw_layer_2", hidden, 4 * hidden, bias=False),
+    )
+    layer = (
+        *(2 * feed_forward),
+        *(2 * norm("audio_tower.attention.norm", hidden, bias=False)),
+        *table("audio_tower.attention.per_dim_scale", hidden // heads),
+        *(5 * dense("audio_tower.attention.proj", hidden, hidden, bias=False)),
+        *(2 * norm("audio_tower.lconv1d.norm", hidden, bias=False)),
+        *dense("audio_tower.lconv1d.linear_start", 2 * hidden, hidden, bias=False),
+        *table("audio_tower.lconv1d.depthwise_conv1d", hidden * kernel),
+        *dense("audio_tower.lconv1d.linear_end", hidden, hidden, bias=False),
+        *norm("audio_tower.norm", hidden, bias=False),
+    )
+    bands = fields.size("input_feat_size", 128) // 4
+    return (
+        *table("audio_tower.conv_0", first * area + first),
+        *table("audio_tower.conv_1", second * first * area + second),
+        *dense("audio_tower.input_proj_linear", hidden, second * bands, bias=False),
+        *(layer * fields.size("conf_num_hidden_layers")),
+    )
+
+
+def minimax_m3(fields: Fields) -> Tensors:
+    """MiniMax-M3's tower (transformers models/minimax_m3_vl): CLIP's layers, rotary positions, pairs of frames."""
+    hidden = fields.size("hidden_size")
+    merge = fields.part("img_token_compression_config") or {}
+    frames = merge.get("temporal_patch_size", fields.raw("temporal_patch_size")) or 2
+    return (
+        *dense("vision_tower.proj", hidden, _pixels(fields) * int(frames), bias=False),  # type: ignore[call-overload]
+        *norm("vision_tower.pre_layrnorm", hidden),
+        *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size")),
+    )
+
+
+def step3p5(fields: Fields) -> Tensors:
+    """Step 3.7's tower (transformers models/step3p7): a scale for each half of a layer, two convolutions behind."""
+    hidden = fields.optional("width") or fields.size("hidden_size")
+    layers = fields.optional("layers") or fields.size("num_hidden_layers")
+    ratio = fields.raw("mlp_ratio")
+    width = int(hidden * ratio) if isinstance(ratio, (int, float)) else hidden * 8960 // 1536
+    area = 3 * 3
+    return (
+        *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
+        *table("vision_model.position_embedding", _patches(fields), hidden),
+        *norm("vision_model.pre_layernorm", hidden),
+        *encoder_layers("vision_model", layers, hidden, width, vectors=(hidden, hidden)),
+        *dense("vision_model.downsampler1", 2 * hidden, hidden * area),
+        *dense("vision_model.downsampler2", 4 * hidden, 2 * hidden * area),
+    )
+
+
+def ernie_vl(fields: Fields) -> Tensors:
+    """ERNIE 4.5 VL's tower (transformers models/ernie4_5_vl_moe)."""
+    hidden = fields.size("hidden_size")
+    width = fields.optional("intermediate_size") or fields.size("mlp_ratio", 4) * hidden
+    return (
+        *dense(
+            "vision_tower.patch_embed",
+            hidden,
+            fields.size("in_channels", 3) * fields.size("patch_size") ** 2,
+            bias=False,
+        ),
+        *encoder_layers("vision_tower", fields.size("depth"), hidden, width),
+        *norm("vision_tower.ln", hidden),
+    )
+
+
+def _as_intern_vit(fields: Fields) -> Tensors:
+    """InternViT under the names of InternVL's own config.json."""
+    renamed = {"attention_bias": fields.flag("qkv_bias"), "use_qk_norm": fields.flag("qk_normalization")}
+    return internvit(Fields({**fields.values, **renamed}, fields.model_type, path=fields.path, nested=True))
 
 
 TOWERS: dict[str, Callable[[Fields], Tensors]] = {
@@ -330,6 +472,14 @@ TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "gemma4_vision": gemma4,
     "kimi_k25_vision": moonvit,
     "moonvit": moonvit,
+    "kimi_k3_vision": moonvit_v2,
+    "phi3_v_vision": clip_by_name,
+    "gemma3n_vision": mobilenet_v5,
+    "gemma3n_audio": gemma3n_audio,
+    "minimax_m3_vl_vision": minimax_m3,
+    "step3p5_vision": step3p5,
+    "ernie4_5_vl_moe_vision": ernie_vl,
+    "intern_vit_6b": _as_intern_vit,
     "voxtral_encoder": whisper,
     "qwen2_audio_encoder": whisper,
 }
