@@ -16,7 +16,7 @@ from core.engines import vllm
 from core.engines.deployment import Deployment, Device, Engine, Version, parse_version
 from core.errors import OutOfRangeError
 from core.gpu import Gpu
-from core.kv_cache import kv_profile
+from core.kv_cache import KvProfile
 from core.model_spec import ModelSpec
 from core.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
 from core.precision import Precision
@@ -157,20 +157,20 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
     """
     if service.overhead is None:
         return users_that_fit(service.engine, deployment_of(service, replica, context))
-    weights, per_user = _rule_bytes(service.model, service.precision, service.kv_precision, replica.tp, replica.pp, context)
+    weights, caches = _rule_parts(service.model, service.precision, replica.tp, replica.pp)
+    per_user = max(profile.bytes_per_sequence(context, service.kv_precision) for profile in caches)
+    if service.model.vocab_size is None:  # told by its size alone: keys and values are cut like everything else
+        per_user = -(-per_user // replica.tp)
     left = replica.gpu.memory_bytes / (1 + service.overhead) - weights
     return max(0, int(left // per_user)) if per_user else MOST_GPUS
 
 
 @lru_cache(maxsize=4096)
-def _rule_bytes(
-    model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, context: int
-) -> tuple[int, int]:
-    """Weights, and the cache of one user, on the fullest GPU."""
-    weights = weights_bytes_per_gpu(model, precision, tp=tp, pp=pp)
-    if model.vocab_size is None:  # told by its size alone: keys and values are cut like everything else
-        return weights, -(-kv_profile(model).bytes_per_sequence(context, kv_precision) // (tp * pp))
-    return weights, max(stage.bytes_per_sequence(context, kv_precision) for stage in kv_profile_per_gpu(model, tp, pp))
+def _rule_parts(
+    model: ModelSpec, precision: Precision | None, tp: int, pp: int
+) -> tuple[int, tuple[KvProfile, ...]]:
+    """Weights on the fullest GPU, and what one sequence keeps on a GPU of each stage."""
+    return weights_bytes_per_gpu(model, precision, tp=tp, pp=pp), kv_profile_per_gpu(model, tp, pp)
 
 
 @lru_cache(maxsize=1024)

@@ -6,8 +6,9 @@ model_executor/layers/linear.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
@@ -61,14 +62,6 @@ def check_pipeline_parallel(model: ModelSpec, pp: int) -> None:
         raise OutOfRangeError("pp", problem, "Write at most the number of layers.")
 
 
-@dataclass(frozen=True)
-class PlacedTensor:
-    """A tensor as one rank holds it, and the layer it belongs to; None outside the layers."""
-
-    tensor: Tensor
-    layer: int | None
-
-
 def layers_by_stage(num_hidden_layers: int, pp: int) -> tuple[int, ...]:
     """How many layers each of `pp` pipeline stages has: the last has the fewest, then the first.
 
@@ -91,20 +84,28 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
     return tuple(ends)
 
 
-def tensors_on_rank(model: ModelSpec, tp: int = 1, pp: int = 1, stage: int = 0) -> Iterator[PlacedTensor]:
-    """What one rank of a stage holds: its share of the layers' tensors, the embedding in front, the head behind.
+@lru_cache(maxsize=256)
+def layers_on_rank(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, ...], ...]:
+    """The tensors of every layer, first to last, as one of `tp` ranks holds them.
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    first, end = stages(model, pp)[stage]
-    for number, run in _layers(model):
-        if first <= number < end:
-            for tensor in layer_tensors(run, model.hidden_size):
-                yield PlacedTensor(tensor.on_rank(tp), number)
-    for tensor in outer_tensors(model):
-        if _is_on_stage(tensor, model, stage, pp):
-            yield PlacedTensor(tensor.on_rank(tp), None)
+    return tuple(
+        tensors
+        for run in model.layers
+        for tensors in [tuple(tensor.on_rank(tp) for tensor in layer_tensors(run, model.hidden_size))] * run.count
+    )
+
+
+def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:
+    """The tensors outside the layers that a rank of a stage holds: the embedding in front, the head behind."""
+    return tuple(tensor.on_rank(tp) for tensor in outer_tensors(model) if _is_on_stage(tensor, model, stage, pp))
+
+
+def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
+    """Sums for each pipeline stage: of its layers, and of what it holds outside them."""
+    return tuple(sum(of_layers[first:end]) + outside(stage) for stage, (first, end) in enumerate(stages(model, pp)))
 
 
 def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, *, tp: int = 1, pp: int = 1) -> int:
@@ -115,12 +116,19 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
     """
     if model.stated_parameters is not None:
         return -(-weights_bytes(model, precision) // (tp * pp))
-    return max(
-        sum(
-            stored_bytes(placed.tensor, model, placed.layer, precision)
-            for placed in tensors_on_rank(model, tp, pp, stage)
-        )
-        for stage in range(pp)
+
+    def outside(stage: int) -> int:
+        return sum(stored_bytes(tensor, model, None, precision) for tensor in outer_on_rank(model, tp, pp, stage))
+
+    return max(by_stage(model, pp, stored_bytes_of_layers(model, precision, tp), outside))
+
+
+@lru_cache(maxsize=256)
+def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
+    """Bytes of the weights of every layer on one of `tp` ranks."""
+    return tuple(
+        sum(stored_bytes(tensor, model, number, precision) for tensor in tensors)
+        for number, tensors in enumerate(layers_on_rank(model, tp))
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from core.engines.blocks import Kept, kept_by_layer
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
 from core.engines.shapes import StageShapes, stage_shapes
-from core.parallelism import stages, tensors_on_rank
+from core.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
 from core.tensors import EMBEDDING
 from core.units import GIB
 from core.weights import stored_bytes, weights_bytes
@@ -39,14 +39,16 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     model, precision = deployment.model, deployment.precision
     if model.stated_parameters is not None:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
-    return tuple(
-        sum(
-            stored_bytes(placed.tensor, model, placed.layer, precision)
-            for placed in tensors_on_rank(model, 1, deployment.pp, stage)
-            if placed.tensor.group != EMBEDDING or (model.tie_word_embeddings and stage == deployment.pp - 1)
+
+    def outside(stage: int) -> int:
+        tied = model.tie_word_embeddings and stage == deployment.pp - 1
+        return sum(
+            stored_bytes(tensor, model, None, precision)
+            for tensor in outer_on_rank(model, 1, deployment.pp, stage)
+            if tensor.group != EMBEDDING or tied
         )
-        for stage in range(deployment.pp)
-    )
+
+    return by_stage(model, deployment.pp, stored_bytes_of_layers(model, precision, 1), outside)
 
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
