@@ -9,13 +9,21 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test golden clean
+.PHONY: workbook test golden accuracy measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
+
+# Every logged run beside what is computed for it; writes docs/accuracy.md.
+accuracy: $(VENV)/installed
+	$(BIN)/python -m tools.accuracy
+
+# What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
+measure: $(VENV)/installed
+	$(PYTHON) -m tools.measure
 
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed

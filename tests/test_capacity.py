@@ -49,8 +49,8 @@ def runs():
 # Thresholds: what the product promises of runs like these; the table itself is docs/accuracy.md.
 PROMISED = {
     "weights": (0.001, 0.016),
-    "peak activation": (0.01, 0.75),  # the worst: one run whose log shows another pipeline stage
-    "KV cache memory": (0.05, 0.95),
+    "peak activation": (0.01, 0.04),
+    "KV cache memory": (0.05, 0.25),
     "KV cache tokens": (0.001, 0.01),
     "maximum concurrency": (0.001, 0.01),
 }
@@ -67,11 +67,6 @@ def test_the_errors_over_the_logged_runs_are_as_promised(runs):
 
 def test_nearly_all_runs_are_within_the_stated_range(runs):
     assert sum(run.is_in_range for run in runs) >= 0.95 * len(runs)
-
-
-def test_only_the_pipeline_run_is_far_off_in_activation(runs):
-    far = [run for run in runs if abs(run.activation_error) > 0.03]
-    assert [(run.logged["pp"], run.logged["tp"]) for run in far] == [("2", "1")]
 
 
 def test_the_written_table_is_the_computed_one(runs):

@@ -14,7 +14,7 @@ from pathlib import Path
 from core import catalog
 from core.capacity import Capacity, capacity
 from core.engines import vllm
-from core.engines.deployment import Deployment, Device, parse_version
+from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tests import golden_tables
@@ -48,17 +48,22 @@ class Run:
     def figure(self, column: str) -> float:
         return float(self.logged[column])
 
+    @functools.cached_property
+    def budget(self) -> Budget:
+        """Of the first pipeline stage, whose GPU writes the log; which stage decides, `computed` knows."""
+        return vllm.budgets(self.computed.deployment)[0]
+
     @property
     def weights_error(self) -> float:
-        return self.computed.budget.weights.expected / GIB / self.figure("weights_gib_per_gpu") - 1
+        return self.budget.weights.expected / GIB / self.figure("weights_gib_per_gpu") - 1
 
     @property
     def activation_error(self) -> float:
-        return self.computed.budget.activation.expected / GIB / self.figure("activation_peak_gib") - 1
+        return self.budget.activation.expected / GIB / self.figure("activation_peak_gib") - 1
 
     @property
     def kv_error_gib(self) -> float:
-        return self.computed.budget.kv.expected / GIB - self.figure("kv_available_gib")
+        return self.budget.kv.expected / GIB - self.figure("kv_available_gib")
 
     @property
     def tokens_error(self) -> float:
@@ -71,7 +76,7 @@ class Run:
     @property
     def is_in_range(self) -> bool:
         """Whether memory and concurrency are within what is stated."""
-        kv, concurrency = self.computed.budget.kv, self.computed.max_concurrency
+        kv, concurrency = self.budget.kv, self.computed.max_concurrency
         return (
             kv.low / GIB - ROUNDING_GIB <= self.figure("kv_available_gib") <= kv.high / GIB + ROUNDING_GIB
             and concurrency.low - ROUNDING <= self.figure("max_concurrency") <= concurrency.high + ROUNDING
@@ -148,8 +153,7 @@ def report(found: list[Run]) -> str:
         "",
         f"Within the stated range: {sum(run.is_in_range for run in found)} of {len(found)} runs. Tokens and concurrency are counted over"
         f" runs with at least {ENOUGH_CACHE_GIB} GiB for the cache.",
-        "The worst figures of activation and memory are one run with two pipeline stages: its log prints the first",
-        "stage's memory, where what is computed is the last one's, which samples and therefore decides.",
+        "Of a run with pipeline stages the memory is the first one's, as its log has it; tokens are what all have room for.",
         "",
         "![Computed against logged: memory for the cache, and concurrency](accuracy.svg)",
         "",
@@ -158,7 +162,7 @@ def report(found: list[Run]) -> str:
         "| | logged | computed | logged | computed | logged | computed | logged | computed | logged | computed |",
     ]
     for run in found:
-        budget = run.computed.budget
+        budget = run.budget
         cells = []
         for column, size in (("weights_gib_per_gpu", budget.weights), ("activation_peak_gib", budget.activation),
                              ("kv_available_gib", budget.kv)):  # fmt: skip
@@ -179,7 +183,7 @@ _SIDE, _MARGIN = 320, 50
 def plot(found: list[Run]) -> str:
     """Two scatter plots as SVG: a point a run, on the diagonal where computed is logged."""
     panels = (
-        ("KV cache per GPU, GiB", "kv_available_gib", lambda run: run.computed.budget.kv.expected / GIB),
+        ("KV cache per GPU, GiB", "kv_available_gib", lambda run: run.budget.kv.expected / GIB),
         ("maximum concurrency (square root)", "max_concurrency", lambda run: run.computed.max_concurrency.expected),
     )
     width, height = 2 * (_SIDE + 2 * _MARGIN), _SIDE + 2 * _MARGIN
