@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.engines.deployment import Budget, Deployment, Engine, Pool, Size
-
-RESERVED, PAGED = "reserved", "paged"
-ALLOCATIONS = (RESERVED, PAGED)
+from core.engines.deployment import Budget, Deployment, Engine, Pool
+from core.errors import UnsupportedModelError
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,9 @@ def capacity(engine: Engine, deployment: Deployment) -> Capacity:
     """What the replica that `deployment` describes can hold under `engine`.
 
     Raises:
-        UnsupportedModelError: the model's tensors cannot be listed.
-        OutOfRangeError: the layout is impossible.
+        UnsupportedModelError: the description says too little of the model.
     """
-    budgets, pool = engine.budgets(deployment), engine.pool(deployment)
+    budgets, pool = _budgets_and_pool(engine, deployment)
     blocks = _blocks(pool, budgets)
     each = pool.blocks_of(deployment.context)
     stage = min(range(len(budgets)), key=lambda i: budgets[i].kv.expected // pool.block_bytes[i])
@@ -71,9 +69,19 @@ def users_that_fit(engine: Engine, deployment: Deployment, tokens: int | None = 
         tokens: what each keeps; None for the whole context (`reserved`). The average tokens in use (`paged`) are
             rounded up to blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180).
     """
-    budgets, pool = engine.budgets(deployment), engine.pool(deployment)
+    budgets, pool = _budgets_and_pool(engine, deployment)
     fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // pool.blocks_of(tokens or deployment.context)
     return min(fitting, engine.max_sequences(deployment))
+
+
+def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Budget, ...], Pool]:
+    if deployment.model.vocab_size is None:
+        raise UnsupportedModelError(
+            "model",
+            f"{deployment.model.name} is told by its size alone, and what an engine sets aside follows from its shapes",
+            "Give the fields of its config.json, or reckon with an overhead.",
+        )
+    return engine.budgets(deployment), engine.pool(deployment)
 
 
 def _blocks(pool: Pool, budgets: tuple[Budget, ...]) -> tuple[int, int, int]:
@@ -85,5 +93,5 @@ def _blocks(pool: Pool, budgets: tuple[Budget, ...]) -> tuple[int, int, int]:
     )
 
 
-def _count(values) -> Count:
+def _count(values: Iterable[float]) -> Count:
     return Count(*values)

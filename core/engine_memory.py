@@ -59,7 +59,9 @@ def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *
 
 
 @lru_cache(maxsize=2048)
-def loaded_weights_by_stage(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> tuple[int, ...]:
+def loaded_weights_by_stage(
+    model: ModelSpec, precision: Precision | None, tp: int, pp: int, whole_experts: bool = False
+) -> tuple[int, ...]:
     """The same for a GPU of each pipeline stage."""
 
     def outside(stage: int) -> int:
@@ -67,13 +69,14 @@ def loaded_weights_by_stage(model: ModelSpec, precision: Precision | None, tp: i
         alone = ((tensor,) for tensor in outer_on_rank(model, tp, pp, stage))
         return rotary_cache_bytes(model) + sum(_allocated_for(tensors, model, None, precision) for tensors in alone)
 
-    return by_stage(model, pp, _layers_bytes(model, precision, tp), outside)
+    return by_stage(model, pp, _layers_bytes(model, precision, tp, whole_experts), outside)
 
 
 @lru_cache(maxsize=256)
-def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
+def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_experts: bool) -> tuple[int, ...]:
     return tuple(
-        _allocated_for(tensors, model, number, precision) for number, tensors in enumerate(layers_on_rank(model, tp))
+        _allocated_for(tensors, model, number, precision)
+        for number, tensors in enumerate(layers_on_rank(model, tp, whole_experts))
     )
 
 

@@ -141,7 +141,7 @@ def deployment_of(service: Service, replica: Replica, context: int) -> Deploymen
     )
 
 
-def capacity_of(service: Service, replica: Replica, context: int) -> Capacity:
+def capacity_of_replica(service: Service, replica: Replica, context: int) -> Capacity:
     """What one replica holds under the engine."""
     return capacity(service.engine, deployment_of(service, replica, context))
 

@@ -15,11 +15,11 @@ from core.kv_cache import KvProfile, layer_profile
 from core.model_spec import LayerRun, ModelSpec, ParallelMixers
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
-from core.tensors import EMBEDDING, HEAD, VISION, Tensor
+from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.weights import stored_bytes, weights_bytes
 
 
-def tensor_parallel_obstacle(model: ModelSpec, tp: int) -> str:
+def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
     """Why `model` cannot be split over `tp` ranks, in words; "" if it can.
 
     Query heads are dealt out whole, KV heads too or else copied whole, and feed-forward blocks are cut evenly (vLLM
@@ -34,19 +34,20 @@ def tensor_parallel_obstacle(model: ModelSpec, tp: int) -> str:
                 return f"{tp} does not divide the {heads} attention heads"
             if kv_heads is not None and kv_heads % tp and tp % kv_heads:
                 return f"the {kv_heads} KV heads can neither be dealt out to {tp} ranks nor copied evenly"
-        width = getattr(run.mlp, "intermediate_size", None) or getattr(run.mlp, "moe_intermediate_size", None)
+        cut = ("intermediate_size",) if whole_experts else ("intermediate_size", "moe_intermediate_size")
+        width = next((getattr(run.mlp, name) for name in cut if getattr(run.mlp, name, None)), None)
         if width is not None and width % tp:
             return f"{tp} does not divide the {width} columns of the feed-forward block"
     return ""
 
 
-def check_tensor_parallel(model: ModelSpec, tp: int) -> None:
+def check_tensor_parallel(model: ModelSpec, tp: int, whole_experts: bool = False) -> None:
     """Sees to it that `model` can be split over `tp` ranks.
 
     Raises:
         OutOfRangeError: it cannot.
     """
-    obstacle = tensor_parallel_obstacle(model, tp)
+    obstacle = tensor_parallel_obstacle(model, tp, whole_experts)
     if obstacle:
         raise OutOfRangeError("tp", obstacle, "Write a divisor of num_attention_heads.")
 
@@ -85,8 +86,12 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
 
 
 @lru_cache(maxsize=256)
-def layers_on_rank(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, ...], ...]:
+def layers_on_rank(model: ModelSpec, tp: int, whole_experts: bool = False) -> tuple[tuple[Tensor, ...], ...]:
     """The tensors of every layer, first to last, as one of `tp` ranks holds them.
+
+    Args:
+        whole_experts: expert parallelism: ranks share the experts out whole instead of cutting each of them (vLLM
+            --enable-expert-parallel, model_executor/layers/fused_moe/layer.py, determine_expert_map).
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
@@ -94,8 +99,16 @@ def layers_on_rank(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, ...], ...]:
     return tuple(
         tensors
         for run in model.layers
-        for tensors in [tuple(tensor.on_rank(tp) for tensor in layer_tensors(run, model.hidden_size))] * run.count
+        for tensors in [
+            tuple(_on_rank(tensor, tp, whole_experts) for tensor in layer_tensors(run, model.hidden_size))
+        ] * run.count
     )
+
+
+def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
+    if whole_experts and tensor.group == EXPERT:
+        return replace(tensor, copies=-(-tensor.copies // tp))
+    return tensor.on_rank(tp)
 
 
 def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:

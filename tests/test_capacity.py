@@ -104,6 +104,17 @@ def test_llama_3_1_8b_under_0_31():
     assert found.max_concurrency.low <= 3.51 <= found.max_concurrency.high
 
 
+def test_sglang_on_qwen3_235b():
+    """vllm-project/vllm issue 21348: 4 × H100, --mem-fraction-static 0.93: 367 404 tokens, 16.46 GB of keys and values."""
+    found = capacity(
+        sglang.ENGINE,
+        deployment(model("qwen3-235b-a22b"), "0.4.9", tp=4, memory_utilization=0.93,
+                   precision=catalog.precision("precision", "fp8_block")),
+    )  # fmt: skip
+    assert found.kv_tokens.expected == pytest.approx(367_404, rel=0.03)
+    assert found.kv_tokens.low <= 367_404 <= found.kv_tokens.high
+
+
 @pytest.mark.parametrize(
     ("name", "tp", "context", "concurrency_per_gib"),
     [

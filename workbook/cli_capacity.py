@@ -9,6 +9,7 @@ import click
 
 from core import catalog
 from core.capacity import Capacity, Count, users_that_fit
+from core.capacity import capacity as capacity_of
 from core.checks import number
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.deployment import Deployment, Device, Engine, Size, parse_version
@@ -18,6 +19,7 @@ from core.fleet import (
     Layout,
     Replica,
     Service,
+    capacity_of_replica,
     choice_of_gb,
     choice_of_gpu,
     layouts,
@@ -25,7 +27,6 @@ from core.fleet import (
     replicas_of,
     users_per_replica,
 )
-from core.capacity import capacity as capacity_of
 from core.model_spec import ModelSpec
 from core.parallelism import check_pipeline_parallel, check_tensor_parallel, tensor_parallel_obstacle
 from core.precision import Precision
@@ -58,12 +59,13 @@ def _precision_options(command: Callable) -> Callable:
 @click.option("--gpu-memory-gib", type=NUMBER, help="GiB that a process on the GPU is shown, if known better.")
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="Tensor parallel size.")
 @click.option("--pp", type=NUMBER, default=1, show_default=True, help="Pipeline parallel size.")
+@click.option("--expert-parallel", is_flag=True, help="Share experts out whole over the GPUs instead of cutting each.")
 @click.option("--context", type=NUMBER, help="Tokens per user; the model's longest if omitted.")
 @click.option("--average-tokens", type=NUMBER, help="Tokens a user has on average, for the users of a paged cache.")
 @_precision_options
 def capacity(
-    model, gpu, gpu_memory_gib, tp, pp, context, average_tokens, precision, kv_precision, engine, engine_version,
-    memory_utilization, max_batched_tokens, max_sequences, as_json,
+    model, gpu, gpu_memory_gib, tp, pp, expert_parallel, context, average_tokens, precision, kv_precision, engine,
+    engine_version, memory_utilization, max_batched_tokens, max_sequences, as_json,
 ) -> None:  # fmt: skip
     """What one replica of MODEL holds under an engine: memory per GPU, tokens of cache, users.
 
@@ -82,13 +84,14 @@ def capacity(
         device=_device(gpu, gpu_memory_gib),
         tp=number("tp", tp),
         pp=number("pp", pp),
+        whole_experts=expert_parallel,
         context=_context(spec, context),
         version=parse_version(engine_version or ENGINES[engine].default_version),
         memory_utilization=_optional("memory_utilization", memory_utilization),
         max_batched_tokens=_optional("max_batched_tokens", max_batched_tokens),
         max_sequences=_optional("max_sequences", max_sequences),
     )
-    check_tensor_parallel(spec, deployment.tp)
+    check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)
     found = capacity_of(ENGINES[engine], deployment)
     paged = average_tokens and users_that_fit(ENGINES[engine], deployment, number("average_tokens", average_tokens))
@@ -217,9 +220,7 @@ def _why_it_does_not_fit(service: Service, replica: Replica, context: int) -> st
     layout = f"TP {replica.tp}" + (f" × PP {replica.pp}" if replica.pp > 1 else "")
     if service.overhead is not None or users_per_replica(service, replica, context):
         return f"{layout}: weights and the cache of one user are more than its memory"
-    from core.fleet import capacity_of as of
-
-    budget = of(service, replica, context).budget
+    budget = capacity_of_replica(service, replica, context).budget
     taken = budget.weights.expected + budget.activation.expected + budget.other.expected
     if taken > budget.usable_bytes:
         return f"{layout}: {_gib(taken)} of weights and activations on a GPU, {_gib(budget.usable_bytes)} usable"
@@ -320,7 +321,7 @@ def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Layout],
 
     table = Table(title=f"{spec.name}: {users:,} × {context:,} tokens", title_justify="left")
     for heading in ("GPU", "GPUs", "TP", "PP", "replicas", "nodes", "users a replica", "headroom"):
-        table.add_column(heading, justify="left" if heading == "GPU" else "right")
+        table.add_column(heading, justify="left" if heading == "GPU" else "right", no_wrap=heading == "GPU")
     for layout in ranked:
         replica = layout.replica
         figures = (layout.gpus, replica.tp, replica.pp, layout.replicas, layout.nodes, layout.users_per_replica)

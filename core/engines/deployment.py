@@ -39,6 +39,7 @@ class Deployment:
         kv_precision: of the cached values.
         device: each of its tp × pp GPUs.
         tp, pp: tensor and pipeline parallel size.
+        whole_experts: expert parallelism: ranks share experts out whole instead of cutting each.
         context: longest sequence in tokens (vLLM's max_model_len).
         version: of the engine.
         memory_utilization: fraction of the GPU that the engine may take; None for the engine's default.
@@ -52,6 +53,7 @@ class Deployment:
     device: Device
     tp: int = 1
     pp: int = 1
+    whole_experts: bool = False
     context: int
     version: Version
     memory_utilization: float | None = None
@@ -109,7 +111,7 @@ class Budget:
         return Size(*(max(0, size_bytes) for size_bytes in left))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Pool:
     """How an engine keeps sequences in the memory that is left for the cache.
 

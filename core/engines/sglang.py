@@ -6,7 +6,7 @@ srt/model_executor/pool_configurator.py; 0.4 srt/server_args.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 from core.engine_memory import loaded_weights_by_stage
 from core.engines.blocks import Kept, kept_by_layer
@@ -77,47 +77,41 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
             other=context,
             graphs_count=True,
         )
-        for weights in loaded_weights_by_stage(deployment.model, deployment.precision, deployment.tp, deployment.pp)
+        for weights in loaded_weights_by_stage(
+            deployment.model, deployment.precision, deployment.tp, deployment.pp, deployment.whole_experts
+        )
     )
 
 
 def pool(deployment: Deployment) -> Pool:
     """One slot per token; layers with a window have a pool of their own, eight tenths as long as the others'.
 
-    A "block" here is one token of the full pool with its share of the other pools.
+    A "block" here is one token of the full pool with its share of the windows' pool; with recurrent states, whose pool
+    is a share of the memory, one byte.
     """
-    spans = stages(deployment.model, deployment.pp)
     by_layer = kept_by_layer(deployment.model, deployment.kv_precision, deployment.tp)
+    spans = stages(deployment.model, deployment.pp)
     each = [_cell(by_layer[first:end]) for first, end in spans]
-    windows = {kept.window for layer in by_layer for kept in layer if kept.window}
-    has_full = any(kept.bytes_per_token and not kept.window for layer in by_layer for kept in layer)
-    ratio = _WINDOW_TOKENS_RATIO if has_full else 1
     states = [sum(kept.state_bytes for layer in by_layer[first:end] for kept in layer) for first, end in spans]
-    cells = [max(1, full + round(ratio * windowed)) for full, windowed in each]
-    state_tokens = max((-(-state // cell) for state, cell in zip(states, cells)), default=0)
+    widest = max((kept.window for layer in by_layer for kept in layer), default=0)
+    has_full = any(full for full, _ in each)
+    ratio = _WINDOW_TOKENS_RATIO if has_full else 1
+    cells = tuple(max(1, full + round(ratio * windowed)) for full, windowed in each)
 
-    def tokens_of(context: int) -> int:
-        full = context if has_full else 0
-        widest = max((min(context, window) for window in windows), default=0)
-        # States have a share of the memory of their own; a sequence takes what is scarcer.
-        tokens = max(full, round(widest / ratio))
-        if not states or not any(states):
-            return max(1, tokens)
-        whole = 1 + _STATE_MEMORY_RATIO
-        return max(1, round(tokens * whole), round(state_tokens * whole / _STATE_MEMORY_RATIO))
+    def slots(context: int) -> int:
+        """Of the full pool, or of the windows' pool in its measure, whichever is scarcer."""
+        return max(1, context if has_full else 0, round(min(context, widest) / ratio))
 
-    has_states = any(states)
+    if not any(states):
+        return Pool(cells, slots, lambda count, context: count, max(full for full, _ in each))
+    cell, state = max(cells), max(states)
+    tokens_share = 1 / (1 + _STATE_MEMORY_RATIO)
     return Pool(
-        block_bytes=tuple(cells),
-        blocks_of=tokens_of,
-        tokens_announced=_announced(has_states),
+        block_bytes=(1,) * deployment.pp,
+        blocks_of=lambda context: math.ceil(max(cell * slots(context) / tokens_share, state / (1 - tokens_share))),
+        tokens_announced=lambda count, context: int(count * tokens_share) // cell,
         bytes_per_token=max(full for full, _ in each),
     )
-
-
-def _announced(has_states: bool) -> Callable[[int, int], int]:
-    share = 1 / (1 + _STATE_MEMORY_RATIO) if has_states else 1
-    return lambda count, context: int(count * share)
 
 
 def _cell(layers: list[tuple[Kept, ...]]) -> tuple[int, int]:

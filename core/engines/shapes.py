@@ -47,14 +47,17 @@ class StageShapes:
 
 
 @lru_cache(maxsize=2048)
-def stage_shapes(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> tuple[StageShapes, ...]:
+def stage_shapes(
+    model: ModelSpec, precision: Precision | None, tp: int, pp: int, whole_experts: bool = False
+) -> tuple[StageShapes, ...]:
     """The shapes of every pipeline stage of `model`."""
     shapes = []
     number_format = _matrix_format(model, precision)
     for stage, (first, end) in enumerate(stages(model, pp)):
         runs = _runs_between(model, first, end)
         dense = max((_dense(run.mlp, tp) for run in runs), default=(0, 0), key=lambda pair: pair[0] * pair[1])
-        sparse = max((_sparse(run.mlp, model.hidden_size, tp) for run in runs), default=(0, 0, 0), key=lambda s: s[0] * s[1])
+        cut = 1 if whole_experts else tp
+        sparse = max((_sparse(run.mlp, model.hidden_size, cut) for run in runs), default=(0, 0, 0), key=lambda s: s[0] * s[1])
         shapes.append(
             StageShapes(
                 layers=end - first,

@@ -199,13 +199,13 @@ def _gib(expected: float, low: float, high: float) -> Size:
     return Size(round(expected * GIB), round(low * GIB), round(high * GIB))
 
 
-def other_bytes(deployment: Deployment) -> Size:
+def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     """What the process holds outside PyTorch: loaded kernels; with several GPUs NCCL's and all-reduce's buffers.
 
-    Logged, as (lowest, highest) GiB: llm-d 205 (0.24, 0.46) on one GPU, (2.06, 2.13) with TP; with PP 0.07 on the first
-    stage, and what its cache leaves on the last is 0.2. llm-d 0.11: (0.13, 0.14) and (0.54, 0.55), a log of 0.11.0 on
-    H200 1.38. Before core V1 0.05 to 0.16, with TP 0.2. 0.28 and later: 0.26 on one GPU (0.31, A100), with TP 0.95
-    (B200) to 1.7 (RTX PRO 6000).
+    Logged, GiB. On one GPU 0.02 to 0.16 up to 0.11, 0.24 to 0.46 in llm-d 205, 0.26 under 0.31 on an A100. With tensor
+    parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on H200,
+    Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000, 0.28) to
+    0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is 0.2.
     """
     version = deployment.version
     if deployment.tp == 1:
@@ -215,8 +215,8 @@ def other_bytes(deployment: Deployment) -> Size:
     if version < _CORE_V1:
         return _gib(0.3, 0.15, 1.0)
     if version < _EXPERT_WORKSPACE:
-        return _gib(0.6, 0.2, 1.8)
-    return _gib(2.08, 1.0, 2.3) if version < _FLASHINFER_SAMPLER else _gib(1.7, 0.6, 2.4)
+        return _gib(1.6, 0.5, 2.6) if shapes.experts_per_token else _gib(0.55, 0.2, 1.6)
+    return _gib(2.08, 1.0, 2.3) if version < _FLASHINFER_SAMPLER else _gib(0.8, 0.4, 2.3)
 
 
 def graph_bytes(deployment: Deployment, layers: int) -> Size:
@@ -234,17 +234,19 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """What one GPU of each pipeline stage holds."""
     model, precision, tp, pp = deployment.model, deployment.precision, deployment.tp, deployment.pp
-    usable, other = usable_bytes(deployment), other_bytes(deployment)
+    usable, whole = usable_bytes(deployment), deployment.whole_experts
     return tuple(
         Budget(
             usable_bytes=usable,
             weights=exactly(weights),
             activation=within(activation_peak_bytes(deployment, shapes), 0.92, 1.12),
             graphs=graph_bytes(deployment, shapes.layers),
-            other=other,
+            other=other_bytes(deployment, shapes),
             graphs_count=deployment.version >= _GRAPHS_COUNT,
         )
-        for weights, shapes in zip(loaded_weights_by_stage(model, precision, tp, pp), stage_shapes(model, precision, tp, pp))
+        for weights, shapes in zip(
+            loaded_weights_by_stage(model, precision, tp, pp, whole), stage_shapes(model, precision, tp, pp, whole)
+        )
     )
 
 
