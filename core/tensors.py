@@ -95,14 +95,14 @@ def padded_vocabulary(rows: int) -> int:
 
 def vector(name: str, size: int, split: str = WHOLE, **others: object) -> Tensor:
     """A norm, a bias, or another small tensor of `size` values."""
-    return Tensor(name=name, group=VECTOR, rows=size, split=split, **others)  # type: ignore[arg-type]
+    return Tensor(name=name, group=VECTOR, rows=size, split=split, **others)
 
 
 def linear(
     name: str, group: str, rows: int, columns: int, split: str, *, bias: bool = False, **others: object
 ) -> tuple[Tensor, ...]:
     """A projection from `columns` to `rows` features, and its bias if it has one."""
-    weight = Tensor(name=name, group=group, rows=rows, columns=columns, split=split, **others)  # type: ignore[arg-type]
+    weight = Tensor(name=name, group=group, rows=rows, columns=columns, split=split, **others)
     if not bias:
         return (weight,)
     kept = WHOLE if split == BY_COLUMNS else split  # the bias of a row-parallel projection is added once, by each rank

@@ -1,8 +1,11 @@
 """What cannot be read is an error that names the field, the value and the remedy."""
 
+import copy
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core import catalog
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError, WrongTypeError
@@ -116,3 +119,24 @@ def test_an_estimate_counts_a_model_once():
     assert isinstance(spec.layers[0].mixer, LatentAttention)
     kv = catalog.precision("kv_precision", "fp16")
     assert estimate(spec, context=10, kv_precision=kv) == estimate(again, context=10, kv_precision=kv)
+
+
+JUNK = st.sampled_from(
+    [None, "x", "", -1, 0, 1, 0.5, 3, 10**12, float("inf"), float("nan"), True, [], [1], ["x"], {}, {"a": 1}]
+)
+CONFIGS = [golden_tables.config(row) for row in golden_tables.rows("parameters")]
+
+
+@settings(deadline=None, max_examples=600)
+@given(st.data())
+def test_whatever_stands_in_a_field_the_answer_is_a_model_or_a_clear_error(data):
+    config = copy.deepcopy(data.draw(st.sampled_from(CONFIGS)))
+    part = config
+    nested = [name for name, value in config.items() if isinstance(value, dict)]
+    if nested and data.draw(st.booleans()):
+        part = config[data.draw(st.sampled_from(nested))]
+    part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JUNK)
+    try:
+        assert footprint(spec_from_config(config, name="m")).parameters.total > 0
+    except PlannerError as error:
+        assert error.field and error.problem and error.remedy

@@ -215,7 +215,7 @@ def layer_windows(fields: Fields, family: Family) -> list[int | None]:
         fields.ignore("sliding_window_pattern", "_sliding_window_pattern")
         return [None] * layers
     if fields.has("max_window_layers"):
-        first = fields.size("max_window_layers")
+        first = fields.size("max_window_layers", least=0)
         return [window if layer >= first else None for layer in range(layers)]
     pattern = fields.raw("sliding_window_pattern") or fields.raw("_sliding_window_pattern")
     if isinstance(pattern, str):

@@ -76,7 +76,7 @@ def _indexer_kinds(fields: Fields, layers: int) -> list[str]:
     """transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
     pattern = fields.raw("index_topk_pattern")
     if pattern:
-        return [{"F": "full", "S": "shared"}.get(str(kind), "full") for kind in pattern]  # type: ignore[union-attr]
+        return [{"F": "full", "S": "shared"}.get(str(kind), "full") for kind in pattern]
     step = fields.optional("index_topk_freq") or 1
     offset = fields.optional("index_skip_topk_offset") or 2
     return ["full" if max(layer - offset + 1, 0) % step == 0 else "shared" for layer in range(layers)]
@@ -92,7 +92,7 @@ def _v4_ratios(fields: Fields) -> list[int]:
     kinds, ratios = fields.per_layer("layer_types", layers), fields.per_layer("compress_ratios", layers)
     if ratios is not None:
         fields.ignore("layer_types")
-        return [int(ratio) for ratio in ratios]  # type: ignore[call-overload]
+        return list(fields.sizes("compress_ratios"))[:layers]
     if kinds is None:
         raise fields.error("compress_ratios", "it is missing", "Give one ratio for each layer, as in config.json.")
     unknown = [kind for kind in kinds if kind not in _V4_RATIOS]
@@ -165,7 +165,7 @@ def _hyper_head(fields: Fields) -> tuple[Tensor, ...]:
 
 def _v4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     """Experts in every layer; the first ones choose them by a table of tokens and need no correction."""
-    hashed = fields.size("num_hash_layers", 3)
+    hashed = fields.size("num_hash_layers", 3, least=0)
     chosen, routed = (
         mixture(everywhere, experts="n_routed_experts", shared=shared_experts(), correction_bias=bias)(fields, family)
         for bias in (False, True)

@@ -65,8 +65,8 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
                 "output_bias": True}  # fmt: skip
 
     positions = fields.size("max_position_embeddings")
-    encoder = FullAttention(**shape("encoder"))  # type: ignore[arg-type]
-    cross = CrossAttention(**shape("decoder"), encoder_tokens=None)  # type: ignore[arg-type]
+    encoder = FullAttention(**shape("encoder"))
+    cross = CrossAttention(**shape("decoder"), encoder_tokens=None)
     table = Tensor(name="embed_positions", group=EMBEDDING, rows=positions + 2, columns=hidden, split=WHOLE)
     norm = (vector("layernorm_embedding", hidden), vector("layernorm_embedding.bias", hidden))
     return ModelSpec(
@@ -77,7 +77,7 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
         max_position_embeddings=positions,
         final_norms=0,
         layers=(
-            _layers(FullAttention(**shape("decoder")), cross,  # type: ignore[arg-type]
+            _layers(FullAttention(**shape("decoder")), cross,
                     PlainMlp(intermediate_size=fields.size("decoder_ffn_dim"), bias=True),
                     fields.size("decoder_layers"), norms=3, norm_bias=True),
         ),

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 
 from core.checks import LIMITS, Limits, flag, number_within
@@ -32,6 +33,8 @@ _SAME_FACT = (
 _OTHER_NAMES = {name: names for names in _SAME_FACT for name in names}
 
 _ANY_SIZE = Limits(0, 10**7, True, "Write a whole number, as in the model's config.json.")
+_POSITIVE = replace(_ANY_SIZE, least=1)
+_FRACTION = Limits(1e-6, 1e6, False, "Write a number above 0, as in the model's config.json.")
 
 
 class Fields:
@@ -95,8 +98,8 @@ class Fields:
         value = self.raw(field)
         return None if value is None else int(number_within(self.path + field, value, LIMITS.get(field, _ANY_SIZE)))
 
-    def size(self, field: str, default: int | None = None) -> int:
-        """A whole number that is needed.
+    def size(self, field: str, default: int | None = None, *, least: int = 1) -> int:
+        """A whole number that is needed, 0 only where `least` allows it.
 
         Raises:
             UnsupportedModelError: it is not there, and has no default.
@@ -106,7 +109,12 @@ class Fields:
             value = default
         if value is None:
             raise self.error(field, "it is missing", LIMITS.get(field, _ANY_SIZE).remedy)
-        return value
+        return int(number_within(self.path + field, value, _POSITIVE)) if value < least else value
+
+    def fraction(self, field: str, default: float) -> float:
+        """A number above 0 that need not be whole."""
+        value = self.raw(field)
+        return default if value is None else float(number_within(self.path + field, value, _FRACTION))
 
     def flag(self, field: str, default: bool = False) -> bool:
         """True or false."""
@@ -157,6 +165,25 @@ class Fields:
         if not isinstance(value, Mapping):
             raise WrongTypeError(self.path + field, f"{quoted(value)} is not an object", "Write it as in config.json.")
         return value
+
+    def inside(self, field: str) -> Fields:
+        """The fields of a nested object; none of them where it is absent."""
+        return Fields(self.part(field) or {}, "", path=f"{self.path}{field}.", nested=True)
+
+    def sizes(self, field: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """A list of whole numbers, as many as the default has where there is one.
+
+        Raises:
+            UnsupportedModelError: it has more or fewer.
+        """
+        value = self.listed(field)
+        if not value:
+            return default
+        if default and len(value) != len(default):
+            raise self.error(
+                field, f"it has {len(value)} entries", f"Give {len(default)}, as in the model's config.json."
+            )
+        return tuple(int(number_within(self.path + field, each, _ANY_SIZE)) for each in value)
 
     def ignore(self, *names: str) -> None:
         """Fields that change nothing in this family."""

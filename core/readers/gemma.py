@@ -57,11 +57,12 @@ def _gemma3n_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     layers = layer_count(fields)
     sizes = fields.raw("intermediate_size")
     if isinstance(sizes, list):
-        sizes = fields.per_layer("intermediate_size", layers)
+        fields.per_layer("intermediate_size", layers)
+        sizes = fields.sizes("intermediate_size")
     else:
-        sizes = [fields.size("intermediate_size")] * layers
+        sizes = (fields.size("intermediate_size"),) * layers
     fields.ignore("activation_sparsity_pattern")
-    return [GatedMlp(intermediate_size=int(size)) for size in sizes]  # type: ignore[call-overload]
+    return [GatedMlp(intermediate_size=size) for size in sizes]
 
 
 def _gemma3n_layer(fields: Fields, layer: int) -> Sequence[Tensor]:

@@ -198,7 +198,7 @@ def _no_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 # Jamba: Mamba, attention in every eighth layer, experts in every second.
 def _jamba_layers(fields: Fields, family: Family) -> list[Mixer]:
-    period, offset = fields.size("attn_layer_period"), fields.size("attn_layer_offset")
+    period, offset = fields.size("attn_layer_period"), fields.size("attn_layer_offset", least=0)
     rank = fields.raw("mamba_dt_rank")
     hidden = fields.size("hidden_size")
     recurrent = mamba1(
@@ -215,7 +215,7 @@ def _jamba_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     if fields.size("num_experts", 1) == 1:
         fields.ignore("expert_layer_period", "expert_layer_offset", "num_experts_per_tok")
         return [dense_mlp(fields, family)] * layer_count(fields)
-    period, offset = fields.size("expert_layer_period"), fields.size("expert_layer_offset")
+    period, offset = fields.size("expert_layer_period"), fields.size("expert_layer_offset", least=0)
     return mixture(lambda fields, layer: layer % period == offset, width="intermediate_size")(fields, family)
 
 
@@ -304,7 +304,7 @@ def _nemotron_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
             num_experts=fields.size("n_routed_experts"),
             num_experts_per_tok=fields.size("num_experts_per_tok"),
             moe_intermediate_size=fields.size("moe_intermediate_size"),
-            shared_intermediate_size=fields.size("n_shared_experts", 0)
+            shared_intermediate_size=fields.size("n_shared_experts", 0, least=0)
             * fields.size("moe_shared_expert_intermediate_size"),
             gated=False,
             correction_bias=True,
@@ -364,8 +364,7 @@ def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     width = fields.optional("block_ff_dim") or fields.size("intermediate_size")
     if fields.flag("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)
-        factor = fields.raw("block_ffn_dim_multiplier")
-        width = int(factor * width) if isinstance(factor, (int, float)) else width
+        width = int(fields.fraction("block_ffn_dim_multiplier", 1) * width)
         step = fields.size("block_multiple_of", 256)
         width = step * -(-width // step)
     else:
@@ -435,11 +434,11 @@ def kimi_delta_attention(fields: Fields, heads: int, head_dim: int, kernel: int,
 
 
 def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
-    settings = fields.part("linear_attn_config") or {}
+    settings = fields.inside("linear_attn_config")
     hidden = fields.size("hidden_size")
-    heads = int(settings.get("num_heads") or fields.size("linear_num_heads"))  # type: ignore[call-overload]
-    size = int(settings.get("head_dim") or fields.size("linear_head_dim"))  # type: ignore[call-overload]
-    kernel = int(settings.get("short_conv_kernel_size") or fields.size("linear_conv_kernel_dim"))  # type: ignore[call-overload]
+    heads = settings.optional("num_heads") or fields.size("linear_num_heads")
+    size = settings.optional("head_dim") or fields.size("linear_head_dim")
+    kernel = settings.optional("short_conv_kernel_size") or fields.size("linear_conv_kernel_dim")
     low_rank = (
         *linear("self_attn.g_a_proj", ATTENTION, size, hidden, WHOLE),
         *linear("self_attn.g_b_proj", ATTENTION, heads * size, size, BY_ROWS),
@@ -447,7 +446,7 @@ def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
     full_rank = linear("self_attn.g_proj", ATTENTION, heads * size, hidden, BY_ROWS)
     recurrent = kimi_delta_attention(
         fields, heads, size, kernel,
-        gate=full_rank if settings.get("use_full_rank_gate") else low_rank,
+        gate=full_rank if settings.flag("use_full_rank_gate") else low_rank,
         decay=(*linear("self_attn.f_a_proj", ATTENTION, size, hidden, WHOLE),
                *linear("self_attn.f_b_proj", ATTENTION, heads * size, size, BY_ROWS)),
     )  # fmt: skip
@@ -457,15 +456,15 @@ def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [recurrent if is_linear else full for is_linear in _linear_layers(fields, settings)]
 
 
-def _linear_layers(fields: Fields, settings: Mapping[str, object]) -> list[bool]:
+def _linear_layers(fields: Fields, settings: Fields) -> list[bool]:
     """Which layers are linear: by `layer_types`, or by `kda_layers`, which counts from 1."""
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is not None:
         return [kind == "linear_attention" for kind in kinds]
-    numbers = settings.get("kda_layers")
-    if not isinstance(numbers, list):
-        raise fields.error("linear_attn_config", "it has no kda_layers", "Give the list of linear layers.")
+    numbers = settings.sizes("kda_layers")
+    if not numbers:
+        raise settings.error("kda_layers", "it is missing", "Give the list of linear layers, counted from 1.")
     return [layer + 1 in numbers for layer in range(layers)]
 
 
@@ -559,7 +558,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "lfm2_moe": replace(
         _PLAIN, source=_source("lfm2_moe"), qk_norm=PER_HEAD, mixers=_lfm2_layers, tied=True,
-        mlps=mixture(lambda fields, layer: layer >= fields.size("num_dense_layers"), correction_bias=True),
+        mlps=mixture(lambda fields, layer: layer >= fields.size("num_dense_layers", least=0), correction_bias=True),
         ignored=("use_expert_bias",),
     ),
     "minimax": replace(

@@ -50,16 +50,16 @@ def _opt_positions(fields: Fields) -> Sequence[Tensor]:
 
 # MPT: sizes in d_model's names, no positions but ALiBi's, which need no table.
 def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
-    heads, part = fields.size("num_attention_heads"), fields.part("attn_config") or {}
-    kv_heads = part.get("kv_n_heads") or (1 if part.get("attn_type") == "multiquery_attention" else heads)
+    heads, part = fields.size("num_attention_heads"), fields.inside("attn_config")
+    kv_heads = part.optional("kv_n_heads") or (1 if part.text("attn_type") == "multiquery_attention" else heads)
     fields.ignore("learned_pos_emb")
-    if part.get("qk_ln"):
+    if part.flag("qk_ln"):
         raise fields.error(
             "attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false."
         )
     bias = not fields.flag("no_bias", True)
     base = FullAttention(
-        num_attention_heads=heads, num_key_value_heads=int(kv_heads), head_dim=fields.size("hidden_size") // heads,
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=fields.size("hidden_size") // heads,
         qkv_bias=bias, output_bias=bias,
     )  # fmt: skip
     return [base] * layer_count(fields)
@@ -191,7 +191,7 @@ def _blocks(fields: Fields) -> list[dict]:
     blocks = fields.per_layer("block_configs", layer_count(fields))
     if not blocks:
         raise fields.error("block_configs", "it is missing", "Give one block for each layer, as in config.json.")
-    return blocks  # type: ignore[return-value]
+    return blocks
 
 
 FAMILIES: dict[str, Family] = {

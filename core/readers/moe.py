@@ -46,7 +46,7 @@ def after_first(fields: Fields, layer: int) -> bool:
     if isinstance(frequency, list):
         fields.ignore("first_k_dense_replace")
         return bool((fields.per_layer("moe_layer_freq", layer_count(fields)) or [])[layer])
-    first = fields.size("first_k_dense_replace", 0)
+    first = fields.size("first_k_dense_replace", 0, least=0)
     return layer >= first and layer % (fields.optional("moe_layer_freq") or 1) == 0
 
 
@@ -56,7 +56,7 @@ def by_step(fields: Fields, layer: int) -> bool:
     if kinds is not None:
         return kinds[layer] == "sparse"
     dense = fields.listed("mlp_only_layers") or []
-    step = fields.size("decoder_sparse_step", 1)
+    step = fields.size("decoder_sparse_step", 1, least=0)
     return layer not in dense and step > 0 and (layer + 1) % step == 0
 
 
@@ -87,7 +87,7 @@ def mixture(
             moe_intermediate_size=fields.size(width),
             shared_intermediate_size=shared(fields),
             gated=family.gated,
-            **facts,  # type: ignore[arg-type]
+            **facts,
         )
         block = dense_mlp(fields, family, dense)
         return [sparse if placement(fields, layer) else block for layer in range(layers)]
@@ -156,7 +156,9 @@ def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     pattern = fields.per_layer("hybrid_layer_pattern", layers)
     if pattern is None and not fields.has("layer_types"):
-        raise fields.error("hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others.")
+        raise fields.error(
+            "hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others."
+        )
     windows = (
         [fields.size("sliding_window") if local else None for local in pattern]
         if pattern
@@ -180,7 +182,7 @@ _INDEX_KEY_BYTES = 2  # vLLM models/minimax_m3/common/indexer.py: index keys in 
 
 def _minimax_m3_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
-    settings = Fields(fields.part("sparse_attention_config") or {}, "", path="sparse_attention_config.", nested=True)
+    settings = fields.inside("sparse_attention_config")
     base = attention(fields, family)
     kinds = fields.per_layer("layer_types", layers)
     sparse = (
@@ -221,7 +223,7 @@ def _ernie_vl_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     text_width = _pair(fields, "moe_intermediate_size")[0]
     experts = MoeMlp(
         num_experts=_pair(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
-        moe_intermediate_size=text_width, shared_intermediate_size=fields.size("moe_num_shared_experts") * text_width,
+        moe_intermediate_size=text_width, shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
         correction_bias=True,
     )  # fmt: skip
     dense = dense_mlp(fields, family)
@@ -253,12 +255,12 @@ def _step3_attention(fields: Fields, family: Family) -> list[Mixer]:
         head_dim=fields.size("head_dim"),
         qk_norm=PER_HEAD,
     )
-    other = fields.part("attention_other_setting") or {}
+    other = fields.inside("attention_other_setting")
     local = replace(
         full,
-        num_attention_heads=int(other.get("num_attention_heads", full.num_attention_heads)),
-        num_key_value_heads=int(other.get("num_attention_groups", full.num_key_value_heads)),
-        head_dim=int(other.get("head_dim", full.head_dim)),
+        num_attention_heads=other.size("num_attention_heads", full.num_attention_heads),
+        num_key_value_heads=other.size("num_attention_groups", full.num_key_value_heads),
+        head_dim=other.size("head_dim", full.head_dim),
     )
     fields.ignore("num_key_value_heads")
     return [full if window is None else windowed(local, window) for window in layer_windows(fields, family)]
@@ -268,10 +270,10 @@ def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
     """A gate for each query head, of which sliding layers have a number of their own."""
     if not fields.flag("use_head_wise_attn_gate", True):
         return ()
-    heads, other = fields.size("num_attention_heads"), fields.part("attention_other_setting") or {}
+    heads, other = fields.size("num_attention_heads"), fields.inside("attention_other_setting")
     kinds = fields.per_layer("layer_types", layer_count(fields))
     if kinds and kinds[layer] == "sliding_attention":
-        heads = int(other.get("num_attention_heads", heads))  # type: ignore[call-overload]
+        heads = other.size("num_attention_heads", heads)
     return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
 
 
@@ -284,18 +286,17 @@ def _step3_is_sparse(fields: Fields, layer: int) -> bool:
 
 # DBRX: the parts of a layer described in objects of their own.
 def _dbrx_attention(fields: Fields, family: Family) -> list[Mixer]:
-    heads, part = fields.size("num_attention_heads"), fields.part("attn_config") or {}
-    kv_heads = part.get("kv_n_heads")
+    heads = fields.size("num_attention_heads")
     base = FullAttention(
         num_attention_heads=heads,
-        num_key_value_heads=int(kv_heads) if isinstance(kv_heads, (int, float)) else heads,
+        num_key_value_heads=fields.inside("attn_config").size("kv_n_heads", heads),
         head_dim=fields.size("hidden_size") // heads,
     )
     return [base] * layer_count(fields)
 
 
 def _dbrx_experts(fields: Fields, family: Family) -> list[Mlp | None]:
-    part = Fields(fields.part("ffn_config") or {}, "dbrx", path="ffn_config.", nested=True)
+    part = fields.inside("ffn_config")
     experts = MoeMlp(
         num_experts=part.size("moe_num_experts"), num_experts_per_tok=part.size("moe_top_k"),
         moe_intermediate_size=part.size("ffn_hidden_size"),
@@ -315,7 +316,7 @@ def _hunyuan_shared(fields: Fields) -> int:
     if not fields.flag("use_mixed_mlp_moe"):
         fields.ignore("num_shared_expert")
         return 0
-    return fields.size("num_shared_expert") * fields.size("intermediate_size")
+    return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
 def _nothing(fields: Fields) -> int:
@@ -381,9 +382,9 @@ FAMILIES: dict[str, Family] = {
         LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
         mlps=mixture(
             lambda fields, layer: (
-                fields.size("moe_layer_start_index") <= layer
+                fields.size("moe_layer_start_index", least=0) <= layer
                 <= (layer_count(fields) - 1 if fields.raw("moe_layer_end_index") in (-1, None)
-                    else fields.size("moe_layer_end_index"))
+                    else fields.size("moe_layer_end_index", least=0))
                 and (layer + 1) % fields.size("moe_layer_interval", 1) == 0
             ),
             experts="moe_num_experts", shared=shared_experts("moe_num_shared_experts"), correction_bias=True,
@@ -420,7 +421,7 @@ FAMILIES: dict[str, Family] = {
         LLAMA, source=_source("afmoe"), mlp_bias=False, norms=4, qk_norm=PER_HEAD, window_pattern=4,
         ignored=("global_attn_every_n_layers",), layer_extra=_width_gate,
         mlps=mixture(
-            lambda fields, layer: layer >= fields.size("num_dense_layers", 1),
+            lambda fields, layer: layer >= fields.size("num_dense_layers", 1, least=0),
             shared=shared_experts("num_shared_experts"), correction_bias=True,
         ),
     ),

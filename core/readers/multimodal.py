@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -200,8 +201,7 @@ def _mllama(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 
 def _internvl(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    ratio = outer.raw("downsample_ratio")
-    width = int(tower.size("hidden_size") * (1 / (ratio if isinstance(ratio, (int, float)) else 0.5)) ** 2)
+    width = int(tower.size("hidden_size") / outer.fraction("downsample_ratio", 0.5) ** 2)
     return (
         *norm("multi_modal_projector.layer_norm", width),
         *dense("multi_modal_projector.linear_1", hidden, width),
@@ -227,8 +227,7 @@ def _shuffled(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 def _moonvit(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("vt_hidden_size") or tower.size("hidden_size")
-    kernel = tower.listed("merge_kernel_size") or [2, 2]
-    merged = width * int(kernel[0]) * int(kernel[1])  # type: ignore[call-overload]
+    merged = width * math.prod(tower.sizes("merge_kernel_size", (2, 2)))
     return (
         *norm("mm_projector.pre_norm", width),
         *dense("mm_projector.in_proj", merged, merged),
@@ -237,8 +236,7 @@ def _moonvit(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 
 def _moonvit_v2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    kernel = tower.listed("merge_kernel_size") or [2, 2]
-    merged = tower.size("vt_hidden_size") * int(kernel[0]) * int(kernel[1])  # type: ignore[call-overload]
+    merged = tower.size("vt_hidden_size") * math.prod(tower.sizes("merge_kernel_size", (2, 2)))
     return (
         *dense("mm_projector.linear_1", merged, merged, bias=False),
         *dense("mm_projector.linear_2", hidden, merged, bias=False),

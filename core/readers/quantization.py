@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from core.errors import UnsupportedModelError, quoted
@@ -14,6 +15,7 @@ Config = Mapping[str, object]
 # compressed-tensors, GPTQ and AWQ keep their scales in the model's own 16 bits; block-wise FP8 keeps them in 32.
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
+_TILE_SIDES = range(1, 10**5)
 
 
 def read(config: Config) -> Quantization | None:
@@ -72,10 +74,24 @@ def _whole(settings: Config, *fields: str) -> int | None:
     return None
 
 
+def _tile(settings: Config, field: str) -> tuple[int, int] | None:
+    """Rows and columns of a tile, or None."""
+    tile = settings.get(field)
+    if not tile:
+        return None
+    if isinstance(tile, str) and re.fullmatch(r"\d{1,5}x\d{1,5}", tile):  # compressed-tensors' older spelling
+        tile = [int(side) for side in tile.split("x")]
+    if not isinstance(tile, Sequence) or len(tile) != 2 or not all(side in _TILE_SIDES for side in tile):
+        raise UnsupportedModelError(
+            f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128]."
+        )
+    return int(tile[0]), int(tile[1])
+
+
 def _fp8(settings: Config) -> Quantization:
     """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437)."""
-    tile = settings.get("weight_block_size")
-    precision = fp8_tiles(*(int(side) for side in tile)) if isinstance(tile, Sequence) and tile else fp8_tensor()
+    tile = _tile(settings, "weight_block_size")
+    precision = fp8_tiles(*tile) if tile else fp8_tensor()
     skipped = _strings(settings, "modules_to_not_convert", "ignored_layers", "ignore")
     formats = [(EVERYTHING, precision)]
     if settings.get("expert_dtype") == "fp4":  # DeepSeek-V4, whose config.json says so outside quantization_config
@@ -203,9 +219,8 @@ def _scheme(weights: Config) -> Precision:
     if floats and bits == 4:
         return mxfp4() if group_size == 32 else nvfp4()
     if strategy == "block":
-        tile = weights.get("block_structure")
-        rows, columns = tile if isinstance(tile, Sequence) and len(tile) == 2 else (128, 128)
-        return Precision(name="fp8_block", block_bytes=1, tile_rows=int(rows), tile_columns=int(columns),
+        rows, columns = _tile(weights, "block_structure") or (128, 128)
+        return Precision(name="fp8_block", block_bytes=1, tile_rows=rows, tile_columns=columns,
                          tile_bytes=_SCALE_BYTES)  # fmt: skip
     if group_size and group_size > 0:
         return grouped(bits, group_size, zero_points=asymmetric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from core.readers.fields import Fields
@@ -41,16 +42,14 @@ def _rotated(fields: Fields, rope: Mapping[str, object], head_dim: int | None) -
         return head_dim
     whole = fields.optional("head_dim") or fields.size("hidden_size") // max(1, fields.size("num_attention_heads", 1))
     partial = rope.get("partial_rotary_factor") or fields.raw("partial_rotary_factor") or fields.raw("rotary_pct") or 1
-    return int(whole * partial) if isinstance(partial, (int, float)) else whole
+    return int(whole * partial) if _is_number(partial) else whole
 
 
 def _positions(longest: int, rope: Mapping[str, object]) -> int:
     kind, factor = rope.get("rope_type") or rope.get("type"), rope.get("factor")
     original = rope.get("original_max_position_embeddings")
-    if not isinstance(factor, (int, float)):
-        factor = 1
-    if not isinstance(original, (int, float)):
-        original = longest
+    factor = factor if _is_number(factor) else 1
+    original = original if _is_number(original) else longest
     if kind in ("yarn", "deepseek_yarn"):
         return int(original * factor)
     if kind in ("linear", "dynamic"):
@@ -58,3 +57,8 @@ def _positions(longest: int, rope: Mapping[str, object]) -> int:
     if kind == "longrope":  # one table for short sequences, one for long ones
         return int(longest + original)
     return longest * _MROPE_POSITIONS_FACTOR if "mrope_section" in rope else longest
+
+
+def _is_number(value: object) -> bool:
+    """Whether it can be computed with: the table is small, and a strange scaling is no reason to refuse a model."""
+    return isinstance(value, (int, float)) and math.isfinite(value)

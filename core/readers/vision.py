@@ -64,9 +64,8 @@ def encoder_layers(
 
 def _side(fields: Fields, name: str) -> int:
     """A side in pixels, which some configs give as a pair."""
-    value = fields.raw(name)
-    if isinstance(value, (list, tuple)) and value:
-        return int(value[0])
+    if isinstance(fields.raw(name), (list, tuple)):
+        return max(1, fields.sizes(name, (1, 1))[0])
     return fields.size(name)
 
 
@@ -366,7 +365,7 @@ _MOBILENET_V5, _MOBILENET_V5_PARAMETERS = "mobilenetv5_300m_enc", 294_126_912
 def gemma3n_audio(fields: Fields) -> Tensors:
     """Gemma 3n's conformer (transformers models/gemma3n, Gemma3nAudioEncoder)."""
     hidden, heads = fields.size("hidden_size"), fields.size("conf_num_attention_heads")
-    first, second = (int(channels) for channels in fields.listed("sscp_conv_channel_size") or (128, 32))  # type: ignore[call-overload]
+    first, second = fields.sizes("sscp_conv_channel_size", (128, 32))[:2]
     kernel, area = fields.size("conf_conv_kernel_size"), 3 * 3
     feed_forward = (
         *(2 * norm("audio_tower.ffw.norm", hidden, bias=False)),
@@ -396,10 +395,10 @@ def gemma3n_audio(fields: Fields) -> Tensors:
 def minimax_m3(fields: Fields) -> Tensors:
     """MiniMax-M3's tower (transformers models/minimax_m3_vl): CLIP's layers, rotary positions, pairs of frames."""
     hidden = fields.size("hidden_size")
-    merge = fields.part("img_token_compression_config") or {}
-    frames = merge.get("temporal_patch_size", fields.raw("temporal_patch_size")) or 2
+    merge = fields.inside("img_token_compression_config")
+    frames = merge.optional("temporal_patch_size") or fields.size("temporal_patch_size", 2)
     return (
-        *dense("vision_tower.proj", hidden, _pixels(fields) * int(frames), bias=False),  # type: ignore[call-overload]
+        *dense("vision_tower.proj", hidden, _pixels(fields) * frames, bias=False),
         *norm("vision_tower.pre_layrnorm", hidden),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size")),
     )
@@ -409,8 +408,7 @@ def step3p5(fields: Fields) -> Tensors:
     """Step 3.7's tower (transformers models/step3p7): a scale for each half of a layer, two convolutions behind."""
     hidden = fields.optional("width") or fields.size("hidden_size")
     layers = fields.optional("layers") or fields.size("num_hidden_layers")
-    ratio = fields.raw("mlp_ratio")
-    width = int(hidden * ratio) if isinstance(ratio, (int, float)) else hidden * 8960 // 1536
+    width = int(hidden * fields.fraction("mlp_ratio", 8960 / 1536))
     area = 3 * 3
     return (
         *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
