@@ -9,7 +9,7 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows golden clean
+.PHONY: workbook test test-windows golden accuracy measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -19,6 +19,14 @@ test: $(VENV)/installed-test
 
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/test_windows_stack.py
+
+# Every logged run beside what is computed for it; writes docs/accuracy.md.
+accuracy: $(VENV)/installed
+	$(BIN)/python -m tools.accuracy
+
+# What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
+measure: $(VENV)/installed
+	$(PYTHON) -m tools.measure
 
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed

@@ -12,11 +12,13 @@ from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
 from core.card import card_field
 from core.cells.values import CellError, error_code, grid, is_blank
-from core.checks import number, text
+from core.checks import LIMITS, number, text
+from core.fleet import choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
 from core.gpu import gpu_card
 from core.kv_cache import kv_profile
 from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.serving import service_of
 from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
@@ -33,6 +35,12 @@ ARGUMENTS = {
     "precision": 'Of the weights: a name ("fp16", "fp8", "int4") or bytes per parameter (2, 1, 0.5); fp16 if omitted.',
     "kv_precision": "Of the cached values: a name or bytes per value; fp16 if omitted.",
     "overhead": "Fraction of weights and KV cache, for example 0.1; 10 % if omitted.",
+    "gpu": 'A GPU\'s name ("h100-sxm", "A100 80GB"), or the GB of one GPU\'s memory, for example 80.',
+    "gpus": "How many GPUs there are, for example 8.",
+    **dict.fromkeys(
+        ("VRAM_GPUS.overhead", "VRAM_MAX_USERS.overhead", "VRAM_MAX_CONTEXT.overhead"),
+        "Fraction of weights and KV cache, for example 0.1; if omitted, what vLLM sets aside.",
+    ),
     "unit": 'Unit of the result: "GB" (10^9 bytes, if omitted), "GiB" (2^30 bytes), "MB", "MiB", "TB", "B" ...',
     "field": 'One field of the card, for example "parameters"; the whole card if omitted.',
 }
@@ -124,6 +132,39 @@ def VRAM_CHECK(model, context, users=None, precision=None, kv_precision=None, ov
 
 
 @cell_function
+def VRAM_GPUS(model, context, users, gpu, precision=None, kv_precision=None, overhead=None):
+    """The fewest GPUs that can be deployed for the users: whole replicas, each split as the model and a node allow."""
+
+    def count(context, users, gpu, service):
+        return float(gpus_to_deploy(service, gpu, users, context))
+
+    workload = [*_workload(context, users), _gpu_choices(gpu)]
+    return _spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+
+
+@cell_function
+def VRAM_MAX_USERS(model, context, gpu, gpus, precision=None, kv_precision=None, overhead=None):
+    """The most concurrent users that so many GPUs can be deployed for; 0 if not even the model fits."""
+
+    def count(context, gpu, gpus, service):
+        return float(max_users(service, gpu, gpus, context))
+
+    workload = [_numbers("context", context), _gpu_choices(gpu), _numbers("gpus", gpus)]
+    return _spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+
+
+@cell_function
+def VRAM_MAX_CONTEXT(model, users, gpu, gpus, precision=None, kv_precision=None, overhead=None):
+    """The most tokens that each user can have on so many GPUs, at most the model's own limit; 0 if it does not fit."""
+
+    def tokens(users, gpu, gpus, service):
+        return float(max_context(service, gpu, gpus, users, LIMITS["context"].most))
+
+    workload = [_numbers("users", users, 1), _gpu_choices(gpu), _numbers("gpus", gpus)]
+    return _spilled(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
+
+
+@cell_function
 def VRAM_MODEL(name, field=None):
     """What is known of a model: one field of its card ("parameters", "source" ...), or the whole card, labelled."""
     return _cards(_models(name), model_card, field)
@@ -164,6 +205,33 @@ def _scenario(model, context, users, precision, kv_precision, overhead):
         _precisions("kv_precision", kv_precision),
         _numbers("overhead", overhead, DEFAULT_OVERHEAD_FRACTION),
     ]
+
+
+def _services(model, precision, kv_precision, overhead):
+    """Everything that does not change with the workload; an overhead left blank reckons with an engine."""
+    arguments = [
+        _models(model),
+        _precisions("precision", precision),
+        _precisions("kv_precision", kv_precision),
+        parsed(grid(overhead), _overhead_if_any),
+    ]
+    return broadcast(service_of, arguments, failed=lambda error: error)
+
+
+def _overhead_if_any(cell):
+    fraction = _given("overhead", cell, None)
+    return None if fraction is None else number("overhead", fraction)
+
+
+def _gpu_choices(cells):
+    return parsed(grid(cells), _gpu_choice)
+
+
+def _gpu_choice(cell):
+    given = _given("gpu", cell, None)
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return choice_of_gb(number("gpu_memory_gb", given))
+    return choice_of_gpu(catalog.gpu(given))
 
 
 def _models(cells):

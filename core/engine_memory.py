@@ -8,11 +8,13 @@ kernels want.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from core.kv_cache import KvProfile, layer_profile
 from core.model_spec import ModelSpec
-from core.parallelism import stages, tensors_on_rank
+from core.parallelism import by_stage, layers_on_rank, outer_on_rank, stages
 from core.precision import Precision
 from core.tensors import EXPERT, Tensor
 from core.units import MIB
@@ -53,7 +55,29 @@ def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    return rotary_cache_bytes(model) + max(_stage_bytes(model, precision, tp, pp, stage) for stage in range(pp))
+    return max(loaded_weights_by_stage(model, precision, tp, pp))
+
+
+@lru_cache(maxsize=2048)
+def loaded_weights_by_stage(
+    model: ModelSpec, precision: Precision | None, tp: int, pp: int, whole_experts: bool = False
+) -> tuple[int, ...]:
+    """The same for a GPU of each pipeline stage."""
+
+    def outside(stage: int) -> int:
+        # Each stands alone, so that nothing here is stored as one with another.
+        alone = ((tensor,) for tensor in outer_on_rank(model, tp, pp, stage))
+        return rotary_cache_bytes(model) + sum(_allocated_for(tensors, model, None, precision) for tensors in alone)
+
+    return by_stage(model, pp, _layers_bytes(model, precision, tp, whole_experts), outside)
+
+
+@lru_cache(maxsize=256)
+def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_experts: bool) -> tuple[int, ...]:
+    return tuple(
+        _allocated_for(tensors, model, number, precision)
+        for number, tensors in enumerate(layers_on_rank(model, tp, whole_experts))
+    )
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:
@@ -61,13 +85,14 @@ def rotary_cache_bytes(model: ModelSpec) -> int:
     return model.rotary_values * model.bytes_per_value
 
 
-def _stage_bytes(model: ModelSpec, precision: Precision | None, tp: int, pp: int, stage: int) -> int:
-    values: Counter[tuple[object, ...]] = Counter()
-    scales: Counter[tuple[object, ...]] = Counter()
-    for number, placed in enumerate(tensors_on_rank(model, tp, pp, stage)):
-        tensor = _padded(placed.tensor, tensor_precision(placed.tensor, model, placed.layer, precision))
-        stored_as_one = (placed.layer, tensor.fused) if tensor.fused and placed.layer is not None else (number,)
-        value_bytes, scale_bytes = stored_parts(tensor, model, placed.layer, precision)
+def _allocated_for(tensors: Sequence[Tensor], model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
+    """What is allocated for the tensors of one layer; those that are fused are stored as one."""
+    values: Counter[object] = Counter()
+    scales: Counter[object] = Counter()
+    for number, tensor in enumerate(tensors):
+        padded = _padded(tensor, tensor_precision(tensor, model, layer, precision))
+        stored_as_one = padded.fused or number
+        value_bytes, scale_bytes = stored_parts(padded, model, layer, precision)
         values[stored_as_one] += value_bytes
         scales[stored_as_one] += scale_bytes
     return sum(map(allocated_bytes, values.values())) + sum(map(allocated_bytes, scales.values()))

@@ -58,6 +58,10 @@ class KvProfile:
         fixed_bytes = self.fixed_bytes + self.index_bytes_per_token * context
         return precision.bytes_of(users * self.values(context)) + users * fixed_bytes
 
+    def bytes_per_sequence(self, context: int, precision: Precision) -> int:
+        """Bytes that one sequence of `context` tokens keeps."""
+        return self.bytes_of_sequences(1, context, precision)
+
     def bytes_per_token(self, precision: Precision) -> int:
         """Bytes by which a long sequence grows with each token; windows are full by then."""
         return precision.bytes_of(self.values_per_token) + self.index_bytes_per_token
@@ -88,7 +92,7 @@ class KvProfile:
         )
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)
 def kv_profile(spec: ModelSpec, tp: int = 1, *, compressed: bool = True) -> KvProfile:
     """What one sequence keeps over all layers of `spec` on one of `tp` tensor-parallel ranks.
 

@@ -259,6 +259,19 @@ class LayerRun:
     complete: bool = True
 
 
+@dataclass(frozen=True)
+class ImageInput:
+    """The largest image that a model takes.
+
+    Attributes:
+        tokens: tokens that it becomes.
+        pixel_values: values of the picture itself, all channels.
+    """
+
+    tokens: int
+    pixel_values: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A language model.
@@ -274,6 +287,7 @@ class ModelSpec:
         final_norms, norm_bias: norm vectors after the last layer, and whether they have biases.
         head_bias: whether the output head has a bias.
         extra: tensors outside the layers (learnt positions, per-layer embeddings, vision towers, encoders).
+        image: the largest image that the model takes; None where it takes none, or none of a fixed size.
         rotary_values: values of the table of rotary angles that engines keep, per position; 0 if there is none.
         quantization: how the weights are stored as shipped; None for `bytes_per_value` throughout.
         bytes_per_value: bytes of a weight that is not quantized.
@@ -290,6 +304,7 @@ class ModelSpec:
     norm_bias: bool = False
     head_bias: bool = False
     extra: tuple[Tensor, ...] = ()
+    image: ImageInput | None = None
     rotary_values: int = 0
     quantization: Quantization | None = None
     bytes_per_value: int = 2

@@ -6,38 +6,61 @@ model_executor/layers/linear.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
-from core.model_spec import LayerRun, ModelSpec
+from core.model_spec import LayerRun, ModelSpec, ParallelMixers
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
-from core.tensors import EMBEDDING, HEAD, VISION, Tensor
+from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.weights import stored_bytes, weights_bytes
 
 
-def check_tensor_parallel(model: ModelSpec, tp: int) -> None:
-    """Sees to it that the query heads of every layer can be dealt out over `tp` ranks.
+def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
+    """Why `model` cannot be split over `tp` ranks, in words; "" if it can.
+
+    Query heads are dealt out whole, KV heads too or else copied whole, and feed-forward blocks are cut evenly (vLLM
+    config/model.py, verify_with_parallel_config; model_executor/layers/linear.py; distributed/utils.py, divide).
+    """
+    if tp == 1 or model.vocab_size is None:  # told by its size alone: nothing is known that could stand in the way
+        return ""
+    for run in model.layers:
+        for mixer in run.mixer.mixers if isinstance(run.mixer, ParallelMixers) else (run.mixer,):
+            heads, kv_heads = getattr(mixer, "num_attention_heads", None), getattr(mixer, "num_key_value_heads", None)
+            if heads is not None and heads % tp:
+                return f"{tp} does not divide the {heads} attention heads"
+            if kv_heads is not None and kv_heads % tp and tp % kv_heads:
+                return f"the {kv_heads} KV heads can neither be dealt out to {tp} ranks nor copied evenly"
+        cut = ("intermediate_size",) if whole_experts else ("intermediate_size", "moe_intermediate_size")
+        width = next((getattr(run.mlp, name) for name in cut if getattr(run.mlp, name, None)), None)
+        if width is not None and width % tp:
+            return f"{tp} does not divide the {width} columns of the feed-forward block"
+    return ""
+
+
+def check_tensor_parallel(model: ModelSpec, tp: int, whole_experts: bool = False) -> None:
+    """Sees to it that `model` can be split over `tp` ranks.
 
     Raises:
-        OutOfRangeError: they cannot.
+        OutOfRangeError: it cannot.
     """
-    for run in model.layers:
-        heads = getattr(run.mixer, "num_attention_heads", None)
-        if model.vocab_size is not None and heads is not None and heads % tp:
-            raise OutOfRangeError(
-                "tp", f"{tp} does not divide the {heads} attention heads", "Write a divisor of num_attention_heads."
-            )
+    obstacle = tensor_parallel_obstacle(model, tp, whole_experts)
+    if obstacle:
+        raise OutOfRangeError("tp", obstacle, "Write a divisor of num_attention_heads.")
 
 
-@dataclass(frozen=True)
-class PlacedTensor:
-    """A tensor as one rank holds it, and the layer it belongs to; None outside the layers."""
+def check_pipeline_parallel(model: ModelSpec, pp: int) -> None:
+    """Sees to it that each of `pp` stages has a layer.
 
-    tensor: Tensor
-    layer: int | None
+    Raises:
+        OutOfRangeError: one would have none.
+    """
+    if pp > model.num_hidden_layers:
+        problem = f"{pp} stages are more than the {model.num_hidden_layers} layers"
+        raise OutOfRangeError("pp", problem, "Write at most the number of layers.")
 
 
 def layers_by_stage(num_hidden_layers: int, pp: int) -> tuple[int, ...]:
@@ -62,20 +85,40 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
     return tuple(ends)
 
 
-def tensors_on_rank(model: ModelSpec, tp: int = 1, pp: int = 1, stage: int = 0) -> Iterator[PlacedTensor]:
-    """What one rank of a stage holds: its share of the layers' tensors, the embedding in front, the head behind.
+@lru_cache(maxsize=256)
+def layers_on_rank(model: ModelSpec, tp: int, whole_experts: bool = False) -> tuple[tuple[Tensor, ...], ...]:
+    """The tensors of every layer, first to last, as one of `tp` ranks holds them.
+
+    Args:
+        whole_experts: expert parallelism: ranks share the experts out whole instead of cutting each of them (vLLM
+            --enable-expert-parallel, model_executor/layers/fused_moe/layer.py, determine_expert_map).
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    first, end = stages(model, pp)[stage]
-    for number, run in _layers(model):
-        if first <= number < end:
-            for tensor in layer_tensors(run, model.hidden_size):
-                yield PlacedTensor(tensor.on_rank(tp), number)
-    for tensor in outer_tensors(model):
-        if _is_on_stage(tensor, model, stage, pp):
-            yield PlacedTensor(tensor.on_rank(tp), None)
+    return tuple(
+        tensors
+        for run in model.layers
+        for tensors in [
+            tuple(_on_rank(tensor, tp, whole_experts) for tensor in layer_tensors(run, model.hidden_size))
+        ] * run.count
+    )
+
+
+def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
+    if whole_experts and tensor.group == EXPERT:
+        return replace(tensor, copies=-(-tensor.copies // tp))
+    return tensor.on_rank(tp)
+
+
+def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:
+    """The tensors outside the layers that a rank of a stage holds: the embedding in front, the head behind."""
+    return tuple(tensor.on_rank(tp) for tensor in outer_tensors(model) if _is_on_stage(tensor, model, stage, pp))
+
+
+def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
+    """Sums for each pipeline stage: of its layers, and of what it holds outside them."""
+    return tuple(sum(of_layers[first:end]) + outside(stage) for stage, (first, end) in enumerate(stages(model, pp)))
 
 
 def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, *, tp: int = 1, pp: int = 1) -> int:
@@ -86,12 +129,19 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
     """
     if model.stated_parameters is not None:
         return -(-weights_bytes(model, precision) // (tp * pp))
-    return max(
-        sum(
-            stored_bytes(placed.tensor, model, placed.layer, precision)
-            for placed in tensors_on_rank(model, tp, pp, stage)
-        )
-        for stage in range(pp)
+
+    def outside(stage: int) -> int:
+        return sum(stored_bytes(tensor, model, None, precision) for tensor in outer_on_rank(model, tp, pp, stage))
+
+    return max(by_stage(model, pp, stored_bytes_of_layers(model, precision, tp), outside))
+
+
+@lru_cache(maxsize=256)
+def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
+    """Bytes of the weights of every layer on one of `tp` ranks."""
+    return tuple(
+        sum(stored_bytes(tensor, model, number, precision) for tensor in tensors)
+        for number, tensors in enumerate(layers_on_rank(model, tp))
     )
 
 

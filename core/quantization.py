@@ -6,7 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from core.precision import Precision
 from core.tensors import ATTENTION, EXPERT, HEAD, MLP, VISION, Tensor
@@ -55,15 +55,22 @@ class Modules:
     anywhere: frozenset[str]
     patterns: tuple[str, ...]
 
+    @cached_property
+    def _beginnings_by_layer(self) -> dict[int, tuple[str, ...]]:
+        layers = {layer for layer, _ in self.beginnings}
+        return {layer: tuple(start for number, start in self.beginnings if number == layer) for layer in layers}
+
     def has(self, tensor: Tensor, layer: int | None) -> bool:
         """Whether the tensor, the one of `layer` (None: outside the layers), is among them."""
+        if self.patterns == EVERYTHING.patterns:
+            return True
         names = _names(tensor.name)
         for name in names:
             parts = _parts(name)
             if layer is not None:
-                if any((layer, part) in self.in_layers for part in parts if name.startswith(part)):
+                if self.in_layers and any((layer, part) in self.in_layers for part in parts if name.startswith(part)):
                     return True
-                if any(number == layer and name.startswith(start) for number, start in self.beginnings):
+                if name.startswith(self._beginnings_by_layer.get(layer, ())):
                     return True
             if not self.anywhere.isdisjoint(parts):
                 return True

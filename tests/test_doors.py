@@ -24,14 +24,20 @@ CORE_RANKS = (
     ("core.model_rows",),
     ("core.catalog",),
     ("core.kv_cache", "core.gguf_mix", "core.weights", "core.overhead"),
-    ("core.parallelism", "core.engine_memory", "core.fleet"),
+    ("core.parallelism",),
+    ("core.engine_memory",),
+    ("core.engines",),
+    ("core.capacity",),
+    ("core.fleet",),
     ("core.sizing", "core.article"),
+    ("core.serving",),
     ("core.model_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
 MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.catalog")
 MAKERS_MAY_USE = (
-    "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization", "core.model_spec",
+    "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization",
+    "core.model_spec",
     "core.parameters",  # an encoder's layers are listed in the spec, tensor by tensor
     *MAKERS_OF_SPECS,
 )  # fmt: skip

@@ -113,11 +113,9 @@ def test_a_function_computes_only_when_its_cells_change(declared, function):
 
 
 def test_an_argument_that_no_function_has_is_not_described():
-    used = {(function.name, argument.name) for function in declared_functions() for argument in function.arguments}
-    described = set(vram_udf.ARGUMENTS)
-    of_all = {argument for _, argument in used}
-    assert of_all <= described
-    assert described - of_all <= {f"{function}.{argument}" for function, argument in used}
+    arguments = {(function.name, argument.name) for function in declared_functions() for argument in function.arguments}
+    names = {name for _, name in arguments} | {f"{function}.{name}" for function, name in arguments}
+    assert {name for _, name in arguments} <= set(vram_udf.ARGUMENTS) <= names
 
 
 @pytest.fixture(scope="module")

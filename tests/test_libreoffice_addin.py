@@ -41,6 +41,8 @@ SAMPLES: dict[str, list[object]] = {
     "precision": ["fp16", 0.5, None, "fp17", 16.0, "#N/A"],
     "kv_precision": ["fp8", 2.0, None, "fp17", -2.0, "#N/A"],
     "overhead": [0.1, 0.0, None, 1.5, "10%", "#DIV/0!"],
+    "gpu": ["h100", 80.0, None, "h101", -1.0, "#REF!"],
+    "gpus": [8.0, 4.0, None, 0.0, 1.5, "eight"],
     "unit": ["GB", "GiB", None, "GX", 1000.0, "#NULL!"],
     "field": ["parameters", "source", None, "colour", 7.0, "#NAME?"],
 }

@@ -41,7 +41,11 @@ NUMBER = Number()
 class LazyGroup(click.Group):
     """Commands of which some live in modules of their own, imported when one of them is asked for."""
 
-    MODULES = {"model": "workbook.cli_model"}
+    MODULES = {
+        "model": "workbook.cli_model",
+        "capacity": "workbook.cli_capacity",
+        "plan": "workbook.cli_capacity",
+    }
 
     def list_commands(self, ctx):
         return sorted({*super().list_commands(ctx), *self.MODULES})

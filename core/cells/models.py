@@ -26,7 +26,10 @@ from core.readers.hf_config import spec_from_config
 _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
-_OF_A_WORKLOAD = frozenset({"context", "users", "overhead", "gpu_memory_gb", "tp"})
+_OF_A_WORKLOAD = {
+    "context", "users", "overhead", "gpu_memory_gb", "gpu_memory_gib", "gpus", "tp", "pp", "memory_utilization",
+    "max_batched_tokens", "max_sequences", "average_tokens",
+}  # fmt: skip
 _LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fields()
 
 ModelCell = ModelSpec | PlannerError

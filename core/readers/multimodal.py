@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from core.errors import quoted
-from core.model_spec import CrossAttention, FullAttention, LayerRun, ModelSpec
+from core.model_spec import CrossAttention, FullAttention, ImageInput, LayerRun, ModelSpec
 from core.readers import vision
 from core.readers.decoder import attention, dense_mlp, runs
 from core.readers.fields import Fields, default_parts, family_defaults
+from core.readers.images import image_input
 from core.readers.llama_like import LLAMA
 from core.readers.vision import Tensors, dense, norm, table
 from core.tensors import EMBEDDING, VECTOR, Tensor
@@ -62,24 +63,35 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
     for part in _PARTS:
         if part not in {tower.part for tower in family.towers} and outer.values.get(part):
             raise outer.error(part, "this tower is not understood in this family", "Leave it out.")
-    return replace(spec, extra=(*spec.extra, *tensors))
+    images = (_image(outer, tower) for tower in family.towers)
+    return replace(spec, extra=(*spec.extra, *tensors), image=next(filter(None, images), None))
 
 
 _PARTS = ("vision_config", "audio_config", "img_processor")
 
 
 def _tower(outer: Fields, tower: Tower, hidden_size: int) -> Tensors:
+    fields = _tower_fields(outer, tower)
+    if fields is None:
+        return ()
+    if fields.model_type not in vision.TOWERS:
+        raise fields.error("model_type", f"{quoted(fields.model_type)} is not a tower that is understood",
+                           f"Understood are {', '.join(vision.TOWERS)}.")  # fmt: skip
+    return (*vision.TOWERS[fields.model_type](fields), *tower.projector(outer, fields, hidden_size))
+
+
+def _image(outer: Fields, tower: Tower) -> ImageInput | None:
+    fields = _tower_fields(outer, tower)
+    return None if fields is None else image_input(fields.model_type, fields, outer)
+
+
+def _tower_fields(outer: Fields, tower: Tower) -> Fields | None:
     part = outer.part(tower.part)
     if part is None:
-        return ()
+        return None
     named = part.get("model_type")
     known = isinstance(named, str) and (named in vision.TOWERS or named not in ("", outer.model_type))
-    tower_type = str(named) if known else tower.type
-    fields = Fields(part, tower_type, path=f"{tower.part}.", nested=True)
-    if tower_type not in vision.TOWERS:
-        raise fields.error("model_type", f"{quoted(tower_type)} is not a tower that is understood",
-                           f"Understood are {', '.join(vision.TOWERS)}.")  # fmt: skip
-    return (*vision.TOWERS[tower_type](fields), *tower.projector(outer, fields, hidden_size))
+    return Fields(part, str(named) if known else tower.type, path=f"{tower.part}.", nested=True)
 
 
 def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder) -> ModelSpec:

@@ -120,6 +120,21 @@ failed:
     VRAM_GPU = Failed(Err.Description)
 End Function
 
+Function VRAM_GPUS(model, context, users, gpu, Optional precision, Optional kv_precision, Optional overhead)
+Attribute VRAM_GPUS.VB_Description = "The fewest GPUs that can be deployed for the users: whole replicas, each split as the model and a node allow."
+Attribute VRAM_GPUS.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_GPUS = CellValue(XLPy.CallUDF("vram_udf", "VRAM_GPUS", Array(model, context, users, gpu, precision, kv_precision, overhead), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_GPUS = CellValue(XLPy.CallUDF("vram_udf", "VRAM_GPUS", Array(model, context, users, gpu, precision, kv_precision, overhead)))
+        Exit Function
+    #End If
+failed:
+    VRAM_GPUS = Failed(Err.Description)
+End Function
+
 Function VRAM_KV(model, context, Optional users, Optional kv_precision, Optional unit)
 Attribute VRAM_KV.VB_Description = "GPU memory of the KV cache of all users, each with its whole context: =VRAM_KV(""llama-3.1-70b"", 32768, 10)."
 Attribute VRAM_KV.VB_ProcData.VB_Invoke_Func = " \n14"
@@ -148,6 +163,36 @@ Attribute VRAM_KV_PER_TOKEN.VB_ProcData.VB_Invoke_Func = " \n14"
     #End If
 failed:
     VRAM_KV_PER_TOKEN = Failed(Err.Description)
+End Function
+
+Function VRAM_MAX_CONTEXT(model, users, gpu, gpus, Optional precision, Optional kv_precision, Optional overhead)
+Attribute VRAM_MAX_CONTEXT.VB_Description = "The most tokens that each user can have on so many GPUs, at most the model's own limit; 0 if it does not fit."
+Attribute VRAM_MAX_CONTEXT.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_MAX_CONTEXT = CellValue(XLPy.CallUDF("vram_udf", "VRAM_MAX_CONTEXT", Array(model, users, gpu, gpus, precision, kv_precision, overhead), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_MAX_CONTEXT = CellValue(XLPy.CallUDF("vram_udf", "VRAM_MAX_CONTEXT", Array(model, users, gpu, gpus, precision, kv_precision, overhead)))
+        Exit Function
+    #End If
+failed:
+    VRAM_MAX_CONTEXT = Failed(Err.Description)
+End Function
+
+Function VRAM_MAX_USERS(model, context, gpu, gpus, Optional precision, Optional kv_precision, Optional overhead)
+Attribute VRAM_MAX_USERS.VB_Description = "The most concurrent users that so many GPUs can be deployed for; 0 if not even the model fits."
+Attribute VRAM_MAX_USERS.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_MAX_USERS = CellValue(XLPy.CallUDF("vram_udf", "VRAM_MAX_USERS", Array(model, context, gpu, gpus, precision, kv_precision, overhead), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_MAX_USERS = CellValue(XLPy.CallUDF("vram_udf", "VRAM_MAX_USERS", Array(model, context, gpu, gpus, precision, kv_precision, overhead)))
+        Exit Function
+    #End If
+failed:
+    VRAM_MAX_USERS = Failed(Err.Description)
 End Function
 
 Function VRAM_MODEL(name, Optional field)
