@@ -32,7 +32,8 @@ from core.parallelism import check_pipeline_parallel, check_tensor_parallel, ten
 from core.precision import Precision
 from core.serving import served_precision
 from core.units import GIB
-from workbook.cli import NUMBER, _model, _name_or_bytes
+from workbook.cli import NUMBER, _name_or_bytes
+from workbook.model_argument import model_of, models_option
 
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, llama_cpp.ENGINE)}
 NOTE = "memory only: this is not a latency promise"
@@ -48,6 +49,7 @@ def _precision_options(command: Callable) -> Callable:
         click.option("--max-batched-tokens", type=NUMBER, help="Tokens of one step; the engine's default if omitted."),
         click.option("--max-sequences", type=NUMBER, help="Sequences of one step; the engine's default if omitted."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
+        models_option,
     ):
         command = option(command)
     return command
@@ -75,7 +77,7 @@ def capacity(
     vram capacity llama-3.1-70b --gpu h100 --tp 4 --context 32768
     vram capacity ./config.json --gpu h100 --gpu-memory-gib 79.19 --engine-version 0.19 --json
     """
-    spec = _model(model)
+    spec = model_of(model).spec
     weights = _weights_precision(spec, precision)
     deployment = Deployment(
         model=spec,
@@ -119,7 +121,7 @@ def plan(
     vram plan llama-3.1-70b --users 10 --context 32768
     vram plan deepseek-v3 --users 100 --context 32768 --gpu h200 --gpu b200
     """
-    spec = _model(model)
+    spec = model_of(model).spec
     weights = _weights_precision(spec, precision) if overhead is None else _named("precision", precision)
     service = Service(
         model=spec,
