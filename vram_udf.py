@@ -8,9 +8,9 @@ which each host shows as that error; `VRAM_CHECK` says why.
 import xlwings as xw
 
 from core import catalog
+from core.card import card_field
 from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
-from core.card import card_field
 from core.cells.values import CellError, error_code, grid, is_blank
 from core.checks import LIMITS, number, text
 from core.fleet import choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
@@ -19,7 +19,7 @@ from core.kv_cache import kv_profile
 from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.serving import service_of
-from core.sizing import estimate, footprint
+from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
 
