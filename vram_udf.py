@@ -8,9 +8,9 @@ which each host shows as that error; `VRAM_CHECK` says why.
 import xlwings as xw
 
 from core import catalog
+from core.card import card_field
 from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
-from core.card import card_field
 from core.cells.values import CellError, error_code, grid, is_blank
 from core.checks import LIMITS, number, text
 from core.fleet import choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users

@@ -70,7 +70,9 @@ def users_that_fit(engine: Engine, deployment: Deployment, tokens: int | None = 
             rounded up to blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180).
     """
     budgets, pool = _budgets_and_pool(engine, deployment)
-    fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // pool.blocks_of(tokens or deployment.context)
+    fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // pool.blocks_of(
+        tokens or deployment.context
+    )
     return min(fitting, engine.max_sequences(deployment))
 
 

@@ -1,14 +1,14 @@
 """How many GPUs: by division, and as they can be deployed, in replicas that a node can hold.
 
-A replica is one copy of the model on tp × pp GPUs. What it holds follows either from an engine's budget or from the rule, a
-fraction on top of weights and cache. Every answer here (GPUs for users, users for GPUs, the longest context) asks the one
-function `users_per_replica`, so that they are each other's inverses.
+A replica is one copy of the model on tp × pp GPUs. What it holds follows either from an engine's budget or from the
+rule, a fraction on top of weights and cache. Every answer here (GPUs for users, users for GPUs, the longest context)
+asks the one function `users_per_replica`, so that they are each other's inverses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from core.capacity import Capacity, capacity, users_that_fit
@@ -166,9 +166,7 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _rule_parts(
-    model: ModelSpec, precision: Precision | None, tp: int, pp: int
-) -> tuple[int, tuple[KvProfile, ...]]:
+def _rule_parts(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> tuple[int, tuple[KvProfile, ...]]:
     """Weights on the fullest GPU, and what one sequence keeps on a GPU of each stage."""
     return weights_bytes_per_gpu(model, precision, tp=tp, pp=pp), kv_profile_per_gpu(model, tp, pp)
 
@@ -212,8 +210,13 @@ def rank(layout: Layout) -> tuple[float, ...]:
     """Smallest first: GPUs, their memory, nodes; then the simpler, and the roomier."""
     replica = layout.replica
     return (
-        layout.gpus, layout.gpus * replica.gpu.memory_bytes, layout.nodes, replica.pp, layout.replicas, -layout.headroom,
-    )  # fmt: skip
+        layout.gpus,
+        layout.gpus * replica.gpu.memory_bytes,
+        layout.nodes,
+        replica.pp,
+        layout.replicas,
+        -layout.headroom,
+    )
 
 
 def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -> int:
@@ -226,7 +229,8 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     if best is None:
         raise OutOfRangeError(
             "gpu",
-            f"{service.model.name} with {context:,} tokens fits on no replica of up to {MOST_NODES_PER_REPLICA} nodes of {gpu.name}",
+            f"{service.model.name} with {context:,} tokens fits on no replica of {gpu.name}, on up to "
+            f"{MOST_NODES_PER_REPLICA} nodes",
             "Choose a GPU with more memory, a smaller precision or a shorter context.",
         )
     return best
@@ -250,11 +254,7 @@ def max_context(service: Service, gpu: GpuChoice, gpus: int, users: int, longest
     Args:
         longest: the longest that is looked for where the model has no limit.
     """
-    candidates = [
-        replica
-        for replica in replicas_of(service.model, gpu, service.engine.name)
-        if replica.gpus <= gpus
-    ]
+    candidates = [replica for replica in replicas_of(service.model, gpu, service.engine.name) if replica.gpus <= gpus]
     return max(
         (_longest(service, replica, -(-users // (gpus // replica.gpus)), longest) for replica in candidates), default=0
     )
@@ -276,8 +276,3 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
-
-
-def with_defaults_of(service: Service, engine: Engine) -> Service:
-    """The same service under another engine, in its default version."""
-    return replace(service, engine=engine, version=parse_version(engine.default_version))

@@ -1,4 +1,4 @@
-"""From what a cell or a command line says to what is served: the reckoning, and the format that engines make of a name."""
+"""From what a cell or a command line says to what is served: the reckoning, and the format of the weights."""
 
 from __future__ import annotations
 

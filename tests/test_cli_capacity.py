@@ -134,11 +134,23 @@ def test_a_plan_prints_a_table(vram):
         (("capacity", "llama-3.1-8b", "--gpu", "h101"), "gpu: 'h101' is not known. Did you mean"),
         (("capacity", "llama-3.1-8b", "--gpu", "h100", "--tp", "3"), "tp: 3 does not divide the 32 attention heads"),
         (("capacity", "llama-3.1-8b", "--gpu", "h100", "--pp", "33"), "pp: 33 stages are more than the 32 layers"),
-        (("capacity", "llama-3.1-8b", "--gpu", "h100", "--memory-utilization", "1.5"), "memory_utilization: 1.5 is above 1"),
-        (("capacity", "llama-3.1-8b", "--gpu", "h100", "--engine-version", "new"), "engine_version: 'new' is not a version"),
-        (("capacity", "article-llama-70b", "--gpu", "h100", "--context", "10"), "model: article-llama-70b is told by its size"),
+        (
+            ("capacity", "llama-3.1-8b", "--gpu", "h100", "--memory-utilization", "1.5"),
+            "memory_utilization: 1.5 is above 1",
+        ),
+        (
+            ("capacity", "llama-3.1-8b", "--gpu", "h100", "--engine-version", "new"),
+            "engine_version: 'new' is not a version",
+        ),
+        (
+            ("capacity", "article-llama-70b", "--gpu", "h100", "--context", "10"),
+            "model: article-llama-70b is told by its size",
+        ),
         (("plan", "llama-3.1-8b", "--users", "0", "--context", "10"), "users: 0 is below 1"),
-        (("plan", "article-llama-70b", "--users", "1", "--context", "10"), "model: article-llama-70b is told by its size"),
+        (
+            ("plan", "article-llama-70b", "--users", "1", "--context", "10"),
+            "model: article-llama-70b is told by its size",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(vram, arguments, sentence):

@@ -121,6 +121,10 @@ class Error:
     worst: float
     unit: str
 
+    def written(self, value: float) -> str:
+        """An error as the table has it."""
+        return f"{value:.3f} GiB" if self.unit == "GiB" else f"{value:.2%}"
+
 
 def summary(found: list[Run]) -> list[Error]:
     """The errors of each figure over all runs; of tokens and users over those with 10 GiB or more for the cache."""
@@ -144,16 +148,19 @@ def report(found: list[Run]) -> str:
     lines = [
         "# How right the capacity is",
         "",
-        "Runs of vLLM 0.19.0 on H100 80 GB as its own log has them (llm-d-planner, pull request 205; figures restated), beside",
-        "what is computed for the same model, layout and settings. Written by `make accuracy`.",
+        "Runs of vLLM 0.19.0 on H100 80 GB as its own log has them (llm-d-planner, pull request 205; figures",
+        "restated), beside what is computed for the same model, layout and settings. Written by `make accuracy`.",
         "",
         "| figure | median error | worst |",
         "|---|---:|---:|",
-        *(f"| {error.name} | {_error(error.median, error.unit)} | {_error(error.worst, error.unit)} |" for error in summary(found)),
+        *(
+            f"| {error.name} | {error.written(error.median)} | {error.written(error.worst)} |"
+            for error in summary(found)
+        ),
         "",
-        f"Within the stated range: {sum(run.is_in_range for run in found)} of {len(found)} runs. Tokens and concurrency are counted over"
-        f" runs with at least {ENOUGH_CACHE_GIB} GiB for the cache.",
-        "Of a run with pipeline stages the memory is the first one's, as its log has it; tokens are what all have room for.",
+        f"Within the stated range: {sum(run.is_in_range for run in found)} of {len(found)} runs. Tokens and",
+        f"concurrency are counted over runs with at least {ENOUGH_CACHE_GIB} GiB for the cache. Of a run with",
+        "pipeline stages the memory is the first one's, as its log has it; tokens are what all of them have room for.",
         "",
         "![Computed against logged: memory for the cache, and concurrency](accuracy.svg)",
         "",
@@ -173,10 +180,6 @@ def report(found: list[Run]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _error(value: float, unit: str) -> str:
-    return f"{value:.2f} GiB" if unit == "GiB" else f"{value:.2%}"
-
-
 _SIDE, _MARGIN = 320, 50
 
 
@@ -188,7 +191,8 @@ def plot(found: list[Run]) -> str:
     )
     width, height = 2 * (_SIDE + 2 * _MARGIN), _SIDE + 2 * _MARGIN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="13">',
         '<rect width="100%" height="100%" fill="white"/>',
     ]
     for number, (title, column, computed) in enumerate(panels):
@@ -205,7 +209,7 @@ def plot(found: list[Run]) -> str:
             f'transform="rotate(-90 {left - 20} {_MARGIN + _SIDE / 2})">computed</text>',
         ]
         parts += [
-            f'<circle cx="{left + x * scale:.1f}" cy="{bottom - y * scale:.1f}" r="4" fill="#1f6fb2" fill-opacity="0.6"/>'
+            f'<circle cx="{left + x * scale:.1f}" cy="{bottom - y * scale:.1f}" r="4" fill="#1f6fb299"/>'
             for x, y in points
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"

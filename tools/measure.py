@@ -1,7 +1,7 @@
-"""`make measure`: on an NVIDIA GPU with PyTorch, weights and cache allocated as an engine does, beside what is computed.
+"""`make measure`: weights and cache allocated on an NVIDIA GPU as an engine does, beside what is computed.
 
-Random weights of real shapes: each tensor of one rank, fused ones as one, then a cache as large as the budget leaves room
-for. What PyTorch's allocator has handed out is compared in MiB. Nothing is downloaded, and no model is run.
+Random weights of real shapes: each tensor of one rank, fused ones as one, then a cache as large as the budget leaves
+room for. What PyTorch's allocator has handed out is compared in MiB. Nothing is downloaded, and no model is run.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class Measured:
 
 def stored_tensors(spec: ModelSpec) -> list[int]:
     """Bytes of every tensor that an engine keeps on one GPU in 16 bits, fused ones as one, and the rotary table."""
-    sizes = [
-        tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS) for tensor in outer_on_rank(spec, 1, 1, 0)
-    ]
+    sizes = [tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS) for tensor in outer_on_rank(spec, 1, 1, 0)]
     for tensors in layers_on_rank(spec, 1):
         fused: dict[object, int] = defaultdict(int)
         for number, tensor in enumerate(tensors):

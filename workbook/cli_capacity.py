@@ -108,8 +108,12 @@ def capacity(
 @click.argument("model")
 @click.option("--users", type=NUMBER, required=True, help="Concurrent users.")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user.")
-@click.option("--gpu", "gpus", multiple=True, help="A GPU of the catalog, or its memory in GB; may be repeated. All if omitted.")
-@click.option("--overhead", type=NUMBER, help="Reckon by the rule, with this fraction of weights and cache, not by an engine.")
+@click.option(
+    "--gpu", "gpus", multiple=True, help="A GPU of the catalog, or its memory in GB; may be repeated. All if omitted."
+)
+@click.option(
+    "--overhead", type=NUMBER, help="Reckon by the rule, with this fraction of weights and cache, not by an engine."
+)
 @_precision_options
 def plan(
     model, users, context, gpus, overhead, precision, kv_precision, engine, engine_version, memory_utilization,
@@ -138,7 +142,11 @@ def plan(
     choices = [_choice(name) for name in gpus] or [choice_of_gpu(gpu) for gpu in catalog.gpus()]
     found = [layout for choice in choices for layout in layouts(service, choice, users, context)]
     ranked = sorted(found, key=rank) if gpus else sorted(_best_of_each_gpu(found), key=rank)
-    out = [(choice.name, reason) for choice in choices for reason in _ruled_out(service, choice, context, found, bool(gpus))]
+    out = [
+        (choice.name, reason)
+        for choice in choices
+        for reason in _ruled_out(service, choice, context, found, bool(gpus))
+    ]
     if as_json:
         click.echo(json.dumps(_plan_as_dict(spec, users, context, ranked, out), indent=2))
     else:
@@ -276,7 +284,8 @@ def _print_capacity(found: Capacity, answer: dict[str, object]) -> None:
 
     deployment, budget = found.deployment, found.budget
     layout = f"TP {deployment.tp}" + (f" × PP {deployment.pp}" if deployment.pp > 1 else "")
-    title = f"{deployment.model.name} on {deployment.device.name or 'GPU'}, {layout}, {answer['engine']} {answer['engine_version']}"
+    engine = f"{answer['engine']} {answer['engine_version']}"
+    title = f"{deployment.model.name} on {deployment.device.name or 'GPU'}, {layout}, {engine}"
     table = Table(title=title, title_justify="left")
     for heading in ("GiB per GPU", "expected", "from", "to"):
         table.add_column(heading, justify="left" if heading == "GiB per GPU" else "right")
@@ -335,5 +344,3 @@ def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Layout],
         console.print("Ruled out:")
         for name, reason in out:
             console.print(f"  {name}: {reason}", highlight=False)
-
-

@@ -1,7 +1,7 @@
 """vLLM's paged cache: layers in groups, one size of page for all of them.
 
-Layers that keep every token, those that keep a window and those that keep a state get block tables of their own, one for
-each group, but blocks come from one pool and so all have one size. Groups therefore have the same number of layers,
+Layers that keep every token, those that keep a window and those that keep a state get block tables of their own, one
+for each group, but blocks come from one pool and so all have one size. Groups therefore have the same number of layers,
 padded where the numbers do not divide, and pages the same number of bytes, stretched where layers differ.
 
 Source: vLLM 0.19 v1/core/kv_cache_utils.py (get_kv_cache_groups, _get_kv_cache_groups_uniform_page_size,
@@ -22,8 +22,8 @@ from core.precision import Precision
 
 BLOCK_TOKENS = 16  # vllm/config/cache.py, DEFAULT_BLOCK_SIZE
 
-# A layer of sparse latent attention whose cache is FP8 keeps, per token, 512 values of 8 bits, four 32-bit scales and the
-# rotary key in 16 bits (vLLM v1/attention/backends/mla/flashmla_sparse.py).
+# A layer of sparse latent attention whose cache is FP8 keeps, per token, 512 values of 8 bits, four 32-bit scales and
+# the rotary key in 16 bits (vLLM v1/attention/backends/mla/flashmla_sparse.py).
 _SPARSE_LATENT_FP8_BYTES = 656
 
 # Groups are as large as the rarest kind of layer, or as the commonest if that is not much more.
@@ -133,7 +133,10 @@ def _one_group(layers: dict[Kept, list[int]], spans: tuple[tuple[int, int], ...]
     """Layers of one kind may differ in width: a block holds a page of each."""
     counts = [sum(_within(numbers, span) for numbers in layers.values()) for span in spans]
     pages = [
-        sum(_within(numbers, span) * (kept.bytes_per_token * BLOCK_TOKENS or kept.state_bytes) for kept, numbers in layers.items())
+        sum(
+            _within(numbers, span) * (kept.bytes_per_token * BLOCK_TOKENS or kept.state_bytes)
+            for kept, numbers in layers.items()
+        )
         for span in spans
     ]
     return Blocks((Group(next(iter(layers)), BLOCK_TOKENS, tuple(counts)),), tuple(max(1, page) for page in pages))

@@ -19,7 +19,8 @@ _CELLS = 256
 _UBATCH = 512  # common/common.h, n_ubatch
 _FLOAT_BYTES = 4  # compute buffers are 32-bit throughout
 
-# CUDA's context and kernels, which llama.cpp's own report leaves out (common/fit.cpp keeps 1 GiB free for it and others).
+# CUDA's context and kernels, which llama.cpp's own report leaves out (common/fit.cpp keeps 1 GiB free for it and
+# others).
 _CONTEXT = Size(round(0.5 * GIB), round(0.25 * GIB), round(1.0 * GIB))
 
 
@@ -35,7 +36,7 @@ def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
 
 
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
-    """Bytes of the weights on each GPU: the token embedding stays in the host's memory unless the head is tied to it."""
+    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it."""
     model, precision = deployment.model, deployment.precision
     if model.stated_parameters is not None:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp

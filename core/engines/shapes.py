@@ -7,9 +7,9 @@ from functools import lru_cache
 
 from core.model_spec import GatedMlp, LatentAttention, LayerRun, ModelSpec, MoeMlp, ParallelMixers, PlainMlp
 from core.parallelism import stages
+from core.parameters import layer_tensors
 from core.precision import Precision
 from core.tensors import EXPERT, MLP
-from core.parameters import layer_tensors
 from core.weights import tensor_precision
 
 
@@ -57,7 +57,9 @@ def stage_shapes(
         runs = _runs_between(model, first, end)
         dense = max((_dense(run.mlp, tp) for run in runs), default=(0, 0), key=lambda pair: pair[0] * pair[1])
         cut = 1 if whole_experts else tp
-        sparse = max((_sparse(run.mlp, model.hidden_size, cut) for run in runs), default=(0, 0, 0), key=lambda s: s[0] * s[1])
+        sparse = max(
+            (_sparse(run.mlp, model.hidden_size, cut) for run in runs), default=(0, 0, 0), key=lambda s: s[0] * s[1]
+        )
         shapes.append(
             StageShapes(
                 layers=end - first,

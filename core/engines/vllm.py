@@ -1,8 +1,8 @@
 """vLLM: what its profiling run measures and what it leaves for the cache.
 
-The engine starts, loads the weights, runs one step as large as a step may get, and takes what is left of its share of the
-GPU for the cache. Each function below is one term of that sum; its docstring names the source file and version, and for
-what cannot be computed, the logged runs it was taken from:
+The engine starts, loads the weights, runs one step as large as a step may get, and takes what is left of its share of
+the GPU for the cache. Each function below is one term of that sum; its docstring names the source file and version,
+and for what cannot be computed, the logged runs it was taken from:
 
 * "llm-d 205": the 41 runs of vLLM 0.19.0 on H100 in llm-d-planner's pull request 205, tests/golden/measured.csv here;
 * "llm-d 0.11": eight runs of vLLM 0.11 on H100, llm-d-planner docs/empirical-vllm-memory-results.md;
@@ -39,7 +39,8 @@ _FLASHINFER_SAMPLER = (0, 21, 0)
 _ANNOUNCES_CONCURRENCY = (0, 21, 0)
 # The largest GPUs have larger steps: engine/arg_utils.py of 0.24.0 has no such case, that of 0.28.0 has.
 _STEPS_OF_160_GIB = (0, 28, 0)
-# Model runner V2, whose profiling run samples without top-k: an exception in 0.28.0, the rule in 0.30.0 (config/vllm.py).
+# Model runner V2, whose profiling run samples without top-k: an exception in 0.28.0, the rule in 0.30.0
+# (config/vllm.py).
 _RUNNER_V2 = (0, 30, 0)
 
 
@@ -65,8 +66,8 @@ class _Step:
 def largest_step(deployment: Deployment) -> _Step:
     """What one step computes at most, as an API server starts.
 
-    Source: engine/arg_utils.py, get_batch_defaults, 0.19.0 and 0.31.0; before core V1 config.py of 0.6.6: without chunked
-    prefill a step takes a whole prompt, and contexts beyond 32 768 tokens are chunked by 2048.
+    Source: engine/arg_utils.py, get_batch_defaults, 0.19.0 and 0.31.0; before core V1 config.py of 0.6.6: without
+    chunked prefill a step takes a whole prompt, and contexts beyond 32 768 tokens are chunked by 2048.
     """
     version, context = deployment.version, deployment.context
     if version < _CORE_V1:
@@ -119,7 +120,11 @@ def sampling_peak_bytes(shapes: StageShapes, step: _Step, version: tuple[int, in
     if not shapes.vocab_size:
         return 0
     logits = step.sequences * shapes.vocab_size * sampling_bytes_per_logit(version, shapes.bytes_per_value, tp)
-    top_k = 4 * shapes.vocab_size * min(_MULTIPROCESSORS, step.sequences) if _TOP_K_KERNEL <= version < _FLASHINFER_SAMPLER else 0
+    top_k = (
+        4 * shapes.vocab_size * min(_MULTIPROCESSORS, step.sequences)
+        if _TOP_K_KERNEL <= version < _FLASHINFER_SAMPLER
+        else 0
+    )
     rows = step.tokens + 2 * step.sequences  # hidden states, those sampled, and random ones in their place
     return int(logits) + top_k + rows * shapes.hidden_size * shapes.bytes_per_value
 
@@ -145,8 +150,8 @@ def expert_workspace_bytes(shapes: StageShapes, step: _Step) -> int:
     """What the experts' kernels work in: inputs and products of every (token, expert) pair.
 
     Source: model_executor/layers/fused_moe/fused_moe.py, TritonExperts.workspace_shapes, 0.19.0. Checked on
-    DeepSeek-V2-Lite (llm-d 205: 1.93 GiB logged, 1.93 so computed) and Mixtral TP 2 (1.21, 1.21). Kernels for MXFP4 keep
-    none: gpt-oss-20b (2.87, 2.87).
+    DeepSeek-V2-Lite (llm-d 205: 1.93 GiB logged, 1.93 so computed) and Mixtral TP 2 (1.21, 1.21). Kernels for MXFP4
+    keep none: gpt-oss-20b (2.87, 2.87).
     """
     if not shapes.expert_workspace or not shapes.experts_per_token:
         return 0
@@ -203,9 +208,10 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     """What the process holds outside PyTorch: loaded kernels; with several GPUs NCCL's and all-reduce's buffers.
 
     Logged, GiB. On one GPU 0.02 to 0.16 up to 0.11, 0.24 to 0.46 in llm-d 205, 0.26 under 0.31 on an A100. With tensor
-    parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on H200,
-    Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000, 0.28) to
-    0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is 0.2.
+    parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on
+    H200, Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
+    0.28) to 0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is
+    0.2.
     """
     version = deployment.version
     if deployment.tp == 1:

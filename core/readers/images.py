@@ -18,7 +18,7 @@ _GEMMA3_TOKENS = 256
 
 
 def image_input(tower_type: str, tower: Fields, outer: Fields) -> ImageInput | None:
-    """The largest image, from the tower's fields and those beside it; None where the tower's pictures have no such size."""
+    """The largest image, by the tower's fields and those beside it; None where pictures have no such size."""
     side, patch = _side(tower.raw("image_size")), _side(tower.raw("patch_size"))
     if tower_type not in _FIXED or not side or not patch:
         return None
