@@ -18,6 +18,7 @@ from core.gpu import gpu_card
 from core.kv_cache import kv_profile
 from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.precision_card import precision_card
 from core.serving import service_of
 from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
@@ -30,6 +31,7 @@ ARGUMENTS = {
     "or a labelled range of config.json fields.",
     "name": 'A model\'s name ("llama-3.1-70b"), or any other description of a model.',
     "VRAM_GPU.name": 'A GPU\'s name ("h100-sxm"), as the GPUs sheet, its maker or its driver writes it.',
+    "VRAM_PRECISION.name": 'A number format\'s name ("fp16", "awq", "q4_k_m"), as the Precisions sheet has it.',
     "context": "Tokens per sequence, for example 32768.",
     "users": "Concurrent sequences; 1 if omitted.",
     "precision": 'Of the weights: a name ("fp16", "fp8", "int4") or bytes per parameter (2, 1, 0.5); fp16 if omitted.',
@@ -176,6 +178,12 @@ def VRAM_GPU(name, field=None):
     return _cards(parsed(grid(name), _gpu), gpu_card, field)
 
 
+@cell_function
+def VRAM_PRECISION(name, field=None):
+    """What is known of a number format: one field of its card ("bits_per_value" ...), or the whole card, labelled."""
+    return _cards(parsed(grid(name), _precision_row), precision_card, field)
+
+
 def _cards(things, card_of, field):
     """One field of the card of each thing, or with no field the whole cards side by side."""
     if not all(is_blank(cell) for row in grid(field) for cell in row):
@@ -256,6 +264,10 @@ def _units(cells):
 
 def _gpu(cell):
     return catalog.gpu(_given("gpu", cell, None))
+
+
+def _precision_row(cell):
+    return catalog.precision_named(_given("precision", cell, None))
 
 
 def _field(cell):

@@ -143,6 +143,19 @@ def precision(field: str, value: object) -> Precision:
     return precision_of_bytes(field, value)
 
 
+def precision_named(name: object) -> CatalogPrecision:
+    """The catalog's row of the precision of that name or alias, whatever it is for.
+
+    Raises:
+        WrongTypeError: `name` is not text.
+        UnknownNameError: no such precision; the remedy names the nearest one.
+    """
+    known = tuple(row.precision.name for row in precisions())
+    rows = _precisions_by_name()
+    normal = _known_as("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")
+    return rows[normal]
+
+
 @lru_cache(maxsize=None)
 def precisions() -> tuple[CatalogPrecision, ...]:
     """Every precision, in the order of the file."""

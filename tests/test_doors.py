@@ -31,7 +31,7 @@ CORE_RANKS = (
     ("core.fleet",),
     ("core.sizing", "core.article"),
     ("core.serving",),
-    ("core.model_card", "core.model_details", "core.model_files"),
+    ("core.model_card", "core.precision_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
 MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.catalog")

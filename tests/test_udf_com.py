@@ -62,6 +62,7 @@ def as_variant(result: object) -> Variant:
         (("VRAM_KV_PER_TOKEN", LLAMA, MISSING, "B"), Variant("VT_R8", 327_680.0)),
         (("VRAM_MODEL", LLAMA, "num_hidden_layers"), Variant("VT_R8", 80.0)),
         (("VRAM_MODEL", LLAMA, "developer"), Variant("VT_BSTR", "Meta")),
+        (("VRAM_PRECISION", "mxfp4", "bits_per_value"), Variant("VT_R8", 4.25)),
         (("VRAM_GPU", "H100", "memory_mib"), Variant("VT_R8", 81_559.0)),
         (("VRAM_GPU", "NVIDIA H100 80GB HBM3", "memory_basis"), Variant("VT_BSTR", "driver")),
         (("VRAM_CHECK", LLAMA, 1000), Variant("VT_BSTR", "OK")),
@@ -127,6 +128,7 @@ CALLS = {
         Range([["parameters", "title", "no such field"]]),
     ),
     "a GPU's card": ("VRAM_GPU", "mi300x"),
+    "a number format's card": ("VRAM_PRECISION", "awq"),
     "GPUs' cards side by side": ("VRAM_GPU", Range([["h100-sxm", "no such GPU", "dgx-spark"]])),
     "GPUs for columns of users and contexts": (
         "VRAM_GPUS", LLAMA, Range([[8192], [32768]]), Range([[1, 100]]), Range([["h100"]]), "fp8", MISSING, MISSING

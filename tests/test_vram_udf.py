@@ -21,6 +21,7 @@ from vram_udf import (
     VRAM_KV,
     VRAM_KV_PER_TOKEN,
     VRAM_MODEL,
+    VRAM_PRECISION,
     VRAM_TOTAL,
     VRAM_WEIGHTS,
 )
@@ -719,3 +720,11 @@ def test_the_lines_of_a_breakdown_add_up_to_the_total(model, context, users, pre
 def test_a_grid_is_what_its_elements_are_alone(contexts, users):
     grid = VRAM_TOTAL(LLAMA, column(*contexts), row(*users))
     assert grid == [[VRAM_TOTAL(LLAMA, context, count) for count in users] for context in contexts]
+
+
+def test_the_card_of_a_precision():
+    # OCP MX specification 1.0: 32 values of 4 bits and a scale of 8: 4.25 bits.
+    assert VRAM_PRECISION("MXFP4", "bits_per_value") == 4.25
+    card = dict(VRAM_PRECISION("awq"))
+    assert card["name"] == "awq" and card["used_for"] == "weights" and card["source"]
+    assert VRAM_PRECISION([["fp16"], ["fp17"], [None]], "bytes_per_value") == [[2.0], ["#N/A"], ["#VALUE!"]]

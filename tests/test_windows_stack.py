@@ -32,6 +32,7 @@ EXAMPLES = {
     "overhead": (0.2, 0),
     "unit": ("GiB", "B"),
     "field": ("parameters", "source"),
+    "VRAM_PRECISION.name": ("awq", "q4_k_m"),
     "VRAM_GPU.name": ("h100-sxm", "a100-sxm-80gb"),
     "VRAM_GPU.field": ("memory_mib", "source"),
 }

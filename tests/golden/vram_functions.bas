@@ -210,6 +210,21 @@ failed:
     VRAM_MODEL = Failed(Err.Description)
 End Function
 
+Function VRAM_PRECISION(name, Optional field)
+Attribute VRAM_PRECISION.VB_Description = "What is known of a number format: one field of its card (""bits_per_value"" ...), or the whole card, labelled."
+Attribute VRAM_PRECISION.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_PRECISION = CellValue(XLPy.CallUDF("vram_udf", "VRAM_PRECISION", Array(name, field), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_PRECISION = CellValue(XLPy.CallUDF("vram_udf", "VRAM_PRECISION", Array(name, field)))
+        Exit Function
+    #End If
+failed:
+    VRAM_PRECISION = Failed(Err.Description)
+End Function
+
 Function VRAM_TOTAL(model, context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit)
 Attribute VRAM_TOTAL.VB_Description = "GPU memory to serve a model: weights, KV cache and overhead. =VRAM_TOTAL(""llama-3.1-70b"", 32768, 10)"
 Attribute VRAM_TOTAL.VB_ProcData.VB_Invoke_Func = " \n14"

@@ -38,6 +38,7 @@ ARGUMENT_SAMPLES = {
     "unit": "GiB",
     "gpu": "h100",
     "gpus": 8,
+    "VRAM_PRECISION.name": "awq",
     "VRAM_GPU.name": "h100",  # where one function means something else by an argument
     "VRAM_GPU.field": "memory_gb",
 }
