@@ -66,3 +66,8 @@ def test_grids_spill():
 )
 def test_failures_are_excel_errors(call, error):
     assert call() == error
+
+
+def test_a_model_that_states_no_longest_context_is_not_cut_off_at_its_familys_default():
+    # The article's numbers by hand: 8 × 80 GB ÷ 1.1 less 140 GB, ÷ 2 622 720 bytes a token = 168 458 tokens.
+    assert VRAM_MAX_CONTEXT([[70, 80, 8196]], 1, 80, 8, None, None, 0.1) == 168_458

@@ -103,7 +103,8 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         vocab_size=fields.optional("vocab_size"),
         tie_word_embeddings=fields.flag("tie_word_embeddings", family.tied),
         stated_parameters=stated,
-        max_position_embeddings=fields.optional("max_position_embeddings"),
+        # A limit to plan by is one that the model states, not what its family's class would assume.
+        max_position_embeddings=fields.stated("max_position_embeddings"),
         final_norms=family.final_norms,
         norm_bias=family.norm_bias,
         head_bias=said(fields, family.head_bias),

@@ -93,6 +93,12 @@ class Fields:
         self.read.add(field)
         return self.values.get(field) is not None
 
+    def stated(self, field: str) -> int | None:
+        """A whole number that stands there under any of its names; a default only inside a composite config."""
+        value = self.optional(field)
+        is_there = self.nested or any(self.values.get(name) is not None for name in self._names(field))
+        return value if is_there else None
+
     def optional(self, field: str) -> int | None:
         """A whole number, or None."""
         value = self.raw(field)

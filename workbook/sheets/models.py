@@ -20,13 +20,13 @@ FIRST_ROW = 5
 
 # (label key, column width, role, number format), in order
 _COLUMNS = (
-    ("model", 20, styles.LABEL, None),
-    ("model_title", 24, styles.LABEL, None),
+    ("model", 30, styles.LABEL, None),
+    ("model_title", 30, styles.LABEL, None),
     ("developer", 14, styles.LABEL, None),
     ("parameters", 18, styles.FORMULA, COUNT_FORMAT),
     ("active", 18, styles.FORMULA, COUNT_FORMAT),
     ("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("shipped_as", 14, styles.LABEL, None),
+    ("shipped_as", 22, styles.LABEL, None),
     ("shipped_bytes", 20, styles.FORMULA, COUNT_FORMAT),
     ("layers", 8, styles.FORMULA, COUNT_FORMAT),
     ("hidden", 10, styles.FORMULA, COUNT_FORMAT),
@@ -43,7 +43,7 @@ _COLUMNS = (
     ("max_context", 11, styles.FORMULA, COUNT_FORMAT),
     ("licence", 28, styles.NOTE, None),
     ("source", 60, styles.NOTE, None),
-    ("as_of", 10, styles.NOTE, None),
+    ("as_of", 12, styles.NOTE, None),
 )
 _LETTERS = [get_column_letter(number) for number in range(1, len(_COLUMNS) + 1)]
 # The columns that a KV formula looks up, in the order of its arguments.
