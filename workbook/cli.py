@@ -1,10 +1,11 @@
-"""The command line: `vram template`, `vram estimate`."""
+"""The command line: `vram template`, `vram estimate`, `vram export`, `vram read`."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -38,7 +39,20 @@ class Number(click.ParamType):
 NUMBER = Number()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LazyGroup(click.Group):
+    """Commands of which some live in modules of their own, imported when one of them is asked for."""
+
+    MODULES = {"export": "workbook.cli_export", "read": "workbook.cli_read"}
+
+    def list_commands(self, ctx):
+        return sorted({*super().list_commands(ctx), *self.MODULES})
+
+    def get_command(self, ctx, cmd_name):
+        module = self.MODULES.get(cmd_name)
+        return getattr(import_module(module), cmd_name) if module else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="vram")
 def vram() -> None:
     """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""

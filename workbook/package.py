@@ -6,6 +6,11 @@ import zipfile
 from collections.abc import Callable
 from io import BytesIO
 
+from openpyxl.packaging.relationship import get_dependents
+from openpyxl.packaging.workbook import WorkbookPackage
+from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS
+from openpyxl.xml.functions import fromstring
+
 # Office's zero of time in zip archives: the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -19,3 +24,10 @@ def rewritten(xlsx: bytes, edit: Callable[[str, bytes], bytes]) -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             result.writestr(info, edit(part, package.read(part)))
     return out.getvalue()
+
+
+def sheet_of_part(package: zipfile.ZipFile) -> dict[str, str]:
+    """The sheet that each worksheet's part of the package holds: "xl/worksheets/sheet1.xml" → "About"."""
+    workbook = WorkbookPackage.from_tree(fromstring(package.read(ARC_WORKBOOK)))
+    relations = get_dependents(package, ARC_WORKBOOK_RELS)
+    return {relations.get(sheet.id).target: sheet.name for sheet in workbook.sheets}
