@@ -174,7 +174,7 @@ class Planner:
                 for part, sheet in sheet_of_part(package).items()
                 if get_rels_path(part) in parts
                 for relation in get_dependents(package, get_rels_path(part))
-                if relation.type.endswith("/table")
+                if relation.Type.endswith("/table")
             ]
 
 
