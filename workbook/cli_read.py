@@ -127,17 +127,18 @@ def _sentence(difference: Difference) -> str:
 
 
 def _readable(value: object) -> str:
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _print(table: Planner, rows: list[PlannerRow]) -> None:
     console = Console()
     shown = Table(title=f"{escape(str(table.path))}, {escape(table.sheet)}", title_justify="left", box=box.SIMPLE_HEAD)
-    for heading in ("row", "scenario", "model"):
-        shown.add_column(heading)
-    for heading in ("context", "users", "weights\nGB", "KV cache\nGB", "total\nGB", "GPUs"):
+    shown.add_column("row", justify="right", no_wrap=True)
+    shown.add_column("scenario", overflow="fold")
+    shown.add_column("model", overflow="fold")
+    for heading in ("context", "users", "total GB", "GPUs"):
         shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("agrees?")
+    shown.add_column("agrees?", no_wrap=True)
     for row in rows[:MOST_ROWS_SHOWN]:
         shown.add_row(*map(escape, _line(row)))
     if rows:
@@ -158,10 +159,10 @@ def _print(table: Planner, rows: list[PlannerRow]) -> None:
 
 
 def _line(row: PlannerRow) -> list[str]:
-    verdict = "no: inputs" if row.problems else f"no: {len(row.differences)} cells" if row.differences else "yes"
-    inputs = [str(row.number), *(str(_inputs(row)[field] or "") for field in ("scenario", "model"))]
+    given, sizes = _inputs(row), _sizes_bytes(row)
+    verdict = "no: inputs" if row.problems else f"no: {len(row.differences)}" if row.differences else "yes"
     if row.scenario is None:
-        return [*inputs, *(str(_inputs(row)[field] or "") for field in ("context", "users")), *["–"] * 4, verdict]
-    needs, gpus = row.scenario.sized()
-    sizes = (f"{size / GB:,.2f}" for size in (needs.weights_bytes, needs.kv_bytes, needs.total_bytes))
-    return [*inputs, f"{row.scenario.context:,}", f"{row.scenario.users:,}", *sizes, f"{gpus:,}", verdict]
+        shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
+    else:
+        shown = [f"{given['context']:,}", f"{given['users']:,}", f"{sizes['total_bytes'] / GB:,.2f}", f"{sizes['gpus']:,}"]
+    return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

@@ -6,13 +6,12 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from openpyxl import load_workbook
+from openpyxl.cell.cell import TYPE_FORMULA as FORMULA
 from openpyxl.packaging.relationship import get_dependents, get_rels_path
 from openpyxl.utils import get_column_letter, quote_sheetname, range_boundaries
 from openpyxl.worksheet.table import Table
@@ -24,7 +23,7 @@ from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
-from workbook.scenario import FIELDS, Scenario, checked, field_of_header, plain_header
+from workbook.scenario import FIELDS, GivenRow, Scenario, checked, field_of_header, plain_header
 from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
@@ -88,13 +87,28 @@ class PlannerRow:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the scenarios stand: `last_row` is None where no table says, `has_totals` where the table ends in totals."""
+    """Where the scenarios stand.
+
+    Attributes:
+        inputs, results: the column of each.
+        last_row: None where no table says.
+        has_totals: whether the table ends in a row of totals, which is not part of the rows.
+    """
 
     sheet: str
     header_row: int
-    last_row: int | None
-    has_totals: bool
-    columns: Mapping[str, int]
+    inputs: Mapping[str, int]
+    results: Mapping[str, int]
+    last_row: int | None = None
+    has_totals: bool = False
+
+    @property
+    def first_column(self) -> int:
+        return min(*self.inputs.values(), *self.results.values())
+
+    @property
+    def last_column(self) -> int:
+        return max(*self.inputs.values(), *self.results.values())
 
 
 class Planner:
@@ -115,6 +129,11 @@ class Planner:
     def sheet(self) -> str:
         return self._place.sheet
 
+    def given_rows(self) -> Iterator[GivenRow]:
+        """Every row that is not blank, by its row on the sheet."""
+        for row in self:
+            yield GivenRow(f"{self.sheet} row {row.number}", row.scenario, row.problems)
+
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place
         for number, (cells, stored) in enumerate(self._rows(), start=place.header_row + 1):
@@ -130,13 +149,14 @@ class Planner:
         area = {
             "min_row": place.header_row + 1,
             "max_row": place.last_row if place.has_totals else None,
-            "min_col": min(place.columns.values()),
-            "max_col": max(place.columns.values()),
+            "min_col": place.first_column,
+            "max_col": place.last_column,
         }
         with self._workbook(data_only=False) as formulas, self._workbook(data_only=True) as values:
-            yield from zip(
-                formulas[place.sheet].iter_rows(**area), values[place.sheet].iter_rows(values_only=True, **area)
-            )
+            sheets = formulas[place.sheet], values[place.sheet]
+            for ws in sheets:
+                ws.reset_dimensions()  # what the file says of its size may be stale
+            yield from zip(sheets[0].iter_rows(**area), sheets[1].iter_rows(values_only=True, **area))
 
     @contextmanager
     def _workbook(self, *, data_only: bool):
@@ -151,15 +171,15 @@ class Planner:
     def _find(self) -> _Place:
         with self._workbook(data_only=True) as workbook:
             for sheet, table in sorted(self._tables(), key=lambda found: found[1].displayName != TABLE):
-                first_column, first_row, _, last_row = range_boundaries(table.ref)
+                _, first_row, _, last_row = range_boundaries(table.ref)
                 if table.headerRowCount == 0 or sheet not in workbook.sheetnames:
                     continue
-                for _, columns in _headers(workbook[sheet], first_row, first_row):
+                for place in _headers(workbook[sheet], first_row, first_row):
                     totals = table.totalsRowCount or 0
-                    return _Place(sheet, first_row, last_row - totals, bool(totals), columns)
+                    return replace(place, last_row=last_row - totals, has_totals=bool(totals))
             for ws in workbook.worksheets:
-                for row, columns in _headers(ws, 1, _LAST_HEADER_ROW):
-                    return _Place(ws.title, row, None, False, columns)
+                for place in _headers(ws, 1, _LAST_HEADER_ROW):
+                    return place
         names = ", ".join(Labels("en")(f"scenarios.{key}") for key in ("model", "context", "users"))
         raise UnreadableFileError(
             str(self.path), "it has no table of scenarios", f"Its columns are named {names} …, as `vram template` writes them."
@@ -182,65 +202,54 @@ class _Row:
     """One row being read: its cells with their formulas, and the values stored for them."""
 
     def __init__(self, place: _Place, number: int, cells: tuple, stored: tuple) -> None:
-        first = min(place.columns.values())
+        first = place.first_column
         self._place = place
         self._number = number
-        self._cells = {key: cells[column - first] for key, column in place.columns.items()}
-        self._stored = {key: stored[column - first] for key, column in place.columns.items()}
+        self._inputs = {field: (cells[column - first], stored[column - first]) for field, column in place.inputs.items()}
+        self._results = {key: (cells[column - first], stored[column - first]) for key, column in place.results.items()}
 
     @property
     def is_blank(self) -> bool:
         """Whether nothing was entered; a row of the table that nobody filled has formulas all the same."""
-        return all(self._cells[field].value in (None, "") for field in FIELDS if field in self._cells)
-
-    @cached_property
-    def _inputs(self) -> dict[str, object]:
-        return {field: self._stored[field] for field in FIELDS if field in self._stored}
+        return all(cell.value in (None, "") for cell, _ in self._inputs.values())
 
     def read(self) -> PlannerRow:
-        scenario, problems = checked(self._inputs, f"{self._place.sheet} {self._number}")
-        problems = [self._without_value(problem) or problem for problem in problems]
+        inputs = {field: stored for field, (_, stored) in self._inputs.items()}
+        scenario, problems = checked(inputs)
         expected = _expected(scenario)
         differences, uncalculated = [], 0
-        for result in RESULTS:
-            if result not in self._cells:
-                continue
-            stored = self._stored[result]
-            if self._is_formula(result) and stored is None:
+        for result, (cell, stored) in self._results.items():
+            if cell.data_type == FORMULA and stored is None:
                 uncalculated += 1
-                continue
-            kind = self._kind(result, stored, expected[result])
-            if kind:
+            elif kind := _kind(result, cell, stored, expected[result]):
                 differences.append(Difference(self._address(result), result, kind, stored, expected[result]))
         return PlannerRow(
             number=self._number,
-            inputs=self._inputs,
+            inputs=inputs,
             scenario=scenario,
-            problems=tuple(problems),
+            problems=tuple(self._without_value(problem) or problem for problem in problems),
             differences=tuple(differences),
             uncalculated=uncalculated,
         )
 
-    def _kind(self, result: str, stored: object, expected: object) -> Kind | None:
-        if stored is None or stored == "":
-            return Kind.BLANK
-        if not self._is_formula(result):
-            return Kind.OVERWRITTEN
-        return None if _agrees(result, stored, expected) else Kind.DIFFERS
-
-    def _is_formula(self, key: str) -> bool:
-        return self._cells[key].data_type == "f"
-
     def _without_value(self, problem: PlannerError) -> PlannerError | None:
         """What to say instead of "it is blank" of an input that is a formula nobody has calculated."""
-        field = problem.field
-        if field in self._cells and self._stored[field] is None and self._is_formula(field):
-            return WrongTypeError(field, "its formula carries no value", "Open the file in Excel and save it.")
+        cell, stored = self._inputs.get(problem.field, (None, None))
+        if cell is not None and cell.data_type == FORMULA and stored is None:
+            return WrongTypeError(problem.field, "its formula carries no value", "Open the file in Excel and save it.")
         return None
 
-    def _address(self, key: str) -> str:
+    def _address(self, result: str) -> str:
         sheet = self._place.sheet if self._place.sheet.isalnum() else quote_sheetname(self._place.sheet)
-        return f"{sheet}!{get_column_letter(self._place.columns[key])}{self._number}"
+        return f"{sheet}!{get_column_letter(self._place.results[result])}{self._number}"
+
+
+def _kind(result: str, cell, stored: object, expected: object) -> Kind | None:
+    if stored is None or stored == "":
+        return Kind.BLANK
+    if cell.data_type != FORMULA:
+        return Kind.OVERWRITTEN
+    return None if _agrees(result, stored, expected) else Kind.DIFFERS
 
 
 def _expected(scenario: Scenario | None) -> dict[str, object]:
@@ -266,17 +275,19 @@ def _agrees(result: str, stored: object, expected: object) -> bool:
     return abs(stored - expected) <= max(RELATIVE_TOLERANCE * abs(expected), _ONE_BYTE_GB)
 
 
-def _headers(ws, first_row: int, last_row: int) -> Iterator[tuple[int, dict[str, int]]]:
-    """Each row that names all inputs, with the column of each input and result."""
-    rows = ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True)
-    for number, cells in enumerate(islice(rows, last_row - first_row + 1), start=first_row):
-        columns: dict[str, int] = {}
+def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
+    """Each row that names all inputs."""
+    ws.reset_dimensions()
+    for number, cells in enumerate(ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True), start=first_row):
+        inputs: dict[str, int] = {}
+        results: dict[str, int] = {}
         for column, text in enumerate(cells, start=1):
-            key = field_of_header(text) or (isinstance(text, str) and _RESULT_BY_HEADER.get(plain_header(text)))
-            if key:
-                columns.setdefault(key, column)
-        if all(field in columns for field in _INPUTS):
-            yield number, columns
+            if field := field_of_header(text):
+                inputs.setdefault(field, column)
+            elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
+                results.setdefault(result, column)
+        if all(field in inputs for field in _INPUTS):
+            yield _Place(ws.title, number, inputs, results)
 
 
 @contextmanager

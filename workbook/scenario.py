@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from core import catalog
 from core.catalog import CatalogModel
@@ -70,14 +72,38 @@ class Scenario:
         return needs, gpus_by_division(needs.total_bytes, self.gpu_memory_gb)
 
 
-def checked(values: Mapping[str, object], default_title: str) -> tuple[Scenario | None, list[PlannerError]]:
+@dataclass(frozen=True)
+class GivenRow:
+    """A row of a file of scenarios.
+
+    Attributes:
+        place: where it stands ("line 3").
+        scenario: what it means; None where `problems` says why it means nothing.
+    """
+
+    place: str
+    scenario: Scenario | None
+    problems: tuple[PlannerError, ...]
+
+
+class GivenScenarios(Protocol):
+    """A file of scenarios: can be read more than once, and need not be held in memory."""
+
+    path: Path
+
+    def given_rows(self) -> Iterator[GivenRow]:
+        """Every row that is not blank."""
+        ...
+
+
+def checked(values: Mapping[str, object]) -> tuple[Scenario | None, list[PlannerError]]:
     """The scenario that `values` (field → number or text) describe, or else everything that is wrong with them.
 
     Args:
-        values: a field that is missing or None is blank; a blank title is `default_title`, nothing else may be blank.
+        values: a field that is missing or None is blank; a blank title is the model's name, nothing else may be blank.
     """
     checks: dict[str, Callable[[object], object]] = {
-        "scenario": lambda value: _title(value, default_title),
+        "scenario": _title,
         "model": _model,
         "precision": lambda value: catalog.precision("precision", value),
         "kv_precision": lambda value: catalog.precision("kv_precision", value),
@@ -91,7 +117,7 @@ def checked(values: Mapping[str, object], default_title: str) -> tuple[Scenario 
             problems.append(problem)
     if problems:
         return None, problems
-    return Scenario(title=found.pop("scenario"), **found), []
+    return Scenario(title=found.pop("scenario") or found["model"].title, **found), []
 
 
 def field_of_header(text: object) -> str | None:
@@ -104,18 +130,15 @@ def plain_header(text: str) -> str:
     return "".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
 
 
-def _title(value: object, default: str) -> str:
-    text = "" if value is None else value if isinstance(value, str) else f"{value:.15g}" if _is_number(value) else str(value)
+def _title(value: object) -> str:
+    """One line of printable text; nothing for a blank."""
+    text = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     title = " ".join(_NOT_PRINTABLE.sub(" ", text).split())
     if len(title) > LONGEST_TITLE:
         raise OutOfRangeError(
             "scenario", f"its title has {len(title)} characters", f"Write at most {LONGEST_TITLE}; it heads a page."
         )
-    return title or default
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return title
 
 
 def _model(value: object) -> CatalogModel:

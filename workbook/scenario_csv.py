@@ -14,7 +14,7 @@ from core.errors import PlannerError, quoted
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
-from workbook.scenario import FIELDS, NUMBER_FIELDS, field_of_header
+from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, checked, field_of_header
 
 # What a file may leave out, and what it then means; the same as for the cell functions.
 DEFAULTS = {"precision": "fp16", "kv_precision": "fp16", "overhead": DEFAULT_OVERHEAD_FRACTION}
@@ -51,14 +51,16 @@ class CsvScenarios:
             self._delimiter = max(_DELIMITERS, key=lambda delimiter: len(_known(header, delimiter)))
         self._columns = self._read_columns()
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, object], list[PlannerError]]]:
-        """Of each row that is not blank: where it stands ("line 3"), its values by field, and what is wrong with it."""
+    def given_rows(self) -> Iterator[GivenRow]:
+        """Every row that is not blank, by the line on which it begins."""
         with self._open() as file:
             records = self._records(file)
             next(records)
             for line, cells in records:
                 if any(cell.strip() for cell in cells):
-                    yield f"line {line}", self._values(cells), self._problems(cells)
+                    scenario, problems = checked(self._values(cells))
+                    problems = [*self._too_many(cells), *problems]
+                    yield GivenRow(f"line {line}", None if problems else scenario, tuple(problems))
 
     def _open(self):
         return open(self.path, encoding=self._encoding, newline="")
@@ -106,7 +108,7 @@ class CsvScenarios:
             values[field] = _value(field, text) if text else None
         return values | {field: value for field, value in DEFAULTS.items() if values.get(field) is None}
 
-    def _problems(self, cells: list[str]) -> list[PlannerError]:
+    def _too_many(self, cells: list[str]) -> list[PlannerError]:
         if not any(cell.strip() for cell in cells[self._width :]):
             return []
         problem = f"it has {len(cells)} cells, the first line has {self._width}"

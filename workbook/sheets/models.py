@@ -76,7 +76,8 @@ def weights_gb(book: Book, name: str, bytes_per_value: str) -> str:
 def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
     """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
     keys = ("values_per_token", "window", "windowed_values", "fixed_bytes")
-    return f.kv_gb(*(looked_up_field(book, key, name) for key in keys), context, users, bytes_per_value)
+    per_token, window, windowed, fixed = (looked_up_field(book, key, name) for key in keys)
+    return f.kv_gb(per_token, [(window, windowed)], fixed, context, users, bytes_per_value)
 
 
 def _values(model: CatalogModel) -> dict[str, object]:
