@@ -9,13 +9,18 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test clean
+.PHONY: workbook test golden clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
+
+# Renews the reviewed copy of the generated VBA; read the difference before committing it.
+golden: $(VENV)/installed
+	$(BIN)/vram addin build -o dist
+	cp dist/vram_functions.bas tests/golden/
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

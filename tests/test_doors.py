@@ -28,7 +28,11 @@ MAKERS_OF_SPECS = ("core.readers", "core.catalog")
 MAKERS_MAY_USE = ("core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", *MAKERS_OF_SPECS)
 
 # The modules of addin that may use workbook, each with its reason.
-ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {}
+ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {
+    "addin.cli": "writes files whole, as the workbook does",
+    "addin.build": "edits the parts of an .xlsx",
+    "addin.install": "writes files whole, as the workbook does",
+}
 
 
 def modules(part: str) -> Iterator[tuple[str, Path]]:

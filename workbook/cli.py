@@ -1,4 +1,4 @@
-"""The command line: `vram template`, `vram estimate`, `vram export`, `vram read`."""
+"""The command line: `vram template`, `estimate`, `export`, `read`, `addin`, `doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from addin.cli import addin
+from addin.cli import addin, doctor
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
@@ -58,19 +58,33 @@ def vram() -> None:
     """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""
 
 
+vram.add_command(addin)
+vram.add_command(doctor)
+
+
 @vram.command()
 @click.option(
-    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("vram_planner.xlsx"),
-    show_default=True, help="Where to write the workbook.",
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path),
+    show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
 )  # fmt: skip
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
-def template(path: Path, lang: str) -> None:
+@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
+def template(path: Path | None, lang: str, macro: bool) -> None:
     """Write the planner workbook, and print the article's figures from its formulas."""
     from workbook.files import write_whole
     from workbook.report import print_article_figures
     from workbook.template import build
 
+    suffix = ".xlsm" if macro else ".xlsx"
+    path = path or Path(f"vram_planner{suffix}")
+    if path.suffix.lower() != suffix:
+        remedy = "Excel opens such a file only under its own ending."
+        raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
     content, values = build(lang)
+    if macro:
+        from addin.build import this_interpreter, workbook_with_functions
+
+        content = workbook_with_functions(content, this_interpreter())
     write_whole(path, content)
     print_article_figures(values, lang)
     click.echo(f"Wrote {path}")

@@ -33,6 +33,8 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import Connection
 
+from addin.xlwings_udfs import add_module, decorate_for_windows
+
 TIMEOUT_S = 60.0
 
 # DISP_E_PARAMNOTFOUND: what an omitted argument is on its way through COM.
@@ -345,8 +347,8 @@ def _install_pywin32_modules() -> None:
         raise _ComError
 
     utc = types.SimpleNamespace(utc=lambda: datetime.timezone.utc)
-    _module("pywintypes", com_error=_ComError, error=OSError, IID=_InterfaceId, TimeType=datetime.datetime)
-    _module(
+    add_module("pywintypes", com_error=_ComError, error=OSError, IID=_InterfaceId, TimeType=datetime.datetime)
+    add_module(
         "pythoncom",
         __file__="pythoncom",
         com_error=_ComError,
@@ -359,10 +361,10 @@ def _install_pywin32_modules() -> None:
         VT_ERROR=_VT_ERROR,
     )
     for name in ("win32api", "win32con", "win32event", "win32gui", "win32com", "win32com.server"):
-        _module(name)
-    _module("win32process", GetWindowThreadProcessId=lambda window: (0, 1))
-    _module("win32timezone", TimeZoneInfo=utc)
-    _module(
+        add_module(name)
+    add_module("win32process", GetWindowThreadProcessId=lambda window: (0, 1))
+    add_module("win32timezone", TimeZoneInfo=utc)
+    add_module(
         "win32com.client",
         CDispatch=CDispatch,
         CoClassBaseClass=type("CoClassBaseClass", (), {}),
@@ -371,18 +373,9 @@ def _install_pywin32_modules() -> None:
         DispatchEx=returns_first,
         VARIANT=_VARIANT,
     )
-    _module("win32com.server.dispatcher")
-    _module("win32com.server.policy")
-    _module("win32com.server.util", wrap=returns_first, unwrap=not_a_wrapped_object)
-
-
-def _module(name: str, **contents: object) -> None:
-    module = types.ModuleType(name)
-    vars(module).update(contents)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, module)
+    add_module("win32com.server.dispatcher")
+    add_module("win32com.server.policy")
+    add_module("win32com.server.util", wrap=returns_first, unwrap=not_a_wrapped_object)
 
 
 def _import_xlwings_windows_code() -> None:
@@ -404,5 +397,4 @@ def _import_xlwings_windows_code() -> None:
     import xlwings.com_server
     from xlwings import udfs
 
-    xlwings.func, xlwings.arg, xlwings.ret = udfs.xlfunc, udfs.xlarg, udfs.xlret
-    xlwings.script = xlwings.sub = udfs.xlsub
+    decorate_for_windows(udfs)

@@ -126,7 +126,7 @@ def _properties(style: NamedStyle) -> dict[str, object]:
         properties["align"] = alignment.horizontal
     if style.fill.fill_type:
         properties |= {"pattern": 1, "bg_color": _colour(style.fill.start_color)}
-    if style.border.left.style:
+    if style.border.left is not None and style.border.left.style:
         properties |= {"border": 1, "border_color": _colour(style.border.left.color)}
     return properties
 
