@@ -11,13 +11,12 @@ from core.checks import LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
 from workbook.export.figures import OPEN_INPUTS, Figures
-from workbook.export.sheet import Cell, Sheet, quoted_sheet
+from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 
 LEAST_ROW, MOST_ROW, HEADER_ROW = 10, 11, 12
 _FIRST_ROW = HEADER_ROW + 1
 _MOST_BARS = 30  # scenarios that one chart can still show
-_BAR_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
 
 # (key, label, width, number format, key of the page's row)
 _COLUMNS = (
@@ -182,7 +181,7 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> 
     name, first, last = sheet.ws.get_name(), _FIRST_ROW - 1, _FIRST_ROW + pages - 2
     columns = [key for key, *_ in _COLUMNS]
     chart = workbook.add_chart({"type": "bar", "subtype": "stacked"})
-    for key, colour in zip(("weights", "kv", "overhead_gb"), _BAR_COLOURS):
+    for key, colour in zip(("weights", "kv", "overhead_gb"), BAR_COLOURS):
         column, titles = columns.index(key), columns.index("scenario")
         chart.add_series(
             {
@@ -195,7 +194,7 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> 
             }
         )
     chart.set_title({"name": labels("export.index_chart"), "name_font": {"size": 11}})
-    chart.set_x_axis({"name": labels("unit.gb"), "num_format": "#,##0", "min": 0})
+    chart.set_x_axis(VALUE_AXIS)
     chart.set_y_axis({"reverse": True})
     chart.set_legend({"position": "bottom"})
     chart.set_size({"width": 1150, "height": 150 + 28 * pages})

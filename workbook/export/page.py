@@ -14,14 +14,14 @@ from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
 from workbook.export.figures import Figures, inputs_are_usable, is_within_longest
-from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
+from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
 WIDTHS = (33, 18, 13, 50)
 _NOTE_WIDTH = 54  # characters of a note's smaller print in the last column
+_GAP_HEIGHT, _SECTION_HEIGHT = 6, 18  # points
 _CHART_ROWS, _CHART_ROW_HEIGHT = 9, 18  # points
-_CHART_SIZE = {"width": 800, "height": 210}  # pixels
-_BAR_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
+_CHART_SIZE = {"width": 800, "height": 205}  # pixels, of which a row of 18 points has 24
 
 At = Callable[[str], str]
 """Gives the cell of a row's figure by the row's key ("B7")."""
@@ -83,16 +83,19 @@ class _Page:
         self._windows = range(len(figures.kv.windowed))
 
     def rows(self) -> list[_Row]:
-        return [
-            *self._title(),
-            *self._recommendation(),
-            *self._inputs(),
-            *self._breakdown(),
-            *self._sizing(),
-            *self._assumptions(),
-            *self._checks(),
-            *self._sign_off(),
-        ]
+        sections = (
+            self._recommendation(),
+            self._inputs(),
+            self._breakdown(),
+            self._sizing(),
+            self._assumptions(),
+            self._checks(),
+            self._sign_off(),
+        )
+        rows = self._title()
+        for number, section in enumerate(sections):
+            rows += [_Row(f"gap_{number}", lambda _: [], _GAP_HEIGHT), *section]
+        return rows
 
     def _title(self) -> list[_Row]:
         labels, title = self._labels, self._scenario.title
@@ -108,7 +111,7 @@ class _Page:
                 "subtitle",
                 lambda _: [
                     Cell(0, styles.SUBTITLE, position),
-                    Cell(3, styles.LINK, labels("export.to_index"), link=link),
+                    Cell(3, styles.SUBTITLE, labels("export.to_index"), link=link),
                 ],
             ),
         ]
@@ -155,7 +158,7 @@ class _Page:
 
         fixed = styles.FORMULA_TEXT
         return [
-            self._section("inputs", "value", "unit", "note"),
+            self._section("inputs", "export.value", "article.unit", "article.note"),
             given("model", "scenarios.model", scenario.model.title, labels("export.fixed"), role=fixed),
             given("precision", "scenarios.precision", scenario.precision.name, labels("export.fixed"), role=fixed),
             given("kv_precision", "scenarios.kv_precision", scenario.kv_precision.name, labels("export.fixed"), role=fixed),
@@ -173,19 +176,21 @@ class _Page:
         total = figures.total_gb
 
         def line(key: str, value: float, formula: Callable[[At], str], role: str = styles.FORMULA) -> _Row:
+            how = labels(f"export.how_{key}")
+
             def cells(at: At) -> list[Cell]:
                 return [
                     Cell(0, styles.LABEL, labels(f"article.{key}")),
                     Cell(1, role, value, formula(at), GB_FORMAT),
                     Cell(2, styles.FORMULA, value / total, f"{at(key)}/{at('total')}", "0.0%"),
-                    Cell(3, styles.NOTE, labels(f"export.how_{key}")),
+                    Cell(3, styles.NOTE, how),
                 ]
 
-            return _Row(key, cells)
+            return _Row(key, cells, height_of(how, _NOTE_WIDTH))
 
         chart = [_Row(f"chart_{i}", lambda _: [], _CHART_ROW_HEIGHT) for i in range(_CHART_ROWS)]
         return [
-            self._section("breakdown", "gb", "share", "how"),
+            self._section("breakdown", "unit.gb", "export.share", "article.how"),
             line("weights", figures.weights_gb, lambda at: f.in_gb(at("weights_bytes"))),
             line("kv", figures.kv_gb, self._kv_formula),
             line(
@@ -207,7 +212,7 @@ class _Page:
         labels, figures, scenario = self._labels, self._figures, self._scenario
         spare = figures.all_gpus_gb - figures.total_gb
         return [
-            self._section("sizing", "value", "unit", "how"),
+            self._section("sizing", "export.value", "article.unit", "article.how"),
             self._line(
                 "gpus", "article.gpus", figures.gpus, lambda at: f.gpus_by_division(at("total"), at("gpu_memory_gb")),
                 COUNT_FORMAT, "gpus", labels("article.how_gpus"), styles.TOTAL,
@@ -251,7 +256,7 @@ class _Page:
             )
         ]
         return [
-            self._section("assumptions", "value", "unit", "source"),
+            self._section("assumptions", "export.value", "article.unit", "models.source"),
             known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes",
                   f"{labels('export.source_weights')} {scenario.precision.source}".rstrip()),
             known("values_per_token", "models.values_per_token", figures.kv.values_per_token, "values", source),
@@ -283,7 +288,7 @@ class _Page:
             return f"COUNTIF({results},1)=ROWS({results})"
 
         return [
-            self._section("checks", "value", "unit", "if_wrong"),
+            self._section("checks", "checks.result", "article.unit", "checks.meaning"),
             check("inputs", True, usable),
             check("sum", True, lambda at: f"{f.equal(self._sum_of_shares(at), '1')}=1"),
             check("enough", True, lambda at: f.holds(at("gpus"), at("gpu_memory_gb"), at("total"))),
@@ -305,14 +310,15 @@ class _Page:
             return _Row(key, lambda _: [Cell(0, styles.LABEL, labels(f"export.{key}")), *blanks], 24)
 
         return [
-            self._section("sign_off", "name", "date", "signature"),
+            self._section("sign_off", "export.name", "export.date", "export.signature"),
             *(line(key) for key in ("prepared", "reviewed", "approved")),
         ]
 
     def _section(self, key: str, *columns: str) -> _Row:
-        texts = [self._labels(f"export.{name}") for name in (f"section_{key}", *columns)] + [None] * (3 - len(columns))
+        """A section's heading, and the label keys of the columns under it."""
+        texts = [self._labels(name) for name in (f"export.section_{key}", *columns)] + [None] * (3 - len(columns))
         cells = [Cell(column, styles.SECTION, text) for column, text in enumerate(texts)]
-        return _Row(f"section_{key}", lambda _: cells, 18)
+        return _Row(f"section_{key}", lambda _: cells, _SECTION_HEIGHT)
 
     def _line(
         self,
@@ -370,17 +376,17 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, number: dict[st
     chart = workbook.add_chart({"type": "bar"})
     chart.add_series(
         {
-            "name": labels("export.breakdown"),
+            "name": labels("export.section_breakdown"),
             "categories": [name, first, 0, last, 0],
             "values": [name, first, 1, last, 1],
-            "points": [{"fill": {"color": f"#{colour}"}} for colour in _BAR_COLOURS],
+            "points": [{"fill": {"color": f"#{colour}"}} for colour in BAR_COLOURS],
             "data_labels": {"value": True, "num_format": "#,##0.0"},
             "gap": 60,
         }
     )
     chart.set_title({"name": labels("export.chart"), "name_font": {"size": 11}})
     chart.set_legend({"none": True})
-    chart.set_x_axis({"name": labels("unit.gb"), "num_format": "#,##0", "min": 0})
+    chart.set_x_axis(VALUE_AXIS)
     chart.set_y_axis({"reverse": True})
     place = number["chart_0"] - 1
     sheet.ws.insert_chart(

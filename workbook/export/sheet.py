@@ -15,6 +15,16 @@ from xlsxwriter.worksheet import Worksheet
 from workbook import styles
 from workbook.safe_text import FORMULA_STARTS
 
+# Weights, KV cache, overhead: told apart in print without colours, too.
+BAR_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
+# Bars are listed from the top down, which puts the axis of their values at the top unless its labels stand "high".
+VALUE_AXIS = {
+    "num_format": "#,##0",
+    "min": 0,
+    "label_position": "high",
+    "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9"}},
+}
+
 _LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points, at the 9 points of a note and the 10 of all else
 
 
