@@ -26,7 +26,7 @@ _COLUMNS = (
     ("precision", "scenarios.precision", 12, None, "precision"),
     ("kv_precision", "scenarios.kv_precision", 12, None, "kv_precision"),
     ("context", "scenarios.context", 13, COUNT_FORMAT, "context"),
-    ("users", "scenarios.users", 11, COUNT_FORMAT, "users"),
+    ("users", "scenarios.users", 13, COUNT_FORMAT, "users"),
     ("overhead", "scenarios.overhead_rate", 12, "0.0##%", "overhead_rate"),
     ("gpu_memory_gb", "scenarios.gpu_memory", 13, "#,##0.##", "gpu_memory_gb"),
     ("weights", "scenarios.weights", 13, GB_FORMAT, "weights"),

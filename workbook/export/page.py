@@ -401,6 +401,7 @@ def _set_up_paper(sheet: Sheet, labels: Labels, rows: int) -> None:
     ws.set_paper(9)  # A4
     ws.fit_to_pages(1, 1)
     ws.print_area(0, 0, rows - 1, len(WIDTHS) - 1)
+    ws.center_horizontally()
     ws.set_margins(left=0.5, right=0.5, top=0.5, bottom=0.7)  # inches
     ws.set_footer(f"&L&A&R{labels('page.of')}")
     ws.protect("", {"format_columns": True, "format_rows": True})
