@@ -27,8 +27,8 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
     so may overhead (10 %) and scenario. A comma, semicolon or tab between cells, a decimal point or comma, UTF-8 or GBK
     are all understood.
 
-    The first {MOST_PAGES} scenarios get a page each; any more stand one a row, with live formulas, on a last sheet. If a
-    row cannot be planned with, each problem is named by its line, and nothing is written.
+    The first {MOST_PAGES} scenarios get a page each; any more stand one a row, with live formulas, on a last sheet. If
+    a row cannot be planned with, each problem is named by its line, and nothing is written.
     """
 
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -62,13 +63,13 @@ def _as_dict(table: Planner, rows: list[PlannerRow]) -> dict[str, object]:
         "sheet": table.sheet,
         "agrees": not any(row.problems or row.differences for row in rows),
         "rows": [
-            {"row": row.number, **_inputs(row), **_sizes_bytes(row), "problems": [str(problem) for problem in row.problems]}
+            {"row": row.number, **_inputs(row), **_sizes_bytes(row), "problems": [*map(str, row.problems)]}
             for row in rows
         ],
         "differences": [
-            {"cell": d.cell, "result": d.result, "kind": d.kind.value, "stored": _plain(d.stored), "expected": d.expected}
+            asdict(found) | {"kind": found.kind.value, "stored": _plain(found.stored)}
             for row in rows
-            for d in row.differences
+            for found in row.differences
         ],
         "formulas_without_value": sum(row.uncalculated for row in rows),
     }
@@ -153,7 +154,7 @@ def _print(table: Planner, rows: list[PlannerRow]) -> None:
         console.print(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
     uncalculated = sum(row.uncalculated for row in rows)
     if uncalculated:
-        console.print(f"{uncalculated:,} formulas carry no value, because no spreadsheet program has calculated the file.")
+        console.print(f"{uncalculated:,} formulas carry no value: no spreadsheet program has calculated the file.")
     if not wrong:
         console.print(f"{len(rows):,} scenarios; every result that the file carries agrees.")
 
@@ -164,5 +165,6 @@ def _line(row: PlannerRow) -> list[str]:
     if row.scenario is None:
         shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
     else:
-        shown = [f"{given['context']:,}", f"{given['users']:,}", f"{sizes['total_bytes'] / GB:,.2f}", f"{sizes['gpus']:,}"]
+        total_gb = f"{sizes['total_bytes'] / GB:,.2f}"
+        shown = [f"{given['context']:,}", f"{given['users']:,}", total_gb, f"{sizes['gpus']:,}"]
     return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

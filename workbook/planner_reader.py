@@ -182,7 +182,9 @@ class Planner:
                     return place
         names = ", ".join(Labels("en")(f"scenarios.{key}") for key in ("model", "context", "users"))
         raise UnreadableFileError(
-            str(self.path), "it has no table of scenarios", f"Its columns are named {names} …, as `vram template` writes them."
+            str(self.path),
+            "it has no table of scenarios",
+            f"`vram template` writes one, with columns {names} ….",
         )
 
     def _tables(self) -> list[tuple[str, Table]]:
@@ -205,8 +207,8 @@ class _Row:
         first = place.first_column
         self._place = place
         self._number = number
-        self._inputs = {field: (cells[column - first], stored[column - first]) for field, column in place.inputs.items()}
-        self._results = {key: (cells[column - first], stored[column - first]) for key, column in place.results.items()}
+        self._inputs = {key: (cells[i - first], stored[i - first]) for key, i in place.inputs.items()}
+        self._results = {key: (cells[i - first], stored[i - first]) for key, i in place.results.items()}
 
     @property
     def is_blank(self) -> bool:
@@ -278,7 +280,8 @@ def _agrees(result: str, stored: object, expected: object) -> bool:
 def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
     """Each row that names all inputs."""
     ws.reset_dimensions()
-    for number, cells in enumerate(ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True), start=first_row):
+    rows = ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True)
+    for number, cells in enumerate(rows, start=first_row):
         inputs: dict[str, int] = {}
         results: dict[str, int] = {}
         for column, text in enumerate(cells, start=1):

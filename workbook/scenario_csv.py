@@ -88,7 +88,9 @@ class CsvScenarios:
         for index, cell in enumerate(header):
             field = field_of_header(cell)
             if field in columns:
-                raise UnreadableFileError(str(self.path), f"two columns are named {quoted(cell)}", "Delete one of them.")
+                raise UnreadableFileError(
+                    str(self.path), f"two columns are named {quoted(cell)}", "Delete one of them."
+                )
             if field:
                 columns[field] = index
         missing = [field for field in REQUIRED if field not in columns]

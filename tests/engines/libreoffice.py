@@ -145,6 +145,11 @@ def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
     return values
 
 
+def saved(xlsx: Path, out_dir: Path) -> Path:
+    """The workbook as LibreOffice saves it after recalculation, under the same name in ``out_dir``."""
+    return _convert(xlsx, "xlsx", out_dir)
+
+
 def to_pdf(xlsx: Path, out_dir: Path) -> Path:
     """Print the recalculated workbook into a PDF in ``out_dir`` and return its path."""
     return _convert(xlsx, "pdf", out_dir)
@@ -156,11 +161,11 @@ def to_ods(xlsm: Path, out_dir: Path) -> Path:
     return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
 
 
-def _convert(xlsx: Path, file_type: str, out_dir: Path, *options: str, extension: Path | None = None) -> Path:
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *more_options: str, extension: Path | None = None) -> Path:
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
-        options = *_write_profile(Path(profile), extension), *options
+        options = *_write_profile(Path(profile), extension), *more_options
         try:
             return converted(soffice(), Path(xlsx), file_type, out_dir, *options)
         except OfficeError as error:

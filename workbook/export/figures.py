@@ -11,6 +11,8 @@ from core.units import GB
 from workbook import formulas as f
 from workbook.scenario import Scenario
 
+RATE_FORMAT, MEMORY_FORMAT = "0.0##%", "#,##0.##"
+
 # The inputs that stay open on an exported sheet, in order. All are within their limits when they are exported.
 OPEN_INPUTS = ("context", "users", "overhead", "gpu_memory_gb")
 
@@ -65,7 +67,7 @@ def figures_of(scenario: Scenario) -> Figures:
 
 
 def inputs_are_usable(cells: dict[str, str], limits: dict[str, tuple[str, str]]) -> str:
-    """Formula: whether all of `OPEN_INPUTS` (field → its cell) are within `limits` (field → cells of least and most)."""
+    """Formula: whether every input (field → its cell) is within `limits` (field → cells of least and most)."""
     checks = (f.is_number_within(cells[field], *limits[field], whole=LIMITS[field].whole) for field in OPEN_INPUTS)
     return f"AND({','.join(checks)})"
 

@@ -10,7 +10,7 @@ from xlsxwriter import Workbook
 from core.checks import LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
-from workbook.export.figures import OPEN_INPUTS, Figures
+from workbook.export.figures import MEMORY_FORMAT, OPEN_INPUTS, RATE_FORMAT, Figures
 from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 
@@ -27,11 +27,11 @@ _COLUMNS = (
     ("kv_precision", "scenarios.kv_precision", 12, None, "kv_precision"),
     ("context", "scenarios.context", 13, COUNT_FORMAT, "context"),
     ("users", "scenarios.users", 13, COUNT_FORMAT, "users"),
-    ("overhead", "scenarios.overhead_rate", 12, "0.0##%", "overhead_rate"),
-    ("gpu_memory_gb", "scenarios.gpu_memory", 13, "#,##0.##", "gpu_memory_gb"),
+    ("overhead", "scenarios.overhead_rate", 12, RATE_FORMAT, "overhead"),
+    ("gpu_memory_gb", "scenarios.gpu_memory", 13, MEMORY_FORMAT, "gpu_memory_gb"),
     ("weights", "scenarios.weights", 13, GB_FORMAT, "weights"),
     ("kv", "scenarios.kv", 13, GB_FORMAT, "kv"),
-    ("overhead_gb", "scenarios.overhead", 13, GB_FORMAT, "overhead"),
+    ("overhead_gb", "scenarios.overhead", 13, GB_FORMAT, "overhead_gb"),
     ("total", "scenarios.total", 13, GB_FORMAT, "total"),
     ("gpus", "scenarios.gpus", 9, COUNT_FORMAT, "gpus"),
     ("check", "export.checks", 11, None, "check_all"),
@@ -66,7 +66,8 @@ class Totals:
 def limit_cells(index: str) -> dict[str, tuple[str, str]]:
     """Where the limits stand that pages and rows refer to: field → cells of the least and of the most."""
     sheet = quoted_sheet(index)
-    return {field: (f"{sheet}!${_LETTER[field]}${LEAST_ROW}", f"{sheet}!${_LETTER[field]}${MOST_ROW}") for field in OPEN_INPUTS}
+    columns = {field: f"{sheet}!${_LETTER[field]}$" for field in OPEN_INPUTS}
+    return {field: (f"{column}{LEAST_ROW}", f"{column}{MOST_ROW}") for field, column in columns.items()}
 
 
 def write(

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 # Excel's rules: support.microsoft.com, "Rename a worksheet". It counts UTF-16 code units.
 LONGEST_NAME = 31
-_FORBIDDEN = re.compile(r"[\[\]:*?/\\：＊？／＼［］]")  # also the full-width forms, which some hosts take for the plain ones
+# Also in their full-width forms, which some hosts take for the plain ones.
+_FORBIDDEN = re.compile(r"[\[\]:*?/\\：＊？／＼［］]")
 _RESERVED = {"history", "历史记录"}  # Excel's own sheet of tracked changes, in either language
 
 

@@ -13,7 +13,14 @@ from core.units import GB, GIB
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
-from workbook.export.figures import Figures, inputs_are_usable, is_within_longest
+from workbook.export.figures import (
+    MEMORY_FORMAT,
+    OPEN_INPUTS,
+    RATE_FORMAT,
+    Figures,
+    inputs_are_usable,
+    is_within_longest,
+)
 from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
@@ -22,6 +29,13 @@ _NOTE_WIDTH = 54  # characters of a note's smaller print in the last column
 _GAP_HEIGHT, _SECTION_HEIGHT = 6, 18  # points
 _CHART_ROWS, _CHART_ROW_HEIGHT = 9, 18  # points
 _CHART_SIZE = {"width": 800, "height": 205}  # pixels, of which a row of 18 points has 24
+
+_PROMPTS = {
+    "context": "prompt.context",
+    "users": "prompt.users",
+    "overhead": "prompt.overhead_rate",
+    "gpu_memory_gb": "prompt.gpu_memory",
+}
 
 At = Callable[[str], str]
 """Gives the cell of a row's figure by the row's key ("B7")."""
@@ -153,34 +167,35 @@ class _Page:
     def _inputs(self) -> list[_Row]:
         labels, scenario = self._labels, self._scenario
 
-        def given(key: str, label: str, value: object, note: str, number_format=None, unit: str = "none", role=None) -> _Row:
-            return self._line(key, label, value, None, number_format, unit, note, role or styles.INPUT)
+        def given(key: str, label: str, value: float, number_format: str, unit: str) -> _Row:
+            return self._line(key, label, value, None, number_format, unit, labels(_PROMPTS[key]), styles.INPUT)
 
-        fixed = styles.FORMULA_TEXT
+        def fixed(key: str, value: str) -> _Row:
+            note = labels("export.fixed")
+            return self._line(key, f"scenarios.{key}", value, None, None, "none", note, styles.FORMULA_TEXT)
+
         return [
             self._section("inputs", "export.value", "article.unit", "article.note"),
-            given("model", "scenarios.model", scenario.model.title, labels("export.fixed"), role=fixed),
-            given("precision", "scenarios.precision", scenario.precision.name, labels("export.fixed"), role=fixed),
-            given("kv_precision", "scenarios.kv_precision", scenario.kv_precision.name, labels("export.fixed"), role=fixed),
-            given("context", "article.context", scenario.context, labels("prompt.context"), COUNT_FORMAT, "tokens"),
-            given("users", "article.users", scenario.users, labels("prompt.users"), COUNT_FORMAT, "users"),
-            given(
-                "overhead_rate", "article.overhead_rate", scenario.overhead, labels("prompt.overhead_rate"), "0.0##%",
-                "of_weights_kv",
-            ),
-            given("gpu_memory_gb", "article.gpu_memory", scenario.gpu_memory_gb, labels("prompt.gpu_memory"), "#,##0.##", "gb"),
-        ]  # fmt: skip
+            fixed("model", scenario.model.title),
+            fixed("precision", scenario.precision.name),
+            fixed("kv_precision", scenario.kv_precision.name),
+            given("context", "article.context", scenario.context, COUNT_FORMAT, "tokens"),
+            given("users", "article.users", scenario.users, COUNT_FORMAT, "users"),
+            given("overhead", "article.overhead_rate", scenario.overhead, RATE_FORMAT, "of_weights_kv"),
+            given("gpu_memory_gb", "article.gpu_memory", scenario.gpu_memory_gb, MEMORY_FORMAT, "gb"),
+        ]
 
     def _breakdown(self) -> list[_Row]:
         labels, figures = self._labels, self._figures
         total = figures.total_gb
 
         def line(key: str, value: float, formula: Callable[[At], str], role: str = styles.FORMULA) -> _Row:
-            how = labels(f"export.how_{key}")
+            name = key.removesuffix("_gb")
+            how = labels(f"export.how_{name}")
 
             def cells(at: At) -> list[Cell]:
                 return [
-                    Cell(0, styles.LABEL, labels(f"article.{key}")),
+                    Cell(0, styles.LABEL, labels(f"article.{name}")),
                     Cell(1, role, value, formula(at), GB_FORMAT),
                     Cell(2, styles.FORMULA, value / total, f"{at(key)}/{at('total')}", "0.0%"),
                     Cell(3, styles.NOTE, how),
@@ -194,11 +209,11 @@ class _Page:
             line("weights", figures.weights_gb, lambda at: f.in_gb(at("weights_bytes"))),
             line("kv", figures.kv_gb, self._kv_formula),
             line(
-                "overhead",
+                "overhead_gb",
                 figures.overhead_gb,
-                lambda at: f.overhead_gb(at("weights"), at("kv"), at("overhead_rate")),
+                lambda at: f.overhead_gb(at("weights"), at("kv"), at("overhead")),
             ),
-            line("total", total, lambda at: f"{at('weights')}+{at('kv')}+{at('overhead')}", styles.TOTAL),
+            line("total", total, lambda at: f"{at('weights')}+{at('kv')}+{at('overhead_gb')}", styles.TOTAL),
             *chart,
         ]
 
@@ -252,7 +267,9 @@ class _Page:
             for i, (window, values) in enumerate(figures.kv.windowed)
             for row in (
                 known(f"window_{i}", "models.window", window, "tokens", labels("export.source_window")),
-                known(f"windowed_values_{i}", "models.windowed_values", values, "values", labels("export.source_window")),
+                known(
+                    f"windowed_values_{i}", "models.windowed_values", values, "values", labels("export.source_window")
+                ),
             )
         ]
         return [
@@ -280,8 +297,7 @@ class _Page:
             )  # fmt: skip
 
         def usable(at: At) -> str:
-            cells = {"context": at("context"), "users": at("users"), "overhead": at("overhead_rate")}
-            return inputs_are_usable(cells | {"gpu_memory_gb": at("gpu_memory_gb")}, self._context.limits)
+            return inputs_are_usable({field: at(field) for field in OPEN_INPUTS}, self._context.limits)
 
         def all_right(at: At) -> str:
             results = f"{at('check_inputs')}:{at('check_longest')}"
@@ -300,7 +316,7 @@ class _Page:
 
     @staticmethod
     def _sum_of_shares(at: At) -> str:
-        return f"SUM({at('weights').replace('B', 'C')}:{at('overhead').replace('B', 'C')})"
+        return f"SUM({at('weights').replace('B', 'C')}:{at('overhead_gb').replace('B', 'C')})"
 
     def _sign_off(self) -> list[_Row]:
         labels = self._labels
@@ -353,10 +369,9 @@ def fixed_text(number: float, decimals: int) -> str:
 
 def _validate(sheet: Sheet, context: Context, at: At) -> None:
     labels = context.labels
-    keys = {"context": "context", "users": "users", "overhead_rate": "overhead", "gpu_memory_gb": "gpu_memory_gb"}
-    for key, field in keys.items():
+    for field in OPEN_INPUTS:
         least, most = context.limits[field]
-        prompt = labels("prompt.gpu_memory" if key == "gpu_memory_gb" else f"prompt.{key}")
+        prompt = labels(_PROMPTS[field])
         rule = {
             "validate": "integer" if LIMITS[field].whole else "decimal",
             "criteria": "between",
@@ -367,11 +382,11 @@ def _validate(sheet: Sheet, context: Context, at: At) -> None:
             "error_title": labels("prompt.wrong_title")[:32],
             "error_message": prompt,
         }
-        sheet.ws.data_validation(at(key), rule)
+        sheet.ws.data_validation(at(field), rule)
 
 
 def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, number: dict[str, int]) -> None:
-    first, last = number["weights"] - 1, number["overhead"] - 1
+    first, last = number["weights"] - 1, number["overhead_gb"] - 1
     name = sheet.ws.get_name()
     chart = workbook.add_chart({"type": "bar"})
     chart.add_series(

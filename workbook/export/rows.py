@@ -10,7 +10,14 @@ from xlsxwriter.utility import xl_col_to_name
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
-from workbook.export.figures import OPEN_INPUTS, Figures, inputs_are_usable, is_within_longest
+from workbook.export.figures import (
+    MEMORY_FORMAT,
+    OPEN_INPUTS,
+    RATE_FORMAT,
+    Figures,
+    inputs_are_usable,
+    is_within_longest,
+)
 from workbook.export.sheet import Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 from workbook.scenario import COLUMN_LABELS
@@ -21,7 +28,7 @@ FIRST_ROW = HEADER_ROW + 1
 
 @dataclass(frozen=True)
 class _Column:
-    """One column: `value` of a scenario, and its `formula` of the cells of the same row (key → address), if it has one."""
+    """One column: its `value` for a scenario, and the `formula` for it, of the same row's cells (key → address)."""
 
     key: str
     label: str
@@ -85,8 +92,8 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         "users": (10, COUNT_FORMAT, lambda figures: figures.scenario.users),
         "precision": (12, None, lambda figures: figures.scenario.precision.name),
         "kv_precision": (12, None, lambda figures: figures.scenario.kv_precision.name),
-        "overhead": (11, "0.0##%", lambda figures: figures.scenario.overhead),
-        "gpu_memory_gb": (12, "#,##0.##", lambda figures: figures.scenario.gpu_memory_gb),
+        "overhead": (11, RATE_FORMAT, lambda figures: figures.scenario.overhead),
+        "gpu_memory_gb": (12, MEMORY_FORMAT, lambda figures: figures.scenario.gpu_memory_gb),
     }
     return [
         *(

@@ -46,7 +46,9 @@ class _Survey:
     most_windows: int
 
 
-def export_scenarios(path: Path, given: GivenScenarios, lang: str, on_progress: Progress = lambda done, of: None) -> int:
+def export_scenarios(
+    path: Path, given: GivenScenarios, lang: str, on_progress: Progress = lambda done, of: None
+) -> int:
     """Writes the decision sheets of all scenarios of `given` to `path`, and gives their number.
 
     Raises:
