@@ -20,7 +20,11 @@ from workbook.package import rewritten
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.sheets.scenarios import DEFAULT_SCENARIOS, FIRST_ROW
 
-FIRST_TOTALS_GB = [1077.19744, 246.319744, 384.79936]  # Origin: the article's three cases without its rounding, by hand.
+FIRST_TOTALS_GB = [
+    1077.19744,
+    246.319744,
+    384.79936,
+]  # Origin: the article's three cases without its rounding, by hand.
 
 
 @pytest.fixture(scope="session")
@@ -247,7 +251,9 @@ class TestHostileFiles:
         monkeypatch.setattr(untrusted, "LARGEST_REST_BYTES", 2**20)
         for part in ("xl/worksheets/sheet3.xml", "xl/styles.xml"):
             path = tmp_path / "bomb.xlsx"
-            blanks = rewritten(planners["en"].read_bytes(), lambda p, c, part=part: c + b" " * 10**7 if p == part else c)
+            blanks = rewritten(
+                planners["en"].read_bytes(), lambda p, c, part=part: c + b" " * 10**7 if p == part else c
+            )
             path.write_bytes(blanks)
             self.refused(path, "unpacked it takes")
 
