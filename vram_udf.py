@@ -10,20 +10,24 @@ import xlwings as xw
 from core import catalog
 from core.cells.broadcast import broadcast, parsed
 from core.cells.models import model_cells
+from core.card import card_field
 from core.cells.values import CellError, error_code, grid, is_blank
 from core.checks import number, text
+from core.gpu import gpu_card
 from core.kv_cache import kv_profile
-from core.model_card import card_field, model_card
+from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.sizing import estimate, footprint
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
 
-# What each argument is, for Excel's function wizard; at most 255 characters each.
+# What each argument is, for Excel's function wizard; at most 255 characters each. Where one function means something
+# else by it, its own text stands under "FUNCTION.argument".
 ARGUMENTS = {
     "model": 'A model\'s name ("llama-3.1-70b"), {billions of parameters, layers, hidden dimension}, '
     "or a labelled range of config.json fields.",
     "name": 'A model\'s name ("llama-3.1-70b"), or any other description of a model.',
+    "VRAM_GPU.name": 'A GPU\'s name ("h100-sxm"), as the GPUs sheet, its maker or its driver writes it.',
     "context": "Tokens per sequence, for example 32768.",
     "users": "Concurrent sequences; 1 if omitted.",
     "precision": 'Of the weights: a name ("fp16", "fp8", "int4") or bytes per parameter (2, 1, 0.5); fp16 if omitted.',
@@ -32,6 +36,11 @@ ARGUMENTS = {
     "unit": 'Unit of the result: "GB" (10^9 bytes, if omitted), "GiB" (2^30 bytes), "MB", "MiB", "TB", "B" ...',
     "field": 'One field of the card, for example "parameters"; the whole card if omitted.',
 }
+
+
+def argument_text(function_name, argument):
+    """What an argument of a cell function is."""
+    return ARGUMENTS.get(f"{function_name}.{argument}") or ARGUMENTS[argument]
 
 
 # Every cell function, in the order of this file; add-ins and documentation are made from it.
@@ -43,7 +52,7 @@ def cell_function(function):
     FUNCTIONS.append(function)
     code = function.__code__
     for name in code.co_varnames[: code.co_argcount]:
-        function = xw.arg(name, ndim=2, err_to_str=True, doc=ARGUMENTS[name])(function)
+        function = xw.arg(name, ndim=2, err_to_str=True, doc=argument_text(function.__name__, name))(function)
     return xw.func(function, category="VRAM")
 
 
@@ -117,15 +126,28 @@ def VRAM_CHECK(model, context, users=None, precision=None, kv_precision=None, ov
 @cell_function
 def VRAM_MODEL(name, field=None):
     """What is known of a model: one field of its card ("parameters", "source" ...), or the whole card, labelled."""
-    if all(is_blank(cell) for row in grid(field) for cell in row):
-        cards = broadcast(model_card, [_models(name)])
-        labels = max((list(card) for row in cards for card in row if isinstance(card, dict)), key=len, default=["name"])
-        columns = [
-            [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in row]
-            for row in cards
-        ]
-        return _labelled(labels, columns)
-    return _spilled(broadcast(card_field, [_models(name), parsed(grid(field), _field)]))
+    return _cards(_models(name), model_card, field)
+
+
+@cell_function
+def VRAM_GPU(name, field=None):
+    """What is known of a GPU: one field of its card ("memory_gb", "tdp_w" ...), or the whole card, labelled."""
+    return _cards(parsed(grid(name), _gpu), gpu_card, field)
+
+
+def _cards(things, card_of, field):
+    """One field of the card of each thing, or with no field the whole cards side by side."""
+    if not all(is_blank(cell) for row in grid(field) for cell in row):
+        return _spilled(
+            broadcast(lambda thing, name: card_field(card_of(thing), name), [things, parsed(grid(field), _field)])
+        )
+    cards = broadcast(card_of, [things])
+    fullest_first = sorted((card for row in cards for card in row if isinstance(card, dict)), key=len, reverse=True)
+    labels = list(dict.fromkeys(label for card in fullest_first for label in card)) or ["name"]
+    columns = [
+        [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in row] for row in cards
+    ]
+    return _labelled(labels, columns)
 
 
 def _estimate(spec, context, users, precision, kv_precision, overhead):
@@ -162,6 +184,10 @@ def _precisions(field, cells):
 
 def _units(cells):
     return parsed(grid(cells), lambda cell: unit_bytes(_given("unit", cell, DEFAULT_UNIT)))
+
+
+def _gpu(cell):
+    return catalog.gpu(_given("gpu", cell, None))
 
 
 def _field(cell):

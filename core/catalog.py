@@ -1,4 +1,4 @@
-"""The models and precisions that are known by name, read from the CSV files in `core/data`."""
+"""The models, GPUs and precisions that are known by name, read from the CSV files in `core/data`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from core.errors import PlannerError, WrongTypeError, quoted, unknown_name
+from core.gpu import Gpu
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
 from core.readers.hf_config import spec_from_config
@@ -71,12 +72,7 @@ def model(name: object) -> CatalogModel:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such model; the remedy names the nearest one.
     """
-    if not isinstance(name, str):
-        raise WrongTypeError("model", f"{quoted(name)} is not a name", 'Write a name such as "llama-3.1-70b".')
-    known_as = _model_names_by_normal().get(_normal(name))
-    if known_as is None:
-        raise unknown_name("model", name, model_names(), "the Models sheet of the planner")
-    return _catalog_model(known_as)
+    return _catalog_model(_known_as("model", name, _model_names_by_normal(), model_names(), "Models", "llama-3.1-70b"))
 
 
 def models() -> tuple[CatalogModel, ...]:
@@ -87,6 +83,28 @@ def models() -> tuple[CatalogModel, ...]:
 def model_names() -> tuple[str, ...]:
     """The name of every model, in the order of the file."""
     return tuple(_model_rows())
+
+
+def gpu(name: object) -> Gpu:
+    """The catalog's GPU of that name or alias, whatever its case, spaces, hyphens or underscores.
+
+    A name that says nothing of the form factor ("H100") is the SXM module's, where there is one.
+
+    Raises:
+        WrongTypeError: `name` is not text.
+        UnknownNameError: no such GPU; the remedy names the nearest one.
+    """
+    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names(), "GPUs", "h100-sxm")]
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Every GPU, in the order of the file."""
+    return tuple(_gpus_by_name().values())
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The name of every GPU, in the order of the file."""
+    return tuple(_gpus_by_name())
 
 
 def precision(field: str, value: object) -> Precision:
@@ -131,6 +149,18 @@ def _normal(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c not in " \t\u00a0-_")
 
 
+def _known_as(
+    field: str, name: object, names_by_normal: dict[str, str], names: tuple[str, ...], sheet: str, example: str
+) -> str:
+    """The one of `names` that the user calls `name`."""
+    if not isinstance(name, str):
+        raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
+    known_as = names_by_normal.get(_normal(name))
+    if known_as is None:
+        raise unknown_name(field, name, names, f"the {sheet} sheet of the planner")
+    return known_as
+
+
 @lru_cache(maxsize=None)
 def _precisions_by_name() -> dict[str, CatalogPrecision]:
     return {_normal(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
@@ -156,7 +186,6 @@ def _catalog_model(name: str) -> CatalogModel:
     fields: dict[str, object] = {"model_type": row["model_type"]}
     fields |= {field: float(row[field]) for field in _NUMBER_FIELDS if row[field]}
     fields |= {field: row[field] == "TRUE" for field in _FLAG_FIELDS if row[field]}
-    published = row["published_parameters"]
     try:
         spec = spec_from_config(fields, name=row["name"])
     except PlannerError as error:
@@ -168,10 +197,56 @@ def _catalog_model(name: str) -> CatalogModel:
         developer=row["developer"],
         licence=row["licence"],
         spec=spec,
-        published_parameters=int(published) if published else None,
+        published_parameters=_whole(row["published_parameters"]),
         source=row["source"],
         as_of=row["as_of"],
     )
+
+
+@lru_cache(maxsize=None)
+def _gpus_by_name() -> dict[str, Gpu]:
+    return {
+        row["name"]: Gpu(
+            name=row["name"],
+            aliases=_list(row["aliases"]),
+            title=row["title"],
+            maker=row["maker"],
+            architecture=row["architecture"],
+            compute_capability=row["compute_capability"],
+            sm_count=_whole(row["sm_count"]),
+            form_factor=row["form_factor"],
+            label_gb=int(row["label_gb"]),
+            memory_mib=_whole(row["memory_mib"]),
+            memory_type=row["memory_type"],
+            bandwidth_gb_per_s=_decimal(row["bandwidth_gb_per_s"]),
+            tdp_w=_whole(row["tdp_w"]),
+            gpus_per_node=_whole(row["gpus_per_node"]),
+            interconnect=row["interconnect"],
+            interconnect_gb_per_s=_decimal(row["interconnect_gb_per_s"]),
+            source=row["source"],
+            memory_source=row["memory_source"],
+            as_of=row["as_of"],
+        )
+        for row in _read("gpus.csv")
+    }
+
+
+@lru_cache(maxsize=None)
+def _gpu_names_by_normal() -> dict[str, str]:
+    return {
+        _normal(written): gpu.name
+        for gpu in gpus()
+        for alias in (gpu.name, *gpu.aliases)
+        for written in (alias, f"{gpu.maker} {alias}")
+    }
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def _decimal(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _read(file: str) -> list[dict[str, str]]:

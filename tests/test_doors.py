@@ -15,7 +15,8 @@ PARTS = ("core", "addin", "workbook", "vram_udf", "tests")
 # Inside core, from the bottom up: a module imports from its own rank or from those below it, never from above.
 CORE_RANKS = (
     ("core.errors", "core.units", "core.checks"),
-    ("core.precision", "core.model_spec"),
+    ("core.card",),
+    ("core.precision", "core.model_spec", "core.gpu"),
     ("core.parameters", "core.kv_cache", "core.weights", "core.overhead"),
     ("core.fleet",),
     ("core.sizing", "core.article"),
@@ -25,7 +26,9 @@ CORE_RANKS = (
     ("core.cells",),
 )
 MAKERS_OF_SPECS = ("core.readers", "core.catalog")
-MAKERS_MAY_USE = ("core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", *MAKERS_OF_SPECS)
+MAKERS_MAY_USE = (
+    "core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", "core.gpu", *MAKERS_OF_SPECS,
+)  # fmt: skip
 
 # The modules of addin that may use workbook, each with its reason.
 ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {

@@ -62,6 +62,8 @@ def as_variant(result: object) -> Variant:
         (("VRAM_KV_PER_TOKEN", LLAMA, MISSING, "B"), Variant("VT_R8", 327_680.0)),
         (("VRAM_MODEL", LLAMA, "num_hidden_layers"), Variant("VT_R8", 80.0)),
         (("VRAM_MODEL", LLAMA, "developer"), Variant("VT_BSTR", "Meta")),
+        (("VRAM_GPU", "H100", "memory_mib"), Variant("VT_R8", 81_559.0)),
+        (("VRAM_GPU", "NVIDIA H100 80GB HBM3", "memory_basis"), Variant("VT_BSTR", "driver")),
         (("VRAM_CHECK", LLAMA, 1000), Variant("VT_BSTR", "OK")),
         (("VRAM_TOTAL", "no such model", 1000), Variant("VT_BSTR", NA)),
         (("VRAM_TOTAL", LLAMA, -1), Variant("VT_BSTR", NUM)),
@@ -124,6 +126,8 @@ CALLS = {
         Range([[LLAMA], ["llama-3-8b"]]),
         Range([["parameters", "title", "no such field"]]),
     ),
+    "a GPU's card": ("VRAM_GPU", "mi300x"),
+    "GPUs' cards side by side": ("VRAM_GPU", Range([["h100-sxm", "no such GPU", "dgx-spark"]])),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 

@@ -17,6 +17,7 @@ from core.cells.values import EXCEL_ERRORS
 from vram_udf import (
     VRAM_BREAKDOWN,
     VRAM_CHECK,
+    VRAM_GPU,
     VRAM_KV,
     VRAM_KV_PER_TOKEN,
     VRAM_MODEL,
@@ -567,6 +568,55 @@ def test_a_table_of_fields():
     ]
     assert VRAM_MODEL(LLAMA, 3) == VRAM_MODEL(LLAMA, True) == VALUE
     assert VRAM_MODEL(LLAMA, row("parameters", None)) == row(70_553_706_496.0, VALUE)
+
+
+# ---- VRAM_GPU ----------------------------------------------------------------------------------------
+
+
+def test_the_card_of_a_gpu():
+    card = dict(VRAM_GPU("H100 80GB"))
+    # Figures: the sources in gpus.csv; 81559 MiB × 2²⁰ ÷ 10⁹ = 85.520809984 GB.
+    assert {field: value for field, value in card.items() if field not in ("source", "memory_source", "as_of")} == {
+        "name": "h100-sxm",
+        "title": "NVIDIA H100 SXM5 80 GB",
+        "maker": "NVIDIA",
+        "architecture": "Hopper",
+        "compute_capability": "9.0",
+        "sm_count": 132.0,
+        "form_factor": "SXM5",
+        "label_gb": 80.0,
+        "memory_mib": 81_559.0,
+        "memory_gb": 85.520809984,
+        "memory_basis": "driver",
+        "memory_type": "HBM3",
+        "bandwidth_gb_per_s": 3350.0,
+        "tdp_w": 700.0,
+        "gpus_per_node": 8.0,
+        "interconnect": "NVLink 4",
+        "interconnect_gb_per_s": 900.0,
+    }
+    for field, value in card.items():
+        assert VRAM_GPU("h100", field) == VRAM_GPU("h100", f" {field.upper()} ") == value
+
+
+def test_what_is_not_known_of_a_gpu_is_not_made_up():
+    assert VRAM_GPU("dgx-spark", row("label_gb", "memory_gb", "memory_basis", "memory_mib")) == row(
+        128.0, 128.0, "label", NA
+    )
+
+
+def test_gpus_side_by_side_show_what_is_known_of_any():
+    # The T4's card has a driver's figure, the DGX Spark's has none; the MI300A's has neither bandwidth nor power.
+    names = ["mi300a", "t4", "no such GPU"]
+    cards = VRAM_GPU(row(*names))
+    assert cards[0] == ["name", "mi300a", "t4", NA]
+    assert {line[0] for line in cards} == {field for name in names[:2] for field, _ in VRAM_GPU(name)}
+    assert dict((line[0], line[1:]) for line in cards)["tdp_w"] == ["", 70.0, NA]
+
+
+@pytest.mark.parametrize("name, error", [("H100 8GB", NA), ("", VALUE), (None, VALUE), (80, VALUE), ("#REF!", "#REF!")])
+def test_what_is_no_gpu(name, error):
+    assert VRAM_GPU(name) == VRAM_GPU(name, "memory_gb") == error
 
 
 # ---- properties --------------------------------------------------------------------------------------

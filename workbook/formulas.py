@@ -84,6 +84,11 @@ def article_mb_per_token(bytes_per_token: str) -> str:
     return f"ROUND({bytes_per_token}/{MIB},1)"
 
 
+def gpu_memory_gb(driver_mib: str, label_gb: str) -> str:
+    """`core.gpu.Gpu.memory_bytes`, in GB."""
+    return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB}/{GB},{label_gb})"
+
+
 def equal(a: str, b: str) -> str:
     """1 if two figures agree but for rounding noise, else 0."""
     return f"IF(ABS({a}-{b})<={ROUNDING_NOISE}*MAX(1,ABS({b})),1,0)"

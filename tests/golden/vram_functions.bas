@@ -105,6 +105,21 @@ failed:
     VRAM_CHECK = Failed(Err.Description)
 End Function
 
+Function VRAM_GPU(name, Optional field)
+Attribute VRAM_GPU.VB_Description = "What is known of a GPU: one field of its card (""memory_gb"", ""tdp_w"" ...), or the whole card, labelled."
+Attribute VRAM_GPU.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_GPU = CellValue(XLPy.CallUDF("vram_udf", "VRAM_GPU", Array(name, field), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_GPU = CellValue(XLPy.CallUDF("vram_udf", "VRAM_GPU", Array(name, field)))
+        Exit Function
+    #End If
+failed:
+    VRAM_GPU = Failed(Err.Description)
+End Function
+
 Function VRAM_KV(model, context, Optional users, Optional kv_precision, Optional unit)
 Attribute VRAM_KV.VB_Description = "GPU memory of the KV cache of all users, each with its whole context: =VRAM_KV(""llama-3.1-70b"", 32768, 10)."
 Attribute VRAM_KV.VB_ProcData.VB_Invoke_Func = " \n14"
