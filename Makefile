@@ -1,4 +1,4 @@
-# The two commands: `make workbook` and `make test`. Both set up what they need in .venv.
+# The commands: `make workbook`, `make test` and its part `make test-windows`. They set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -9,13 +9,16 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test golden clean
+.PHONY: workbook test test-windows golden clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
+
+test-windows: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/test_windows_stack.py
 
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed
@@ -34,4 +37,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist build *.egg-info
+	rm -rf $(VENV) .wine dist build *.egg-info

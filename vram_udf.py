@@ -17,7 +17,7 @@ from core.gpu import gpu_card
 from core.kv_cache import kv_profile
 from core.model_card import model_card
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.sizing import estimate, footprint
+from core.sizing import estimate
 from core.units import DEFAULT_UNIT, unit_bytes
 from core.weights import weights_bytes
 
@@ -61,7 +61,7 @@ def VRAM_WEIGHTS(model, precision=None, unit=None):
     """GPU memory of a model's weights. A number for the model is billions of parameters: =VRAM_WEIGHTS(70) is 140 GB."""
 
     def size(spec, precision, unit):
-        return weights_bytes(footprint(spec).parameters, precision) / unit
+        return weights_bytes(spec, precision) / unit
 
     models = model_cells(grid(model), size_is_enough=True)
     return _spilled(broadcast(size, [models, _precisions("precision", precision), _units(unit)]))

@@ -6,6 +6,7 @@ Here the functions return the text of an Excel error, which the wrapper turns in
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import re
 from concurrent.futures import ProcessPoolExecutor
@@ -37,6 +38,7 @@ Option Explicit
 """
 
 
+@functools.cache  # a process is started for it
 def functions_module() -> str:
     """The standard module with every declared function, as VBA source with "\\n" line ends.
 

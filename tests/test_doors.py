@@ -16,18 +16,24 @@ PARTS = ("core", "addin", "workbook", "vram_udf", "tests")
 CORE_RANKS = (
     ("core.errors", "core.units", "core.checks"),
     ("core.card",),
-    ("core.precision", "core.model_spec", "core.gpu"),
-    ("core.parameters", "core.kv_cache", "core.weights", "core.overhead"),
-    ("core.fleet",),
-    ("core.sizing", "core.article"),
-    ("core.readers",),  # these two make model specs, and know nothing of what is computed from them
+    ("core.tensors", "core.precision", "core.gpu"),
+    ("core.quantization", "core.model_spec"),
+    ("core.parameters",),
+    # The readers and what comes of them make model specs, and know nothing of what is computed from these.
+    ("core.readers",),
+    ("core.model_rows",),
     ("core.catalog",),
-    ("core.model_card",),
+    ("core.kv_cache", "core.gguf_mix", "core.weights", "core.overhead"),
+    ("core.parallelism", "core.engine_memory", "core.fleet"),
+    ("core.sizing", "core.article"),
+    ("core.model_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
-MAKERS_OF_SPECS = ("core.readers", "core.catalog")
+MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.catalog")
 MAKERS_MAY_USE = (
-    "core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", "core.gpu", *MAKERS_OF_SPECS,
+    "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization", "core.model_spec",
+    "core.parameters",  # an encoder's layers are listed in the spec, tensor by tensor
+    *MAKERS_OF_SPECS,
 )  # fmt: skip
 
 # The modules of addin that may use workbook, each with its reason.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,12 +13,12 @@ from addin.cli import addin, doctor
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
-from core.model_spec import ModelSpec
+from core.model_details import memory_details, shipped_as
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.readers.hf_config import read_config_file
 from core.sizing import Estimate, estimate
 from core.units import GB, GIB
 from workbook.labels import LANGUAGES
+from workbook.model_argument import model_of, models_option
 
 BAD_INPUT = 2
 
@@ -42,7 +41,11 @@ NUMBER = Number()
 class LazyGroup(click.Group):
     """Commands of which some live in modules of their own, imported when one of them is asked for."""
 
-    MODULES = {"export": "workbook.cli_export", "read": "workbook.cli_read"}
+    MODULES = {
+        "export": "workbook.cli_export",
+        "model": "workbook.cli_model",
+        "read": "workbook.cli_read",
+    }
 
     def list_commands(self, ctx):
         return sorted({*super().list_commands(ctx), *self.MODULES})
@@ -69,6 +72,7 @@ vram.add_command(doctor)
 )  # fmt: skip
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
 @click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
+@models_option
 def template(path: Path | None, lang: str, macro: bool) -> None:
     """Write the planner workbook, and print the article's figures from its formulas."""
     from workbook.files import write_whole
@@ -94,48 +98,55 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", default="fp16", show_default=True, help="Of the weights: a name, or bytes per parameter.")
+@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
     help="Fraction of weights and KV cache.",
 )  # fmt: skip
+@click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs over which tensors are split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@models_option
 def estimate_command(
-    model: str, context: float, users: float, precision: str, kv_precision: str, overhead: float, as_json: bool
-) -> None:
-    """Estimate the memory to serve MODEL: a catalog name, or the path of a config.json.
+    model: str, context: float, users: float, precision: str | None, kv_precision: str, overhead: float, tp: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Estimate the memory to serve MODEL: a catalog name, a path, or org/model on the Hugging Face hub.
+
+    A path is a config.json, a safetensors or GGUF file, or a folder with them; weights then take their stored bytes.
 
     \b
     vram estimate llama-3.1-70b --context 32768 --users 10
+    vram estimate ./Llama-3.1-8B-Q4_K_M.gguf --context 8192
     vram estimate ./config.json --context 8192 --precision fp8 --json
     """
-    spec = _model(model)
+    found = model_of(model)
+    kv = catalog.precision("kv_precision", _name_or_bytes(kv_precision))
+    if precision is None:
+        weights_precision = found.as_shipped()
+    else:
+        weights_precision = catalog.precision("precision", _name_or_bytes(precision))
     result = estimate(
-        spec,
+        found.spec,
         context=number("context", context),
         users=number("users", users),
-        precision=catalog.precision("precision", _name_or_bytes(precision)),
-        kv_precision=catalog.precision("kv_precision", _name_or_bytes(kv_precision)),
+        precision=weights_precision,
+        kv_precision=kv,
         overhead=number("overhead", overhead),
     )
     request = {
         "context": int(context),
         "users": int(users),
-        "precision": precision,
+        "precision": precision or (weights_precision.name if weights_precision else shipped_as(found.spec)),
         "kv_precision": kv_precision,
         "overhead": overhead,
     }
     if as_json:
-        click.echo(json.dumps(_as_dict(result, request), indent=2))
+        workload = {"context": int(context), "users": int(users), "tp": number("tp", tp)}
+        details = memory_details(found.spec, kv_precision=kv, **workload)
+        click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
     else:
         _print_estimate(result, request)
-
-
-def _model(name_or_path: str) -> ModelSpec:
-    if name_or_path.lower().endswith(".json") or os.path.exists(name_or_path):
-        return read_config_file(name_or_path)
-    return catalog.model(name_or_path).spec
 
 
 def _name_or_bytes(text: str) -> str | float:
@@ -161,8 +172,10 @@ def _as_dict(result: Estimate, request: dict[str, object]) -> dict[str, object]:
 def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens", title_justify="left")
+    title = Text(f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens")  # no markup in names
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("GB (10⁹)", justify="right")
     table.add_column("GiB (2³⁰)", justify="right")

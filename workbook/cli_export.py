@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from core.errors import PlannerError
 from workbook.export.workbook import MOST_PAGES, export_scenarios
 from workbook.labels import LANGUAGES
+from workbook.model_argument import models_option
 from workbook.planner_reader import Planner
 from workbook.scenario_csv import CsvScenarios
 from workbook.untrusted import is_workbook
@@ -40,6 +41,7 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
 )  # fmt: skip
 @click.option("--pdf", "as_pdf", is_flag=True, help="Also print it into a PDF of the same name, by LibreOffice.")
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the sheets.")
+@models_option
 def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
     if path.suffix.lower() != ".xlsx":
         raise PlannerError("output", f"{path} does not end in .xlsx", "Excel opens such a file only under that ending.")

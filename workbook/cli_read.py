@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from core.units import GB
+from workbook.model_argument import models_option
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
 from workbook.safe_text import csv_text
 from workbook.scenario import FIELDS
@@ -34,6 +35,7 @@ _KINDS = {
 @click.argument("planner", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one scenario a line; `vram export` reads it.")
+@models_option
 @click.pass_context
 def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None:
     """Read the filled PLANNER.xlsx, recompute every scenario and compare.

@@ -49,14 +49,18 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
 def kv_gb(
     values_per_token: str,
     windowed: Sequence[tuple[str, str]],
+    fixed_values: str,
     fixed_bytes: str,
+    index_bytes: str,
+    *,
     context: str,
     users: str,
     value_bytes: str,
 ) -> str:
     """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB; `windowed` are (window, values per token)."""
-    terms = [f"{values_per_token}*{context}", *(f"{values}*MIN({context},{window})" for window, values in windowed)]
-    return f"{users}*(({'+'.join(terms)})*{value_bytes}+{fixed_bytes})/{GB}"
+    in_windows = (f"{values}*MIN({context},{window})" for window, values in windowed)
+    values = "+".join([f"{values_per_token}*{context}", *in_windows, fixed_values])
+    return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
 
 
 def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:

@@ -289,15 +289,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # Models
     "models.title": ("Models", "模型"),
     "models.subtitle": (
-        "What a model's memory follows from. KV cache of one sequence = values per token × context + windowed values × "
-        "min(context, window), in the cache's precision, + fixed bytes.",
-        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口））"
-        "× 缓存精度 + 固定字节。",
+        "What a model's memory follows from. KV cache of one sequence = (values per token × context + windowed values × "
+        "min(context, window) + fixed values) in the cache's precision + fixed bytes + index bytes × context.",
+        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口）+ 固定数值）"
+        "× 缓存精度 + 固定字节 + 索引字节 × 上下文。",
     ),
     "models.model": ("Model", "模型"),
     "models.model_title": ("Full name", "全称"),
     "models.developer": ("Developer", "开发者"),
     "models.parameters": ("Parameters", "参数量"),
+    "models.active": ("Active parameters", "激活参数量"),
+    "models.shipped_as": ("Shipped in", "发布格式"),
+    "models.shipped_bytes": ("Weights as shipped (bytes)", "发布权重 (字节)"),
     "models.published": ("Published count", "公布的参数量"),
     "models.layers": ("Layers", "层数"),
     "models.hidden": ("Hidden size", "隐藏维度"),
@@ -306,7 +309,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.values_per_token": ("KV values per token", "每 token KV 数值"),
     "models.window": ("Window (tokens)", "窗口 (token)"),
     "models.windowed_values": ("Windowed KV values per token", "窗口内每 token KV 数值"),
+    "models.window_2": ("Second window (tokens)", "第二窗口 (token)"),
+    "models.windowed_values_2": ("KV values per token in the second window", "第二窗口内每 token KV 数值"),
+    "models.fixed_values": ("Fixed KV values per sequence", "每序列固定 KV 数值"),
     "models.fixed_bytes": ("Fixed bytes per sequence", "每序列固定字节"),
+    "models.index_bytes": ("Index bytes per token", "每 token 索引字节"),
     "models.max_context": ("Longest context", "最大上下文"),
     "models.licence": ("Licence", "许可证"),
     "models.source": ("Source", "来源"),
@@ -456,8 +463,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.fixed": ("Fixed on this page: export again to change it.", "本页固定；如需更改请重新导出。"),
     "export.how_weights": ("bytes of the weights ÷ 10⁹", "权重字节数 ÷ 10⁹"),
     "export.how_kv": (
-        "users × ((values per token × context + windowed values × min(context, window)) × bytes per value + fixed bytes)",
-        "用户数 ×（（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口））× 每数值字节数 + 固定字节）",
+        "users × ((values per token × context + windowed values × min(context, window) + fixed values) × bytes per value + "
+        "fixed bytes + index bytes × context)",
+        "用户数 ×（（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × 上下文）",
     ),
     "export.how_overhead": ("(weights + KV cache) × overhead", "（权重 + KV 缓存）× 额外开销比例"),
     "export.how_total": ("weights + KV cache + overhead", "权重 + KV 缓存 + 额外开销"),
@@ -479,6 +487,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.source_weights": ("Sum over the model's tensors.", "按模型各张量累加。"),
     "export.source_window": ("Layers that keep at most their window of tokens.", "仅保留窗口内 token 的层。"),
     "export.source_fixed": ("Kept for each user, however long the context.", "每个用户固定保留，与上下文长度无关。"),
+    "export.source_index": ("Kept for each token by layers with an index of tokens.", "带 token 索引的层为每个 token 保留。"),
     "export.source_given": ("As given.", "按所给数值。"),
     "export.source_longest": ("The longest context that the model was made for.", "模型支持的最大上下文。"),
     "export.exported": ("Total as exported", "导出时的合计"),

@@ -63,7 +63,7 @@ def _describe(book: Book) -> None:
     properties.creator = f"VRAM planner {__version__}"
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
-    properties.created = properties.modified = datetime.datetime.strptime(as_of, "%Y-%m")
+    properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
 
 
 def _saved(book: Book) -> bytes:

@@ -219,9 +219,11 @@ class _Page:
 
     def _kv_formula(self, at: At) -> str:
         windowed = [(at(f"window_{i}"), at(f"windowed_values_{i}")) for i in self._windows]
+        fixed = (at(key) for key in ("fixed_values", "fixed_bytes", "index_bytes"))
         return f.kv_gb(
-            at("values_per_token"), windowed, at("fixed_bytes"), at("context"), at("users"), at("value_bytes")
-        )
+            at("values_per_token"), windowed, *fixed,
+            context=at("context"), users=at("users"), value_bytes=at("value_bytes"),
+        )  # fmt: skip
 
     def _sizing(self) -> list[_Row]:
         labels, figures, scenario = self._labels, self._figures, self._scenario
@@ -278,7 +280,10 @@ class _Page:
                   f"{labels('export.source_weights')} {scenario.precision.source}".rstrip()),
             known("values_per_token", "models.values_per_token", figures.kv.values_per_token, "values", source),
             *windows,
+            known("fixed_values", "models.fixed_values", figures.kv.fixed_values, "values", labels("export.source_fixed")),
             known("fixed_bytes", "models.fixed_bytes", figures.kv.fixed_bytes, "bytes", labels("export.source_fixed")),
+            known("index_bytes", "models.index_bytes", figures.kv.index_bytes_per_token, "bytes",
+                  labels("export.source_index")),
             known("value_bytes", "article.bytes_per_value", kv_precision.bytes_per_value, "bytes",
                   kv_precision.source or labels("export.source_given"), PLAIN_FORMAT),
             known("longest", "models.max_context", model.spec.max_position_embeddings or labels("unit.none"), "tokens",

@@ -107,7 +107,9 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         _known("weights_bytes", "export.weights_bytes", lambda figures: figures.weights_bytes),
         _known("values_per_token", "models.values_per_token", lambda figures: figures.kv.values_per_token),
         *(column for i in range(most_windows) for column in _window(i)),
+        _known("fixed_values", "models.fixed_values", lambda figures: figures.kv.fixed_values),
         _known("fixed_bytes", "models.fixed_bytes", lambda figures: figures.kv.fixed_bytes),
+        _known("index_bytes", "models.index_bytes", lambda figures: figures.kv.index_bytes_per_token),
         _known(
             "value_bytes", "article.bytes_per_value", lambda figures: figures.scenario.kv_precision.bytes_per_value,
             PLAIN_FORMAT,
@@ -162,8 +164,11 @@ def _window(i: int) -> tuple[_Column, _Column]:
 
 def _kv(at: dict[str, str], most_windows: int) -> str:
     windowed = [(at[f"window_{i}"], at[f"windowed_values_{i}"]) for i in range(most_windows)]
-    per_token, fixed, value_bytes = at["values_per_token"], at["fixed_bytes"], at["value_bytes"]
-    return f.kv_gb(per_token, windowed, fixed, at["context"], at["users"], value_bytes)
+    fixed = (at[key] for key in ("fixed_values", "fixed_bytes", "index_bytes"))
+    return f.kv_gb(
+        at["values_per_token"], windowed, *fixed,
+        context=at["context"], users=at["users"], value_bytes=at["value_bytes"],
+    )  # fmt: skip
 
 
 def _check(at: dict[str, str], limits: dict[str, tuple[str, str]]) -> str:
