@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from core import catalog
 from core.catalog import CatalogModel
 from core.fleet import gpus_by_division
-from core.model_spec import FullAttention, LayerRun, ModelSpec, RecurrentState, SlidingWindowAttention
+from core.model_spec import (
+    CrossAttention,
+    FullAttention,
+    Indexer,
+    LayerRun,
+    ModelSpec,
+    RecurrentState,
+    SlidingWindowAttention,
+)
 from core.precision import precision_of_bytes
 from core.sizing import estimate
 from core.units import GB
@@ -41,18 +49,21 @@ PAYLOADS = (
 
 
 def hybrid_model() -> CatalogModel:
-    """Layers of four kinds: full attention, windows of two sizes, and a state of fixed size."""
+    """Layers of every kind that the cache tells apart: full, windows of three sizes, an encoder's, a state, an index."""
     heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
     layers = (
         LayerRun(count=3, mixer=FullAttention(**heads)),
         LayerRun(count=5, mixer=SlidingWindowAttention(**heads, sliding_window=1024)),
         LayerRun(count=2, mixer=SlidingWindowAttention(**heads, sliding_window=4096)),
+        LayerRun(count=1, mixer=SlidingWindowAttention(**heads, sliding_window=128)),
         LayerRun(count=4, mixer=RecurrentState(conv_values=300, ssm_values=4096)),
+        LayerRun(count=2, mixer=CrossAttention(**heads, encoder_tokens=1500)),
+        LayerRun(count=2, mixer=FullAttention(**heads, indexer=Indexer(index_head_dim=128, bytes_per_token=132))),
     )
     spec = ModelSpec(name="hybrid", hidden_size=512, layers=layers, stated_parameters=1_234_567_891)
     return CatalogModel(
         name="hybrid", aliases=(), title="Hybrid", developer="", licence="", spec=spec, published_parameters=None,
-        source="made up for this test", as_of="2026-11",
+        source="made up for this test", as_of="2026-11-23",
     )  # fmt: skip
 
 
@@ -72,21 +83,24 @@ def scenario(title="Chat", model="llama-3.1-70b", **changes) -> Scenario:
 
 def several_scenarios() -> list[Scenario]:
     rng = random.Random(20261123)
-    precisions = [row.precision for row in catalog.precisions()]
+    for_weights, for_kv = (
+        [row.precision for row in catalog.precisions() if row.use in ("", use)] for use in ("weights", "kv")
+    )
     rows = [
         scenario(
             title,
             rng.choice(catalog.model_names()),
             context=rng.choice([1, 1000, 8192, 32_768, 131_072, 10**7]),
             users=rng.choice([1, 7, 100, 10**5]),
-            precision=rng.choice(precisions),
-            kv_precision=rng.choice(precisions),
+            precision=rng.choice(for_weights),
+            kv_precision=rng.choice(for_kv),
             overhead=rng.choice([0, 0.1, 0.123, 1]),
             gpu_memory_gb=rng.choice([24, 80, 85.52]),
         )
         for title in PAYLOADS
     ]
     rows += [scenario("Windows", hybrid_model(), context=context, users=3) for context in (1, 1024, 3000, 100_000)]
+    rows += [scenario(name, name) for name in ("gemma-3-27b", "deepseek-v3", "gpt-oss-120b", "qwen3-next-80b-a3b")]
     return [*rows, scenario("Bytes", kv_precision=precision_of_bytes("kv_precision", 0.5625))]
 
 
@@ -243,7 +257,7 @@ def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
     ws = book.worksheets[-1]
     assert ws.max_row == 4 + len(scenarios) - 2
     headings = [cell.value for cell in ws[4]]
-    assert headings.count(Labels("en")("models.window")) == 2
+    assert headings.count(Labels("en")("models.window")) == 3
     totals = [row[headings.index("Total (GB)")].value for row in ws.iter_rows(min_row=5)]
     expected = [item.sized()[0].total_bytes / GB for item in scenarios[2:]]
     assert totals == pytest.approx(expected, rel=1e-9)

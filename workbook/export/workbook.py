@@ -119,7 +119,6 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
 
 def _describe(workbook: xlsxwriter.Workbook, labels: Labels) -> None:
     # The catalog's date instead of the clock's, so that the same scenarios give the same bytes.
-    as_of = max(model.as_of for model in catalog.models())[:7]
-    created = datetime.datetime.strptime(as_of, "%Y-%m")
+    created = datetime.datetime.fromisoformat(max(model.as_of for model in catalog.models()))
     author = f"VRAM planner {__version__}"
     workbook.set_properties({"title": labels("export.index_title"), "author": author, "created": created})
