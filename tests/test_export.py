@@ -49,7 +49,7 @@ PAYLOADS = (
 
 
 def hybrid_model() -> CatalogModel:
-    """Layers of every kind that the cache tells apart: full, windows of three sizes, an encoder's, a state, an index."""
+    """Layers of every kind that the cache tells apart: full, windows of three sizes, an encoder's, a state, index."""
     heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
     layers = (
         LayerRun(count=3, mixer=FullAttention(**heads)),
@@ -177,17 +177,17 @@ def agrees_with_its_formulas(engine, path) -> None:
 def test_the_page_says_what_core_says(sheets, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(sheets, data_only=True)
-    for ws, given in zip(book.worksheets[1:], several_scenarios()):
-        needs, gpus = given.sized()
+    for ws, item in zip(book.worksheets[1:], several_scenarios()):
+        needs, gpus = item.sized()
         at = rows_by_label(ws)
         sizes = {"weights": needs.weights_bytes, "kv": needs.kv_bytes, "total": needs.total_bytes}
         for key, size_bytes in sizes.items():
             found = ws[f"B{at[labels(f'article.{key}')]}"].value
             assert found * GB == pytest.approx(size_bytes, rel=1e-12, abs=1), (ws.title, key)
         assert ws[f"B{at[labels('article.gpus')]}"].value == gpus
-        assert ws["A1"].value == given.title
+        assert ws["A1"].value == item.title
         sentence = ws[f"A{at[labels('export.section_recommendation')] + 1}"].value
-        assert given.model.title in sentence and fixed_text(needs.total_bytes / GB, 1) in sentence
+        assert item.model.title in sentence and fixed_text(needs.total_bytes / GB, 1) in sentence
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -156,7 +156,7 @@ def to_pdf(xlsx: Path, out_dir: Path) -> Path:
 
 
 def to_ods(xlsm: Path, out_dir: Path) -> Path:
-    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are parts of the zip."""
+    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are zip parts."""
     # Named, because LibreOffice does not recognise an .xlam by itself.
     return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
 
