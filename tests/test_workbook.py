@@ -205,7 +205,7 @@ class TestLabels:
             assert en(key).strip() and zh(key).strip(), key
 
     def test_chinese_is_chinese(self):
-        universal = {"unit.gb", "unit.mb", "unit.none", "unit.tokens"}
+        universal = {"unit.gb", "unit.gib", "unit.mb", "unit.none", "unit.tokens"}
         for key in set(label_table.keys()) - universal:
             assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
 

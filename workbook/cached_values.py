@@ -10,13 +10,10 @@ import zipfile
 from io import BytesIO
 
 from lxml import etree
-from openpyxl.packaging.relationship import get_dependents
-from openpyxl.packaging.workbook import WorkbookPackage
-from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS, SHEET_MAIN_NS
-from openpyxl.xml.functions import fromstring
+from openpyxl.xml.constants import SHEET_MAIN_NS
 
 from workbook.engine import Values
-from workbook.package import rewritten
+from workbook.package import rewritten, sheet_of_part
 
 _CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
 
@@ -28,18 +25,11 @@ def with_values(xlsx: bytes, values: Values) -> bytes:
         KeyError: a formula cell has no value.
     """
     with zipfile.ZipFile(BytesIO(xlsx)) as package:
-        sheets = _sheet_of_part(package)
+        sheets = sheet_of_part(package)
     return rewritten(
         xlsx,
         lambda part, content: _filled(content, values.get(sheets[part], {})) if part in sheets else content,
     )
-
-
-def _sheet_of_part(package: zipfile.ZipFile) -> dict[str, str]:
-    """The sheet that each worksheet's part of the package holds: "xl/worksheets/sheet1.xml" → "About"."""
-    workbook = WorkbookPackage.from_tree(fromstring(package.read(ARC_WORKBOOK)))
-    relations = get_dependents(package, ARC_WORKBOOK_RELS)
-    return {relations.get(sheet.id).target: sheet.name for sheet in workbook.sheets}
 
 
 def _filled(sheet_xml: bytes, values: dict[str, object]) -> bytes:

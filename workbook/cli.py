@@ -1,4 +1,4 @@
-"""The command line: `vram template`, `vram estimate`, `vram addin`, `vram doctor`."""
+"""The command line: `vram template`, `estimate`, `export`, `read`, `addin`, `doctor`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ class LazyGroup(click.Group):
         "model": "workbook.cli_model",
         "capacity": "workbook.cli_capacity",
         "plan": "workbook.cli_capacity",
+        "export": "workbook.cli_export",
+        "read": "workbook.cli_read",
     }
 
     def list_commands(self, ctx):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import PlannerError
@@ -13,24 +15,41 @@ class UnwritableFileError(PlannerError):
     """The file cannot be written."""
 
 
+class UnreadableFileError(PlannerError):
+    """The file is not there, is of another kind, is damaged, or is not safe to read."""
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` to `path`, so that at every moment the old file or the new one is there, whole.
 
     Raises:
         UnwritableFileError: the folder is missing or read-only, the disk is full, or the file is open in Excel.
     """
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """For content too large to hold: the block writes to the file that it is given, which then takes `path`'s place.
+
+    If the block raises, the old file stays, and nothing else.
+
+    Raises:
+        UnwritableFileError: as `write_whole`, also for an OSError of the block.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
+            yield Path(name)
+            with open(name, "rb+") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
         except BaseException:
-            os.remove(temporary)
+            os.remove(name)
             raise
     except PermissionError as error:
         raise UnwritableFileError(

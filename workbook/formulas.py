@@ -6,10 +6,11 @@ function takes cell references and gives a formula without its "=", so that form
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 GB = "10^9"
-MIB = "2^20"
+MIB, GIB = "2^20", "2^30"
 OK = "OK"
 
 # Less than a billionth of a GPU over a whole number is the arithmetic's own noise, not need for another GPU.
@@ -47,10 +48,7 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
 
 def kv_gb(
     values_per_token: str,
-    window: str,
-    windowed_values: str,
-    window_2: str,
-    windowed_values_2: str,
+    windowed: Sequence[tuple[str, str]],
     fixed_values: str,
     fixed_bytes: str,
     index_bytes: str,
@@ -59,9 +57,9 @@ def kv_gb(
     users: str,
     value_bytes: str,
 ) -> str:
-    """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB."""
-    windowed = f"{windowed_values}*MIN({context},{window})+{windowed_values_2}*MIN({context},{window_2})"
-    values = f"{values_per_token}*{context}+{windowed}+{fixed_values}"
+    """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB; `windowed` are (window, values per token)."""
+    in_windows = (f"{values}*MIN({context},{window})" for window, values in windowed)
+    values = "+".join([f"{values_per_token}*{context}", *in_windows, fixed_values])
     return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
 
 
@@ -98,6 +96,27 @@ def gpu_memory_gb(driver_mib: str, label_gb: str) -> str:
 def equal(a: str, b: str) -> str:
     """1 if two figures agree but for rounding noise, else 0."""
     return f"IF(ABS({a}-{b})<={ROUNDING_NOISE}*MAX(1,ABS({b})),1,0)"
+
+
+def in_gb(size_bytes: str) -> str:
+    """A size in GB."""
+    return f"{size_bytes}/{GB}"
+
+
+def holds(gpus: str, gpu_memory_gb: str, total_gb: str) -> str:
+    """Whether so many GPUs have room for the total."""
+    return f"{gpus}*{gpu_memory_gb}>={total_gb}*(1-{ROUNDING_NOISE})"
+
+
+def sentence(template: str, values: Mapping[str, str]) -> str:
+    """The text `template` with each {name} replaced by what the formula `values[name]` gives."""
+    parts = re.split(r"{(\w+)}", template)
+    return "&".join(values[part] if i % 2 else text(part) for i, part in enumerate(parts) if part)
+
+
+def fixed(number: str, decimals: int) -> str:
+    """A number as text, in the reader's own separators (TEXT would want its format in the reader's language)."""
+    return f"FIXED({number},{decimals})"
 
 
 def is_number_within(cell: str, least: str, most: str, *, whole: bool) -> str:

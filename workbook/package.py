@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import MappingProxyType
 
+from openpyxl.packaging.relationship import get_dependents
+from openpyxl.packaging.workbook import WorkbookPackage
+from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS
+from openpyxl.xml.functions import fromstring
+
 # Office's zero of time in zip archives: the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -23,3 +28,10 @@ def rewritten(
             info.compress_type = zipfile.ZIP_DEFLATED
             result.writestr(info, content)
     return out.getvalue()
+
+
+def sheet_of_part(package: zipfile.ZipFile) -> dict[str, str]:
+    """The sheet that each worksheet's part of the package holds: "xl/worksheets/sheet1.xml" → "About"."""
+    workbook = WorkbookPackage.from_tree(fromstring(package.read(ARC_WORKBOOK)))
+    relations = get_dependents(package, ARC_WORKBOOK_RELS)
+    return {relations.get(sheet.id).target: sheet.name for sheet in workbook.sheets}

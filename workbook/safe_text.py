@@ -5,12 +5,22 @@ from __future__ import annotations
 from openpyxl.cell import Cell
 
 # What Excel, and whoever pastes from it or reads a CSV made of it, takes for the start of a formula (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def put_text(cell: Cell, text: str) -> None:
     """Writes `text` into `cell` as text, whatever it begins with."""
     cell.value = text
     cell.data_type = "s"
-    if text.startswith(_FORMULA_STARTS):
+    if text.startswith(FORMULA_STARTS):
         cell.quotePrefix = True
+
+
+def csv_text(text: str) -> str:
+    """`text` as it may stand in a CSV file that somebody opens in a spreadsheet: an apostrophe before a formula."""
+    return "'" + text if text.lstrip("'").startswith(FORMULA_STARTS) else text
+
+
+def without_csv_guard(text: str) -> str:
+    """The text of which `csv_text` made `text`."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULA_STARTS) else text

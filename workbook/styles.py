@@ -16,14 +16,15 @@ _THIN = Side(style="thin", color="BFBFBF")
 _BOX = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
 
 TITLE, SUBTITLE, NOTE, SECTION, HEADING = "title", "subtitle", "note", "section", "heading"
-LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, TOTAL, CHECK = (
-    "label", "input", "input_text", "source_figure", "formula", "formula_text", "link", "total", "check",
+LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, LINK_TEXT, TOTAL, ANSWER, CHECK = (
+    "label", "input", "input_text", "source_figure", "formula", "formula_text", "link", "link_text", "total", "answer",
+    "check",
 )  # fmt: skip
 
 
 def register(workbook: Workbook, lang: str) -> None:
     """Adds the named styles to `workbook`, in the font of `lang`."""
-    for style in _styles(FONT_NAMES[lang]):
+    for style in named_styles(lang):
         workbook.add_named_style(style)
 
 
@@ -36,7 +37,10 @@ def fill(colour: str) -> PatternFill:
     return PatternFill("solid", start_color=colour, end_color=colour)
 
 
-def _styles(font_name: str) -> list[NamedStyle]:
+def named_styles(lang: str) -> list[NamedStyle]:
+    """The style of every role, in the font of `lang`."""
+    font_name = FONT_NAMES[lang]
+
     def style(role: str, *, size: int = 10, bold: bool = False, italic: bool = False, colour: str = INK,
               background: str | None = None, boxed: bool = False, wrap: bool = False, horizontal: str | None = None,
               vertical: str = "center", indent: int = 0, locked: bool = True) -> NamedStyle:  # fmt: skip
@@ -63,6 +67,8 @@ def _styles(font_name: str) -> list[NamedStyle]:
         style(SOURCE_FIGURE, boxed=True, italic=True, horizontal="right"),
         style(FORMULA, boxed=True),
         style(LINK, boxed=True, colour=LINK_GREEN),
+        style(LINK_TEXT, boxed=True, colour=LINK_GREEN, wrap=True, horizontal="left", indent=1),
+        style(ANSWER, size=12, bold=True, background=TOTAL_FILL, boxed=True, wrap=True, horizontal="left", indent=1),
         style(TOTAL, boxed=True, bold=True, background=TOTAL_FILL),
         style(CHECK, boxed=True, horizontal="center"),
     ]

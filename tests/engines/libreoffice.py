@@ -18,7 +18,6 @@ import os
 import queue
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -26,16 +25,17 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import openpyxl
+
+from workbook.office import OfficeError, converted, end_with_children, possible_offices, run_to_end, started
 
 from . import Case, Cell, EngineError, Target, Values, WriteRefused, checked_writes, plain_value
 from .required import missing
 
 OLDEST_USABLE_VERSION = (24, 8)
-CONVERSION_TIMEOUT_S = 180.0
 WHAT_IF_TIMEOUT_S = 120.0
 
 # Without this setting LibreOffice believes the results stored in an .xlsx ("0" means: always recalculate).
@@ -61,7 +61,7 @@ def soffice() -> Path:
 @functools.cache
 def _find_office() -> tuple[Path | None, str]:
     too_old = []
-    for program in _possible_offices():
+    for program in possible_offices():
         version = _office_version(program)
         if version >= OLDEST_USABLE_VERSION:
             return program, ""
@@ -69,24 +69,6 @@ def _find_office() -> tuple[Path | None, str]:
             too_old.append(f"{program} is {version[0]}.{version[1]}")
     needed = f"{OLDEST_USABLE_VERSION[0]}.{OLDEST_USABLE_VERSION[1]} or newer is needed"
     return None, f"{needed}; found: {', '.join(too_old) or 'none'}"
-
-
-def _possible_offices() -> Iterator[Path]:
-    # soffice.com is the variant that waits and prints on Windows, so it comes first.
-    on_path = (shutil.which(name) for name in ("soffice.com", "soffice", "libreoffice"))
-    usual_places = [
-        *(
-            Path(os.environ[variable], "LibreOffice", "program", "soffice.com")
-            for variable in ("PROGRAMFILES", "PROGRAMFILES(X86)")
-            if variable in os.environ
-        ),
-        Path("/Applications/LibreOffice.app/Contents/MacOS/soffice"),
-        Path("/usr/lib/libreoffice/program/soffice"),
-        *sorted(Path("/opt").glob("libreoffice*/program/soffice"), reverse=True),
-    ]
-    for program in [*(Path(found) for found in on_path if found), *usual_places]:
-        if program.is_file():
-            yield program
 
 
 def _office_version(program: Path) -> tuple[int, ...]:
@@ -163,40 +145,31 @@ def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
     return values
 
 
+def saved(xlsx: Path, out_dir: Path) -> Path:
+    """The workbook as LibreOffice saves it after recalculation, under the same name in ``out_dir``."""
+    return _convert(xlsx, "xlsx", out_dir)
+
+
 def to_pdf(xlsx: Path, out_dir: Path) -> Path:
     """Print the recalculated workbook into a PDF in ``out_dir`` and return its path."""
     return _convert(xlsx, "pdf", out_dir)
 
 
 def to_ods(xlsm: Path, out_dir: Path) -> Path:
-    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are parts of the zip."""
+    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are zip parts."""
     # Named, because LibreOffice does not recognise an .xlam by itself.
     return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
 
 
-def _convert(xlsx: Path, file_type: str, out_dir: Path, *options: str, extension: Path | None = None) -> Path:
-    xlsx, out_dir = Path(xlsx).resolve(), Path(out_dir).resolve()
-    office = soffice()
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *more_options: str, extension: Path | None = None) -> Path:
+    out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
-    converted = out_dir / f"{xlsx.stem}.{file_type}"
     with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
-        command = [
-            str(office),
-            *_write_profile(Path(profile), extension),
-            "--headless",
-            "--norestore",
-            *options,
-            "--convert-to",
-            file_type,
-            "--outdir",
-            str(out_dir),
-            str(xlsx),
-        ]
-        output = _run_to_end(command)
-    if not converted.is_file():
-        # soffice exits with 0 even when it could not read or write a file.
-        raise EngineError(f"LibreOffice did not convert {xlsx.name} to {file_type}: {output.strip()}")
-    return converted
+        options = *_write_profile(Path(profile), extension), *more_options
+        try:
+            return converted(soffice(), Path(xlsx), file_type, out_dir, *options)
+        except OfficeError as error:
+            raise EngineError(str(error)) from error
 
 
 def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
@@ -216,39 +189,10 @@ def _install(extension: Path, options: list[str]) -> None:
     # On Windows unopkg.com is the variant that waits and prints.
     unopkg = soffice().resolve().with_name("unopkg.com" if os.name == "nt" else "unopkg")
     file = str(Path(extension).resolve())
-    output = _run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
-    listed = _run_to_end([str(unopkg), "list", "--shared", *options])
+    output = run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
+    listed = run_to_end([str(unopkg), "list", "--shared", *options])
     if "is registered: yes" not in listed:
         raise EngineError(f"LibreOffice did not install {extension.name}: {output.strip()}")
-
-
-def _run_to_end(command: list[str]) -> str:
-    process = _start(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        output, _ = process.communicate(timeout=CONVERSION_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise EngineError(f"LibreOffice took more than {CONVERSION_TIMEOUT_S:.0f} s") from None
-    finally:
-        _kill_with_children(process)
-    return output
-
-
-def _start(command: list[str], **pipes) -> subprocess.Popen:
-    """Start a process in a group of its own, so that its children can be killed with it."""
-    return subprocess.Popen(
-        command, text=True, encoding="utf-8", errors="replace", start_new_session=(os.name == "posix"), **pipes
-    )
-
-
-def _kill_with_children(process: subprocess.Popen) -> None:
-    """End the process and its group; soffice is a script that starts the office as a grandchild."""
-    if os.name == "posix":
-        # A group that has ended already is reported as missing, or on macOS as forbidden.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    elif process.poll() is None:
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True)
-    process.wait(timeout=30)
 
 
 def _stored_values(xlsx: Path) -> Values:
@@ -342,7 +286,7 @@ class WhatIf:
         copy = Path(shutil.copyfile(self._xlsx, folder / "book.xlsx"))
         self._log = folder / "worker.log"
         log = self._cleanup.enter_context(self._log.open("w", encoding="utf-8"))
-        self._worker = _start(
+        self._worker = started(
             [
                 str(interpreter),
                 str(Path(__file__).with_name("uno_worker.py")),
@@ -397,5 +341,5 @@ class WhatIf:
         except (OSError, subprocess.TimeoutExpired):
             pass
         finally:
-            _kill_with_children(self._worker)
+            end_with_children(self._worker)
             self._worker.stdout.close()

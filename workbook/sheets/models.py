@@ -98,8 +98,9 @@ def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
 
 def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
     """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
-    fields = (looked_up_field(book, key, name) for key in _KV_COLUMNS)
-    return f.kv_gb(*fields, context=context, users=users, value_bytes=bytes_per_value)
+    per_token, window, windowed, window_2, windowed_2, *rest = (looked_up_field(book, key, name) for key in _KV_COLUMNS)
+    windows = [(window, windowed), (window_2, windowed_2)]
+    return f.kv_gb(per_token, windows, *rest, context=context, users=users, value_bytes=bytes_per_value)
 
 
 def _values(model: CatalogModel) -> dict[str, object]:

@@ -1,0 +1,1 @@
+"""Decision sheets: a printable page with live formulas for each scenario, and an index of them."""

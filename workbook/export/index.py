@@ -1,0 +1,202 @@
+"""The index sheet: every page with its results and a link, and the totals of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xlsxwriter import Workbook
+
+from core.checks import LIMITS
+from workbook import styles
+from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
+from workbook.export.figures import MEMORY_FORMAT, OPEN_INPUTS, RATE_FORMAT, Figures
+from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, quoted_sheet
+from workbook.labels import Labels
+
+LEAST_ROW, MOST_ROW, HEADER_ROW = 10, 11, 12
+_FIRST_ROW = HEADER_ROW + 1
+_MOST_BARS = 30  # scenarios that one chart can still show
+
+# (key, label, width, number format, key of the page's row)
+_COLUMNS = (
+    ("number", "export.number", 6, COUNT_FORMAT, None),
+    ("scenario", "scenarios.scenario", 38, None, None),
+    ("model", "scenarios.model", 22, None, "model"),
+    ("precision", "scenarios.precision", 12, None, "precision"),
+    ("kv_precision", "scenarios.kv_precision", 12, None, "kv_precision"),
+    ("context", "scenarios.context", 13, COUNT_FORMAT, "context"),
+    ("users", "scenarios.users", 13, COUNT_FORMAT, "users"),
+    ("overhead", "scenarios.overhead_rate", 12, RATE_FORMAT, "overhead"),
+    ("gpu_memory_gb", "scenarios.gpu_memory", 13, MEMORY_FORMAT, "gpu_memory_gb"),
+    ("weights", "scenarios.weights", 13, GB_FORMAT, "weights"),
+    ("kv", "scenarios.kv", 13, GB_FORMAT, "kv"),
+    ("overhead_gb", "scenarios.overhead", 13, GB_FORMAT, "overhead_gb"),
+    ("total", "scenarios.total", 13, GB_FORMAT, "total"),
+    ("gpus", "scenarios.gpus", 9, COUNT_FORMAT, "gpus"),
+    ("check", "export.checks", 11, None, "check_all"),
+)
+_LETTER = {key: "ABCDEFGHIJKLMNO"[i] for i, (key, *_) in enumerate(_COLUMNS)}
+WIDTHS = tuple(width for _, _, width, *_ in _COLUMNS)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A page: the name of its sheet, its figures, and where its rows stand (key → absolute reference)."""
+
+    sheet: str
+    figures: Figures
+    places: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Of all scenarios together.
+
+    Attributes:
+        all_right: whether no check of any scenario fails.
+    """
+
+    scenarios: int
+    total_gb: float
+    gpus: int
+    all_right: bool
+
+
+def limit_cells(index: str) -> dict[str, tuple[str, str]]:
+    """Where the limits stand that pages and rows refer to: field → cells of the least and of the most."""
+    sheet = quoted_sheet(index)
+    columns = {field: f"{sheet}!${_LETTER[field]}$" for field in OPEN_INPUTS}
+    return {field: (f"{column}{LEAST_ROW}", f"{column}{MOST_ROW}") for field, column in columns.items()}
+
+
+def write(
+    workbook: Workbook,
+    sheet: Sheet,
+    labels: Labels,
+    entries: Sequence[Entry],
+    totals: Totals,
+    further: dict[str, str],
+) -> None:
+    """Writes the sheet.
+
+    Args:
+        further: the columns of scenarios without a page: "total", "gpus", "check" → absolute reference; empty if none.
+    """
+    sheet.row([Cell(0, styles.TITLE, labels("export.index_title"))], 28)
+    sheet.row([Cell(0, styles.SUBTITLE, labels("export.index_subtitle"))])
+    if further:
+        count = labels("export.more_than_pages", pages=len(entries), rows=totals.scenarios - len(entries))
+        sheet.row([Cell(0, styles.SUBTITLE, count)])
+    else:
+        sheet.row()
+    _write_totals(sheet, labels, len(entries), totals, further)
+    _write_limits(sheet, labels)
+    sheet.row([Cell(i, styles.HEADING, labels(label)) for i, (_, label, *_) in enumerate(_COLUMNS)], 32)
+    for number, entry in enumerate(entries, start=1):
+        sheet.row(_cells(labels, number, entry))
+    _set_up(sheet, labels, len(entries))
+    if 1 < len(entries) <= _MOST_BARS:
+        _add_chart(workbook, sheet, labels, len(entries))
+
+
+def _write_totals(sheet: Sheet, labels: Labels, pages: int, totals: Totals, further: dict[str, str]) -> None:
+    def over_all(function: str, key: str) -> str:
+        column = f"{_LETTER[key]}{_FIRST_ROW}:{_LETTER[key]}{_FIRST_ROW + pages - 1}"
+        return f"{function}({','.join([column, *([further[key]] if further else [])])})"
+
+    lines = (
+        ("export.scenarios", totals.scenarios, over_all("COUNT", "total"), COUNT_FORMAT, "unit.none"),
+        ("export.all_total", totals.total_gb, over_all("SUM", "total"), GB_FORMAT, "unit.gb"),
+        ("export.all_gpus_count", totals.gpus, over_all("SUM", "gpus"), COUNT_FORMAT, "unit.gpus"),
+        ("export.all_checks", int(totals.all_right), over_all("MIN", "check"), labels("check.format"), "unit.none"),
+    )
+    for label, value, formula, number_format, unit in lines:
+        sheet.row(
+            [
+                Cell(0, styles.LABEL, labels(label), last_column=1),
+                Cell(2, styles.TOTAL, value, formula, number_format),
+                Cell(3, styles.NOTE, labels(unit)),
+            ]
+        )
+    sheet.row([Cell(0, styles.SUBTITLE, labels("export.bought_apart"))])
+    sheet.row()
+
+
+def _write_limits(sheet: Sheet, labels: Labels) -> None:
+    for label, limit in (("scenarios.least", "least"), ("scenarios.most", "most")):
+        cells = [Cell(1, styles.NOTE, labels(label))]
+        for i, (key, _, _, number_format, _) in enumerate(_COLUMNS):
+            if key in OPEN_INPUTS:
+                shown = PERCENT_FORMAT if key == "overhead" else number_format
+                cells.append(Cell(i, styles.SOURCE_FIGURE, getattr(LIMITS[key], limit), None, shown))
+        sheet.row(cells)
+
+
+def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
+    scenario, figures = entry.figures.scenario, entry.figures
+    values = {
+        "number": number,
+        "model": scenario.model.title,
+        "precision": scenario.precision.name,
+        "kv_precision": scenario.kv_precision.name,
+        "context": scenario.context,
+        "users": scenario.users,
+        "overhead": scenario.overhead,
+        "gpu_memory_gb": scenario.gpu_memory_gb,
+        "weights": figures.weights_gb,
+        "kv": figures.kv_gb,
+        "overhead_gb": figures.overhead_gb,
+        "total": figures.total_gb,
+        "gpus": figures.gpus,
+        "check": int(figures.is_within_longest),
+    }
+    cells = []
+    for column, (key, _, _, number_format, page_key) in enumerate(_COLUMNS):
+        if key == "scenario":
+            link = f"{quoted_sheet(entry.sheet)}!A1"
+            cells.append(Cell(column, styles.LINK_TEXT, scenario.title, link=link))
+        elif page_key is None:
+            cells.append(Cell(column, styles.CHECK, values[key], None, number_format))
+        else:
+            shown = labels("check.format") if key == "check" else number_format
+            role = styles.LINK if shown else styles.LINK_TEXT
+            cells.append(Cell(column, role, values[key], entry.places[page_key], shown))
+    return cells
+
+
+def _set_up(sheet: Sheet, labels: Labels, pages: int) -> None:
+    ws = sheet.ws
+    ws.freeze_panes(HEADER_ROW, 2)
+    ws.autofilter(HEADER_ROW - 1, 0, HEADER_ROW + pages - 1, len(_COLUMNS) - 1)
+    ws.set_landscape()
+    ws.set_paper(9)  # A4
+    ws.fit_to_pages(1, 0)
+    ws.repeat_rows(HEADER_ROW - 1)
+    ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
+    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.protect("", {"autofilter": True, "sort": True, "format_columns": True, "format_rows": True})
+
+
+def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> None:
+    name, first, last = sheet.ws.get_name(), _FIRST_ROW - 1, _FIRST_ROW + pages - 2
+    columns = [key for key, *_ in _COLUMNS]
+    chart = workbook.add_chart({"type": "bar", "subtype": "stacked"})
+    for key, colour in zip(("weights", "kv", "overhead_gb"), BAR_COLOURS):
+        column, titles = columns.index(key), columns.index("scenario")
+        chart.add_series(
+            {
+                "name": [name, HEADER_ROW - 1, column],
+                "categories": [name, first, titles, last, titles],
+                "values": [name, first, column, last, column],
+                "fill": {"color": f"#{colour}"},
+                "border": {"color": "#FFFFFF"},
+                "gap": 60,
+            }
+        )
+    chart.set_title({"name": labels("export.index_chart"), "name_font": {"size": 11}})
+    chart.set_x_axis(VALUE_AXIS)
+    chart.set_y_axis({"reverse": True})
+    chart.set_legend({"position": "bottom"})
+    chart.set_size({"width": 1150, "height": 150 + 28 * pages})
+    sheet.ws.insert_chart(last + 2, 0, chart, {"x_offset": 4, "description": labels("export.index_chart_alt")})

@@ -1,0 +1,124 @@
+"""The exported workbook: read once to check every scenario, once more to write it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
+
+from core import __version__, catalog
+from core.errors import PlannerError
+from workbook.export import index, page, rows
+from workbook.export.figures import Figures, figures_of
+from workbook.export.names import sheet_names
+from workbook.export.sheet import Formats, Sheet
+from workbook.files import written_whole
+from workbook.labels import Labels
+from workbook.scenario import GivenScenarios
+
+MOST_PAGES = 200  # beyond that nobody finds a sheet by its tab
+MOST_SCENARIOS = 1_000_000  # a sheet has 1 048 576 rows: support.microsoft.com, "Excel specifications and limits"
+MOST_PROBLEMS = 20  # the first ones; whoever mends those usually mends the rest
+
+Progress = Callable[[int, int], None]
+"""Told how many scenarios are written, and how many there are."""
+
+
+class UnusableScenariosError(PlannerError):
+    """Rows of a file cannot be planned with: `lines` names where, which field, what is wrong, and the remedy."""
+
+    def __init__(self, path: Path, lines: list[str], count: int) -> None:
+        self.lines = lines + ([f"… and {count - len(lines):,} more."] if count > len(lines) else [])
+        what = "1 problem" if count == 1 else f"{count:,} problems"
+        super().__init__(str(path), f"{what}, nothing was written", "\n".join(["Mend these:", *self.lines]))
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What is known of all scenarios before the first is written."""
+
+    totals: index.Totals
+    most_windows: int
+
+
+def export_scenarios(
+    path: Path, given: GivenScenarios, lang: str, on_progress: Progress = lambda done, of: None
+) -> int:
+    """Writes the decision sheets of all scenarios of `given` to `path`, and gives their number.
+
+    Raises:
+        UnusableScenariosError: rows cannot be planned with; nothing is written.
+        UnwritableFileError: the file cannot be written.
+    """
+    survey = _survey(given)
+    with written_whole(path) as temporary:
+        try:
+            with xlsxwriter.Workbook(str(temporary), {"constant_memory": True}) as workbook:
+                _write(workbook, Labels(lang), survey, _figures(given, survey.totals.scenarios, on_progress))
+        except FileCreateError as error:  # it wraps the OSError
+            raise error.args[0] from error
+    return survey.totals.scenarios
+
+
+def _survey(given: GivenScenarios) -> _Survey:
+    count = gpus = most_windows = problem_count = 0
+    total_gb, all_right, lines = 0.0, True, []
+    for row in given.given_rows():
+        problem_count += len(row.problems)
+        lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
+        if problem_count:
+            continue
+        figures = figures_of(row.scenario)
+        count += 1
+        total_gb += figures.total_gb
+        gpus += figures.gpus
+        all_right = all_right and figures.is_within_longest
+        most_windows = max(most_windows, len(figures.kv.windowed))
+    if problem_count:
+        raise UnusableScenariosError(given.path, lines, problem_count)
+    if not 1 <= count <= MOST_SCENARIOS:
+        problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
+        raise PlannerError(str(given.path), problem, "Write one scenario a row.")
+    return _Survey(index.Totals(count, total_gb, gpus, all_right), most_windows)
+
+
+def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
+    for done, row in enumerate(given.given_rows(), start=1):
+        yield figures_of(row.scenario)
+        on_progress(done, count)
+
+
+def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figures: Iterator[Figures]) -> None:
+    formats = Formats(workbook, labels.lang)
+    _describe(workbook, labels)
+    paged = list(islice(figures, MOST_PAGES))
+    more = survey.totals.scenarios - len(paged)
+    index_name, more_name = labels("export.index"), labels("export.more")
+    index_sheet = Sheet(workbook.add_worksheet(index_name), formats, index.WIDTHS)
+    names = sheet_names((figures.scenario.title for figures in paged), (index_name, more_name))
+    limits = index.limit_cells(index_name)
+    entries = []
+    for number, (name, item) in enumerate(zip(names, paged), start=1):
+        sheet = Sheet(workbook.add_worksheet(name), formats, page.WIDTHS)
+        context = page.Context(labels, index_name, limits, number, survey.totals.scenarios, __version__)
+        entries.append(index.Entry(name, item, page.write(workbook, sheet, item, context)))
+    further = rows.references(more_name, labels, survey.most_windows, more) if more else {}
+    index.write(workbook, index_sheet, labels, entries, survey.totals, further)
+    if more:
+        sheet = Sheet(workbook.add_worksheet(more_name), formats, (7,))
+        rows.write(
+            sheet, labels, figures, count=more, first_number=len(paged) + 1, most_windows=survey.most_windows,
+            limits=limits,
+        )  # fmt: skip
+
+
+def _describe(workbook: xlsxwriter.Workbook, labels: Labels) -> None:
+    # The catalog's date instead of the clock's, so that the same scenarios give the same bytes.
+    created = datetime.datetime.fromisoformat(max(model.as_of for model in catalog.models()))
+    author = f"VRAM planner {__version__}"
+    workbook.set_properties({"title": labels("export.index_title"), "author": author, "created": created})

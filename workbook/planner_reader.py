@@ -1,0 +1,304 @@
+"""Reads a filled planner back: its rows, and each result that is not what `core` says or is no formula any more."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from openpyxl import load_workbook
+from openpyxl.cell.cell import TYPE_FORMULA as FORMULA
+from openpyxl.packaging.relationship import get_dependents, get_rels_path
+from openpyxl.utils import get_column_letter, quote_sheetname, range_boundaries
+from openpyxl.worksheet.table import Table
+from openpyxl.xml.functions import fromstring
+
+from core.errors import PlannerError, WrongTypeError
+from core.units import GB
+from workbook.files import UnreadableFileError
+from workbook.formulas import OK
+from workbook.labels import LANGUAGES, Labels
+from workbook.package import sheet_of_part
+from workbook.scenario import FIELDS, GivenRow, Scenario, checked, field_of_header, plain_header
+from workbook.sheets.scenarios import TABLE
+from workbook.untrusted import check_package, damaged, is_workbook
+
+# The results that are compared, and how far two of them may lie apart: the file's rounding, or core's to whole bytes.
+RESULTS = ("input_check", "weights", "kv", "overhead", "total", "gpus")
+RELATIVE_TOLERANCE = 1e-9
+_ONE_BYTE_GB = 1 / GB
+
+NOT_AVAILABLE = "#N/A"
+_INPUTS = tuple(field for field in FIELDS if field != "scenario")  # a column of titles may be missing
+_LAST_HEADER_ROW = 100  # headers are looked for above this row where no table tells
+
+_RESULT_BY_HEADER = {
+    plain_header(Labels(lang)(f"scenarios.{result}")): result for result in RESULTS for lang in LANGUAGES
+}
+
+
+class Kind(Enum):
+    """What is wrong with a result."""
+
+    DIFFERS = "differs"
+    OVERWRITTEN = "overwritten"
+    BLANK = "blank"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A result that is not what it should be.
+
+    Attributes:
+        cell: where it stands ("Scenarios!J7").
+        stored, expected: in GB, GPUs, or as the text or error that the cell shows.
+    """
+
+    cell: str
+    result: str
+    kind: Kind
+    stored: object
+    expected: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerRow:
+    """One row of a filled planner.
+
+    Attributes:
+        number: the row of the sheet.
+        inputs: what its input cells hold, by field.
+        scenario: what they mean; None where `problems` says why they mean nothing.
+        differences: the results that are not what `core` says.
+        uncalculated: how many formulas carry no value, because no spreadsheet program has calculated the file.
+    """
+
+    number: int
+    inputs: Mapping[str, object]
+    scenario: Scenario | None
+    problems: tuple[PlannerError, ...]
+    differences: tuple[Difference, ...]
+    uncalculated: int
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the scenarios stand.
+
+    Attributes:
+        inputs, results: the column of each.
+        last_row: None where no table says.
+        has_totals: whether the table ends in a row of totals, which is not part of the rows.
+    """
+
+    sheet: str
+    header_row: int
+    inputs: Mapping[str, int]
+    results: Mapping[str, int]
+    last_row: int | None = None
+    has_totals: bool = False
+
+    @property
+    def first_column(self) -> int:
+        return min(*self.inputs.values(), *self.results.values())
+
+    @property
+    def last_column(self) -> int:
+        return max(*self.inputs.values(), *self.results.values())
+
+
+class Planner:
+    """A filled planner; its rows can be read more than once, and are never held in memory.
+
+    Raises:
+        UnreadableFileError: not an .xlsx, damaged, unsafe, or without the planner's columns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not is_workbook(path):
+            raise UnreadableFileError(str(path), "it is no .xlsx workbook", "Give the planner as Excel saved it.")
+        check_package(path)
+        self._place = self._find()
+
+    @property
+    def sheet(self) -> str:
+        return self._place.sheet
+
+    def given_rows(self) -> Iterator[GivenRow]:
+        """Every row that is not blank, by its row on the sheet."""
+        for row in self:
+            yield GivenRow(f"{self.sheet} row {row.number}", row.scenario, row.problems)
+
+    def __iter__(self) -> Iterator[PlannerRow]:
+        place = self._place
+        for number, (cells, stored) in enumerate(self._rows(), start=place.header_row + 1):
+            row = _Row(place, number, cells, stored)
+            if not row.is_blank:
+                yield row.read()
+            elif place.last_row is not None and number > place.last_row:
+                return
+
+    def _rows(self) -> Iterator[tuple[tuple, tuple]]:
+        """(cells, the values stored for them) of every row below the header."""
+        place = self._place
+        area = {
+            "min_row": place.header_row + 1,
+            "max_row": place.last_row if place.has_totals else None,
+            "min_col": place.first_column,
+            "max_col": place.last_column,
+        }
+        with self._workbook(data_only=False) as formulas, self._workbook(data_only=True) as values:
+            sheets = formulas[place.sheet], values[place.sheet]
+            for ws in sheets:
+                ws.reset_dimensions()  # what the file says of its size may be stale
+            yield from zip(sheets[0].iter_rows(**area), sheets[1].iter_rows(values_only=True, **area))
+
+    @contextmanager
+    def _workbook(self, *, data_only: bool):
+        with warnings.catch_warnings(), _refusing_damage(self.path):
+            warnings.simplefilter("ignore", UserWarning)  # openpyxl's, about what it would not save
+            workbook = load_workbook(self.path, read_only=True, data_only=data_only, keep_links=False)
+            try:
+                yield workbook
+            finally:
+                workbook.close()
+
+    def _find(self) -> _Place:
+        with self._workbook(data_only=True) as workbook:
+            for sheet, table in sorted(self._tables(), key=lambda found: found[1].displayName != TABLE):
+                _, first_row, _, last_row = range_boundaries(table.ref)
+                if table.headerRowCount == 0 or sheet not in workbook.sheetnames:
+                    continue
+                for place in _headers(workbook[sheet], first_row, first_row):
+                    totals = table.totalsRowCount or 0
+                    return replace(place, last_row=last_row - totals, has_totals=bool(totals))
+            for ws in workbook.worksheets:
+                for place in _headers(ws, 1, _LAST_HEADER_ROW):
+                    return place
+        names = ", ".join(Labels("en")(f"scenarios.{key}") for key in ("model", "context", "users"))
+        raise UnreadableFileError(
+            str(self.path),
+            "it has no table of scenarios",
+            f"`vram template` writes one, with columns {names} ….",
+        )
+
+    def _tables(self) -> list[tuple[str, Table]]:
+        """(sheet, table) of every table."""
+        with zipfile.ZipFile(self.path) as package, _refusing_damage(self.path):
+            parts = set(package.namelist())
+            return [
+                (sheet, Table.from_tree(fromstring(package.read(relation.target))))
+                for part, sheet in sheet_of_part(package).items()
+                if get_rels_path(part) in parts
+                for relation in get_dependents(package, get_rels_path(part))
+                if relation.Type.endswith("/table")
+            ]
+
+
+class _Row:
+    """One row being read: its cells with their formulas, and the values stored for them."""
+
+    def __init__(self, place: _Place, number: int, cells: tuple, stored: tuple) -> None:
+        first = place.first_column
+        self._place = place
+        self._number = number
+        self._inputs = {key: (cells[i - first], stored[i - first]) for key, i in place.inputs.items()}
+        self._results = {key: (cells[i - first], stored[i - first]) for key, i in place.results.items()}
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing was entered; a row of the table that nobody filled has formulas all the same."""
+        return all(cell.value in (None, "") for cell, _ in self._inputs.values())
+
+    def read(self) -> PlannerRow:
+        inputs = {field: stored for field, (_, stored) in self._inputs.items()}
+        scenario, problems = checked(inputs)
+        expected = _expected(scenario)
+        differences, uncalculated = [], 0
+        for result, (cell, stored) in self._results.items():
+            if cell.data_type == FORMULA and stored is None:
+                uncalculated += 1
+            elif kind := _kind(result, cell, stored, expected[result]):
+                differences.append(Difference(self._address(result), result, kind, stored, expected[result]))
+        return PlannerRow(
+            number=self._number,
+            inputs=inputs,
+            scenario=scenario,
+            problems=tuple(self._without_value(problem) or problem for problem in problems),
+            differences=tuple(differences),
+            uncalculated=uncalculated,
+        )
+
+    def _without_value(self, problem: PlannerError) -> PlannerError | None:
+        """What to say instead of "it is blank" of an input that is a formula nobody has calculated."""
+        cell, stored = self._inputs.get(problem.field, (None, None))
+        if cell is not None and cell.data_type == FORMULA and stored is None:
+            return WrongTypeError(problem.field, "its formula carries no value", "Open the file in Excel and save it.")
+        return None
+
+    def _address(self, result: str) -> str:
+        sheet = self._place.sheet if self._place.sheet.isalnum() else quote_sheetname(self._place.sheet)
+        return f"{sheet}!{get_column_letter(self._place.results[result])}{self._number}"
+
+
+def _kind(result: str, cell, stored: object, expected: object) -> Kind | None:
+    if stored is None or stored == "":
+        return Kind.BLANK
+    if cell.data_type != FORMULA:
+        return Kind.OVERWRITTEN
+    return None if _agrees(result, stored, expected) else Kind.DIFFERS
+
+
+def _expected(scenario: Scenario | None) -> dict[str, object]:
+    """What each result's cell should show."""
+    if scenario is None:
+        return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
+    needs, gpus = scenario.sized()
+    return {
+        "input_check": OK,
+        "weights": needs.weights_bytes / GB,
+        "kv": needs.kv_bytes / GB,
+        "overhead": needs.overhead_bytes / GB,
+        "total": needs.total_bytes / GB,
+        "gpus": gpus,
+    }
+
+
+def _agrees(result: str, stored: object, expected: object) -> bool:
+    if result == "input_check":
+        return (stored == OK) == (expected == OK)
+    if isinstance(expected, str) or isinstance(stored, bool) or not isinstance(stored, (int, float)):
+        return stored == expected
+    return abs(stored - expected) <= max(RELATIVE_TOLERANCE * abs(expected), _ONE_BYTE_GB)
+
+
+def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
+    """Each row that names all inputs."""
+    ws.reset_dimensions()
+    rows = ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True)
+    for number, cells in enumerate(rows, start=first_row):
+        inputs: dict[str, int] = {}
+        results: dict[str, int] = {}
+        for column, text in enumerate(cells, start=1):
+            if field := field_of_header(text):
+                inputs.setdefault(field, column)
+            elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
+                results.setdefault(result, column)
+        if all(field in inputs for field in _INPUTS):
+            yield _Place(ws.title, number, inputs, results)
+
+
+@contextmanager
+def _refusing_damage(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes of the libraries that parse it, the user is told one thing."""
+    try:
+        yield
+    except PlannerError:
+        raise
+    except Exception as error:
+        raise damaged(path, error) from error

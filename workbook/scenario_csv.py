@@ -1,0 +1,193 @@
+"""Scenarios from a CSV file, as Excel, LibreOffice or a script of any country writes it."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from core.checks import LIMITS
+from core.errors import PlannerError, quoted
+from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from workbook.files import UnreadableFileError
+from workbook.safe_text import without_csv_guard
+from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, checked, field_of_header
+
+# What a file may leave out, and what it then means; the same as for the cell functions.
+DEFAULTS = {"precision": "fp16", "kv_precision": "fp16", "overhead": DEFAULT_OVERHEAD_FRACTION}
+REQUIRED = ("model", "context", "users", "gpu_memory_gb")
+
+_DELIMITERS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own way to say which delimiter follows
+_LONGEST_LINE = 1 << 20  # characters; a row of scenarios has a few hundred
+_LONGEST_NUMBER = 40  # characters
+
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,.' ])\d{3}(\1\d{3})*")
+_DECIMAL = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_GROUPED_DECIMAL = re.compile(r"[+-]?\d{1,3}(([,' ]\d{3})+\.|([.' ]\d{3})+,)\d+")
+
+
+class CsvScenarios:
+    """The rows of a CSV file; can be read more than once, and is never held in memory.
+
+    Raises:
+        UnreadableFileError: not a text file, or no header with the columns that are needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._encoding = _encoding(path)
+        with self._open() as file:
+            lines = _lines(path, file)
+            self._lines_before, header = _header_line(path, lines)
+        separator = _SEPARATOR_LINE.fullmatch(header)
+        if separator:
+            self._delimiter = separator[1]
+        else:
+            self._lines_before -= 1
+            self._delimiter = max(_DELIMITERS, key=lambda delimiter: len(_known(header, delimiter)))
+        self._columns = self._read_columns()
+
+    def given_rows(self) -> Iterator[GivenRow]:
+        """Every row that is not blank, by the line on which it begins."""
+        with self._open() as file:
+            records = self._records(file)
+            next(records)
+            for line, cells in records:
+                if any(cell.strip() for cell in cells):
+                    scenario, problems = checked(self._values(cells))
+                    problems = [*self._too_many(cells), *problems]
+                    yield GivenRow(f"line {line}", None if problems else scenario, tuple(problems))
+
+    def _open(self):
+        return open(self.path, encoding=self._encoding, newline="")
+
+    def _records(self, file) -> Iterator[tuple[int, list[str]]]:
+        """(line on which it begins, its cells) of each record, the header first."""
+        lines = _lines(self.path, file)
+        for _ in range(self._lines_before):
+            next(lines)
+        reader = csv.reader(lines, delimiter=self._delimiter)
+        line = self._lines_before + 1
+        try:
+            for cells in reader:
+                yield line, cells
+                line = self._lines_before + reader.line_num + 1
+        except csv.Error as error:
+            raise UnreadableFileError(
+                str(self.path), f"line {line} cannot be read ({error})", "Look for a quotation mark without its pair."
+            ) from error
+
+    def _read_columns(self) -> dict[str, int]:
+        with self._open() as file:
+            _, header = next(self._records(file))
+        columns: dict[str, int] = {}
+        for index, cell in enumerate(header):
+            field = field_of_header(cell)
+            if field in columns:
+                raise UnreadableFileError(
+                    str(self.path), f"two columns are named {quoted(cell)}", "Delete one of them."
+                )
+            if field:
+                columns[field] = index
+        missing = [field for field in REQUIRED if field not in columns]
+        if missing:
+            raise UnreadableFileError(
+                str(self.path),
+                f"its first line names no column {', '.join(missing)}",
+                f"Name the columns {', '.join(FIELDS)}, or as on the planner's Scenarios sheet.",
+            )
+        self._width = len(header)
+        return columns
+
+    def _values(self, cells: list[str]) -> dict[str, object]:
+        values: dict[str, object] = {}
+        for field, index in self._columns.items():
+            text = cells[index].strip() if index < len(cells) else ""
+            values[field] = _value(field, text) if text else None
+        return values | {field: value for field, value in DEFAULTS.items() if values.get(field) is None}
+
+    def _too_many(self, cells: list[str]) -> list[PlannerError]:
+        if not any(cell.strip() for cell in cells[self._width :]):
+            return []
+        problem = f"it has {len(cells)} cells, the first line has {self._width}"
+        return [PlannerError("row", problem, f'Put "…" around a cell that holds a {quoted(self._delimiter)}.')]
+
+
+def number_of(text: str, *, whole: bool) -> float | None:
+    """The number that `text` writes, whatever the country: 0.1, 0,1, 10 %, 32768, 32,768, 32.768; None if it is none.
+
+    Args:
+        whole: whether only whole numbers make sense, so that groups of three digits are thousands.
+    """
+    text = unicodedata.normalize("NFKC", text).replace("’", "'").strip()
+    number, divisor = (text[:-1].rstrip(), 100) if text.endswith("%") else (text, 1)
+    if len(number) > _LONGEST_NUMBER:
+        return None
+    grouped = _GROUPED.fullmatch(number)
+    if grouped and (whole or grouped[2] or grouped[1] in "' "):
+        return float(number.replace(grouped[1], "")) / divisor
+    if _GROUPED_DECIMAL.fullmatch(number):
+        point = max(number.rfind("."), number.rfind(","))
+        return float(re.sub(r"[,.' ]", "", number[:point]) + "." + number[point + 1 :]) / divisor
+    if _DECIMAL.fullmatch(number):
+        return float(number.replace(",", ".")) / divisor
+    return None
+
+
+def _value(field: str, text: str) -> object:
+    if field in NUMBER_FIELDS:
+        number = number_of(text, whole=LIMITS[field].whole)
+        return text if number is None else number
+    if field in ("precision", "kv_precision"):
+        number = number_of(text, whole=False)
+        return text if number is None else number
+    return without_csv_guard(text)
+
+
+def _encoding(path: Path) -> str:
+    """The first of the encodings that Excel writes in which the whole file can be read."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(4)
+            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                return "utf-16"
+            for encoding in ("utf-8-sig", "gb18030"):  # GB 18030 holds all of GBK
+                file.seek(0)
+                decoder = codecs.getincrementaldecoder(encoding)()
+                try:
+                    while block := file.read(1 << 16):
+                        decoder.decode(block)
+                    decoder.decode(b"", final=True)
+                except UnicodeDecodeError:
+                    continue
+                return encoding
+    except OSError as error:
+        raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
+    raise UnreadableFileError(str(path), "it is neither UTF-8 nor GBK text", 'Save it as "CSV UTF-8".')
+
+
+def _lines(path: Path, file) -> Iterator[str]:
+    try:
+        while line := file.readline(_LONGEST_LINE):
+            if "\0" in line or len(line) == _LONGEST_LINE:
+                raise UnreadableFileError(str(path), "it is not a text file", "Export a CSV file, or a planner .xlsx.")
+            yield line
+    except UnicodeDecodeError as error:  # UTF-16 is not read beforehand
+        raise UnreadableFileError(str(path), "it is not UTF-16 text", 'Save it as "CSV UTF-8".') from error
+
+
+def _header_line(path: Path, lines: Iterator[str]) -> tuple[int, str]:
+    """The first line that is not blank, and its number."""
+    for line_number, line in enumerate(lines, start=1):
+        if line.strip():
+            return line_number, line
+    raise UnreadableFileError(str(path), "it is empty", f"Name the columns {', '.join(FIELDS)} in its first line.")
+
+
+def _known(header: str, delimiter: str) -> set[str]:
+    cells = next(csv.reader([header], delimiter=delimiter), [])
+    return {field for field in map(field_of_header, cells) if field}
