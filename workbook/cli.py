@@ -1,4 +1,4 @@
-"""The command line: `vram template`, `vram estimate`."""
+"""The command line: `vram template`, `vram estimate`, `vram audit`, `vram addin`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.readers.hf_config import read_config_file
 from core.sizing import Estimate, estimate
 from core.units import GB, GIB
+from workbook.cli_audit import audit
 from workbook.labels import LANGUAGES
 
 BAD_INPUT = 2
@@ -153,6 +154,7 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
 
 
 vram.add_command(addin)
+vram.add_command(audit)
 
 
 def main() -> None:
