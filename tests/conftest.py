@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from workbook import cli
 from workbook.labels import LANGUAGES
 from workbook.template import build
 
@@ -28,3 +31,17 @@ def planners(tmp_path_factory):
 def planner(planners, language):
     """The template in one language; tests that use it run for each."""
     return planners[language]
+
+
+@pytest.fixture
+def vram(monkeypatch, capsys):
+    """Runs the command line in process: arguments → (exit status, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["vram", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        return stop.value.code or 0, out, err
+
+    return run

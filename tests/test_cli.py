@@ -10,7 +10,6 @@ import openpyxl
 import pytest
 
 from core import __version__
-from workbook import cli
 
 CONFIG = {
     "model_type": "llama",
@@ -21,20 +20,6 @@ CONFIG = {
     "num_key_value_heads": 8,
     "vocab_size": 128256,
 }
-
-
-@pytest.fixture
-def vram(monkeypatch, capsys):
-    """Runs the command line in process: arguments → (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vram", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 def estimate(vram, *arguments):

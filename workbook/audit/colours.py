@@ -45,7 +45,7 @@ class Palette:
 
     def backgrounds(self, fill: Fill | None) -> list[Rgb]:
         """Every colour that `fill` may put behind a text: one, but for gradients and patterns."""
-        if isinstance(fill, GradientFill):
+        if fill is not None and fill.tagname == GradientFill.tagname:  # not isinstance: a cell gives a proxy
             return [self.colour(stop.color, WHITE) for stop in fill.stop] or [WHITE]
         if fill is None or fill.fill_type in (None, "none"):
             return [WHITE]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from openpyxl.formula import Tokenizer
-from openpyxl.formula.tokenizer import Token
+from openpyxl.formula.tokenizer import Token, TokenizerError
 from openpyxl.utils import FORMULAE
 
 from workbook.audit.references import Area, Resolver, UnresolvedError, is_external, is_whole_line, relative_form
@@ -73,9 +73,8 @@ class FormulaReader:
         """The formula `text`, with its "=", in the cell at `row` and `column` of `sheet`."""
         if _starts_program(text):
             return Formula(self._form(text, lambda: Form(text, starts_program=True)))
-        try:
-            tokens = Tokenizer(text).items
-        except Exception:  # TokenizerError, and IndexError on some broken texts
+        tokens = _tokens(text)
+        if tokens is None:
             return Formula(self._form(text, lambda: Form(text, is_readable=False)))
         form_text = "".join(
             relative_form(t.value, row, column) if _is_reference(t) else t.value
@@ -104,6 +103,16 @@ class FormulaReader:
         if text not in self._forms:
             self._forms[text] = make()
         return self._forms[text]
+
+
+def _tokens(text: str) -> list[Token] | None:
+    """The tokens of a formula; None if it is none."""
+    try:
+        tokens = Tokenizer(text).items
+    except (TokenizerError, IndexError):  # openpyxl lets the latter escape for some broken texts
+        return None
+    subtypes = [token.subtype for token in tokens]
+    return tokens if subtypes.count(Token.OPEN) == subtypes.count(Token.CLOSE) else None
 
 
 def _starts_program(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 
 from openpyxl.utils import range_boundaries
 
@@ -52,12 +53,12 @@ class Headings:
         """The first text of the row."""
         return self._row_labels.get((place.sheet, place.row), "")
 
-    def unit(self, place: Place) -> str:
-        """The unit in parentheses at the end of the heading, or in the row's cell of a column headed "Unit"."""
+    def units(self, place: Place) -> Iterator[str]:
+        """What may name the unit: the end of the heading in parentheses, the row's cell in a column headed "Unit"."""
         in_heading = _PARENTHESISED.search(self.column_heading(place))
         if in_heading:
-            return in_heading[1].strip().casefold()
+            yield in_heading[1].strip().casefold()
         for row, column in reversed(self._unit_columns[place.sheet]):
             if row < place.row:
-                return self._row_texts.get((place.sheet, place.row, column), "").casefold()
-        return ""
+                yield self._row_texts.get((place.sheet, place.row, column), "").casefold()
+                return

@@ -56,7 +56,8 @@ def no_circle(subject: Subject) -> Iterator[Fault]:
     """The cells of a circular reference; and iterative calculation, which hides them."""
     if subject.workbook.calculation and subject.workbook.calculation.iterate:
         yield Fault("workbook", "iterative calculation is on")
-    yield from (Fault(str(place)) for place in Precedents(subject).cycle())
+    for node in Precedents(subject).cycle():
+        yield Fault(str(node) if isinstance(node, Place) else f"name {node[1]}")
 
 
 def lists_resolve(subject: Subject) -> Iterator[Fault]:
@@ -82,14 +83,14 @@ def inputs_pass_their_validation(subject: Subject) -> Iterator[Fault]:
 
 
 def _choices(subject: Subject, sheet: str, rule: DataValidation) -> list[object] | None:
-    """What a dropdown offers; None if only Excel can tell (its source is computed)."""
+    """What a dropdown offers; None if its source is computed, or leads nowhere."""
     source = rule.formula1 or ""
     if source.startswith('"'):
         return [choice.strip() for choice in source.strip('"').split(",") if choice.strip()]
     try:
-        areas = subject.rule_areas(source, sheet, rule.sqref)
-    except UnresolvedError:
-        return []
+        areas = subject.rule_areas(source, sheet, rule.sqref) if source else []
+    except UnresolvedError:  # which `names_resolve` tells
+        return None
     if areas is None:
         return None
     values = (subject.value(place) for area in areas for place in subject.cells_of(area))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lxml import etree
 from openpyxl.styles.numbers import is_date_format
@@ -27,6 +27,7 @@ _COUNTS = set().union(*(_UNIT[key] for key in ("bytes", "tokens", "users", "gpus
 _MEASURES = (
     _UNIT["gb"] | _UNIT["mb"] | _UNIT["billion"] | {"kb", "kib", "mib", "gib", "tb", "tib", "w", "kw", "gb/s", "tb/s"}
 )
+_KNOWN_UNITS = _COUNTS | _MEASURES | {"%"}
 _QUOTED_IN_FORMAT = re.compile(r'"[^"]*"|\\.|_.|\*.')
 
 _DRAWING = "http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing"
@@ -39,16 +40,17 @@ def formats_agree_with_units(subject: Subject) -> Iterator[Fault]:
     for place in sorted([*subject.formulas, *subject.constants]):
         if isinstance(subject.value(place), (int, float)) and not isinstance(subject.value(place), bool):
             number_format = subject.cell(place).number_format
-            problem = _format_problem(headings.unit(place), number_format)
+            problem = _format_problem(headings.units(place), number_format)
             if problem:
                 yield Fault(str(place), f"{number_format}: {problem}")
 
 
-def _format_problem(unit: str, number_format: str) -> str:
+def _format_problem(units: Iterable[str], number_format: str) -> str:
+    unit = next((unit for unit in units if unit in _KNOWN_UNITS), "")
     shown = _QUOTED_IN_FORMAT.sub("", number_format)
     if unit == "%":
         return "" if "%" in shown else "not a percentage"
-    if unit in _COUNTS | _MEASURES:
+    if unit:
         if "%" in shown:
             return f"a percentage of {unit}"
         if is_date_format(number_format):

@@ -25,17 +25,17 @@ class Precedents:
         """What `node` is directly computed from, as far as it has formulas."""
         if isinstance(node, Place):
             nodes = self._of_formula(self._subject.formulas[node])
-        elif len(node) == 2:
-            nodes = self._of_formula(self._subject.named_formulas[node])
-        else:
+        elif _is_block(node):
             nodes = self._halves(node)
+        else:
+            nodes = self._of_formula(self._subject.named_formulas[node])
         self._subject.budget.spend(len(nodes))
         return nodes
 
-    def cycle(self) -> list[Place]:
-        """The cells of a circular reference, empty if there is none."""
+    def cycle(self) -> list[Node]:
+        """The cells and names of a circular reference, empty if there is none."""
         graph = TopologicalSorter()
-        pending: list[Node] = list(self._subject.formulas)
+        pending: list[Node] = [*self._subject.formulas, *self._subject.named_formulas]
         seen = set(pending)
         while pending:
             node = pending.pop()
@@ -47,7 +47,7 @@ class Precedents:
         try:
             graph.prepare()
         except CycleError as error:
-            return list(dict.fromkeys(node for node in error.args[1] if isinstance(node, Place)))
+            return [node for node in dict.fromkeys(error.args[1]) if not _is_block(node)]
         return []
 
     def all_of(self, start: Node) -> Iterator[Node]:
@@ -84,6 +84,10 @@ class Precedents:
     def _node(sheet: str, column: int, rows: list[int], k: int) -> Node:
         """Block `k` of a column: the leaves, from len(rows) on, are its cells; block k holds blocks 2k and 2k + 1."""
         return Place(sheet, rows[k - len(rows)], column) if k >= len(rows) else (sheet, column, k, "block")
+
+
+def _is_block(node: Node) -> bool:
+    return len(node) > len(Place._fields)
 
 
 def _blocks(size: int, first: int, end: int) -> Iterator[int]:
