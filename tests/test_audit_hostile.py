@@ -13,7 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from openpyxl.chart import BarChart, Reference
 from openpyxl.comments import Comment
+from openpyxl.formatting.rule import CellIsRule, ColorScaleRule
+from openpyxl.styles import Color, Font, NamedStyle, PatternFill, Protection
+from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.table import Table
 
@@ -44,6 +48,22 @@ def small_workbook() -> bytes:
     ws["F2"].hyperlink = "https://example.org/"
     ws.merge_cells("F3:G3")
     ws.row_dimensions[7].height = 20
+    ws.column_dimensions["C"].width = 3
+    book.add_named_style(NamedStyle("Figure", font=Font(color=Color(theme=4, tint=0.2)), number_format="0.0"))
+    ws["B3"].style = "Figure"
+    ws["B4"].fill = PatternFill("solid", start_color="FFEEEEEE")
+    ws["B5"].protection = Protection(locked=False)
+    ws.conditional_formatting.add("A2:B5", CellIsRule("greaterThan", ["$B$2"], font=Font(color="FF9C0006")))
+    ws.conditional_formatting.add("A2:A5", ColorScaleRule("min", None, "FFFFFF", "max", None, "9DC3E6"))
+    whole = DataValidation(type="whole", operator="lessThan", formula1="B2", formula2="9")
+    whole.add("A2:A5")
+    ws.add_data_validation(whole)
+    chart = BarChart()
+    chart.add_data(Reference(ws, min_col=1, min_row=2, max_row=5))
+    ws.add_chart(chart, "H1")
+    book.defined_names["total"] = DefinedName("total", attr_text="Other!$A$1")
+    book.defined_names["master_check"] = DefinedName("master_check", attr_text="Sheet!$B$2")
+    ws["C1"], ws["C2"] = "Share (%)", 0.5
     ws.freeze_panes = "B2"
     book.create_sheet("Other")["A1"] = "=SUM(T[b])"
     out = BytesIO()
@@ -117,9 +137,9 @@ FILES = {
     "many parts": (zipped({f"xl/{n}": b"" for n in range(10_001)}), "it has 10,001 parts"),
     "sizes that lie": (sized_down(with_part(SHEET, lambda xml: xml + b" " * 123_457)), "it is damaged or cut short"),
     "broken XML": (with_part(SHEET, lambda xml: xml[:-20]), f"its part {SHEET} is not well-formed"),
-    "no sheets": (with_part("xl/workbook.xml", lambda xml: re.sub(rb"<sheets>.*</sheets>", b"<sheets/>", xml)), "cannot be understood"),
+    "no sheets": (with_part("xl/workbook.xml", lambda xml: re.sub(rb"<sheets>.*</sheets>", b"<sheets/>", xml)), "it has no sheet of cells"),
     "entities in a sheet": (with_part(SHEET, before_the_root(LAUGHS)), "declares XML entities"),
-    "entities in the strings": (with_part("xl/sharedStrings.xml", before_the_root(LAUGHS)), "declares XML entities"),
+    "entities in the styles": (with_part("xl/styles.xml", before_the_root(LAUGHS)), "declares XML entities"),
     "entities in the content types": (with_part("[Content_Types].xml", before_the_root(LAUGHS)), "declares XML entities"),
     "entities in UTF-16": (
         with_part(SHEET, lambda xml: before_the_root(LAUGHS)(xml).decode().replace('encoding="UTF-8"', "").encode("utf-16")),
@@ -145,10 +165,8 @@ FILES = {
     "nested without end": (in_the_sheet("<a>" * 5000 + "</a>" * 5000), "cannot be understood"),
     "a validation of everything, often": (
         in_the_sheet(
-            "<dataValidations>"
-            + '<dataValidation type="whole" sqref="A1:XFD1048576"><formula1>1</formula1></dataValidation>' * 2000
-            + "</dataValidations>",
-            after='</mergeCells>',
+            '<dataValidation type="whole" sqref="A1:XFD1048576"><formula1>1</formula1></dataValidation>' * 2000,
+            after='<dataValidations count="2">',
         ),
         "too many cells to follow",
     ),
@@ -219,6 +237,7 @@ def read_or_refused(content: bytes, path: Path) -> None:
         audit(path)
     except UnreadableWorkbookError as error:
         assert "\n" not in str(error)
+        assert "the check" not in str(error), f"{error.__cause__!r}"  # what is amiss with a part is noticed on reading it
 
 
 @settings(max_examples=60, deadline=None)
@@ -256,7 +275,7 @@ JUNK = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(JUNK))
 def test_a_file_with_junk_in_its_xml_is_read_or_refused(tmp_path_factory, chance: random.Random, junk):
     with zipfile.ZipFile(BytesIO(SMALL)) as package:

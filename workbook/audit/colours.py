@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 
 from lxml import etree
 from openpyxl.styles.colors import COLOR_INDEX, Color
@@ -20,6 +21,7 @@ _THEME_ORDER = (
 _OFFICE_THEME = (
     "FFFFFF", "000000", "EEECE1", "1F497D", "4F81BD", "C0504D", "9BBB59", "8064A2", "4BACC6", "F79646", "0000FF", "800080",
 )  # fmt: skip
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2})?[0-9A-Fa-f]{6}")
 _SYSTEM_FOREGROUND, _SYSTEM_BACKGROUND = 64, 65
 
 
@@ -87,5 +89,5 @@ def _theme_colours(xml: bytes) -> list[Rgb]:
         scheme = root.find(f".//{_DRAWING}clrScheme/{_DRAWING}{key}")
         drawn = scheme[0] if scheme is not None and len(scheme) else None
         value = None if drawn is None else drawn.get("lastClr") or drawn.get("val")
-        colours.append(_rgb(value if value and len(value) in (6, 8) else default))
+        colours.append(_rgb(value if value and _HEX.fullmatch(value) else default))
     return colours

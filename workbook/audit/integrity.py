@@ -24,8 +24,8 @@ def values_stored(subject: Subject) -> Iterator[Fault]:
 def no_error_values(subject: Subject) -> Iterator[Fault]:
     """Errors among results and constants."""
     for place, stored in subject.stored.items():
-        if stored.type == "e":
-            yield Fault(str(place), stored.text)
+        if stored.is_error:
+            yield Fault(str(place), str(stored.value))
     for place, cell in subject.constants.items():
         if cell.data_type == "e":
             yield Fault(str(place), str(cell.value))
@@ -107,7 +107,7 @@ def _passes(subject: Subject, rule: DataValidation, place: Place, value: object)
     if rule.type not in ("whole", "decimal", "date", "time", "textLength"):
         return True
     number = len(_shown(value)) if rule.type == "textLength" else _as_number(value)
-    if number is None or (rule.type == "whole" and number != int(number)):
+    if number is None or (rule.type == "whole" and number % 1 != 0):
         return False
     first, second = (_limit(subject, rule, text, place) for text in (rule.formula1, rule.formula2))
     if first is None or (second is None and rule.operator in (None, "between", "notBetween")):

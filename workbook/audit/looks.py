@@ -157,8 +157,9 @@ def panes_frozen(subject: Subject) -> Iterator[Fault]:
 
 def cursor_at_the_top(subject: Subject) -> Iterator[Fault]:
     """The first sheet is in front, and on each the first cell is selected and in view."""
-    if subject.workbook._active_sheet_index != 0:
-        yield Fault(subject.workbook.sheetnames[subject.workbook._active_sheet_index], "in front")
+    in_front = subject.workbook.active
+    if in_front is None or in_front.title != subject.workbook.sheetnames[0]:
+        yield Fault(in_front.title if in_front else "workbook", "in front")
     for ws in subject.sheets:
         selected = _selected(ws)
         if selected not in {"A1", ws.freeze_panes} - {None}:

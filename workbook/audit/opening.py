@@ -14,7 +14,7 @@ from openpyxl.utils import range_boundaries
 
 from core.errors import PlannerError
 
-# What this audit reads at most. Excel itself takes more; the limits keep memory below about 2 GB and time to minutes.
+# What this audit reads at most. Excel itself takes more; the limits keep memory near 1 GB and time to a minute or two.
 MOST_FILE_BYTES = 100 * 10**6
 MOST_UNPACKED_BYTES = 300 * 10**6
 MOST_PARTS = 10_000
@@ -22,7 +22,7 @@ MOST_ELEMENTS = 10_000_000
 MOST_CELLS = 1_000_000
 MOST_FORMULAS = 250_000
 MOST_FORMULA_CHARACTERS = 20_000_000
-MOST_LOOKUPS = 20_000_000
+MOST_LOOKUPS = 5_000_000
 # Deflate reaches 1032:1 on a part of one repeated byte; sheets stay well below 100:1. Small parts cannot harm.
 MOST_RATIO, RATIO_COUNTS_FROM_BYTES = 200, 10**6
 # Excel's own limit, https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3

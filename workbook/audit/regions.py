@@ -162,5 +162,7 @@ def _in_formula_style(subject: Subject) -> Iterator[Place]:
 
 
 def _style(subject: Subject, place: Place) -> tuple[str, str, str]:
-    cell = subject.cell(place)
-    return place.sheet, cell.style, cell.number_format
+    """Sheet, named style and number format of a cell."""
+    cell, names = subject.cell(place), subject.workbook.named_styles
+    number = cell._style.xfId  # not cell.style: LibreOffice writes numbers that openpyxl has no name for
+    return place.sheet, names[number] if number < len(names) else "Normal", cell.number_format

@@ -58,10 +58,10 @@ class Place(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The result that a file holds for a formula: the cell's type (n, b, str, e) and its text."""
+    """The result that a file holds for a formula; an error is text such as "#N/A"."""
 
-    type: str
-    text: str
+    value: float | bool | str
+    is_error: bool
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,7 @@ class Subject:
         """The constant or the stored result at `place`; None if there is neither. Errors are text such as "#N/A"."""
         if place in self.constants:
             return self.constants[place].value
-        stored = self.stored.get(place)
-        if stored is None:
-            return None
-        if stored.type == "n":
-            return float(stored.text) if stored.text else None
-        return stored.text == "1" if stored.type == "b" else stored.text
+        return self.stored[place].value if place in self.stored else None
 
     def cells_of(self, area: Area) -> Iterator[Place]:
         for row, column in self.grid.within(area):
@@ -221,6 +216,7 @@ def _read(package: Package) -> Subject:
     if not workbook.worksheets:
         raise UnreadableWorkbookError(str(package.path), "it has no sheet of cells", "Give a workbook with cells.")
     part_of = {sheet.name: relation.target for sheet, relation in reader.parser.find_sheets()}
+    _provoke(workbook)
     resolver = Resolver(workbook)
     formula_reader = FormulaReader(resolver)
     formulas, constants, stored = {}, {}, {}
@@ -250,6 +246,21 @@ def _read(package: Package) -> Subject:
     )
 
 
+def _provoke(workbook: Workbook) -> None:
+    """Looks at everything once that openpyxl leaves unread until asked for, so that it fails here and not in a check."""
+    styles = set()
+    for ws in workbook.worksheets:
+        for cell in ws._cells.values():
+            if cell.style_id not in styles:
+                styles.add(cell.style_id)
+                _ = (cell.number_format, cell.font, cell.fill, cell.protection)
+        _ = ws.sheet_view
+        for table in ws.tables.values():
+            first_column, _, last_column, _ = range_boundaries(table.ref)
+            if len(table.tableColumns) != last_column - first_column + 1:
+                raise ValueError(f"{table.ref} and its columns differ")
+
+
 def _text(value: object) -> str:
     if isinstance(value, ArrayFormula):
         return value.text or "="
@@ -266,8 +277,11 @@ def _stored_values_and_x14_rules(xml: bytes) -> tuple[dict[tuple[int, int], Stor
         if element.tag == _X14_VALIDATION:
             rules.append(_x14_rule(element))
         elif element.find(_FORMULA) is not None and element.find(_VALUE) is not None:
-            column, row, *_ = range_boundaries(element.get("r"))
-            stored[row, column] = Stored(element.get("t", "n"), element.findtext(_VALUE) or "")
+            kind, text = element.get("t", "n"), element.findtext(_VALUE) or ""
+            if text or kind == "str":  # a result can be an empty text; openpyxl writes an empty nothing
+                column, row, *_ = range_boundaries(element.get("r"))
+                value = float(text) if kind == "n" else text == "1" if kind == "b" else text
+                stored[row, column] = Stored(value, kind == "e")
         element.clear()
     return stored, rules
 
