@@ -1,4 +1,4 @@
-# The two commands: `make workbook` and `make test`. Both set up what they need in .venv.
+# The commands: `make workbook`, `make test` and its part `make test-windows`. They set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 ifeq ($(OS),Windows_NT)
@@ -9,13 +9,29 @@ endif
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test clean
+.PHONY: workbook test test-windows golden accuracy measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
+
+test-windows: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/test_windows_stack.py
+
+# Every logged run beside what is computed for it; writes docs/accuracy.md.
+accuracy: $(VENV)/installed
+	$(BIN)/python -m tools.accuracy
+
+# What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
+measure: $(VENV)/installed
+	$(PYTHON) -m tools.measure
+
+# Renews the reviewed copy of the generated VBA; read the difference before committing it.
+golden: $(VENV)/installed
+	$(BIN)/vram addin build -o dist
+	cp dist/vram_functions.bas tests/golden/
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -29,4 +45,4 @@ $(VENV)/installed-test: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) dist build *.egg-info
+	rm -rf $(VENV) .wine dist build *.egg-info

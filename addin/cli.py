@@ -1,15 +1,59 @@
-"""The command line of the add-ins: `vram addin wheel`."""
+"""The commands `vram addin` and `vram doctor`. Each imports what it needs when it runs: `vram` itself starts fast."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+# Exit status of `vram doctor` when something that matters is wrong.
+UNHEALTHY = 1
+
 
 @click.group()
 def addin() -> None:
-    """Carry the cell functions into Excel on each platform."""
+    """Carry the cell functions into spreadsheet programs on each platform."""
+
+
+@addin.command()
+@click.option(
+    "-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("dist"),
+    show_default=True, help="Folder to write to.",
+)  # fmt: skip
+def build(folder: Path) -> None:
+    """Write the add-in vram.xlam, and its functions as vram_functions.bas; needs no Excel."""
+    from addin.build import addin_file
+    from addin.install import ADDIN_NAME
+    from addin.vba_project import functions_source
+    from workbook.files import write_whole
+
+    contents = {ADDIN_NAME: addin_file(), "vram_functions.bas": functions_source().encode("ascii")}
+    for name, content in contents.items():
+        write_whole(folder / name, content)
+        click.echo(f"Wrote {folder / name}")
+
+
+@addin.command("install")
+def install_command() -> None:
+    """Have Excel load the functions at every start (Windows; the current user only)."""
+    from addin.install import install, windowless, windows_profile
+
+    profile = windows_profile()
+    from addin.build import addin_file
+
+    for path in install(profile, addin_file(), windowless(Path(sys.executable))):
+        click.echo(f"Wrote {path}")
+    click.echo("Start Excel and try =VRAM_WEIGHTS(70): it shows 140. If not: vram doctor")
+
+
+@addin.command("uninstall")
+def uninstall_command() -> None:
+    """Undo `vram addin install`."""
+    from addin.install import uninstall, windows_profile
+
+    removed = uninstall(windows_profile())
+    click.echo("\n".join(f"Removed {path}" for path in removed) or "The add-in was not installed.")
 
 
 @addin.command()
@@ -28,3 +72,42 @@ def wheel(folder: Path) -> None:
     click.echo("xlwings Lite:")
     click.echo(f"  requirements.txt   the https address at which you publish {name}")
     click.echo(f"  main.py            {REGISTER}")
+
+
+@addin.command()
+@click.option(
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("dist/vram.oxt"),
+    show_default=True, help="Where to write the extension.",
+)  # fmt: skip
+def libreoffice(path: Path) -> None:
+    """Write the cell functions as an extension of LibreOffice Calc; needs no LibreOffice."""
+    from addin.libreoffice import extension
+    from workbook.files import write_whole
+
+    write_whole(path, extension())
+    click.echo(f"Wrote {path}")
+    click.echo("Install it: open it in LibreOffice, or unopkg add --force FILE; then restart LibreOffice.")
+
+
+@click.command()
+def doctor() -> None:
+    """Check this machine: Python, xlwings, the add-in; each line says what is wrong and what to do."""
+    from addin.doctor import examine
+    from addin.machine import this_machine
+
+    findings = examine(this_machine())
+    marks = _marks(getattr(sys.stdout, "encoding", None))
+    for finding in findings:
+        optional = "" if finding.ok or finding.matters else " (optional)"
+        click.echo(" ".join(filter(None, [marks[finding.ok], finding.text + optional + ".", finding.remedy])))
+    if any(finding.matters and not finding.ok for finding in findings):
+        sys.exit(UNHEALTHY)
+
+
+def _marks(encoding: str | None) -> dict[bool, str]:
+    """✓ and ✗, or ASCII on a console that has neither."""
+    try:
+        "✓✗".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return {True: "ok", False: "NO"}
+    return {True: "✓", False: "✗"}

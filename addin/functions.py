@@ -39,7 +39,11 @@ def declared_functions() -> tuple[CellFunction, ...]:
             name=function.__name__,
             description=" ".join(function.__doc__.split()),
             arguments=tuple(
-                Argument(name, vram_udf.ARGUMENTS[name], optional=parameter.default is not parameter.empty)
+                Argument(
+                    name,
+                    vram_udf.argument_text(function.__name__, name),
+                    optional=parameter.default is not parameter.empty,
+                )
                 for name, parameter in inspect.signature(function).parameters.items()
             ),
         )

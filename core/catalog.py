@@ -1,4 +1,4 @@
-"""The models and precisions that are known by name, read from the CSV files in `core/data`."""
+"""The models, GPUs and precisions that are known by name: in `core/data`, and the user's own models before them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,37 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.errors import PlannerError, WrongTypeError, quoted, unknown_name
+from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
+from core.gpu import Gpu
+from core.model_rows import ModelRow, read_rows
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
-from core.readers.hf_config import spec_from_config
+from core.tensors import GROUPS
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
-# Columns of models.csv that are fields of a config.json, by the kind of value they hold.
-_NUMBER_FIELDS = (
-    "params_b",
-    "num_hidden_layers",
-    "hidden_size",
-    "intermediate_size",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "vocab_size",
-    "max_position_embeddings",
+# The environment variable that names a CSV file of the user's own models; they go before the catalog's.
+MODELS_VARIABLE = "VRAM_MODELS"
+
+# Columns of precisions.csv that are whole numbers of bytes or values; blank is none.
+_SIZES = (
+    "block_bytes",
+    "block_values",
+    "block_scale_bytes",
+    "row_bytes",
+    "column_bytes",
+    "tile_bytes",
+    "tensor_bytes",
 )
-_FLAG_FIELDS = ("tie_word_embeddings", "attention_bias")
+
+# The formats that the input of that name cannot take: those for this use alone.
+_NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
+_USES = {"weights": "weights", "kv": "the KV cache"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogModel:
-    """One row of models.csv.
+    """One row of models.csv, or of the user's own file.
 
     Attributes:
         name: the name to write in a cell.
@@ -56,10 +62,15 @@ class CatalogModel:
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogPrecision:
-    """One row of precisions.csv, with its title in each language."""
+    """One row of precisions.csv, with its title in each language.
+
+    Attributes:
+        use: "weights" or "kv" for a format of one of them alone, "" for both.
+    """
 
     precision: Precision
     aliases: tuple[str, ...]
+    use: str
     titles: dict[str, str]
     as_of: str
 
@@ -70,23 +81,43 @@ def model(name: object) -> CatalogModel:
     Raises:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such model; the remedy names the nearest one.
+        PlannerError: the user's own file of models, or the model's row in it, is not understood.
     """
-    if not isinstance(name, str):
-        raise WrongTypeError("model", f"{quoted(name)} is not a name", 'Write a name such as "llama-3.1-70b".')
-    known_as = _model_names_by_normal().get(_normal(name))
-    if known_as is None:
-        raise unknown_name("model", name, model_names(), "the Models sheet of the planner")
-    return _catalog_model(known_as)
+    own_file = _own_file()
+    names = _model_names_by_normal(own_file)
+    return _catalog_model(own_file, _known_as("model", name, names, model_names(), "Models", "llama-3.1-70b"))
 
 
 def models() -> tuple[CatalogModel, ...]:
-    """Every model, in the order of the file."""
+    """Every model: the user's own, then the catalog's, each in the order of their file."""
     return tuple(model(name) for name in model_names())
 
 
 def model_names() -> tuple[str, ...]:
-    """The name of every model, in the order of the file."""
-    return tuple(_model_rows())
+    """The name of every model, in the order of `models`."""
+    return tuple(_model_rows(_own_file()))
+
+
+def gpu(name: object) -> Gpu:
+    """The catalog's GPU of that name or alias, whatever its case, spaces, hyphens or underscores.
+
+    A name that says nothing of the form factor ("H100") is the SXM module's, where there is one.
+
+    Raises:
+        WrongTypeError: `name` is not text.
+        UnknownNameError: no such GPU; the remedy names the nearest one.
+    """
+    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names(), "GPUs", "h100-sxm")]
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """Every GPU, in the order of the file."""
+    return tuple(_gpus_by_name().values())
+
+
+def gpu_names() -> tuple[str, ...]:
+    """The name of every GPU, in the order of the file."""
+    return tuple(_gpus_by_name())
 
 
 def precision(field: str, value: object) -> Precision:
@@ -95,16 +126,34 @@ def precision(field: str, value: object) -> Precision:
     Raises:
         WrongTypeError: neither text nor a number.
         OutOfRangeError: an impossible number of bytes.
-        UnknownNameError: no such precision; the remedy names the nearest one.
+        UnknownNameError: no such precision, the remedy naming the nearest one that `field` can take; or one that
+            `field` cannot take: of weights alone for "kv_precision", of the KV cache alone for "precision".
     """
     if isinstance(value, str):
-        found = _precisions_by_name().get(_normal(value))
+        found, excluded = _precisions_by_name().get(_normal(value)), _NOT_FOR.get(field)
         if found is None:
-            raise unknown_name(field, value, (p.precision.name for p in precisions()), "the Precisions sheet")
+            possible = [row.precision.name for row in precisions() if not row.use or row.use != excluded]
+            raise unknown_name(field, value, possible, "the Precisions sheet")
+        if found.use and found.use == excluded:
+            only = _USES[found.use]
+            raise UnknownNameError(field, f"{quoted(value)} is a format of {only} alone", 'Write "fp16" or "fp8".')
         return found.precision
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, f"{quoted(value)} is not a precision", 'Write "fp16", or the bytes per value.')
     return precision_of_bytes(field, value)
+
+
+def precision_named(name: object) -> CatalogPrecision:
+    """The catalog's row of the precision of that name or alias, whatever it is for.
+
+    Raises:
+        WrongTypeError: `name` is not text.
+        UnknownNameError: no such precision; the remedy names the nearest one.
+    """
+    known = tuple(row.precision.name for row in precisions())
+    rows = _precisions_by_name()
+    normal = _known_as("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")
+    return rows[normal]
 
 
 @lru_cache(maxsize=None)
@@ -112,17 +161,27 @@ def precisions() -> tuple[CatalogPrecision, ...]:
     """Every precision, in the order of the file."""
     return tuple(
         CatalogPrecision(
-            precision=Precision(
-                name=row["name"],
-                block_bytes=int(row["block_bytes"]),
-                block_values=int(row["block_values"]),
-                source=row["source"],
-            ),
+            precision=_precision(row),
             aliases=_list(row["aliases"]),
+            use=row["use"],
             titles={"en": row["title_en"], "zh": row["title_zh"]},
             as_of=row["as_of"],
         )
         for row in _read("precisions.csv")
+    )
+
+
+def _precision(row: dict[str, str]) -> Precision:
+    tile_rows, _, tile_columns = row["tile"].partition("x")
+    groups = frozenset(row["groups"].split()) if row["groups"] else frozenset(GROUPS)
+    return Precision(
+        name=row["name"],
+        **{size: int(row[size] or 0) for size in _SIZES},
+        tile_rows=int(tile_rows or 0),
+        tile_columns=int(tile_columns or 0),
+        groups=groups,
+        mix=row["mix"],
+        source=row["source"],
     )
 
 
@@ -131,47 +190,106 @@ def _normal(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c not in " \t\u00a0-_")
 
 
+def _known_as(
+    field: str, name: object, names_by_normal: dict[str, str], names: tuple[str, ...], sheet: str, example: str
+) -> str:
+    """The one of `names` that the user calls `name`."""
+    if not isinstance(name, str):
+        raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
+    known_as = names_by_normal.get(_normal(name))
+    if known_as is None:
+        raise unknown_name(field, name, names, f"the {sheet} sheet of the planner")
+    return known_as
+
+
 @lru_cache(maxsize=None)
 def _precisions_by_name() -> dict[str, CatalogPrecision]:
     return {_normal(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
 
 
-@lru_cache(maxsize=None)
-def _model_rows() -> dict[str, dict[str, str]]:
-    return {row["name"]: row for row in _read("models.csv")}
+def _own_file() -> str:
+    return os.environ.get(MODELS_VARIABLE, "")
 
 
-@lru_cache(maxsize=None)
-def _model_names_by_normal() -> dict[str, str]:
-    names = {}
-    for name, row in _model_rows().items():
+@lru_cache(maxsize=4)
+def _model_rows(own_file: str) -> dict[str, ModelRow]:
+    own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
+    taken = {_normal(name) for name in own}
+    shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"))
+    return own | {row["name"]: row for row in shipped if _normal(row["name"]) not in taken}
+
+
+@lru_cache(maxsize=4)
+def _model_names_by_normal(own_file: str) -> dict[str, str]:
+    rows = _model_rows(own_file)
+    names: dict[str, str] = {}
+    for name, row in rows.items():
         for alias in _list(row["aliases"]):
-            names[_normal(alias)] = names[_normal(alias.rpartition("/")[2])] = name
-    return names | {_normal(name): name for name in _model_rows()}
+            names.setdefault(_normal(alias), name)
+            names.setdefault(_normal(alias.rpartition("/")[2]), name)
+    return names | {_normal(name): name for name in reversed(rows)}
 
 
 @lru_cache(maxsize=None)
-def _catalog_model(name: str) -> CatalogModel:
-    row = _model_rows()[name]
-    fields: dict[str, object] = {"model_type": row["model_type"]}
-    fields |= {field: float(row[field]) for field in _NUMBER_FIELDS if row[field]}
-    fields |= {field: row[field] == "TRUE" for field in _FLAG_FIELDS if row[field]}
-    published = row["published_parameters"]
-    try:
-        spec = spec_from_config(fields, name=row["name"])
-    except PlannerError as error:
-        raise RuntimeError(f"models.csv, {row['name']}: {error}") from error
+def _catalog_model(own_file: str, name: str) -> CatalogModel:
+    row = _model_rows(own_file)[name]
     return CatalogModel(
         name=row["name"],
         aliases=_list(row["aliases"]),
-        title=row["title"],
+        title=row["title"] or row["name"],
         developer=row["developer"],
         licence=row["licence"],
-        spec=spec,
-        published_parameters=int(published) if published else None,
+        spec=row.spec(),
+        published_parameters=row.published_parameters(),
         source=row["source"],
-        as_of=row["as_of"],
+        as_of=row.as_of(),
     )
+
+
+@lru_cache(maxsize=None)
+def _gpus_by_name() -> dict[str, Gpu]:
+    return {
+        row["name"]: Gpu(
+            name=row["name"],
+            aliases=_list(row["aliases"]),
+            title=row["title"],
+            maker=row["maker"],
+            architecture=row["architecture"],
+            compute_capability=row["compute_capability"],
+            sm_count=_whole(row["sm_count"]),
+            form_factor=row["form_factor"],
+            label_gb=int(row["label_gb"]),
+            memory_mib=_whole(row["memory_mib"]),
+            memory_type=row["memory_type"],
+            bandwidth_gb_per_s=_decimal(row["bandwidth_gb_per_s"]),
+            tdp_w=_whole(row["tdp_w"]),
+            gpus_per_node=_whole(row["gpus_per_node"]),
+            interconnect=row["interconnect"],
+            interconnect_gb_per_s=_decimal(row["interconnect_gb_per_s"]),
+            source=row["source"],
+            memory_source=row["memory_source"],
+            as_of=row["as_of"],
+        )
+        for row in _read("gpus.csv")
+    }
+
+
+@lru_cache(maxsize=None)
+def _gpu_names_by_normal() -> dict[str, str]:
+    return {
+        _normal(written): gpu.name
+        for gpu in gpus()
+        for alias in (gpu.name, *gpu.aliases)
+        for written in (alias, f"{gpu.maker} {alias}")
+    }
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def _decimal(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _read(file: str) -> list[dict[str, str]]:

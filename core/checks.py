@@ -29,6 +29,14 @@ LIMITS: dict[str, Limits] = {
     "context": Limits(1, 10**8, True, "Write the tokens per sequence, for example 32768."),
     "users": Limits(1, 10**8, True, "Write the number of concurrent users, for example 10."),
     "overhead": Limits(0, 1, False, "Write a fraction, for example 0.1 for 10 %."),
+    "tp": Limits(1, 1024, True, "Write the number of GPUs, for example 8."),
+    "pp": Limits(1, 1024, True, "Write the number of pipeline stages, for example 2."),
+    "gpus": Limits(1, 10**5, True, "Write the number of GPUs, for example 8."),
+    "memory_utilization": Limits(0.01, 1, False, "Write a fraction, for example 0.9."),
+    "max_batched_tokens": Limits(1, 10**7, True, "Write the tokens of one step, for example 8192."),
+    "max_sequences": Limits(1, 10**6, True, "Write the sequences of one step, for example 256."),
+    "average_tokens": Limits(1, 10**8, True, "Write the tokens that a sequence has on average, for example 2000."),
+    "gpu_memory_gib": Limits(1, 10**5, False, "Write the GiB that a process is shown, for example 79.19."),
     "gpu_memory_gb": Limits(1, 10**5, False, "Write the GB of one GPU, for example 80."),
     "params_b": Limits(1e-6, 10**5, False, "Write billions of parameters, for example 70."),
     "num_hidden_layers": Limits(1, 10**4, True, "Write the number of layers, for example 80."),
@@ -49,7 +57,11 @@ def number(field: str, value: object) -> float | int:
         WrongTypeError: not a number (text, a boolean, a date, nothing).
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
-    limits = LIMITS[field]
+    return number_within(field, value, LIMITS[field])
+
+
+def number_within(field: str, value: object, limits: Limits) -> float | int:
+    """`value` as a number within `limits`, as `number` does; `field` is only named in the message."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, _not_a_number(value), limits.remedy)
     if not isinstance(value, int) and not math.isfinite(value):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from core import catalog
-from core.errors import UnknownNameError, unknown_name
+from core.card import Card, known_fields
+from core.errors import UnknownNameError
 from core.model_spec import FullAttention, ModelSpec
 from core.precision import Precision
 from core.sizing import footprint
 
-CardValue = float | str
-
 _SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
 
 
-def model_card(spec: ModelSpec) -> dict[str, CardValue]:
+def model_card(spec: ModelSpec) -> Card:
     """The fields of `spec` that are known, in the order in which to show them.
 
     `kv_bytes_per_token` is at 16 bits. A catalog model's card also names its maker, licence, source and date.
@@ -21,7 +20,7 @@ def model_card(spec: ModelSpec) -> dict[str, CardValue]:
     known = footprint(spec)
     mixer = spec.layers[0].mixer
     heads = mixer if isinstance(mixer, FullAttention) and spec.vocab_size is not None else None
-    fields: dict[str, CardValue | None] = {
+    fields = {
         "name": spec.name,
         "parameters": known.parameters.total,
         "num_hidden_layers": spec.num_hidden_layers,
@@ -34,24 +33,7 @@ def model_card(spec: ModelSpec) -> dict[str, CardValue]:
         "kv_bytes_per_token": known.kv.bytes_per_token(_SIXTEEN_BITS),
         **_provenance(spec),
     }
-    return {
-        field: float(value) if isinstance(value, int) else value
-        for field, value in fields.items()
-        if value is not None and value != ""
-    }
-
-
-def card_field(spec: ModelSpec, field: str) -> CardValue:
-    """One field of the card.
-
-    Raises:
-        UnknownNameError: the card has no such field.
-    """
-    card = model_card(spec)
-    name = field.strip().lower()
-    if name not in card:
-        raise unknown_name("field", field, card, "the model's card")
-    return card[name]
+    return known_fields(fields)
 
 
 def _provenance(spec: ModelSpec) -> dict[str, str]:

@@ -82,7 +82,7 @@ def estimate(
     *,
     context: float,
     users: float = 1,
-    precision: Precision,
+    precision: Precision | None = None,
     kv_precision: Precision,
     overhead: float = DEFAULT_OVERHEAD_FRACTION,
 ) -> Estimate:
@@ -92,7 +92,8 @@ def estimate(
         model: what is served.
         context: tokens per sequence.
         users: concurrent sequences.
-        precision, kv_precision: of the weights and of the cached values.
+        precision: of the weights; None as the model's checkpoint stores them.
+        kv_precision: of the cached values.
         overhead: fraction of weights and KV cache.
 
     Raises:
@@ -102,7 +103,7 @@ def estimate(
     users = number("users", users)
     overhead = number("overhead", overhead)
     needs = footprint(model)
-    model_bytes = weights_bytes(needs.parameters, precision)
+    model_bytes = weights_bytes(model, precision)
     kv_bytes = needs.kv.bytes_of_sequences(users, context, kv_precision)
     return Estimate(
         model=model,

@@ -2,10 +2,75 @@
 
 from __future__ import annotations
 
-from core.parameters import ParameterCount
+from collections.abc import Iterator
+from functools import lru_cache
+
+from core.gguf_mix import gguf_precision
+from core.model_spec import ModelSpec
+from core.parameters import count_parameters, layer_tensors, outer_tensors
 from core.precision import Precision
+from core.tensors import Tensor
+
+_SIXTEEN_BIT_BYTES = 2
 
 
-def weights_bytes(parameters: ParameterCount, precision: Precision) -> int:
-    """Bytes of the weights when every tensor is stored in `precision`: parameters × bytes per value."""
-    return precision.bytes_of(parameters.total)
+@lru_cache(maxsize=2048)
+def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
+    """Bytes of the weights of `model` in `precision`; None is as its checkpoint stores them.
+
+    A nominal precision ("int4") takes the same for every parameter. A real format ("awq") leaves embeddings, norms and
+    whatever else it cannot hold in 16 bits, and has scales.
+
+    Raises:
+        UnsupportedModelError: the parameters can neither be counted nor are they stated.
+    """
+    if model.stated_parameters is not None:
+        if precision is None:
+            return model.stated_parameters * model.bytes_per_value
+        return precision.bytes_of(model.stated_parameters)
+    if precision is not None and precision.is_nominal:
+        return precision.bytes_of(count_parameters(model).total)
+    return sum(
+        stored_bytes(tensor, model, layer, precision) * times for tensor, layer, times in _stored(model, precision)
+    )
+
+
+def stored_bytes(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
+    """Bytes of one tensor, the one of `layer` (None: outside the layers), in `precision` or as shipped."""
+    return sum(stored_parts(tensor, model, layer, precision))
+
+
+def stored_parts(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> tuple[int, int]:
+    """The same as two parts: bytes of the values, and of scales that are kept in a tensor of their own."""
+    found = tensor_precision(tensor, model, layer, precision)
+    if found is not None:
+        return found.parts_of_tensor(tensor)
+    unquantized = model.bytes_per_value if precision is None else _SIXTEEN_BIT_BYTES
+    return tensor.parameters * (tensor.bytes_per_value or unquantized), 0
+
+
+def tensor_precision(
+    tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None
+) -> Precision | None:
+    """The format of one tensor; None where it stays as it was trained."""
+    if precision is None:
+        if model.quantization is None:
+            return None
+        return model.quantization.precision_of(tensor, layer)
+    if precision.mix:
+        return gguf_precision(precision, tensor, model, layer)
+    return precision if tensor.group in precision.groups else None
+
+
+def _stored(model: ModelSpec, precision: Precision | None) -> Iterator[tuple[Tensor, int | None, int]]:
+    """Tensors with their layer, and for how many layers they stand: all of a run, unless layers are told apart."""
+    told_apart = model.quantization is not None if precision is None else bool(precision.mix)
+    layer = 0
+    for run in model.layers:
+        tensors = layer_tensors(run, model.hidden_size)
+        for first in range(layer, layer + run.count, 1 if told_apart else run.count):
+            for tensor in tensors:
+                yield tensor, first, 1 if told_apart else run.count
+        layer += run.count
+    for tensor in outer_tensors(model):
+        yield tensor, None, 1

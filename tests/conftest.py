@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import settings
 
 from workbook import cli
 from workbook.labels import LANGUAGES
 from workbook.template import build
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)

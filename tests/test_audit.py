@@ -1,4 +1,4 @@
-"""`vram audit`: the templates pass, each seeded fault is caught by exactly its check, and ordinary workbooks are not blamed."""
+"""`vram audit`: the templates pass, each seeded fault is caught by its check alone, and no ordinary workbook is."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from core.errors import OutOfRangeError, UnsupportedModelError, WrongTypeError
 from core.fleet import gpus_by_division
 from core.model_spec import FullAttention, LayerRun, ModelSpec
 from core.overhead import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
-from core.parameters import ParameterCount
 from core.precision import precision_of_bytes
 from core.sizing import estimate, footprint
 from core.units import GB
@@ -109,8 +108,8 @@ def test_a_model_whose_parameters_cannot_be_counted():
 
 
 def test_weights_are_parameters_times_bytes():
-    parameters = ParameterCount(embedding=10, head=10, linear=70, vectors=3, unattributed=8)
-    assert [weights_bytes(parameters, precision) for precision in (FP16, FP8, INT4)] == [202, 101, 51]
+    spec = ModelSpec(name="test", hidden_size=0, layers=(), stated_parameters=101)
+    assert [weights_bytes(spec, precision) for precision in (FP16, FP8, INT4)] == [202, 101, 51]
 
 
 # The article: (140 + 800) × 10 % = 94 GB; a half is rounded to the even byte, as round() does.

@@ -15,20 +15,39 @@ PARTS = ("core", "addin", "workbook", "vram_udf", "tests")
 # Inside core, from the bottom up: a module imports from its own rank or from those below it, never from above.
 CORE_RANKS = (
     ("core.errors", "core.units", "core.checks"),
-    ("core.precision", "core.model_spec"),
-    ("core.parameters", "core.kv_cache", "core.weights", "core.overhead"),
+    ("core.card",),
+    ("core.tensors", "core.precision", "core.gpu"),
+    ("core.quantization", "core.model_spec"),
+    ("core.parameters",),
+    # The readers and what comes of them make model specs, and know nothing of what is computed from these.
+    ("core.readers",),
+    ("core.model_rows",),
+    ("core.catalog",),
+    ("core.kv_cache", "core.gguf_mix", "core.weights", "core.overhead"),
+    ("core.parallelism",),
+    ("core.engine_memory",),
+    ("core.engines",),
+    ("core.capacity",),
     ("core.fleet",),
     ("core.sizing", "core.article"),
-    ("core.readers",),  # these two make model specs, and know nothing of what is computed from them
-    ("core.catalog",),
-    ("core.model_card",),
+    ("core.serving",),
+    ("core.model_card", "core.precision_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
-MAKERS_OF_SPECS = ("core.readers", "core.catalog")
-MAKERS_MAY_USE = ("core.errors", "core.units", "core.checks", "core.precision", "core.model_spec", *MAKERS_OF_SPECS)
+MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.catalog")
+MAKERS_MAY_USE = (
+    "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization",
+    "core.model_spec",
+    "core.parameters",  # an encoder's layers are listed in the spec, tensor by tensor
+    *MAKERS_OF_SPECS,
+)  # fmt: skip
 
 # The modules of addin that may use workbook, each with its reason.
-ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {}
+ADDIN_MAY_USE_WORKBOOK: dict[str, str] = {
+    "addin.cli": "writes files whole, as the workbook does",
+    "addin.build": "edits the parts of an .xlsx",
+    "addin.install": "writes files whole, as the workbook does",
+}
 
 
 def modules(part: str) -> Iterator[tuple[str, Path]]:

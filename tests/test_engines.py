@@ -17,7 +17,8 @@ from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.hyperlink import Hyperlink
 from openpyxl.worksheet.table import Table
 
-from tests.com.pywin32_stand_in import MISSING, ExcelCaller, Range, Variant
+from tests.com import facts
+from tests.com.pywin32_stand_in import ExcelCaller
 from tests.engines import EngineError, WriteRefused, formualizer_engine, ironcalc_engine, libreoffice, required
 
 NATIVE_ENGINES = pytest.mark.parametrize("engine", [libreoffice, ironcalc_engine], ids=["libreoffice", "ironcalc"])
@@ -361,140 +362,31 @@ def test_functions_in_tables_and_native_formulas(workbook):
 
 # ---- xlwings' COM path -------------------------------------------------------------------------------
 
-COM_FUNCTIONS = """
-import decimal
-import xlwings as xw
-
-@xw.func
-@xw.arg("x", ndim=2, err_to_str=True)
-def show(x, y="default"):
-    return repr((x, y))
-
-@xw.func
-@xw.arg("x", err_to_str=True)
-def echo(x):
-    return x
-
-@xw.func
-def result(kind):
-    return {
-        "float": 2.5, "text": "#NUM!", "truth": True, "none": None, "decimal": decimal.Decimal("1.23456"),
-        "int": 3, "uint": 2**31, "long": 2**40, "long long": 2**63, "huge": 2**70,
-        "rows": [[1.0, "a"], ["#N/A", 2.0]], "row": [[1.0, 2.0]], "column": [[1.0], [2.0]], "cell": [[1.0]],
-        "ragged": [[1.0], [1.0, 2.0]], "object": object(),
-    }[kind]
-
-@xw.func
-def fail():
-    raise ValueError("no such model")
-"""
-
 
 @pytest.fixture(scope="module")
-def excel(tmp_path_factory):
-    """Calls the functions above through xlwings' real COM server class."""
+def excel():
+    """Calls the sample functions through xlwings' real COM server class."""
     if sys.platform == "win32":
         pytest.skip("Windows has the real pywin32")
-    folder = tmp_path_factory.mktemp("com")
-    (folder / "com_functions.py").write_text(COM_FUNCTIONS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
-        with ExcelCaller("com_functions") as caller:
-            yield caller
+    with ExcelCaller(facts.MODULE) as caller:
+        yield caller
 
 
-@pytest.mark.parametrize(
-    "argument, python_value",
-    [
-        (Range([["llama", 3], [None, True]]), [["llama", 3.0], [None, True]]),
-        (Range([["llama"]]), [["llama"]]),
-        (Range([[None]]), [[None]]),
-        (Range([["#N/A", "#DIV/0!"]]), [["#N/A", "#DIV/0!"]]),
-        (Range([["#SPILL!"]]), [[-2146826243]]),
-        (3, [[3.0]]),
-        ("text", [["text"]]),
-        ("#NUM!", [["#NUM!"]]),
-        ([[1, 2], [3, 4]], [[1.0, 2.0], [3.0, 4.0]]),
-    ],
-)
-def test_how_excel_arguments_reach_python(excel, argument, python_value):
-    assert excel("show", argument) == Variant("VT_BSTR", repr((python_value, "default")))
+@pytest.mark.parametrize("function, arguments, variant", facts.RESULTS)
+def test_what_excel_is_handed(excel, function, arguments, variant):
+    assert excel(function, *arguments) == variant
 
 
-def test_an_omitted_argument_takes_its_default(excel):
-    assert excel("show", 1.0, MISSING) == Variant("VT_BSTR", repr(([[1.0]], "default")))
-    assert excel("show", 1.0, Range([[None]])) == Variant("VT_BSTR", repr(([[1.0]], None)))
-
-
-@pytest.mark.parametrize(
-    "argument, variant",
-    [
-        (2, Variant("VT_R8", 2.0)),
-        (Range([["llama"]]), Variant("VT_BSTR", "llama")),
-        (Range([["#N/A"]]), Variant("VT_BSTR", "#N/A")),
-        (Range([[None]]), Variant("VT_BSTR", "")),
-        (True, Variant("VT_BOOL", True)),
-    ],
-)
-def test_round_trips(excel, argument, variant):
-    assert excel("echo", argument) == variant
-
-
-def _numbers(*values: float) -> list[Variant]:
-    return [Variant("VT_R8", value) for value in values]
-
-
-@pytest.mark.parametrize(
-    "kind, variant",
-    [
-        ("float", Variant("VT_R8", 2.5)),
-        ("text", Variant("VT_BSTR", "#NUM!")),
-        ("truth", Variant("VT_BOOL", True)),
-        ("none", Variant("VT_BSTR", "")),
-        ("int", Variant("VT_I4", 3)),
-        ("uint", Variant("VT_UI4", 2**31)),
-        ("long", Variant("VT_I8", 2**40)),
-        ("long long", Variant("VT_UI8", 2**63)),
-        ("huge", Variant("VT_R8", float(2**70))),
-        ("row", Variant("VT_ARRAY", [_numbers(1.0, 2.0)])),
-        ("column", Variant("VT_ARRAY", [_numbers(1.0), _numbers(2.0)])),
-        ("cell", Variant("VT_R8", 1.0)),
-    ],
-)
-def test_how_results_reach_excel(excel, kind, variant):
-    assert excel("result", kind) == variant
-
-
-def test_a_block_keeps_its_shape_and_types(excel):
-    block = excel("result", "rows")
-    assert block.type == "VT_ARRAY"
-    assert [[cell.type for cell in row] for row in block.value] == [["VT_R8", "VT_BSTR"], ["VT_BSTR", "VT_R8"]]
-    assert [[cell.value for cell in row] for row in block.value] == [[1.0, "a"], ["#N/A", 2.0]]
-
-
-def test_a_decimal_is_cut_to_four_places(excel):
-    currency = excel("result", "decimal")
-    assert (currency.type, str(currency.value)) == ("VT_CY", "1.2346")
-
-
-@pytest.mark.parametrize(
-    "call, message",
-    [
-        (("fail",), "ValueError: no such model"),
-        (("result", "ragged"), "Exception: All elements of a 2d list or tuple must be of the same length"),
-        (("result", "object"), "TypeError: Objects of type 'object' can not be converted to a COM VARIANT"),
-        (("no_such_function",), "AttributeError: module 'com_functions' has no attribute 'no_such_function'"),
-    ],
-)
-def test_an_exception_reaches_excel_as_its_description(excel, call, message):
-    outcome = excel(*call)
+@pytest.mark.parametrize("function, arguments, message", facts.EXCEPTIONS)
+def test_an_exception_reaches_excel_as_its_description(excel, function, arguments, message):
+    outcome = excel(function, *arguments)
     assert outcome.type == "Err.Description"
     assert outcome.value.startswith(message)
 
 
 def test_the_test_process_stays_clean(excel):
     excel("echo", 1.0)
-    assert not {"pythoncom", "pywintypes", "xlwings.udfs", "com_functions"} & set(sys.modules)
+    assert not {"pythoncom", "pywintypes", "xlwings.udfs", facts.MODULE} & set(sys.modules)
 
 
 def test_a_module_that_cannot_be_imported_is_reported():

@@ -8,7 +8,7 @@ from openpyxl.utils import get_column_letter
 
 import vram_udf
 from tests.engines import formualizer_engine
-from vram_udf import VRAM_BREAKDOWN, VRAM_CHECK, VRAM_KV, VRAM_MODEL, VRAM_TOTAL, VRAM_WEIGHTS
+from vram_udf import VRAM_BREAKDOWN, VRAM_CHECK, VRAM_GPU, VRAM_KV, VRAM_MODEL, VRAM_TOTAL, VRAM_WEIGHTS
 
 LLAMA = "llama-3.1-70b"
 FUNCTIONS = {function.__name__: function for function in vram_udf.FUNCTIONS}
@@ -73,6 +73,9 @@ SCALARS = {
     '=VRAM_MODEL(A1,"parameters")': 70_553_706_496.0,
     '=VRAM_MODEL("Llama 3.1 70B","developer")': "Meta",
     '=VRAM_MODEL(A1,"no such field")': "#N/A",
+    '=VRAM_GPU("A100 80GB","memory_gb")': 85.89934592,  # 81920 MiB
+    '=VRAM_GPU("A100 80 TB")': "#N/A",
+    "=VRAM_GPU(80)": "#VALUE!",
 }
 
 ARRAYS = {
@@ -89,6 +92,7 @@ ARRAYS = {
     "=VRAM_BREAKDOWN(A1,B1,C1)": VRAM_BREAKDOWN(LLAMA, 32768, 10),
     "=VRAM_BREAKDOWN(A1,A6:B6)": VRAM_BREAKDOWN(LLAMA, [[1024, -1]]),
     "=VRAM_MODEL(A1)": VRAM_MODEL(LLAMA),
+    '=VRAM_GPU({"h100","t4"})': VRAM_GPU([["h100", "t4"]]),
     '=VRAM_MODEL(A17:A19,{"parameters","title"})': VRAM_MODEL(
         [[LLAMA], ["llama-3-8b"], ["?"]], [["parameters", "title"]]
     ),

@@ -62,6 +62,9 @@ def as_variant(result: object) -> Variant:
         (("VRAM_KV_PER_TOKEN", LLAMA, MISSING, "B"), Variant("VT_R8", 327_680.0)),
         (("VRAM_MODEL", LLAMA, "num_hidden_layers"), Variant("VT_R8", 80.0)),
         (("VRAM_MODEL", LLAMA, "developer"), Variant("VT_BSTR", "Meta")),
+        (("VRAM_PRECISION", "mxfp4", "bits_per_value"), Variant("VT_R8", 4.25)),
+        (("VRAM_GPU", "H100", "memory_mib"), Variant("VT_R8", 81_559.0)),
+        (("VRAM_GPU", "NVIDIA H100 80GB HBM3", "memory_basis"), Variant("VT_BSTR", "driver")),
         (("VRAM_CHECK", LLAMA, 1000), Variant("VT_BSTR", "OK")),
         (("VRAM_TOTAL", "no such model", 1000), Variant("VT_BSTR", NA)),
         (("VRAM_TOTAL", LLAMA, -1), Variant("VT_BSTR", NUM)),
@@ -124,6 +127,15 @@ CALLS = {
         Range([[LLAMA], ["llama-3-8b"]]),
         Range([["parameters", "title", "no such field"]]),
     ),
+    "a GPU's card": ("VRAM_GPU", "mi300x"),
+    "a number format's card": ("VRAM_PRECISION", "awq"),
+    "GPUs' cards side by side": ("VRAM_GPU", Range([["h100-sxm", "no such GPU", "dgx-spark"]])),
+    "GPUs for columns of users and contexts": (
+        "VRAM_GPUS", LLAMA, Range([[8192], [32768]]), Range([[1, 100]]), Range([["h100"]]), "fp8", MISSING, MISSING
+    ),
+    "GPUs of so many GB, by the rule": ("VRAM_GPUS", Range([[70, 80, 8196]]), 32000, 1, 80, MISSING, MISSING, 0.1),
+    "users, and what fits nowhere": ("VRAM_MAX_USERS", LLAMA, 32768, "h100", Range([[1, 4, -1]])),
+    "contexts": ("VRAM_MAX_CONTEXT", LLAMA, 10, Range([["h100"], ["no such GPU"]]), 8),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 

@@ -119,12 +119,40 @@ def test_the_same_version_writes_the_same_bytes(language):
 
 def test_models_sheet_is_the_catalog(planner, language):
     ws = openpyxl.load_workbook(planner)[Labels(language)("sheet.models")]
-    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=5, max_col=17)]
+    labels = Labels(language)
+    headers = {cell.value: cell.column - 1 for cell in ws[4]}
+    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=5)]
     assert [row[0] for row in rows] == list(catalog.model_names())
     for row in rows:
         known = catalog.model(row[0])
-        assert row[3] == footprint(known.spec).parameters.total
-        assert row[15] == known.source
+        assert row[headers[labels("models.parameters")]] == footprint(known.spec).parameters.total
+        assert row[headers[labels("models.source")]] == known.source
+
+
+def test_gpus_sheet_is_the_catalog(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    columns = [cell.value for cell in ws[4]]
+    rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
+    assert [row[labels("gpus.gpu")] for row in rows] == list(catalog.gpu_names())
+    basis = {True: labels("gpus.basis_label"), False: labels("gpus.basis_driver")}
+    for row in rows:
+        known = catalog.gpu(row[labels("gpus.gpu")])
+        shown = {
+            "gpus.maker": known.maker,
+            "gpus.label": known.label_gb,
+            "gpus.memory_mib": known.memory_mib,
+            "gpus.basis": basis[known.memory_is_label],
+            "gpus.bandwidth": known.bandwidth_gb_per_s,
+            "gpus.tdp": known.tdp_w,
+            "gpus.per_node": known.gpus_per_node,
+            "gpus.interconnect": known.interconnect or None,
+            "gpus.source": known.source,
+            "gpus.as_of": known.as_of,
+        }
+        assert {key: row[labels(key)] for key in shown} == shown
+        # The formula against core: 81559 MiB are 85.52 GB, a label is itself.
+        assert row[labels("gpus.memory_gb")] == pytest.approx(known.memory_bytes / 10**9, rel=1e-12)
 
 
 def test_every_input_is_unlocked_and_checked(planner, language):
@@ -146,7 +174,8 @@ def test_lists_offer_what_the_catalog_has(planner):
     book = openpyxl.load_workbook(planner)
     for name, known in (
         ("model_names", list(catalog.model_names())),
-        ("precision_names", [row.precision.name for row in catalog.precisions()]),
+        ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
+        ("gpu_names", list(catalog.gpu_names())),
     ):
         ((sheet, cells),) = book.defined_names[name].destinations
         assert [cell.value for (cell,) in book[sheet][cells]] == known

@@ -21,6 +21,7 @@ from workbook.sheets import article, scenarios, sensitivity
 
 ENGINES = {"libreoffice": libreoffice, "ironcalc": ironcalc_engine}
 TOLERANCE = 1e-9
+ONE_BYTE_GB = 1e-9  # `core` works in whole bytes, formulas do not
 RANDOM_CASES = 200
 
 ARTICLE_NAMES = {
@@ -78,7 +79,7 @@ def test_article_follows_its_inputs(what_if):
     for request, values in zip(requests, what_if.run(cases, outputs)):
         found = dict(zip(figures, values))
         for (block, step, column), expected in expected_article(request).items():
-            one_byte = 1 if step == "kv_bytes_per_token" else 1 / GB  # `core` rounds up to whole bytes, formulas do not
+            one_byte = 1 if step == "kv_bytes_per_token" else ONE_BYTE_GB
             assert found[block, step, column] == pytest.approx(expected, rel=TOLERANCE, abs=one_byte), (
                 request,
                 (block, step, column),
@@ -107,8 +108,25 @@ def test_scenarios_follow_their_inputs(what_if):
         assert [weights, kv, overhead, total] == pytest.approx(
             [size / GB for size in (expected.weights_bytes, expected.kv_bytes, expected.overhead_bytes, expected.total_bytes)],
             rel=TOLERANCE,
+            abs=ONE_BYTE_GB,
         ), request
         assert gpus == gpus_by_division(expected.total_bytes, gpu_memory_gb), request
+
+
+def test_every_model_of_the_catalog(what_if):
+    """Weights and KV cache of each model at contexts below, inside and above its windows."""
+    sheet, row = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    outputs = [(sheet, f"{letter}{row}") for letter in "JK"]
+    requests = [(name, context) for name in catalog.model_names() for context in (100, 4_096, 131_072)]
+    cases = [{(sheet, f"B{row}"): name, (sheet, f"C{row}"): float(context)} for name, context in requests]
+    fp16 = catalog.precision("precision", "fp16")
+    for (name, context), (weights, kv) in zip(requests, what_if.run(cases, outputs)):
+        spec = catalog.model(name).spec
+        users = scenarios.DEFAULT_SCENARIOS[0].users
+        expected = estimate(spec, context=context, users=users, precision=fp16, kv_precision=fp16)
+        assert [weights, kv] == pytest.approx(
+            [expected.weights_bytes / GB, expected.kv_bytes / GB], rel=TOLERANCE
+        ), (name, context)
 
 
 def test_sensitivity_follows_its_inputs(what_if):
@@ -267,7 +285,7 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
 
 
 def random_scenario(rng: random.Random) -> tuple:
-    names = [row.precision.name for row in catalog.precisions()]
+    names = ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
     return (
         rng.choice(catalog.model_names()),
         float(rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, 10**7)])),

@@ -1,25 +1,24 @@
-"""The command line: `vram template`, `vram estimate`, `vram audit`, `vram addin`."""
+"""The command line: `vram template`, `vram estimate`, `vram audit`, `vram addin`, `vram doctor`."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from addin.cli import addin
+from addin.cli import addin, doctor
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
-from core.model_spec import ModelSpec
+from core.model_details import memory_details, shipped_as
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.readers.hf_config import read_config_file
 from core.sizing import Estimate, estimate
 from core.units import GB, GIB
-from workbook.cli_audit import audit
 from workbook.labels import LANGUAGES
+from workbook.model_argument import model_of, models_option
 
 BAD_INPUT = 2
 
@@ -39,25 +38,58 @@ class Number(click.ParamType):
 NUMBER = Number()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class LazyGroup(click.Group):
+    """Commands of which some live in modules of their own, imported when one of them is asked for."""
+
+    MODULES = {
+        "model": "workbook.cli_model",
+        "capacity": "workbook.cli_capacity",
+        "plan": "workbook.cli_capacity",
+        "audit": "workbook.cli_audit",
+    }
+
+    def list_commands(self, ctx):
+        return sorted({*super().list_commands(ctx), *self.MODULES})
+
+    def get_command(self, ctx, cmd_name):
+        module = self.MODULES.get(cmd_name)
+        return getattr(import_module(module), cmd_name) if module else super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="vram")
 def vram() -> None:
     """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""
 
 
+vram.add_command(addin)
+vram.add_command(doctor)
+
+
 @vram.command()
 @click.option(
-    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("vram_planner.xlsx"),
-    show_default=True, help="Where to write the workbook.",
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path),
+    show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
 )  # fmt: skip
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
-def template(path: Path, lang: str) -> None:
+@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
+@models_option
+def template(path: Path | None, lang: str, macro: bool) -> None:
     """Write the planner workbook, and print the article's figures from its formulas."""
     from workbook.files import write_whole
     from workbook.report import print_article_figures
     from workbook.template import build
 
+    suffix = ".xlsm" if macro else ".xlsx"
+    path = path or Path(f"vram_planner{suffix}")
+    if path.suffix.lower() != suffix:
+        remedy = "Excel opens such a file only under its own ending."
+        raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
     content, values = build(lang)
+    if macro:
+        from addin.build import this_interpreter, workbook_with_functions
+
+        content = workbook_with_functions(content, this_interpreter())
     write_whole(path, content)
     print_article_figures(values, lang)
     click.echo(f"Wrote {path}")
@@ -67,48 +99,55 @@ def template(path: Path, lang: str) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", default="fp16", show_default=True, help="Of the weights: a name, or bytes per parameter.")
+@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
     help="Fraction of weights and KV cache.",
 )  # fmt: skip
+@click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs over which tensors are split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@models_option
 def estimate_command(
-    model: str, context: float, users: float, precision: str, kv_precision: str, overhead: float, as_json: bool
-) -> None:
-    """Estimate the memory to serve MODEL: a catalog name, or the path of a config.json.
+    model: str, context: float, users: float, precision: str | None, kv_precision: str, overhead: float, tp: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Estimate the memory to serve MODEL: a catalog name, a path, or org/model on the Hugging Face hub.
+
+    A path is a config.json, a safetensors or GGUF file, or a folder with them; weights then take their stored bytes.
 
     \b
     vram estimate llama-3.1-70b --context 32768 --users 10
+    vram estimate ./Llama-3.1-8B-Q4_K_M.gguf --context 8192
     vram estimate ./config.json --context 8192 --precision fp8 --json
     """
-    spec = _model(model)
+    found = model_of(model)
+    kv = catalog.precision("kv_precision", _name_or_bytes(kv_precision))
+    if precision is None:
+        weights_precision = found.as_shipped()
+    else:
+        weights_precision = catalog.precision("precision", _name_or_bytes(precision))
     result = estimate(
-        spec,
+        found.spec,
         context=number("context", context),
         users=number("users", users),
-        precision=catalog.precision("precision", _name_or_bytes(precision)),
-        kv_precision=catalog.precision("kv_precision", _name_or_bytes(kv_precision)),
+        precision=weights_precision,
+        kv_precision=kv,
         overhead=number("overhead", overhead),
     )
     request = {
         "context": int(context),
         "users": int(users),
-        "precision": precision,
+        "precision": precision or (weights_precision.name if weights_precision else shipped_as(found.spec)),
         "kv_precision": kv_precision,
         "overhead": overhead,
     }
     if as_json:
-        click.echo(json.dumps(_as_dict(result, request), indent=2))
+        workload = {"context": int(context), "users": int(users), "tp": number("tp", tp)}
+        details = memory_details(found.spec, kv_precision=kv, **workload)
+        click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
     else:
         _print_estimate(result, request)
-
-
-def _model(name_or_path: str) -> ModelSpec:
-    if name_or_path.lower().endswith(".json") or os.path.exists(name_or_path):
-        return read_config_file(name_or_path)
-    return catalog.model(name_or_path).spec
 
 
 def _name_or_bytes(text: str) -> str | float:
@@ -134,8 +173,10 @@ def _as_dict(result: Estimate, request: dict[str, object]) -> dict[str, object]:
 def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens", title_justify="left")
+    title = Text(f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens")  # no markup in names
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("GB (10⁹)", justify="right")
     table.add_column("GiB (2³⁰)", justify="right")
@@ -151,10 +192,6 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
     table.add_row("total", f"{result.total_bytes / GB:,.2f}", f"{result.total_bytes / GIB:,.2f}", style="bold")
     table.caption = f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token"
     Console().print(table)
-
-
-vram.add_command(addin)
-vram.add_command(audit)
 
 
 def main() -> None:

@@ -46,11 +46,23 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
 
 
 def kv_gb(
-    values_per_token: str, window: str, windowed_values: str, fixed_bytes: str, context: str, users: str, value_bytes: str
+    values_per_token: str,
+    window: str,
+    windowed_values: str,
+    window_2: str,
+    windowed_values_2: str,
+    fixed_values: str,
+    fixed_bytes: str,
+    index_bytes: str,
+    *,
+    context: str,
+    users: str,
+    value_bytes: str,
 ) -> str:
     """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB."""
-    values = f"{values_per_token}*{context}+{windowed_values}*MIN({context},{window})"
-    return f"{users}*(({values})*{value_bytes}+{fixed_bytes})/{GB}"
+    windowed = f"{windowed_values}*MIN({context},{window})+{windowed_values_2}*MIN({context},{window_2})"
+    values = f"{values_per_token}*{context}+{windowed}+{fixed_values}"
+    return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
 
 
 def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:
@@ -76,6 +88,11 @@ def full_width_bytes_per_token(layers: str, hidden: str, value_bytes: str) -> st
 def article_mb_per_token(bytes_per_token: str) -> str:
     """The article's "MB": rounded to one decimal of MiB."""
     return f"ROUND({bytes_per_token}/{MIB},1)"
+
+
+def gpu_memory_gb(driver_mib: str, label_gb: str) -> str:
+    """`core.gpu.Gpu.memory_bytes`, in GB."""
+    return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB}/{GB},{label_gb})"
 
 
 def equal(a: str, b: str) -> str:

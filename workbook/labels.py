@@ -13,6 +13,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sheet.sensitivity": ("Sensitivity", "敏感性分析"),
     "sheet.changes": ("Changes", "变更记录"),
     "sheet.models": ("Models", "模型"),
+    "sheet.gpus": ("GPUs", "GPU 型号"),
     "sheet.precisions": ("Precisions", "精度"),
     "sheet.checks": ("Checks", "检查"),
     # Units
@@ -56,6 +57,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "about.models": (
         "The models that can be chosen, with what their memory follows from, and the source of each.",
         "可选模型、决定其显存的各项数据，以及数据来源。",
+    ),
+    "about.gpus": (
+        "GPUs and how much memory each really has, with bandwidth, power, interconnect, and the source of each.",
+        "各款 GPU 的实际显存、带宽、功耗与互联，以及数据来源。",
     ),
     "about.precisions": ("The number formats that can be chosen.", "可选的数值精度。"),
     "about.checks": ("Every check of this workbook, and the one result of all.", "本工作簿的全部检查与总结果。"),
@@ -284,15 +289,18 @@ _TEXTS: dict[str, tuple[str, str]] = {
     # Models
     "models.title": ("Models", "模型"),
     "models.subtitle": (
-        "What a model's memory follows from. KV cache of one sequence = values per token × context + windowed values × "
-        "min(context, window), in the cache's precision, + fixed bytes.",
-        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口））"
-        "× 缓存精度 + 固定字节。",
+        "What a model's memory follows from. KV cache of one sequence = (values per token × context + windowed values × "
+        "min(context, window) + fixed values) in the cache's precision + fixed bytes + index bytes × context.",
+        "决定模型显存的各项数据。单个序列的 KV 缓存 =（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口）+ 固定数值）"
+        "× 缓存精度 + 固定字节 + 索引字节 × 上下文。",
     ),
     "models.model": ("Model", "模型"),
     "models.model_title": ("Full name", "全称"),
     "models.developer": ("Developer", "开发者"),
     "models.parameters": ("Parameters", "参数量"),
+    "models.active": ("Active parameters", "激活参数量"),
+    "models.shipped_as": ("Shipped in", "发布格式"),
+    "models.shipped_bytes": ("Weights as shipped (bytes)", "发布权重 (字节)"),
     "models.published": ("Published count", "公布的参数量"),
     "models.layers": ("Layers", "层数"),
     "models.hidden": ("Hidden size", "隐藏维度"),
@@ -301,11 +309,43 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.values_per_token": ("KV values per token", "每 token KV 数值"),
     "models.window": ("Window (tokens)", "窗口 (token)"),
     "models.windowed_values": ("Windowed KV values per token", "窗口内每 token KV 数值"),
+    "models.window_2": ("Second window (tokens)", "第二窗口 (token)"),
+    "models.windowed_values_2": ("KV values per token in the second window", "第二窗口内每 token KV 数值"),
+    "models.fixed_values": ("Fixed KV values per sequence", "每序列固定 KV 数值"),
     "models.fixed_bytes": ("Fixed bytes per sequence", "每序列固定字节"),
+    "models.index_bytes": ("Index bytes per token", "每 token 索引字节"),
     "models.max_context": ("Longest context", "最大上下文"),
     "models.licence": ("Licence", "许可证"),
     "models.source": ("Source", "来源"),
     "models.as_of": ("As of", "截至"),
+    # GPUs
+    "gpus.title": ("GPUs", "GPU 型号"),
+    "gpus.subtitle": (
+        "Plan with the capacity, which is what the driver reports: an “80 GB” H100 has 81 559 MiB = 85.5 GB. Where no "
+        "source shows that, the label stands in. Blank: not known.",
+        "请按可用容量规划，即驱动报告的数值：“80 GB”的 H100 为 81 559 MiB，即 85.5 GB。无来源时以标称值代替；空白表示未知。",
+    ),
+    "gpus.gpu": ("GPU", "GPU 名称"),
+    "gpus.gpu_title": ("Full name", "全称"),
+    "gpus.maker": ("Maker", "厂商"),
+    "gpus.label": ("Label (GB)", "标称显存 (GB)"),
+    "gpus.memory_mib": ("Driver reports (MiB)", "驱动报告 (MiB)"),
+    "gpus.memory_gb": ("Capacity (GB)", "容量 (GB)"),
+    "gpus.basis": ("Capacity is", "容量依据"),
+    "gpus.basis_driver": ("as the driver reports", "驱动报告值"),
+    "gpus.basis_label": ("the label only", "仅标称值"),
+    "gpus.memory_type": ("Memory type", "显存类型"),
+    "gpus.bandwidth": ("Bandwidth (GB/s)", "带宽 (GB/s)"),
+    "gpus.tdp": ("TDP (W)", "功耗 TDP (W)"),
+    "gpus.per_node": ("GPUs per node", "每节点 GPU 数"),
+    "gpus.interconnect": ("Interconnect", "互联方式"),
+    "gpus.interconnect_rate": ("Interconnect, both directions (GB/s)", "互联双向带宽 (GB/s)"),
+    "gpus.form_factor": ("Form factor", "形态"),
+    "gpus.architecture": ("Architecture", "架构"),
+    "gpus.sm_count": ("SMs or compute units", "SM 或计算单元数"),
+    "gpus.source": ("Source", "来源"),
+    "gpus.memory_source": ("Source of the driver's figure", "驱动数值来源"),
+    "gpus.as_of": ("As of", "截至"),
     # Precisions
     "precisions.title": ("Precisions", "精度"),
     "precisions.subtitle": ("How many bytes one weight or one cached value takes.", "每个权重或缓存数值占用的字节数。"),
@@ -339,6 +379,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.complete_wrong": ("A cell of Models is empty or holds text.", "“模型”表中有空单元格或文本。"),
     "checks.published": ("Counted parameters equal the published counts", "累加的参数量与公布值一致"),
     "checks.published_wrong": ("A row of Models was changed.", "“模型”表中有行被改动。"),
+    "checks.gpus_unique": ("No GPU is listed twice", "GPU 无重复"),
+    "checks.gpus_unique_wrong": (
+        "Two rows of GPUs have the same name: only the first would be found.",
+        "“GPU 型号”表中有同名行：只会用到第一行。",
+    ),
+    "checks.gpus_complete": ("Every GPU has its capacity", "每款 GPU 都有容量"),
+    "checks.gpus_complete_wrong": ("A cell of GPUs is empty or holds text.", "“GPU 型号”表中有空单元格或文本。"),
     "checks.addin_agrees": ("The add-in, where loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
     "checks.addin_agrees_wrong": ("Add-in and workbook are of different versions, or a formula was overwritten.", "加载项与工作簿版本不同，或公式被改写。"),
     # Terminal

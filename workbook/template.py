@@ -18,10 +18,10 @@ from workbook.chart_texts import with_chart_texts
 from workbook.engine import Values, computed_values
 from workbook.labels import Labels
 from workbook.package import rewritten
-from workbook.sheets import about, article, changes, checks, models, precisions, scenarios, sensitivity
+from workbook.sheets import about, article, changes, checks, gpus, models, precisions, scenarios, sensitivity
 
-# The order in which a reader meets them. Procurement follows Sensitivity, and GPUs follows Models, when they come.
-SHEET_ORDER = ("about", "article", "scenarios", "sensitivity", "models", "precisions", "checks", "changes")
+# The order in which a reader meets them. Procurement follows Sensitivity, when it comes.
+SHEET_ORDER = ("about", "article", "scenarios", "sensitivity", "models", "gpus", "precisions", "checks", "changes")
 
 
 def build(lang: str) -> tuple[bytes, Values]:
@@ -42,6 +42,7 @@ def _book(lang: str) -> Book:
     styles.register(workbook, lang)
     about_sheet, checks_sheet = about.reserve(book), checks.reserve(book)
     models.write(book)
+    gpus.write(book)
     precisions.write(book)
     article.write(book)
     scenarios.write(book)
@@ -62,7 +63,7 @@ def _describe(book: Book) -> None:
     properties.creator = f"VRAM planner {__version__}"
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
-    properties.created = properties.modified = datetime.datetime.strptime(as_of, "%Y-%m")
+    properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
 
 
 def _saved(book: Book) -> bytes:

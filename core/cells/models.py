@@ -18,6 +18,7 @@ from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
 from core.model_spec import ModelSpec
+from core.readers.families import known_fields
 from core.readers.hf_config import spec_from_config
 
 # A row of three sizes in billions ({8,70,405}) must not be taken for a model: a hidden dimension is at least this wide
@@ -25,9 +26,11 @@ from core.readers.hf_config import spec_from_config
 _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
-_TEXT_LABELS = ("name", "model_type")
-_FLAG_LABELS = ("tie_word_embeddings", "attention_bias")
-_LABELS = frozenset(LIMITS) - {"context", "users", "overhead", "gpu_memory_gb"} | {*_TEXT_LABELS, *_FLAG_LABELS}
+_OF_A_WORKLOAD = {
+    "context", "users", "overhead", "gpu_memory_gb", "gpu_memory_gib", "gpus", "tp", "pp", "memory_utilization",
+    "max_batched_tokens", "max_sequences", "average_tokens",
+}  # fmt: skip
+_LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fields()
 
 ModelCell = ModelSpec | PlannerError
 

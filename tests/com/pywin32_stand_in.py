@@ -29,71 +29,15 @@ import multiprocessing
 import sys
 import traceback
 import types
-from dataclasses import dataclass
-from enum import Enum
 from multiprocessing.connection import Connection
+
+from addin.xlwings_udfs import add_module, decorate_for_windows
+
+from .cells import EXCEL_ERRORS, MISSING, PARAMETER_NOT_FOUND, RANGE_INTERFACE, Range, Variant
 
 TIMEOUT_S = 60.0
 
-# DISP_E_PARAMNOTFOUND: what an omitted argument is on its way through COM.
-_PARAMETER_NOT_FOUND = -2147352572
-_RANGE_INTERFACE = "{00020846-0000-0000-C000-000000000046}"
 _DISPATCH_INTERFACE = "{00020400-0000-0000-C000-000000000046}"
-
-# An error cell's value is 0x800A0000 plus the number that VBA's CVErr takes, as a signed integer.
-_EXCEL_ERRORS = {
-    text: 0x800A0000 + number - 2**32
-    for text, number in {
-        "#NULL!": 2000,
-        "#DIV/0!": 2007,
-        "#VALUE!": 2015,
-        "#REF!": 2023,
-        "#NAME?": 2029,
-        "#NUM!": 2036,
-        "#N/A": 2042,
-        "#GETTING_DATA": 2043,
-        "#SPILL!": 2045,
-        "#CONNECT!": 2046,
-        "#BLOCKED!": 2047,
-        "#UNKNOWN!": 2048,
-        "#FIELD!": 2049,
-        "#CALC!": 2050,
-    }.items()
-}
-
-
-class Omitted(Enum):
-    """The type of ``MISSING``."""
-
-    ARGUMENT = "an argument that the formula leaves out"
-
-
-MISSING = Omitted.ARGUMENT
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What Excel would be handed: a VARIANT's type and value.
-
-    An array is Variant("VT_ARRAY", rows of Variants), also when xlwings returns a single row as a flat
-    list. A Python exception is Variant("Err.Description", text): the text that VBA finds there.
-    """
-
-    type: str
-    value: object
-
-
-class Range:
-    """A block of cells that a formula passes by reference, for instance ``Range([["llama", 3], [None, "#N/A"]])``.
-
-    Give the cells' contents: texts, numbers (a Decimal for a cell formatted as currency), truth values,
-    dates, None for a blank; a text that is one of Excel's errors is an error cell.
-    """
-
-    def __init__(self, rows: list[list[object]]) -> None:
-        if not rows or not rows[0] or any(len(row) != len(rows[0]) for row in rows):
-            raise ValueError("a range is a non-empty rectangle of cells")
-        self.rows = rows
 
 
 class ExcelCaller:
@@ -163,9 +107,12 @@ def call(module_name: str, function_name: str, arguments: tuple[object, ...]) ->
     try:
         com_arguments = [_com_argument(argument) for argument in arguments]
         result = XLPython().CallUDF(module_name, function_name, com_arguments, None, _ComRange([[None]]))
-        return _marshalled_result(result)
     except Exception:
         return Variant("Err.Description", _error_description(traceback.format_exc()))
+    try:
+        return _marshalled_result(result)
+    except TypeError as error:
+        return Variant("Err.Description", f"Unexpected Python Error: TypeError: {error}\n")
 
 
 def _error_description(formatted_exception: str) -> str:
@@ -180,7 +127,7 @@ def _error_description(formatted_exception: str) -> str:
 def _com_argument(argument: object) -> object:
     """What pywin32 passes on for an argument of a formula."""
     if argument is MISSING:
-        return _PARAMETER_NOT_FOUND
+        return PARAMETER_NOT_FOUND
     if isinstance(argument, Range):
         return _ComRange(argument.rows)
     if isinstance(argument, (list, tuple)):
@@ -192,7 +139,7 @@ def _com_argument(argument: object) -> object:
 def _cell_value(content: object) -> object:
     """A cell's value as COM delivers it: a number as float, currency as Decimal, an error as its negative code."""
     if isinstance(content, str):
-        return _EXCEL_ERRORS.get(content, content)
+        return EXCEL_ERRORS.get(content, content)
     if content is None or isinstance(content, (bool, datetime.datetime, decimal.Decimal)):
         return content
     return float(content)
@@ -233,7 +180,7 @@ class _TypedObject:
         return self
 
     def GetTypeAttr(self) -> types.SimpleNamespace:
-        return types.SimpleNamespace(iid=_RANGE_INTERFACE)
+        return types.SimpleNamespace(iid=RANGE_INTERFACE)
 
     def GetDocumentation(self, member: int) -> tuple:
         return ("Range", "", 0, "")
@@ -269,11 +216,11 @@ def _marshalled(value: object) -> Variant:
     if value is None:
         return Variant("VT_NULL", None)
     if isinstance(value, datetime.datetime):
-        return Variant("VT_DATE", value)
+        return Variant("VT_DATE", value.replace(tzinfo=None))
     if isinstance(value, (list, tuple)):
         return Variant("VT_ARRAY", _marshalled_elements(value))
     if isinstance(value, decimal.Decimal):
-        return Variant("VT_CY", value.quantize(decimal.Decimal("0.0001")))
+        return Variant("VT_CY", value.quantize(decimal.Decimal("0.0001"), decimal.ROUND_DOWN))
     if hasattr(value, "__float__"):
         return Variant("VT_R8", float(value))
     raise TypeError(f"Objects of type '{type(value).__name__}' can not be converted to a COM VARIANT")
@@ -345,8 +292,8 @@ def _install_pywin32_modules() -> None:
         raise _ComError
 
     utc = types.SimpleNamespace(utc=lambda: datetime.timezone.utc)
-    _module("pywintypes", com_error=_ComError, error=OSError, IID=_InterfaceId, TimeType=datetime.datetime)
-    _module(
+    add_module("pywintypes", com_error=_ComError, error=OSError, IID=_InterfaceId, TimeType=datetime.datetime)
+    add_module(
         "pythoncom",
         __file__="pythoncom",
         com_error=_ComError,
@@ -355,14 +302,14 @@ def _install_pywin32_modules() -> None:
         IID_IDispatch=_InterfaceId(_DISPATCH_INTERFACE),
         # The type of a raw COM pointer; no argument that we pass is one.
         TypeIIDs={_InterfaceId(_DISPATCH_INTERFACE): type("PyIDispatch", (), {})},
-        Missing=_PARAMETER_NOT_FOUND,
+        Missing=PARAMETER_NOT_FOUND,
         VT_ERROR=_VT_ERROR,
     )
     for name in ("win32api", "win32con", "win32event", "win32gui", "win32com", "win32com.server"):
-        _module(name)
-    _module("win32process", GetWindowThreadProcessId=lambda window: (0, 1))
-    _module("win32timezone", TimeZoneInfo=utc)
-    _module(
+        add_module(name)
+    add_module("win32process", GetWindowThreadProcessId=lambda window: (0, 1))
+    add_module("win32timezone", TimeZoneInfo=utc)
+    add_module(
         "win32com.client",
         CDispatch=CDispatch,
         CoClassBaseClass=type("CoClassBaseClass", (), {}),
@@ -371,18 +318,9 @@ def _install_pywin32_modules() -> None:
         DispatchEx=returns_first,
         VARIANT=_VARIANT,
     )
-    _module("win32com.server.dispatcher")
-    _module("win32com.server.policy")
-    _module("win32com.server.util", wrap=returns_first, unwrap=not_a_wrapped_object)
-
-
-def _module(name: str, **contents: object) -> None:
-    module = types.ModuleType(name)
-    vars(module).update(contents)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], child, module)
+    add_module("win32com.server.dispatcher")
+    add_module("win32com.server.policy")
+    add_module("win32com.server.util", wrap=returns_first, unwrap=not_a_wrapped_object)
 
 
 def _import_xlwings_windows_code() -> None:
@@ -404,5 +342,4 @@ def _import_xlwings_windows_code() -> None:
     import xlwings.com_server
     from xlwings import udfs
 
-    xlwings.func, xlwings.arg, xlwings.ret = udfs.xlfunc, udfs.xlarg, udfs.xlret
-    xlwings.script = xlwings.sub = udfs.xlsub
+    decorate_for_windows(udfs)

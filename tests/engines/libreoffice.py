@@ -150,13 +150,13 @@ def _foreign_python_environment() -> dict[str, str]:
 # ---- whole files -------------------------------------------------------------------------------------
 
 
-def recalculate(xlsx: Path) -> Values:
-    """Every cell's value after LibreOffice has recalculated every formula of the file.
+def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
+    """Every cell's value after LibreOffice, with ``extension`` installed, has recalculated every formula of the file.
 
     A formula whose result is the empty text is reported as "".
     """
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
-        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted")))
+        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension=extension))
     for sheet, address in _formula_cells(xlsx):
         # openpyxl reads the empty text as None; a formula's result is never truly empty.
         values[sheet].setdefault(address, "")
@@ -168,7 +168,13 @@ def to_pdf(xlsx: Path, out_dir: Path) -> Path:
     return _convert(xlsx, "pdf", out_dir)
 
 
-def _convert(xlsx: Path, file_type: str, out_dir: Path) -> Path:
+def to_ods(xlsm: Path, out_dir: Path) -> Path:
+    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are parts of the zip."""
+    # Named, because LibreOffice does not recognise an .xlam by itself.
+    return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
+
+
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *options: str, extension: Path | None = None) -> Path:
     xlsx, out_dir = Path(xlsx).resolve(), Path(out_dir).resolve()
     office = soffice()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -176,9 +182,10 @@ def _convert(xlsx: Path, file_type: str, out_dir: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
         command = [
             str(office),
-            f"-env:UserInstallation={_write_profile(Path(profile))}",
+            *_write_profile(Path(profile), extension),
             "--headless",
             "--norestore",
+            *options,
             "--convert-to",
             file_type,
             "--outdir",
@@ -192,12 +199,27 @@ def _convert(xlsx: Path, file_type: str, out_dir: Path) -> Path:
     return converted
 
 
-def _write_profile(folder: Path) -> str:
-    """Put the recalculation setting into an empty profile folder; returns the folder's URL."""
+def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
+    """Put the recalculation setting and the extension into an empty profile; returns soffice's options for it."""
     settings = folder / "user" / "registrymodifications.xcu"
     settings.parent.mkdir(parents=True)
     settings.write_text(_RECALCULATE_ON_LOAD, encoding="utf-8")
-    return folder.resolve().as_uri()
+    url = folder.resolve().as_uri()
+    # Extensions "shared by all users" are then this profile's own; run by root, unopkg installs no others.
+    options = [f"-env:UserInstallation={url}", f"-env:UNO_SHARED_PACKAGES_CACHE={url}/extensions"]
+    if extension is not None:
+        _install(extension, options)
+    return options
+
+
+def _install(extension: Path, options: list[str]) -> None:
+    # On Windows unopkg.com is the variant that waits and prints.
+    unopkg = soffice().resolve().with_name("unopkg.com" if os.name == "nt" else "unopkg")
+    file = str(Path(extension).resolve())
+    output = _run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
+    listed = _run_to_end([str(unopkg), "list", "--shared", *options])
+    if "is registered: yes" not in listed:
+        raise EngineError(f"LibreOffice did not install {extension.name}: {output.strip()}")
 
 
 def _run_to_end(command: list[str]) -> str:
@@ -264,8 +286,9 @@ class WhatIf:
     Leaving the block, for whatever reason, ends the processes and deletes copy and profile.
     """
 
-    def __init__(self, xlsx: Path, timeout_s: float = WHAT_IF_TIMEOUT_S) -> None:
+    def __init__(self, xlsx: Path, timeout_s: float = WHAT_IF_TIMEOUT_S, extension: Path | None = None) -> None:
         self._xlsx = Path(xlsx)
+        self._extension = extension
         self._timeout_s = timeout_s
         self._cleanup = ExitStack()
 
@@ -302,6 +325,10 @@ class WhatIf:
         """
         return self._ask("run", cases=[checked_writes(case) for case in cases], targets=outputs)
 
+    def functions(self, names: list[str]) -> list[dict]:
+        """What the function wizard says of each function: its "description" and "arguments"."""
+        return self._ask("functions", names=names)
+
     @property
     def has_ended(self) -> bool:
         """Whether the worker process, and with it the office, is gone."""
@@ -320,9 +347,9 @@ class WhatIf:
                 str(interpreter),
                 str(Path(__file__).with_name("uno_worker.py")),
                 str(office),
-                _write_profile(folder / "profile"),
                 f"vram-{uuid.uuid4().hex}",
                 copy.as_uri(),
+                *_write_profile(folder / "profile", self._extension),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Runs what-ifs in a headless LibreOffice; the other end of ``libreoffice.WhatIf``.
 
-    python uno_worker.py SOFFICE PROFILE_URL PIPE_NAME WORKBOOK_URL
+    python uno_worker.py SOFFICE PIPE_NAME WORKBOOK_URL OPTION_OF_SOFFICE...
 
 Runs with whichever interpreter has the ``uno`` module, hence: standard library and ``uno`` only, and
 nothing newer than Python 3.8. Reads one JSON request per line and writes one JSON answer per line:
@@ -9,6 +9,8 @@ nothing newer than Python 3.8. Reads one JSON request per line and writes one JS
     {"action": "get", "targets": [[sheet, address] or name, ...]}       -> {"result": [value, ...]}
     {"action": "run", "cases": [[[sheet, address, content], ...], ...],
      "targets": [...]}                                                  -> {"result": [[value, ...], ...]}
+    {"action": "functions", "names": [...]}                             -> {"result": [{"description": text,
+     "arguments": [[name, description, is optional], ...]}, ...]}
 
 or {"refused": text} for a locked cell, {"error": text} for anything else. Ends at the end of its input.
 """
@@ -49,11 +51,11 @@ class Refused(Exception):
 
 
 def main():
-    soffice, profile_url, pipe_name, workbook_url = sys.argv[1:]
+    soffice, pipe_name, workbook_url, *options = sys.argv[1:]
     office = subprocess.Popen(
         [
             soffice,
-            f"-env:UserInstallation={profile_url}",
+            *options,
             "--headless",
             "--norestore",
             "--nologo",
@@ -65,10 +67,11 @@ def main():
     )
     desktop = None
     try:
-        desktop = connect(pipe_name, office)
+        context = connect(pipe_name, office)
+        desktop = create(context, "com.sun.star.frame.Desktop")
         document = load(desktop, workbook_url)
         answer({"result": []})
-        serve(Book(document))
+        serve(Book(document), create(context, "com.sun.star.sheet.FunctionDescriptions"))
         document.close(True)
     except Exception:
         answer({"error": traceback.format_exc()})
@@ -77,22 +80,24 @@ def main():
 
 
 def connect(pipe_name, office):
-    """The office's desktop, once the office listens on the pipe."""
+    """The office's component context, once the office listens on the pipe."""
     context = uno.getComponentContext()
     resolver = context.ServiceManager.createInstanceWithContext("com.sun.star.bridge.UnoUrlResolver", context)
     url = f"uno:pipe,name={pipe_name};urp;StarOffice.ComponentContext"
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
-            remote = resolver.resolve(url)
-            break
+            return resolver.resolve(url)
         except UnoException:
             if office.poll() not in (None, 0):
                 raise RuntimeError(f"the office ended at start with exit status {office.returncode}") from None
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the office did not start within {START_TIMEOUT_S:.0f} s") from None
             time.sleep(0.05)
-    return remote.ServiceManager.createInstanceWithContext("com.sun.star.frame.Desktop", remote)
+
+
+def create(context, service):
+    return context.ServiceManager.createInstanceWithContext(service, context)
 
 
 def load(desktop, url):
@@ -115,11 +120,12 @@ def close_office(desktop, office):
         office.kill()
 
 
-def serve(book):
+def serve(book, function_descriptions):
     actions = {
         "set": lambda request: book.write_all(request["cells"]),
         "get": lambda request: book.read_all(request["targets"]),
         "run": lambda request: [book.what_if(case, request["targets"]) for case in request["cases"]],
+        "functions": lambda request: [described(function_descriptions.getByName(name)) for name in request["names"]],
     }
     for line in sys.stdin:
         request = json.loads(line)
@@ -134,6 +140,13 @@ def serve(book):
 def answer(message):
     sys.stdout.write(json.dumps(message) + "\n")
     sys.stdout.flush()
+
+
+def described(properties):
+    """A function as the function wizard shows it."""
+    values = {each.Name: each.Value for each in properties}
+    arguments = [[each.Name, each.Description, each.IsOptional] for each in values["Arguments"]]
+    return {"description": values["Description"], "arguments": arguments}
 
 
 class Book:

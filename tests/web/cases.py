@@ -38,6 +38,9 @@ ARGUMENT_SAMPLES = {
     "unit": "GiB",
     "gpu": "h100",
     "gpus": 8,
+    "VRAM_PRECISION.name": "awq",
+    "VRAM_GPU.name": "h100",  # where one function means something else by an argument
+    "VRAM_GPU.field": "memory_gb",
 }
 
 
@@ -127,7 +130,10 @@ def _as_plain_python() -> list[Case]:
     cases = []
     for function in declared_functions():
         for number in {sum(not argument.optional for argument in function.arguments), len(function.arguments)}:
-            values = [ARGUMENT_SAMPLES[argument.name] for argument in function.arguments[:number]]
+            values = [
+                ARGUMENT_SAMPLES.get(f"{function.name}.{argument.name}", ARGUMENT_SAMPLES[argument.name])
+                for argument in function.arguments[:number]
+            ]
             answer = getattr(vram_udf, function.name)(*values)
             request = call(function.name, tuple(map(cell, values)))
             cases.append(Case(f"{function.name} of {number} arguments", request, result(answer)))

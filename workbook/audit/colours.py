@@ -13,13 +13,14 @@ Rgb = tuple[float, float, float]
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-# The order in which cells number a theme's colours: ECMA-376 part 1, 18.8.3; the first two pairs stand the other way round.
+# The order in which cells number a theme's colours: ECMA-376 part 1, 18.8.3, light before dark.
 _THEME_ORDER = (
     "lt1", "dk1", "lt2", "dk2", "accent1", "accent2", "accent3", "accent4", "accent5", "accent6", "hlink", "folHlink",
 )  # fmt: skip
 # The Office theme, for files without one.
 _OFFICE_THEME = (
-    "FFFFFF", "000000", "EEECE1", "1F497D", "4F81BD", "C0504D", "9BBB59", "8064A2", "4BACC6", "F79646", "0000FF", "800080",
+    "FFFFFF", "000000", "EEECE1", "1F497D", "4F81BD", "C0504D", "9BBB59", "8064A2", "4BACC6", "F79646",
+    "0000FF", "800080",
 )  # fmt: skip
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2})?[0-9A-Fa-f]{6}")
 _SYSTEM_FOREGROUND, _SYSTEM_BACKGROUND = 64, 65

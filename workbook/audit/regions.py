@@ -95,7 +95,7 @@ def _runs(places: Sequence[Place], line: _Line) -> Iterator[list[Place]]:
 
 
 def _belongs_across(kinds: dict[Place, str], across: Counter, place: Place, line: _Line) -> bool:
-    """Whether `place` is one of a line of numbers, or its formula stands again in the line across: a row of subtotals."""
+    """Whether `place` is one of a line of numbers, or its formula stands again across, as in a row of subtotals."""
     if kinds[place] == NUMBER:
         beside = [kinds[other] for other in (line.across(place, -1), line.across(place, 1)) if other in kinds]
         return bool(beside) and all(kind == NUMBER for kind in beside)
@@ -137,8 +137,8 @@ def _odd_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
                 expected = max(forms, key=forms.get)
                 if calculated is not None and calculated.attr_text:
                     declared = subject.reader.read("=" + calculated.attr_text, *places[0]).form.text
-                    # Cell references in it are relative to a row that the file does not name: then the majority decides.
-                    expected = expected if "R[" in declared else declared
+                    # Its cell references are relative to a row that the file does not name: then the majority decides.
+                    expected = expected if "R[" in declared or "C[" in declared else declared
                 for place in places:
                     if place not in subject.formulas:
                         yield place, False

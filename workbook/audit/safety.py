@@ -31,9 +31,9 @@ _OUTSIDE_PARTS = {
 _POWER_QUERY = b"http://schemas.microsoft.com/DataMashup"
 # They start programs, call libraries, or read from the network or another application.
 _REACHING_OUT = {
-    "CALL", "REGISTER", "REGISTER.ID", "EXEC", "EXECUTE", "INITIATE", "POKE", "RUN", "DDE", "EVALUATE", "FORMULA", "ALERT",
-    "WEBSERVICE", "RTD", "IMAGE", "SQL.REQUEST", "STOCKHISTORY", "COPILOT", "TRANSLATE", "DETECTLANGUAGE", "IMPORTTEXT",
-    "IMPORTCSV", "IMPORTDATA", "IMPORTXML", "IMPORTHTML", "IMPORTFEED", "IMPORTRANGE",
+    "CALL", "REGISTER", "REGISTER.ID", "EXEC", "EXECUTE", "INITIATE", "POKE", "RUN", "DDE", "EVALUATE", "FORMULA",
+    "ALERT", "WEBSERVICE", "RTD", "IMAGE", "SQL.REQUEST", "STOCKHISTORY", "COPILOT", "TRANSLATE", "DETECTLANGUAGE",
+    "IMPORTTEXT", "IMPORTCSV", "IMPORTDATA", "IMPORTXML", "IMPORTHTML", "IMPORTFEED", "IMPORTRANGE",
     "CUBEKPIMEMBER", "CUBEMEMBER", "CUBEMEMBERPROPERTY", "CUBERANKEDMEMBER", "CUBESET", "CUBESETCOUNT", "CUBEVALUE",
 }  # fmt: skip
 _ORDINARY_LINKS = ("http://", "https://", "mailto:", "#")
@@ -106,7 +106,7 @@ def injected_formulas(subject: Subject) -> Iterator[Fault]:
 
 
 def hidden(subject: Subject) -> Iterator[Fault]:
-    """Hidden and very hidden sheets, rows, columns and names; rows and columns of no size; formats that show nothing."""
+    """Hidden and very hidden sheets, rows, columns and names; rows and columns of no size; blank formats."""
     for sheet in [*subject.workbook.worksheets, *subject.workbook.chartsheets]:
         if sheet.sheet_state != "visible":
             yield Fault(sheet.title, "very hidden sheet" if sheet.sheet_state == "veryHidden" else "hidden sheet")

@@ -247,7 +247,7 @@ def _read(package: Package) -> Subject:
 
 
 def _provoke(workbook: Workbook) -> None:
-    """Looks at everything once that openpyxl leaves unread until asked for, so that it fails here and not in a check."""
+    """Looks once at everything that openpyxl leaves unread until asked for, so that it fails here, not in a check."""
     styles = set()
     for ws in workbook.worksheets:
         for cell in ws._cells.values():

@@ -9,7 +9,7 @@ from workbook import styles
 from workbook.book import Book, link_to_sheet, protect, put, put_formula
 from workbook.formulas import text
 
-CONTENTS = ("article", "scenarios", "sensitivity", "models", "precisions", "checks", "changes")
+CONTENTS = ("article", "scenarios", "sensitivity", "models", "gpus", "precisions", "checks", "changes")
 _COLOURS = ("input", "formula", "link", "source", "total")
 _COLOUR_ROLES = {
     "input": styles.INPUT,

@@ -242,7 +242,7 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
         return f.weights_gb(f"{given('parameters')}*{f.GB}", given("bytes_per_parameter"))
     if step == "kv_bytes_per_token":
         if column == REAL:
-            return f"{models.looked_up_field(book, 'values_per_token', name)}*{given('bytes_per_value')}"
+            return models.kv_bytes_per_token(book, name, given("bytes_per_value"))
         return f.full_width_bytes_per_token(given("layers"), given("hidden"), given("bytes_per_value"))
     if step == "kv_per_token":
         return f.article_mb_per_token(above("kv_bytes_per_token")) if column == LIVE else f"{above('kv_bytes_per_token')}/10^6"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, models, scenarios
+from workbook.sheets import article, gpus, models, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -63,6 +63,9 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     def model(key: str) -> str:
         return models.column(book, key)
 
+    def gpu(key: str) -> str:
+        return gpus.column(book, key)
+
     def sum_of_usable(key: str) -> str:
         return f"SUMIF({scenario('input_check')},{ok},{scenario(key)})"
 
@@ -70,17 +73,22 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     all_usable = f"COUNTIF({scenario('input_check')},{ok})=ROWS({scenario('input_check')})"
     lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
     too_few = f"{scenario('gpus')}*{scenario('gpu_memory')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
-    twice = f"COUNTIF({model('model')},{model('model')})>1"
+
+    def none_twice(names: str) -> str:
+        return f"IF(SUMPRODUCT((COUNTIF({names},{names})>1)*1)=0,1,0)"
+
     published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))
     formulas = {
         "inputs": f"IF({all_usable},1,0)",
         "sum": f.equal(f"({lines})", sum_of_usable("total")),
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
-        "unique": f"IF(SUMPRODUCT(({twice})*1)=0,1,0)",
+        "unique": none_twice(model("model")),
         "complete": f"IF(AND(COUNT({model('parameters')})=ROWS({model('parameters')}),"
         f"COUNT({model('values_per_token')})=ROWS({model('parameters')})),1,0)",
         "published": f"IF(SUMPRODUCT({published_differs})=0,1,0)",
+        "gpus_unique": none_twice(gpu("gpu")),
+        "gpus_complete": f"IF(COUNTIF({gpu('memory_gb')},{f.text('>0')})=ROWS({gpu('gpu')}),1,0)",
         "addin_agrees": f"IF(COUNTIF({scenario('addin')},{differs})=0,1,0)",
     }
     return [

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from openpyxl.utils import get_column_letter
+
 from core import catalog
 from core.catalog import CatalogModel
+from core.errors import UnsupportedModelError
+from core.model_details import shipped_as
 from core.model_spec import FullAttention
 from core.sizing import footprint
+from core.weights import weights_bytes
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import COUNT_FORMAT, Book, heading, protect, put, table
@@ -19,7 +24,10 @@ _COLUMNS = (
     ("model_title", 24, styles.LABEL, None),
     ("developer", 14, styles.LABEL, None),
     ("parameters", 18, styles.FORMULA, COUNT_FORMAT),
+    ("active", 18, styles.FORMULA, COUNT_FORMAT),
     ("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("shipped_as", 14, styles.LABEL, None),
+    ("shipped_bytes", 20, styles.FORMULA, COUNT_FORMAT),
     ("layers", 8, styles.FORMULA, COUNT_FORMAT),
     ("hidden", 10, styles.FORMULA, COUNT_FORMAT),
     ("kv_heads", 9, styles.FORMULA, COUNT_FORMAT),
@@ -27,13 +35,22 @@ _COLUMNS = (
     ("values_per_token", 13, styles.FORMULA, COUNT_FORMAT),
     ("window", 10, styles.FORMULA, COUNT_FORMAT),
     ("windowed_values", 15, styles.FORMULA, COUNT_FORMAT),
+    ("window_2", 10, styles.FORMULA, COUNT_FORMAT),
+    ("windowed_values_2", 15, styles.FORMULA, COUNT_FORMAT),
+    ("fixed_values", 13, styles.FORMULA, COUNT_FORMAT),
     ("fixed_bytes", 13, styles.FORMULA, COUNT_FORMAT),
+    ("index_bytes", 13, styles.FORMULA, COUNT_FORMAT),
     ("max_context", 11, styles.FORMULA, COUNT_FORMAT),
     ("licence", 28, styles.NOTE, None),
     ("source", 60, styles.NOTE, None),
     ("as_of", 10, styles.NOTE, None),
 )
-_LETTERS = "ABCDEFGHIJKLMNOPQ"
+_LETTERS = [get_column_letter(number) for number in range(1, len(_COLUMNS) + 1)]
+# The columns that a KV formula looks up, in the order of its arguments.
+_KV_COLUMNS = (
+    "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
+    "index_bytes",
+)  # fmt: skip
 
 
 def write(book: Book) -> None:
@@ -73,17 +90,25 @@ def weights_gb(book: Book, name: str, bytes_per_value: str) -> str:
     return f.weights_gb(looked_up_field(book, "parameters", name), bytes_per_value)
 
 
+def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
+    """Formula: the bytes by which a long sequence of the model that `name` names grows with each token."""
+    values, index_bytes = (looked_up_field(book, key, name) for key in ("values_per_token", "index_bytes"))
+    return f"{values}*{bytes_per_value}+{index_bytes}"
+
+
 def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
     """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
-    keys = ("values_per_token", "window", "windowed_values", "fixed_bytes")
-    return f.kv_gb(*(looked_up_field(book, key, name) for key in keys), context, users, bytes_per_value)
+    fields = (looked_up_field(book, key, name) for key in _KV_COLUMNS)
+    return f.kv_gb(*fields, context=context, users=users, value_bytes=bytes_per_value)
 
 
 def _values(model: CatalogModel) -> dict[str, object]:
     known = footprint(model.spec)
-    windows = known.kv.windowed or ((0, 0),)
-    if len(windows) > 1:
-        raise ValueError(f"{model.name} has windows of several sizes, the sheet has a column for one")
+    windows = [*known.kv.windowed, (0, 0), (0, 0)]
+    if len(known.kv.windowed) > 2:
+        raise UnsupportedModelError(
+            model.name, "it has windows of more than two sizes, for which the workbook has no columns", "Leave it out."
+        )
     mixer = model.spec.layers[0].mixer
     heads = mixer if isinstance(mixer, FullAttention) and model.spec.vocab_size is not None else None
     return {
@@ -91,7 +116,10 @@ def _values(model: CatalogModel) -> dict[str, object]:
         "model_title": model.title,
         "developer": model.developer,
         "parameters": known.parameters.total,
+        "active": known.parameters.active,
         "published": model.published_parameters,
+        "shipped_as": shipped_as(model.spec),
+        "shipped_bytes": weights_bytes(model.spec),
         "layers": model.spec.num_hidden_layers,
         "hidden": model.spec.hidden_size,
         "kv_heads": heads and heads.num_key_value_heads,
@@ -99,7 +127,11 @@ def _values(model: CatalogModel) -> dict[str, object]:
         "values_per_token": known.kv.values_per_token,
         "window": windows[0][0],
         "windowed_values": windows[0][1],
+        "window_2": windows[1][0],
+        "windowed_values_2": windows[1][1],
+        "fixed_values": known.kv.fixed_values,
         "fixed_bytes": known.kv.fixed_bytes,
+        "index_bytes": known.kv.index_bytes_per_token,
         "max_context": model.spec.max_position_embeddings,
         "licence": model.licence,
         "source": model.source,

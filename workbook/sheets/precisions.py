@@ -19,7 +19,8 @@ def write(book: Book) -> None:
     columns = [labels(f"precisions.{key}") for key in ("name", "meaning", "bytes", "source", "as_of")]
     for letter, column in zip("ABCDE", columns):
         put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
-    rows = catalog.precisions()
+    # A formula knows one number of bytes for all parameters; formats that leave tensors in 16 bits have more than one.
+    rows = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
     for i, row in enumerate(rows, start=FIRST_ROW):
         put(ws, f"A{i}", styles.LABEL, row.precision.name)
         put(ws, f"B{i}", styles.LABEL, row.titles[labels.lang])

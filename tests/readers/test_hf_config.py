@@ -6,15 +6,19 @@ import json
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from core import catalog
 from core.errors import PlannerError, UnsupportedModelError
 from core.kv_cache import kv_profile
-from core.model_spec import FullAttention, ModelSpec
+from core.model_spec import FullAttention, LatentAttention, ModelSpec, SlidingWindowAttention
 from core.parameters import count_parameters
-from core.readers import hf_config
+from core.readers import families, files, hf_config
+from core.readers.families import MEMORY_FIELDS, known_model_types
 from core.readers.hf_config import UnreadableConfigError, read_config_file, spec_from_config
+from core.sizing import estimate, footprint
+from tests import golden_tables
 
 # Hugging Face meta-llama/Llama-3.1-70B config.json, as far as memory goes, and some fields that it does not.
 LLAMA = {
@@ -35,6 +39,8 @@ LLAMA = {
 }
 # Hugging Face Qwen/Qwen2.5-72B config.json.
 QWEN = LLAMA | {"model_type": "qwen2", "intermediate_size": 29568, "vocab_size": 152064, "use_sliding_window": False}
+TINY = {"model_type": "llama", "hidden_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 8, "vocab_size": 1000,
+        "intermediate_size": 4096}  # fmt: skip
 SMALL = {"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "params_b": 1}
 
 
@@ -97,7 +103,60 @@ def test_biases_follow_the_family_or_the_config():
 
 
 def test_every_family_says_where_it_was_read():
-    assert all(family.source for family in hf_config.FAMILIES.values())
+    assert all(family.source for family in families.DECODERS.values())
+
+
+@pytest.mark.parametrize("field", ["sliding_window", "num_experts", "kv_lora_rank", "attention_bias", "mlp_bias"])
+def test_a_field_that_says_no_is_no_error(field):
+    for nothing in (None, False, 0):
+        spec_from_config(TINY | {field: nothing}, name="m")
+
+
+def test_labelled_cells_hold_floats():
+    as_floats = {name: float(value) if isinstance(value, int) else value for name, value in TINY.items()}
+    assert spec_from_config(as_floats, name="m") == spec_from_config(TINY, name="m")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "tied"),
+    # transformers 5.23, configuration_*.py: the class default of tie_word_embeddings.
+    [("llama", False), ("qwen2", False), ("mistral", False), ("gemma", True), ("gemma2", True), ("cohere", True),
+     ("phi3", False), ("starcoder2", True), ("smollm3", True), ("granite", False), ("olmo2", False)],
+)  # fmt: skip
+def test_the_head_is_tied_as_the_family_has_it_where_the_config_is_silent(model_type, tied):
+    assert spec_from_config(TINY | {"model_type": model_type, "head_dim": 128}, name="m").tie_word_embeddings is tied
+
+
+def test_parts_of_composite_configs_leave_out_what_is_the_familys_default():
+    """Gemma 3 4B as the hub has it: heads, vocabulary and window pattern are left out (published total 4 300 079 472)."""
+    config = {
+        "model_type": "gemma3", "mm_tokens_per_image": 256,
+        "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text",
+                        "num_hidden_layers": 34, "sliding_window": 1024},
+        "vision_config": {"hidden_size": 1152, "image_size": 896, "intermediate_size": 4304, "num_attention_heads": 16,
+                          "model_type": "siglip_vision_model", "num_hidden_layers": 27, "patch_size": 14,
+                          "vision_use_head": False},
+    }  # fmt: skip
+    spec = spec_from_config(config, name="gemma-3-4b")
+    assert count_parameters(spec).total == 4_300_079_472
+    assert sum(run.count for run in spec.layers if isinstance(run.mixer, SlidingWindowAttention)) == 29
+
+
+def test_every_memory_field_is_a_known_word():
+    assert len(set(MEMORY_FIELDS)) == len(MEMORY_FIELDS)
+    assert {"llama", "deepseek_v3", "qwen3_next", "gemma3", "whisper"} <= set(known_model_types())
+
+
+def test_an_estimate_counts_a_model_once():
+    """The second estimate finds the model's footprint: a specification is a key, hashed once."""
+    row = next(row for row in golden_tables.rows("nine_models") if row["model"] == "deepseek-v3")
+    spec = spec_from_config(golden_tables.config(row), name="deepseek-v3")
+    again = spec_from_config(golden_tables.config(row), name="deepseek-v3")
+    assert spec == again and hash(spec) == hash(again)
+    assert footprint(spec) is footprint(again)
+    assert isinstance(spec.layers[0].mixer, LatentAttention)
+    kv = catalog.precision("kv_precision", "fp16")
+    assert estimate(spec, context=10, kv_precision=kv) == estimate(again, context=10, kv_precision=kv)
 
 
 # ---- bad files ---------------------------------------------------------------------------------------
@@ -124,7 +183,7 @@ def test_unreadable_texts(tmp_path, text, problem):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UnreadableConfigError) as caught:
         read_config_file(str(path))
-    assert str(caught.value).startswith(f"{path}: cannot be read as a config.json: {problem}")
+    assert str(caught.value).startswith(f"{path}: it cannot be read as a config.json: {problem}")
     assert str(caught.value).endswith("Give the config.json of a Hugging Face model.")
 
 
@@ -138,7 +197,7 @@ def test_bytes_that_are_not_utf_8(tmp_path, content):
 def test_no_file_and_no_right_kind_of_file(tmp_path):
     with pytest.raises(UnreadableConfigError, match="No such file"):
         read_config_file(str(tmp_path / "config.json"))
-    with pytest.raises(UnreadableConfigError, match="cannot be read as a config.json: "):
+    with pytest.raises(UnreadableConfigError, match="it cannot be read as a config.json: it is not a regular file"):
         read_config_file(str(tmp_path))
 
 
@@ -146,7 +205,7 @@ def test_a_huge_file_is_not_even_read(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     with open(path, "wb") as file:
         os.truncate(file.fileno(), hf_config.LARGEST_CONFIG_BYTES + 1)
-    monkeypatch.setattr("builtins.open", None)
+    monkeypatch.setattr(files.SourceFile, "read", None)
     with pytest.raises(UnreadableConfigError, match="it is larger than 16 MiB"):
         read_config_file(str(path))
 
@@ -162,7 +221,7 @@ def test_a_path_that_no_file_can_have(tmp_path):
 @pytest.mark.parametrize(
     "config, message",
     [
-        (without(LLAMA, "model_type"), "model_type: it is missing. Give the model_type; understood are llama"),
+        (without(LLAMA, "model_type"), "model_type: it is missing. Give the model_type; understood are afmoe, "),
         (LLAMA | {"model_type": "mystery"}, "model_type: 'mystery' is not an architecture that is understood"),
         (LLAMA | {"model_type": ["llama"]}, "model_type: ['llama'] is not an architecture"),
         (LLAMA | {"model_type": 7}, "model_type: 7 is not an architecture"),
@@ -186,7 +245,13 @@ def test_a_path_that_no_file_can_have(tmp_path):
         (LLAMA | {"params_b": -1}, "params_b: -1 is below 1e-06"),
         (LLAMA | {"tie_word_embeddings": "false"}, "tie_word_embeddings: 'false' is neither true nor false"),
         (LLAMA | {"attention_bias": 2}, "attention_bias: 2 is neither true nor false"),
-        (QWEN | {"use_sliding_window": True}, "use_sliding_window: sliding windows in this model_type"),
+        # Fields that change memory and that the family's reader knows nothing of.
+        (LLAMA | {"sliding_window": 4096}, "sliding_window: it changes the memory of a model"),
+        (LLAMA | {"kv_lora_rank": 512}, "kv_lora_rank: it changes the memory of a model"),
+        (LLAMA | {"num_experts": 8}, "num_experts: it changes the memory of a model"),
+        (LLAMA | {"num_kv_shared_layers": 4}, "num_kv_shared_layers: it changes the memory of a model"),
+        (LLAMA | {"layer_types": ["full_attention"]}, "layer_types: it has 1 entries for 80 layers"),
+        (LLAMA | {"layer_types": 80 * ["linear_attention"]}, "layer_types: 'linear_attention' is not a kind of layer"),
         ({}, "model_type: it is missing"),
     ],
 )
@@ -209,7 +274,6 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(set(LLAMA) | set(QWEN) | {"head_dim", "params_b"})), JSON, max_size=3))
 def test_whatever_stands_in_a_field_it_is_a_model_or_a_planner_error(fields):
     for config in (LLAMA, QWEN, SMALL):

@@ -1,0 +1,157 @@
+"""What there is to know of this machine for `vram doctor`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = "vram-planner"
+
+# Where the installers of Windows and macOS put LibreOffice, which is not on the path there.
+_LIBREOFFICE_ELSEWHERE = (
+    r"C:\Program Files\LibreOffice\program\soffice.exe",
+    "/Applications/LibreOffice.app/Contents/MacOS/soffice",
+)
+
+# Value and key under which Windows' registry keeps what Excel there is; see `_excel_bits`.
+_CLICK_TO_RUN = (r"SOFTWARE\Microsoft\Office\ClickToRun\Configuration", "Platform")
+_EXCEL_PATH = (r"SOFTWARE\Microsoft\Windows\CurrentVersion\App Paths\excel.exe", "")
+
+
+@dataclass(frozen=True)
+class Excel:
+    """Excel of this machine and the add-in in it; Windows only.
+
+    Attributes:
+        bits: 32 or 64, or None if no Excel was found.
+        addin: the add-in in the start-up folder, or None.
+        expected_addin: what this version of the package would put there.
+        addin_path: where that is.
+        interpreter: the Python that the user's settings name, or None.
+        interpreter_found: whether that file is there.
+        encoding: the code page of Windows' programs that do not know Unicode, xlwings' DLL among them.
+    """
+
+    bits: int | None
+    addin: bytes | None
+    expected_addin: bytes
+    addin_path: str
+    interpreter: str | None
+    interpreter_found: bool
+    encoding: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts that the checks judge.
+
+    Attributes:
+        python_version: "3.11.7".
+        python_bits: 32 or 64.
+        executable: the path of the running Python.
+        prefix: the folder of its environment.
+        base_prefix: the folder of the Python that the environment was made from.
+        is_conda: whether it is a conda environment.
+        dlls: the names of xlwings' DLLs in `prefix`.
+        installed: package → version, None if it is missing.
+        wanted_xlwings: the versions of xlwings that this package is made for; empty if the package is not installed.
+        onedrive: the folders that OneDrive keeps in step.
+        libreoffice: the path of soffice, or None.
+        excel: None on other systems than Windows.
+    """
+
+    python_version: str
+    python_bits: int
+    executable: str
+    prefix: str
+    base_prefix: str
+    is_conda: bool
+    dlls: tuple[str, ...]
+    installed: dict[str, str | None]
+    wanted_xlwings: tuple[str, ...]
+    onedrive: tuple[str, ...]
+    libreoffice: str | None
+    excel: Excel | None
+
+
+def this_machine() -> Machine:
+    """The facts of the machine and of the Python that runs this."""
+    prefix = Path(sys.prefix)
+    return Machine(
+        python_version=platform.python_version(),
+        python_bits=8 * struct.calcsize("P"),
+        executable=sys.executable,
+        prefix=sys.prefix,
+        base_prefix=sys.base_prefix,
+        is_conda=(prefix / "conda-meta").is_dir() or Path(sys.base_prefix, "conda-meta").is_dir(),
+        dlls=tuple(sorted(path.name for path in prefix.glob("xlwings*.dll"))),
+        installed={name: _version(name) for name in (PACKAGE, "xlwings", "openpyxl", "ironcalc", "pyOpenVBA")},
+        wanted_xlwings=_pinned("xlwings"),
+        onedrive=tuple(filter(None, map(os.environ.get, ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")))),
+        libreoffice=shutil.which("soffice") or next(filter(os.path.isfile, _LIBREOFFICE_ELSEWHERE), None),
+        excel=_excel() if sys.platform == "win32" else None,
+    )
+
+
+def _excel() -> Excel:
+    from addin.build import addin_file
+    from addin.install import installed_interpreter, windows_profile
+
+    profile = windows_profile()
+    interpreter = installed_interpreter(profile)
+    return Excel(
+        bits=_excel_bits(_registry_value),
+        addin=profile.addin.read_bytes() if profile.addin.exists() else None,
+        expected_addin=addin_file(),
+        addin_path=str(profile.addin),
+        interpreter=interpreter,
+        interpreter_found=interpreter is not None and Path(interpreter).is_file(),
+        encoding=profile.encoding,
+    )
+
+
+def _excel_bits(registry: Callable[[str, str], str | None]) -> int | None:
+    """Whether Excel is a 32-bit or a 64-bit program, from the registry's local machine keys."""
+    click_to_run = registry(*_CLICK_TO_RUN)
+    if click_to_run:
+        return {"x86": 32, "x64": 64}.get(click_to_run)
+    path = registry(*_EXCEL_PATH)
+    if path is None:
+        return None
+    return 32 if "(x86)" in path else 64
+
+
+def _registry_value(key: str, name: str) -> str | None:
+    import winreg
+
+    try:
+        # 64-bit Windows keeps Office's keys in the 64-bit view, also those of a 32-bit Office.
+        access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, access=access) as opened:
+            return winreg.QueryValueEx(opened, name)[0]
+    except OSError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _pinned(package: str) -> tuple[str, ...]:
+    """The versions of `package` that this package's metadata name with `==`."""
+    try:
+        requirements = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    return tuple(match[1] for line in requirements if (match := re.match(rf"{package}==([\w.]+)", line)))

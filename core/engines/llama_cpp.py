@@ -1,0 +1,114 @@
+"""llama.cpp: layers dealt out over GPUs, one cache for all sequences, and a buffer to compute in.
+
+Source: llama.cpp src/llama-model.cpp (layers and buffers), src/llama-kv-cache.cpp, src/llama-kv-cache-iswa.cpp,
+src/llama-context.cpp. A "version" is a build number.
+"""
+
+from __future__ import annotations
+
+from core.engines.blocks import Kept, kept_by_layer
+from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
+from core.engines.shapes import StageShapes, stage_shapes
+from core.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
+from core.tensors import EMBEDDING
+from core.units import GIB
+from core.weights import stored_bytes, weights_bytes
+
+# Cells of the cache come in multiples of this (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
+_CELLS = 256
+_UBATCH = 512  # common/common.h, n_ubatch
+_FLOAT_BYTES = 4  # compute buffers are 32-bit throughout
+
+# CUDA's context and kernels, which llama.cpp's own report leaves out (common/fit.cpp keeps 1 GiB free for it and
+# others).
+_CONTEXT = Size(round(0.5 * GIB), round(0.25 * GIB), round(1.0 * GIB))
+
+
+def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
+    """The buffer in which a micro batch is computed: on the last GPU logits beside the hidden states.
+
+    Logged for Llama-3-8B and 512 tokens: 258.5 MiB = 512 × (128 256 + 4096) × 4 bytes.
+    """
+    logits = shapes.vocab_size + shapes.hidden_size
+    forward = shapes.mlp_copies * shapes.mlp_width + 3 * shapes.hidden_size
+    experts = shapes.experts_per_token * (2 * shapes.expert_width + shapes.expert_input)
+    return ubatch * max(logits, forward, experts + 3 * shapes.hidden_size) * _FLOAT_BYTES
+
+
+def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
+    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it."""
+    model, precision = deployment.model, deployment.precision
+    if model.stated_parameters is not None:
+        return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
+
+    def outside(stage: int) -> int:
+        tied = model.tie_word_embeddings and stage == deployment.pp - 1
+        return sum(
+            stored_bytes(tensor, model, None, precision)
+            for tensor in outer_on_rank(model, 1, deployment.pp, stage)
+            if tensor.group != EMBEDDING or tied
+        )
+
+    return by_stage(model, deployment.pp, stored_bytes_of_layers(model, precision, 1), outside)
+
+
+def budgets(deployment: Deployment) -> tuple[Budget, ...]:
+    """What each GPU holds. Nothing is set aside: `memory_utilization` is 1 unless given."""
+    shapes = stage_shapes(deployment.model, deployment.precision, 1, deployment.pp)
+    usable = round(deployment.device.memory_bytes * (deployment.memory_utilization or 1))
+    ubatch = deployment.max_batched_tokens or _UBATCH
+    return tuple(
+        Budget(
+            usable_bytes=usable,
+            weights=exactly(weights),
+            activation=within(compute_buffer_bytes(stage, ubatch), 0.9, 1.5),
+            graphs=exactly(0),
+            other=_CONTEXT,
+            graphs_count=True,
+        )
+        for weights, stage in zip(weights_by_stage(deployment), shapes)
+    )
+
+
+def pool(deployment: Deployment) -> Pool:
+    """Cells for every token of every sequence; layers with a window keep it and a micro batch, in cells of their own.
+
+    A "block" is one byte here, as each sequence takes a stretch of its own length.
+    """
+    by_layer = kept_by_layer(deployment.model, deployment.kv_precision, 1)
+    spans = stages(deployment.model, deployment.pp)
+    ubatch = deployment.max_batched_tokens or _UBATCH
+    fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
+    layers = by_layer[fullest[0] : fullest[1]]
+    full = sum(kept.bytes_per_token for layer in layers for kept in layer if not kept.window)
+    whole = max(1, _sequence_bytes(layers, deployment.context, ubatch))
+    return Pool(
+        block_bytes=(1,) * deployment.pp,
+        blocks_of=lambda context: max(1, _sequence_bytes(layers, context, ubatch)),
+        tokens_announced=lambda count, context: count // whole * context if not full else count // full,
+        bytes_per_token=full,
+    )
+
+
+def _sequence_bytes(layers: list[tuple[Kept, ...]], context: int, ubatch: int) -> int:
+    total = 0
+    for layer in layers:
+        for kept in layer:
+            cells = _padded(context)
+            if kept.window:
+                cells = min(cells, _padded(kept.window + ubatch))
+            total += kept.bytes_per_token * cells + kept.state_bytes
+    return total
+
+
+def _padded(tokens: int) -> int:
+    return -(-tokens // _CELLS) * _CELLS
+
+
+ENGINE = Engine(
+    name="llama.cpp",
+    default_version="b6325",
+    budgets=budgets,
+    pool=pool,
+    max_sequences=lambda deployment: deployment.max_sequences or 256,  # llama.h, LLAMA_MAX_SEQ
+)

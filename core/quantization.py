@@ -1,0 +1,157 @@
+"""How a checkpoint stores its weights: which format, and which modules it leaves as they were."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from core.precision import Precision
+from core.tensors import ATTENTION, EXPERT, HEAD, MLP, VISION, Tensor
+
+# Linear modules that formats quantize: embeddings, norms, biases and routers are left alone by all of them
+# (vLLM model_executor/layers/quantization; the router is a ReplicatedLinear without quant_config).
+LINEAR_GROUPS = frozenset({ATTENTION, MLP, EXPERT})
+LINEAR_GROUPS_AND_HEAD = LINEAR_GROUPS | {HEAD, VISION}
+
+_LAYER = re.compile(r"^(?:.*\.)?(?:layers|h)\.(\d+)\.(.+)$")
+_TOWER = re.compile(r"^(?:model\.)?(?:visual|vision|audio|mtp|multi_modal|mm_)")
+_LAYER_PREFIXES = (
+    "model.layers",
+    "model.language_model.layers",
+    "language_model.model.layers",
+    "backbone.layers",
+    "layers",
+)
+_OTHER_NAMES = (
+    ("mlp.shared_experts.", "mlp.shared_expert."),
+    ("mlp.", "block_sparse_moe."),
+    ("mlp.", "feed_forward."),
+    ("mlp.", "mixer."),
+    ("mlp.", "ffn."),
+    ("self_attn.", "mixer."),
+    ("self_attn.", "attn."),
+)
+_FUSED_NAMES = {"q_proj": "qkv_proj", "k_proj": "qkv_proj", "v_proj": "qkv_proj", "gate_proj": "gate_up_proj",
+                "up_proj": "gate_up_proj"}  # fmt: skip
+_MIXTRAL_NAMES = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+
+
+@dataclass(frozen=True)
+class Modules:
+    """A selection of modules, as config.json writes it: paths, parts of paths, "*" and "re:".
+
+    Attributes:
+        in_layers: (layer, path in it) of modules that are named in full; what is below them is meant too.
+        beginnings: the same, for paths that end in "*".
+        anywhere: parts of paths that may stand in any layer.
+        patterns: regular expressions for the rest.
+    """
+
+    in_layers: frozenset[tuple[int, str]]
+    beginnings: frozenset[tuple[int, str]]
+    anywhere: frozenset[str]
+    patterns: tuple[str, ...]
+
+    @cached_property
+    def _beginnings_by_layer(self) -> dict[int, tuple[str, ...]]:
+        layers = {layer for layer, _ in self.beginnings}
+        return {layer: tuple(start for number, start in self.beginnings if number == layer) for layer in layers}
+
+    def has(self, tensor: Tensor, layer: int | None) -> bool:
+        """Whether the tensor, the one of `layer` (None: outside the layers), is among them."""
+        if self.patterns == EVERYTHING.patterns:
+            return True
+        names = _names(tensor.name)
+        for name in names:
+            parts = _parts(name)
+            if layer is not None:
+                if self.in_layers and any((layer, part) in self.in_layers for part in parts if name.startswith(part)):
+                    return True
+                if name.startswith(self._beginnings_by_layer.get(layer, ())):
+                    return True
+            if not self.anywhere.isdisjoint(parts):
+                return True
+        return any(_compiled(pattern).match(path) for pattern in self.patterns for path in _paths(names, layer))
+
+
+def modules(written: Iterable[str]) -> Modules:
+    """The selection that a list of names in config.json makes."""
+    in_layers, beginnings, anywhere, patterns = set(), set(), set(), []
+    for name in written:
+        if name.startswith("re:"):
+            patterns.append(name[3:])
+            continue
+        found = None if _TOWER.match(name) else _LAYER.match(name)
+        if found and "*" not in name:
+            in_layers.add((int(found[1]), found[2]))
+        elif found and "*" not in name[:-1]:
+            beginnings.add((int(found[1]), found[2][:-1]))
+        elif "*" in name:
+            patterns.append(fnmatch.translate(name).replace("\\Z", r"(?:\Z|\.)").replace("\\z", r"(?:\Z|\.)"))
+        else:
+            anywhere.add(name.removeprefix("model.").removeprefix("language_model."))
+    return Modules(frozenset(in_layers), frozenset(beginnings), frozenset(anywhere), tuple(patterns))
+
+
+EVERYTHING = Modules(frozenset(), frozenset(), frozenset(), (".*",))
+NOTHING = Modules(frozenset(), frozenset(), frozenset(), ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """The formats of a checkpoint's weights.
+
+    Attributes:
+        method: the format's name, as config.json has it ("fp8", "compressed-tensors").
+        formats: which modules are stored in which precision; the first that has a module decides.
+        excluded: modules that stay as they were.
+        groups: groups of tensors that can be quantized at all.
+    """
+
+    method: str
+    formats: tuple[tuple[Modules, Precision], ...]
+    excluded: Modules = NOTHING
+    groups: frozenset[str] = LINEAR_GROUPS
+
+    def precision_of(self, tensor: Tensor, layer: int | None) -> Precision | None:
+        """The format of a tensor, the one of `layer` (None: outside the layers); None where it stays as it was."""
+        if tensor.group not in self.groups or tensor.columns == 1 or self.excluded.has(tensor, layer):
+            return None
+        return next((precision for selected, precision in self.formats if selected.has(tensor, layer)), None)
+
+
+@lru_cache(maxsize=1024)
+def _names(name: str) -> tuple[str, ...]:
+    """The names under which checkpoints have a module."""
+    names = [name]
+    head, is_expert, last = name.rpartition("experts.")
+    if is_expert and not head.endswith("shared_") and last in _MIXTRAL_NAMES:
+        names += [f"{head}experts.0.{last}", f"{head}experts.0.{_MIXTRAL_NAMES[last]}"]
+    if name == "mlp.gate":
+        names.append("mlp.router")
+    parent, _, last = name.rpartition(".")
+    if last in _FUSED_NAMES:
+        names.append(f"{parent}.{_FUSED_NAMES[last]}")
+    return tuple(dict.fromkeys(names + [each.replace(*other, 1) for each in names for other in _OTHER_NAMES
+                                        if each.startswith(other[0])]))  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _parts(name: str) -> frozenset[str]:
+    """Every run of whole components of a path."""
+    words = name.split(".")
+    return frozenset(".".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
+
+
+def _paths(names: Iterable[str], layer: int | None) -> list[str]:
+    if layer is None:
+        return [path for name in names for path in (name, f"model.{name}", f"language_model.{name}")]
+    return [f"{prefix}.{layer}.{name}" for prefix in _LAYER_PREFIXES for name in names]
+
+
+@lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -1,0 +1,152 @@
+"""Opening files that anybody may have written: bounded memory, no hanging, one clear sentence when they are bad."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from typing import BinaryIO, NoReturn
+
+from core.errors import PlannerError
+
+# The text that stands in a git checkout for a large file which was not downloaded (git-lfs docs/spec.md).
+LFS_POINTER_START = b"version https://git-lfs.github.com/spec/"
+
+
+class UnreadableFileError(PlannerError):
+    """The file is missing, damaged, or of another kind than its name says.
+
+    Args:
+        path: the file.
+        kind: what it should be ("a safetensors file").
+        problem: what is wrong with it.
+        remedy: what to do, a whole sentence.
+    """
+
+    def __init__(self, path: str, kind: str, problem: str, remedy: str) -> None:
+        super().__init__(path, f"it cannot be read as {kind}: {problem}", remedy)
+
+
+class SourceFile:
+    """A file open for reading, and the errors that speak of it.
+
+    Args:
+        path: the file.
+        kind, remedy: as in `UnreadableFileError`.
+        error: the class of its errors.
+
+    Raises:
+        UnreadableFileError: no such file, not a regular one (a pipe would wait for ever), or not readable.
+    """
+
+    def __init__(
+        self, path: str, *, kind: str, remedy: str, error: type[UnreadableFileError] = UnreadableFileError
+    ) -> None:
+        self.path, self._kind, self._remedy, self._error = path, kind, remedy, error
+        self._stream = self._opened()
+        self.size_bytes = os.fstat(self._stream.fileno()).st_size
+
+    def _opened(self) -> BinaryIO:
+        problem = "it is not a regular file"
+        try:
+            if stat.S_ISREG(os.stat(self.path).st_mode):
+                return open(self.path, "rb")
+        except OSError as error:
+            problem = error.strerror or str(error)
+        except ValueError:  # a NUL in the path
+            problem = "no file can have this name"
+        self.fail(problem)
+
+    def __enter__(self) -> SourceFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes.
+
+        Raises:
+            UnreadableFileError: the file ends before, or cannot be read.
+        """
+        try:
+            data = self._stream.read(count)
+        except OSError as problem:
+            self.fail(problem.strerror or str(problem))
+        if len(data) < count:
+            self.fail("it is cut short")
+        return data
+
+    def seek(self, offset: int) -> None:
+        """Goes to `offset` bytes from the file's beginning."""
+        self._stream.seek(offset)
+
+    def fail(self, problem: str) -> NoReturn:
+        """Raises the error that `problem` is wrong with this file."""
+        raise self._error(self.path, self._kind, problem, self._remedy) from None
+
+    def refuse_lfs_pointer(self, start: bytes) -> None:
+        """Raises if the file, which begins with `start`, is only the pointer to a file that Git LFS keeps elsewhere."""
+        if start and LFS_POINTER_START.startswith(start[: len(LFS_POINTER_START)]):
+            raise self._error(
+                self.path,
+                self._kind,
+                "it is a Git LFS pointer, not the file itself",
+                'Run "git lfs pull" in its folder.',
+            )
+
+    def json_object(self, data: bytes) -> dict[str, object]:
+        """The JSON object that `data`, read from this file, holds; no field may stand in it twice.
+
+        Raises:
+            UnreadableFileError: `data` is not UTF-8, not JSON, nested too deeply, or no object.
+        """
+        try:
+            value = json.loads(
+                data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+            )
+        except UnicodeDecodeError:
+            self.fail("it is not UTF-8 text")
+        except RecursionError:
+            self.fail("it is nested too deeply")
+        except json.JSONDecodeError as error:
+            self.fail(f"it is not JSON (line {error.lineno}: {error.msg})")
+        except ValueError as error:
+            self.fail(str(error))
+        if not isinstance(value, dict):
+            self.fail("it is not a JSON object")
+        return value
+
+
+def read_json_object(
+    path: str,
+    *,
+    kind: str,
+    remedy: str,
+    largest_bytes: int,
+    error: type[UnreadableFileError] = UnreadableFileError,
+) -> dict[str, object]:
+    """The JSON object in the file at `path`, which may have at most `largest_bytes` bytes.
+
+    Raises:
+        UnreadableFileError: the file cannot be read, is too large, or holds no JSON object.
+    """
+    with SourceFile(path, kind=kind, remedy=remedy, error=error) as file:
+        if file.size_bytes > largest_bytes:
+            file.fail(f"it is larger than {largest_bytes // 2**20} MiB")
+        data = file.read(file.size_bytes)
+        file.refuse_lfs_pointer(data)
+        return file.json_object(data)
+
+
+def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"the field {twice[:60]!r} stands twice in it")
+    return fields
+
+
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is not a number that JSON knows")

@@ -1,0 +1,116 @@
+"""What a model file stores, as its header tells: the tensors with their types, shapes and bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from core.errors import quoted
+from core.readers.files import UnreadableFileError
+
+# How Hugging Face's save_pretrained and llama.cpp's llama_split_path name the shards of one model.
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})(\.\w+)$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file.
+
+    Attributes:
+        name: its name in the file.
+        dtype: its type, in the words of the file's format ("BF16", "Q4_K").
+        shape: its dimensions, in the order of the file's format.
+        size_bytes: the bytes it takes in the file.
+        parameters: the parameters it holds; 0 for what is no parameter (scales, tables), None where several are packed
+            in each value, so that the header does not tell.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size_bytes: int
+    parameters: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensors:
+    """The tensors of a model, over all its files.
+
+    Attributes:
+        tensors: every tensor.
+        missing_shards: names of files that belong to the model and are not there.
+    """
+
+    tensors: tuple[StoredTensor, ...]
+    missing_shards: tuple[str, ...] = ()
+
+    @cached_property
+    def bytes_by_dtype(self) -> Mapping[str, int]:
+        """Exact bytes of each type, the largest first."""
+        sizes: Counter[str] = Counter()
+        for tensor in self.tensors:
+            sizes[tensor.dtype] += tensor.size_bytes
+        return dict(sizes.most_common())
+
+    @property
+    def tensor_count(self) -> int:
+        return len(self.tensors)
+
+    @cached_property
+    def total_bytes(self) -> int:
+        """Exact bytes of all tensors; the files' headers are not counted."""
+        return sum(tensor.size_bytes for tensor in self.tensors)
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """The parameters, or None where some are packed."""
+        counts = [tensor.parameters for tensor in self.tensors]
+        return None if None in counts else sum(counts)
+
+    @cached_property
+    def packed_bytes(self) -> int:
+        """Bytes of the tensors in which parameters are packed."""
+        return sum(tensor.size_bytes for tensor in self.tensors if tensor.parameters is None)
+
+
+def shard_names(file_name: str) -> tuple[str, ...]:
+    """The names of all files of the model of which `file_name` is one: itself alone, unless it is numbered.
+
+    "m-00002-of-00003.gguf" is one of "m-00001-of-00003.gguf" to "m-00003-of-00003.gguf".
+    """
+    numbered = _SHARD.search(file_name)
+    if numbered is None or not 1 <= int(numbered[1]) <= int(numbered[2]):
+        return (file_name,)
+    stem, count = file_name[: numbered.start()], int(numbered[2])
+    return tuple(f"{stem}-{number:05d}-of-{count:05d}{numbered[3]}" for number in range(1, count + 1))
+
+
+def read_shards(
+    folder: str, names: Sequence[str], read: Callable[[str], Sequence[StoredTensor]]
+) -> StoredTensors:
+    """The tensors of the files `names` in `folder`, each read by `read`; a tensor may stand in one of them only.
+
+    Raises:
+        UnreadableFileError: a tensor stands in two files, or as `read` does.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    missing = []
+    for name in names:
+        path = os.path.join(folder, name)
+        if not os.path.exists(path):
+            missing.append(name)
+            continue
+        for tensor in read(path):
+            if tensor.name in tensors:
+                raise UnreadableFileError(
+                    path,
+                    "one file of a model",
+                    f"the tensor {quoted(tensor.name)} stands in another one too",
+                    "Download the model's files again.",
+                )
+            tensors[tensor.name] = tensor
+    return StoredTensors(tensors=tuple(tensors.values()), missing_shards=tuple(missing))

@@ -1,0 +1,41 @@
+"""Runs one program with a time limit, whatever processes it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+_DRAIN_S = 2
+
+
+def run(command: list[str], *, folder: Path, environment: dict[str, str], limit_s: float) -> None:
+    """Run `command` in `folder` to its end.
+
+    Raises:
+        RuntimeError: it failed, or did not end within `limit_s` and was killed; the message has its output.
+    """
+    # To a pipe, because Python under Wine 8 cannot write to a file as its standard output; read by a thread, because
+    # the pipe stays open for as long as any process that the program started.
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output: list[bytes] = []
+    reader = threading.Thread(target=lambda: output.extend(iter(lambda: os.read(process.stdout.fileno(), 65536), b"")))
+    reader.daemon = True
+    reader.start()
+    try:
+        ending = f"exit status {process.wait(limit_s)}"
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        ending = f"killed after {limit_s} s"
+    if process.returncode != 0:
+        reader.join(_DRAIN_S)
+        raise RuntimeError(f"{command}: {ending}\n{b''.join(output).decode(errors='replace')}")
