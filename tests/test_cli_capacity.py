@@ -9,26 +9,11 @@ import pytest
 
 from core.units import GIB
 from tests import golden_tables
-from workbook import cli
 
 ANSWERS = (
     "weights_bytes_per_gpu", "activation_bytes_per_gpu", "graph_bytes_per_gpu", "other_bytes_per_gpu",
     "kv_budget_bytes_per_gpu", "kv_tokens", "max_concurrency", "max_users",
 )  # fmt: skip
-
-
-@pytest.fixture
-def vram(monkeypatch, capsys):
-    """Runs the command line in process: arguments → (exit status, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["vram", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        return stop.value.code or 0, out, err
-
-    return run
 
 
 def answer(vram, *arguments):

@@ -167,8 +167,7 @@ def test_every_input_is_unlocked_and_checked(planner, language):
         assert inputs
         for cell in inputs:
             assert not cell.protection.locked
-            is_title = key == "scenarios" and cell.column == 1
-            assert is_title or (cell.row, cell.column) in validated, cell.coordinate
+            assert (cell.row, cell.column) in validated, cell.coordinate
 
 
 def test_lists_offer_what_the_catalog_has(planner):

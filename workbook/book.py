@@ -150,6 +150,11 @@ def between_rule(least: str, most: str, *, whole: bool) -> DataValidation:
     return DataValidation(type="whole" if whole else "decimal", operator="between", formula1=least, formula2=most)
 
 
+def text_rule(most: int) -> DataValidation:
+    """Text of 1 to `most` characters."""
+    return DataValidation(type="textLength", operator="between", formula1="1", formula2=str(most))
+
+
 def protect(ws: Worksheet) -> None:
     """Locks all but the input cells, without a password: against slips, not against the owner."""
     ws.protection.sheet = True

@@ -1,4 +1,4 @@
-"""The command line: `vram template`, `estimate`, `export`, `read`, `addin`, `doctor`."""
+"""The command line; each command's module is loaded when it is called."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class LazyGroup(click.Group):
         "plan": "workbook.cli_capacity",
         "export": "workbook.cli_export",
         "read": "workbook.cli_read",
+        "audit": "workbook.cli_audit",
     }
 
     def list_commands(self, ctx):
@@ -193,9 +194,6 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
     table.add_row("total", f"{result.total_bytes / GB:,.2f}", f"{result.total_bytes / GIB:,.2f}", style="bold")
     table.caption = f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token"
     Console().print(table)
-
-
-vram.add_command(addin)
 
 
 def main() -> None:

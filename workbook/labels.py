@@ -266,6 +266,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "scenarios.addin_differs": ("DIFFERS", "不一致"),
     "scenarios.addin_no_input": ("see input check", "见输入检查"),
     "prompt.pick": ("Choose from the list.", "请从列表中选择。"),
+    "prompt.scenario": ("A name of up to 60 characters, to tell the scenarios apart.", "方案名称，不超过 60 个字符，便于区分各方案。"),
     "prompt.context": ("Tokens that each user's conversation may hold, for example 32768.", "每个用户会话可容纳的 token 数，如 32768。"),
     "prompt.users": ("Users served at the same time.", "同时服务的用户数。"),
     "prompt.overhead_rate": ("Share of weights and KV cache; the article takes 10 %.", "占权重与 KV 缓存之和的比例；文章取 10 %。"),

@@ -19,6 +19,7 @@ from workbook.book import (
     put,
     put_formula,
     table,
+    text_rule,
     validate,
 )
 from workbook.sheets import models, precisions
@@ -26,6 +27,7 @@ from workbook.sheets import models, precisions
 TABLE = "Scenarios"
 LEAST_ROW, MOST_ROW, HEADER_ROW = 4, 5, 6
 FIRST_ROW = HEADER_ROW + 1
+LONGEST_TITLE = 60  # characters, as many as two lines of the column hold
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def _addin_comparison(labels, cell) -> str:
 
 def _validate(book: Book, ws, last: int) -> None:
     labels = book.labels
+    _attach(labels, ws, "scenario", last, text_rule(LONGEST_TITLE), labels("prompt.scenario"))
     for key in ("model", "precision", "kv_precision"):
         source = "model_names" if key == "model" else "precision_names"
         _attach(labels, ws, key, last, list_rule(source), labels("prompt.pick"))

@@ -1,0 +1,106 @@
+"""Changes to a finished .xlsx, part by part, so that all but the change stays as it was."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+
+import openpyxl
+from lxml import etree
+from openpyxl.reader.excel import ExcelReader
+
+from workbook.package import rewritten
+
+MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
+
+
+class Xlsx:
+    """An .xlsx under change."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def edit(self, part: str, change: Callable[[etree._Element], object]) -> None:
+        """Applies `change` to the root of `part`."""
+
+        def edited(name: str, content: bytes) -> bytes:
+            if name != part:
+                return content
+            root = etree.fromstring(content)
+            change(root)
+            return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
+
+        before, self.content = self.content, rewritten(self.content, edited)
+        assert self.content != before, f"nothing changed in {part}"
+
+    def add(self, part: str, content: bytes = b"\0") -> None:
+        out = BytesIO(self.content)
+        with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as package:
+            package.writestr(part, content)
+        self.content = out.getvalue()
+
+    def replace(self, part: str, content: bytes) -> None:
+        self.content = rewritten(self.content, lambda name, old: content if name == part else old)
+
+    def part(self, sheet: str) -> str:
+        """The part of the sheet with that title."""
+        reader = ExcelReader(BytesIO(self.content))
+        reader.read()
+        return next(relation.target for found, relation in reader.parser.find_sheets() if found.name == sheet)
+
+    def edit_sheet(self, sheet: str, change: Callable[[etree._Element], object]) -> None:
+        self.edit(self.part(sheet), change)
+
+    def style_of(self, sheet: str, address: str) -> int:
+        """The index of a cell's format among the formats of the file."""
+        with zipfile.ZipFile(BytesIO(self.content)) as package:
+            root = etree.fromstring(package.read(self.part(sheet)))
+        return int(_cell(root, address).get("s"))
+
+    def number(self, sheet: str, address: str, value: float) -> None:
+        """Puts a number in place of whatever is in the cell."""
+        self._put(sheet, address, None, None, MAIN + "v", repr(value))
+
+    def text(self, sheet: str, address: str, value: str) -> None:
+        def change(root: etree._Element) -> None:
+            cell = _emptied(root, address)
+            cell.set("t", "inlineStr")
+            etree.SubElement(etree.SubElement(cell, MAIN + "is"), MAIN + "t").text = value
+
+        self.edit_sheet(sheet, change)
+
+    def formula(self, sheet: str, address: str, text: str, stored: str | None = "1", type_: str | None = None) -> None:
+        """Puts a formula (without "=") in place of whatever is in the cell, with its stored result."""
+        self._put(sheet, address, text, type_, MAIN + "v", stored)
+
+    def formula_text(self, sheet: str, address: str) -> str:
+        """The formula of a cell, without its "="."""
+        return openpyxl.load_workbook(BytesIO(self.content))[sheet][address].value.removeprefix("=")
+
+    def _put(
+        self, sheet: str, address: str, formula: str | None, type_: str | None, tag: str, value: str | None
+    ) -> None:
+        def change(root: etree._Element) -> None:
+            cell = _emptied(root, address)
+            if type_:
+                cell.set("t", type_)
+            if formula is not None:
+                etree.SubElement(cell, MAIN + "f").text = formula
+            if value is not None:
+                etree.SubElement(cell, tag).text = value
+
+        self.edit_sheet(sheet, change)
+
+
+def _cell(root: etree._Element, address: str) -> etree._Element:
+    return next(cell for cell in root.iter(MAIN + "c") if cell.get("r") == address)
+
+
+def _emptied(root: etree._Element, address: str) -> etree._Element:
+    cell = _cell(root, address)
+    for child in list(cell):
+        cell.remove(child)
+    cell.attrib.pop("t", None)
+    return cell

@@ -1,0 +1,64 @@
+"""What a reader takes a cell to be: the heading of its column, the label of its row, and the unit that these name."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+
+from openpyxl.utils import range_boundaries
+
+from workbook.audit.subject import Place, Subject
+from workbook.labels import LANGUAGES, Labels
+
+_UNIT_COLUMN = {Labels(lang)("article.unit").casefold() for lang in LANGUAGES}
+_PARENTHESISED = re.compile(r"[(（]([^()（）]{1,30})[)）]\s*$")
+
+
+class Headings:
+    """Finds the headings of a workbook's cells."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._texts: dict[str, dict[int, list[tuple[int, str]]]] = defaultdict(lambda: defaultdict(list))
+        self._row_labels: dict[tuple[str, int], str] = {}
+        self._unit_columns: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self._row_texts: dict[tuple[str, int, int], str] = {}
+        for place, cell in sorted(subject.constants.items(), key=lambda item: item[0]):
+            if cell.data_type == "s":
+                text = str(cell.value).strip()
+                self._texts[place.sheet][place.column].append((place.row, text))
+                self._row_labels.setdefault((place.sheet, place.row), text)
+                self._row_texts[place] = text
+                if text.casefold() in _UNIT_COLUMN:
+                    self._unit_columns[place.sheet].append((place.row, place.column))
+        self._tables = {
+            ws.title: [
+                (range_boundaries(table.ref), [column.name for column in table.tableColumns])
+                for table in ws.tables.values()
+            ]
+            for ws in subject.sheets
+        }
+
+    def column_heading(self, place: Place) -> str:
+        """The table column's name, or the nearest text above."""
+        for (first_column, first_row, last_column, last_row), columns in self._tables[place.sheet]:
+            if first_row <= place.row <= last_row and first_column <= place.column <= last_column:
+                return columns[place.column - first_column]
+        above = self._texts[place.sheet][place.column]
+        position = bisect_left(above, (place.row, ""))
+        return above[position - 1][1] if position else ""
+
+    def row_label(self, place: Place) -> str:
+        """The first text of the row."""
+        return self._row_labels.get((place.sheet, place.row), "")
+
+    def units(self, place: Place) -> Iterator[str]:
+        """What may name the unit: the end of the heading in parentheses, the row's cell in a column headed "Unit"."""
+        in_heading = _PARENTHESISED.search(self.column_heading(place))
+        if in_heading:
+            yield in_heading[1].strip().casefold()
+        for row, column in reversed(self._unit_columns[place.sheet]):
+            if row < place.row:
+                yield self._row_texts.get((place.sheet, place.row, column), "").casefold()
+                return

@@ -1,0 +1,138 @@
+"""House style of the workbook's structure and formulas: what the planner's own workbooks keep to."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+
+from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions
+from workbook.audit.formula import Formula
+from workbook.audit.headings import Headings
+from workbook.audit.subject import Fault, Place, Subject, table_area
+from workbook.audit.tracing import Precedents
+from workbook.labels import LANGUAGES, Labels
+
+_ABOUT, _CHANGES = ({Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "changes"))
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+MASTER_CHECK = "master_check"
+_HIDES_OR_ROUNDS = {
+    "IFERROR", "IFNA", "ROUND", "ROUNDUP", "ROUNDDOWN", "MROUND", "CEILING", "CEILING.MATH", "CEILING.PRECISE", "FLOOR",
+    "FLOOR.MATH", "FLOOR.PRECISE", "TRUNC", "INT",
+}  # fmt: skip
+
+
+def about_first(subject: Subject) -> Iterator[Fault]:
+    if subject.workbook.sheetnames[0].casefold() not in _ABOUT:
+        yield Fault(subject.workbook.sheetnames[0], "the first sheet")
+
+
+def dated_changes(subject: Subject) -> Iterator[Fault]:
+    """A Changes sheet with a date on it."""
+    titles = [ws.title for ws in subject.sheets if ws.title.casefold() in _CHANGES]
+    if not titles:
+        yield Fault("workbook", "no Changes sheet")
+    elif not any(place.sheet == titles[0] and _is_date(cell.value) for place, cell in subject.constants.items()):
+        yield Fault(titles[0], "no date")
+
+
+def _is_date(value: object) -> bool:
+    return isinstance(value, datetime.date) or (isinstance(value, str) and bool(_ISO_DATE.fullmatch(value.strip())))
+
+
+def master_check(subject: Subject) -> Iterator[Fault]:
+    """One name gathers the workbook's own checks, is 1, and shows on the first sheet."""
+    key = (None, MASTER_CHECK)
+    named = subject.named_formulas.get(key)
+    if named is None or len(named.areas) != 1:
+        yield Fault("workbook", f"no name {MASTER_CHECK}")
+        return
+    place = Place(*named.areas[0][:3])
+    if subject.value(place) != 1:
+        yield Fault(str(place), f"is {subject.value(place)}")
+    first = subject.workbook.sheetnames[0]
+    on_first = (formula for at, formula in subject.formulas.items() if at.sheet == first)
+    if not any(key in formula.names or named.areas[0] in formula.areas for formula in on_first):
+        yield Fault(first, "does not show it")
+
+
+def no_constants_in_formulas(subject: Subject) -> Iterator[Fault]:
+    for place, formula in subject.formulas.items():
+        if formula.form.constants:
+            yield Fault(str(place), ", ".join(dict.fromkeys(formula.form.constants)))
+
+
+def iferror_and_round_listed(subject: Subject) -> Iterator[Fault]:
+    headings = Headings(subject)
+    allowed = allowed_functions()
+    for place, formula in subject.formulas.items():
+        used = formula.form.functions & _HIDES_OR_ROUNDS
+        if used:
+            for label in (None, headings.column_heading(place), headings.row_label(place)):
+                used -= allowed.get((place.sheet, label), frozenset())
+        if used:
+            yield Fault(str(place), ", ".join(sorted(used)))
+
+
+def headlines_need_no_add_in(subject: Subject) -> Iterator[Fault]:
+    """Named results that are computed with functions which Excel does not have of itself."""
+    precedents = Precedents(subject)
+    for sheet, name in subject.named_formulas:
+        if name in ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS:
+            continue
+        for node in precedents.all_of((sheet, name)):
+            used = subject.formulas[node] if isinstance(node, Place) else subject.named_formulas.get(node)
+            foreign = _foreign(subject, used, sheet or subject.sheets[0].title)
+            if foreign:
+                yield Fault(f"name {name}", f"{min(foreign)} in {node if isinstance(node, Place) else 'itself'}")
+                break
+
+
+def _foreign(subject: Subject, formula: Formula | None, sheet: str) -> set[str]:
+    """The functions that are neither Excel's nor a LAMBDA under a name of the workbook."""
+    if formula is None:  # a block of cells, which come one by one
+        return set()
+    return {function for function in formula.form.foreign_functions if subject.resolver.name(function, sheet) is None}
+
+
+def inputs_validated(subject: Subject) -> Iterator[Fault]:
+    """Unlocked cells, which are the inputs, have a rule with a title and a message before and after a slip."""
+    validated = set()
+    for rule, places in subject.cells_of_validations:
+        texts = (rule.promptTitle, rule.prompt, rule.errorTitle, rule.error)
+        if rule.type not in (None, "none") and all(texts) and rule.showErrorMessage and rule.showInputMessage:
+            validated.update(places)
+    for ws in subject.sheets:
+        for (row, column), cell in ws._cells.items():
+            place = Place(ws.title, row, column)
+            if not cell.protection.locked and place not in subject.formulas and place not in validated:
+                yield Fault(str(place))
+
+
+def sheets_protected(subject: Subject) -> Iterator[Fault]:
+    """Sheets with formulas are protected without a password, their inputs are unlocked, their formulas locked.
+
+    Not where a table holds the formulas beside unlocked inputs: on a protected sheet a table cannot grow.
+    """
+    growing = {ws.title for ws in subject.sheets if any(_can_grow(subject, ws, table) for table in ws.tables.values())}
+    for ws in subject.sheets:
+        if ws.title in subject.sheets_with_formulas:
+            if not ws.protection.sheet and ws.title not in growing:
+                yield Fault(ws.title, "not protected")
+            if ws.protection.password or ws.protection.hashValue:
+                yield Fault(ws.title, "protected with a password")
+    for place in subject.formulas:
+        if not subject.cell(place).protection.locked:
+            yield Fault(str(place), "unlocked formula")
+    for _, places in subject.cells_of_validations:
+        for place in places:
+            cell = subject.cell(place)
+            if subject.workbook[place.sheet].protection.sheet and cell.protection.locked:
+                yield Fault(str(place), "locked input")
+
+
+def _can_grow(subject: Subject, ws, table) -> bool:
+    places = list(subject.cells_of(table_area(ws, table)))
+    return any(place in subject.formulas for place in places) and any(
+        not subject.cell(place).protection.locked for place in places
+    )

@@ -1,0 +1,145 @@
+"""Integrity: what the workbook shows follows from its inputs, and can be followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from openpyxl.formula.tokenizer import TokenizerError
+from openpyxl.utils.datetime import to_excel
+from openpyxl.worksheet.datavalidation import DataValidation
+
+from workbook.audit.references import UnresolvedError
+from workbook.audit.subject import Fault, Place, Subject
+from workbook.audit.tracing import Precedents
+
+# They give another answer without any input having changed, or refer to cells that cannot be traced.
+_VOLATILE = {"OFFSET", "INDIRECT", "NOW", "TODAY", "RAND", "RANDBETWEEN", "RANDARRAY", "CELL", "INFO"}
+
+
+def values_stored(subject: Subject) -> Iterator[Fault]:
+    """Formula cells without a result: viewers and pandas would show nothing."""
+    yield from (Fault(str(place)) for place in subject.formulas if place not in subject.stored)
+
+
+def no_error_values(subject: Subject) -> Iterator[Fault]:
+    """Errors among results and constants."""
+    for place, stored in subject.stored.items():
+        if stored.is_error:
+            yield Fault(str(place), str(stored.value))
+    for place, cell in subject.constants.items():
+        if cell.data_type == "e":
+            yield Fault(str(place), str(cell.value))
+
+
+def names_resolve(subject: Subject) -> Iterator[Fault]:
+    """Names that stand for #REF!, and references to sheets, tables, columns or names that do not exist."""
+    formulas = ((str(place), formula) for place, formula in subject.formulas.items())
+    for where, formula in (*formulas, *subject.other_formulas()):
+        for reference in formula.unresolved:
+            yield Fault(where, reference)
+
+
+def no_volatile_functions(subject: Subject) -> Iterator[Fault]:
+    formulas = ((str(place), formula) for place, formula in subject.formulas.items())
+    for where, formula in (*formulas, *subject.other_formulas()):
+        for function in sorted(formula.form.functions & _VOLATILE):
+            yield Fault(where, function)
+
+
+def no_whole_columns(subject: Subject) -> Iterator[Fault]:
+    for place, formula in subject.formulas.items():
+        if formula.form.has_whole_lines:
+            yield Fault(str(place))
+
+
+def no_circle(subject: Subject) -> Iterator[Fault]:
+    """The cells of a circular reference; and iterative calculation, which hides them."""
+    if subject.workbook.calculation and subject.workbook.calculation.iterate:
+        yield Fault("workbook", "iterative calculation is on")
+    for node in Precedents(subject).cycle():
+        yield Fault(str(node) if isinstance(node, Place) else f"name {node[1]}")
+
+
+def lists_resolve(subject: Subject) -> Iterator[Fault]:
+    """Dropdowns that offer nothing."""
+    for sheet, rule in subject.validations:
+        if rule.type == "list" and _choices(subject, sheet, rule) == []:
+            first = next(iter(rule.sqref.ranges), None)
+            yield Fault(f"{sheet}!{first.coord if first else ''}", rule.formula1 or "no source")
+
+
+def inputs_pass_their_validation(subject: Subject) -> Iterator[Fault]:
+    """Constants that their own validation would not let in."""
+    for rule, places in subject.cells_of_validations:
+        choices = _choices(subject, places[0].sheet, rule) if places and rule.type == "list" else None
+        offered = {
+            _shown(choice).casefold() for choice in choices or ()
+        }  # none: an empty dropdown is a fault of its own
+        for place in places:
+            if place in subject.constants:
+                value = subject.constants[place].value
+                if offered and _shown(value).casefold() not in offered or not _passes(subject, rule, place, value):
+                    yield Fault(str(place), _shown(value))
+
+
+def _choices(subject: Subject, sheet: str, rule: DataValidation) -> list[object] | None:
+    """What a dropdown offers; None if its source is computed, or leads nowhere."""
+    source = rule.formula1 or ""
+    if source.startswith('"'):
+        return [choice.strip() for choice in source.strip('"').split(",") if choice.strip()]
+    try:
+        areas = subject.rule_areas(source, sheet, rule.sqref) if source else []
+    except UnresolvedError:  # which `names_resolve` tells
+        return None
+    if areas is None:
+        return None
+    values = (subject.value(place) for area in areas for place in subject.cells_of(area))
+    return [value for value in values if value not in (None, "")]
+
+
+def _shown(value: object) -> str:
+    """A value as a dropdown compares it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+
+def _passes(subject: Subject, rule: DataValidation, place: Place, value: object) -> bool:
+    """Whether `rule` lets `value` into `place`; true where only Excel can tell."""
+    if rule.type not in ("whole", "decimal", "date", "time", "textLength"):
+        return True
+    number = len(_shown(value)) if rule.type == "textLength" else _as_number(value)
+    if number is None or (rule.type == "whole" and number % 1 != 0):
+        return False
+    first, second = (_limit(subject, rule, text, place) for text in (rule.formula1, rule.formula2))
+    if first is None or (second is None and rule.operator in (None, "between", "notBetween")):
+        return True
+    return {
+        "between": lambda: first <= number <= second,
+        "notBetween": lambda: not first <= number <= second,
+        "equal": lambda: number == first,
+        "notEqual": lambda: number != first,
+        "greaterThan": lambda: number > first,
+        "lessThan": lambda: number < first,
+        "greaterThanOrEqual": lambda: number >= first,
+        "lessThanOrEqual": lambda: number <= first,
+    }[rule.operator or "between"]()
+
+
+def _limit(subject: Subject, rule: DataValidation, text: str | None, place: Place) -> float | None:
+    """A number, or the number in the one cell that `text` refers to; None if it is neither."""
+    try:
+        return float(text or "")
+    except ValueError:
+        pass
+    try:
+        areas = subject.rule_areas(text or "", place.sheet, rule.sqref, at=place)
+    except (UnresolvedError, TokenizerError):
+        return None
+    if areas is None or len(areas) != 1 or areas[0][1:3] != areas[0][3:5]:
+        return None
+    return _as_number(subject.value(Place(*areas[0][:3])))
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, (bool, str)) or value is None:
+        return None
+    return float(value) if isinstance(value, (int, float)) else to_excel(value)

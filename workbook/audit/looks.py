@@ -1,0 +1,177 @@
+"""House style of what a reader sees: number formats, contrast, alternative text, layout on screen and paper."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from lxml import etree
+from openpyxl.styles.numbers import is_date_format
+from openpyxl.worksheet.worksheet import Worksheet
+
+from workbook.audit.colours import BLACK, Palette, Rgb, contrast
+from workbook.audit.headings import Headings
+from workbook.audit.subject import Fault, Place, Subject, areas_of
+from workbook.labels import LANGUAGES, Labels
+
+# WCAG 2.2, success criterion 1.4.3: https://www.w3.org/TR/WCAG22/#contrast-minimum
+LEAST_CONTRAST = 4.5
+
+_UNIT = {key: {Labels(lang)(f"unit.{key}").casefold() for lang in LANGUAGES} for key in (
+    "gb", "mb", "bytes", "tokens", "users", "gpus", "layers", "values", "billion")}  # fmt: skip
+_COUNTS = set().union(*(_UNIT[key] for key in ("bytes", "tokens", "users", "gpus", "layers", "values"))) | {
+    "token",
+    "gpu",
+}
+_MEASURES = (
+    _UNIT["gb"] | _UNIT["mb"] | _UNIT["billion"] | {"kb", "kib", "mib", "gib", "tb", "tib", "w", "kw", "gb/s", "tb/s"}
+)
+_KNOWN_UNITS = _COUNTS | _MEASURES | {"%"}
+_QUOTED_IN_FORMAT = re.compile(r'"[^"]*"|\\.|_.|\*.')
+
+_DRAWING = "http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing"
+_DECORATIVE = "{http://schemas.microsoft.com/office/drawing/2017/decorative}decorative"
+
+
+def formats_agree_with_units(subject: Subject) -> Iterator[Fault]:
+    """Shares as percentages; measures neither as percentages nor as dates; counts without decimals."""
+    headings = Headings(subject)
+    for place in sorted([*subject.formulas, *subject.constants]):
+        if isinstance(subject.value(place), (int, float)) and not isinstance(subject.value(place), bool):
+            number_format = subject.cell(place).number_format
+            problem = _format_problem(headings.units(place), number_format)
+            if problem:
+                yield Fault(str(place), f"{number_format}: {problem}")
+
+
+def _format_problem(units: Iterable[str], number_format: str) -> str:
+    unit = next((unit for unit in units if unit in _KNOWN_UNITS), "")
+    shown = _QUOTED_IN_FORMAT.sub("", number_format)
+    if unit == "%":
+        return "" if "%" in shown else "not a percentage"
+    if unit:
+        if "%" in shown:
+            return f"a percentage of {unit}"
+        if is_date_format(number_format):
+            return f"a date in {unit}"
+    if unit in _COUNTS and re.search(r"\.[0#?]", shown):
+        return f"decimals of {unit}"
+    return ""
+
+
+def text_contrast(subject: Subject) -> Iterator[Fault]:
+    """Text that stands out too little from the cell, in its own colours or in those of a conditional format."""
+    palette = Palette(subject.workbook.loaded_theme)
+    own: dict[int, float] = {}
+    for place in sorted([*subject.formulas, *subject.constants]):
+        cell = subject.cell(place)
+        if cell.style_id not in own:
+            own[cell.style_id] = _contrast(palette, _ink(palette, cell.font), palette.backgrounds(cell.fill))
+        if own[cell.style_id] < LEAST_CONTRAST:
+            yield Fault(str(place), f"{own[cell.style_id]:.1f}:1")
+    for ws in subject.sheets:
+        for formatting in ws.conditional_formatting:
+            styles = {
+                cell.style_id: cell
+                for area in areas_of(ws.title, formatting.sqref)
+                for cell in map(subject.cell, subject.cells_of(area))
+            }
+            for rule in formatting.rules:
+                ratios = [_conditional_contrast(palette, cell, rule) for cell in styles.values()]
+                if ratios and min(ratios) < LEAST_CONTRAST:
+                    yield Fault(f"conditional format of {ws.title}!{formatting.sqref}", f"{min(ratios):.1f}:1")
+
+
+def _ink(palette: Palette, font) -> Rgb:
+    return palette.colour(font.color if font else None, BLACK)
+
+
+def _contrast(palette: Palette, ink: Rgb, backgrounds: list[Rgb]) -> float:
+    return min(contrast(ink, background) for background in backgrounds)
+
+
+def _conditional_contrast(palette: Palette, cell, rule) -> float:
+    font, fill = (rule.dxf.font, rule.dxf.fill) if rule.dxf else (None, None)
+    ink = _ink(palette, font if font and font.color else cell.font)
+    backgrounds = palette.backgrounds(cell.fill)
+    if rule.colorScale:
+        backgrounds = [palette.colour(colour, BLACK) for colour in rule.colorScale.color]
+    elif fill is not None and fill.bgColor is not None:
+        # In a differential format a solid fill's colour stands as the background: ECMA-376 part 1, 18.8.32.
+        backgrounds = [palette.colour(fill.bgColor, palette.backgrounds(cell.fill)[0])]
+    return _contrast(palette, ink, backgrounds)
+
+
+def alternative_texts(subject: Subject) -> Iterator[Fault]:
+    """Charts and pictures that do not say in words what they show, and are not marked as decoration."""
+    for name in subject.package.names:
+        if re.fullmatch(r"xl/drawings/[^/]*\.xml", name):
+            root = etree.fromstring(subject.package.read(name), etree.XMLParser(resolve_entities=False))
+            for kind in ("pic", "graphicFrame"):
+                for shown in root.iter(f"{{{_DRAWING}}}{kind}"):
+                    properties = shown.find(f".//{{{_DRAWING}}}cNvPr")
+                    if properties is not None and not _is_described(properties):
+                        yield Fault(f"{name}: {properties.get('name')}")
+
+
+def _is_described(properties) -> bool:
+    is_decoration = any(mark.get("val") in ("1", "true") for mark in properties.iter(_DECORATIVE))
+    return is_decoration or bool((properties.get("descr") or "").strip())
+
+
+def merged_titles_only(subject: Subject) -> Iterator[Fault]:
+    """Merged cells, unless they are a title: one row of text with nothing else in that row."""
+    filled = Counter(place[:2] for cells in (subject.constants, subject.formulas) for place in cells)
+    for ws in subject.sheets:
+        for merged in ws.merged_cells.ranges:
+            is_text = isinstance(subject.value(Place(ws.title, merged.min_row, merged.min_col)), str)
+            is_alone = filled[ws.title, merged.min_row] == 1 and merged.min_row == merged.max_row
+            if not (is_text and is_alone):
+                yield Fault(f"{ws.title}!{merged.coord}")
+
+
+def prints_well(subject: Subject) -> Iterator[Fault]:
+    """Landscape, one page wide, with a footer."""
+    for ws in subject.sheets:
+        page = ws.sheet_properties.pageSetUpPr
+        width = ws.page_setup.fitToWidth
+        footers = (getattr(ws.oddFooter, part).text for part in ("left", "center", "right"))
+        lacking = [
+            what
+            for what, is_there in (
+                ("landscape", ws.page_setup.orientation == "landscape"),
+                ("fit to width", bool(page and page.fitToPage) and width in (None, 1)),
+                ("footer", any(footers)),
+            )
+            if not is_there
+        ]
+        if lacking:
+            yield Fault(ws.title, f"no {', no '.join(lacking)}")
+
+
+def panes_frozen(subject: Subject) -> Iterator[Fault]:
+    """On every sheet but the first, which is to be read and not scrolled."""
+    yield from (Fault(ws.title) for ws in subject.sheets[1:] if not ws.freeze_panes)
+
+
+def cursor_at_the_top(subject: Subject) -> Iterator[Fault]:
+    """The first sheet is in front, and on each the first cell is selected and in view."""
+    in_front = subject.workbook.active
+    if in_front is None or in_front.title != subject.workbook.sheetnames[0]:
+        yield Fault(in_front.title if in_front else "workbook", "in front")
+    for ws in subject.sheets:
+        selected = _selected(ws)
+        if selected not in {"A1", ws.freeze_panes} - {None}:
+            yield Fault(f"{ws.title}!{selected}")
+        elif ws.sheet_view.topLeftCell not in (None, "A1"):
+            yield Fault(f"{ws.title}!{ws.sheet_view.topLeftCell}", "at the top left")
+
+
+def _selected(ws: Worksheet) -> str:
+    """The selected cell of the pane in use."""
+    pane = ws.sheet_view.pane.activePane if ws.sheet_view.pane else None
+    for selection in ws.sheet_view.selection:
+        if pane in (None, selection.pane):
+            return selection.activeCell or "A1"
+    return "A1"

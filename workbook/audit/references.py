@@ -1,0 +1,255 @@
+"""What a formula refers to: cell ranges, table columns, and names, resolved to areas of sheets."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from openpyxl import Workbook
+from openpyxl.utils import column_index_from_string, get_column_letter, quote_sheetname, range_boundaries
+from openpyxl.workbook.defined_name import DefinedName
+from openpyxl.worksheet.table import Table
+
+LAST_ROW, LAST_COLUMN = 1_048_576, 16_384
+
+_SHEET = re.compile(r"(?:'((?:[^']|'')*)'|([\w.:]*(?:\[[^\]]*\])?[\w.:]*))!(.*)", re.DOTALL)
+_CELL = r"\$?[A-Za-z]{1,3}\$?[1-9]\d{0,6}"
+_CELLS = re.compile(rf"({_CELL})(?::({_CELL}))?")
+_COLUMNS = re.compile(r"\$?([A-Za-z]{1,3}):\$?([A-Za-z]{1,3})")
+_ROWS = re.compile(r"\$?([1-9]\d{0,6}):\$?([1-9]\d{0,6})")
+_ONE_CELL = re.compile(r"(\$?)([A-Za-z]{1,3})(\$?)([1-9]\d{0,6})")
+_TABLE = re.compile(r"([^\[\]!]*)\[(.*)\]", re.DOTALL)
+_TABLE_ITEM = re.compile(r"\[((?:[^\[\]']|'.)*)\]", re.DOTALL)
+_NAME = re.compile(r"[^\W\d][\w.?\\]*|\\[\w.?\\]*")
+# Parameters of LAMBDA and LET, ECMA-376 extension [MS-XLSX] 2.2.2; and names that Excel keeps for itself.
+_NOT_WORKBOOK_NAMES = ("_xlpm.", "_xleta.", "_xlop.")
+
+
+class UnresolvedError(LookupError):
+    """A reference that leads nowhere: a sheet, table, column or name that does not exist."""
+
+
+class Area(NamedTuple):
+    """A rectangle of cells on one sheet."""
+
+    sheet: str
+    first_row: int
+    first_column: int
+    last_row: int
+    last_column: int
+
+    def is_whole_line(self) -> bool:
+        return (self.first_row, self.last_row) == (1, LAST_ROW) or (self.first_column, self.last_column) == (
+            1,
+            LAST_COLUMN,
+        )
+
+
+def address(sheet: str, row: int, column: int) -> str:
+    """For people: Sheet!B7."""
+    title = quote_sheetname(sheet) if re.search(r"[\s'!]", sheet) else sheet
+    return f"{title}!{get_column_letter(column)}{row}"
+
+
+def sheet_and_rest(operand: str) -> tuple[str | None, str]:
+    """ "'My sheet'!A1" → ("My sheet", "A1"); a reference to the formula's own sheet has None."""
+    match = _SHEET.fullmatch(operand)
+    if match is None:
+        return None, operand
+    quoted, plain, rest = match.groups()
+    return (quoted.replace("''", "'") if quoted is not None else plain), rest
+
+
+def is_external(operand: str) -> bool:
+    """Whether `operand` lies in another workbook: [1]Sheet!A1, '[Book.xlsx]Sheet'!A1."""
+    sheet, _ = sheet_and_rest(operand)
+    return sheet is not None and "[" in sheet
+
+
+def is_whole_line(operand: str) -> bool:
+    """Whether `operand` covers whole columns or rows: A:A, Sheet!1:3."""
+    _, rest = sheet_and_rest(operand)
+    return bool(_COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest))
+
+
+def relative_form(operand: str, row: int, column: int) -> str:
+    """`operand` in R1C1 terms, so that a formula filled down or across has the same text in every cell."""
+    sheet, rest = sheet_and_rest(operand)
+    if not (_CELLS.fullmatch(rest) or _COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest)):
+        return operand
+
+    def moved(cell: re.Match[str]) -> str:
+        fixed_column, letters, fixed_row, digits = cell.groups()
+        column_part = (
+            f"C{letters.upper()}" if fixed_column else f"C[{column_index_from_string(letters.upper()) - column}]"
+        )
+        row_part = f"R{digits}" if fixed_row else f"R[{int(digits) - row}]"
+        return row_part + column_part
+
+    prefix = "" if sheet is None else f"{sheet}!"
+    return prefix + _ONE_CELL.sub(moved, rest)
+
+
+class Resolver:
+    """Finds what references mean in one workbook."""
+
+    def __init__(self, workbook: Workbook) -> None:
+        self._titles = [ws.title for ws in workbook.worksheets]
+        self._sheet_of = {title.casefold(): title for title in self._titles}
+        self._tables = {
+            table.displayName.casefold(): (ws.title, table)
+            for ws in workbook.worksheets
+            for table in ws.tables.values()
+        }
+        self._names = {(None, name.casefold()): defined for name, defined in workbook.defined_names.items()}
+        for ws in workbook.worksheets:
+            self._names |= {(ws.title, name.casefold()): defined for name, defined in ws.defined_names.items()}
+
+    def names(self) -> Iterator[tuple[str | None, str, DefinedName]]:
+        """(sheet or None, name, what it stands for) of every name."""
+        for (sheet, _), defined in self._names.items():
+            yield sheet, defined.name, defined
+
+    def name(self, name: str, sheet: str) -> tuple[str | None, str] | None:
+        """The key of the name that `name` means on `sheet`: the sheet's own before the workbook's."""
+        for key in ((sheet, name.casefold()), (None, name.casefold())):
+            if key in self._names:
+                return key
+        return None
+
+    def text_of(self, key: tuple[str | None, str]) -> str:
+        """What the name under `key` stands for, as text."""
+        return self._names[key].attr_text or ""
+
+    def areas(self, operand: str, sheet: str, row: int, column: int) -> list[Area] | tuple[str | None, str]:
+        """The areas that `operand` covers, or the key of the name that it is.
+
+        Args:
+            operand: as it stands in a formula.
+            sheet: with `row` and `column`, the cell that the formula is in.
+
+        Raises:
+            UnresolvedError: it leads nowhere.
+        """
+        if is_external(operand):
+            return []
+        prefix, rest = sheet_and_rest(operand)
+        if "#REF!" in operand.upper():
+            raise UnresolvedError(operand)
+        sheets = [sheet] if prefix is None else self._sheets(prefix)
+        if match := _CELLS.fullmatch(rest):
+            corners = range_boundaries(":".join(corner for corner in match.groups() if corner).replace("$", "").upper())
+            return [Area(title, *_ordered(corners)) for title in sheets]
+        if match := _COLUMNS.fullmatch(rest):
+            first, last = sorted(column_index_from_string(letters.upper()) for letters in match.groups())
+            return [Area(title, 1, first, LAST_ROW, last) for title in sheets]
+        if match := _ROWS.fullmatch(rest):
+            first, last = sorted(map(int, match.groups()))
+            return [Area(title, first, 1, last, LAST_COLUMN) for title in sheets]
+        if match := _TABLE.fullmatch(rest):
+            return [self._table_area(*match.groups(), sheet, row, column)]
+        if rest.casefold() in self._tables:
+            return [self._table_area(rest, "", sheet, row, column)]
+        if rest.startswith(_NOT_WORKBOOK_NAMES) or not _NAME.fullmatch(rest):
+            return []
+        found = self.name(rest, sheets[0])
+        if found is None:
+            raise UnresolvedError(operand)
+        return found
+
+    def _sheets(self, prefix: str) -> list[str]:
+        """The sheets that stand before "!": one, or a span of them ("Jan:Dec")."""
+        if prefix.casefold() in self._sheet_of:
+            return [self._sheet_of[prefix.casefold()]]
+        first, colon, last = prefix.partition(":")
+        if not colon or first.casefold() not in self._sheet_of or last.casefold() not in self._sheet_of:
+            raise UnresolvedError(f"{prefix}!")
+        start, end = (self._titles.index(self._sheet_of[title.casefold()]) for title in (first, last))
+        return self._titles[start : end + 1]
+
+    def _table_area(self, name: str, inside: str, sheet: str, row: int, column: int) -> Area:
+        title, table = self._table(name, sheet, row, column)
+        first_column, first_row, last_column, last_row = range_boundaries(table.ref)
+        specifiers, columns = _table_items(inside)
+        if columns:
+            places = [_column_place(table, item) for item in columns]
+            first_column, last_column = first_column + min(places), first_column + max(places)
+        headers = 1 if table.headerRowCount is None else table.headerRowCount
+        totals = table.totalsRowCount or 0
+        if "#this row" in specifiers:
+            return Area(title, row, first_column, row, last_column)
+        if "#all" in specifiers:
+            return Area(title, first_row, first_column, last_row, last_column)
+        if "#headers" in specifiers:
+            last_data = last_row - totals if "#data" in specifiers else first_row
+            return Area(title, first_row, first_column, last_data, last_column)
+        if "#totals" in specifiers:
+            first_data = first_row + headers if "#data" in specifiers else last_row
+            return Area(title, first_data, first_column, last_row, last_column)
+        return Area(title, first_row + headers, first_column, last_row - totals, last_column)
+
+    def _table(self, name: str, sheet: str, row: int, column: int) -> tuple[str, Table]:
+        if name:
+            if name.casefold() not in self._tables:
+                raise UnresolvedError(name)
+            return self._tables[name.casefold()]
+        for title, table in self._tables.values():
+            first_column, first_row, last_column, last_row = range_boundaries(table.ref)
+            if title == sheet and first_row <= row <= last_row and first_column <= column <= last_column:
+                return title, table
+        raise UnresolvedError("a column of no table")
+
+
+def _ordered(corners: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """(first row, first column, last row, last column) of openpyxl's column-first boundaries."""
+    (first_column, last_column), (first_row, last_row) = sorted(corners[::2]), sorted(corners[1::2])
+    return first_row, first_column, last_row, last_column
+
+
+def _table_items(inside: str) -> tuple[set[str], list[str]]:
+    """The specifiers (#this row, in lower case) and the column names within a structured reference's brackets."""
+    this_row = inside.startswith("@")
+    inside = inside.removeprefix("@")
+    items = _TABLE_ITEM.findall(inside) if inside.startswith("[") else [inside] if inside else []
+    specifiers = {item.lower() for item in items if item.startswith("#")} | ({"#this row"} if this_row else set())
+    return specifiers, [re.sub(r"'(.)", r"\1", item) for item in items if not item.startswith("#")]
+
+
+def _column_place(table: Table, name: str) -> int:
+    for place, column in enumerate(table.tableColumns):
+        if column.name.casefold() == name.casefold():
+            return place
+    raise UnresolvedError(f"{table.displayName}[{name}]")
+
+
+class Grid:
+    """Which cells there are, so that those within an area are found without looking at each."""
+
+    def __init__(self, cells: Iterable[tuple[str, int, int]]) -> None:
+        rows: dict[str, dict[int, list[int]]] = {}
+        for sheet, row, column in cells:
+            rows.setdefault(sheet, {}).setdefault(column, []).append(row)
+        self._rows = {sheet: {column: sorted(of) for column, of in columns.items()} for sheet, columns in rows.items()}
+
+    def columns(self, area: Area) -> Iterator[tuple[int, list[int], int, int]]:
+        """(column, its rows, first and end position within `area`) for each column that has cells in it."""
+        columns = self._rows.get(area.sheet, {})
+        span = range(area.first_column, area.last_column + 1)
+        for column in span if len(span) < len(columns) else columns:
+            if column in columns and column in span:
+                rows = columns[column]
+                first, end = bisect_left(rows, area.first_row), bisect_right(rows, area.last_row)
+                if first < end:
+                    yield column, rows, first, end
+
+    def rows(self, sheet: str, column: int) -> list[int]:
+        """The rows of the cells in one column, sorted."""
+        return self._rows[sheet][column]
+
+    def within(self, area: Area) -> Iterator[tuple[int, int]]:
+        """(row, column) of each cell within `area`."""
+        for column, rows, first, end in self.columns(area):
+            for row in rows[first:end]:
+                yield row, column

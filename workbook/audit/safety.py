@@ -1,0 +1,152 @@
+"""Safety: nothing in the workbook runs, reaches out, or hides."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+from openpyxl.packaging.manifest import Manifest
+from openpyxl.packaging.relationship import RelationshipList
+from openpyxl.utils import get_column_letter
+from openpyxl.xml.functions import fromstring
+
+from workbook.audit.subject import Fault, Subject
+
+_MACRO_SUFFIXES = (".xlsm", ".xltm", ".xlam")
+_VBA_TYPE = "application/vnd.ms-office.vbaProject"
+# Excel 4 macro sheets run without VBA: [MS-OFFMACRO2] 2.2.1, and ECMA-376 part 1, 12.3.8 for dialog sheets.
+_MACRO_SHEETS = ("xl/macrosheets/", "xl/intlMacrosheets/", "xl/dialogsheets/")
+_OUTSIDE_PARTS = {
+    "xl/connections.xml": "data connection",
+    "xl/querytables/": "query table",
+    "xl/activex/": "ActiveX control",
+    "xl/embeddings/": "embedded OLE object",
+    "xl/model/": "data model",
+    "xl/webextensions/": "web add-in",
+    "xl/volatiledependencies.xml": "real-time data",
+    "customui/": "ribbon command",
+}
+_POWER_QUERY = b"http://schemas.microsoft.com/DataMashup"
+# They start programs, call libraries, or read from the network or another application.
+_REACHING_OUT = {
+    "CALL", "REGISTER", "REGISTER.ID", "EXEC", "EXECUTE", "INITIATE", "POKE", "RUN", "DDE", "EVALUATE", "FORMULA",
+    "ALERT", "WEBSERVICE", "RTD", "IMAGE", "SQL.REQUEST", "STOCKHISTORY", "COPILOT", "TRANSLATE", "DETECTLANGUAGE",
+    "IMPORTTEXT", "IMPORTCSV", "IMPORTDATA", "IMPORTXML", "IMPORTHTML", "IMPORTFEED", "IMPORTRANGE",
+    "CUBEKPIMEMBER", "CUBEMEMBER", "CUBEMEMBERPROPERTY", "CUBERANKEDMEMBER", "CUBESET", "CUBESETCOUNT", "CUBEVALUE",
+}  # fmt: skip
+_ORDINARY_LINKS = ("http://", "https://", "mailto:", "#")
+# Text that a spreadsheet takes for a DDE formula when it is entered again or comes back from a CSV file.
+_DDE_TEXT = re.compile(r"[=+\-@][^|!]{1,255}\|[^!]*!", re.DOTALL)
+
+
+def macros(subject: Subject) -> Iterator[Fault]:
+    """VBA, unless the file's name says that it has macros; Excel 4 macro sheets in any case."""
+    package = subject.package
+    declared = Manifest.from_tree(fromstring(package.read("[Content_Types].xml")))
+    vba = {part.PartName.lstrip("/") for part in declared.Override if part.ContentType == _VBA_TYPE}
+    vba |= {name for name in package.names if "vbaproject" in posixpath.basename(name).lower()}
+    if not package.path.name.lower().endswith(_MACRO_SUFFIXES):
+        yield from (Fault(name) for name in sorted(vba))
+    for name in package.names:
+        if name.lower().startswith(tuple(map(str.lower, _MACRO_SHEETS))) and name.endswith(".xml"):
+            yield Fault(name, "macro sheet")
+
+
+def external_links(subject: Subject) -> Iterator[Fault]:
+    """Formulas and parts that lead into other workbooks or files."""
+    for place, formula in subject.formulas.items():
+        if formula.form.is_external:
+            yield Fault(str(place))
+    for where, formula in subject.other_formulas():
+        if formula.form.is_external:
+            yield Fault(where)
+    for name in subject.package.names:
+        if name.lower().startswith("xl/externallinks/") and name.endswith(".xml"):
+            yield Fault(name)
+    for part, relation in _external_relations(subject):
+        is_link_part = part.lower().startswith("xl/externallinks/")  # named above
+        if not is_link_part and not relation.Type.endswith("/hyperlink"):
+            yield Fault(part, relation.Target)
+
+
+def outside_parts(subject: Subject) -> Iterator[Fault]:
+    """Connections, queries, OLE objects, controls."""
+    for name in subject.package.names:
+        for start, what in _OUTSIDE_PARTS.items():
+            if name.lower().startswith(start) and not name.endswith((".rels", "/")):
+                yield Fault(name, what)
+        if re.fullmatch(r"customXml/item\d+\.xml", name) and _is_power_query(subject.package.read(name)):
+            yield Fault(name, "Power Query")
+
+
+def injected_formulas(subject: Subject) -> Iterator[Fault]:
+    """Formulas, and texts that would become formulas, that start a program or reach the network; odd link targets."""
+    formulas = [(str(place), formula) for place, formula in subject.formulas.items()]
+    for where, formula in [*formulas, *subject.other_formulas()]:
+        form = formula.form
+        reaching = sorted((form.functions | form.foreign_functions) & _REACHING_OUT)
+        away = [target for target in form.hyperlinks if not target.startswith("#")]
+        if form.starts_program:
+            yield Fault(where, "starts a program (DDE)")
+        elif not form.is_readable:
+            yield Fault(where, "cannot be read as a formula")
+        elif reaching:
+            yield Fault(where, reaching[0])
+        elif away:
+            yield Fault(where, "HYPERLINK out of the workbook")
+    for place, cell in subject.constants.items():
+        if isinstance(cell.value, str) and not cell.quotePrefix:
+            if cell.value.startswith("=") or _DDE_TEXT.match(cell.value):
+                yield Fault(str(place), "text that becomes a formula when it is entered again")
+    for part, relation in _external_relations(subject):
+        if relation.Type.endswith("/hyperlink") and not relation.Target.lower().startswith(_ORDINARY_LINKS):
+            yield Fault(part, f"link to {relation.Target}")
+
+
+def hidden(subject: Subject) -> Iterator[Fault]:
+    """Hidden and very hidden sheets, rows, columns and names; rows and columns of no size; blank formats."""
+    for sheet in [*subject.workbook.worksheets, *subject.workbook.chartsheets]:
+        if sheet.sheet_state != "visible":
+            yield Fault(sheet.title, "very hidden sheet" if sheet.sheet_state == "veryHidden" else "hidden sheet")
+    for ws in subject.sheets:
+        if ws.sheet_format.zeroHeight:
+            yield Fault(ws.title, "rows hidden by default")
+        for row, dimension in ws.row_dimensions.items():
+            if dimension.hidden or dimension.ht == 0:
+                yield Fault(f"{ws.title}!{row}:{row}", "row")
+        for dimension in ws.column_dimensions.values():
+            if dimension.hidden or dimension.width == 0:
+                first, last = (get_column_letter(n) for n in (dimension.min, dimension.max))
+                yield Fault(f"{ws.title}!{first}:{last}", "column")
+    for place in [*subject.formulas, *subject.constants]:
+        if _shows_nothing(subject.cell(place).number_format):
+            yield Fault(str(place), "number format that shows nothing")
+    for _, name, defined in subject.resolver.names():
+        if defined.hidden and not name.lower().startswith("_xl"):  # _xlnm._FilterDatabase and the like are Excel's own
+            yield Fault(name, "hidden name")
+
+
+def _shows_nothing(number_format: str) -> bool:
+    sections = number_format.split(";")
+    return len(sections) > 1 and not any(section.strip() for section in sections)
+
+
+def _external_relations(subject: Subject):
+    """(part, relation) of every relation that leads out of the package."""
+    for name in subject.package.names:
+        if name.lower().endswith(".rels"):
+            part = re.sub(r"_rels/([^/]*)\.rels$", r"\1", name)
+            for relation in RelationshipList.from_tree(fromstring(subject.package.read(name))):
+                if relation.TargetMode == "External":
+                    yield part, relation
+
+
+def _is_power_query(xml: bytes) -> bool:
+    try:
+        return _POWER_QUERY in etree.tostring(
+            etree.fromstring(xml, etree.XMLParser(resolve_entities=False)), encoding="utf-8"
+        )
+    except etree.XMLSyntaxError:
+        return False

@@ -1,0 +1,302 @@
+"""A workbook as the checks look at it: cells, formulas, stored values, validations, and the parts of the file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from typing import NamedTuple
+
+from lxml import etree
+from openpyxl import Workbook
+from openpyxl.cell import Cell
+from openpyxl.formula.translate import Translator
+from openpyxl.reader.excel import ExcelReader
+from openpyxl.utils import get_column_letter, range_boundaries
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
+from openpyxl.worksheet.worksheet import Worksheet
+from openpyxl.xml.constants import SHEET_MAIN_NS
+
+from workbook.audit.formula import Formula, FormulaReader
+from workbook.audit.opening import Budget, Package, UnreadableWorkbookError
+from workbook.audit.references import Area, Grid, Resolver, address
+
+_CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
+# Excel 2010 keeps validations that refer to another sheet in an extension, which openpyxl drops. [MS-XLSX] 2.6.32
+_X14 = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"
+_XM = "http://schemas.microsoft.com/office/excel/2006/main"
+_X14_VALIDATION = f"{{{_X14}}}dataValidation"
+
+
+class Fault(NamedTuple):
+    """Where a check fails, and what is there if the place alone does not tell."""
+
+    place: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.place} ({self.detail})" if self.detail else self.place
+
+
+class Place(NamedTuple):
+    """A cell."""
+
+    sheet: str
+    row: int
+    column: int
+
+    def __str__(self) -> str:
+        return address(*self)
+
+    @property
+    def coordinate(self) -> str:
+        """The address without the sheet: B7."""
+        return f"{get_column_letter(self.column)}{self.row}"
+
+
+class Stored(NamedTuple):
+    """The result that a file holds for a formula; an error is text such as "#N/A"."""
+
+    value: float | bool | str
+    is_error: bool
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the checks look at.
+
+    Attributes:
+        package: the file's parts.
+        workbook: the same, read by openpyxl.
+        part_of: sheet title → its part.
+        formulas: of each formula cell.
+        stored: the result of each formula cell that has one.
+        constants: cells with a value and no formula.
+        validations: (sheet, rule) of each data validation.
+        budget: what the checks may spend on cells that rules and formulas name, all together.
+    """
+
+    package: Package
+    workbook: Workbook
+    part_of: dict[str, str]
+    resolver: Resolver
+    reader: FormulaReader
+    formulas: dict[Place, Formula]
+    stored: dict[Place, Stored]
+    constants: dict[Place, Cell]
+    validations: list[tuple[str, DataValidation]]
+    budget: Budget
+
+    @property
+    def sheets(self) -> list[Worksheet]:
+        return self.workbook.worksheets
+
+    @cached_property
+    def grid(self) -> Grid:
+        """All cells that stand in the file, blank ones with a style too."""
+        return Grid((ws.title, *key) for ws in self.sheets for key in ws._cells)
+
+    @cached_property
+    def formula_grid(self) -> Grid:
+        return Grid(self.formulas)
+
+    @cached_property
+    def sheets_with_formulas(self) -> set[str]:
+        return {place.sheet for place in self.formulas}
+
+    def cell(self, place: Place) -> Cell | None:
+        """The cell at `place` if it stands in the file; none is made."""
+        return self.workbook[place.sheet]._cells.get((place.row, place.column))
+
+    def value(self, place: Place) -> object:
+        """The constant or the stored result at `place`; None if there is neither. Errors are text such as "#N/A"."""
+        if place in self.constants:
+            return self.constants[place].value
+        return self.stored[place].value if place in self.stored else None
+
+    def cells_of(self, area: Area) -> Iterator[Place]:
+        for row, column in self.grid.within(area):
+            self.budget.spend()
+            yield Place(area.sheet, row, column)
+
+    @cached_property
+    def cells_of_validations(self) -> list[tuple[DataValidation, list[Place]]]:
+        """Each rule with the cells in the file that it holds for."""
+        return [
+            (rule, [place for area in areas_of(sheet, rule.sqref) for place in self.cells_of(area)])
+            for sheet, rule in self.validations
+        ]
+
+    @cached_property
+    def named_formulas(self) -> dict[tuple[str | None, str], Formula]:
+        """What each name stands for: (sheet or None, name in lower case) → its formula."""
+        home = self.sheets[0].title
+        return {
+            (sheet, name.casefold()): self.reader.read(f"={defined.attr_text or ''}", sheet or home, 1, 1)
+            for sheet, name, defined in self.resolver.names()
+        }
+
+    def other_formulas(self) -> Iterator[tuple[str, Formula]]:
+        """(where, formula) of the formulas that stand in no cell: of names, validations, and conditional formats."""
+        for (_, name), formula in self.named_formulas.items():
+            yield f"name {name}", formula
+        for sheet, rule in self.validations:
+            for text in (rule.formula1, rule.formula2):
+                if text:
+                    yield f"validation of {_first(sheet, rule.sqref)}", self.read_rule(text, sheet, rule.sqref)
+        for ws in self.sheets:
+            for formatting in ws.conditional_formatting:
+                for text in (text for rule in formatting.rules for text in rule.formula):
+                    where = f"conditional format of {_first(ws.title, formatting.sqref)}"
+                    yield where, self.read_rule(text, ws.title, formatting.sqref)
+
+    def read_rule(self, text: str, sheet: str, sqref) -> Formula:
+        """The formula of a rule for `sqref`, as it reads in the first of its cells."""
+        return self.reader.read("=" + text.removeprefix("="), *_first(sheet, sqref))
+
+    def rule_areas(self, text: str, sheet: str, sqref, at: Place | None = None) -> list[Area] | None:
+        """What a rule's `text` refers to if it is one reference or name; None if it is more than that.
+
+        Args:
+            sqref: the rule's cells: its relative references are meant from the first of them.
+            at: the cell in question; by default that first one.
+
+        Raises:
+            UnresolvedError: it leads nowhere.
+        """
+        first = _first(sheet, sqref)
+        at = at or first
+        text = "=" + text.removeprefix("=")
+        if at != first:
+            text = Translator(text, origin=first.coordinate).translate_formula(at.coordinate)
+        found = self.resolver.areas(text.removeprefix("="), *at)
+        if isinstance(found, tuple):
+            meaning = self.resolver.areas(self.resolver.text_of(found), *at)
+            return meaning if isinstance(meaning, list) and meaning else None
+        return found or None
+
+
+def areas_of(sheet: str, sqref) -> Iterator[Area]:
+    """The areas of an openpyxl MultiCellRange."""
+    for area in sqref.ranges:
+        yield Area(sheet, area.min_row, area.min_col, area.max_row, area.max_col)
+
+
+def table_area(ws: Worksheet, table) -> Area:
+    """The data rows of a table: without header and totals."""
+    first_column, first_row, last_column, last_row = range_boundaries(table.ref)
+    headers = 1 if table.headerRowCount is None else table.headerRowCount
+    return Area(ws.title, first_row + headers, first_column, last_row - (table.totalsRowCount or 0), last_column)
+
+
+def subject(package: Package) -> Subject:
+    """Reads `package`.
+
+    Raises:
+        UnreadableWorkbookError: it passes the limits, but is no workbook that openpyxl understands.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of extensions that openpyxl drops: this audit reads their parts itself
+            return _read(package)
+    except UnreadableWorkbookError:
+        raise
+    except Exception as error:  # whatever a damaged or hostile file provokes in the libraries is the file's fault
+        reason = f"it holds something that cannot be understood ({type(error).__name__})"
+        raise UnreadableWorkbookError(str(package.path), reason, "Open and save it in Excel.") from error
+
+
+def _read(package: Package) -> Subject:
+    reader = ExcelReader(BytesIO(package.content), keep_links=False)
+    reader.read()
+    workbook = reader.wb
+    if not workbook.worksheets:
+        raise UnreadableWorkbookError(str(package.path), "it has no sheet of cells", "Give a workbook with cells.")
+    part_of = {sheet.name: relation.target for sheet, relation in reader.parser.find_sheets()}
+    _provoke(workbook)
+    resolver = Resolver(workbook)
+    formula_reader = FormulaReader(resolver)
+    formulas, constants, stored = {}, {}, {}
+    validations = [(ws.title, rule) for ws in workbook.worksheets for rule in ws.data_validations.dataValidation]
+    for ws in workbook.worksheets:
+        for (row, column), cell in ws._cells.items():
+            if isinstance(cell, Cell) and cell.value is not None:
+                place = Place(ws.title, row, column)
+                if cell.data_type == "f":
+                    formulas[place] = formula_reader.read(_text(cell.value), *place)
+                else:
+                    constants[place] = cell
+        values, rules = _stored_values_and_x14_rules(package.read(part_of[ws.title]))
+        stored |= {Place(ws.title, *key): value for key, value in values.items()}
+        validations += [(ws.title, rule) for rule in rules]
+    return Subject(
+        package,
+        workbook,
+        part_of,
+        resolver,
+        formula_reader,
+        formulas,
+        stored,
+        constants,
+        validations,
+        Budget(package.path),
+    )
+
+
+def _provoke(workbook: Workbook) -> None:
+    """Looks once at everything that openpyxl leaves unread until asked for, so that it fails here, not in a check."""
+    styles = set()
+    for ws in workbook.worksheets:
+        for cell in ws._cells.values():
+            if cell.style_id not in styles:
+                styles.add(cell.style_id)
+                _ = (cell.number_format, cell.font, cell.fill, cell.protection)
+        _ = ws.sheet_view
+        for table in ws.tables.values():
+            first_column, _, last_column, _ = range_boundaries(table.ref)
+            if len(table.tableColumns) != last_column - first_column + 1:
+                raise ValueError(f"{table.ref} and its columns differ")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, ArrayFormula):
+        return value.text or "="
+    if isinstance(value, DataTableFormula):  # a what-if table: its cells are computed from r1 and r2
+        return f"=TABLE({value.r1 or ''},{value.r2 or ''})"
+    return str(value)
+
+
+def _stored_values_and_x14_rules(xml: bytes) -> tuple[dict[tuple[int, int], Stored], list[DataValidation]]:
+    stored, rules = {}, []
+    for _, element in etree.iterparse(
+        BytesIO(xml), tag=(_CELL, _X14_VALIDATION), resolve_entities=False, no_network=True
+    ):
+        if element.tag == _X14_VALIDATION:
+            rules.append(_x14_rule(element))
+        elif element.find(_FORMULA) is not None and element.find(_VALUE) is not None:
+            kind, text = element.get("t", "n"), element.findtext(_VALUE) or ""
+            if text or kind == "str":  # a result can be an empty text; openpyxl writes an empty nothing
+                column, row, *_ = range_boundaries(element.get("r"))
+                value = float(text) if kind == "n" else text == "1" if kind == "b" else text
+                stored[row, column] = Stored(value, kind == "e")
+        element.clear()
+    return stored, rules
+
+
+def _x14_rule(element) -> DataValidation:
+    def text(path: str) -> str | None:
+        return element.findtext(path, namespaces={"x14": _X14, "xm": _XM})
+
+    attributes = {name: value for name, value in element.attrib.items() if not name.startswith("{")}
+    rule = DataValidation(**attributes, formula1=text("x14:formula1/xm:f"), formula2=text("x14:formula2/xm:f"))
+    for ref in (text("xm:sqref") or "").split():
+        rule.sqref.add(ref)
+    return rule
+
+
+def _first(sheet: str, sqref) -> Place:
+    """The cell that the relative references of a rule for `sqref` are meant from."""
+    return Place(sheet, *min(((area.first_row, area.first_column) for area in areas_of(sheet, sqref)), default=(1, 1)))

@@ -1,0 +1,103 @@
+"""Follows formulas to what they are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+
+from workbook.audit.formula import Formula
+from workbook.audit.references import Area
+from workbook.audit.subject import Place, Subject
+
+# A node is a formula cell, a name, or a block of one column's formula cells: a long range is a few blocks, so that
+# a column of running totals (each SUM one row longer) has n·log n edges instead of n².
+Node = Place | tuple[str | None, str] | tuple[str, int, int, str]
+
+
+class Precedents:
+    """The graph from each formula to the formulas, names and ranges that it uses."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._of_area: dict[Area, list[Node]] = {}
+
+    def of(self, node: Node) -> list[Node]:
+        """What `node` is directly computed from, as far as it has formulas."""
+        if isinstance(node, Place):
+            nodes = self._of_formula(self._subject.formulas[node])
+        elif _is_block(node):
+            nodes = self._halves(node)
+        else:
+            nodes = self._of_formula(self._subject.named_formulas[node])
+        self._subject.budget.spend(len(nodes))
+        return nodes
+
+    def cycle(self) -> list[Node]:
+        """The cells and names of a circular reference, empty if there is none."""
+        graph = TopologicalSorter()
+        pending: list[Node] = [*self._subject.formulas, *self._subject.named_formulas]
+        seen = set(pending)
+        while pending:
+            node = pending.pop()
+            used = self.of(node)
+            graph.add(node, *used)
+            new = [other for other in used if other not in seen]
+            seen.update(new)
+            pending += new
+        try:
+            graph.prepare()
+        except CycleError as error:
+            return [node for node in dict.fromkeys(error.args[1]) if not _is_block(node)]
+        return []
+
+    def all_of(self, start: Node) -> Iterator[Node]:
+        """`start`, and everything that it is computed from."""
+        pending, seen = [start], {start}
+        while pending:
+            node = pending.pop()
+            yield node
+            new = [other for other in self.of(node) if other not in seen]
+            seen.update(new)
+            pending += new
+
+    def _of_formula(self, formula: Formula) -> list[Node]:
+        nodes: list[Node] = list(formula.names)
+        for area in formula.areas:
+            nodes += self._in_area(area)
+        return nodes
+
+    def _in_area(self, area: Area) -> list[Node]:
+        if area not in self._of_area:
+            nodes: list[Node] = []
+            for column, rows, first, end in self._subject.formula_grid.columns(area):
+                self._subject.budget.spend()
+                nodes += (self._node(area.sheet, column, rows, k) for k in _blocks(len(rows), first, end))
+            self._of_area[area] = nodes
+        return self._of_area[area]
+
+    def _halves(self, node: tuple[str, int, int, str]) -> list[Node]:
+        sheet, column, k, _ = node
+        rows = self._subject.formula_grid.rows(sheet, column)
+        return [self._node(sheet, column, rows, child) for child in (2 * k, 2 * k + 1)]
+
+    @staticmethod
+    def _node(sheet: str, column: int, rows: list[int], k: int) -> Node:
+        """Block `k` of a column: the leaves, from len(rows) on, are its cells; block k holds blocks 2k and 2k + 1."""
+        return Place(sheet, rows[k - len(rows)], column) if k >= len(rows) else (sheet, column, k, "block")
+
+
+def _is_block(node: Node) -> bool:
+    return len(node) > len(Place._fields)
+
+
+def _blocks(size: int, first: int, end: int) -> Iterator[int]:
+    """The fewest blocks of a segment tree over `size` leaves that make up the leaves from `first` up to `end`."""
+    left, right = first + size, end + size
+    while left < right:
+        if left & 1:
+            yield left
+            left += 1
+        if right & 1:
+            right -= 1
+            yield right
+        left, right = left >> 1, right >> 1

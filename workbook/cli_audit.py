@@ -1,0 +1,85 @@
+"""The command line of the audit: `vram audit`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from workbook.audit.run import Result
+
+FAILED = 1
+_PLACES_SHOWN, _PLACES_IN_JSON = 5, 1000
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--house/--no-house", default=True, show_default=True, help="Check the planner's house style too.")
+@click.pass_context
+def audit(context: click.Context, file: Path, as_json: bool, house: bool) -> None:
+    """Check a workbook: is it safe to open, can its numbers be relied on, does it keep to the house style?
+
+    FILE is any .xlsx or .xlsm; it is only read. The exit status is 0 if all checks pass, 1 if one fails, 2 if the file
+    cannot be read.
+
+    \b
+    vram audit vram_planner.xlsx
+    vram audit suppliers.xlsx --no-house --json
+    """
+    from workbook.audit.run import audit as run
+
+    results = run(file, with_house=house)
+    passed = all(result.passed for result in results)
+    if as_json:
+        click.echo(json.dumps(_as_dict(file, passed, results), indent=2))
+    else:
+        _print(results)
+    context.exit(0 if passed else FAILED)
+
+
+def _as_dict(file: Path, passed: bool, results: list[Result]) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "passed": passed,
+        "checks": [
+            {
+                "check": result.check.key,
+                "kind": result.check.kind,
+                "claim": result.check.claim,
+                "passed": result.passed,
+                "faults": len(result.faults),
+                "places": [fault._asdict() for fault in result.faults[:_PLACES_IN_JSON]],
+            }
+            for result in results
+        ],
+    }
+
+
+def _print(results: list[Result]) -> None:
+    sys.stdout.reconfigure(errors="replace")  # sheet names that an old Windows console has no characters for
+    headings = {"safety": "Safety", "integrity": "Integrity", "house": "House style of the planner"}
+    for kind, of_kind in groupby(results, key=lambda result: result.check.kind):
+        click.echo(headings[kind])
+        for result in of_kind:
+            click.echo(f"  {'✓' if result.passed else '✗'} {_line(result)}")
+    failed = sum(not result.passed for result in results)
+    click.echo(f"{failed} of {len(results)} checks fail." if failed else f"All {len(results)} checks pass.")
+
+
+def _line(result: Result) -> str:
+    if result.passed:
+        return result.check.claim
+    places = ", ".join(_printable(str(fault)) for fault in result.faults[:_PLACES_SHOWN])
+    more = len(result.faults) - _PLACES_SHOWN
+    return f"{result.check.claim}: {len(result.faults)} × not: {places}" + (f" and {more} more" if more > 0 else "")
+
+
+def _printable(text: str) -> str:
+    """`text` without what would steer a terminal, and not endless."""
+    return "".join(c if c.isprintable() else "�" for c in text[:200])
