@@ -30,11 +30,14 @@ EXAMPLES = {
     "precision": ("fp8", 0.5),
     "kv_precision": (1, "fp16"),
     "overhead": (0.2, 0),
+    "gpu": ("h100-sxm", 80),
+    "gpus": (8, 4),
     "unit": ("GiB", "B"),
     "field": ("parameters", "source"),
     "VRAM_PRECISION.name": ("awq", "q4_k_m"),
     "VRAM_GPU.name": ("h100-sxm", "a100-sxm-80gb"),
     "VRAM_GPU.field": ("memory_mib", "source"),
+    "VRAM_PRECISION.field": ("bits_per_value", "source"),
 }
 
 # Those that xlwings does not know by name: they arrive as integers.
