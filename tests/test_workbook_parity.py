@@ -9,12 +9,13 @@ import openpyxl
 import pytest
 
 from core import catalog
-from core.article import ONE_USER, SHORT_CONTEXT, ArticleInputs, article_figures
+from core.article import ArticleInputs, article_figures
 from core.cells.models import model_cells
 from core.fleet import gpus_by_division
 from core.precision import precision_of_bytes
-from core.sizing import estimate
+from core.sizing import Estimate, estimate
 from core.units import GB
+from tests.article_names import ARTICLE_NAMES
 from tests.engines import ironcalc_engine, libreoffice
 from workbook.labels import Labels
 from workbook.sheets import article, scenarios, sensitivity
@@ -23,21 +24,6 @@ ENGINES = {"libreoffice": libreoffice, "ironcalc": ironcalc_engine}
 TOLERANCE = 1e-9
 ONE_BYTE_GB = 1e-9  # `core` works in whole bytes, formulas do not
 RANDOM_CASES = 200
-
-ARTICLE_NAMES = {
-    # Origin: the article's own printed figures.
-    "article_weights_gb": 140,
-    "article_kv_gb": 800,
-    "article_overhead_gb": 94,
-    "article_total_gb": 1034,
-    "article_one_user_kv_gb": 80,
-    "article_one_user_overhead_gb": 22,
-    "article_one_user_total_gb": 242,
-    "article_one_user_gpus": 4,
-    "article_8k_kv_gb": 200,
-    "article_8k_overhead_gb": 34,
-    "article_8k_total_gb": 374,
-}
 
 
 @pytest.fixture(params=ENGINES)
@@ -96,14 +82,7 @@ def test_scenarios_follow_their_inputs(what_if):
     cases = [{(sheet, f"{letter}{row}"): value for letter, value in zip("BCDEFGH", request)} for request in requests]
     for request, (verdict, weights, kv, overhead, total, gpus) in zip(requests, what_if.run(cases, outputs)):
         model, context, users, precision, kv_precision, fraction, gpu_memory_gb = request
-        expected = estimate(
-            catalog.model(model).spec,
-            context=context,
-            users=users,
-            precision=catalog.precision("precision", precision),
-            kv_precision=catalog.precision("kv_precision", kv_precision),
-            overhead=fraction,
-        )
+        expected = estimate_of(model, context, users, precision, kv_precision, fraction)
         assert verdict == "OK", request
         assert [weights, kv, overhead, total] == pytest.approx(
             [size / GB for size in (expected.weights_bytes, expected.kv_bytes, expected.overhead_bytes, expected.total_bytes)],
@@ -141,14 +120,7 @@ def test_sensitivity_follows_its_inputs(what_if):
     cases = [{(sheet, cells[key]): value for key, value in zip(keys, row)} for row in values]
     for (model, precision, kv_precision, fraction, gpu_memory_gb), found in zip(values, what_if.run(cases, outputs)):
         for (kind, context, users), value in zip(grid, found):
-            expected = estimate(
-                catalog.model(model).spec,
-                context=context,
-                users=users,
-                precision=catalog.precision("precision", precision),
-                kv_precision=catalog.precision("kv_precision", kv_precision),
-                overhead=fraction,
-            ).total_bytes
+            expected = estimate_of(model, context, users, precision, kv_precision, fraction).total_bytes
             if kind == "gpus":
                 assert value == gpus_by_division(expected, gpu_memory_gb)
             else:
@@ -213,6 +185,18 @@ def master_check_after(engine, planner, folder, sheet, address, value):
     book.save(tampered)
     with engine.WhatIf(tampered) as session:
         return session.named(["master_check"])[0]
+
+
+def estimate_of(model, context, users, precision, kv_precision, overhead) -> Estimate:
+    """What `core` says of a row, by the names that stand in its cells."""
+    return estimate(
+        catalog.model(model).spec,
+        context=context,
+        users=users,
+        precision=catalog.precision("precision", precision),
+        kv_precision=catalog.precision("kv_precision", kv_precision),
+        overhead=overhead,
+    )
 
 
 def random_article_request(rng: random.Random) -> dict[str, float | str]:
