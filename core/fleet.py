@@ -159,7 +159,7 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
         return users_that_fit(service.engine, deployment_of(service, replica, context))
     weights, caches = _rule_parts(service.model, service.precision, replica.tp, replica.pp)
     per_user = max(profile.bytes_per_sequence(context, service.kv_precision) for profile in caches)
-    if service.model.vocab_size is None:  # told by its size alone: keys and values are cut like everything else
+    if not service.model.heads_are_known:  # keys and values are cut like everything else
         per_user = -(-per_user // replica.tp)
     left = replica.gpu.memory_bytes / (1 + service.overhead) - weights
     return max(0, int(left // per_user)) if per_user else MOST_GPUS

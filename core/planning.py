@@ -8,7 +8,7 @@ computed, and here is what the workbook's formulas restate. tests/test_planning.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from core.allocation import RESERVED, kept_tokens
@@ -116,11 +116,14 @@ def layout_needs(model: ModelSpec, layout: LayoutShape) -> LayoutNeeds | None:
     if has_shapes(model):
         loaded = max(loaded_weights_by_stage(model, two_bytes, tp, pp))
         loading = max(0, loaded - weights_bytes_per_gpu(model, two_bytes, tp=tp, pp=pp))
+    kv = _largest(kv_profile_per_gpu(model, tp, pp))
+    if not model.heads_are_known:  # keys and values are cut like everything else
+        kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
     return LayoutNeeds(
         parameters=parameters,
         shipped_bytes=weights_bytes_per_gpu(model, tp=tp, pp=pp),
         loading_bytes=loading,
-        kv=_largest(kv_profile_per_gpu(model, tp, pp)),
+        kv=kv,
     )
 
 
