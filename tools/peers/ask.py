@@ -1,8 +1,8 @@
 """`python ask.py PEER < cases.json > answers.json`: one peer's figures for every case, without a network.
 
-Run by the interpreter that the peers are installed in; of this repository it needs nothing. Each adapter does what its
-peer's documentation says for a config.json, with the options that come nearest to the question: 16-bit KV cache, the
-precision that the checkpoint is stored in, no margins where they can be switched off.
+Run by the interpreter that the peers are installed in; of this repository it needs nothing. Each adapter calls what its
+peer's own command line computes from a config.json, or the nearest that it offers, with the options that come nearest to
+the question: 16-bit KV cache, the precision that the checkpoint is stored in, no margins where they can be switched off.
 """
 
 from __future__ import annotations
@@ -114,7 +114,9 @@ def llm_analysis(case: Case, folder: str) -> Sizes:
         moe_top_k=config.get("num_experts_per_tok", 1),
     )
     found = analysis.LLMAnalysis(model, configs.get_gpu_config_by_name("h100-sxm-80gb"))
-    weights = found.get_num_params_total() * {"bf16": 16, "fp8": 8, "mxfp4": 4}[case.weights] / 8
+    bits = {"bf16": 16, "fp8": 8, "mxfp4": 4}[case.weights]
+    embedding = found.get_num_params_embedding()  # which has a precision of its own there, 16 bits by default
+    weights = 2 * embedding + (found.get_num_params_total() - embedding) * bits / 8
     return Sizes(weights, found.get_memory_kv_cache_per_layer(case.users, case.context) * model.num_layers)
 
 
