@@ -1,8 +1,8 @@
 """`python ask.py PEER < cases.json > answers.json`: one peer's figures for every case, without a network.
 
 Run by the interpreter that the peers are installed in; of this repository it needs nothing. Each adapter calls what its
-peer's own command line computes from a config.json, or the nearest that it offers, with the options that come nearest to
-the question: 16-bit KV cache, the precision that the checkpoint is stored in, no margins where they can be switched off.
+peer's own command line computes from a config.json, or the nearest that it offers, with the options that come nearest
+to the question: 16-bit KV cache, the precision that the checkpoint is stored in, no margins that can be switched off.
 """
 
 from __future__ import annotations
