@@ -1,7 +1,7 @@
 """What a layout costs to own and to rent, from an order quantity to the month in which buying has paid off.
 
-Money is float US dollars, time is months. Every formula is closed, so that a worksheet can restate it with the functions
-of Excel 2010; the restatement stands in the docstrings. Nothing is said here of latency or throughput.
+Money is float US dollars, time is months. Every formula is closed, so that a worksheet can restate it with functions of
+Excel 2010; the restatement stands in the docstrings. Nothing is said here of latency or throughput.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 
 from core.checks import Limits, number_within
 from core.fleet import Replica
+from core.gpu import Gpu
+from core.prices import GpuPrices, cost_defaults
 
 MONTHS_PER_YEAR = 12
 HOURS_PER_MONTH = 730  # 365 days × 24 hours ÷ 12, as cloud price lists reckon a month
@@ -47,6 +49,7 @@ COST_LIMITS: dict[str, Limits] = {
     "horizon_months": Limits(1, 240, True, "Write months, for example 36."),
     "on_demand_hours_share": Limits(0, 1, False, "Write the fraction of hours that run, for example 0.4."),
     "headroom": Limits(0, 0.95, False, _SHARE),
+    "whole_nodes": Limits(0, 1, True, "Write 1 for full nodes, or 0."),
     "spare_nodes": Limits(0, 10**4, True, "Write the number of nodes, for example 1 for N+1."),
     "spare_gpus": Limits(0, 10**5, True, "Write the number of GPUs, for example 0."),
 }
@@ -123,6 +126,14 @@ class OrderQuantity:
             found.append(OrderStep(key, gpus, gpus - level))
             level = gpus
         return tuple(found)
+
+
+def comes_on_baseboards(gpu: Gpu) -> bool:
+    """Whether the GPU is bought by the full node: modules on a common board (HGX, OAM) or a superchip, not PCIe cards.
+
+    Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
+    """
+    return gpu.form_factor.startswith(("SXM", "OAM", "superchip"))
 
 
 def order_quantity(
@@ -251,6 +262,28 @@ class Owning:
         return self.depreciation_usd_per_month + self.opex_usd_per_month
 
 
+def default_assumptions() -> Assumptions:
+    """What cost_defaults.csv says."""
+    return Assumptions(**{field.name: _default(field.name) for field in fields(Assumptions)})
+
+
+def default_policy() -> OrderPolicy:
+    """What cost_defaults.csv says."""
+    return OrderPolicy(**{field.name: _default(field.name) for field in fields(OrderPolicy)})
+
+
+def server_usd_per_gpu(prices: GpuPrices) -> float | None:
+    """The rest of a server for each of its GPUs: its price if that is known, else the usual share of the GPU's.
+
+    None where neither is known. In Excel: IF(server<>"", server, IF(gpu<>"", gpu*server_share_of_gpus, "")).
+    """
+    if prices.server_per_gpu is not None:
+        return prices.server_per_gpu.amount_usd
+    if prices.purchase is None:
+        return None
+    return prices.purchase.amount_usd * cost_defaults()["server_share_of_gpus"].value
+
+
 def owning(purchase: Purchase, assumptions: Assumptions) -> Owning:
     """What it costs to own what is bought.
 
@@ -294,7 +327,7 @@ def rated_it_kw(gpus: int, tdp_w: float, server_power_share: float) -> float:
 
 
 def power_usd_per_month(it_kw: float, assumptions: Assumptions) -> float:
-    """Rated IT power × mean load × PUE (ISO/IEC 30134-2) × tariff × 730 hours. Spares are taken to run like the rest."""
+    """Rated IT power × mean load × PUE (ISO/IEC 30134-2) × tariff × 730 hours. Spares run like the rest."""
     return it_kw * assumptions.power_load * assumptions.pue * assumptions.tariff_usd_per_kwh * HOURS_PER_MONTH
 
 
@@ -322,10 +355,10 @@ def present_value_usd(usd_per_month: float, assumptions: Assumptions) -> float:
 
     In Excel: -PV((1+r)^(1/12)-1, horizon, payment), which takes a rate of 0 as well.
     """
-    rate, months = assumptions.discount_rate_per_year, assumptions.horizon_months
+    months, rate = assumptions.horizon_months, monthly_rate(assumptions.discount_rate_per_year)
     if rate == 0:
         return usd_per_month * months
-    return usd_per_month * -math.expm1(-math.log1p(rate) * months / MONTHS_PER_YEAR) / monthly_rate(rate)
+    return usd_per_month * -math.expm1(-months * math.log1p(rate)) / rate
 
 
 # ---- renting -----------------------------------------------------------------------------------------
@@ -415,6 +448,11 @@ def cheaper(owned: Owning, rented: Renting) -> str:
 def usd_per_user_month(usd_per_month: float, users: int) -> float:
     """Cost of a month ÷ concurrent users."""
     return usd_per_month / number_within("users", users, COST_LIMITS["users"])
+
+
+def _default(field: str) -> float | int:
+    value = number_within(field, cost_defaults()[field].value, COST_LIMITS[field])
+    return bool(value) if field == "whole_nodes" else value
 
 
 def _rounded_up(quotient: float) -> int:
