@@ -33,7 +33,8 @@ from core.costs import (
     usd_per_user_month,
 )
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError
-from core.fleet import GpuChoice, Replica
+from core.fleet import GpuChoice, Layout, Replica, choice_of_gpu
+from core.layout_costs import costs_of_layout
 from core.prices import ITEMS, cost_defaults, date_of, is_stale, months_later, prices
 
 DATA = Path(catalog.DATA_FOLDER)
@@ -155,8 +156,8 @@ def test_value_stays_at_the_residual_after_depreciation():
         (1, 1, 1, 4, OrderPolicy(whole_nodes=False, spare_nodes=1), (9, 1, 1, 1, 2), 2),
         # A replica over two nodes, twice.
         (8, 2, 30, 15, OrderPolicy(), (9, 32, 32, 32, 32), 4),
-        # 18 users at 10 with a tenth free: 18 ÷ 9 is 2 and not 2.0000000000000004.
-        (2, 1, 18, 10, OrderPolicy(headroom=0.1, whole_nodes=False), (9, 4, 4, 4, 4), 1),
+        # 297 ÷ (12 × 0.99) is 25, though in floating point 25.000000000000004: no 26th.
+        (1, 1, 297, 12, OrderPolicy(headroom=0.01, whole_nodes=False), (9, 25, 25, 25, 25), 4),
     ],
 )
 def test_order_quantity_by_hand(tp, pp, users, each, policy, steps, nodes):
@@ -299,6 +300,50 @@ def test_an_order_grows_step_by_step_and_serves_the_users(split, users, each, pe
     assert (order.replicas - 1) * each * (100 - percent) < users * 100
     assert order.gpus - spare_gpus <= order.nodes * 8
     assert not whole or order.gpus - spare_gpus == order.nodes * 8
+
+
+# ---- a layout of a GPU of the catalog ---------------------------------------------------------------
+
+
+def layout(gpu_name: str, tp: int, users: int, each: int) -> Layout:
+    replicas = -(-users // each)
+    replica = Replica(choice_of_gpu(catalog.gpu(gpu_name)), tp, 1)
+    return Layout(
+        replica=replica,
+        replicas=replicas,
+        users_per_replica=each,
+        gpus=replicas * tp,
+        nodes=replica.nodes(replicas),
+        headroom=1 - users / (replicas * each),
+    )
+
+
+def test_a_layout_at_the_indicative_prices():
+    """50 users at 20 a replica of 4 H100s, 30 % free, N+1: 50 ÷ 14 is 4 replicas, 2 nodes, 3 with the spare: 24 GPUs.
+
+    capex 24 × 30 000 + 3 × 8 × 9 625 = 951 000, and 4.86 % of network on top: 997 218.6.
+    Rent: 16 × 730 × 2.35 = 27 448 a month reserved, less than 3.78 on demand round the clock.
+    """
+    found = costs_of_layout(catalog.gpu("h100"), layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    assert (found.order.gpus, found.order.nodes, found.order.rented_gpus) == (24, 3, 16)
+    assert found.owned.capex_usd == pytest.approx(997_218.6)
+    assert (found.rented.plan, found.rented.usd_per_month) == ("reserved", pytest.approx(27_448))
+    assert found.owning_usd_per_user_month == pytest.approx(found.owned.usd_per_month / 50)
+    assert found.cheaper in ("buy", "rent")
+
+
+def test_cards_are_bought_one_by_one():
+    found = costs_of_layout(catalog.gpu("l4"), layout("l4", 1, 3, 2), users=3, gpus_by_division=1)
+    assert (found.order.in_nodes, found.order.gpus) == (3, 6)  # 3 ÷ 1.4 is 3 cards, and as many in the spare node
+
+
+def test_what_has_no_price_has_no_cost():
+    """The A10G is only for rent; of the Ascend nothing is known."""
+    rent_only = costs_of_layout(catalog.gpu("a10g"), layout("a10g", 1, 3, 2), users=3, gpus_by_division=1)
+    assert rent_only.owned is None and rent_only.rented is not None
+    assert rent_only.cheaper is None and rent_only.break_even_month is None
+    unknown = costs_of_layout(catalog.gpu("ascend-910b"), layout("ascend-910b", 1, 3, 2), users=3, gpus_by_division=1)
+    assert unknown.owned is None and unknown.rented is None and unknown.owning_usd_per_user_month is None
 
 
 # ---- input -------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ CORE_RANKS = (
     ("core.capacity",),
     ("core.fleet",),
     ("core.sizing", "core.article", "core.costs"),
-    ("core.serving",),
+    ("core.serving", "core.layout_costs"),
     ("core.model_card", "core.precision_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
