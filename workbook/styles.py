@@ -12,6 +12,9 @@ INK, INPUT_BLUE, LINK_GREEN, WHITE, NOTE_GREY = "1A1A1A", "0000FF", "00612E", "F
 HEADING_FILL, SECTION_FILL, INPUT_FILL, TOTAL_FILL = "1F3864", "D9E2F3", "FFF8DC", "EDEDED"
 ATTENTION_FILL, ATTENTION_INK = "FBE3E0", "9C0006"
 
+# Weights, KV cache, overhead: told apart in print without colours, too.
+PART_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
+
 _THIN = Side(style="thin", color="BFBFBF")
 _BOX = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
 
