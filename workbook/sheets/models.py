@@ -275,6 +275,8 @@ def write(book: Book) -> None:
     last = _LAST_OWN_ROW + len(rows)
     columns = [column.header(labels) for column in _COLUMNS]
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, {})
+    parameters = _LETTER["parameters"]
+    book.name("catalog_parameters", ws, f"{parameters}{_LAST_OWN_ROW + 1}:{parameters}{last}")
     book.name("model_names", ws, f"A{FIRST_ROW}:A{last}")
     first_format, last_format = (_LETTER[f"format_{precisions.FORMATS[i]}"] for i in (0, -1))
     book.name("format_names", ws, f"{first_format}{HEADER_ROW}:{last_format}{HEADER_ROW}")

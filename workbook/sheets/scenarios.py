@@ -123,6 +123,7 @@ _WORKING = (
     *(_Column(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
     *(_Column(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
     *(_Column(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    _Column("holds", 12, styles.CHECK),
 )
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
@@ -341,8 +342,8 @@ def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
 def _gpus(cell: Cell, number: int) -> str:
     """GPUs of all replicas in that layout; 0 where not even one user fits."""
     tp, pp = _layout_cells(number)
-    users = cell(f"users_{number}")
-    return f"IF({users}>0,{f.rounded_up(f'{cell('users')}/{users}')}*{tp}*{pp},0)"
+    all_users, users = cell("users"), cell(f"users_{number}")
+    return f"IF({users}>0,{f.rounded_up(f'{all_users}/{users}')}*{tp}*{pp},0)"
 
 
 def _answers(cell: Cell) -> dict[str, str]:
@@ -363,6 +364,7 @@ def _answers(cell: Cell) -> dict[str, str]:
         "replicas": f"{deploy}/({per_replica})",
         "nodes": f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'({per_replica})/{per_node}')},{shared})",
         "capacity": f"{deploy}*{cell('memory_gb')}",
+        "holds": f"IF(ISNUMBER({deploy}),IF({cell('capacity')}>=({cell('weights')}+{cell('kv')})*(1-{f.ROUNDING_NOISE}),1,0),1)",
     }
 
 
