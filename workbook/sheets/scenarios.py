@@ -82,12 +82,12 @@ class _Column:
 
 
 _INPUTS = (
-    _Column("scenario", 28, styles.INPUT_TEXT),
+    _Column("scenario", 38, styles.INPUT_TEXT),
     _Column("model", 20, styles.INPUT_TEXT),
-    _Column("context", 11, styles.INPUT, COUNT_FORMAT),
-    _Column("users", 9, styles.INPUT, COUNT_FORMAT),
+    _Column("context", 12, styles.INPUT, COUNT_FORMAT),
+    _Column("users", 12, styles.INPUT, COUNT_FORMAT),
     _Column("allocation", 11, styles.INPUT_TEXT),
-    _Column("average_tokens", 11, styles.INPUT, COUNT_FORMAT),
+    _Column("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
     _Column("precision", 11, styles.INPUT_TEXT),
     _Column("kv_precision", 11, styles.INPUT_TEXT),
     _Column("engine", 9, styles.INPUT_TEXT),
@@ -181,7 +181,7 @@ def write(book: Book) -> None:
     _write_chart(book, ws, last)
     ws.freeze_panes = f"C{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['addin']}{last + _ROWS_TO_GROW + 22}"
+    ws.print_area = f"A1:{_LETTER['capacity']}{last + _ROWS_TO_GROW + 22}"
 
 
 def header(labels: Labels, key: str) -> str:
@@ -456,7 +456,7 @@ def _write_chart(book: Book, ws: Worksheet, last: int) -> None:
     bars.set_categories(names)
     bars += capacity
     bars.title = labels("scenarios.chart")
-    bars.height, bars.width = 10, 34
+    bars.height, bars.width = 11, 40
     bars.x_axis.delete = bars.y_axis.delete = False
     bars.y_axis.title, bars.y_axis.number_format = labels("unit.gb"), "#,##0"
     bars.legend.position = "b"
