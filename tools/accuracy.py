@@ -18,6 +18,7 @@ from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tests import golden_tables
+from tools import logged_runs
 from workbook.files import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -177,7 +178,7 @@ def report(found: list[Run]) -> str:
         cells += [f"{run.figure('kv_tokens'):,.0f}", f"{run.computed.kv_tokens.expected:,.0f}"]
         cells += [f"{run.figure('max_concurrency'):.2f}", f"{run.computed.max_concurrency.expected:.2f}"]
         lines.append(f"| {run.name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + logged_runs.report(logged_runs.figures())
 
 
 _SIDE, _MARGIN = 320, 50

@@ -12,11 +12,11 @@ platforms/interface.py (_align_hybrid_block_size).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from core.kv_cache import layer_profile
-from core.model_spec import LatentAttention, ModelSpec, ParallelMixers
+from core.model_spec import CrossAttention, FullAttention, LatentAttention, ModelSpec, ParallelMixers
 from core.parallelism import stages
 from core.precision import Precision
 
@@ -87,7 +87,9 @@ class Blocks:
 
     @property
     def least_block_tokens(self) -> int:
-        return min(group.block_tokens for group in self.groups)
+        """Of the groups that keep tokens; a state's block is the whole context."""
+        keep_tokens = [group for group in self.groups if not group.kept.state_bytes] or self.groups
+        return min(group.block_tokens for group in keep_tokens)
 
 
 @lru_cache(maxsize=2048)
@@ -99,7 +101,7 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows:
     """
     spans = stages(model, pp)
     layers: dict[Kept, list[int]] = defaultdict(list)
-    for number, kept in enumerate(kept_by_layer(model, kv_precision, tp)):
+    for number, kept in enumerate(kept_by_layer(model if windows else _paged_throughout(model), kv_precision, tp)):
         for each in kept:
             layers[each if windows else replace(each, window=0)].append(number)
     if not layers:
@@ -108,6 +110,19 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows:
     if len(kinds) == 1:
         return _one_group(layers, spans)
     return _groups_of_one_size(layers, spans)
+
+
+def _paged_throughout(model: ModelSpec) -> ModelSpec:
+    """Early versions gave layers of cross-attention a page for every token too: they counted attention layers of any
+    kind (config.py of 0.7.0, get_num_layers_by_block_type, and worker/cache_engine.py)."""
+    names = [field.name for field in fields(FullAttention)]
+    runs = (
+        replace(run, mixer=FullAttention(**{name: getattr(run.mixer, name) for name in names}))
+        if isinstance(run.mixer, CrossAttention)
+        else run
+        for run in model.layers
+    )
+    return replace(model, layers=tuple(runs))
 
 
 @lru_cache(maxsize=2048)

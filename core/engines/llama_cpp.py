@@ -10,7 +10,7 @@ from core.engines.blocks import Kept, kept_by_layer
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
 from core.engines.shapes import StageShapes, stage_shapes
 from core.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
-from core.tensors import EMBEDDING
+from core.tensors import EMBEDDING, VISION
 from core.units import GIB
 from core.weights import stored_bytes, weights_bytes
 
@@ -36,7 +36,10 @@ def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
 
 
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
-    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it."""
+    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it.
+
+    Without towers for images and sound, which are a file of their own (--mmproj).
+    """
     model, precision = deployment.model, deployment.precision
     if model.stated_parameters is not None:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
@@ -46,7 +49,7 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
         return sum(
             stored_bytes(tensor, model, None, precision)
             for tensor in outer_on_rank(model, 1, deployment.pp, stage)
-            if tensor.group != EMBEDDING or tied
+            if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
         )
 
     return by_stage(model, deployment.pp, stored_bytes_of_layers(model, precision, 1), outside)

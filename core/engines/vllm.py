@@ -44,8 +44,16 @@ _STEPS_OF_160_GIB = (0, 28, 0)
 _RUNNER_V2 = (0, 30, 0)
 
 
-# What PyTorch's cuBLAS handle keeps on GPUs with compute capability 9.0 (aten/src/ATen/cuda/CublasHandlePool.cpp).
-_CUBLAS_BYTES = 32 * MIB
+# The profile counted what the whole GPU held outside PyTorch, the driver's context included, until pull request 10511.
+_COUNTS_ONLY_GROWTH = (0, 6, 6)
+
+# What PyTorch's cuBLAS handle keeps (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize): by name, as a
+# device does not tell its compute capability.
+_CUBLAS_BYTES = (4096 * 2 + 16 * 8) * 1024
+_CUBLAS_BYTES_BY_NAME = (
+    (("h100", "h200", "h800", "h20", "b200", "b300"), 32 * MIB),  # 9.0 and 10.0
+    (("mi300", "mi325", "mi350", "mi355"), 128 * MIB),  # gfx94x and gfx95x
+)
 # One row of the vocabulary in 32 bits for each multiprocessor (v1/sample/ops/topk_topp_triton.py); an H100 has 132.
 _MULTIPROCESSORS = 132
 
@@ -80,6 +88,14 @@ def largest_step(deployment: Deployment) -> _Step:
         tokens, sequences = 2048, 256
     tokens = deployment.max_batched_tokens or tokens
     return _Step(tokens, min(deployment.max_sequences or sequences, tokens))
+
+
+def cublas_bytes(device: Device) -> int:
+    """The workspace of matrix products, allocated once and kept."""
+    name = device.name.lower()
+    return next(
+        (size for names, size in _CUBLAS_BYTES_BY_NAME if any(each in name for each in names)), _CUBLAS_BYTES
+    )
 
 
 def _is_large(device: Device) -> bool:
@@ -188,7 +204,7 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes) -> int:
     version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
     workspace = expert_workspace_bytes(shapes, step)
     forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
-    stays = _CUBLAS_BYTES + images_held_bytes(deployment.model, shapes, step)
+    stays = cublas_bytes(deployment.device) + images_held_bytes(deployment.model, shapes, step)
     if version >= _EXPERT_WORKSPACE:
         stays += workspace
     else:
@@ -211,9 +227,14 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on
     H200, Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
     0.28) to 0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is
-    0.2.
+    0.2. Before 0.6.6 the context counts: 0.35 (RTX 3090, 0.6.4, vllm-project/vllm issue 10517) to 1.79 (H100, pull
+    request 10511). ROCm keeps more: 0.66 (MI300X, 0.9.2).
     """
     version = deployment.version
+    if deployment.tp == 1 and version < _COUNTS_ONLY_GROWTH:
+        return _gib(0.35, 0.15, 1.8)
+    if deployment.tp == 1 and deployment.device.name.lower().startswith("mi"):
+        return _gib(0.66, 0.3, 1.2)
     if deployment.tp == 1:
         if version < _EXPERT_WORKSPACE:
             return _gib(0.13, 0.02, 0.2)
