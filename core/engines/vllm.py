@@ -23,8 +23,6 @@ from core.units import GIB, MIB
 
 # Version 1 of the engine core is the default from here on (release notes of 0.8.0).
 _CORE_V1 = (0, 8, 0)
-# Groups of layers with block tables of their own: absent in 0.8.5, present in 0.11.0 (v1/core/kv_cache_utils.py).
-_HYBRID_GROUPS = (0, 10, 0)
 # Workspaces of the experts' kernels stay allocated: v1/worker/workspace.py is absent in 0.11.0, present in 0.14.1.
 _EXPERT_WORKSPACE = (0, 13, 0)
 # Top-k and top-p without sorting: v1/sample/ops/topk_topp_triton.py is absent in 0.16.0, present in 0.17.1.
@@ -279,9 +277,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
 
 def pool(deployment: Deployment) -> Pool:
     """Blocks of 16 tokens; layers of several kinds in groups (`core.engines.blocks`)."""
-    found = blocks(
-        deployment.model, deployment.kv_precision, deployment.tp, deployment.pp, deployment.version >= _HYBRID_GROUPS
-    )
+    found = blocks(deployment.model, deployment.kv_precision, deployment.tp, deployment.pp, deployment.version)
     in_flight = largest_step(deployment).tokens
     return Pool(
         block_bytes=found.block_bytes,
