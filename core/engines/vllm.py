@@ -113,32 +113,38 @@ def usable_bytes(deployment: Deployment) -> int:
     return math.ceil(deployment.device.memory_bytes * utilization)
 
 
-def sampling_bytes_per_logit(version: tuple[int, int, int], bytes_per_value: int, tp: int) -> float:
+def sampling_bytes_per_logit(
+    version: tuple[int, int, int], bytes_per_value: int, tp: int, flashinfer: bool = False
+) -> float:
     """Bytes alive per sampled row and word of the vocabulary, when sampling peaks.
 
     * With top-k and top-p by sorting, 38: logits of 16 bits and of 32, sorted logits and their 64-bit indices, and what
       PyTorch's sort needs beside them. Calibrated on llm-d 0.11 (4.76, 5.56, 7.38 GiB logged, 4.76, 5.57, 7.37 so
       computed); fits pull request 10511 (1.26 logged) and logs of 0.8.5 and 0.10.2.
-    * From 0.17 on 14: logits, their 32-bit copy, probabilities and the noise to sample with (v1/sample/sampler.py,
+    * Where FlashInfer is installed and core V1 uses it ("Using FlashInfer for top-p & top-k sampling"), and from 0.17
+      on 14: logits, their 32-bit copy, probabilities and the noise to sample with (v1/sample/sampler.py,
       ops/topk_topp_sampler.py: forward_native and random_sample; FlashInfer's masks and probabilities are as large).
     * Model runner V2: the logits alone, gathered from the ranks that computed them.
     """
     wider = bytes_per_value - 2
-    if version < _TOP_K_KERNEL:
+    if version < _TOP_K_KERNEL and not flashinfer:
         return 38 + wider
     if version < _RUNNER_V2:
         return 14 + wider
     return bytes_per_value * (1 if tp == 1 else 2 + 1 / tp)
 
 
-def sampling_peak_bytes(shapes: StageShapes, step: _Step, version: tuple[int, int, int], tp: int) -> int:
+def sampling_peak_bytes(
+    shapes: StageShapes, step: _Step, version: tuple[int, int, int], tp: int, flashinfer: bool = False
+) -> int:
     """Memory of sampling all sequences at once, hidden states of the whole step still alive.
 
     Source: v1/worker/gpu_model_runner.py, profile_run and _dummy_sampler_run.
     """
     if not shapes.vocab_size:
         return 0
-    logits = step.sequences * shapes.vocab_size * sampling_bytes_per_logit(version, shapes.bytes_per_value, tp)
+    each = sampling_bytes_per_logit(version, shapes.bytes_per_value, tp, flashinfer)
+    logits = step.sequences * shapes.vocab_size * each
     top_k = (
         4 * shapes.vocab_size * min(_MULTIPROCESSORS, step.sequences)
         if _TOP_K_KERNEL <= version < _FLASHINFER_SAMPLER
@@ -202,8 +208,12 @@ def images_held_bytes(model: ModelSpec, shapes: StageShapes, step: _Step) -> int
     return images * (model.image.tokens * shapes.hidden_size + model.image.pixel_values) * shapes.bytes_per_value
 
 
-def activation_peak_bytes(deployment: Deployment, shapes: StageShapes) -> int:
-    """The peak of the profiling run above the weights: what stays, and the wider of its phases."""
+def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfer: bool = False) -> int:
+    """The peak of the profiling run above the weights: what stays, and the wider of its phases.
+
+    Args:
+        flashinfer: whether a version that sorts to sample has FlashInfer to do without.
+    """
     version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
     workspace = expert_workspace_bytes(shapes, step)
     forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
@@ -215,8 +225,18 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes) -> int:
     return stays + max(
         forward,
         latent_peak_bytes(shapes, step, deployment.context),
-        sampling_peak_bytes(shapes, step, version, deployment.tp),
+        sampling_peak_bytes(shapes, step, version, deployment.tp, flashinfer),
     )
+
+
+def activation(deployment: Deployment, shapes: StageShapes) -> Size:
+    """Within what has been logged, and as low as with FlashInfer, which no version says whether it is installed.
+
+    Logged with it, all of activation and what is outside PyTorch: 0.55 GiB (Qwen2-7B, A100, 0.10.1; 0.53 computed).
+    """
+    expected = activation_peak_bytes(deployment, shapes)
+    leanest = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
+    return Size(expected, within(leanest, 0.92, 1).low, within(expected, 1, 1.12).high)
 
 
 def _gib(expected: float, low: float, high: float) -> Size:
@@ -228,7 +248,8 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
 
     Logged, GiB. On one GPU 0.02 to 0.16 up to 0.11, 0.24 to 0.46 in llm-d 205, 0.26 under 0.31 on an A100. With tensor
     parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on
-    H200, Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
+    H200, Qwen3-235B on H100: vllm-project/vllm issue 21348), and 0.14 to 0.16 with PCIe or between nodes (A100, 0.10.1:
+    dennislee22/vLLM-benchmarking); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
     0.28) to 0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is
     0.2. Before 0.6.6 the context counts: 0.35 (RTX 3090, 0.6.4, vllm-project/vllm issue 10517) to 1.79 (H100, pull
     request 10511). ROCm keeps more: 0.66 (MI300X, 0.9.2).
@@ -245,7 +266,7 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     if version < _CORE_V1:
         return _gib(0.3, 0.15, 1.0)
     if version < _EXPERT_WORKSPACE:
-        return _gib(1.6, 0.5, 2.6) if shapes.experts_per_token else _gib(0.55, 0.2, 1.6)
+        return _gib(1.6, 0.1, 2.6) if shapes.experts_per_token else _gib(0.55, 0.1, 1.6)
     return _gib(2.08, 1.0, 2.3) if version < _FLASHINFER_SAMPLER else _gib(0.8, 0.4, 2.3)
 
 
@@ -269,7 +290,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
         Budget(
             usable_bytes=usable,
             weights=exactly(weights) if shapes.expert_workspace else within(weights, *_MXFP4_PADDING),
-            activation=within(activation_peak_bytes(deployment, shapes), 0.92, 1.12),
+            activation=activation(deployment, shapes),
             graphs=graph_bytes(deployment, shapes.layers),
             other=other_bytes(deployment, shapes),
             graphs_count=deployment.version >= _GRAPHS_COUNT,
