@@ -191,12 +191,12 @@ def reserve(book: Book) -> Worksheet:
     return ws
 
 
-def write(book: Book, ws: Worksheet) -> None:
-    """Writes the sheet; needs Models, GPUs, Precisions and Scenarios."""
+def write(book: Book, ws: Worksheet, scenario: str) -> None:
+    """Writes the sheet for the scenario of that name; needs Models, GPUs, Precisions and Scenarios."""
     labels = book.labels
     heading(ws, labels("procurement.title"), labels("procurement.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("procurement.caveat"))
-    _write_choice(book, ws)
+    _write_choice(book, ws, scenario)
     _write_assumptions(book, ws)
     _write_scenario(book, ws)
     _write_layouts(book, ws)
@@ -247,11 +247,11 @@ def _section(ws: Worksheet, row: int, letters: str, title: str) -> None:
         put(ws, f"{column}{row}", styles.SECTION)
 
 
-def _write_choice(book: Book, ws: Worksheet) -> None:
+def _write_choice(book: Book, ws: Worksheet, scenario: str) -> None:
     labels = book.labels
     _section(ws, _CHOICE_ROW - 1, "ABCDE", labels("procurement.choice"))
     rows = (
-        ("scenario", styles.INPUT_TEXT, labels(f"scenarios.{DEFAULT_SCENARIO}"), None, list_rule("scenario_names")),
+        ("scenario", styles.INPUT_TEXT, scenario, None, list_rule("scenario_names")),
         ("plan_date", styles.INPUT, _plan_date(), DATE_FORMAT, date_rule()),
         ("plan_currency", styles.INPUT_TEXT, gpus.CURRENCY, None, text_rule(3)),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from openpyxl.chart import BarChart, LineChart, Reference
@@ -42,7 +42,7 @@ _ROWS_TO_GROW = 14  # between the table and the chart below it
 
 @dataclass(frozen=True)
 class Scenario:
-    """One of the rows that the template starts with; `title` is a label key."""
+    """One of the rows that the template starts with; `title` is the key of a label."""
 
     title: str
     model: str
@@ -144,10 +144,20 @@ _LISTS = {
     "gpu": "gpu_names",
 }
 Cell = Callable[[str], str]
+Values = Mapping[str, object]
 
 
-def write(book: Book) -> None:
-    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`."""
+def default_rows(labels: Labels) -> list[Values]:
+    """The rows that the template starts with."""
+    return [_values(labels, scenario) for scenario in DEFAULT_SCENARIOS]
+
+
+def write(book: Book, rows: Sequence[Values]) -> None:
+    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`.
+
+    Args:
+        rows: of each scenario what its inputs hold, by the key of their column.
+    """
     labels = book.labels
     ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("scenarios.title"), labels("scenarios.subtitle"))
@@ -164,15 +174,14 @@ def write(book: Book) -> None:
     ws.row_dimensions[HEADER_ROW].height = 46
 
     calculated = _formulas(book)
-    for row, scenario in enumerate(DEFAULT_SCENARIOS, start=FIRST_ROW):
-        values = _values(labels, scenario)
+    for row, values in enumerate(rows, start=FIRST_ROW):
         for column in _COLUMNS:
             address = f"{_LETTER[column.key]}{row}"
             if column.key in calculated:
                 put_formula(ws, address, column.role, calculated[column.key], column.number_format)
             else:
                 put(ws, address, column.role, values[column.key], column.number_format)
-    last = FIRST_ROW + len(DEFAULT_SCENARIOS) - 1
+    last = FIRST_ROW + len(rows) - 1
     columns = [header(labels, column.key) for column in _COLUMNS]
     by_column = {header(labels, key): formula for key, formula in calculated.items()}
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
@@ -202,7 +211,7 @@ def column(book: Book, key: str) -> str:
     return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _values(labels: Labels, scenario: Scenario) -> dict[str, object]:
+def _values(labels: Labels, scenario: Scenario) -> Values:
     return {
         "scenario": labels(f"scenarios.{scenario.title}"),
         "model": scenario.model,
