@@ -247,11 +247,20 @@ def _falcon_h1_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [both] * layer_count(fields)
 
 
+# How newer releases of transformers write the kinds of layer (configuration_utils.py, remap_legacy_layer_types).
+_NEW_WORDS = {"linear_attention": "mamba", "full_attention": "attention"}
+
+
+def _old_words(kinds: Sequence[object]) -> list[object]:
+    return [_NEW_WORDS.get(str(kind), kind) for kind in kinds]
+
+
 def _granite_hybrid_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     kinds = (
         fields.per_layer("layer_types", layers) or fields.per_layer("layers_block_type", layers) or ["mamba"] * layers
     )
+    kinds = _old_words(kinds)
     fields.ignore("layer_types", "layers_block_type")
     full = attention(fields, family)
     recurrent = _mamba2_of(fields) if "mamba" in kinds else None
@@ -275,7 +284,7 @@ def _nemotron_kinds(fields: Fields) -> list[object]:
     listed = fields.listed("layers_block_type") or fields.listed("layer_types")
     fields.ignore("layer_types", "hybrid_override_pattern", "layers_block_type")
     if listed:
-        return listed
+        return _old_words(listed)
     pattern = fields.text("hybrid_override_pattern")
     unknown = set(pattern) - set(_NEMOTRON_LETTERS)
     if unknown or not pattern:
@@ -502,11 +511,12 @@ def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
     heads = fields.size("num_attention_heads")
     full = replace(latent_attention(fields), gate_size=heads)
-    size = full.v_head_dim
+    size = fields.optional("linear_head_dim") or full.v_head_dim
+    own = fields.optional("linear_num_heads") or heads
     recurrent = kimi_delta_attention(
-        fields, heads, size, fields.size("short_conv_kernel_size", 4),
-        gate=linear("self_attn.g_proj", ATTENTION, heads * size, hidden, BY_ROWS),
-        decay=linear("self_attn.f_proj", ATTENTION, heads * size, hidden, BY_ROWS),
+        fields, own, size, fields.optional("linear_conv_kernel_dim") or fields.size("short_conv_kernel_size", 4),
+        gate=linear("self_attn.g_proj", ATTENTION, own * size, hidden, BY_ROWS),
+        decay=linear("self_attn.f_proj", ATTENTION, own * size, hidden, BY_ROWS),
     )  # fmt: skip
     kinds = fields.per_layer("layer_types", layers)
     group = fields.size("layer_group_size", 6)

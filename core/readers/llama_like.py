@@ -45,7 +45,14 @@ def _opt_positions(fields: Fields) -> Sequence[Tensor]:
     if width is not None and width != fields.size("hidden_size"):
         raise fields.error("word_embed_proj_dim", f"{width} is not the hidden size, which is not understood",
                            "State the total as params_b.")  # fmt: skip
+    if not fields.flag("layer_norm_elementwise_affine", True):
+        raise fields.error("layer_norm_elementwise_affine", "norms without weights are not understood here",
+                           "State the total as params_b.")  # fmt: skip
     return _positions("embed_positions", 2)(fields)
+
+
+def _opt_final_norms(fields: Fields) -> int:
+    return int(fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm"))
 
 
 # MPT: sizes in d_model's names, no positions but ALiBi's, which need no table.
@@ -101,7 +108,7 @@ def _four_times(fields: Fields, family: Family) -> list[Mlp | None]:
 def _multi_query(fields: Fields, family: Family) -> list[Mixer]:
     base = attention(fields, family)
     one_head = fields.flag("multi_query", True)
-    return [replace(base, num_key_value_heads=1) if one_head else base] * layer_count(fields)
+    return [replace(base, num_key_value_heads=1 if one_head else base.num_attention_heads)] * layer_count(fields)
 
 
 def _falcon_attention(fields: Fields, family: Family) -> list[Mixer]:
@@ -125,7 +132,7 @@ def _falcon_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     hidden = fields.size("hidden_size")
     new, parallel = fields.flag("new_decoder_architecture"), fields.flag("parallel_attn", True)
     in_parallel = fields.optional("num_ln_in_parallel_attn") or (2 if new else 1)
-    two = in_parallel == 2 if new else not parallel
+    two = in_parallel == 2 or not parallel
     return (vector("second_layernorm", hidden), vector("second_layernorm.bias", hidden)) if two else ()
 
 
@@ -229,7 +236,8 @@ FAMILIES: dict[str, Family] = {
                    norm_bias=True, head_bias=True),
     "phi3": replace(_PLAIN, source=_source("phi3"), window_pattern=1),
     "stablelm": replace(_PLAIN, source=_source("stablelm"), qkv_bias="use_qkv_bias", norm_bias=True,
-                        ignored=("use_parallel_residual",)),
+                        qk_norm=_norm_if("qk_layernorm", FULL_WIDTH),
+                        norms=lambda fields: 1 if fields.flag("use_parallel_residual") else 2),
     "starcoder2": replace(_PLAIN, source=_source("starcoder2"), qkv_bias="use_bias", output_bias="use_bias",
                           mlp_bias="use_bias", gated=False, norm_bias=True, window_pattern=1, tied=True),
     "glm": replace(_PLAIN, source=_source("glm"), qkv_bias="attention_bias"),
@@ -288,7 +296,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "opt": replace(
         _PLAIN, source=_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
-        gated=False, norm_bias=True, aliases={"intermediate_size": "ffn_dim"}, extra=_opt_positions,
+        gated=False, norm_bias=True, final_norms=_opt_final_norms, aliases={"intermediate_size": "ffn_dim"},
+        extra=_opt_positions,
         rotary=_nothing, tied=True,
     ),
 }  # fmt: skip

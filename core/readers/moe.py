@@ -105,10 +105,30 @@ def shared_width(field: str) -> Callable[[Fields], int]:
     return lambda fields: fields.optional(field) or 0
 
 
-def head_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """One gate for each query head."""
-    heads = fields.size("num_attention_heads")
-    return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
+# Laguna: each layer may have its own number of query heads, and gates what they put out.
+def _laguna_heads(fields: Fields) -> list[int]:
+    layers = layer_count(fields)
+    listed = fields.per_layer("num_attention_heads_per_layer", layers)
+    if listed is None:
+        return [fields.size("num_attention_heads")] * layers
+    fields.ignore("num_attention_heads")
+    return list(fields.sizes("num_attention_heads_per_layer"))[:layers]
+
+
+def _laguna_attention(fields: Fields, family: Family) -> list[Mixer]:
+    base = attention(fields, family)
+    return [
+        windowed(replace(base, num_attention_heads=heads), window)
+        for heads, window in zip(_laguna_heads(fields), layer_windows(fields, family))
+    ]
+
+
+def _laguna_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """One gate for each query head, or for each of its outputs."""
+    gating = fields.raw("gating")
+    heads = _laguna_heads(fields)[layer]
+    width = heads if gating in (None, True, "per-head") else heads * fields.size("head_dim")
+    return linear("self_attn.g_proj", ATTENTION, width, fields.size("hidden_size"), BY_ROWS)
 
 
 def _width_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
@@ -170,9 +190,14 @@ def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     )
     fields.ignore("sliding_window_size", "attention_chunk_size")
     full = replace(attention(fields, family), sinks=full_sinks, v_head_dim=fields.optional("v_head_dim"))
+    own = attention(fields, family, "swa_")
     local = replace(
-        attention(fields, family, "swa_"), sinks=local_sinks, v_head_dim=fields.optional("swa_v_head_dim"),
-    )  # fmt: skip
+        own,
+        sinks=local_sinks,
+        v_head_dim=fields.optional("swa_v_head_dim") or full.v_head_dim,
+        # Twice as many where they are not given (transformers models/mimo_v2_flash/modeling_mimo_v2_flash.py).
+        num_key_value_heads=fields.optional("swa_num_key_value_heads") or 2 * full.num_key_value_heads,
+    )
     return [full if window is None else windowed(local, window) for window in windows]
 
 
@@ -434,8 +459,8 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "laguna": replace(
-        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, layer_extra=head_gate,
-        defaults={"first_k_dense_replace": 1},
+        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        mixers=_laguna_attention, layer_extra=_laguna_gate, defaults={"first_k_dense_replace": 1},
         mlps=mixture(after_first, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
     ),
     "mellum": replace(

@@ -292,17 +292,17 @@ def _gemma3n(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 def _merged_twice(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     """MiniMax-M3's: two layers for each patch, two more for what four patches make together."""
     width, middle = tower.size("hidden_size"), outer.size("projector_hidden_size", hidden)
-    merged = middle * 4
+    merged = hidden * tower.size("spatial_merge_size", 2) ** 2
     return (
         *dense("multi_modal_projector.linear_1", middle, width),
-        *dense("multi_modal_projector.linear_2", middle, middle),
+        *dense("multi_modal_projector.linear_2", hidden, middle),
         *dense("multi_modal_projector.merge_linear_1", middle, merged),
         *dense("multi_modal_projector.merge_linear_2", hidden, middle),
     )
 
 
 def _step3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    return dense("multi_modal_projector", hidden, 4 * tower.size("hidden_size"), bias=False)
+    return dense("multi_modal_projector", hidden, 4 * tower.size("hidden_size"), bias=outer.flag("projector_bias"))
 
 
 def _ernie(outer: Fields, tower: Fields, hidden: int) -> Tensors:

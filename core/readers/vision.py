@@ -209,7 +209,7 @@ def glm4v(fields: Fields) -> Tensors:
 def llama4(fields: Fields) -> Tensors:
     """Llama 4's tower (transformers models/llama4), with the adapter behind it."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
-    middle = fields.size("projector_input_dim")
+    middle, out = fields.size("projector_input_dim"), fields.size("projector_output_dim")
     return (
         *table("vision_model.class_embedding", hidden),
         *table("vision_model.positional_embedding_vlm", _patches(fields) + 1, hidden),
@@ -217,7 +217,7 @@ def llama4(fields: Fields) -> Tensors:
         *(2 * norm("vision_model.layernorm", hidden)),
         *encoder_layers("vision_model", fields.size("num_hidden_layers"), hidden, width),
         *dense("vision_model.vision_adapter.fc1", middle, width, bias=False),
-        *dense("vision_model.vision_adapter.fc2", fields.size("projector_output_dim"), middle, bias=False),
+        *dense("vision_model.vision_adapter.fc2", out, out, bias=False),
     )
 
 
@@ -235,6 +235,7 @@ def internvit(fields: Fields) -> Tensors:
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"),
                         attention_bias=bias, norm_bias=fields.text("norm_type") != "rms_norm",
                         vectors=(hidden, hidden, *query_norm)),
+        *(() if fields.flag("use_mean_pooling", True) else norm("vision_tower.layernorm", hidden)),
     )  # fmt: skip
 
 
