@@ -92,6 +92,11 @@ class SharedCacheAttention(FullAttention):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedWeightsAttention(FullAttention):
+    """Attention with a cache of its own and with the weights of another layer (Zamba2, arXiv:2411.15242)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CrossAttention(FullAttention):
     """Attention over what an encoder made of the input, once per sequence (Vaswani et al. 2017, section 3.2.3).
 

@@ -25,6 +25,7 @@ from core.model_spec import (
     PlainMlp,
     RecurrentState,
     SharedCacheAttention,
+    SharedWeightsAttention,
 )
 from core.tensors import (
     ATTENTION,
@@ -208,6 +209,11 @@ def _(mixer: FullAttention, hidden_size: int) -> tuple[Tensor, ...]:
 def _(mixer: SharedCacheAttention, hidden_size: int) -> tuple[Tensor, ...]:
     keys = _keys_and_values(mixer, hidden_size) if mixer.own_keys else ()
     return (*_query(mixer, hidden_size), *keys, *_output(mixer, hidden_size))
+
+
+@mixer_tensors.register
+def _(mixer: SharedWeightsAttention, hidden_size: int) -> tuple[Tensor, ...]:
+    return ()
 
 
 @mixer_tensors.register

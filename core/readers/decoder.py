@@ -32,7 +32,7 @@ WINDOW_FIELDS = (
     "sliding_window", "sliding_window_pattern", "_sliding_window_pattern", "max_window_layers", "use_sliding_window",
 )  # fmt: skip
 
-Said = bool | str  # a fact of the family, or the name of the flag in config.json that says it
+Said = bool | str | Callable[[Fields], bool]  # a fact of the family, or the flag in config.json that says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,8 @@ def layer_count(fields: Fields) -> int:
 
 def said(fields: Fields, fact: Said) -> bool:
     """A fact of the family, or what the flag that it names says."""
+    if callable(fact):
+        return fact(fields)
     return fields.flag(fact) if isinstance(fact, str) else fact
 
 

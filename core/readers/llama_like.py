@@ -16,7 +16,7 @@ from core.model_spec import (
     NoMixer,
     PlainMlp,
 )
-from core.readers.decoder import Family, attention, layer_count, said
+from core.readers.decoder import Family, attention, layer_count, layer_windows, said, windowed
 from core.readers.fields import Fields
 from core.tensors import EMBEDDING, WHOLE, Tensor, vector
 
@@ -79,6 +79,45 @@ def _mpt_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 def _nothing(fields: Fields) -> int:
     return 0
+
+
+# GPT-Neo: every second layer sees its neighbourhood alone, by a list that repeats ([[["global", "local"], 12]]).
+def _gpt_neo_attention(fields: Fields, family: Family) -> list[Mixer]:
+    layers, base = layer_count(fields), attention(fields, family)
+    kinds = fields.per_layer("attention_layers", layers)
+    if kinds is None:
+        kinds = [kind for pattern, times in fields.listed("attention_types") or [] for kind in list(pattern) * times]
+    if len(kinds) != layers:
+        raise fields.error("attention_types", f"it is for {len(kinds)} of {layers} layers", "Give one kind a layer.")
+    window = fields.size("window_size", 256)
+    return [windowed(base, window if kind == "local" else None) for kind in kinds]
+
+
+# BitNet: a norm before the output of attention and one before that of the feed-forward block (arXiv:2504.12285).
+def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
+    return (
+        vector("self_attn.attn_sub_norm", fields.size("hidden_size")),
+        vector("mlp.ffn_sub_norm", fields.size("intermediate_size")),
+    )
+
+
+def _diff_llama_lambdas(fields: Fields, layer: int) -> Sequence[Tensor]:
+    size = fields.optional("head_dim") or fields.size("hidden_size") // fields.size("num_attention_heads")
+    return 4 * (vector("self_attn.lambda", size),)
+
+
+def _persimmon_norm_biases(fields: Fields, layer: int) -> Sequence[Tensor]:
+    size = fields.size("hidden_size") // fields.size("num_attention_heads")
+    return 2 * (vector("self_attn.layernorm.bias", size),) if fields.flag("qk_layernorm", True) else ()
+
+
+def first_of_four(fields: Fields, family: Family) -> list[Mixer]:
+    """Windows in every layer but the first of every four, unless `layer_types` says otherwise."""
+    base = attention(fields, family)
+    if fields.has("layer_types"):
+        return [windowed(base, window) for window in layer_windows(fields, family)]
+    window = fields.optional("sliding_window")
+    return [windowed(base, window if layer % 4 else None) for layer in range(layer_count(fields))]
 
 
 LLAMA = Family(source=_source("llama"), mlp_bias="mlp_bias")
@@ -209,6 +248,20 @@ FAMILIES: dict[str, Family] = {
     "ministral": _MISTRAL,
     "ministral3": replace(_MISTRAL, source=_source("ministral3")),
     "granite": replace(LLAMA, source=_source("granite")),
+    "granite_swa": replace(LLAMA, source=_source("granite_swa"), sinks=True, mixers=first_of_four, tied=True,
+                           mlp_bias="mlp_bias", defaults={"sliding_window": 128}),
+    "cwm": replace(LLAMA, source=_source("cwm"), mixers=first_of_four, defaults={"sliding_window": 8192}),
+    "hyperclovax": replace(LLAMA, source=_source("hyperclovax"),
+                           norms=lambda fields: 4 if fields.flag("use_post_norm") else 2),
+    "jais2": replace(LLAMA, source=_source("jais2"), gated=False, norm_bias=True,
+                     defaults={"attention_bias": True, "mlp_bias": True}),
+    "bitnet": replace(LLAMA, source=_source("bitnet"), mlp_bias=False, layer_extra=_bitnet_norms),
+    "diffllama": replace(LLAMA, source=_source("diffllama"), mlp_bias=False, layer_extra=_diff_llama_lambdas),
+    "nanochat": replace(LLAMA, source=_source("nanochat"), mlp_bias=False, gated=False, norms=0, final_norms=0),
+    "persimmon": replace(
+        _PLAIN, source=_source("persimmon"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+        norm_bias=True, qk_norm=_norm_if("qk_layernorm", default=True), layer_extra=_persimmon_norm_biases,
+    ),
     "smollm3": replace(LLAMA, source=_source("smollm3"), window_pattern=1, window_flag="use_sliding_window"),
     "seed_oss": replace(LLAMA, source=_source("seed_oss"), output_bias="attention_out_bias"),
     "arcee": replace(LLAMA, source=_source("arcee"), gated=False),
@@ -271,6 +324,25 @@ FAMILIES: dict[str, Family] = {
     "gptj": replace(
         _PLAIN, source=_source("gptj"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
         aliases=_GPT2_NAMES, mlps=_four_times,
+    ),
+    "codegen": replace(
+        _PLAIN, source=_source("codegen"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
+        aliases=_GPT2_NAMES, mlps=_four_times,
+    ),
+    "gpt_neo": replace(
+        _PLAIN, source=_source("gpt_neo"), output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        mixers=_gpt_neo_attention, mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,
+        aliases={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"},
+    ),
+    "xglm": replace(
+        _PLAIN, source=_source("xglm"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        rotary=_nothing, tied=True,
+        aliases={"hidden_size": "d_model", "num_hidden_layers": "num_layers", "intermediate_size": "ffn_dim",
+                 "num_attention_heads": "attention_heads"},
+    ),
+    "biogpt": replace(
+        _PLAIN, source=_source("biogpt"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        extra=_positions("embed_positions", 2), rotary=_nothing, tied=True,
     ),
     "gpt_neox": replace(
         _PLAIN, source=_source("gpt_neox"), qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,

@@ -19,7 +19,7 @@ from core.model_spec import (
 from core.parameters import mlp_tensors
 from core.readers.decoder import Family, attention, attention_layers, dense_mlp, layer_count, layer_windows, windowed
 from core.readers.fields import Fields
-from core.readers.llama_like import LLAMA
+from core.readers.llama_like import LLAMA, first_of_four
 from core.tensors import ATTENTION, BY_ROWS, WHOLE, Tensor, linear, vector
 
 Placement = Callable[[Fields, int], bool]
@@ -344,6 +344,18 @@ def _hunyuan_shared(fields: Fields) -> int:
     return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
+# Ling and Ring: an expert bias from their second generation on, which also has norms of queries and keys.
+def _bailing_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    shared = shared_experts("num_shared_experts")
+    return mixture(after_first, shared=shared, correction_bias=fields.flag("moe_router_enable_expert_bias"))(
+        fields, family
+    )
+
+
+def _bailing_bias(fields: Fields) -> bool:
+    return fields.flag("use_bias") or fields.flag("use_qkv_bias")
+
+
 def _nothing(fields: Fields) -> int:
     return 0
 
@@ -387,6 +399,23 @@ FAMILIES: dict[str, Family] = {
         LLAMA, source=_source("granitemoeshared"), mlp_bias=False,
         mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
                      shared=shared_width("shared_intermediate_size")),
+    ),
+    "granitemoe_swa": replace(
+        LLAMA, source=_source("granitemoe_swa"), mlp_bias=False, sinks=True, mixers=first_of_four,
+        defaults={"sliding_window": 128},
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+                     shared=shared_width("shared_intermediate_size")),
+    ),
+    "cohere2_moe": replace(
+        LLAMA, source=_source("cohere2_moe"), mlp_bias=False, norms=1, window_pattern=4, tied=True,
+        ignored=("prefix_dense_sliding_window_pattern",),
+        mlps=mixture(after_first, width="intermediate_size", dense="prefix_dense_intermediate_size",
+                     shared=shared_experts("num_shared_experts", "intermediate_size")),
+    ),
+    "bailing_moe": replace(
+        _PLAIN, source="vLLM model_executor/models/bailing_moe.py", qkv_bias=_bailing_bias, output_bias="use_bias",
+        mlp_bias="use_bias", qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
+        ignored=("moe_shared_expert_intermediate_size",), mlps=_bailing_experts,
     ),
     "glm4_moe": replace(
         LLAMA, source=_source("glm4_moe"), output_bias=False, mlp_bias=False,
@@ -459,12 +488,12 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "laguna": replace(
-        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD,
         mixers=_laguna_attention, layer_extra=_laguna_gate, defaults={"first_k_dense_replace": 1},
         mlps=mixture(after_first, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
     ),
     "mellum": replace(
-        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD,
         mlps=_qwen_experts,
     ),
     "grok-1": replace(
@@ -473,6 +502,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "dbrx": replace(
         _PLAIN, source=_source("dbrx"), mixers=_dbrx_attention, mlps=_dbrx_experts, norms=2, rotary=_nothing,
+        ignored=("num_key_value_heads",),
         aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
                  "max_position_embeddings": "max_seq_len"},
     ),
