@@ -75,7 +75,8 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
     positions = fields.size("max_position_embeddings")
     encoder = FullAttention(**shape("encoder"))
     cross = CrossAttention(**shape("decoder"), encoder_tokens=None)
-    table = Tensor(name="embed_positions", group=EMBEDDING, rows=positions + (kin.rows or 0), columns=hidden, split=WHOLE)
+    rows = positions + (kin.rows or 0)
+    table = Tensor(name="embed_positions", group=EMBEDDING, rows=rows, columns=hidden, split=WHOLE)
     norm = (vector("layernorm", hidden), vector("layernorm.bias", hidden))
     return ModelSpec(
         name=name,

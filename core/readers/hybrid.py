@@ -560,7 +560,8 @@ def _zamba2_block(fields: Fields, layer: int) -> Sequence[Tensor]:
     kinds = _zamba2_kinds(fields)
     if kinds[layer] != "hybrid":
         return ()
-    hidden, heads, rank = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("adapter_rank", 128)
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    rank = fields.size("adapter_rank", 128)
     width, bias = fields.optional("intermediate_size") or 4 * hidden, fields.flag("add_bias_linear")
     both = fields.optional("attention_hidden_size") or 2 * hidden
     size = fields.optional("attention_head_dim") or both // heads
@@ -590,8 +591,8 @@ def _zamba2_block(fields: Fields, layer: int) -> Sequence[Tensor]:
 
 # RecurrentGemma: a gated linear recurrence, and local attention in every third layer (arXiv:2404.07839).
 def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
-    hidden, heads, kernel = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("conv1d_width", 4)
-    width = fields.optional("lru_width") or hidden
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    width, kernel = fields.optional("lru_width") or hidden, fields.size("conv1d_width", 4)
     block = width // heads
     recurrent = RecurrentState(
         kind="rg_lru",
@@ -613,7 +614,8 @@ def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is None:
-        pattern = fields.listed("block_types") or fields.listed("_block_types") or ["recurrent", "recurrent", "attention"]
+        pattern = fields.listed("block_types") or fields.listed("_block_types")
+        pattern = pattern or ["recurrent", "recurrent", "attention"]
         kinds = [pattern[layer % len(pattern)] for layer in range(layers)]
     fields.ignore("sliding_window", "_block_types")
     mixers = {"recurrent": recurrent, "linear_attention": recurrent, "attention": local, "sliding_attention": local}
@@ -628,7 +630,8 @@ def _recurrent_gemma_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 # RWKV, fourth generation (arXiv:2305.13048; transformers models/rwkv).
 def _rwkv_layers(fields: Fields, family: Family) -> list[Mixer]:
     hidden = fields.size("hidden_size")
-    width, middle = fields.optional("attention_hidden_size") or hidden, fields.optional("intermediate_size") or 4 * hidden
+    width = fields.optional("attention_hidden_size") or hidden
+    middle = fields.optional("intermediate_size") or 4 * hidden
     layer = RecurrentState(
         kind="rwkv",
         conv_values=2 * hidden,  # the last token, as attention and as the feed-forward block saw it

@@ -81,18 +81,6 @@ def _nothing(fields: Fields) -> int:
     return 0
 
 
-# GPT-Neo: every second layer sees its neighbourhood alone, by a list that repeats ([[["global", "local"], 12]]).
-def _gpt_neo_attention(fields: Fields, family: Family) -> list[Mixer]:
-    layers, base = layer_count(fields), attention(fields, family)
-    kinds = fields.per_layer("attention_layers", layers)
-    if kinds is None:
-        kinds = [kind for pattern, times in fields.listed("attention_types") or [] for kind in list(pattern) * times]
-    if len(kinds) != layers:
-        raise fields.error("attention_types", f"it is for {len(kinds)} of {layers} layers", "Give one kind a layer.")
-    window = fields.size("window_size", 256)
-    return [windowed(base, window if kind == "local" else None) for kind in kinds]
-
-
 # BitNet: a norm before the output of attention and one before that of the feed-forward block (arXiv:2504.12285).
 def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     return (
@@ -302,11 +290,13 @@ FAMILIES: dict[str, Family] = {
     "internlm": replace(_PLAIN, source="internlm modeling_internlm.py", qkv_bias="bias", output_bias="bias"),
     "iquestcoder": replace(LLAMA, source="transformers models/iquestcoder"),
     "mimo": replace(_QWEN2, source="vLLM model_executor/models/mimo.py", qkv_bias="attention_bias"),
-    "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True),
+    "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True,
+                       aliases={"head_dim": "kv_channels"}),
     "baichuan": replace(_PLAIN, source="vLLM model_executor/models/baichuan.py",
                         aliases={"max_position_embeddings": "model_max_length"}),
     "orion": replace(_PLAIN, source="vLLM model_executor/models/orion.py", norm_bias=True),
-    "qwen": replace(_PLAIN, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp),
+    "qwen": replace(_PLAIN, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp,
+                    aliases={"head_dim": "kv_channels"}),
     "chatglm": replace(
         _PLAIN, source="vLLM model_executor/models/chatglm.py", mixers=_chatglm_attention, mlp_bias="add_bias_linear",
         aliases={"num_hidden_layers": "num_layers", "intermediate_size": "ffn_hidden_size",
@@ -331,7 +321,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "gpt_neo": replace(
         _PLAIN, source=_source("gpt_neo"), output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
-        mixers=_gpt_neo_attention, mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,
+        mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,  # its local layers keep every token too
         aliases={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"},
     ),
     "xglm": replace(
