@@ -41,7 +41,8 @@ _SAME_AS = {
 
 def known_model_types() -> tuple[str, ...]:
     """Every `model_type` that is understood."""
-    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *multimodal.TOWERS}))
+    composites = {*multimodal.TOWERS, *multimodal.THINKERS}
+    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *composites}))
 
 
 def known_fields() -> frozenset[str]:
@@ -56,7 +57,7 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
         PlannerError: a field is missing, wrong, or not understood.
     """
     model_type = _model_type(config)
-    if model_type in multimodal.TOWERS:
+    if model_type in multimodal.TOWERS or model_type in multimodal.THINKERS:
         return multimodal.read(config, model_type, name, read_decoder)
     if model_type in encoder_decoder.READERS:
         fields = Fields(config, model_type, aliases=encoder_decoder.ALIASES.get(model_type))

@@ -131,7 +131,7 @@ def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     if not fields.has("layer_types"):
         windows[-1] = None  # the last layer sees everything (transformers models/gemma4/configuration_gemma4.py)
     layers = [full if window is None else windowed(local, window) for window in windows]
-    return _sharing(fields, layers, own_keys=False)
+    return _sharing(fields, layers, own_keys=True)  # stored, and loaded by vLLM (model_executor/models/gemma4.py)
 
 
 def _gemma4_overrides(fields: Fields) -> Fields:

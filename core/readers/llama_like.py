@@ -283,6 +283,7 @@ FAMILIES: dict[str, Family] = {
                           mlp_bias="use_bias", gated=False, norm_bias=True, window_pattern=1, tied=True),
     "glm": replace(_PLAIN, source=_source("glm"), qkv_bias="attention_bias"),
     "glm4": replace(_PLAIN, source=_source("glm4"), qkv_bias="attention_bias", norms=4),
+    "glm_ocr_text": replace(_PLAIN, source=_source("glm_ocr"), norms=4),
     "glm4v_text": replace(_PLAIN, source=_source("glm4v"), qkv_bias=True, norms=4),
     "internlm2": replace(_PLAIN, source="OpenGVLab modeling_internlm2.py", qkv_bias="bias", output_bias="bias"),
     "internlm3": replace(_PLAIN, source="transformers models/internlm3", qkv_bias="qkv_bias", output_bias="bias",
