@@ -110,13 +110,13 @@ def outer_tensors(spec: ModelSpec) -> tuple[Tensor, ...]:
     """
     if spec.vocab_size is None:
         raise _not_countable("vocab_size")
-    hidden = spec.hidden_size
+    hidden, width = spec.hidden_size, spec.embedding_size or spec.hidden_size
     tensors = [
-        Tensor(name="embed_tokens", group=EMBEDDING, rows=spec.vocab_size, columns=hidden, split=BY_VOCABULARY),
+        Tensor(name="embed_tokens", group=EMBEDDING, rows=spec.vocab_size, columns=width, split=BY_VOCABULARY),
         *_norms("norm", spec.final_norms, hidden, spec.norm_bias),
     ]
     if not spec.tie_word_embeddings:
-        tensors += linear("lm_head", HEAD, spec.vocab_size, hidden, BY_VOCABULARY, bias=spec.head_bias)
+        tensors += linear("lm_head", HEAD, spec.vocab_size, width, BY_VOCABULARY, bias=spec.head_bias)
     elif spec.head_bias:
         tensors.append(vector("lm_head.bias", spec.vocab_size, BY_VOCABULARY))
     return (*tensors, *spec.extra)

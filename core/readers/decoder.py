@@ -56,6 +56,7 @@ class Family:
         layer_extra: further tensors of a layer, by its number.
         extra: further tensors outside the layers.
         rotary: values of the tables of rotary angles.
+        embedding_size: as in `ModelSpec`.
         tied: whether the head is the embedding where config.json does not say and transformers has no default.
     """
 
@@ -81,6 +82,7 @@ class Family:
     layer_extra: Callable[[Fields, int], Sequence[Tensor]] = lambda fields, layer: ()
     extra: Callable[[Fields], Sequence[Tensor]] = lambda fields: ()
     rotary: Callable[[Fields], int] = rotary_values
+    embedding_size: Callable[[Fields], int | None] = lambda fields: None
     tied: bool = False
 
 
@@ -106,6 +108,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         name=name,
         hidden_size=hidden_size,
         vocab_size=fields.optional("vocab_size"),
+        embedding_size=family.embedding_size(fields),
         tie_word_embeddings=fields.flag("tie_word_embeddings", family.tied),
         stated_parameters=stated,
         # A limit to plan by is one that the model states, not what its family's class would assume.

@@ -18,7 +18,7 @@ from core.model_spec import (
 )
 from core.readers.decoder import Family, attention, layer_count, layer_windows, said, windowed
 from core.readers.fields import Fields
-from core.tensors import EMBEDDING, WHOLE, Tensor, vector
+from core.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
 
 
 def _source(module: str) -> str:
@@ -39,16 +39,22 @@ def _positions(name: str, offset: int = 0):
     return tensors
 
 
-def _opt_positions(fields: Fields) -> Sequence[Tensor]:
-    """Learnt positions, of which two stand for nothing; the smallest OPT alone has an embedding of another width."""
-    width = fields.optional("word_embed_proj_dim")
-    if width is not None and width != fields.size("hidden_size"):
-        raise fields.error("word_embed_proj_dim", f"{width} is not the hidden size, which is not understood",
-                           "State the total as params_b.")  # fmt: skip
+def _opt_outer(fields: Fields) -> Sequence[Tensor]:
+    """Learnt positions, of which two stand for nothing, and projections from and to an embedding of another width."""
+    width, hidden = _opt_embedding(fields), fields.size("hidden_size")
     if not fields.flag("layer_norm_elementwise_affine", True):
         raise fields.error("layer_norm_elementwise_affine", "norms without weights are not understood here",
                            "State the total as params_b.")  # fmt: skip
-    return _positions("embed_positions", 2)(fields)
+    projections = () if width is None else (
+        *linear("project_in", MLP, hidden, width, WHOLE), *linear("project_out", MLP, width, hidden, WHOLE),
+    )  # fmt: skip
+    return (*_positions("embed_positions", 2)(fields), *projections)
+
+
+def _opt_embedding(fields: Fields) -> int | None:
+    """The width of the embedding where it is not the model's: the smallest OPT but one."""
+    width = fields.optional("word_embed_proj_dim")
+    return None if width == fields.size("hidden_size") else width
 
 
 def _opt_final_norms(fields: Fields) -> int:
@@ -360,7 +366,7 @@ FAMILIES: dict[str, Family] = {
     "opt": replace(
         _PLAIN, source=_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
         gated=False, norm_bias=True, final_norms=_opt_final_norms, aliases={"intermediate_size": "ffn_dim"},
-        extra=_opt_positions,
+        extra=_opt_outer, embedding_size=_opt_embedding,
         rotary=_nothing, tied=True,
     ),
 }  # fmt: skip

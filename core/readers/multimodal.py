@@ -60,7 +60,8 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
         part = Fields(config, model_type).part("thinker_config")
         if part is None:
             raise UnsupportedModelError("thinker_config", "it is missing", "Give the model's whole config.json.")
-        config, model_type = part, THINKERS[model_type]
+        version = {"transformers_version": config.get("transformers_version")}
+        config, model_type = {**version, **part}, THINKERS[model_type]
     family = TOWERS[model_type]
     outer = Fields(config, model_type, nested=True)
     spec = _text(outer, family, name, read_decoder)
@@ -108,6 +109,9 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
     if not isinstance(model_type, str) or not model_type:
         model_type = default_parts(outer.model_type).get("text_config", family.text)
     outer.ignore("tie_word_embeddings")
+    if str(outer.values.get("transformers_version")).startswith("5."):
+        # Written by a release in which the whole model's word counts, its default too; before it was the text part's.
+        part = {**part, "tie_word_embeddings": outer.flag("tie_word_embeddings")}
     if "tie_word_embeddings" not in part:
         if "tie_word_embeddings" in outer.values:
             part = {**part, "tie_word_embeddings": outer.values["tie_word_embeddings"]}
