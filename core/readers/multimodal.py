@@ -391,8 +391,8 @@ def _hears(source: str, text: str, tower: str, projector: Projector) -> Composit
 
 
 # Models that also speak: the part that understands and writes is what vLLM loads (model_executor/models/
-# qwen2_5_omni_thinker.py); the parts that make sound of it are left out.
-THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker"}
+# qwen2_5_omni_thinker.py, qwen3_omni_moe_thinker.py); the parts that make sound of it are left out.
+THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker", "qwen3_omni_moe": "qwen3_omni_moe_thinker"}
 
 TOWERS: dict[str, Composite] = {
     "llava": _sees("llava", "llama", "clip_vision_model", _two_layers),
@@ -422,6 +422,11 @@ TOWERS: dict[str, Composite] = {
     "idefics2": _sees("idefics2", "mistral", "idefics2_vision", _idefics2),
     "glm_ocr": _sees("glm_ocr", "glm_ocr_text", "glm_ocr_vision"),
     "shieldgemma2": _sees("gemma3", "gemma3_text", "siglip_vision_model", _gemma3),
+    "qwen3_omni_moe_thinker": Composite(
+        source=_source("qwen3_omni_moe"), text="qwen3_omni_moe_text",
+        towers=(Tower(type="qwen3_omni_moe_vision_encoder"),
+                Tower(type="qwen3_omni_moe_audio_encoder", part="audio_config")),
+    ),
     "qwen2_5_omni_thinker": Composite(
         source=_source("qwen2_5_omni"), text="qwen2_5_omni_text",
         towers=(Tower(type="qwen2_5_omni_vision_encoder"),

@@ -455,6 +455,23 @@ def omni_audio(fields: Fields) -> Tensors:
     )
 
 
+def omni3_audio(fields: Fields) -> Tensors:
+    """Qwen3-Omni's encoder of sound (transformers models/qwen3_omni_moe): three convolutions over time and bands."""
+    hidden, channels, area = fields.size("d_model"), fields.size("downsample_hidden_size"), 3 * 3
+    bands = fields.size("num_mel_bins")
+    for _ in range(3):
+        bands = (bands + 1) // 2
+    return (
+        *dense("audio_tower.conv2d1", channels, area),
+        *(2 * dense("audio_tower.conv2d", channels, channels * area)),
+        *dense("audio_tower.conv_out", hidden, channels * bands, bias=False),
+        *encoder_layers("audio_tower", fields.size("encoder_layers"), hidden, fields.size("encoder_ffn_dim")),
+        *norm("audio_tower.ln_post", hidden),
+        *dense("audio_tower.proj1", hidden, hidden),
+        *dense("audio_tower.proj2", fields.size("output_dim"), hidden),
+    )
+
+
 def glm_ocr(fields: Fields) -> Tensors:
     """GLM-OCR's tower (transformers models/glm_ocr): no table of positions, norms of queries and keys."""
     hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
@@ -557,6 +574,8 @@ TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "gemma4_unified_audio": nothing,
     "qwen2_5_omni_vision_encoder": qwen2_5_vl,
     "qwen2_5_omni_audio_encoder": omni_audio,
+    "qwen3_omni_moe_vision_encoder": qwen3_vl,
+    "qwen3_omni_moe_audio_encoder": omni3_audio,
     "glm_ocr_vision": glm_ocr,
     "kimi_k25_vision": moonvit,
     "moonvit": moonvit,
