@@ -108,8 +108,8 @@ def test_modules_that_a_checkpoint_leaves_alone_stay_in_16_bits():
 # Qwen3-14B as MLX stores it in 4 bits: github root-hypercube/qwen3-mlx, Qwen3-14B-MLX-4bit: config.json, and total_size
 # of model.safetensors.index.json.
 QWEN3_14B = {"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 40,
-             "head_dim": 128, "num_attention_heads": 40, "num_key_value_heads": 8, "vocab_size": 151936, "tie_word_embeddings": False,
-             "sliding_window": None, "use_sliding_window": False, "max_window_layers": 40}  # fmt: skip
+             "head_dim": 128, "num_attention_heads": 40, "num_key_value_heads": 8, "vocab_size": 151936,
+             "tie_word_embeddings": False, "sliding_window": None, "use_sliding_window": False, "max_window_layers": 40}  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", [["quantization"], ["quantization_config"], ["quantization", "quantization_config"]])

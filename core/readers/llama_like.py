@@ -65,7 +65,8 @@ def _opt_final_norms(fields: Fields) -> int:
 def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
     heads, part = fields.size("num_attention_heads"), fields.inside("attn_config")
     kv_heads = part.optional("kv_n_heads") or (1 if part.text("attn_type") == "multiquery_attention" else heads)
-    fields.ignore("learned_pos_emb")
+    if not part.flag("alibi", True) and fields.flag("learned_pos_emb", True):
+        raise fields.error("attn_config.alibi", "learnt positions are not understood here", "Set it to true.")
     if part.flag("qk_ln"):
         raise fields.error(
             "attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false."

@@ -344,6 +344,17 @@ def _hunyuan_shared(fields: Fields) -> int:
     return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
+def _without_biases(blocks: Callable[[Fields, Family], Sequence[Mlp | None]]):
+    """Experts of families whose `use_bias` would give biases to shared experts, which no published model has."""
+
+    def checked(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+        if fields.flag("use_bias"):
+            raise fields.error("use_bias", "biases of experts are not understood here", "State the total as params_b.")
+        return blocks(fields, family)
+
+    return checked
+
+
 # Ling and Ring: an expert bias from their second generation on, which also has norms of queries and keys.
 def _bailing_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     shared = shared_experts("num_shared_experts")
@@ -415,7 +426,7 @@ FAMILIES: dict[str, Family] = {
     "bailing_moe": replace(
         _PLAIN, source="vLLM model_executor/models/bailing_moe.py", qkv_bias=_bailing_bias, output_bias="use_bias",
         mlp_bias="use_bias", qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
-        ignored=("moe_shared_expert_intermediate_size",), mlps=_bailing_experts,
+        ignored=("moe_shared_expert_intermediate_size",), mlps=_without_biases(_bailing_experts),
     ),
     "glm4_moe": replace(
         LLAMA, source=_source("glm4_moe"), output_bias=False, mlp_bias=False,
@@ -434,7 +445,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "ernie4_5_moe": replace(
         LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=mixture(
+        mlps=_without_biases(mixture(
             lambda fields, layer: (
                 fields.size("moe_layer_start_index", least=0) <= layer
                 <= (layer_count(fields) - 1 if fields.raw("moe_layer_end_index") in (-1, None)
@@ -442,7 +453,7 @@ FAMILIES: dict[str, Family] = {
                 and (layer + 1) % fields.size("moe_layer_interval", 1) == 0
             ),
             experts="moe_num_experts", shared=shared_experts("moe_num_shared_experts"), correction_bias=True,
-        ),
+        )),
     ),
     "hunyuan_v1_moe": replace(
         LLAMA, source=_source("hunyuan_v1_moe"), mlp_bias=False,
@@ -466,7 +477,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "ernie4_5_vl_moe_text": replace(
         LLAMA, source=_source("ernie4_5_vl_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=_ernie_vl_experts, layer_extra=_ernie_vl_vision_experts,
+        mlps=_without_biases(_ernie_vl_experts), layer_extra=_ernie_vl_vision_experts,
     ),
     "llama4_text": replace(
         LLAMA, source=_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_experts,

@@ -164,7 +164,8 @@ def test_the_head_of_a_composite_is_tied_as_its_release_reads_it(outer, inner, t
     assert spec_from_config(config, name="m").tie_word_embeddings is tied
 
 
-GEMMA_4 = TINY | {"model_type": "gemma4_text", "num_hidden_layers": 2, "head_dim": 128, "hidden_size_per_layer_input": 0,
+GEMMA_4 = TINY | {"model_type": "gemma4_text", "num_hidden_layers": 2, "head_dim": 128,
+                  "hidden_size_per_layer_input": 0,
                   "layer_types": ["sliding_attention", "full_attention"]}  # fmt: skip
 
 
@@ -177,6 +178,8 @@ GEMMA_4 = TINY | {"model_type": "gemma4_text", "num_hidden_layers": 2, "head_dim
         (TINY | {"per_layer_config": {"1": {"head_dim": 64}}}, "per_layer_config"),
         (TINY | {"num_attention_heads_per_layer": [8, 4]}, "num_attention_heads_per_layer"),
         (TINY | {"model_type": "laguna", "num_attention_heads_per_layer": [8]}, "num_attention_heads_per_layer"),
+        (TINY | {"model_type": "mpt", "attn_config": {"alibi": False}}, "attn_config.alibi"),
+        (TINY | {"model_type": "ernie4_5_moe", "use_bias": True}, "use_bias"),
         (TINY | {"model_type": "opt", "layer_norm_elementwise_affine": False}, "layer_norm_elementwise_affine"),
         ({"model_type": "qwen2_5_omni", "talker_config": {}}, "thinker_config"),
         ({"model_type": "marian", "share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings"),
