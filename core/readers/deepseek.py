@@ -203,6 +203,11 @@ def _v2_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     return experts(fields.text("topk_method") == "noaux_tc")(fields, family)
 
 
+def _norm_behind_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """A.X K1: a norm behind the experts (transformers models/axk1, AXK1MoE)."""
+    return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_first(fields, layer) else ()
+
+
 FAMILIES: dict[str, Family] = {
     "deepseek_v2": replace(
         _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_experts
@@ -225,6 +230,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "mistral4": replace(
         _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
+    ),
+    "axk1": replace(
+        _DEEPSEEK, source="transformers models/axk1/modeling_axk1.py", layer_extra=_norm_behind_experts,
+        defaults={"first_k_dense_replace": 1},
     ),
     "youtu": replace(
         _DEEPSEEK, source="transformers models/youtu/modeling_youtu.py", mlps=dense_layers, mlp_bias="mlp_bias"

@@ -29,6 +29,7 @@ _SAME_AS = {
     "glm4v_moe_text": "glm4_moe",
     "exaone4_5_text": "exaone4",
     "gpt-sw3": "gpt2",
+    "apertus1p5_text": "apertus",
     "sarvam_mla": "deepseek_v3",
     "sarvam_moe": "glm4_moe",
     "gemma4_unified_text": "gemma4_text",

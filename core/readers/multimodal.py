@@ -448,6 +448,7 @@ TOWERS: dict[str, Composite] = {
     "qwen3_5_moe": _sees("qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_moe_vision"),
     "glm4v": _sees("glm4v", "glm4v_text", "glm4v_vision"),
     "glm46v": _sees("glm46v", "glm4v_text", "glm4v_vision"),
+    "glmga": _sees("glm46v", "glm4v_text", "glm4v_vision"),
     "glm4v_moe": _sees("glm4v_moe", "glm4v_moe_text", "glm4v_moe_vision"),
     "exaone4_5": _sees("exaone4_5", "exaone4_5_text", "exaone4_5_vision"),
     "kimi_vl": _sees("kimi_k25", "deepseek_v3", "moonvit", _moonvit),
