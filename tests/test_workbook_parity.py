@@ -32,13 +32,14 @@ RANDOM_ROWS = 300
 CONTEXTS = (100, 4_096, 131_072)
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request):
     return ENGINES[request.param]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def what_if(engine, planners):
+    """One open planner for all tests, which leave it as it was."""
     with engine.WhatIf(planners["en"]) as session:
         yield session
 
