@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from core.errors import OutOfRangeError, PlannerError
 from core.fleet import gpus_by_division
 from core.precision import Precision
 from core.sizing import Estimate, estimate, footprint
+from core.texts import plain_letters
 from workbook.labels import LANGUAGES, Labels
 
 # field → the label of its column on the planner's Scenarios sheet
@@ -127,7 +127,7 @@ def field_of_header(text: object) -> str | None:
 
 def plain_header(text: str) -> str:
     """The form under which headers are compared: case, width of letters and spaces dropped."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
+    return "".join(plain_letters(text).casefold().replace("_", " ").split())
 
 
 def _title(value: object) -> str:

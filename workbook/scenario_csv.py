@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.texts import plain_letters
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
 from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, checked, field_of_header
@@ -123,7 +123,7 @@ def number_of(text: str, *, whole: bool) -> float | None:
     Args:
         whole: whether only whole numbers make sense, so that groups of three digits are thousands.
     """
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").strip()
+    text = plain_letters(text).replace("’", "'").strip()
     number, divisor = (text[:-1].rstrip(), 100) if text.endswith("%") else (text, 1)
     if len(number) > _LONGEST_NUMBER:
         return None

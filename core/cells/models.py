@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import NoReturn
 
 from core import catalog
@@ -20,6 +19,7 @@ from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quo
 from core.model_spec import ModelSpec
 from core.readers.families import known_fields
 from core.readers.hf_config import spec_from_config
+from core.texts import plain_letters
 
 # A row of three sizes in billions ({8,70,405}) must not be taken for a model: a hidden dimension is at least this wide
 # and a multiple of this (the article's 8196 is one of 4), a model at most this deep.
@@ -148,5 +148,5 @@ def _is_label(value: object) -> bool:
 
 
 def _label(value: object) -> str:
-    label = unicodedata.normalize("NFKC", str(value)).strip().lower().replace(" ", "_")
+    label = plain_letters(str(value)).strip().lower().replace(" ", "_")
     return _SHORT_LABELS.get(label, label)

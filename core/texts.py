@@ -1,0 +1,14 @@
+"""Texts from outside, made comparable."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Far longer than any name, label, unit or number. Normalising takes time by the square of a run of combining marks
+# (they are sorted, Unicode Standard Annex #15, section 1.3): seconds for one cell full of them.
+LONGEST_COMPARED = 1000
+
+
+def plain_letters(text: str) -> str:
+    """`text` with full-width letters and digits made plain; a text that is too long to be a name stays as it is."""
+    return unicodedata.normalize("NFKC", text) if len(text) <= LONGEST_COMPARED else text
