@@ -1,4 +1,4 @@
-"""Texts from outside, made comparable."""
+"""Texts from outside, made comparable and fit to be shown."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import unicodedata
 
 # Far longer than any name, label, unit or number. Normalising takes time by the square of a run of combining marks
 # (they are sorted, Unicode Standard Annex #15, section 1.3): seconds for one cell full of them.
-LONGEST_COMPARED = 1000
+LONGEST_COMPARED = 255
 
 
 def plain_letters(text: str) -> str:
     """`text` with full-width letters and digits made plain; a text that is too long to be a name stays as it is."""
     return unicodedata.normalize("NFKC", text) if len(text) <= LONGEST_COMPARED else text
+
+
+def printable(text: str) -> str:
+    """`text` as it may stand in any cell or sentence: not endless, controls and halves of surrogate pairs escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:LONGEST_COMPARED])

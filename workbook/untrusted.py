@@ -6,7 +6,9 @@ import zipfile
 from pathlib import Path
 from xml.parsers import expat
 
+from core.errors import PlannerError
 from workbook.files import UnreadableFileError
+from workbook.package import ZIP_ERRORS
 
 # A hundred thousand rows of scenarios take about 0.4 GB of XML, read in a stream; all else is read at once.
 LARGEST_SHEETS_BYTES = 2 * 2**30
@@ -53,7 +55,9 @@ def check_package(path: Path) -> None:
                     raise UnreadableFileError(str(path), "it is encrypted", "Save it without a password.")
                 if part.filename.endswith((".xml", ".rels")):
                     _check_prolog(path, package, part)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, expat.ExpatError, zipfile.zlib.error) as error:
+    except PlannerError:
+        raise
+    except (*ZIP_ERRORS, expat.ExpatError) as error:
         raise damaged(path, error) from error
 
 

@@ -261,7 +261,7 @@ def campaign(count: int, seed: int, pipeline_share: float = PIPELINE_SHARE) -> t
                 result = getattr(vram_udf, name)(*arguments)
                 wrong = fault(result)
                 first = result
-                while isinstance(first, list):
+                while isinstance(first, list) and not wrong:
                     first = first[0]
             else:
                 variant = pywin32_stand_in.call("vram_udf", name, passed)
