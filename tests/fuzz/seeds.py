@@ -10,8 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import openpyxl
-from openpyxl.worksheet.table import Table
+import xlsxwriter
 from safetensors.numpy import save
 
 from core.model_rows import row_of, with_row
@@ -104,20 +103,22 @@ def scenario_files() -> list[bytes]:
 
 
 def small_planner() -> bytes:
-    """A planner of two rows with the columns of the real one, and its table, as openpyxl writes it."""
-    book = openpyxl.Workbook()
-    ws = book.active
-    ws.title = "Scenarios"
-    labels = Labels("en")
+    """A planner of two rows with the columns of the real one, and its table; XlsxWriter shares strings as Excel does."""
+    out, labels = BytesIO(), Labels("en")
     headers = [labels(label) for label in COLUMN_LABELS.values()] + [labels(f"scenarios.{result}") for result in RESULTS]
-    ws.append(["A title above"])
-    ws.append(headers)
-    ws.append([SCENARIO.get(field) for field in FIELDS] + ["OK", "=1+1", "=D3*2", 3, "=SUM(J3:L3)", "=ROUNDUP(M3/H3,0)"])
-    ws.append(["=A3", "lama", "32K", None, 2, 1.5, "10 %", True])
-    book.create_sheet("Other")["A1"] = "text"
-    ws.add_table(Table(displayName=TABLE, ref=f"A2:{openpyxl.utils.get_column_letter(len(headers))}4"))
-    out = BytesIO()
-    book.save(out)
+    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+        ws = book.add_worksheet("Scenarios")
+        ws.write(0, 0, "A title above")
+        ws.add_table(1, 0, 3, len(headers) - 1, {"name": TABLE, "columns": [{"header": header} for header in headers]})
+        for column, field in enumerate(FIELDS):
+            ws.write(2, column, SCENARIO.get(field))
+        formulas = ("=1+1", "=D3*2", "=SUM(J3:L3)", "=ROUNDUP(M3/H3,0)")
+        for column, formula in enumerate(formulas[: len(RESULTS)], start=len(FIELDS)):
+            ws.write_formula(2, column, formula, value=column)
+        for column, value in enumerate(("=A3", "lama", "32K", None, 2, 1.5, "10 %", True)):
+            ws.write(3, column, value)
+        ws.merge_range(8, 0, 8, 3, "merged")
+        book.add_worksheet("Other").write(0, 0, "text")
     return out.getvalue()
 
 
