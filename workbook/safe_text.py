@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from openpyxl.cell import Cell
 
-# What Excel, and whoever pastes from it or reads a CSV made of it, takes for the start of a formula (OWASP, CSV injection).
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from core.texts import FORMULA_STARTS
 
 
 def put_text(cell: Cell, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from core.errors import OutOfRangeError, PlannerError
 from core.fleet import gpus_by_division
 from core.precision import Precision
 from core.sizing import Estimate, estimate, footprint
-from core.texts import plain_letters
+from core.texts import NOT_PRINTABLE, plain_letters
 from workbook.labels import LANGUAGES, Labels
 
 # field → the label of its column on the planner's Scenarios sheet
@@ -33,9 +32,6 @@ FIELDS = tuple(COLUMN_LABELS)
 NUMBER_FIELDS = ("context", "users", "overhead", "gpu_memory_gb")
 
 LONGEST_TITLE = 200  # as long as a heading may be that is printed on one page
-
-# What no cell of a workbook can hold or show: controls, halves of surrogate pairs, code points that are no characters.
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +129,7 @@ def plain_header(text: str) -> str:
 def _title(value: object) -> str:
     """One line of printable text; nothing for a blank."""
     text = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
-    title = " ".join(_NOT_PRINTABLE.sub(" ", text).split())
+    title = " ".join(NOT_PRINTABLE.sub(" ", text).split())
     if len(title) > LONGEST_TITLE:
         raise OutOfRangeError(
             "scenario", f"its title has {len(title)} characters", f"Write at most {LONGEST_TITLE}; it heads a page."

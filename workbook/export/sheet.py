@@ -12,8 +12,8 @@ from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from core.texts import FORMULA_STARTS
 from workbook import styles
-from workbook.safe_text import FORMULA_STARTS
 
 # Weights, KV cache, overhead: told apart in print without colours, too.
 BAR_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
