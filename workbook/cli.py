@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -209,6 +210,18 @@ def main() -> None:
         _fail(error.format_message())
     except PlannerError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        _let_go_of_output()
+        sys.exit(1)
+    except OSError as error:
+        _let_go_of_output()
+        where, why = error.filename or "output", error.strerror or str(error)
+        _fail(f"{where}: it cannot be read or written ({why}). Make room, or use another folder.")
+
+
+def _let_go_of_output() -> None:
+    """Keeps Python from writing at its end what could not be written before."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str) -> None:
