@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import MappingProxyType
+from xml.parsers import expat
 
 from openpyxl.packaging.relationship import get_dependents
 from openpyxl.packaging.workbook import WorkbookPackage
@@ -20,6 +21,9 @@ ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
     ValueError,
 )  # fmt: skip
+
+# What expat raises over a part that is no XML; an encoding that it does not know, Python looks up.
+XML_ERRORS = (expat.ExpatError, LookupError, ValueError)
 
 # Office's zero of time in zip archives: the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

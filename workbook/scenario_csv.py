@@ -83,7 +83,7 @@ class CsvScenarios:
 
     def _read_columns(self) -> dict[str, int]:
         with self._open() as file:
-            _, header = next(self._records(file))
+            _, header = next(self._records(file), (0, []))
         columns: dict[str, int] = {}
         for index, cell in enumerate(header):
             field = field_of_header(cell)

@@ -11,7 +11,7 @@ from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_
 
 from core.errors import PlannerError
 from workbook.files import UnreadableFileError
-from workbook.package import ZIP_ERRORS
+from workbook.package import XML_ERRORS, ZIP_ERRORS
 
 # A hundred thousand rows of scenarios take about 0.4 GB of XML, read in a stream; all else is read at once.
 LARGEST_SHEETS_BYTES = 2 * 2**30
@@ -152,6 +152,8 @@ def _scan(
                 read += len(block)
                 if not count and read > _LONGEST_PROLOG_BYTES:
                     refuse()
-        except expat.ExpatError as error:
+        except PlannerError:
+            raise
+        except XML_ERRORS as error:
             if part.filename.endswith((".xml", ".rels")):  # else a picture, or whatever is no XML
                 raise damaged(path, error) from error

@@ -12,7 +12,7 @@ from xml.parsers import expat
 from openpyxl.utils import range_boundaries
 
 from core.errors import PlannerError
-from workbook.package import ZIP_ERRORS
+from workbook.package import XML_ERRORS, ZIP_ERRORS
 
 # What this audit reads at most. Excel itself takes more; the limits keep memory near 1 GB and time to a minute or two.
 MOST_FILE_BYTES = 100 * 10**6
@@ -181,7 +181,9 @@ class _Scan:
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         try:
             parser.ParseFile(part)
-        except expat.ExpatError as error:
+        except PlannerError:
+            raise
+        except XML_ERRORS as error:
             if name.lower().endswith(".vml"):  # Excel writes some that are not well-formed; nothing here reads them
                 return
             problem = f"its part {name} is not well-formed XML"
