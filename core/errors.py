@@ -76,9 +76,11 @@ def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> Unk
 
 def _nearest(name: str, known: list[str]) -> list[str]:
     """The known name that `name` most resembles, or up to three that begin much as it does."""
+    if len(name) > LONGEST_QUOTED_VALUE:
+        return []  # no slip of the pen, and slow to compare
     import difflib  # only on the way to an error: it is slow to import
 
-    name = name.strip().casefold()[:LONGEST_QUOTED_VALUE]
+    name = name.strip().casefold()
     by_lower_case = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name, by_lower_case, n=1, cutoff=0.7)
     if not near:

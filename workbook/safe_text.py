@@ -11,7 +11,7 @@ def put_text(cell: Cell, text: str) -> None:
     """Writes `text` into `cell` as text, whatever it begins with."""
     cell.value = text
     cell.data_type = "s"
-    if text.startswith(FORMULA_STARTS):
+    if text.startswith((*FORMULA_STARTS, "_x")):  # "_x003D_" is read as "=" (ECMA-376 part 1, 22.9.2.19)
         cell.quotePrefix = True
 
 
