@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 LONGEST_QUOTED_VALUE = 60
-_MOST_BITS_WRITTEN = 1024  # as many as a cell's largest number has
+_MOST_BITS_WRITTEN = 4096  # Python itself refuses to write more than 4300 digits
 
 
 class PlannerError(ValueError):
@@ -53,7 +53,7 @@ def quoted(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
         value = int(value)  # a cell's 3.0 is a 3 to whoever typed it
     if isinstance(value, int) and value.bit_length() > _MOST_BITS_WRITTEN:
-        return f"an integer of {value.bit_length()} bits"  # Python itself refuses to write 4300 digits
+        return f"an integer of {value.bit_length()} bits"
     text = str(value)
     if len(text) > LONGEST_QUOTED_VALUE:
         text = text[: LONGEST_QUOTED_VALUE - 1] + "…"
