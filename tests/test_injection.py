@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from workbook.cli_model import _append
 from workbook.labels import Labels
 from workbook.template import build
 
+ROOT = Path(__file__).parents[1]
 MARK = "evil"
 # OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46; each
 # with a word by which it is found again.
@@ -164,3 +169,28 @@ def test_no_formula_is_added_to_a_file_of_models(tmp_path, payload):
         _append(tmp_path / "own.csv", made)
         pytest.fail(f"{payload!r} was written as {column}")
     assert row and not (tmp_path / "own.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such name")
+@pytest.mark.parametrize("name", ["a\x1b]0;evil\x07", "evil\udcff", "evil\u202e"])
+def test_names_of_files_steer_no_terminal(tmp_path, name):
+    """A folder's name is what a model without one is called, and stands in every error about it."""
+    (tmp_path / name).mkdir()
+    config = tmp_path / name / "config.json"
+    config.write_text(json.dumps(LLAMA))
+    for arguments in (["estimate", config, "--context", 10], ["model", "import", config], ["read", config]):
+        done = run_for_output([*map(str, arguments)])
+        assert done.returncode in (0, 2) and b"evil" in done.stdout + done.stderr
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", (done.stdout + done.stderr).decode()), arguments
+
+
+def test_a_pipe_that_takes_few_characters_is_no_error(planners):
+    """What Windows gives a program whose output goes to a file: its old code page (Python docs, sys.stdout)."""
+    for arguments in (["estimate", "llama-3.1-70b", "--context", "10"], ["read", str(planners["zh"]), "--json"]):
+        done = run_for_output(arguments, PYTHONIOENCODING="cp1252")
+        assert (done.returncode, done.stderr) == (0, b""), done.stderr
+
+
+def run_for_output(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-c", "from workbook.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, timeout=120, env=os.environ | environment)

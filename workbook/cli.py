@@ -199,6 +199,9 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
 
 def main() -> None:
     """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a pipe on Windows takes few characters, and file names may be no text at all
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
     except click.Abort:
@@ -225,5 +228,6 @@ def _let_go_of_output() -> None:
 
 
 def _fail(sentence: str) -> None:
-    click.echo(f"vram: {sentence}", err=True)
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)  # nothing steers a terminal
+    click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)
