@@ -51,7 +51,8 @@ def test_every_function_is_called():
 
 
 @pytest.mark.parametrize(
-    "result", [None, True, 1, math.nan, math.inf, [], [[]], [1.0], [[1.0], [1.0, 2.0]], [[[1.0]]], "\ud800", "x" * 32_768]
+    "result",
+    [None, True, 1, math.nan, math.inf, [], [[]], [1.0], [[1.0], [1.0, 2.0]], [[[1.0]]], "\ud800", "x" * 32_768],
 )
 def test_what_counts_as_wrong(result):
     assert cells.fault(result)

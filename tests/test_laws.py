@@ -38,6 +38,7 @@ WEIGHT_FORMATS = st.sampled_from([row.precision for row in catalog.precisions() 
 BYTES_PER_VALUE = st.floats(0.0625, 4)
 CONTEXTS, USERS = st.integers(1, 10**6), st.integers(1, 10**4)
 FEW = st.integers(1, 8)
+FAMILIES = ["llama", "mistral", "qwen3_moe", "mixtral", "deepseek_v3", "gpt_oss", "mamba2"]
 
 
 @st.composite
@@ -45,7 +46,7 @@ def architectures(draw) -> dict[str, object]:
     """The fields of a config.json: dense, windowed, mixture of experts, latent attention, or states, of any size."""
     kv_heads, group, head_dim = draw(st.sampled_from([1, 2, 3, 4, 8])), draw(FEW), 16 * draw(FEW)
     fields = {
-        "model_type": draw(st.sampled_from(["llama", "mistral", "qwen3_moe", "mixtral", "deepseek_v3", "gpt_oss", "mamba2"])),
+        "model_type": draw(st.sampled_from(FAMILIES)),
         "num_hidden_layers": draw(st.integers(1, 24)),
         "hidden_size": 128 * draw(FEW),
         "intermediate_size": 128 * draw(FEW),
@@ -67,12 +68,20 @@ def architectures(draw) -> dict[str, object]:
     elif fields["model_type"] == "deepseek_v3":
         del fields["head_dim"]
         fields |= {
-            "num_key_value_heads": kv_heads * group, "n_routed_experts": experts, "n_shared_experts": draw(st.integers(0, 2)),
+            "num_key_value_heads": kv_heads * group, "n_routed_experts": experts,
+            "n_shared_experts": draw(st.integers(0, 2)),
             "first_k_dense_replace": draw(st.integers(0, 3)), "kv_lora_rank": 64 * draw(FEW), "qk_rope_head_dim": 32,
             "qk_nope_head_dim": head_dim, "v_head_dim": head_dim, "q_lora_rank": draw(st.sampled_from([None, 128])),
         }  # fmt: skip
     elif fields["model_type"] == "mamba2":
-        fields |= {"num_heads": 4 * draw(FEW), "head_dim": 64, "state_size": 64, "n_groups": 1, "conv_kernel": 4, "expand": 2}
+        fields |= {
+            "num_heads": 4 * draw(FEW),
+            "head_dim": 64,
+            "state_size": 64,
+            "n_groups": 1,
+            "conv_kernel": 4,
+            "expand": 2,
+        }
         fields["hidden_size"] = fields["num_heads"] * 64 // 2
         for no_attention in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
             del fields[no_attention]
@@ -111,7 +120,9 @@ def test_more_tokens_and_more_users_never_need_less(model, context, tokens, user
 @given(SPECS, BYTES_PER_VALUE, BYTES_PER_VALUE)
 def test_more_bits_never_need_less(model, one, other):
     less, more = (precision_of_bytes("precision", size) for size in sorted((one, other)))
-    assert none_is_less(lines(model, precision=more, kv_precision=more), lines(model, precision=less, kv_precision=less))
+    assert none_is_less(
+        lines(model, precision=more, kv_precision=more), lines(model, precision=less, kv_precision=less)
+    )
 
 
 # The numbers of ranks and stages that a node and a few of them have.
@@ -153,8 +164,12 @@ CELLS = st.tuples(
 @given(st.sampled_from(NAMES[:4]), CONTEXTS, USERS, st.sampled_from(list(UNIT_BYTES)))
 def test_units_convert_exactly(name, context, users, unit):
     """The result is the float nearest to the true quotient of whole bytes."""
-    size_bytes = estimate(catalog.model(name).spec, context=context, users=users, precision=FP16, kv_precision=FP16).total_bytes
-    assert vram_udf.VRAM_TOTAL(name, context, users, None, None, None, unit) == float(Fraction(size_bytes, UNIT_BYTES[unit]))
+    size_bytes = estimate(
+        catalog.model(name).spec, context=context, users=users, precision=FP16, kv_precision=FP16
+    ).total_bytes
+    assert vram_udf.VRAM_TOTAL(name, context, users, None, None, None, unit) == float(
+        Fraction(size_bytes, UNIT_BYTES[unit])
+    )
 
 
 @given(st.lists(CELLS, min_size=1, max_size=6), st.randoms(use_true_random=False))
@@ -193,7 +208,9 @@ def test_the_order_of_labels_does_not_matter(fields, chance):
 
 def exported_totals(folder, rows: list[str]) -> dict[str, float]:
     """Title → total, as the index of the exported workbook shows them."""
-    (folder / "scenarios.csv").write_text("scenario,model,context,users,gpu_memory_gb\n" + "".join(rows), encoding="utf-8")
+    (folder / "scenarios.csv").write_text(
+        "scenario,model,context,users,gpu_memory_gb\n" + "".join(rows), encoding="utf-8"
+    )
     export_scenarios(folder / "out.xlsx", CsvScenarios(folder / "scenarios.csv"), "en")
     ws = openpyxl.load_workbook(folder / "out.xlsx", data_only=True).worksheets[0]
     cells = [[cell for cell in row] for row in ws.iter_rows(values_only=True)]

@@ -1,4 +1,4 @@
-"""Workbooks as users have made them, and as they should not be: `vram read` and `vram export` read them or say why not."""
+"""Workbooks as users make them, and as nobody should: `vram read` and `vram export` read them or say why not."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ SHEET, STYLES, TEXTS, TABLE = (
 
 
 # ---- refused: one sentence, status 2, nothing written ------------------------------------------------
+
 
 # Those that the audit refuses because it builds every cell; who reads scenarios streams, and finds none in them.
 @pytest.mark.parametrize("name", FILES)
@@ -73,7 +74,8 @@ def distinct(element: bytes, count: int) -> bytes:
 RELS, TYPES = "xl/worksheets/_rels/sheet1.xml.rels", ARC_CONTENT_TYPES
 MANY_FORMATS = inserted(distinct(b'<xf numFmtId="%d"/>', 210_000), b"</cellXfs>")
 BAD_PACKAGES = {
-    "a row beyond the last one": ({SHEET: replaced(b'<row r="4"', b'<row r="99999999999"'), RELS: without_table}, {}, "a row 1,001"),
+    "a row beyond the last one": ({SHEET: replaced(b'<row r="4"', b'<row r="99999999999"'), RELS: without_table}, {},
+    "a row 1,001"),
     "cell formats without end": ({STYLES: MANY_FORMATS}, {}, "styles.xml has more than 200,000 elements"),
     "texts without end": ({TEXTS: inserted(b"<si/>" * 10**6, b"</sst>")}, {}, "a zip bomb"),
     "texts that say they are a sheet": (
@@ -86,7 +88,8 @@ BAD_PACKAGES = {
     "entities in a part that is not called .xml": (
         {}, {"xl/hidden.bin": b'<!DOCTYPE x [<!ENTITY a "b">]><x/>'}, "hidden.bin declares a document type",
     ),
-    "an encoding that there is not": ({STYLES: replaced(b'encoding="UTF-8"', b'encoding="FUT-8"')}, {}, "unknown encoding"),
+    "an encoding that there is not": ({STYLES: replaced(b'encoding="UTF-8"', b'encoding="FUT-8"')}, {},
+    "unknown encoding"),
     "no content types": ({TYPES: replaced(b"Override", b"Other")}, {}, "damaged"),
 }  # fmt: skip
 
@@ -122,7 +125,9 @@ def test_limits_leave_room_for_what_users_have(planner):
     """The template is far from every limit that refuses a file."""
     with zipfile.ZipFile(planner) as parts:
         for part in parts.infolist():
-            assert part.file_size < max(untrusted.RATIO_COUNTS_FROM_BYTES, untrusted.MOST_RATIO * part.compress_size) / 4
+            assert (
+                part.file_size < max(untrusted.RATIO_COUNTS_FROM_BYTES, untrusted.MOST_RATIO * part.compress_size) / 4
+            )
             if not part.filename.startswith("xl/worksheets/"):
                 assert parts.read(part).count(b"<") < untrusted.MOST_ELEMENTS / 4
 
@@ -151,7 +156,8 @@ def changed(planners, tmp_path):
 
 @pytest.mark.parametrize("text", ["0,1", "10 %", "32.768", "32 768", "３２７６８", "1e3", "ten", "'10"])
 def test_a_number_as_text_is_named_and_never_guessed(changed, text):
-    """Excel in another country's settings stores a typed "0,1" as text; nothing computes with it, in the sheet or here."""
+    """Excel in another country's settings stores a typed "0,1" as text; nothing computes with it, in the sheet or
+    here."""
 
     def change(ws, keys, first, _):
         for field in ("context", "users", "overhead"):

@@ -102,7 +102,9 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
+@click.option(
+    "--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted."
+)
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
@@ -200,7 +202,9 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
 def main() -> None:
     """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a pipe on Windows takes few characters, and file names may be no text at all
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a pipe on Windows takes few characters, and file names may be no text at all
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
@@ -228,6 +232,8 @@ def _let_go_of_output() -> None:
 
 
 def _fail(sentence: str) -> None:
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)  # nothing steers a terminal
+    shown = "".join(
+        c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence
+    )  # nothing steers a terminal
     click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from core.errors import PlannerError
 
-
 _PREFIX = 32  # characters of the file's name in that of its temporary file, which has to stay below 255 bytes
 
 

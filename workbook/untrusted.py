@@ -19,8 +19,8 @@ LARGEST_REST_BYTES = 128 * 2**20
 MOST_PARTS = 10_000
 # Deflate reaches 1032:1 on one repeated byte; sheets stay well below 100:1. Small parts cannot harm.
 MOST_RATIO, RATIO_COUNTS_FROM_BYTES = 200, 10**6
-# openpyxl makes an object of a kilobyte of each element; Excel itself stops at 65 490 cell formats. Texts that cells share
-# take two elements each, and become plain strings.
+# openpyxl makes an object of a kilobyte of each element; Excel itself stops at 65 490 cell formats. Texts that cells
+# share take two elements each, and become plain strings.
 MOST_ELEMENTS = 200_000
 MOST_ELEMENTS_OF_TEXTS = 4_000_000
 
@@ -83,7 +83,7 @@ def _refused(path: Path, problem: str) -> UnreadableFileError:
 
 
 def _content_types(path: Path, package: zipfile.ZipFile) -> dict[str, set[str]]:
-    """What the package says each part is. A part may be read as any of these, wherever it stands and whatever its name."""
+    """What the package says each part is: it may be read as any of these, wherever it stands, whatever its name."""
     types: dict[str, set[str]] = {}
 
     def note(name: str, attributes: dict[str, str]) -> None:

@@ -136,7 +136,9 @@ def _fields(pairs: Grid) -> dict[str, object]:
             continue
         label = _label(cell)
         if label not in _LABELS:
-            raise UnsupportedModelError(printable(label), "this label is not understood", "Use the names of config.json.")
+            raise UnsupportedModelError(
+                printable(label), "this label is not understood", "Use the names of config.json."
+            )
         if label in fields:
             raise UnsupportedModelError(label, "it is given twice", "Give it once.")
         fields[label] = value

@@ -2,8 +2,8 @@
 
     python -m tests.fuzz.cells --calls 1000000 --seed 1
 
-Most calls go to the plain functions, a share through xlwings' own conversion as Excel on Windows makes it. What is tried is
-drawn from `random.Random(seed)`, so that a failure comes again with its seed and its number.
+Most calls go to the plain functions, a share through xlwings' own conversion as Excel on Windows makes it. What is
+tried is drawn from `random.Random(seed)`, so that a failure comes again with its seed and its number.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ MOST_SECONDS = 60  # that one call may take before it counts as hanging, whateve
 PIPELINE_SHARE = 0.1
 
 NUMBERS = (
-    0, 1, 2, 3, 4, 8, 16, 100, 1000, 8192, 32768, 10**5, 10**8, 10**8 + 1, -1, -8, 0.0, -0.0, 0.5, 1.5, 0.1, 1 / 3, 80.0,
+    0, 1, 2, 3, 4, 8, 16, 100, 1000, 8192, 32768, 10**5, 10**8, 10**8 + 1, -1, -8, 0.0, -0.0, 0.5, 1.5, 0.1, 1 / 3,
+    80.0,
     8196.0, 1e-6, 1e-9, 5e-324, 1e-308, 1e15, 1e16, 1e21, 1.7976931348623157e308, -1.7976931348623157e308, math.nan,
     math.inf, -math.inf, 2**31 - 1, 2**31, 2**32, 2**53, 2**53 + 1, 2**63, 2**64, 10**30, 10**400, -(10**400), 10**5000,
     True, False,
 )  # fmt: skip
-# As COM hands them over: 0x800A07D0 and on (EXCEL.md's "newer errors"), and integers just beside that range.
+# As COM hands them over: 0x800A07D0 and on, and integers just beside that range.
 COM_ERRORS = (*range(-2146826290, -2146826180, 7), -2146826246, -2146826243, -2146826238, -2147352572)
 ERRORS = (
     *sorted(RETURNABLE_ERRORS), "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!",
@@ -50,17 +51,23 @@ FOREIGN = (
     object, [], [[]], [1], ["llama-3.1-70b", [8]], (), ((1, 2), (3,)),
 )  # fmt: skip
 TEXTS = (
-    "", " ", "\t", "\u3000", "\u00a0", "\u200b", "\ufeff", "10", " 10 ", "1e3", "1,5", "1.234,5", "12 345", "1'000", "１２３",
+    "", " ", "\t", "\u3000", "\u00a0", "\u200b", "\ufeff", "10", " 10 ", "1e3", "1,5", "1.234,5", "12 345", "1'000",
+    "１２３",
     "٣٢٧٦٨", "१०", "Ⅻ", "二十", "½", "32K", "10%", "１０％", "NaN", "inf", "-1", "+1", "--1", "TRUE", "FALSE", "WAHR",
-    "2026-11-26", "26.11.2026", "#", "'", '"', "\\", "\0", "a\0b", "\r\n", "\x1b[31m", "\ud800", "\udfff\ud800", "𝄞", "👩‍👩‍👧",
-    "\u202etxt.exe", "=1+1", "=cmd|' /C calc'!A0", "@SUM(1)", "+1+1", "-2+3", "\t=1", "\r=1", "{70,80,8196}", "[bold]x[/]",
+    "2026-11-26", "26.11.2026", "#", "'", '"', "\\", "\0", "a\0b", "\r\n", "\x1b[31m", "\ud800", "\udfff\ud800", "𝄞",
+    "👩‍👩‍👧",
+    "\u202etxt.exe", "=1+1", "=cmd|' /C calc'!A0", "@SUM(1)", "+1+1", "-2+3", "\t=1", "\r=1", "{70,80,8196}",
+    "[bold]x[/]",
     "%s%n", "../../etc/passwd", "\\\\host\\share", "<!--", "&lol;", "x" * 255, "x" * 256, "x" * LONGEST_CELL,
-    "é" * LONGEST_CELL, "ﷺ" * LONGEST_CELL, "e" + "\u0301" * 32_000, "e" + "\u0316\u0301" * 16_000, "\u0f73" * LONGEST_CELL,
+    "é" * LONGEST_CELL, "ﷺ" * LONGEST_CELL, "e" + "\u0301" * 32_000, "e" + "\u0316\u0301" * 16_000,
+    "\u0f73" * LONGEST_CELL,
     "=" * LONGEST_CELL, " " * LONGEST_CELL, "9" * LONGEST_CELL, "#N/A" * 8000,
 )  # fmt: skip
 MODELS = (
-    "llama-3.1-70b", "LLAMA 3.1 70B", "ｌｌａｍａ－３．１－７０ｂ", "meta-llama/Llama-3.1-70B-Instruct", "deepseek-v3", "gemma-3-27b",
-    "qwen3-next-80b-a3b", "article-llama-70b", "lama", "gpt", "mixtral-8x7b", "gpt-oss-120b", "falcon-h1-34b", "deepseek-v4",
+    "llama-3.1-70b", "LLAMA 3.1 70B", "ｌｌａｍａ－３．１－７０ｂ", "meta-llama/Llama-3.1-70B-Instruct",
+    "deepseek-v3", "gemma-3-27b",
+    "qwen3-next-80b-a3b", "article-llama-70b", "lama", "gpt", "mixtral-8x7b", "gpt-oss-120b", "falcon-h1-34b",
+    "deepseek-v4",
 )  # fmt: skip
 VALID: dict[str, tuple[object, ...]] = {
     "model": MODELS,
@@ -81,7 +88,7 @@ LABELS = (
     "qk_rope_head_dim", "num_experts", "num_local_experts", "tie_word_embeddings", "max_position_embeddings", "name",
     "quantization_config", "rope_scaling", "Num Hidden Layers", "ｈｉｄｄｅｎ", "context", "x" * 9000,
 )  # fmt: skip
-MODEL_TYPES = ("llama", "qwen3_moe", "deepseek_v3", "gemma3", "gpt_oss", "jamba", "mamba2", "whisper", "bert", "t5", "?")
+MODEL_TYPES = "llama qwen3_moe deepseek_v3 gemma3 gpt_oss jamba mamba2 whisper bert t5 ?".split()
 
 Draw = random.Random
 
@@ -115,7 +122,8 @@ def one_cell(draw: Draw) -> object:
 
 def labelled(draw: Draw) -> list[list[object]]:
     """A range of config.json fields, more or less right."""
-    good = {"params_b": 70, "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64, "vocab_size": 128_256,
+    good = {"params_b": 70, "num_hidden_layers": 80, "hidden_size": 8192, "num_attention_heads": 64,
+    "vocab_size": 128_256,
             "num_key_value_heads": 8, "intermediate_size": 28_672}  # fmt: skip
     pairs = [[label, good[label]] for label in draw.sample(list(good), draw.randint(1, len(good)))]
     for _ in range(draw.randint(0, 4)):
@@ -155,7 +163,11 @@ def argument(draw: Draw, name: str) -> object:
     if name in ("model", "name") and kind < 0.85:
         if draw.random() < 0.5:
             return labelled(draw)
-        triple = [draw.choice((70, 7, one_cell(draw))), draw.choice((80, one_cell(draw))), draw.choice((8192, 8196, -4096))]
+        triple = [
+            draw.choice((70, 7, one_cell(draw))),
+            draw.choice((80, one_cell(draw))),
+            draw.choice((8192, 8196, -4096)),
+        ]
         return [triple] * draw.randint(1, 2) if draw.random() < 0.5 else [[value] for value in triple]
     return grid_of(draw, lambda: draw.choice(VALID[name]) if draw.random() < 0.5 else one_cell(draw))
 
@@ -301,7 +313,8 @@ def main() -> None:
     kinds, faults, slowest = campaign(options.calls, options.seed)
     for line in faults[:20]:
         print(line)
-    print(f"cell calls: {options.calls:,} ({kinds.pop('plain'):,} plain, {kinds.pop('xlwings', 0):,} through xlwings) in "
+    print(f"cell calls: {options.calls:,} ({kinds.pop('plain'):,} plain, {kinds.pop('xlwings', 0):,} "
+          "through xlwings) in "
           f"{time.monotonic() - started:.0f} s, the slowest {slowest:.2f} s")  # fmt: skip
     print("  " + ", ".join(f"{kind} {number:,}" for kind, number in kinds.most_common()))
     print(f"  {len(faults):,} wrong")

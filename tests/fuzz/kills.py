@@ -155,7 +155,9 @@ def main() -> None:
         sys.exit("kills: this system has no kill -9")
     begin = time.monotonic()
     found = campaign(list(WRITERS), -(-options.kills // len(WRITERS)), options.seed)
-    print(f"kills: {sum(found.values())} of {len(WRITERS)} writers in {time.monotonic() - begin:.0f} s, every file whole")
+    print(
+        f"kills: {sum(found.values())} of {len(WRITERS)} writers in {time.monotonic() - begin:.0f} s, every file whole"
+    )
     for (name, state), count in sorted(found.items()):
         print(f"  {name}: {count} × {state}")
 

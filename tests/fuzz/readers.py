@@ -4,7 +4,8 @@
     python -m tests.fuzz.readers gguf --runs 20000
     python -m tests.fuzz.readers gguf --blind         drawn from --seed alone, without atheris
 
-A file that does harm is left as `crash-…` in the working directory (libFuzzer's way), and is run again by giving its path.
+A file that does harm is left as `crash-…` in the working directory (libFuzzer's way), and is run again by giving its
+path.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Reader(NamedTuple):
 
 def read_config(path: Path) -> None:
     from core.model_files import read_model
+
     _check_model(read_model(str(path)).spec)
 
 
@@ -74,6 +76,7 @@ def read_gguf_file(path: Path) -> None:
     from core.errors import PlannerError
     from core.model_files import read_model
     from core.readers.gguf_header import read_gguf
+
     stored = read_gguf(str(path)).stored
     assert stored.missing_shards or 0 <= stored.total_bytes <= path.stat().st_size
     with contextlib.suppress(PlannerError):  # a header may be whole and describe no model
@@ -83,6 +86,7 @@ def read_gguf_file(path: Path) -> None:
 def read_model_rows(path: Path) -> None:
     from core.errors import PlannerError
     from core.model_rows import read_rows
+
     for row in read_rows(str(path)):
         with contextlib.suppress(PlannerError):
             row.published_parameters()
@@ -259,7 +263,9 @@ def main() -> None:
 def _all(options: argparse.Namespace) -> int:
     """Each reader in a process of its own; the number of those that failed."""
     is_guided = importlib.util.find_spec("atheris") is not None and not options.blind
-    print("readers, " + ("guided by coverage (atheris)" if is_guided else "blind: atheris is not installed or not wanted"))
+    print(
+        "readers, " + ("guided by coverage (atheris)" if is_guided else "blind: atheris is not installed or not wanted")
+    )
     failed = 0
     for key in READERS:
         runs = int(options.runs * SHARE.get(key, 1))

@@ -1,4 +1,4 @@
-"""What the readers' campaigns begin with: small right files of every kind, made here, and the words that matter in them."""
+"""What the readers' campaigns begin with: small right files of every kind, made here, and the words that matter."""
 
 from __future__ import annotations
 
@@ -27,22 +27,28 @@ LLAMA = {
     "rope_scaling": {"rope_type": "llama3", "factor": 8.0},
 }  # fmt: skip
 SCENARIO = {
-    "scenario": "first", "model": "llama-3.1-70b", "context": 32768, "users": 10, "precision": "fp16", "kv_precision": "fp8",
+    "scenario": "first", "model": "llama-3.1-70b", "context": 32768, "users": 10, "precision": "fp16",
+    "kv_precision": "fp8",
     "overhead": 0.1, "gpu_memory_gb": 80,
 }  # fmt: skip
 MOST_CONFIG_BYTES = 8192
 
 WORDS = {
-    "config": ["null", "true", "1e999", "-1", "0", "1.5", "[]", "{}", '"x"', "999999999999999999999", "NaN", "text_config",
+    "config": ["null", "true", "1e999", "-1", "0", "1.5", "[]", "{}", '"x"', "999999999999999999999", "NaN",
+    "text_config",
                "vision_config", "layer_types", "sliding_attention", "full_attention", "quantization_config",
-               "quant_method", "gptq", "awq", "fp8", "weight_block_size", "num_experts", "kv_lora_rank", "rope_scaling"],
-    "safetensors": ["dtype", "shape", "data_offsets", "__metadata__", "F32", "BF16", "F4", "F8_E8M0", "U8", "I64", "[0,0]"],
+               "quant_method", "gptq", "awq", "fp8", "weight_block_size", "num_experts", "kv_lora_rank",
+               "rope_scaling"],
+    "safetensors": ["dtype", "shape", "data_offsets", "__metadata__", "F32", "BF16", "F4", "F8_E8M0", "U8", "I64",
+    "[0,0]"],
     "index": ["weight_map", "metadata", ".safetensors", "../", "/etc/passwd", "model-00001-of-00002.safetensors"],
     "gguf": ["GGUF", "general.architecture", "general.alignment", "split.count", "split.no", "llama.block_count",
              "llama.expert_count", "token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate_exps.weight"],
-    "models_csv": ["name,", "other_fields", '"', '""', "\r\n", ";", "TRUE", "1e999", "nan", "=1+1", "{", "}", "params_b"],
+    "models_csv": ["name,", "other_fields", '"', '""', "\r\n", ";", "TRUE", "1e999", "nan", "=1+1", "{", "}",
+    "params_b"],
     "scenarios_csv": ["sep=;", '"', '""', ",", ";", "\t", "|", "\r\n", "1.234,5", "10%", "１２", "'=", "\ufeff", "\0"],
-    "planner": ["<v>", "</v>", "<f>", "</f>", 't="s"', 't="e"', 't="str"', 't="inlineStr"', 't="shared" si="0"', "<row ",
+    "planner": ["<v>", "</v>", "<f>", "</f>", 't="s"', 't="e"', 't="str"', 't="inlineStr"', 't="shared" si="0"',
+    "<row ",
                 'r="XFD1048576"', 'ref="A1:XFD1048576"', "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hosts'>]>", "&a;",
                 "&#0;", "]]>", "xmlns=", 'r="0"', 's="999999999"', "1e999", "NaN", "mergeCell", "totalsRowCount"],
 }  # fmt: skip
@@ -58,7 +64,10 @@ def configs() -> list[bytes]:
 
 
 def safetensors_files() -> list[bytes]:
-    matrices = {"model.embed_tokens.weight": np.zeros((4, 3), np.float16), "lm_head.weight": np.zeros((2, 2), np.float32)}
+    matrices = {
+        "model.embed_tokens.weight": np.zeros((4, 3), np.float16),
+        "lm_head.weight": np.zeros((2, 2), np.float32),
+    }
     packed = {"q.qweight": np.zeros((8, 2), np.int32), "q.scales": np.zeros(2, np.float16), "none": np.zeros((0, 3))}
     return [save(matrices), save(packed, {"format": "pt"}), save({})]
 
@@ -98,14 +107,16 @@ def scenario_files() -> list[bytes]:
     header, values = ",".join(FIELDS), ",".join(str(SCENARIO.get(field, "")) for field in FIELDS)
     plain = f"{header}\n{values}\n'=1+1,gemma-3-27b,8192,,int4,,,24\n"
     chinese = ";".join(Labels("zh")(label) for label in COLUMN_LABELS.values())
-    german = f'sep=;\r\n{chinese}\r\n{values.replace(",", ";").replace(".", ",")}\r\n"x;""y""";lama;1e3;1.000;2;1;10 %;79,5\r\n'
+    row = values.replace(",", ";").replace(".", ",")
+    german = f'sep=;\r\n{chinese}\r\n{row}\r\n"x;""y""";lama;1e3;1.000;2;1;10 %;79,5\r\n'
     return [plain.encode(), german.encode("utf-8-sig"), german.encode("gb18030"), plain.encode("utf-16")]
 
 
 def small_planner() -> bytes:
-    """A planner of two rows with the columns of the real one, and its table; XlsxWriter shares strings as Excel does."""
+    """A planner of two rows with the columns and the table of the real one; XlsxWriter shares texts, as Excel does."""
     out, labels = BytesIO(), Labels("en")
-    headers = [labels(label) for label in COLUMN_LABELS.values()] + [labels(f"scenarios.{result}") for result in RESULTS]
+    keys = [*COLUMN_LABELS.values(), *(f"scenarios.{result}" for result in RESULTS)]
+    headers = [labels(key) for key in keys]
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         ws = book.add_worksheet("Scenarios")
         ws.write(0, 0, "A title above")
@@ -160,7 +171,8 @@ def mutated(draw: random.Random, seeds: list[bytes], words: list[str], *, keep: 
         if how == 0:
             data[at : at + 1] = bytes([draw.randrange(256)])
         elif how == 1:
-            data[at : at + 8] = draw.choice((0, 1, 255, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)).to_bytes(8, "little")
+            number = draw.choice((0, 1, 255, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1))
+            data[at : at + 8] = number.to_bytes(8, "little")
         elif how == 2:
             del data[at : at + length]
         elif how == 3:
