@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,11 +36,13 @@ def write_whole(path: Path, content: bytes) -> None:
 def written_whole(path: Path) -> Iterator[Path]:
     """For content too large to hold: the block writes to the file that it is given, which then takes `path`'s place.
 
-    If the block raises, the old file stays, and nothing else.
+    If the block raises, the old file stays, and nothing else. The new one may be read by whoever might read the old one.
 
     Raises:
         UnwritableFileError: as `write_whole`, also for an OSError of the block.
     """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # the link stays
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:_PREFIX]}.", suffix=".part")
@@ -48,7 +51,7 @@ def written_whole(path: Path) -> Iterator[Path]:
             yield Path(name)
             with open(name, "rb+") as file:
                 os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())
+            os.chmod(name, stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask())
             os.replace(name, path)
         except BaseException:
             os.remove(name)
