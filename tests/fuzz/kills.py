@@ -79,6 +79,7 @@ def started(arguments: list[object]) -> tuple[int, int]:
         os.close(write_end)
         return child, read_end
     try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # Python's helpers that outlive the child say so
         make_temporary = tempfile.mkstemp
 
         def told(*positional, **named):
