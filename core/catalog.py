@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from core.model_rows import ModelRow, read_rows
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
 from core.tensors import GROUPS
+from core.texts import plain_letters
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
@@ -202,7 +202,7 @@ def _precision(row: dict[str, str]) -> Precision:
 
 def _normal(name: str) -> str:
     """The form under which names are compared: full-width letters made plain, case and separators dropped."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c not in " \t\u00a0-_")
+    return "".join(c for c in plain_letters(name).casefold() if c not in " \t\u00a0-_")
 
 
 def _known_as(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -101,7 +102,9 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
+@click.option(
+    "--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted."
+)
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
@@ -198,6 +201,11 @@ def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
 
 def main() -> None:
     """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a pipe on Windows takes few characters, and file names may be no text at all
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
     except click.Abort:
@@ -209,8 +217,23 @@ def main() -> None:
         _fail(error.format_message())
     except PlannerError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        _let_go_of_output()
+        sys.exit(1)
+    except OSError as error:
+        _let_go_of_output()
+        where, why = error.filename or "output", error.strerror or str(error)
+        _fail(f"{where}: it cannot be read or written ({why}). Make room, or use another folder.")
+
+
+def _let_go_of_output() -> None:
+    """Keeps Python from writing at its end what could not be written before."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str) -> None:
-    click.echo(f"vram: {sentence}", err=True)
+    shown = "".join(
+        c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence
+    )  # nothing steers a terminal
+    click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.texts import plain_letters
 from workbook import scenario
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
@@ -90,7 +90,7 @@ class CsvScenarios:
 
     def _read_columns(self) -> dict[str, int]:
         with self._open() as file:
-            _, header = next(self._records(file))
+            _, header = next(self._records(file), (0, []))
         columns: dict[str, int] = {}
         for index, cell in enumerate(header):
             field = field_of_header(cell)
@@ -131,7 +131,7 @@ def number_of(text: str, *, whole: bool) -> float | None:
     Args:
         whole: whether only whole numbers make sense, so that groups of three digits are thousands.
     """
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").strip()
+    text = plain_letters(text).replace("’", "'").strip()
     number, divisor = (text[:-1].rstrip(), 100) if text.endswith("%") else (text, 1)
     if len(number) > _LONGEST_NUMBER:
         return None

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import NoReturn
 
 from core import catalog
@@ -20,6 +19,7 @@ from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quo
 from core.model_spec import ModelSpec
 from core.readers.families import known_fields
 from core.readers.hf_config import spec_from_config
+from core.texts import plain_letters, printable
 
 # A row of three sizes in billions ({8,70,405}) must not be taken for a model: a hidden dimension is at least this wide
 # and a multiple of this (the article's 8196 is one of 4), a model at most this deep.
@@ -112,7 +112,7 @@ def _of_labels(pairs: Grid) -> ModelCell:
             code = error_code(value)
             if code is not None:
                 raise CellError(label, code)
-        return spec_from_config({"model_type": "llama"} | fields, name=str(fields.get("name", "custom model")))
+        return spec_from_config({"model_type": "llama"} | fields, name=_text(fields.get("name", "custom model")))
     except PlannerError as error:
         return error
 
@@ -136,11 +136,17 @@ def _fields(pairs: Grid) -> dict[str, object]:
             continue
         label = _label(cell)
         if label not in _LABELS:
-            raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
+            raise UnsupportedModelError(
+                printable(label), "this label is not understood", "Use the names of config.json."
+            )
         if label in fields:
             raise UnsupportedModelError(label, "it is given twice", "Give it once.")
         fields[label] = value
     return fields
+
+
+def _text(value: object) -> str:
+    return printable(value) if isinstance(value, str) else quoted(value)
 
 
 def _is_label(value: object) -> bool:
@@ -148,5 +154,5 @@ def _is_label(value: object) -> bool:
 
 
 def _label(value: object) -> str:
-    label = unicodedata.normalize("NFKC", str(value)).strip().lower().replace(" ", "_")
+    label = plain_letters(value if isinstance(value, str) else quoted(value)).strip().lower().replace(" ", "_")
     return _SHORT_LABELS.get(label, label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 from core.errors import OutOfRangeError, PlannerError, UnknownNameError
@@ -75,4 +76,6 @@ def grid(value: object) -> Grid:
 
 def _cell(value: object) -> object:
     """A cell's value; a cell formatted as currency arrives over COM as a Decimal (VT_CY)."""
-    return float(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, Decimal):
+        return value
+    return math.nan if value.is_nan() else float(value)  # float() refuses a signaling NaN

@@ -12,8 +12,8 @@ from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
+from core.texts import FORMULA_STARTS
 from workbook import styles
-from workbook.safe_text import FORMULA_STARTS
 
 # Bars are listed from the top down, which puts the axis of their values at the top unless its labels stand "high".
 VALUE_AXIS = {
