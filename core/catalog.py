@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -83,9 +84,9 @@ def model(name: object) -> CatalogModel:
         UnknownNameError: no such model; the remedy names the nearest one.
         PlannerError: the user's own file of models, or the model's row in it, is not understood.
     """
-    own_file = _own_file()
-    names = _model_names_by_normal(own_file)
-    return _catalog_model(own_file, _known_as("model", name, names, model_names(), "Models", "llama-3.1-70b"))
+    if not isinstance(name, str):
+        raise WrongTypeError("model", f"{quoted(name)} is not a name", 'Write a name such as "llama-3.1-70b".')
+    return _found_model(_own_file(), name)
 
 
 def models() -> tuple[CatalogModel, ...]:
@@ -107,7 +108,7 @@ def gpu(name: object) -> Gpu:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such GPU; the remedy names the nearest one.
     """
-    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names(), "GPUs", "h100-sxm")]
+    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names, "GPUs", "h100-sxm")]
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -150,7 +151,9 @@ def precision_named(name: object) -> CatalogPrecision:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such precision; the remedy names the nearest one.
     """
-    known = tuple(row.precision.name for row in precisions())
+    def known() -> tuple[str, ...]:
+        return tuple(row.precision.name for row in precisions())
+
     rows = _precisions_by_name()
     normal = _known_as("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")
     return rows[normal]
@@ -185,20 +188,26 @@ def _precision(row: dict[str, str]) -> Precision:
     )
 
 
+@lru_cache(maxsize=4096)
 def _normal(name: str) -> str:
     """The form under which names are compared: full-width letters made plain, case and separators dropped."""
     return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c not in " \t\u00a0-_")
 
 
 def _known_as(
-    field: str, name: object, names_by_normal: dict[str, str], names: tuple[str, ...], sheet: str, example: str
+    field: str,
+    name: object,
+    names_by_normal: dict[str, str],
+    names: Callable[[], tuple[str, ...]],
+    sheet: str,
+    example: str,
 ) -> str:
-    """The one of `names` that the user calls `name`."""
+    """The one of `names()` that the user calls `name`."""
     if not isinstance(name, str):
         raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
     known_as = names_by_normal.get(_normal(name))
     if known_as is None:
-        raise unknown_name(field, name, names, f"the {sheet} sheet of the planner")
+        raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner")
     return known_as
 
 
@@ -208,7 +217,8 @@ def _precisions_by_name() -> dict[str, CatalogPrecision]:
 
 
 def _own_file() -> str:
-    return os.environ.get(MODELS_VARIABLE, "")
+    # `get` would take three times as long where there is none.
+    return os.environ[MODELS_VARIABLE] if MODELS_VARIABLE in os.environ else ""
 
 
 @lru_cache(maxsize=4)
@@ -228,6 +238,12 @@ def _model_names_by_normal(own_file: str) -> dict[str, str]:
             names.setdefault(_normal(alias), name)
             names.setdefault(_normal(alias.rpartition("/")[2]), name)
     return names | {_normal(name): name for name in reversed(rows)}
+
+
+@lru_cache(maxsize=4096)
+def _found_model(own_file: str, name: str) -> CatalogModel:
+    names = _model_names_by_normal(own_file)
+    return _catalog_model(own_file, _known_as("model", name, names, model_names, "Models", "llama-3.1-70b"))
 
 
 @lru_cache(maxsize=None)
