@@ -8,13 +8,16 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
-from core.gpu import Gpu
 from core.model_rows import ModelRow, read_rows
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
 from core.tensors import GROUPS
+
+if TYPE_CHECKING:
+    from core.gpu import Gpu
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
@@ -217,8 +220,7 @@ def _precisions_by_name() -> dict[str, CatalogPrecision]:
 
 
 def _own_file() -> str:
-    # `get` would take three times as long where there is none.
-    return os.environ[MODELS_VARIABLE] if MODELS_VARIABLE in os.environ else ""
+    return os.environ.get(MODELS_VARIABLE, "")
 
 
 @lru_cache(maxsize=4)
@@ -264,6 +266,8 @@ def _catalog_model(own_file: str, name: str) -> CatalogModel:
 
 @lru_cache(maxsize=None)
 def _gpus_by_name() -> dict[str, Gpu]:
+    from core.gpu import Gpu
+
     return {
         row["name"]: Gpu(
             name=row["name"],

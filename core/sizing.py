@@ -87,11 +87,11 @@ class Sizing:
 
     def total_bytes(self, context: int, users: int, overhead: float) -> int:
         """The memory for `users` sequences of `context` tokens; arguments within their limits, as `estimate` has them."""
-        needed = self.weights_bytes + self.kv.bytes_of_sequences(users, context, self.kv_precision)
-        return needed + round(needed * overhead)
+        weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, self.kv_precision)
+        return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
 
     def totals(self, context: int, users: Sequence[int], overhead: float, unit_bytes: int) -> list[float]:
-        """`total_bytes` for each number of `users`, in units of `unit_bytes`; exactly the same, in a fraction of the time."""
+        """`total_bytes` for each number of `users`, in units of `unit_bytes`: the same, in a fraction of the time."""
         weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, self.kv_precision)
         if not self.kv.is_proportional(context, self.kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
             return [self.total_bytes(context, number, overhead) / unit_bytes for number in users]

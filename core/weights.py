@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from core.gguf_mix import gguf_precision
 from core.model_spec import ModelSpec
 from core.parameters import count_parameters, layer_tensors, outer_tensors
 from core.precision import Precision
@@ -58,6 +57,8 @@ def tensor_precision(
             return None
         return model.quantization.precision_of(tensor, layer)
     if precision.mix:
+        from core.gguf_mix import gguf_precision  # its tables are read for such a mix alone
+
         return gguf_precision(precision, tensor, model, layer)
     return precision if tensor.group in precision.groups else None
 

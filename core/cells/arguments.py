@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from core import catalog
 from core.cells.broadcast import Parsed, parsed
@@ -35,21 +36,23 @@ class Argument:
 def field(name: str, read: Callable[[object], object], default: object = None) -> Argument:
     """An argument of cells read by `read`; a blank one is the `default`, an error cell goes through."""
 
+    standard = lru_cache(maxsize=None)(lambda: read(default))
+
     def of_cell(cell: object) -> object:
+        if cell is None:
+            return standard()
         if isinstance(cell, float):
             return read(cell)
-        if cell is None:
-            return read(default)
         code = error_code(cell)
         if code is not None:
             raise CellError(name, code)
-        return read(default if is_blank(cell) else cell)
+        return standard() if is_blank(cell) else read(cell)
 
     return Argument(of_cell)
 
 
 def _number(name: str, default: float | None = None) -> Argument:
-    return field(name, lambda value: number(name, value), default)
+    return field(name, partial(number, name), default)
 
 
 MODEL = Argument(model_of_cell, lambda cells: model_cells(cells, size_is_enough=False))
@@ -57,12 +60,12 @@ MODEL_OR_SIZE = Argument(size_or_model_of_cell, lambda cells: model_cells(cells,
 CONTEXT = _number("context")
 USERS = _number("users", 1)
 GPUS = _number("gpus")
-PRECISION = field("precision", lambda value: catalog.precision("precision", value), "fp16")
-KV_PRECISION = field("kv_precision", lambda value: catalog.precision("kv_precision", value), "fp16")
+PRECISION = field("precision", partial(catalog.precision, "precision"), "fp16")
+KV_PRECISION = field("kv_precision", partial(catalog.precision, "kv_precision"), "fp16")
 OVERHEAD = _number("overhead", DEFAULT_OVERHEAD_FRACTION)
 OVERHEAD_IF_ANY = field("overhead", lambda value: None if value is None else number("overhead", value))
 UNIT = field("unit", unit_bytes, DEFAULT_UNIT)
-FIELD = field("field", lambda value: text("field", value))
+FIELD = field("field", partial(text, "field"))
 
 # What the functions that size a whole scenario take, in their order.
 SCENARIO = (MODEL, CONTEXT, USERS, PRECISION, KV_PRECISION, OVERHEAD, UNIT)
