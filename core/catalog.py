@@ -87,9 +87,9 @@ def model(name: object) -> CatalogModel:
         UnknownNameError: no such model; the remedy names the nearest one.
         PlannerError: the user's own file of models, or the model's row in it, is not understood.
     """
-    if not isinstance(name, str):
-        raise WrongTypeError("model", f"{quoted(name)} is not a name", 'Write a name such as "llama-3.1-70b".')
-    return _found_model(_own_file(), name)
+    own_file = _own_file()
+    names = _model_names_by_normal(own_file)
+    return _catalog_model(own_file, _known_as("model", name, names, model_names, "Models", "llama-3.1-70b"))
 
 
 def models() -> tuple[CatalogModel, ...]:
@@ -240,12 +240,6 @@ def _model_names_by_normal(own_file: str) -> dict[str, str]:
             names.setdefault(_normal(alias), name)
             names.setdefault(_normal(alias.rpartition("/")[2]), name)
     return names | {_normal(name): name for name in reversed(rows)}
-
-
-@lru_cache(maxsize=4096)
-def _found_model(own_file: str, name: str) -> CatalogModel:
-    names = _model_names_by_normal(own_file)
-    return _catalog_model(own_file, _known_as("model", name, names, model_names, "Models", "llama-3.1-70b"))
 
 
 @lru_cache(maxsize=None)
