@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
 from xml.sax.saxutils import escape
 
@@ -121,7 +120,6 @@ class RowTemplate:
         return "".join(parts).replace(ROW, str(number)) + "</row>"
 
 
-@lru_cache(maxsize=4096)
 def _is_plain(text: str) -> bool:
     """Whether XlsxWriter writes `text` as it is: no blank, no formula's start, no space to keep, nothing to escape."""
     return (
