@@ -1,15 +1,18 @@
 # The commands: `make workbook`, `make test` and its part `make test-windows`. They set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 ifeq ($(OS),Windows_NT)
-  BIN := $(VENV)/Scripts
+  SCRIPTS := Scripts
 else
-  BIN := $(VENV)/bin
+  SCRIPTS := bin
 endif
+BIN := $(VENV)/$(SCRIPTS)
+PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows golden accuracy measure clean
+.PHONY: workbook test test-windows golden accuracy peers measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -22,6 +25,11 @@ test-windows: $(VENV)/installed-test
 
 # Every logged run beside what is computed for it; writes docs/accuracy.md.
 accuracy: $(VENV)/installed
+	$(BIN)/python -m tools.accuracy
+
+# Asks other calculators anew, in an environment of their own, and writes what they answered into docs/accuracy.md.
+peers: $(VENV)/installed $(PEERS)/installed
+	$(BIN)/python -m tools.peers.collect $(PEERS_BIN)/python
 	$(BIN)/python -m tools.accuracy
 
 # What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
@@ -44,5 +52,12 @@ $(VENV)/installed-test: $(VENV)/installed
 	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
 	@touch $@
 
+# llm-analysis uses transformers and huggingface_hub only to fetch configs; its pins of them are of 2023.
+$(PEERS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[peers]"
+	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-analysis==0.2.2
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .wine dist build *.egg-info
+	rm -rf $(VENV) $(PEERS) .wine dist build *.egg-info

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from core.kv_cache import KvProfile, layer_profile
 from core.model_spec import ModelSpec
-from core.parallelism import by_stage, layers_on_rank, outer_on_rank, stages
+from core.parallelism import by_stage, layers_on_rank, outer_on_rank
 from core.precision import Precision
 from core.tensors import EXPERT, Tensor
 from core.units import MIB
@@ -29,9 +28,6 @@ _LEAST_SPLIT_BYTES = 1 * MIB
 # vLLM model_executor/layers/fused_moe/oracle/mxfp4.py, mxfp4_round_up_hidden_size_and_intermediate_size: Marlin, which
 # serves MXFP4 where tensor cores know no 4-bit floats, and TensorRT-LLM's kernels.
 _MXFP4_INTERMEDIATE_STEP, _MXFP4_HIDDEN_STEP = 128, 256
-
-# Kinds of layer whose numbers differ by less are put into groups as large as the larger (v1/core/kv_cache_utils.py).
-_ALMOST_EQUAL = 1.25
 
 
 def allocated_bytes(size_bytes: int) -> int:
@@ -109,35 +105,3 @@ def _padded(tensor: Tensor, precision: Precision | None) -> Tensor:
 
 def _round_up(value: int, step: int) -> int:
     return -(-value // step) * step
-
-
-def cache_bytes_per_token(model: ModelSpec, precision: Precision, *, tp: int = 1, pp: int = 1) -> int:
-    """Bytes of the cache on the first stage's GPUs over the tokens that the engine announces it has room for.
-
-    Where layers are of one kind that is the sum over them. Where some have windows, the engine deals all layers out in
-    groups of equal size, each of which takes a page for every block of tokens; the last group of a kind is padded.
-
-    Source: vLLM v1/core/kv_cache_utils.py, _get_kv_cache_groups_uniform_page_size (up to 0.20, "GPU KV cache size" is
-    blocks ÷ groups × block size).
-    """
-    kinds: Counter[KvProfile] = Counter()
-    first, end = stages(model, pp)[0]
-    number = 0
-    for run in model.layers:
-        inside = max(0, min(end, number + run.count) - max(first, number))
-        number += run.count
-        profile = layer_profile(run.mixer, tp)
-        if inside and profile != KvProfile():
-            kinds[profile] += inside
-    if len(kinds) == 1:
-        return sum(_bytes_of_a_token(profile, precision) * count for profile, count in kinds.items())
-    fewest, most = min(kinds.values()), max(kinds.values())
-    group = most if most < fewest * _ALMOST_EQUAL else fewest
-    groups = sum(-(-count // group) for count in kinds.values())
-    page = max(_bytes_of_a_token(profile, precision) for profile in kinds)
-    return groups * group * page
-
-
-def _bytes_of_a_token(profile: KvProfile, precision: Precision) -> int:
-    """Bytes that a layer writes for a token, whether or not it keeps them for long."""
-    return profile.bytes_per_token(precision) + sum(precision.bytes_of(values) for _, values in profile.windowed)

@@ -31,7 +31,7 @@ MOST_GPUS = 100_000  # beyond that no layout is looked for
 # What the driver keeps from processes, MiB: 468 of an H100's 81 559, 768 of an A100's 81 920, 606 of an H200's 143 771,
 # 434 of an L4's 23 034, 469 of a 4090's 24 564, 451 of a T4's 15 360, 597 of an RTX PRO 6000's 97 887 (the totals that
 # vLLM's logs print against nvidia-smi's): a constant and a share.
-_DRIVER_KEEPS_MIB, _DRIVER_KEEPS_SHARE = 410, 0.002
+DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE = 410, 0.002
 
 
 def gpus_by_division(total_bytes: int, gpu_memory_gb: float) -> int:
@@ -50,7 +50,7 @@ class GpuChoice:
     @property
     def device(self) -> Device:
         """What a process on it is shown."""
-        kept = _DRIVER_KEEPS_MIB * MIB + round(self.memory_bytes * _DRIVER_KEEPS_SHARE)
+        kept = DRIVER_KEEPS_MIB * MIB + round(self.memory_bytes * DRIVER_KEEPS_SHARE)
         return Device(self.name, max(0, self.memory_bytes - kept))
 
 
@@ -159,7 +159,7 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
         return users_that_fit(service.engine, deployment_of(service, replica, context))
     weights, caches = _rule_parts(service.model, service.precision, replica.tp, replica.pp)
     per_user = max(profile.bytes_per_sequence(context, service.kv_precision) for profile in caches)
-    if service.model.vocab_size is None:  # told by its size alone: keys and values are cut like everything else
+    if not service.model.heads_are_known:  # keys and values are cut like everything else
         per_user = -(-per_user // replica.tp)
     left = replica.gpu.memory_bytes / (1 + service.overhead) - weights
     return max(0, int(left // per_user)) if per_user else MOST_GPUS

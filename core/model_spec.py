@@ -313,6 +313,11 @@ class ModelSpec:
     def num_hidden_layers(self) -> int:
         return sum(run.count for run in self.layers)
 
+    @property
+    def heads_are_known(self) -> bool:
+        """False where keys and values are as wide as the model and heads are not told apart (the article's formula)."""
+        return any(run.mixer != full_width_attention(self.hidden_size) for run in self.layers)
+
     @cached_property
     def _hash(self) -> int:
         return hash((self.name, self.hidden_size, self.layers, self.vocab_size, self.stated_parameters, self.extra))

@@ -105,6 +105,31 @@ def test_the_articles_advice(vram):
     assert (found["layouts"][0]["gpus"], found["layouts"][0]["tp"]) == (4, 4)
 
 
+def test_a_plan_with_costs_has_the_cheapest_first(vram):
+    """Where the catalog has no price, or not the GPU, there is none in the plan either, and the row comes last."""
+    arguments = ("plan", "llama-3.1-8b", "--users", 5, "--context", 8192, "--costs")
+    found = answer(vram, *arguments, "--gpu", "l4", "--gpu", "h100", "--gpu", 96, "--gpu", "ascend-910b")["layouts"]
+    months = [
+        min(way["usd_per_month"] for way in (row["costs"]["owning"], row["costs"]["renting"]) if way)
+        for row in found
+        if row["costs"] and (row["costs"]["owning"] or row["costs"]["renting"])
+    ]
+    assert months == sorted(months) and 0 < len(months) < len(found)
+    assert {row["gpu"] for row in found[: len(months)]} == {"l4", "h100-sxm"}
+    assert {row["gpu"] for row in found[len(months) :]} == {"96 GB", "ascend-910b"}
+    first = found[0]["costs"]
+    assert first["order_steps"]["deployable"] == found[0]["gpus"] <= first["order_steps"]["with_spares"]
+    assert first["owning"]["usd_per_user_month"] == pytest.approx(first["owning"]["usd_per_month"] / 5, abs=0.01)
+    assert "costs" not in answer(vram, *arguments[:-1], "--gpu", "l4")["layouts"][0]
+
+
+def test_a_plan_with_costs_prints_a_table(vram):
+    arguments = ("plan", "llama-3.1-8b", "--users", 5, "--context", 8192, "--gpu", "l4", "--gpu", 96)
+    status, out, err = vram(*arguments, "--costs")
+    assert (status, err) == (0, "")
+    assert "order" in out and "indicative, replace" in " ".join(out.split())
+
+
 def test_a_plan_prints_a_table(vram):
     status, out, err = vram("plan", "llama-3.1-8b", "--users", 5, "--context", 8192, "--gpu", "l4", "--gpu", "t4")
     assert (status, err) == (0, "")

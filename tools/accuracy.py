@@ -1,6 +1,7 @@
 """`make accuracy`: every logged run of tests/golden/measured.csv beside what is computed for it.
 
-Prints the table, and writes docs/accuracy.md with a plot, docs/accuracy.svg.
+Prints the table, and writes docs/accuracy.md with a plot, docs/accuracy.svg. Other calculators are in it as
+`make peers` last asked them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tests import golden_tables
+from tools.peers import cases, table as peers
 from workbook.files import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -177,7 +179,8 @@ def report(found: list[Run]) -> str:
         cells += [f"{run.figure('kv_tokens'):,.0f}", f"{run.computed.kv_tokens.expected:,.0f}"]
         cells += [f"{run.figure('max_concurrency'):.2f}", f"{run.computed.max_concurrency.expected:.2f}"]
         lines.append(f"| {run.name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    compared = peers.section(cases.nine_models(), cases.logged_models(found), peers.peers())
+    return "\n".join([*lines, "", compared])
 
 
 _SIDE, _MARGIN = 320, 50

@@ -20,6 +20,7 @@ from workbook.labels import Labels
 from workbook.safe_text import put_text
 
 GB_FORMAT, BYTES_FORMAT, COUNT_FORMAT, PERCENT_FORMAT, PLAIN_FORMAT = "#,##0.00", "#,##0", "#,##0", "0%", "General"
+MONEY_FORMAT, DATE_FORMAT = "#,##0.00", "yyyy-mm-dd"
 
 
 @dataclass
@@ -148,6 +149,11 @@ def list_rule(source: str) -> DataValidation:
 def between_rule(least: str, most: str, *, whole: bool) -> DataValidation:
     """A number from `least` to `most`, which are numbers or references."""
     return DataValidation(type="whole" if whole else "decimal", operator="between", formula1=least, formula2=most)
+
+
+def date_rule() -> DataValidation:
+    """A day of this century."""
+    return DataValidation(type="date", operator="between", formula1="DATE(2000,1,1)", formula2="DATE(2099,12,31)")
 
 
 def text_rule(most: int) -> DataValidation:

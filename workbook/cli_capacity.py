@@ -34,6 +34,7 @@ from core.serving import served_precision
 from core.units import GIB
 from workbook.cli import NUMBER, _name_or_bytes
 from workbook.model_argument import model_of, models_option
+from workbook.plan_costs import COSTS_NOTE, HEADINGS, LEGEND, cost_cells, cost_rank, costs_as_dict, costs_by_layout
 
 ENGINES: dict[str, Engine] = {engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, llama_cpp.ENGINE)}
 NOTE = "memory only: this is not a latency promise"
@@ -114,16 +115,20 @@ def capacity(
 @click.option(
     "--overhead", type=NUMBER, help="Reckon by the rule, with this fraction of weights and cache, not by an engine."
 )
+@click.option(
+    "--costs", "with_costs", is_flag=True, help="Owning and renting, at indicative prices; the cheapest first."
+)
 @_precision_options
 def plan(
-    model, users, context, gpus, overhead, precision, kv_precision, engine, engine_version, memory_utilization,
-    max_batched_tokens, max_sequences, as_json,
+    model, users, context, gpus, overhead, with_costs, precision, kv_precision, engine, engine_version,
+    memory_utilization, max_batched_tokens, max_sequences, as_json,
 ) -> None:  # fmt: skip
     """How to serve MODEL to its users: deployable layouts, the smallest first, and what rules the others out.
 
     \b
     vram plan llama-3.1-70b --users 10 --context 32768
     vram plan deepseek-v3 --users 100 --context 32768 --gpu h200 --gpu b200
+    vram plan llama-3.1-70b --users 50 --context 32768 --costs
     """
     spec = model_of(model).spec
     weights = _weights_precision(spec, precision) if overhead is None else _named("precision", precision)
@@ -141,16 +146,18 @@ def plan(
     users, context = number("users", users), number("context", context)
     choices = [_choice(name) for name in gpus] or [choice_of_gpu(gpu) for gpu in catalog.gpus()]
     found = [layout for choice in choices for layout in layouts(service, choice, users, context)]
-    ranked = sorted(found, key=rank) if gpus else sorted(_best_of_each_gpu(found), key=rank)
+    costs = costs_by_layout(service, found, users, context) if with_costs else None
+    order = rank if costs is None else lambda layout: cost_rank(costs.get(layout), layout)
+    ranked = sorted(found if gpus else _best_of_each_gpu(found, order), key=order)
     out = [
         (choice.name, reason)
         for choice in choices
         for reason in _ruled_out(service, choice, context, found, bool(gpus))
     ]
     if as_json:
-        click.echo(json.dumps(_plan_as_dict(spec, users, context, ranked, out), indent=2))
+        click.echo(json.dumps(_plan_as_dict(spec, users, context, ranked, out, costs), indent=2))
     else:
-        _print_plan(spec, users, context, ranked, out)
+        _print_plan(spec, users, context, ranked, out, costs)
 
 
 def _named(field: str, text: str | None) -> Precision | None:
@@ -200,11 +207,11 @@ def _device(name: str | None, memory_gib: float | None) -> Device:
     return Device(known_as, round(number("gpu_memory_gib", memory_gib) * GIB))
 
 
-def _best_of_each_gpu(found: Iterable[Layout]) -> list[Layout]:
+def _best_of_each_gpu(found: Iterable[Layout], order: Callable[[Layout], tuple[float, ...]]) -> list[Layout]:
     best: dict[GpuChoice, Layout] = {}
     for layout in found:
         gpu = layout.replica.gpu
-        if gpu not in best or rank(layout) < rank(best[gpu]):
+        if gpu not in best or order(layout) < order(best[gpu]):
             best[gpu] = layout
     return list(best.values())
 
@@ -303,7 +310,7 @@ def _print_capacity(found: Capacity, answer: dict[str, object]) -> None:
     Console().print(table)
 
 
-def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out) -> dict[str, object]:
+def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out, costs) -> dict[str, object]:
     return {
         "model": spec.name,
         "users": users,
@@ -318,6 +325,7 @@ def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout
                 "gpus": layout.gpus,
                 "users_per_replica": layout.users_per_replica,
                 "headroom": round(layout.headroom, 4),
+                **({} if costs is None else {"costs": costs_as_dict(costs.get(layout))}),
             }
             for layout in ranked
         ],
@@ -326,18 +334,22 @@ def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout
     }
 
 
-def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out) -> None:
+def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out, costs) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{spec.name}: {users:,} × {context:,} tokens", title_justify="left")
-    for heading in ("GPU", "GPUs", "TP", "PP", "replicas", "nodes", "users a replica", "headroom"):
+    layout_headings = ("GPU", "GPUs", "TP", "PP", "replicas", "nodes", "users a replica", "headroom")
+    for heading in layout_headings if costs is None else HEADINGS:
         table.add_column(heading, justify="left" if heading == "GPU" else "right", no_wrap=heading == "GPU")
     for layout in ranked:
         replica = layout.replica
+        if costs is not None:
+            table.add_row(*cost_cells(layout, costs.get(layout)))
+            continue
         figures = (layout.gpus, replica.tp, replica.pp, layout.replicas, layout.nodes, layout.users_per_replica)
         table.add_row(replica.gpu.name, *(f"{figure:,}" for figure in figures), f"{layout.headroom:.0%}")
-    table.caption = NOTE
+    table.caption = NOTE if costs is None else f"{LEGEND}\n{NOTE}; {COSTS_NOTE}"
     console = Console()
     console.print(table if ranked else "Nothing fits.")
     if out:

@@ -78,6 +78,23 @@ def gpus_by_division(total_gb: str, gpu_memory_gb: str) -> str:
     return f"ROUNDUP({total_gb}/{gpu_memory_gb}-{ROUNDING_NOISE},0)"
 
 
+def rounded_up(number: str) -> str:
+    """The next whole number, noise aside."""
+    return f"ROUNDUP({number}-{ROUNDING_NOISE},0)"
+
+
+def kept_tokens(context: str, average_tokens: str, *, paged: str, in_blocks: str) -> str:
+    """`core.allocation.kept_tokens`; `paged` and `in_blocks` are conditions."""
+    kept = f"IF({paged},MIN({context},{average_tokens}),{context})"
+    return f"IF(OR({paged},{in_blocks}),ROUNDUP({kept}/kv_block_tokens,0)*kv_block_tokens,{context})"
+
+
+def vllm_usable_gb(memory_gb: str) -> str:
+    """`core.planning.vllm_usable_bytes`, in GB."""
+    shown = f"{memory_gb}*(1-driver_keeps_share)-driver_keeps_mib*{MIB}/{GB}"
+    return f"MAX(0,{shown})*vllm_share"
+
+
 def full_width_bytes_per_token(layers: str, hidden: str, value_bytes: str) -> str:
     """The article's rule: a key and a value as wide as the model, in every layer. (1+1) is key and value."""
     return f"{layers}*{hidden}*{value_bytes}*(1+1)"
@@ -128,6 +145,29 @@ def is_number_within(cell: str, least: str, most: str, *, whole: bool) -> str:
 def is_listed(key: str, keys: str) -> str:
     """Whether `key` is one of `keys`. MATCH alone would take "llama*" for the first llama."""
     return f"IFERROR({looked_up(key, keys, keys)}={key},FALSE)"
+
+
+def row_in(keys: str, key: str) -> str:
+    """The row in which MATCH finds `key` among `keys`; 0 where it does not."""
+    return f"IFERROR(MATCH({key},{keys},0),0)"
+
+
+def stands_in_row(key: str, keys: str, row: str) -> str:
+    """Whether `key` stands in that row of `keys`. MATCH alone would take "llama*" for the first llama."""
+    return f"IF({row}>0,INDEX({keys},{row})={key},FALSE)"
+
+
+def is_blank(cell: str) -> str:
+    """Whether nothing stands in `cell`; a blank that an engine takes for 0 is one."""
+    return f"IF(ISNUMBER({cell}),{cell}=0,LEN({cell})=0)"
+
+
+def first_of(cases: Sequence[tuple[str, str]]) -> str:
+    """The value that goes with the first condition that holds; the last one's if none does."""
+    formula = cases[-1][1]
+    for condition, value in reversed(cases[:-1]):
+        formula = f"IF({condition},{value},{formula})"
+    return formula
 
 
 def first_problem(conditions: Sequence[tuple[str, str]]) -> str:

@@ -12,13 +12,16 @@ INK, INPUT_BLUE, LINK_GREEN, WHITE, NOTE_GREY = "1A1A1A", "0000FF", "00612E", "F
 HEADING_FILL, SECTION_FILL, INPUT_FILL, TOTAL_FILL = "1F3864", "D9E2F3", "FFF8DC", "EDEDED"
 ATTENTION_FILL, ATTENTION_INK = "FBE3E0", "9C0006"
 
+# Weights, KV cache, overhead: told apart in print without colours, too.
+PART_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
+
 _THIN = Side(style="thin", color="BFBFBF")
 _BOX = Border(left=_THIN, right=_THIN, top=_THIN, bottom=_THIN)
 
 TITLE, SUBTITLE, NOTE, SECTION, HEADING = "title", "subtitle", "note", "section", "heading"
-LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, LINK_TEXT, TOTAL, ANSWER, CHECK = (
+LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, LINK_TEXT, TOTAL, ANSWER, CHECK, STATEMENT = (
     "label", "input", "input_text", "source_figure", "formula", "formula_text", "link", "link_text", "total", "answer",
-    "check",
+    "check", "statement",
 )  # fmt: skip
 
 
@@ -71,4 +74,5 @@ def named_styles(lang: str) -> list[NamedStyle]:
         style(ANSWER, size=12, bold=True, background=TOTAL_FILL, boxed=True, wrap=True, horizontal="left", indent=1),
         style(TOTAL, boxed=True, bold=True, background=TOTAL_FILL),
         style(CHECK, boxed=True, horizontal="center"),
+        style(STATEMENT, size=11, bold=True, horizontal="left"),
     ]

@@ -18,10 +18,23 @@ from workbook.chart_texts import with_chart_texts
 from workbook.engine import Values, computed_values
 from workbook.labels import Labels
 from workbook.package import rewritten
-from workbook.sheets import about, article, changes, checks, gpus, models, precisions, scenarios, sensitivity
+from workbook.sheets import (
+    about,
+    article,
+    changes,
+    checks,
+    gpus,
+    models,
+    precisions,
+    procurement,
+    scenarios,
+    sensitivity,
+)
 
-# The order in which a reader meets them. Procurement follows Sensitivity, when it comes.
-SHEET_ORDER = ("about", "article", "scenarios", "sensitivity", "models", "gpus", "precisions", "checks", "changes")
+# The order in which a reader meets them.
+SHEET_ORDER = (
+    "about", "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "checks", "changes",
+)  # fmt: skip
 
 
 def build(lang: str) -> tuple[bytes, Values]:
@@ -40,13 +53,14 @@ def _book(lang: str) -> Book:
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
     styles.register(workbook, lang)
-    about_sheet, checks_sheet = about.reserve(book), checks.reserve(book)
+    about_sheet, checks_sheet, procurement_sheet = (sheet.reserve(book) for sheet in (about, checks, procurement))
+    precisions.write(book)
     models.write(book)
     gpus.write(book)
-    precisions.write(book)
     article.write(book)
     scenarios.write(book)
     sensitivity.write(book)
+    procurement.write(book, procurement_sheet)
     changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)

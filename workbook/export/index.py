@@ -11,7 +11,7 @@ from core.checks import LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
 from workbook.export.figures import MEMORY_FORMAT, OPEN_INPUTS, RATE_FORMAT, Figures
-from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, quoted_sheet
+from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 
 LEAST_ROW, MOST_ROW, HEADER_ROW = 10, 11, 12
@@ -182,7 +182,7 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> 
     name, first, last = sheet.ws.get_name(), _FIRST_ROW - 1, _FIRST_ROW + pages - 2
     columns = [key for key, *_ in _COLUMNS]
     chart = workbook.add_chart({"type": "bar", "subtype": "stacked"})
-    for key, colour in zip(("weights", "kv", "overhead_gb"), BAR_COLOURS):
+    for key, colour in zip(("weights", "kv", "overhead_gb"), styles.PART_COLOURS):
         column, titles = columns.index(key), columns.index("scenario")
         chart.add_series(
             {

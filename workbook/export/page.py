@@ -21,7 +21,7 @@ from workbook.export.figures import (
     inputs_are_usable,
     is_within_longest,
 )
-from workbook.export.sheet import BAR_COLOURS, VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
+from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
 WIDTHS = (33, 18, 13, 50)
@@ -400,7 +400,7 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, number: dict[st
             "name": labels("export.section_breakdown"),
             "categories": [name, first, 0, last, 0],
             "values": [name, first, 1, last, 1],
-            "points": [{"fill": {"color": f"#{colour}"}} for colour in BAR_COLOURS],
+            "points": [{"fill": {"color": f"#{colour}"}} for colour in styles.PART_COLOURS],
             "data_labels": {"value": True, "num_format": "#,##0.0"},
             "gap": 60,
         }

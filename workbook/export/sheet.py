@@ -17,8 +17,6 @@ from xlsxwriter.worksheet import Worksheet
 from workbook import styles
 from workbook.safe_text import FORMULA_STARTS
 
-# Weights, KV cache, overhead: told apart in print without colours, too.
-BAR_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
 # Bars are listed from the top down, which puts the axis of their values at the top unless its labels stand "high".
 VALUE_AXIS = {
     "num_format": "#,##0",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from openpyxl.styles import Protection
 
 from core import __version__, catalog
+from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, link_to_sheet, protect, put, put_formula
-from workbook.formulas import text
+from workbook.sheets import procurement
 
-CONTENTS = ("article", "scenarios", "sensitivity", "models", "gpus", "precisions", "checks", "changes")
+CONTENTS = (
+    "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "checks", "changes",
+)  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")
 _COLOUR_ROLES = {
     "input": styles.INPUT,
@@ -32,9 +35,9 @@ def write(book: Book, ws) -> None:
     put(ws, "A1", styles.TITLE, labels("about.title"))
     ws.row_dimensions[1].height = 28
     put(ws, "A2", styles.SUBTITLE, labels("about.purpose"))
-    row = 4
+    row = _write_answer(book, ws, 4) + 1
     put(ws, f"A{row}", styles.LABEL, labels("about.status"))
-    verdict = f"IF(master_check=1,{text(labels('about.all_pass'))},{text(labels('about.some_fail'))})"
+    verdict = f"IF(master_check=1,{f.text(labels('about.all_pass'))},{f.text(labels('about.some_fail'))})"
     put_formula(ws, f"B{row}", styles.TOTAL, verdict)
     put(ws, f"A{row + 1}", styles.LABEL, labels("about.version"))
     put(ws, f"B{row + 1}", styles.LABEL, __version__)
@@ -47,7 +50,7 @@ def write(book: Book, ws) -> None:
         put(ws, f"B{row}", styles.LABEL, labels(f"about.{key}"))
         row += 1
     row = _section(ws, row + 1, labels("about.how"))
-    for number in (1, 2, 3):
+    for number in range(1, 6):
         put(ws, f"A{row}", styles.CHECK, number)
         put(ws, f"B{row}", styles.LABEL, labels(f"about.how_{number}"))
         row += 1
@@ -63,6 +66,30 @@ def write(book: Book, ws) -> None:
         row += 1
     put(ws, f"A{row + 1}", styles.SUBTITLE, labels("about.units"))
     protect(ws)
+
+
+def _write_answer(book: Book, ws, row: int) -> int:
+    """The three lines that a reader came for, of the scenario chosen on Procurement; gives the row below them."""
+    labels = book.labels
+    row = _section(ws, row, labels("about.answer"))
+    memory = f.sentence(
+        labels("about.answer_memory"),
+        {
+            "scenario": "chosen_scenario",
+            "model": procurement.scenario_reference(book, "model"),
+            "users": f.fixed(procurement.scenario_reference(book, "users"), 0),
+            "context": f.fixed(procurement.scenario_reference(book, "context"), 0),
+            "total": f.fixed(procurement.scenario_reference(book, "total"), 1),
+        },
+    )
+    usable = f"{procurement.scenario_reference(book, 'input_check')}={f.text(f.OK)}"
+    memory = f"IF({usable},{memory},{f.text(labels('about.answer_none'))})"
+    for number, formula in enumerate((memory, "answer_1", "answer_3"), start=1):
+        put(ws, f"A{row}", styles.CHECK, number)
+        put_formula(ws, f"B{row}", styles.ANSWER, formula)
+        ws.row_dimensions[row].height = 34
+        row += 1
+    return row
 
 
 def _section(ws, row: int, title: str) -> int:

@@ -238,7 +238,7 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
     context, users = given(block.context), given(block.users)
     if step == "weights":
         if column == REAL:
-            return models.weights_gb(book, name, given("bytes_per_parameter"))
+            return f.weights_gb(models.looked_up_field(book, "parameters", name), given("bytes_per_parameter"))
         return f.weights_gb(f"{given('parameters')}*{f.GB}", given("bytes_per_parameter"))
     if step == "kv_bytes_per_token":
         if column == REAL:
@@ -251,7 +251,7 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
             return f.uniform_kv_gb(f"{above('kv_per_token')}*10^6", context, users)
         if column == EXACT:
             return f.uniform_kv_gb(above("kv_bytes_per_token"), context, users)
-        return models.kv_gb(book, name, context, users, given("bytes_per_value"))
+        return models.kv_gb(book, models.row_of(book, name), context, users, given("bytes_per_value"))
     if step == "overhead":
         return f.overhead_gb(above("weights"), above("kv"), given("overhead_rate"))
     if step == "total":

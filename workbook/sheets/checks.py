@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, gpus, models, scenarios
+from workbook.sheets import article, gpus, models, procurement, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -72,19 +72,33 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     ok = f.text(f.OK)
     all_usable = f"COUNTIF({scenario('input_check')},{ok})=ROWS({scenario('input_check')})"
     lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
-    too_few = f"{scenario('gpus')}*{scenario('gpu_memory')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
+    too_few = f"{scenario('gpus')}*{scenario('memory_gb')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
 
     def none_twice(names: str) -> str:
         return f"IF(SUMPRODUCT((COUNTIF({names},{names})>1)*1)=0,1,0)"
 
+    def plan(key: str) -> str:
+        return procurement.column(book, key)
+
     published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))
+    chosen = procurement.scenario_reference(book, "input_check")
+    other_currency = f"({gpu('currency')}<>plan_currency)"
     formulas = {
         "inputs": f"IF({all_usable},1,0)",
         "sum": f.equal(f"({lines})", sum_of_usable("total")),
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
+        "deploy": f"IF({all_usable},IF(COUNTIF({scenario('holds')},1)=ROWS({scenario('holds')}),1,0),0)",
+        "scenario_names": none_twice(scenario("scenario")),
+        "chosen": f"IF(ISTEXT({chosen}),IF({chosen}={ok},1,0),0)",
+        "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
+        "owning": f.equal(
+            f"(SUM({plan('own_tco')})+SUM({plan('value')}))",
+            f"(SUM({plan('capex')})+SUM({plan('opex')})*horizon_months)",
+        ),
+        "currency": f"IF(SUMPRODUCT({other_currency}*1)=0,1,0)",
         "unique": none_twice(model("model")),
-        "complete": f"IF(AND(COUNT({model('parameters')})=ROWS({model('parameters')}),"
+        "complete": "IF(AND(COUNT(catalog_parameters)=ROWS(catalog_parameters),"
         f"COUNT({model('values_per_token')})=ROWS({model('parameters')})),1,0)",
         "published": f"IF(SUMPRODUCT({published_differs})=0,1,0)",
         "gpus_unique": none_twice(gpu("gpu")),

@@ -1,87 +1,159 @@
-"""The GPUs sheet: how much memory one of each holds, and what else a buyer asks."""
+"""The GPUs sheet: how much memory one of each holds, what else a buyer asks, and its indicative prices."""
 
 from __future__ import annotations
 
+from openpyxl.utils import get_column_letter
+
 from core import catalog
+from core.costs import COST_LIMITS, comes_on_baseboards
+from core.fleet import choice_of_gpu
 from core.gpu import Gpu
+from core.planning import planned_gpu
+from core.prices import ITEMS, date_of, prices
 from workbook import formulas as f
 from workbook import styles
-from workbook.book import COUNT_FORMAT, GB_FORMAT, Book, heading, protect, put, put_formula, table
+from workbook.book import (
+    COUNT_FORMAT,
+    DATE_FORMAT,
+    GB_FORMAT,
+    MONEY_FORMAT,
+    Book,
+    between_rule,
+    date_rule,
+    heading,
+    protect,
+    put,
+    put_formula,
+    table,
+    text_rule,
+    validate,
+)
+from workbook.labels import Labels
 
 TABLE = "GPUs"
-FIRST_ROW = 5
+HEADER_ROW = 4
+FIRST_ROW = HEADER_ROW + 1
+CURRENCY = "USD"  # of the indicative prices
+_LONGEST_SOURCE = 255  # characters
 
-# (label key, column letter, width, role, number format), in order
-_COLUMNS = (
-    ("gpu", "A", 22, styles.LABEL, None),
-    ("gpu_title", "B", 44, styles.LABEL, None),
-    ("maker", "C", 10, styles.LABEL, None),
-    ("label", "D", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("memory_mib", "E", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("memory_gb", "F", 11, styles.TOTAL, GB_FORMAT),
-    ("basis", "G", 20, styles.FORMULA_TEXT, None),
-    ("memory_type", "H", 10, styles.LABEL, None),
-    ("bandwidth", "I", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("tdp", "J", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("per_node", "K", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("interconnect", "L", 22, styles.LABEL, None),
-    ("interconnect_rate", "M", 14, styles.SOURCE_FIGURE, "#,##0.#"),
-    ("form_factor", "N", 11, styles.LABEL, None),
-    ("architecture", "O", 15, styles.LABEL, None),
-    ("sm_count", "P", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("source", "Q", 60, styles.NOTE, None),
-    ("memory_source", "R", 60, styles.NOTE, None),
-    ("as_of", "S", 10, styles.NOTE, None),
+# (label key, width, role, number format), in order
+_OF_GPU = (
+    ("gpu", 24, styles.LABEL, None),
+    ("gpu_title", 44, styles.LABEL, None),
+    ("maker", 10, styles.LABEL, None),
+    ("label", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("memory_mib", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("memory_gb", 11, styles.TOTAL, GB_FORMAT),
+    ("basis", 20, styles.FORMULA_TEXT, None),
+    ("memory_type", 10, styles.LABEL, None),
+    ("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("interconnect", 22, styles.LABEL, None),
+    ("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
+    ("form_factor", 11, styles.LABEL, None),
+    ("architecture", 15, styles.LABEL, None),
+    ("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("source", 60, styles.NOTE, None),
+    ("memory_source", 60, styles.NOTE, None),
+    ("as_of", 10, styles.NOTE, None),
+    ("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
+    ("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("currency", 10, styles.INPUT_TEXT, None),
 )
+_OF_PRICE = (
+    ("amount", 13, styles.INPUT, MONEY_FORMAT),
+    ("as_of", 12, styles.INPUT, DATE_FORMAT),
+    ("stale", 12, styles.FORMULA_TEXT, None),
+    ("source", 46, styles.INPUT_TEXT, None),
+)
+_COLUMNS = (
+    *_OF_GPU,
+    *((f"{item}_{part}", width, role, number_format) for item in ITEMS for part, width, role, number_format in _OF_PRICE),
+)
+_LETTER = {key: get_column_letter(number) for number, (key, *_) in enumerate(_COLUMNS, start=1)}
+_AMOUNT_LIMITS = {
+    "purchase": "gpu_usd",
+    "server_per_gpu": "server_usd_per_node",
+    "on_demand_per_gpu_hour": "on_demand_usd_per_gpu_hour",
+    "reserved_per_gpu_hour": "reserved_usd_per_gpu_hour",
+}
 
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines `gpu_names`."""
+    """Writes the sheet and defines `gpu_names`; its flags need the names `plan_date` and `stale_after_months`."""
     labels = book.labels
-    ws = book.sheet("gpus", [width for _, _, width, *_ in _COLUMNS])
+    ws = book.sheet("gpus", [width for _, width, *_ in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
-    columns = [labels(f"gpus.{key}") for key, *_ in _COLUMNS]
-    for column, (_, letter, *_) in zip(columns, _COLUMNS):
-        put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
-    ws.row_dimensions[FIRST_ROW - 1].height = 42
-    calculated = _formulas(book)
+    put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
+    columns = [header(labels, key) for key, *_ in _COLUMNS]
+    for column, (key, *_) in zip(columns, _COLUMNS):
+        put(ws, f"{_LETTER[key]}{HEADER_ROW}", styles.HEADING, column)
+    ws.row_dimensions[HEADER_ROW].height = 58
+    calculated = _formulas(labels)
     rows = catalog.gpus()
     for i, gpu in enumerate(rows, start=FIRST_ROW):
         values = _values(gpu)
-        for key, letter, _, role, number_format in _COLUMNS:
+        for key, _, role, number_format in _COLUMNS:
             if key in calculated:
-                put_formula(ws, f"{letter}{i}", role, calculated[key], number_format)
+                put_formula(ws, f"{_LETTER[key]}{i}", role, calculated[key], number_format)
             else:
-                put(ws, f"{letter}{i}", role, values[key], number_format)
+                put(ws, f"{_LETTER[key]}{i}", role, values[key], number_format)
     last = FIRST_ROW + len(rows) - 1
-    by_column = {labels(f"gpus.{key}"): formula for key, formula in calculated.items()}
-    table(ws, TABLE, f"A{FIRST_ROW - 1}:{_COLUMNS[-1][1]}{last}", columns, by_column)
+    by_column = {header(labels, key): formula for key, formula in calculated.items()}
+    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1][0]]}{last}", columns, by_column)
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
+    _validate(labels, ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"
-    ws.print_title_rows = f"{FIRST_ROW - 1}:{FIRST_ROW - 1}"
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_title_cols = "A:A"
+    ws.print_area = f"A1:{_LETTER['as_of']}{last}"
     protect(ws)
+
+
+def header(labels: Labels, key: str) -> str:
+    """The heading of a column."""
+    for item in ITEMS:
+        if key.startswith(item):
+            part = key.removeprefix(f"{item}_")
+            amount = labels(f"gpus.{item}")
+            return amount if part == "amount" else f"{amount}: {labels(f'gpus.price_{part}')}"
+    return labels(f"gpus.{key}")
 
 
 def column(book: Book, key: str) -> str:
     """A whole column, for formulas."""
-    return f.whole_column(TABLE, book.labels(f"gpus.{key}"))
+    return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _formulas(book: Book) -> dict[str, str]:
-    labels = book.labels
+def address(key: str, gpu_name: str) -> str:
+    """Where a figure of a GPU stands."""
+    return f"{_LETTER[key]}{FIRST_ROW + list(catalog.gpu_names()).index(gpu_name)}"
 
+
+def _formulas(labels: Labels) -> dict[str, str]:
     def cell(key: str) -> str:
-        return f.this_row(TABLE, labels(f"gpus.{key}"))
+        return f.this_row(TABLE, header(labels, key))
 
     driver, label = f.text(labels("gpus.basis_driver")), f.text(labels("gpus.basis_label"))
+    stale, current = f.text(labels("gpus.is_stale")), f.text(labels("gpus.is_current"))
     return {
         "memory_gb": f.gpu_memory_gb(cell("memory_mib"), cell("label")),
         "basis": f"IF(ISNUMBER({cell('memory_mib')}),{driver},{label})",
+        "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
+        **{
+            f"{item}_stale": f"IF({cell(f'{item}_amount')}>0,"
+            f"IF(EDATE({cell(f'{item}_as_of')},stale_after_months)<plan_date,{stale},{current}),{f.text('–')})"
+            for item in ITEMS
+        },
     }
 
 
 def _values(gpu: Gpu) -> dict[str, object]:
-    return {
+    planned, known = planned_gpu(choice_of_gpu(gpu)), prices(gpu.name)
+    values: dict[str, object] = {
         "gpu": gpu.name,
         "gpu_title": gpu.title,
         "maker": gpu.maker,
@@ -99,4 +171,32 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "source": gpu.source,
         "memory_source": gpu.memory_source or None,
         "as_of": gpu.as_of,
+        "on_board": int(comes_on_baseboards(gpu)),
+        "step_tokens": planned.step_tokens,
+        "max_sequences": planned.max_sequences,
+        "currency": CURRENCY,
     }
+    for item in ITEMS:
+        quote = getattr(known, item)
+        source = quote and f"{quote.source}; {quote.note}"[:_LONGEST_SOURCE]
+        values |= {
+            f"{item}_amount": quote and quote.amount_usd,
+            f"{item}_as_of": quote and date_of(quote.as_of),
+            f"{item}_source": source,
+        }
+    return values
+
+
+def _validate(labels: Labels, ws, last: int) -> None:
+    def attach(key: str, rule, prompt: str) -> None:
+        cells = f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}"
+        title = header(labels, key)
+        validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+        rule.allow_blank = key != "currency"
+
+    attach("currency", text_rule(3), labels("prompt.currency"))
+    for item in ITEMS:
+        limits = COST_LIMITS[_AMOUNT_LIMITS[item]]
+        attach(f"{item}_amount", between_rule(f"{limits.least:g}", f"{limits.most:.0f}", whole=False), labels("prompt.price"))
+        attach(f"{item}_as_of", date_rule(), labels("prompt.as_of"))
+        attach(f"{item}_source", text_rule(_LONGEST_SOURCE), labels("prompt.source"))

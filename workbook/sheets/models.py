@@ -1,83 +1,299 @@
-"""The Models sheet: of every catalog model, what its memory follows from."""
+"""The Models sheet: the user's own models, and of every catalog model what its memory follows from."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.checks import LIMITS
 from core.errors import UnsupportedModelError
+from core.kv_cache import KvProfile
 from core.model_details import shipped_as
-from core.model_spec import FullAttention
+from core.model_spec import FullAttention, SlidingWindowAttention
+from core.planning import (
+    LAYOUTS,
+    STEP_TOKENS,
+    LayoutShape,
+    activation_bytes,
+    block_padding,
+    has_shapes,
+    layout_needs,
+)
 from core.sizing import footprint
+from core.units import GB
 from core.weights import weights_bytes
 from workbook import formulas as f
 from workbook import styles
-from workbook.book import COUNT_FORMAT, Book, heading, protect, put, table
+from workbook.book import COUNT_FORMAT, Book, between_rule, heading, protect, put, put_formula, table, text_rule, validate
+from workbook.labels import Labels
+from workbook.sheets import precisions
 
 TABLE = "Models"
-FIRST_ROW = 5
+TP_ROW, PP_ROW, HEADER_ROW = 4, 5, 6
+FIRST_ROW = HEADER_ROW + 1
+OWN_MODELS = tuple(f"own-{number}" for number in range(1, 6))
+_LAST_OWN_ROW = FIRST_ROW + len(OWN_MODELS) - 1
+_LONGEST_NAME = 60  # characters
 
-# (label key, column width, role, number format), in order
+Value = Callable[[CatalogModel], object]
+Formula = Callable[["Row"], str]
+
+
+class Row:
+    """The cells of one row: `row("layers")` is the address of its cell in the column of that key."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, key: str) -> str:
+        return f"${_LETTER[key]}{self.number}"
+
+    @staticmethod
+    def above(key: str, row: int) -> str:
+        """A cell above the header, in the column of `key`."""
+        return f"{_LETTER[key]}${row}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the sheet.
+
+    Attributes:
+        key: by which formulas ask for it.
+        header: its heading in a language.
+        value: what stands there for a catalog model.
+        own: for the user's own models: the field of LIMITS that an input keeps to, or the formula that gives it.
+    """
+
+    key: str
+    header: Callable[[Labels], str]
+    width: float
+    role: str
+    number_format: str | None
+    value: Value
+    own: str | Formula | None = None
+    layout: LayoutShape | None = None
+
+
+def _labelled(key: str) -> Callable[[Labels], str]:
+    return lambda labels: labels(f"models.{key}")
+
+
+def _column(
+    key: str, width: float, role: str, number_format: str | None, value: Value, own: str | Formula | None = None
+) -> Column:
+    return Column(key, _labelled(key), width, role, number_format, value, own)
+
+
+def _known(key: str, width: float, value: Value, own: str | Formula | None = None) -> Column:
+    return _column(key, width, styles.FORMULA, COUNT_FORMAT, value, own)
+
+
+_TWO = "(1+1)"  # a key and a value, or the bytes of a 16-bit value
+
+
+def _own_values(layers: str, heads: str, head_dim: str) -> str:
+    return f"{layers}*{heads}*{head_dim}*{_TWO}"
+
+
+_BASE = (
+    _column("model", 30, styles.LABEL, None, lambda model: model.name, "name"),
+    _column("model_title", 30, styles.LABEL, None, lambda model: model.title),
+    _column("developer", 14, styles.LABEL, None, lambda model: model.developer),
+    _known("parameters", 18, lambda model: footprint(model.spec).parameters.total, "parameters"),
+    _known("active", 18, lambda model: footprint(model.spec).parameters.active),
+    _column("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT, lambda model: model.published_parameters),
+    _column("shipped_as", 22, styles.LABEL, None, lambda model: shipped_as(model.spec)),
+    _known(
+        "shipped_bytes", 20, lambda model: weights_bytes(model.spec), lambda row: f"{row('parameters')}*{_TWO}"
+    ),
+    _known("layers", 8, lambda model: model.spec.num_hidden_layers, "num_hidden_layers"),
+    _known("windowed_layers", 11, lambda model: _windowed_layers(model), "windowed_layers"),
+    _known("hidden", 10, lambda model: model.spec.hidden_size),
+    _known("kv_heads", 9, lambda model: _heads(model, "num_key_value_heads"), "num_key_value_heads"),
+    _known("head_dim", 9, lambda model: _heads(model, "head_dim"), "head_dim"),
+    _known(
+        "values_per_token", 13, lambda model: _kv(model).values_per_token,
+        lambda row: _own_values(f"({row('layers')}-{row('windowed_layers')})", row("kv_heads"), row("head_dim")),
+    ),
+    _known("window", 10, lambda model: _window(_kv(model), 0)[0], "window"),
+    _known(
+        "windowed_values", 15, lambda model: _window(_kv(model), 0)[1],
+        lambda row: _own_values(row("windowed_layers"), row("kv_heads"), row("head_dim")),
+    ),
+    _known("window_2", 10, lambda model: _window(_kv(model), 1)[0]),
+    _known("windowed_values_2", 15, lambda model: _window(_kv(model), 1)[1]),
+    _known("fixed_values", 13, lambda model: _kv(model).fixed_values),
+    _known("fixed_bytes", 13, lambda model: _kv(model).fixed_bytes),
+    _known("index_bytes", 13, lambda model: _kv(model).index_bytes_per_token),
+    _known("max_context", 11, lambda model: model.spec.max_position_embeddings, "max_position_embeddings"),
+    _column("licence", 28, styles.NOTE, None, lambda model: model.licence),
+    _column("source", 60, styles.NOTE, None, lambda model: model.source),
+    _column("as_of", 12, styles.NOTE, None, lambda model: model.as_of),
+)  # fmt: skip
+
+
+def _format_column(name: str) -> Column:
+    """The weights in a format with scales of its own, whose bytes follow from the shapes of the tensors."""
+    return Column(
+        f"format_{name}", lambda labels: name, 18, styles.FORMULA, COUNT_FORMAT,
+        lambda model: weights_bytes(model.spec, catalog.precision("precision", name)),
+        lambda row: f"ROUNDUP({row('parameters')}*{precisions.bytes_of(Row.above(f'format_{name}', HEADER_ROW))},0)",
+    )  # fmt: skip
+
+
+def _activation_column(step_tokens: int, several: bool) -> Column:
+    def header(labels: Labels) -> str:
+        return labels(f"models.activation_{'several' if several else 'one'}", tokens=f"{step_tokens:,}")
+
+    def value(model: CatalogModel) -> object:
+        if not has_shapes(model.spec):
+            return None
+        return activation_bytes(model.spec, step_tokens, several=several) / GB
+
+    return Column(activation_key(step_tokens, several), header, 13, styles.FORMULA, "#,##0.000", value)
+
+
+def _padding_column(part: str) -> Column:
+    return _column(
+        f"padding_{part}", 12, styles.FORMULA, "0.000", lambda model: getattr(block_padding(model.spec), part)
+    )
+
+
+def _layout_columns(number: int, layout: LayoutShape) -> list[Column]:
+    """What one GPU of a layout holds; of one GPU alone the other columns say most."""
+
+    def column(part: str, value: Callable[[CatalogModel], object], own: Formula | None = None) -> Column:
+        def header(labels: Labels) -> str:
+            return f"{layout.title}: {labels(f'models.{part}_per_gpu')}"
+
+        return Column(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
+
+    def needs(part: str) -> Value:
+        return lambda model: getattr(layout_needs(model.spec, layout), part) if _splits(model) else None
+
+    def kv(value: Callable[[KvProfile], int]) -> Value:
+        return lambda model: value(layout_needs(model.spec, layout).kv) if _splits(model) else None
+
+    def _splits(model: CatalogModel) -> bool:
+        return layout_needs(model.spec, layout) is not None
+
+    def share(of: Callable[[Row], str]) -> Formula:
+        part = layout_key(number, "parameters")
+        return lambda row: f"ROUNDUP({of(row)}/({Row.above(part, TP_ROW)}*{Row.above(part, PP_ROW)}),0)"
+
+    def own_kv(layers: Callable[[Row], str]) -> Formula:
+        part = layout_key(number, "parameters")
+
+        def formula(row: Row) -> str:
+            stage = f"ROUNDUP({layers(row)}/{Row.above(part, PP_ROW)},0)"
+            heads = f"MAX(MIN(1,{row('kv_heads')}),ROUNDUP({row('kv_heads')}/{Row.above(part, TP_ROW)},0))"
+            return _own_values(stage, heads, row("head_dim"))
+
+        return formula
+
+    loading = column("loading", needs("loading_bytes"))
+    if layout.gpus == 1:
+        return [loading]
+    return [
+        column("parameters", needs("parameters"), share(lambda row: row("parameters"))),
+        column("shipped_bytes", needs("shipped_bytes"), share(lambda row: row("shipped_bytes"))),
+        loading,
+        column(
+            "values_per_token", kv(lambda kv: kv.values_per_token),
+            own_kv(lambda row: f"({row('layers')}-{row('windowed_layers')})"),
+        ),
+        column("windowed_values", kv(lambda kv: _window(kv, 0)[1]), own_kv(lambda row: row("windowed_layers"))),
+        column("windowed_values_2", kv(lambda kv: _window(kv, 1)[1])),
+        column("fixed_values", kv(lambda kv: kv.fixed_values)),
+        column("fixed_bytes", kv(lambda kv: kv.fixed_bytes)),
+        column("index_bytes", kv(lambda kv: kv.index_bytes_per_token)),
+    ]  # fmt: skip
+
+
+def activation_key(step_tokens: int, several: bool) -> str:
+    """The column of vLLM's peak activation, in GB, for steps of so many tokens."""
+    return f"activation_{'several' if several else 'one'}_{step_tokens}"
+
+
+def layout_key(number: int, part: str) -> str:
+    """The column of one part of what a GPU of the layout LAYOUTS[number] holds."""
+    if LAYOUTS[number].gpus == 1 and part != "loading":
+        return part
+    return f"layout_{number}_{part}"
+
+
 _COLUMNS = (
-    ("model", 30, styles.LABEL, None),
-    ("model_title", 30, styles.LABEL, None),
-    ("developer", 14, styles.LABEL, None),
-    ("parameters", 18, styles.FORMULA, COUNT_FORMAT),
-    ("active", 18, styles.FORMULA, COUNT_FORMAT),
-    ("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("shipped_as", 22, styles.LABEL, None),
-    ("shipped_bytes", 20, styles.FORMULA, COUNT_FORMAT),
-    ("layers", 8, styles.FORMULA, COUNT_FORMAT),
-    ("hidden", 10, styles.FORMULA, COUNT_FORMAT),
-    ("kv_heads", 9, styles.FORMULA, COUNT_FORMAT),
-    ("head_dim", 9, styles.FORMULA, COUNT_FORMAT),
-    ("values_per_token", 13, styles.FORMULA, COUNT_FORMAT),
-    ("window", 10, styles.FORMULA, COUNT_FORMAT),
-    ("windowed_values", 15, styles.FORMULA, COUNT_FORMAT),
-    ("window_2", 10, styles.FORMULA, COUNT_FORMAT),
-    ("windowed_values_2", 15, styles.FORMULA, COUNT_FORMAT),
-    ("fixed_values", 13, styles.FORMULA, COUNT_FORMAT),
-    ("fixed_bytes", 13, styles.FORMULA, COUNT_FORMAT),
-    ("index_bytes", 13, styles.FORMULA, COUNT_FORMAT),
-    ("max_context", 11, styles.FORMULA, COUNT_FORMAT),
-    ("licence", 28, styles.NOTE, None),
-    ("source", 60, styles.NOTE, None),
-    ("as_of", 12, styles.NOTE, None),
+    *_BASE,
+    *(_format_column(name) for name in precisions.FORMATS),
+    *(_activation_column(tokens, several) for several in (False, True) for tokens in STEP_TOKENS),
+    *(_padding_column(part) for part in ("all_tokens", "windows", "states")),
+    *(column for number, layout in enumerate(LAYOUTS) for column in _layout_columns(number, layout)),
 )
-_LETTERS = [get_column_letter(number) for number in range(1, len(_COLUMNS) + 1)]
+_LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 # The columns that a KV formula looks up, in the order of its arguments.
 _KV_COLUMNS = (
     "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
     "index_bytes",
 )  # fmt: skip
+# What an input of an own model must be: (least, most, whole). The rest is as LIMITS has it.
+_OWN_LIMITS = {
+    "parameters": (1_000, 10**14, True),
+    "windowed_layers": (0, LIMITS["num_hidden_layers"].most, True),
+    "window": (1, LIMITS["context"].most, True),
+}
 
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines `model_names`."""
+    """Writes the sheet and defines `model_names` and `format_names`; needs Precisions."""
     labels = book.labels
-    ws = book.sheet("models", [width for _, width, _, _ in _COLUMNS])
+    ws = book.sheet("models", [column.width for column in _COLUMNS])
     heading(ws, labels("models.title"), labels("models.subtitle"))
-    columns = [labels(f"models.{key}") for key, *_ in _COLUMNS]
-    for letter, column in zip(_LETTERS, columns):
-        put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
-    ws.row_dimensions[FIRST_ROW - 1].height = 42
+    put(ws, "A3", styles.SUBTITLE, labels("models.own_note"))
+    for row, key in ((TP_ROW, "tp"), (PP_ROW, "pp")):
+        put(ws, f"A{row}", styles.NOTE, labels(f"models.{key}"))
+    for column in _COLUMNS:
+        letter = _LETTER[column.key]
+        put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, column.header(labels))
+        if column.layout:
+            put(ws, f"{letter}{TP_ROW}", styles.SOURCE_FIGURE, column.layout.tp, COUNT_FORMAT)
+            put(ws, f"{letter}{PP_ROW}", styles.SOURCE_FIGURE, column.layout.pp, COUNT_FORMAT)
+    ws.row_dimensions[HEADER_ROW].height = 58
+    for row, name in enumerate(OWN_MODELS, start=FIRST_ROW):
+        _write_own(ws, row, name)
     rows = catalog.models()
-    for i, model in enumerate(rows, start=FIRST_ROW):
-        values = _values(model)
-        for letter, (key, _, role, number_format) in zip(_LETTERS, _COLUMNS):
-            put(ws, f"{letter}{i}", role, values[key], number_format)
-    last = FIRST_ROW + len(rows) - 1
-    table(ws, TABLE, f"A{FIRST_ROW - 1}:{_LETTERS[-1]}{last}", columns, {})
+    for row, model in enumerate(rows, start=_LAST_OWN_ROW + 1):
+        if len(_kv(model).windowed) > 2:
+            problem = "it has windows of more than two sizes, for which the workbook has no columns"
+            raise UnsupportedModelError(model.name, problem, "Leave it out.")
+        for column in _COLUMNS:
+            put(ws, f"{_LETTER[column.key]}{row}", column.role, column.value(model), column.number_format)
+    last = _LAST_OWN_ROW + len(rows)
+    columns = [column.header(labels) for column in _COLUMNS]
+    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, {})
+    parameters = _LETTER["parameters"]
+    book.name("catalog_parameters", ws, f"{parameters}{_LAST_OWN_ROW + 1}:{parameters}{last}")
     book.name("model_names", ws, f"A{FIRST_ROW}:A{last}")
+    first_format, last_format = (_LETTER[f"format_{precisions.FORMATS[i]}"] for i in (0, -1))
+    book.name("format_names", ws, f"{first_format}{HEADER_ROW}:{last_format}{HEADER_ROW}")
+    book.name("format_bytes", ws, f"{first_format}{FIRST_ROW}:{last_format}{last}")
+    _validate_own(book, ws)
     ws.freeze_panes = f"B{FIRST_ROW}"
-    ws.print_title_rows = f"{FIRST_ROW - 1}:{FIRST_ROW - 1}"
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:{_LETTER['as_of']}{last}"
     protect(ws)
 
 
 def column(book: Book, key: str) -> str:
     """A whole column, for formulas."""
-    return f.whole_column(TABLE, book.labels(f"models.{key}"))
+    return f.whole_column(TABLE, _COLUMN[key].header(book.labels))
+
+
+_COLUMN = {column.key: column for column in _COLUMNS}
 
 
 def looked_up_field(book: Book, key: str, name: str) -> str:
@@ -85,9 +301,23 @@ def looked_up_field(book: Book, key: str, name: str) -> str:
     return f.looked_up(name, column(book, "model"), column(book, key))
 
 
-def weights_gb(book: Book, name: str, bytes_per_value: str) -> str:
-    """Formula: the weights of the model that the cell `name` names."""
-    return f.weights_gb(looked_up_field(book, "parameters", name), bytes_per_value)
+def field_at(book: Book, key: str, row: str) -> str:
+    """Formula: the field `key` of the model in the row of the table that the cell `row` gives."""
+    return f"INDEX({column(book, key)},{row})"
+
+
+def row_of(book: Book, name: str) -> str:
+    """Formula: the row of the table in which the model stands that the cell `name` names."""
+    return f"MATCH({name},{column(book, 'model')},0)"
+
+
+def weights_gb(book: Book, row: str, precision: str) -> str:
+    """Formula: the weights, in the precision that the cell `precision` names, of the model in that row of the table."""
+    nominal = f.weights_gb(field_at(book, "parameters", row), precisions.bytes_of(precision))
+    formatted = f.in_gb(f"INDEX(format_bytes,{row},MATCH({precision},format_names,0))")
+    shipped = f.in_gb(field_at(book, "shipped_bytes", row))
+    stored = f"IF({precision}={f.text(precisions.SHIPPED)},{shipped},{formatted})"
+    return f"IF({precisions.is_nominal(precision)},{nominal},{stored})"
 
 
 def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
@@ -96,45 +326,70 @@ def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
     return f"{values}*{bytes_per_value}+{index_bytes}"
 
 
-def kv_gb(book: Book, name: str, context: str, users: str, bytes_per_value: str) -> str:
-    """Formula: the KV cache of `users` sequences of `context` tokens each, of the model that `name` names."""
-    per_token, window, windowed, window_2, windowed_2, *rest = (looked_up_field(book, key, name) for key in _KV_COLUMNS)
+def kv_gb(book: Book, row: str, tokens: str, users: str, bytes_per_value: str) -> str:
+    """Formula: the KV cache of `users` sequences of `tokens` each, of the model in that row of the table."""
+    per_token, window, windowed, window_2, windowed_2, *rest = (field_at(book, key, row) for key in _KV_COLUMNS)
     windows = [(window, windowed), (window_2, windowed_2)]
-    return f.kv_gb(per_token, windows, *rest, context=context, users=users, value_bytes=bytes_per_value)
+    return f.kv_gb(per_token, windows, *rest, context=tokens, users=users, value_bytes=bytes_per_value)
 
 
-def _values(model: CatalogModel) -> dict[str, object]:
-    known = footprint(model.spec)
-    windows = [*known.kv.windowed, (0, 0), (0, 0)]
-    if len(known.kv.windowed) > 2:
-        raise UnsupportedModelError(
-            model.name, "it has windows of more than two sizes, for which the workbook has no columns", "Leave it out."
-        )
+def own_inputs() -> dict[str, str]:
+    """Where the inputs of the first of the user's own models stand: column key → address."""
+    return {column.key: f"{_LETTER[column.key]}{FIRST_ROW}" for column in _COLUMNS if isinstance(column.own, str)}
+
+
+def headers(labels: Labels) -> dict[str, str]:
+    """Column key → its heading, for whoever reads the sheet back."""
+    return {column.key: column.header(labels) for column in _COLUMNS}
+
+
+def _write_own(ws, row: int, name: str) -> None:
+    at = Row(row)
+    for column in _COLUMNS:
+        cell = f"{_LETTER[column.key]}{row}"
+        if callable(column.own):
+            put_formula(ws, cell, column.role, column.own(at), column.number_format)
+        elif column.own == "name":
+            put(ws, cell, styles.INPUT_TEXT, name)
+        elif column.own:
+            put(ws, cell, styles.INPUT, None, COUNT_FORMAT)
+        elif column.role == styles.FORMULA and column.key.startswith(("window", "fixed", "index", "layout", "padding")):
+            put(ws, cell, column.role, int(column.key.startswith("padding")), column.number_format)
+        else:
+            put(ws, cell, column.role)
+
+
+def _validate_own(book: Book, ws) -> None:
+    labels = book.labels
+    for column in _COLUMNS:
+        if not isinstance(column.own, str):
+            continue
+        letter = _LETTER[column.key]
+        if column.own == "name":
+            rule = text_rule(_LONGEST_NAME)
+        else:
+            limits = LIMITS.get(column.own)
+            least, most, whole = _OWN_LIMITS.get(column.own) or (limits.least, limits.most, limits.whole)
+            rule = between_rule(f"{least:.0f}", f"{most:.0f}", whole=whole)
+        title, prompt = column.header(labels), labels(f"prompt.own_{column.key}")
+        cells = f"{letter}{FIRST_ROW}:{letter}{_LAST_OWN_ROW}"
+        validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+        rule.allow_blank = True  # a row that nobody has filled
+
+
+def _kv(model: CatalogModel) -> KvProfile:
+    return footprint(model.spec).kv
+
+
+def _window(kv: KvProfile, number: int) -> tuple[int, int]:
+    return kv.windowed[number] if number < len(kv.windowed) else (0, 0)
+
+
+def _windowed_layers(model: CatalogModel) -> int:
+    return sum(run.count for run in model.spec.layers if isinstance(run.mixer, SlidingWindowAttention))
+
+
+def _heads(model: CatalogModel, field: str) -> int | None:
     mixer = model.spec.layers[0].mixer
-    heads = mixer if isinstance(mixer, FullAttention) and model.spec.vocab_size is not None else None
-    return {
-        "model": model.name,
-        "model_title": model.title,
-        "developer": model.developer,
-        "parameters": known.parameters.total,
-        "active": known.parameters.active,
-        "published": model.published_parameters,
-        "shipped_as": shipped_as(model.spec),
-        "shipped_bytes": weights_bytes(model.spec),
-        "layers": model.spec.num_hidden_layers,
-        "hidden": model.spec.hidden_size,
-        "kv_heads": heads and heads.num_key_value_heads,
-        "head_dim": heads and heads.head_dim,
-        "values_per_token": known.kv.values_per_token,
-        "window": windows[0][0],
-        "windowed_values": windows[0][1],
-        "window_2": windows[1][0],
-        "windowed_values_2": windows[1][1],
-        "fixed_values": known.kv.fixed_values,
-        "fixed_bytes": known.kv.fixed_bytes,
-        "index_bytes": known.kv.index_bytes_per_token,
-        "max_context": model.spec.max_position_embeddings,
-        "licence": model.licence,
-        "source": model.source,
-        "as_of": model.as_of,
-    }
+    known = isinstance(mixer, FullAttention) and model.spec.vocab_size is not None
+    return getattr(mixer, field) if known else None

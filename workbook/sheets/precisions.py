@@ -1,44 +1,100 @@
-"""The Precisions sheet: the number formats of the catalog."""
+"""The Precisions sheet: the number formats, and the engines, that can be chosen."""
 
 from __future__ import annotations
 
 from core import catalog
+from core.engines.blocks import BLOCK_TOKENS
+from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.planning import ENGINES, MEMORY_UTILIZATION, STEP_TOKENS, other_bytes
+from core.units import GB
+from workbook import formulas as f
 from workbook import styles
-from workbook.book import Book, heading, protect, put, table
-from workbook.formulas import looked_up, whole_column
+from workbook.book import COUNT_FORMAT, GB_FORMAT, Book, heading, protect, put, table
 
 TABLE = "Precisions"
 FIRST_ROW = 5
 
+SHIPPED = "shipped"  # as the checkpoint stores the weights
+# Formats with scales, or that leave tensors in 16 bits: of what is served, one of each width and kind.
+FORMATS = (
+    "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "gptq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k", "q5_k_m",
+    "q4_k_m", "iq4_xs",
+)  # fmt: skip
+
+# What vLLM keeps of a GPU: (name, value, number format); the label keys are precisions.engine_<name> and …_source.
+_ENGINE_FIGURES = (
+    ("driver_keeps_mib", DRIVER_KEEPS_MIB, COUNT_FORMAT),
+    ("driver_keeps_share", DRIVER_KEEPS_SHARE, "0.0%"),
+    ("vllm_share", MEMORY_UTILIZATION, "0%"),
+    ("vllm_other_one_gb", other_bytes(several=False) / GB, GB_FORMAT),
+    ("vllm_other_several_gb", other_bytes(several=True) / GB, GB_FORMAT),
+    *((f"vllm_step_tokens_{number}", tokens, COUNT_FORMAT) for number, tokens in enumerate(STEP_TOKENS, start=1)),
+    ("kv_block_tokens", BLOCK_TOKENS, COUNT_FORMAT),
+)
+
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines `precision_names`."""
+    """Writes the sheet; defines `precision_names`, `kv_precision_names`, `engine_names`, and each engine figure."""
     labels = book.labels
-    ws = book.sheet("precisions", [16, 42, 16, 70, 10])
+    ws = book.sheet("precisions", [24, 58, 16, 70, 12])
     heading(ws, labels("precisions.title"), labels("precisions.subtitle"))
     columns = [labels(f"precisions.{key}") for key in ("name", "meaning", "bytes", "source", "as_of")]
     for letter, column in zip("ABCDE", columns):
         put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
-    # A formula knows one number of bytes for all parameters; formats that leave tensors in 16 bits have more than one.
     rows = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
+    nominal = len(rows)
+    rows += [catalog.precision_named(name) for name in FORMATS]
     for i, row in enumerate(rows, start=FIRST_ROW):
         put(ws, f"A{i}", styles.LABEL, row.precision.name)
         put(ws, f"B{i}", styles.LABEL, row.titles[labels.lang])
         put(ws, f"C{i}", styles.FORMULA, row.precision.bytes_per_value, "0.0###")
         put(ws, f"D{i}", styles.NOTE, row.precision.source)
         put(ws, f"E{i}", styles.NOTE, row.as_of)
-    last = FIRST_ROW + len(rows) - 1
+    last = FIRST_ROW + len(rows)
+    put(ws, f"A{last}", styles.LABEL, SHIPPED)
+    put(ws, f"B{last}", styles.LABEL, labels("precisions.shipped"))
+    put(ws, f"C{last}", styles.FORMULA)
+    put(ws, f"D{last}", styles.NOTE, labels("precisions.shipped_source"))
+    put(ws, f"E{last}", styles.NOTE)
     table(ws, TABLE, f"A{FIRST_ROW - 1}:E{last}", columns, {})
     book.name("precision_names", ws, f"A{FIRST_ROW}:A{last}")
+    book.name("precision_bytes", ws, f"C{FIRST_ROW}:C{last}")
+    book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{FIRST_ROW + nominal - 1}")
+    _write_engines(book, ws, last + 3)
     ws.freeze_panes = f"B{FIRST_ROW}"
     protect(ws)
 
 
+def _write_engines(book: Book, ws, row: int) -> None:
+    labels = book.labels
+    for letter, key in zip("ABCDE", ("engine", "engine_meaning", "engine_value", "source", "engine_none")):
+        put(ws, f"{letter}{row}", styles.HEADING, labels(f"precisions.{key}"))
+    first = row + 1
+    for row, name in enumerate(ENGINES, start=first):
+        put(ws, f"A{row}", styles.LABEL, name)
+        put(ws, f"B{row}", styles.LABEL, labels(f"precisions.engine_{name}"))
+        for letter in "CDE":
+            put(ws, f"{letter}{row}", styles.NOTE)
+    book.name("engine_names", ws, f"A{first}:A{row}")
+    for row, (name, value, number_format) in enumerate(_ENGINE_FIGURES, start=row + 1):
+        put(ws, f"A{row}", styles.LABEL, name)
+        put(ws, f"B{row}", styles.LABEL, labels(f"precisions.{name}"))
+        put(ws, f"C{row}", styles.SOURCE_FIGURE, value, number_format)
+        put(ws, f"D{row}", styles.NOTE, labels(f"precisions.{name}_source"))
+        put(ws, f"E{row}", styles.NOTE)
+        book.name(name, ws, f"C{row}")
+
+
 def names(book: Book) -> str:
     """The column of names, for formulas."""
-    return whole_column(TABLE, book.labels("precisions.name"))
+    return f.whole_column(TABLE, book.labels("precisions.name"))
 
 
-def bytes_per_value(book: Book, name: str) -> str:
-    """Formula: the bytes per value of the precision that the cell `name` names."""
-    return looked_up(name, names(book), whole_column(TABLE, book.labels("precisions.bytes")))
+def bytes_of(name: str) -> str:
+    """Formula: the bytes per value of the precision that the cell `name` names, as near as one number tells."""
+    return f"INDEX(precision_bytes,MATCH({name},precision_names,0))"
+
+
+def is_nominal(name: str) -> str:
+    """Formula: whether every value takes the same in the precision that the cell `name` names."""
+    return f"ISNUMBER(MATCH({name},kv_precision_names,0))"

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from openpyxl.chart import BarChart, LineChart, Reference
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+
+from core.allocation import ALLOCATIONS, PAGED, RESERVED
 from core.checks import LIMITS
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.planning import LAYOUTS, RULE, STEP_TOKENS, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (
@@ -22,12 +29,15 @@ from workbook.book import (
     text_rule,
     validate,
 )
-from workbook.sheets import models, precisions
+from workbook.labels import Labels
+from workbook.sheets import gpus, models, precisions
 
 TABLE = "Scenarios"
 LEAST_ROW, MOST_ROW, HEADER_ROW = 4, 5, 6
+TP_ROW, PP_ROW = LEAST_ROW, MOST_ROW  # of the layouts, in the columns that have no limits
 FIRST_ROW = HEADER_ROW + 1
 LONGEST_TITLE = 60  # characters, as many as two lines of the column hold
+_ROWS_TO_GROW = 14  # between the table and the chart below it
 
 
 @dataclass(frozen=True)
@@ -40,49 +50,106 @@ class Scenario:
     users: int
     precision: str = "fp16"
     kv_precision: str = "fp16"
+    allocation: str = RESERVED
+    average_tokens: int | None = None
+    engine: str = RULE
     overhead: float = DEFAULT_OVERHEAD_FRACTION
-    gpu_memory_gb: float = 80
+    gpu: str = "a100-sxm-80gb"
+    gpu_memory_gb: float | None = None
 
 
+_LABEL_GB = 80  # the article divides by the label of an A100 80 GB
 DEFAULT_SCENARIOS = (
-    Scenario("row_article", "article-llama-70b", 32_000, 10),
-    Scenario("row_article_one_user", "article-llama-70b", 32_000, 1),
-    Scenario("row_article_8k", "article-llama-70b", 8_000, 10),
-    Scenario("row_real", "llama-3.1-70b", 32_000, 10),
-    Scenario("row_real_one_user", "llama-3.1-70b", 32_000, 1),
-    Scenario("row_real_8k", "llama-3.1-70b", 8_000, 10),
-    Scenario("row_real_fp8", "llama-3.1-70b", 32_768, 50, "fp8", "fp8"),
-    Scenario("row_small", "llama-3.1-8b", 8_192, 100),
-    Scenario("row_qwen", "qwen2.5-72b", 32_768, 20),
-    Scenario("row_large", "llama-3.1-405b", 32_768, 20, "fp8", "fp8"),
+    Scenario("row_article", "article-llama-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_article_one_user", "article-llama-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_article_8k", "article-llama-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_real", "llama-3.1-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_real_one_user", "llama-3.1-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_real_8k", "llama-3.1-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
+    Scenario("row_real_fp8", "llama-3.1-70b", 32_768, 50, "fp8", "fp8", engine=VLLM, gpu="h100-sxm"),
+    Scenario("row_small", "llama-3.1-8b", 8_192, 100, engine=VLLM, gpu="l40s"),
+    Scenario("row_qwen", "qwen2.5-72b", 32_768, 20, "awq", "fp16", PAGED, 8_000, VLLM, gpu="h100-sxm"),
+    Scenario("row_large", "deepseek-v3", 32_768, 20, precisions.SHIPPED, "fp16", engine=VLLM, gpu="h200-sxm"),
 )
 
-# (label key, column letter, width, role, number format)
-_COLUMNS = (
-    ("scenario", "A", 30, styles.INPUT_TEXT, None),
-    ("model", "B", 20, styles.INPUT_TEXT, None),
-    ("context", "C", 13, styles.INPUT, COUNT_FORMAT),
-    ("users", "D", 13, styles.INPUT, COUNT_FORMAT),
-    ("precision", "E", 12, styles.INPUT_TEXT, None),
-    ("kv_precision", "F", 12, styles.INPUT_TEXT, None),
-    ("overhead_rate", "G", 11, styles.INPUT, PERCENT_FORMAT),
-    ("gpu_memory", "H", 14, styles.INPUT, COUNT_FORMAT),
-    ("input_check", "I", 38, styles.FORMULA_TEXT, None),
-    ("weights", "J", 14, styles.FORMULA, GB_FORMAT),
-    ("kv", "K", 12, styles.FORMULA, GB_FORMAT),
-    ("overhead", "L", 12, styles.FORMULA, GB_FORMAT),
-    ("total", "M", 13, styles.TOTAL, GB_FORMAT),
-    ("gpus", "N", 10, styles.TOTAL, COUNT_FORMAT),
-    ("addin", "O", 20, styles.FORMULA_TEXT, None),
+
+@dataclass(frozen=True)
+class _Column:
+    key: str
+    width: float
+    role: str
+    number_format: str | None = None
+
+
+_INPUTS = (
+    _Column("scenario", 28, styles.INPUT_TEXT),
+    _Column("model", 20, styles.INPUT_TEXT),
+    _Column("context", 11, styles.INPUT, COUNT_FORMAT),
+    _Column("users", 9, styles.INPUT, COUNT_FORMAT),
+    _Column("allocation", 11, styles.INPUT_TEXT),
+    _Column("average_tokens", 11, styles.INPUT, COUNT_FORMAT),
+    _Column("precision", 11, styles.INPUT_TEXT),
+    _Column("kv_precision", 11, styles.INPUT_TEXT),
+    _Column("engine", 9, styles.INPUT_TEXT),
+    _Column("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
+    _Column("gpu", 18, styles.INPUT_TEXT),
+    _Column("gpu_memory", 13, styles.INPUT, "#,##0.##"),
 )
-_LETTER = {key: letter for key, letter, *_ in _COLUMNS}
-_LIMITED = {"context": "context", "users": "users", "overhead_rate": "overhead", "gpu_memory": "gpu_memory_gb"}
+_ANSWERS = (
+    _Column("input_check", 30, styles.FORMULA_TEXT),
+    _Column("weights", 11, styles.FORMULA, GB_FORMAT),
+    _Column("kv", 11, styles.FORMULA, GB_FORMAT),
+    _Column("overhead", 11, styles.FORMULA, GB_FORMAT),
+    _Column("total", 12, styles.TOTAL, GB_FORMAT),
+    _Column("gpus", 11, styles.TOTAL, COUNT_FORMAT),
+    _Column("layout", 12, styles.FORMULA_TEXT),
+    _Column("replicas", 10, styles.FORMULA, COUNT_FORMAT),
+    _Column("deploy", 10, styles.TOTAL, COUNT_FORMAT),
+    _Column("nodes", 8, styles.FORMULA, COUNT_FORMAT),
+    _Column("capacity", 12, styles.FORMULA, GB_FORMAT),
+    _Column("addin", 16, styles.FORMULA_TEXT),
+)
+_WORKING = (
+    _Column("model_row", 10, styles.FORMULA, COUNT_FORMAT),
+    _Column("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
+    _Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    _Column("per_node", 10, styles.FORMULA, COUNT_FORMAT),
+    _Column("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
+    _Column("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
+    _Column("tokens", 11, styles.FORMULA, COUNT_FORMAT),
+    _Column("value_bytes", 10, styles.FORMULA, "0.0###"),
+    _Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    _Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    *(_Column(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
+    *(_Column(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    *(_Column(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    _Column("holds", 12, styles.CHECK),
+)
+_COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
+
+_LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+_LIMITED = {
+    "context": "context",
+    "users": "users",
+    "average_tokens": "average_tokens",
+    "overhead_rate": "overhead",
+    "gpu_memory": "gpu_memory_gb",
+}
+_OPTIONAL = ("average_tokens", "gpu_memory")
+_LISTS = {
+    "model": "model_names",
+    "precision": "precision_names",
+    "kv_precision": "kv_precision_names",
+    "engine": "engine_names",
+    "gpu": "gpu_names",
+}
+Cell = Callable[[str], str]
 
 
 def write(book: Book) -> None:
-    """Writes the sheet; needs the sheets Models and Precisions, and the name `addin_loaded`."""
+    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`."""
     labels = book.labels
-    ws = book.sheet("scenarios", [width for _, _, width, *_ in _COLUMNS], tab_colour="BF8F00")
+    ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("scenarios.title"), labels("scenarios.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("scenarios.note"))
     for row, key in ((LEAST_ROW, "least"), (MOST_ROW, "most")):
@@ -91,109 +158,306 @@ def write(book: Book) -> None:
         number_format = PERCENT_FORMAT if key == "overhead_rate" else COUNT_FORMAT
         put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].least, number_format)
         put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].most, number_format)
-    for key, letter, *_ in _COLUMNS:
-        put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"scenarios.{key}"))
-    ws.row_dimensions[HEADER_ROW].height = 32
+    _write_layouts(ws, labels)
+    for column in _COLUMNS:
+        put(ws, f"{_LETTER[column.key]}{HEADER_ROW}", styles.HEADING, header(labels, column.key))
+    ws.row_dimensions[HEADER_ROW].height = 46
 
     calculated = _formulas(book)
     for row, scenario in enumerate(DEFAULT_SCENARIOS, start=FIRST_ROW):
-        inputs = (
-            labels(f"scenarios.{scenario.title}"),
-            scenario.model,
-            scenario.context,
-            scenario.users,
-            scenario.precision,
-            scenario.kv_precision,
-            scenario.overhead,
-            scenario.gpu_memory_gb,
-        )
-        for (_, letter, _, role, number_format), value in zip(_COLUMNS, inputs):
-            put(ws, f"{letter}{row}", role, value, number_format)
-        for key, letter, _, role, number_format in _COLUMNS[len(inputs) :]:
-            put_formula(ws, f"{letter}{row}", role, calculated[key], number_format)
+        values = _values(labels, scenario)
+        for column in _COLUMNS:
+            address = f"{_LETTER[column.key]}{row}"
+            if column.key in calculated:
+                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
+            else:
+                put(ws, address, column.role, values[column.key], column.number_format)
     last = FIRST_ROW + len(DEFAULT_SCENARIOS) - 1
-    columns = [labels(f"scenarios.{key}") for key, *_ in _COLUMNS]
-    by_column = {labels(f"scenarios.{key}"): formula for key, formula in calculated.items()}
-    table(ws, TABLE, f"A{HEADER_ROW}:{_COLUMNS[-1][1]}{last}", columns, by_column)
+    columns = [header(labels, column.key) for column in _COLUMNS]
+    by_column = {header(labels, key): formula for key, formula in calculated.items()}
+    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
+    book.name("scenario_names", ws, f"A{FIRST_ROW}:A{last}")
     _validate(book, ws, last)
+    _write_chart(book, ws, last)
     ws.freeze_panes = f"C{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:{_LETTER['addin']}{last + _ROWS_TO_GROW + 22}"
+
+
+def header(labels: Labels, key: str) -> str:
+    """The heading of a column."""
+    part, _, number = key.rpartition("_")
+    if number.isdigit():
+        return labels(f"scenarios.{part}_of_layout", layout=LAYOUTS[int(number)].title)
+    return labels(f"scenarios.{key}")
+
+
+def letter(key: str) -> str:
+    """The letter of a column."""
+    return _LETTER[key]
 
 
 def column(book: Book, key: str) -> str:
     """A whole column, for formulas."""
-    return f.whole_column(TABLE, book.labels(f"scenarios.{key}"))
+    return f.whole_column(TABLE, header(book.labels, key))
+
+
+def _values(labels: Labels, scenario: Scenario) -> dict[str, object]:
+    return {
+        "scenario": labels(f"scenarios.{scenario.title}"),
+        "model": scenario.model,
+        "context": scenario.context,
+        "users": scenario.users,
+        "allocation": scenario.allocation,
+        "average_tokens": scenario.average_tokens,
+        "precision": scenario.precision,
+        "kv_precision": scenario.kv_precision,
+        "engine": scenario.engine,
+        "overhead_rate": scenario.overhead,
+        "gpu": scenario.gpu,
+        "gpu_memory": scenario.gpu_memory_gb,
+    }
+
+
+def _write_layouts(ws: Worksheet, labels: Labels) -> None:
+    """TP and PP of each layout above its columns."""
+    put(ws, f"{_LETTER['padding_states']}{TP_ROW}", styles.NOTE, "TP")
+    put(ws, f"{_LETTER['padding_states']}{PP_ROW}", styles.NOTE, "PP")
+    for number, layout in enumerate(LAYOUTS):
+        for part in ("users", "gpus"):
+            put(ws, f"{_LETTER[f'{part}_{number}']}{TP_ROW}", styles.SOURCE_FIGURE, layout.tp, COUNT_FORMAT)
+            put(ws, f"{_LETTER[f'{part}_{number}']}{PP_ROW}", styles.SOURCE_FIGURE, layout.pp, COUNT_FORMAT)
 
 
 def _formulas(book: Book) -> dict[str, str]:
     labels = book.labels
 
     def cell(key: str) -> str:
-        return f.this_row(TABLE, labels(f"scenarios.{key}"))
+        return f.this_row(TABLE, header(labels, key))
 
-    def value_bytes(key: str) -> str:
-        return precisions.bytes_per_value(book, cell(key))
+    def model(key: str) -> str:
+        return models.field_at(book, key, cell("model_row"))
 
-    check, model, total = cell("input_check"), cell("model"), cell("total")
-    weights = models.weights_gb(book, model, value_bytes("precision"))
-    kv = models.kv_gb(book, model, cell("context"), cell("users"), value_bytes("kv_precision"))
+    def gpu(key: str) -> str:
+        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
+
+    by_vllm = f"{cell('engine')}={f.text(VLLM)}"
+    size = f"{cell('weights')}+{cell('kv')}"
+    room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
+    by_rule = f.overhead_gb(cell("weights"), cell("kv"), cell("overhead_rate"))
+    # What the check of the inputs looks at: never an error, 0 where it cannot be told.
+    looked_at = {
+        "memory_gb": f"IF({cell('gpu_memory')}>0,{cell('gpu_memory')},{gpu('memory_gb')})",
+        "step_tokens": f"IF({by_vllm},{gpu('step_tokens')},0)",
+        "usable_one": _usable(cell, model, by_vllm, several=False),
+        "usable_several": _usable(cell, model, by_vllm, several=True),
+    }
+    results = {
+        "per_node": gpu("per_node_planned"),
+        "max_sequences": f"IF({by_vllm},{gpu('max_sequences')},{f.GB})",
+        "tokens": f.kept_tokens(
+            cell("context"), cell("average_tokens"), paged=f"{cell('allocation')}={f.text(PAGED)}", in_blocks=by_vllm
+        ),
+        "value_bytes": precisions.bytes_of(cell("kv_precision")),
+        **{
+            f"padding_{part}": f"IF({by_vllm},{model(f'padding_{part}')},1)"
+            for part in ("all_tokens", "windows", "states")
+        },
+        **{f"users_{number}": _users(cell, model, number) for number in range(len(LAYOUTS))},
+        **{f"gpus_{number}": _gpus(cell, number) for number in range(len(LAYOUTS))},
+        "weights": models.weights_gb(book, cell("model_row"), cell("precision")),
+        "kv": models.kv_gb(book, cell("model_row"), cell("tokens"), cell("users"), cell("value_bytes")),
+        "overhead": f"IF({by_vllm},{cell('gpus')}*({cell('memory_gb')}-{room}),{by_rule})",
+        "total": f"{size}+{cell('overhead')}",
+        "gpus": f.rounded_up(f"IF({by_vllm},({size})/{room},({size}+{by_rule})/{cell('memory_gb')})"),
+        **_answers(cell),
+    }
     return {
-        "input_check": f.first_problem(_conditions(book, cell)),
-        "weights": f.unless_wrong(check, weights),
-        "kv": f.unless_wrong(check, kv),
-        "overhead": f.unless_wrong(check, f.overhead_gb(cell("weights"), cell("kv"), cell("overhead_rate"))),
-        "total": f.unless_wrong(check, f"{cell('weights')}+{cell('kv')}+{cell('overhead')}"),
-        "gpus": f.unless_wrong(check, f.gpus_by_division(total, cell("gpu_memory"))),
+        "model_row": f.row_in(models.column(book, "model"), cell("model")),
+        "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
+        **{key: f"IFERROR({formula},0)" for key, formula in looked_at.items()},
+        "input_check": f.first_problem(_conditions(book, cell, model)),
+        **{key: f.unless_wrong(cell("input_check"), formula) for key, formula in results.items()},
         "addin": _addin_comparison(labels, cell),
     }
 
 
-def _conditions(book: Book, cell) -> list[tuple[str, str]]:
+def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
+    """What weights and cache may take of one GPU, in GB."""
+    memory, other = cell("memory_gb"), "vllm_other_several_gb" if several else "vllm_other_one_gb"
+    activation = f.first_of(
+        [
+            (f"{cell('step_tokens')}=vllm_step_tokens_{number}", model(models.activation_key(step, several)))
+            for number, step in enumerate(STEP_TOKENS, start=1)
+        ]
+    )
+    return f"IF({by_vllm},{f.vllm_usable_gb(memory)}-{activation}-{other},{memory}/(1+{cell('overhead_rate')}))"
+
+
+def _users(cell: Cell, model: Cell, number: int) -> str:
+    """Most concurrent users of one replica (`core.planning.layout_plans`); 0 if the layout is not possible."""
+
+    def needs(part: str) -> str:
+        return model(models.layout_key(number, part))
+
+    usable = cell("usable_one" if LAYOUTS[number].tp == 1 else "usable_several")
+    stored = f"{cell('weights')}*{needs('parameters')}/{model('parameters')}"
+    weights = f"IF({cell('precision')}={f.text(precisions.SHIPPED)},{f.in_gb(needs('shipped_bytes'))},{stored})"
+    loading = f.in_gb(f"SIGN({cell('step_tokens')})*{needs('loading')}")
+    budget = f"({usable}-{loading}-{weights})"
+    each = _kv_of_user(cell, model, needs)
+    users = f"MAX(0,MIN({cell('max_sequences')},INT({budget}/({each})+{f.ROUNDING_NOISE})))"
+    return f"IF({_is_possible(cell, needs('parameters'), number)},{users},0)"
+
+
+def _is_possible(cell: Cell, parameters: str, number: int) -> str:
+    """Whether the model splits so, and nodes of the GPU take the layout (`core.planning.node_allows`)."""
+    tp, pp = _layout_cells(number)
+    in_node = f"MOD({cell('per_node')},{tp}*{pp})=0"
+    over_nodes = f"{cell('per_node')}={tp}"
+    splits = f"IF({tp}*{pp}<={cell('per_node')},{in_node},{over_nodes})"
+    return f"IF(ISNUMBER({parameters}),IF(MOD({cell('per_node')},{tp})=0,{splits},FALSE),FALSE)"
+
+
+def _layout_cells(number: int) -> tuple[str, str]:
+    """Where TP and PP of a layout stand."""
+    column = _LETTER[f"users_{number}"]
+    return f"${column}${TP_ROW}", f"${column}${PP_ROW}"
+
+
+def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
+    """GB that one user's sequence takes on a GPU of the layout (`core.planning.kv_bytes_per_user`)."""
+    tokens, step, value_bytes = cell("tokens"), cell("step_tokens"), cell("value_bytes")
+    block = f"SIGN({step})*kv_block_tokens"
+
+    def in_window(window: str, values: str) -> str:
+        return f"{needs(values)}*(MIN({tokens},{model(window)}+{step})+{block})"
+
+    growing = f"({needs('values_per_token')}*{value_bytes}+{needs('index_bytes')})*{tokens}*{cell('padding_all_tokens')}"
+    windowed = f"{in_window('window', 'windowed_values')}+{in_window('window_2', 'windowed_values_2')}"
+    fixed = f"({needs('fixed_values')}*{value_bytes}+{needs('fixed_bytes')})*{cell('padding_states')}"
+    return f"({growing}+({windowed})*{value_bytes}*{cell('padding_windows')}+{fixed})/{f.GB}"
+
+
+def _gpus(cell: Cell, number: int) -> str:
+    """GPUs of all replicas in that layout; 0 where not even one user fits."""
+    tp, pp = _layout_cells(number)
+    all_users, users = cell("users"), cell(f"users_{number}")
+    return f"IF({users}>0,{f.rounded_up(f'{all_users}/{users}')}*{tp}*{pp},0)"
+
+
+def _answers(cell: Cell) -> dict[str, str]:
+    """The layout with the fewest GPUs, of several the first."""
+    every = [cell(f"gpus_{number}") for number in range(len(LAYOUTS))]
+    fewest = f"MIN({','.join(f'IF({gpus}>0,{gpus},{f.GB})' for gpus in every)})"
+    deploy = cell("deploy")
+
+    def chosen(values: list[str]) -> str:
+        return f.first_of([(f"{gpus}={deploy}", value) for gpus, value in zip(every, values)])
+
+    per_replica = chosen(["*".join(_layout_cells(number)) for number in range(len(LAYOUTS))])
+    per_node, replicas = cell("per_node"), cell("replicas")
+    shared = f.rounded_up(f"{replicas}/INT({per_node}/({per_replica}))")
+    return {
+        "deploy": f"IF(MAX({','.join(every)})>0,{fewest},NA())",
+        "layout": chosen([f.text(layout.title) for layout in LAYOUTS]),
+        "replicas": f"{deploy}/({per_replica})",
+        "nodes": f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'({per_replica})/{per_node}')},{shared})",
+        "capacity": f"{deploy}*{cell('memory_gb')}",
+        "holds": f"IF(ISNUMBER({deploy}),IF({cell('capacity')}>=({cell('weights')}+{cell('kv')})*(1-{f.ROUNDING_NOISE}),1,0),1)",
+    }
+
+
+def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
     """(what must hold, what to say if it does not), in the order of the columns."""
 
     def number(key: str) -> str:
-        letter = _LETTER[key]
-        limits = f"${letter}${LEAST_ROW}", f"${letter}${MOST_ROW}"
+        limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
         return f.is_number_within(cell(key), *limits, whole=LIMITS[_LIMITED[key]].whole)
 
+    def one_of(key: str, choices: tuple[str, ...]) -> str:
+        return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
+
+    by_rule = f"{cell('engine')}={f.text(RULE)}"
     holds = {
-        "model": f.is_listed(cell("model"), models.column(book, "model")),
+        "model": f.stands_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
+        "model_empty": f"{model('parameters')}*{model('layers')}>0",
         "context": number("context"),
         "users": number("users"),
-        "precision": f.is_listed(cell("precision"), precisions.names(book)),
-        "kv_precision": f.is_listed(cell("kv_precision"), precisions.names(book)),
+        "allocation": one_of("allocation", ALLOCATIONS),
+        "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
+        "precision": f.is_listed(cell("precision"), "precision_names"),
+        "kv_precision": f.is_listed(cell("kv_precision"), "kv_precision_names"),
+        "engine": one_of("engine", (RULE, VLLM)),
+        "engine_shapes": f"IF({by_rule},TRUE,ISNUMBER({model(models.activation_key(STEP_TOKENS[0], False))}))",
         "overhead_rate": number("overhead_rate"),
-        "gpu_memory": number("gpu_memory"),
+        "gpu": f.stands_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
+        "gpu_memory": f"IF({f.is_blank(cell('gpu_memory'))},TRUE,{number('gpu_memory')})",
+        "gpu_too_small": f"{cell('usable_several')}>0",
     }
     return [(condition, book.labels(f"scenarios.problem_{key}")) for key, condition in holds.items()]
 
 
-def _addin_comparison(labels, cell) -> str:
+def _addin_comparison(labels: Labels, cell: Cell) -> str:
     """In words, so that it is harmless where the functions are unknown: no number depends on it."""
     arguments = ",".join(
         cell(key) for key in ("model", "context", "users", "precision", "kv_precision", "overhead_rate")
     )
-    total = cell("total")
     agrees, differs = f.text(labels("scenarios.addin_agrees")), f.text(labels("scenarios.addin_differs"))
-    compared = f"IFERROR(IF({f.equal(f'VRAM_TOTAL({arguments})', total)}=1,{agrees},{differs}),{differs})"
+    compared = f"IFERROR(IF({f.equal(f'VRAM_TOTAL({arguments})', cell('total'))}=1,{agrees},{differs}),{differs})"
+    # The function reckons as the article does: room for every token, and the rule.
+    alike = f"AND({cell('allocation')}={f.text(RESERVED)},{cell('engine')}={f.text(RULE)})"
+    compared = f"IF({alike},{compared},{f.text(labels('scenarios.addin_other'))})"
     usable = f"IF({cell('input_check')}={f.text(f.OK)},{compared},{f.text(labels('scenarios.addin_no_input'))})"
     return f"IF(addin_loaded=1,{usable},{f.text(labels('scenarios.addin_missing'))})"
 
 
-def _validate(book: Book, ws, last: int) -> None:
+def _validate(book: Book, ws: Worksheet, last: int) -> None:
     labels = book.labels
     _attach(labels, ws, "scenario", last, text_rule(LONGEST_TITLE), labels("prompt.scenario"))
-    for key in ("model", "precision", "kv_precision"):
-        source = "model_names" if key == "model" else "precision_names"
+    for key, source in _LISTS.items():
         _attach(labels, ws, key, last, list_rule(source), labels("prompt.pick"))
+    choices = '"' + ",".join(ALLOCATIONS) + '"'
+    _attach(labels, ws, "allocation", last, list_rule(choices), labels("prompt.allocation"))
     for key, field in _LIMITED.items():
-        letter = _LETTER[key]
-        rule = between_rule(f"${letter}${LEAST_ROW}", f"${letter}${MOST_ROW}", whole=LIMITS[field].whole)
+        limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
+        rule = between_rule(*limits, whole=LIMITS[field].whole)
         _attach(labels, ws, key, last, rule, labels(f"prompt.{key}"))
+        rule.allow_blank = key in _OPTIONAL
 
 
-def _attach(labels, ws, key: str, last: int, rule, prompt: str) -> None:
+def _attach(labels: Labels, ws: Worksheet, key: str, last: int, rule, prompt: str) -> None:
     cells = f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}"
-    validate(
-        ws, cells, rule, title=labels(f"scenarios.{key}"), prompt=prompt, wrong_title=labels("prompt.wrong_title")
-    )
+    title = header(labels, key)
+    validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+
+
+def _write_chart(book: Book, ws: Worksheet, last: int) -> None:
+    """Weights, cache and overhead on top of each other, and what the GPUs to deploy hold."""
+    labels = book.labels
+
+    def series(key: str) -> Reference:
+        number = list(_LETTER).index(key) + 1
+        return Reference(ws, min_col=number, min_row=HEADER_ROW, max_row=last)
+
+    bars = BarChart()
+    bars.grouping, bars.overlap, bars.gapWidth = "stacked", 100, 60
+    for key, colour in zip(("weights", "kv", "overhead"), styles.PART_COLOURS):
+        bars.add_data(series(key), titles_from_data=True)
+        bars.series[-1].graphicalProperties.solidFill = colour
+        bars.series[-1].graphicalProperties.line.solidFill = styles.INK
+    capacity = LineChart()
+    capacity.add_data(series("capacity"), titles_from_data=True)
+    capacity.series[0].smooth = False
+    capacity.series[0].graphicalProperties.line.noFill = True
+    capacity.series[0].marker.symbol, capacity.series[0].marker.size = "dash", 12
+    capacity.series[0].marker.graphicalProperties.solidFill = styles.INK
+    names = Reference(ws, min_col=1, min_row=FIRST_ROW, max_row=last)
+    bars.set_categories(names)
+    bars += capacity
+    bars.title = labels("scenarios.chart")
+    bars.height, bars.width = 10, 34
+    bars.x_axis.delete = bars.y_axis.delete = False
+    bars.y_axis.title, bars.y_axis.number_format = labels("unit.gb"), "#,##0"
+    bars.legend.position = "b"
+    book.add_chart(ws, bars, f"A{last + _ROWS_TO_GROW}", labels("scenarios.chart_alt"))

@@ -10,6 +10,7 @@ from openpyxl.styles.numbers import NumberFormat
 from openpyxl.utils import get_column_letter
 
 from core.checks import LIMITS
+from core.fleet import USUAL_GPUS_PER_NODE
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from workbook import formulas as f
 from workbook import styles
@@ -34,13 +35,15 @@ USERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 _INPUTS = (
     ("model", "llama-3.1-70b", None, "model_names"),
     ("precision", "fp16", None, "precision_names"),
-    ("kv_precision", "fp16", None, "precision_names"),
+    ("kv_precision", "fp16", None, "kv_precision_names"),
     ("overhead_rate", DEFAULT_OVERHEAD_FRACTION, PERCENT_FORMAT, "overhead"),
     ("gpu_memory", 80, COUNT_FORMAT, "gpu_memory_gb"),
+    ("gpus_per_node", USUAL_GPUS_PER_NODE, COUNT_FORMAT, "gpus"),
 )
 _FIRST_INPUT_ROW = 4
 _INPUT_ROW = {key: row for row, (key, *_) in enumerate(_INPUTS, start=_FIRST_INPUT_ROW)}
-_TOTAL_HEADER_ROW = _FIRST_INPUT_ROW + len(_INPUTS) + 2
+_MODEL_ROW_ROW = _FIRST_INPUT_ROW + len(_INPUTS)
+_TOTAL_HEADER_ROW = _MODEL_ROW_ROW + 3
 _GPU_HEADER_ROW = _TOTAL_HEADER_ROW + len(USERS) + 3
 CHART_ROW = _GPU_HEADER_ROW + len(USERS) + 2
 _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
@@ -53,10 +56,12 @@ def write(book: Book) -> None:
     heading(ws, labels("sensitivity.title"), labels("sensitivity.subtitle"))
     for key, default, number_format, choices in _INPUTS:
         row = _INPUT_ROW[key]
-        put(ws, f"A{row}", styles.LABEL, labels(f"scenarios.{key}"))
+        put(ws, f"A{row}", styles.LABEL, _label(labels, key))
         put(ws, f"B{row}", styles.INPUT if number_format else styles.INPUT_TEXT, default, number_format)
         _validate(labels, ws, f"B{row}", key, choices)
-    ws.column_dimensions["B"].width = 16
+    put(ws, f"A{_MODEL_ROW_ROW}", styles.LABEL, labels("sensitivity.model_row"))
+    put_formula(ws, f"B{_MODEL_ROW_ROW}", styles.FORMULA, models.row_of(book, _given("model")), COUNT_FORMAT)
+    ws.column_dimensions["B"].width = 18
     _write_grid(book, ws, _TOTAL_HEADER_ROW, "total", "#,##0.0", _total_formula)
     _write_grid(book, ws, _GPU_HEADER_ROW, "gpus", COUNT_FORMAT, _gpus_formula)
     _colour(ws, _TOTAL_HEADER_ROW)
@@ -112,9 +117,10 @@ def _given(key: str) -> str:
 
 
 def _total_formula(book: Book, letter: str, row: int) -> str:
-    weights = models.weights_gb(book, _given("model"), precisions.bytes_per_value(book, _given("precision")))
+    model = f"$B${_MODEL_ROW_ROW}"
+    weights = models.weights_gb(book, model, _given("precision"))
     context, users = f"{letter}${_TOTAL_HEADER_ROW}", f"$A{row}"
-    kv = models.kv_gb(book, _given("model"), context, users, precisions.bytes_per_value(book, _given("kv_precision")))
+    kv = models.kv_gb(book, model, context, users, precisions.bytes_of(_given("kv_precision")))
     return f"({weights}+{kv})*(1+{_given('overhead_rate')})"
 
 
@@ -130,8 +136,12 @@ def _validate(labels, ws, cell: str, key: str, choices: str) -> None:
         prompt = labels(f"prompt.{key}")
     else:
         rule, prompt = list_rule(choices), labels("prompt.pick")
-    title = labels(f"scenarios.{key}")
+    title = _label(labels, key)
     validate(ws, cell, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+
+
+def _label(labels, key: str) -> str:
+    return labels(f"sensitivity.{key}" if key in ("gpu_memory", "gpus_per_node") else f"scenarios.{key}")
 
 
 def _body(header_row: int) -> str:
@@ -146,16 +156,20 @@ def _colour(ws, header_row: int) -> None:
 
 
 def _mark_break_points(ws, header_row: int) -> None:
-    """Bold, with an arrow and a line above, where one more user row needs more GPUs than the row before."""
+    """Bold, with a sign and a line above, where one more user row needs more GPUs, or nodes, than the row before."""
     first = f"{get_column_letter(_FIRST_COLUMN)}{header_row + 1}"
     above = f"{get_column_letter(_FIRST_COLUMN)}{header_row}"
-    style = DifferentialStyle(
-        font=Font(bold=True),
-        border=Border(top=Side(style="thin", color=styles.INK)),
-        numFmt=NumberFormat(numFmtId=170, formatCode='"▲ "#,##0'),
-    )
-    marked = f"AND(ROW({first})>{header_row + 1},{first}>{above})"
-    ws.conditional_formatting.add(_body(header_row), Rule(type="expression", formula=[marked], dxf=style))
+    node = _given("gpus_per_node")
+    more_nodes = f"ROUNDUP({first}/{node},0)>ROUNDUP({above}/{node},0)"
+    for number, (sign, more) in enumerate((("■", more_nodes), ("▲", f"{first}>{above}"))):
+        style = DifferentialStyle(
+            font=Font(bold=True),
+            border=Border(top=Side(style="thin", color=styles.INK)),
+            numFmt=NumberFormat(numFmtId=170 + number, formatCode=f'"{sign} "#,##0'),
+        )
+        marked = f"IF(ROW({first})>{header_row + 1},{more},FALSE)"
+        rule = Rule(type="expression", formula=[marked], dxf=style, stopIfTrue=True)
+        ws.conditional_formatting.add(_body(header_row), rule)
 
 
 def _write_chart(book: Book, ws) -> None:

@@ -1,0 +1,690 @@
+"""The Procurement sheet: of one scenario every layout on every GPU, what it takes, what it costs, and which to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from openpyxl.chart import BarChart, Reference
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+
+from core import catalog
+from core.costs import COST_LIMITS, HOURS_PER_MONTH, MONTHS_PER_YEAR
+from core.fleet import USUAL_GPUS_PER_NODE, choice_of_gpu
+from core.planning import LAYOUTS, STEP_TOKENS, VLLM, node_allows
+from core.prices import cost_defaults, date_of
+from workbook import formulas as f
+from workbook import styles
+from workbook.book import (
+    COUNT_FORMAT,
+    DATE_FORMAT,
+    GB_FORMAT,
+    MONEY_FORMAT,
+    Book,
+    absolute,
+    between_rule,
+    date_rule,
+    heading,
+    list_rule,
+    protect,
+    put,
+    put_formula,
+    table,
+    text_rule,
+    validate,
+)
+from workbook.labels import Labels
+from workbook.sheets import gpus, models, precisions, scenarios
+
+TABLE = "Procurement"
+DEFAULT_SCENARIO = "row_real_fp8"
+ANSWER_ROWS = (5, 6, 7)
+_CHOICE_ROW = 10
+_ASSUMPTION_HEADER_ROW = 17
+W_PER_KW = "10^3"
+
+# Inputs that are this workbook's alone: (name, value, unit label, least, most, whole); the source is a choice.
+_OWN_ASSUMPTIONS = (
+    ("least_bandwidth_gb_per_s", 800, "gb_per_s", 0, 100_000, False),
+    ("most_gpus_per_replica", 16, "gpus", 1, 1_000, True),
+)
+_SHARES = "0.0%"
+_COST_FORMATS = {
+    "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
+    "hosting_usd_per_node_month": MONEY_FORMAT, "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
+    "whole_nodes": COUNT_FORMAT, "spare_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT,
+    "stale_after_months": COUNT_FORMAT,
+}  # fmt: skip
+# Constants that formulas name: (name, value, number format).
+_FIXED = (
+    ("hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
+    ("months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
+    ("usual_gpus_per_node", USUAL_GPUS_PER_NODE, COUNT_FORMAT),
+)
+
+
+def _rows() -> dict[str, int]:
+    """Where each assumption and each line of the working stands."""
+    rows, row = {}, _ASSUMPTION_HEADER_ROW
+    for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS), *(name for name, *_ in _FIXED)):
+        row += 1
+        rows[name] = row
+    return rows
+
+
+_ROW = _rows()
+_LAST_ASSUMPTION_ROW = max(_ROW.values())
+_DERIVED_ROWS = {name: _LAST_ASSUMPTION_ROW + 1 + i for i, name in enumerate(("monthly_rate", "annuity", "discount"))}
+_SCENARIO_HEADER_ROW = max(_DERIVED_ROWS.values()) + 2
+# What of the chosen scenario is looked up: (key of its column, number format).
+_OF_SCENARIO = (
+    ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("users", COUNT_FORMAT), ("precision", None),
+    ("kv_precision", None), ("engine", None), ("overhead_rate", "0%"), ("model_row", COUNT_FORMAT),
+    ("tokens", COUNT_FORMAT), ("value_bytes", "0.0###"), ("weights", GB_FORMAT), ("kv", GB_FORMAT), ("total", GB_FORMAT),
+    ("padding_all_tokens", "0.000"), ("padding_windows", "0.000"), ("padding_states", "0.000"),
+)  # fmt: skip
+_SCENARIO_ROW = {key: _SCENARIO_HEADER_ROW + 1 + i for i, (key, _) in enumerate(_OF_SCENARIO)}
+_WINDOWS = ("window", "window_2")  # of the chosen model, in tokens
+_WINDOW_ROW = {key: max(_SCENARIO_ROW.values()) + 1 + i for i, key in enumerate(_WINDOWS)}
+_LAYOUT_HEADER_ROW = max(_WINDOW_ROW.values()) + 2
+_FIRST_LAYOUT_ROW = _LAYOUT_HEADER_ROW + 1
+_LAST_LAYOUT_ROW = _LAYOUT_HEADER_ROW + len(LAYOUTS)
+HEADER_ROW = _LAST_LAYOUT_ROW + 3
+FIRST_ROW = HEADER_ROW + 1
+
+# The working of the layouts, beside their titles: (key, column, number format).
+_LAYOUT_COLUMNS = (
+    ("layout", "A", None), ("tp", "B", COUNT_FORMAT), ("pp", "C", COUNT_FORMAT), ("possible", "E", COUNT_FORMAT),
+    ("weights_gpu", "F", GB_FORMAT), ("loading", "G", GB_FORMAT), ("kv_growing", "H", "0.0000"),
+    ("kv_window", "I", "0.0000E+00"), ("kv_window_2", "J", "0.0000E+00"), ("kv_fixed", "K", "0.0000"),
+    *((f"activation_{i}", column, "0.000") for i, column in enumerate("LMN", start=1)),
+)  # fmt: skip
+_LAYOUT_LETTER = {key: column for key, column, _ in _LAYOUT_COLUMNS}
+
+WATERFALL_STEPS = ("by_division", "deployable", "with_headroom", "in_nodes", "with_spares")
+_WATERFALL_ROW = _CHOICE_ROW - 1
+_WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
+
+
+@dataclass(frozen=True)
+class _Column:
+    key: str
+    width: float
+    role: str = styles.FORMULA
+    number_format: str | None = COUNT_FORMAT
+
+
+def _money(key: str, role: str = styles.FORMULA) -> _Column:
+    return _Column(key, 14, role, "#,##0")
+
+
+_COLUMNS = (
+    _Column("gpu", 34, styles.LABEL, None),
+    _Column("layout", 15, styles.LABEL, None),
+    _Column("mark", 18, styles.FORMULA_TEXT, None),
+    _Column("binds", 60, styles.FORMULA_TEXT, None),
+    _Column("cheaper", 12, styles.FORMULA_TEXT, None),
+    _Column("order", 12, styles.TOTAL),
+    _Column("nodes", 12),
+    _money("best_month", styles.TOTAL),
+    _Column("best_user_month", 12, styles.FORMULA, "#,##0.00"),
+    _money("best_npv", styles.TOTAL),
+    _Column("break_even", 12),
+    _Column("users_per_replica", 12),
+    _Column("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
+    _Column("kv_budget", 12, styles.FORMULA, GB_FORMAT),
+    _Column("kv_user", 12, styles.FORMULA, "0.0000"),
+    _Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    _Column("by_division", 12),
+    _Column("deployable", 12),
+    _Column("with_headroom", 12),
+    _Column("in_nodes", 12),
+    _Column("with_spares", 12),
+    _money("capex"),
+    _Column("it_kw", 12, styles.FORMULA, "#,##0.0"),
+    _money("power"),
+    _money("hosting"),
+    _money("support"),
+    _money("depreciation"),
+    _money("own_month"),
+    _Column("own_user_month", 12, styles.FORMULA, "#,##0.00"),
+    _money("own_tco"),
+    _money("own_npv"),
+    _money("on_demand_month"),
+    _money("reserved_month"),
+    _money("rent_month"),
+    _Column("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
+    _money("rent_tco"),
+    _money("rent_npv"),
+    _money("rank"),
+    _Column("gpu_row", 10),
+    _Column("layout_row", 10),
+    _Column("per_replica", 10),
+    _Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    _Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    _Column("replicas", 10),
+    _money("opex"),
+    _money("value"),
+)
+_LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+_LAST_PRINTED = "rent_npv"
+Cell = Callable[[str], str]
+
+
+def write_names(book: Book, ws: Worksheet) -> None:
+    """Defines the names of the inputs, which other sheets refer to before this one is written."""
+    book.name("chosen_scenario", ws, f"B{_CHOICE_ROW}")
+    book.name("plan_date", ws, f"B{_CHOICE_ROW + 1}")
+    book.name("plan_currency", ws, f"B{_CHOICE_ROW + 2}")
+    for name, row in (_ROW | _DERIVED_ROWS).items():
+        book.name(name, ws, f"B{row}")
+
+
+def reserve(book: Book) -> Worksheet:
+    """Makes the sheet's place and the names of its inputs."""
+    ws = book.sheet("procurement", [column.width for column in _COLUMNS], tab_colour="BF8F00")
+    write_names(book, ws)
+    return ws
+
+
+def write(book: Book, ws: Worksheet) -> None:
+    """Writes the sheet; needs Models, GPUs, Precisions and Scenarios."""
+    labels = book.labels
+    heading(ws, labels("procurement.title"), labels("procurement.subtitle"))
+    put(ws, "A3", styles.SUBTITLE, labels("procurement.caveat"))
+    _write_choice(book, ws)
+    _write_assumptions(book, ws)
+    _write_scenario(book, ws)
+    _write_layouts(book, ws)
+    last = _write_table(book, ws)
+    _write_answer(book, ws)
+    _write_waterfall(book, ws)
+    ws.freeze_panes = "B4"
+    ws.print_area = f"A1:{_LETTER[_LAST_PRINTED]}{last}"
+    protect(ws)
+
+
+def header(labels: Labels, key: str) -> str:
+    """The heading of a column of the table."""
+    return labels(f"procurement.{key}")
+
+
+def column(book: Book, key: str) -> str:
+    """A whole column, for formulas."""
+    return f.whole_column(TABLE, header(book.labels, key))
+
+
+def letter(key: str) -> str:
+    """The letter of a column of the table."""
+    return _LETTER[key]
+
+
+def input_cells() -> dict[str, str]:
+    """Where the inputs stand: name → address."""
+    numbers = {name: f"B{_ROW[name]}" for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS))}
+    return {"scenario": f"B{_CHOICE_ROW}", "plan_date": f"B{_CHOICE_ROW + 1}"} | numbers
+
+
+def table_rows() -> list[tuple[str, int]]:
+    """(GPU, number of the layout) of each row of the table: those that nodes of the GPU take."""
+    return [
+        (gpu.name, number)
+        for gpu in catalog.gpus()
+        for number, layout in enumerate(LAYOUTS)
+        if node_allows(layout, choice_of_gpu(gpu).gpus_per_node)
+    ]
+
+
+def _section(ws: Worksheet, row: int, letters: str, title: str) -> None:
+    put(ws, f"{letters[0]}{row}", styles.SECTION, title)
+    for column in letters[1:]:
+        put(ws, f"{column}{row}", styles.SECTION)
+
+
+def _write_choice(book: Book, ws: Worksheet) -> None:
+    labels = book.labels
+    _section(ws, _CHOICE_ROW - 1, "ABCDE", labels("procurement.choice"))
+    rows = (
+        ("scenario", styles.INPUT_TEXT, labels(f"scenarios.{DEFAULT_SCENARIO}"), None, list_rule("scenario_names")),
+        ("plan_date", styles.INPUT, _plan_date(), DATE_FORMAT, date_rule()),
+        ("plan_currency", styles.INPUT_TEXT, gpus.CURRENCY, None, text_rule(3)),
+    )
+    for row, (key, role, value, number_format, rule) in enumerate(rows, start=_CHOICE_ROW):
+        title, prompt = labels(f"procurement.{key}"), labels(f"prompt.{_PROMPTS.get(key, key)}")
+        put(ws, f"A{row}", styles.LABEL, title)
+        put(ws, f"B{row}", role, value, number_format)
+        put(ws, f"C{row}", styles.NOTE)
+        put(ws, f"D{row}", styles.NOTE, prompt)
+        put(ws, f"E{row}", styles.NOTE)
+        validate(ws, f"B{row}", rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+
+
+_PROMPTS = {"scenario": "procurement_scenario"}
+
+
+def _plan_date():
+    """The newest date of the defaults instead of the clock's, so that the same version writes the same bytes."""
+    return max(date_of(default.as_of) for default in cost_defaults().values())
+
+
+def _write_assumptions(book: Book, ws: Worksheet) -> None:
+    labels = book.labels
+    _section(ws, _ASSUMPTION_HEADER_ROW - 1, "ABCDE", labels("procurement.assumptions"))
+    for column, key in zip("ABCDE", ("assumption", "value_of", "unit", "source", "as_of")):
+        put(ws, f"{column}{_ASSUMPTION_HEADER_ROW}", styles.HEADING, labels(f"procurement.{key}"))
+
+    def line(name: str, value: object, number_format: str, unit: str, source: str, as_of: str, role=styles.INPUT) -> None:
+        row = _ROW[name]
+        put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
+        put(ws, f"B{row}", role, value, number_format)
+        put(ws, f"C{row}", styles.NOTE, unit)
+        put(ws, f"D{row}", styles.NOTE, source)
+        put(ws, f"E{row}", styles.NOTE, as_of)
+
+    def check(name: str, least: float, most: float, whole: bool) -> None:
+        title = labels(f"procurement.{name}")
+        prompt = labels("prompt.assumption", least=f"{least:g}", most=f"{most:g}")
+        rule = between_rule(f"{least:g}", f"{most:g}", whole=whole)
+        validate(ws, f"B{_ROW[name]}", rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
+
+    for name, default in cost_defaults().items():
+        source = "; ".join(part for part in (default.source, default.note) if part)
+        number_format = _COST_FORMATS.get(name, _SHARES)
+        value = int(default.value) if number_format == COUNT_FORMAT else default.value
+        line(name, value, number_format, labels(f"procurement.unit_{name}"), source, default.as_of)
+        limits = COST_LIMITS.get(name)
+        check(name, *((limits.least, limits.most, limits.whole) if limits else (0, 120, name == "stale_after_months")))
+    choice = labels("procurement.a_choice")
+    for name, value, unit, least, most, whole in _OWN_ASSUMPTIONS:
+        line(name, value, COUNT_FORMAT, labels(f"unit.{unit}"), choice, "")
+        check(name, least, most, whole)
+    for name, value, number_format in _FIXED:
+        line(
+            name, value, number_format, labels("unit.none"), labels(f"procurement.{name}_source"), "",
+            styles.SOURCE_FIGURE,
+        )  # fmt: skip
+    derived = {
+        "monthly_rate": ("(1+discount_rate_per_year)^(1/months_per_year)-1", "0.000%"),
+        "annuity": ("IF(monthly_rate=0,horizon_months,(1-(1+monthly_rate)^-horizon_months)/monthly_rate)", "0.000"),
+        "discount": ("(1+discount_rate_per_year)^(-horizon_months/months_per_year)", "0.000"),
+    }
+    for name, (formula, number_format) in derived.items():
+        row = _DERIVED_ROWS[name]
+        put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
+        put_formula(ws, f"B{row}", styles.FORMULA, formula, number_format)
+        for column in "CDE":
+            put(ws, f"{column}{row}", styles.NOTE)
+
+
+def _write_scenario(book: Book, ws: Worksheet) -> None:
+    labels = book.labels
+    _section(ws, _SCENARIO_HEADER_ROW, "ABCDE", labels("procurement.of_scenario"))
+    row_of_scenario = f"MATCH($B${_CHOICE_ROW},scenario_names,0)"
+    for key, number_format in _OF_SCENARIO:
+        row = _SCENARIO_ROW[key]
+        put(ws, f"A{row}", styles.LABEL, scenarios.header(labels, key))
+        role = styles.LINK if number_format else styles.LINK_TEXT
+        put_formula(ws, f"B{row}", role, f"INDEX({scenarios.column(book, key)},{row_of_scenario})", number_format)
+        for column in "CDE":
+            put(ws, f"{column}{row}", styles.NOTE)
+    for key, row in _WINDOW_ROW.items():
+        put(ws, f"A{row}", styles.LABEL, labels(f"models.{key}"))
+        window = models.field_at(book, key, _scenario("model_row"))
+        put_formula(ws, f"B{row}", styles.LINK, f"IF({_is_usable()},{window},0)", COUNT_FORMAT)
+        for column in "CDE":
+            put(ws, f"{column}{row}", styles.NOTE)
+
+
+def _is_usable() -> str:
+    return f"{_scenario('input_check')}={f.text(f.OK)}"
+
+
+def scenario_reference(book: Book, key: str) -> str:
+    """Where another sheet finds what the chosen scenario has in its column `key`."""
+    return absolute(book.openpyxl[book.labels("sheet.procurement")], f"B{_SCENARIO_ROW[key]}")
+
+
+def _scenario(key: str) -> str:
+    return f"$B${(_SCENARIO_ROW | _WINDOW_ROW)[key]}"
+
+
+def _write_layouts(book: Book, ws: Worksheet) -> None:
+    """What one GPU holds of the chosen scenario in each layout, whatever the GPU."""
+    labels = book.labels
+    letters = [column for _, column, _ in _LAYOUT_COLUMNS]
+    for key, column, _ in _LAYOUT_COLUMNS:
+        put(ws, f"{column}{_LAYOUT_HEADER_ROW}", styles.HEADING, labels(f"procurement.layout_{key}"))
+    put(ws, f"D{_LAYOUT_HEADER_ROW}", styles.HEADING)
+    ws.row_dimensions[_LAYOUT_HEADER_ROW].height = 58
+    assert letters == sorted(letters)
+    for number, layout in enumerate(LAYOUTS):
+        row = _FIRST_LAYOUT_ROW + number
+        put(ws, f"A{row}", styles.LABEL, layout.title)
+        put(ws, f"B{row}", styles.SOURCE_FIGURE, layout.tp, COUNT_FORMAT)
+        put(ws, f"C{row}", styles.SOURCE_FIGURE, layout.pp, COUNT_FORMAT)
+        put(ws, f"D{row}", styles.NOTE)
+        formulas = _layout_formulas(book, number, row)
+        for key, column, number_format in _LAYOUT_COLUMNS[3:]:
+            put_formula(ws, f"{column}{row}", styles.FORMULA, formulas[key], number_format)
+
+
+def _layout_formulas(book: Book, number: int, row: int) -> dict[str, str]:
+    def model(key: str) -> str:
+        return models.field_at(book, key, _scenario("model_row"))
+
+    def needs(part: str) -> str:
+        return model(models.layout_key(number, part))
+
+    value_bytes, tokens = _scenario("value_bytes"), _scenario("tokens")
+    growing = f"({needs('values_per_token')}*{value_bytes}+{needs('index_bytes')})"
+    fixed = f"({needs('fixed_values')}*{value_bytes}+{needs('fixed_bytes')})"
+    stored = f"{_scenario('weights')}*{needs('parameters')}/{model('parameters')}"
+    shipped = f"{_scenario('precision')}={f.text(precisions.SHIPPED)}"
+    several = f"$B{row}>1"
+    figures = {
+        "weights_gpu": f"IF({shipped},{f.in_gb(needs('shipped_bytes'))},{stored})",
+        "loading": f"IF({_by_vllm()},{f.in_gb(needs('loading'))},0)",
+        "kv_growing": f"{growing}*{tokens}*{_scenario('padding_all_tokens')}/{f.GB}",
+        "kv_window": f"{needs('windowed_values')}*{value_bytes}*{_scenario('padding_windows')}/{f.GB}",
+        "kv_window_2": f"{needs('windowed_values_2')}*{value_bytes}*{_scenario('padding_windows')}/{f.GB}",
+        "kv_fixed": f"{fixed}*{_scenario('padding_states')}/{f.GB}",
+        **{
+            f"activation_{i}": f"IF({_by_vllm()},IF({several},{model(models.activation_key(step, True))},"
+            f"{model(models.activation_key(step, False))}),0)"
+            for i, step in enumerate(STEP_TOKENS, start=1)
+        },
+    }
+    return {
+        "possible": f"IF({_is_usable()},IF(ISNUMBER({needs('parameters')}),1,0),0)",
+        **{key: f"IF($E{row}=1,{formula},0)" for key, formula in figures.items()},
+    }
+
+
+def _by_vllm() -> str:
+    return f"{_scenario('engine')}={f.text(VLLM)}"
+
+
+def _layout_figure(key: str, row: str) -> str:
+    column = _LAYOUT_LETTER[key]
+    return f"INDEX(${column}${_FIRST_LAYOUT_ROW}:${column}${_LAST_LAYOUT_ROW},{row})"
+
+
+def _write_table(book: Book, ws: Worksheet) -> int:
+    labels = book.labels
+    _section(ws, HEADER_ROW - 1, "ABCDE", labels("procurement.ranking"))
+    for column in _COLUMNS:
+        put(ws, f"{_LETTER[column.key]}{HEADER_ROW}", styles.HEADING, header(labels, column.key))
+    ws.row_dimensions[HEADER_ROW].height = 58
+    calculated = _formulas(book)
+    for row, (gpu, number) in enumerate(table_rows(), start=FIRST_ROW):
+        for column in _COLUMNS:
+            address = f"{_LETTER[column.key]}{row}"
+            if column.key in calculated:
+                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
+            else:
+                put(ws, address, column.role, gpu if column.key == "gpu" else LAYOUTS[number].title)
+    last = FIRST_ROW + len(table_rows()) - 1
+    by_column = {header(labels, key): formula for key, formula in calculated.items()}
+    columns = [header(labels, column.key) for column in _COLUMNS]
+    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
+    return last
+
+
+def _formulas(book: Book) -> dict[str, str]:
+    labels = book.labels
+
+    def cell(key: str) -> str:
+        return f.this_row(TABLE, header(labels, key))
+
+    def gpu(key: str) -> str:
+        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
+
+    def layout(key: str) -> str:
+        return _layout_figure(key, cell("layout_row"))
+
+    return {
+        "gpu_row": f"MATCH({cell('gpu')},{gpus.column(book, 'gpu')},0)",
+        "layout_row": f"MATCH({cell('layout')},$A${_FIRST_LAYOUT_ROW}:$A${_LAST_LAYOUT_ROW},0)",
+        "per_replica": f"{layout('tp')}*{layout('pp')}",
+        "memory_gb": gpu("memory_gb"),
+        **_memory_formulas(cell, gpu, layout, labels),
+        **_order_formulas(cell, gpu),
+        **_owning_formulas(cell, gpu),
+        **_renting_formulas(cell, gpu),
+        **_choice_formulas(book, cell, gpu),
+    }
+
+
+def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dict[str, str]:
+    """`core.planning.layout_plans`."""
+    step = f"IF({_by_vllm()},{gpu('step_tokens')},0)"
+    block = f"SIGN({step})*kv_block_tokens"
+
+    def usable(row: str, other: str) -> str:
+        """Of one GPU with the activations of the layout in that row of the working."""
+        activation = f.first_of(
+            [
+                (f"{gpu('step_tokens')}=vllm_step_tokens_{i}", _layout_figure(f"activation_{i}", row))
+                for i in range(1, len(STEP_TOKENS) + 1)
+            ]
+        )
+        by_rule = f"{cell('memory_gb')}/(1+{_scenario('overhead_rate')})"
+        return f"IF({_by_vllm()},{f.vllm_usable_gb(cell('memory_gb'))}-{activation}-{other},{by_rule})"
+
+    def in_window(number: str, size: str) -> str:
+        return f"{layout(size)}*(MIN({_scenario('tokens')},{number}+{step})+{block})"
+
+    tokens_in_windows = "+".join(in_window(_scenario(key), f"kv_{key}") for key in _WINDOWS)
+    fitting = f"INT({cell('kv_budget')}/{cell('kv_user')}+{f.ROUNDING_NOISE})"
+    most = f"IF({_by_vllm()},MIN({gpu('max_sequences')},{fitting}),{fitting})"
+    users = cell("users_per_replica")
+    return {
+        "usable_one": usable("1", "vllm_other_one_gb"),
+        "usable_several": usable("1+1", "vllm_other_several_gb"),
+        "weights_gpu": layout("weights_gpu"),
+        "kv_budget": f"IF({layout('tp')}=1,{cell('usable_one')},{cell('usable_several')})-{layout('loading')}-{cell('weights_gpu')}",
+        "kv_user": f"{layout('kv_growing')}+{tokens_in_windows}+{layout('kv_fixed')}",
+        "users_per_replica": f"IF({layout('possible')}=1,MAX(0,{most}),0)",
+        "binds": f.first_of(
+            [
+                (f"{_scenario('input_check')}<>{f.text(f.OK)}", f.text(labels("procurement.binds_input"))),
+                (f"{layout('possible')}=0", f.text(labels("procurement.binds_split"))),
+                (f"{users}=0", f.text(labels("procurement.binds_weights"))),
+                (f"{users}<{fitting}", f.text(labels("procurement.binds_sequences"))),
+                ("TRUE", f.text(labels("procurement.binds_cache"))),
+            ]
+        ),
+    }
+
+
+def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
+    """`core.costs.order_quantity`; blank where nothing fits."""
+    users, each, per_replica = _scenario("users"), cell("users_per_replica"), cell("per_replica")
+    per_node, replicas = gpu("per_node_planned"), cell("replicas")
+    size = f"({_scenario('weights')}+{_scenario('kv')})"
+    room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
+    # By the rule, usable is the memory ÷ (1 + overhead), so that one formula serves both.
+    division = f.rounded_up(f"{size}/{room}")
+    nodes = (
+        f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')},"
+        f"{f.rounded_up(f'{replicas}/INT({per_node}/{per_replica})')})"
+    )
+    full_nodes = f"({cell('nodes')}-spare_nodes)*{per_node}"
+    in_nodes = f"IF(AND(whole_nodes=1,{gpu('on_board')}=1),{full_nodes},{cell('with_headroom')})"
+    spares = f"spare_nodes*MIN({per_node},{cell('in_nodes')})+spare_gpus"
+    return {
+        "by_division": f"IF({room}>0,{division},{_NOTHING})",
+        "deployable": _if_fits(cell, f"{f.rounded_up(f'{users}/{each}')}*{per_replica}"),
+        "replicas": _if_fits(cell, f.rounded_up(f"{users}/({each}*(1-headroom))")),
+        "with_headroom": _if_fits(cell, f"{cell('replicas')}*{per_replica}"),
+        "nodes": _if_fits(cell, f"{nodes}+spare_nodes"),
+        "in_nodes": _if_fits(cell, in_nodes),
+        "with_spares": _if_fits(cell, f"{cell('in_nodes')}+{spares}"),
+        "order": _if_fits(cell, cell("with_spares")),
+    }
+
+
+_NOTHING = '""'
+
+
+def _if_fits(cell: Cell, formula: str) -> str:
+    return f"IF({cell('users_per_replica')}>0,{formula},{_NOTHING})"
+
+
+def _if_number(of: str, formula: str) -> str:
+    return f"IF(ISNUMBER({of}),{formula},{_NOTHING})"
+
+
+def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
+    """`core.costs.owning`; blank where a price or the power of the GPU is not known."""
+    price, server, tdp = gpu("purchase_amount"), gpu("server_per_gpu_amount"), gpu("tdp")
+    server = f"IF(ISNUMBER({server}),{server},{price}*server_share_of_gpus)"
+    hardware = f"{cell('order')}*{price}+{cell('nodes')}*{server}*{gpu('per_node_planned')}"
+    known = f"AND(ISNUMBER({cell('order')}),ISNUMBER({price}),ISNUMBER({tdp}))"
+    capex = cell("capex")
+    figures = {
+        "it_kw": f"{cell('order')}*{tdp}*(1+server_power_share)/{W_PER_KW}",
+        "power": f"{cell('it_kw')}*power_load*pue*tariff_usd_per_kwh*hours_per_month",
+        "hosting": f"{cell('it_kw')}*hosting_usd_per_kw_month+{cell('nodes')}*hosting_usd_per_node_month",
+        "support": f"{capex}*support_share_per_year/months_per_year",
+        "depreciation": f"{capex}*(1-residual_share)/(depreciation_years*months_per_year)",
+        "opex": f"{cell('power')}+{cell('hosting')}+{cell('support')}",
+        "own_month": f"{cell('depreciation')}+{cell('opex')}",
+        "own_user_month": f"{cell('own_month')}/{_scenario('users')}",
+        "value": f"{capex}*(1-(1-residual_share)*MIN(1,horizon_months/(depreciation_years*months_per_year)))",
+        "own_tco": f"{capex}+{cell('opex')}*horizon_months-{cell('value')}",
+        "own_npv": f"{capex}+{cell('opex')}*annuity-{cell('value')}*discount",
+    }
+    return {
+        "capex": f"IF({known},({hardware})*(1+network_share),{_NOTHING})",
+        **{key: _if_number(capex, formula) for key, formula in figures.items()},
+    }
+
+
+def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
+    """`core.costs.renting`; blank where there is no price."""
+
+    def month(price: str, share: str) -> str:
+        known = f"AND(ISNUMBER({cell('in_nodes')}),ISNUMBER({price}))"
+        return f"IF({known},{cell('in_nodes')}*hours_per_month*{price}{share},{_NOTHING})"
+
+    rent, both = cell("rent_month"), f"{cell('on_demand_month')},{cell('reserved_month')}"
+    return {
+        "on_demand_month": month(gpu("on_demand_per_gpu_hour_amount"), "*on_demand_hours_share"),
+        "reserved_month": month(gpu("reserved_per_gpu_hour_amount"), ""),
+        "rent_month": f"IF(COUNT({both})>0,MIN({both}),{_NOTHING})",
+        "rent_user_month": _if_number(rent, f"{rent}/{_scenario('users')}"),
+        "rent_tco": _if_number(rent, f"{rent}*horizon_months"),
+        "rent_npv": _if_number(rent, f"{rent}*annuity"),
+    }
+
+
+def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
+    """`core.costs.cheaper` and `break_even_month`, and which row to take."""
+    labels = book.labels
+    capex, own, rent = cell("capex"), cell("own_npv"), cell("rent_npv")
+    buys = f"IF(ISNUMBER({own}),IF(ISNUMBER({rent}),{own}<={rent},TRUE),FALSE)"
+    any_price = f"COUNT({own},{rent})>0"
+    saved = f"({cell('rent_month')}-{cell('opex')})"
+    paid_off = f"MAX(1,{f.rounded_up(f'{capex}/{saved}')})"
+    at_the_end = f"IF({cell('own_tco')}<={cell('rent_tco')},horizon_months,{f.text(labels('procurement.never'))})"
+    considered = f"AND({gpu('bandwidth')}>=least_bandwidth_gb_per_s,{cell('per_replica')}<=most_gpus_per_replica)"
+
+    def chosen(bought: str, rented: str) -> str:
+        return f"IF({any_price},IF({buys},{cell(bought)},{cell(rented)}),{_NOTHING})"
+
+    return {
+        "cheaper": f"IF({any_price},IF({buys},{f.text(labels('procurement.buy'))},{f.text(labels('procurement.rent'))}),{f.text('–')})",
+        "best_month": chosen("own_month", "rent_month"),
+        "best_user_month": chosen("own_user_month", "rent_user_month"),
+        "best_npv": chosen("own_npv", "rent_npv"),
+        "break_even": f"IF(AND(ISNUMBER({own}),ISNUMBER({rent})),IF({saved}*horizon_months>={capex},{paid_off},{at_the_end}),{_NOTHING})",
+        "rank": f"IF({any_price},IF({considered},{cell('best_npv')},{_NOTHING}),{_NOTHING})",
+        "mark": f"IF(ISNUMBER({cell('rank')}),IF({cell('rank')}=MIN({column(book, 'rank')}),{f.text(labels('procurement.cheapest'))},{_NOTHING}),{_NOTHING})",
+    }
+
+
+def _write_answer(book: Book, ws: Worksheet) -> None:
+    """The cheapest row in three sentences, and what they are made of."""
+    labels = book.labels
+    rank = column(book, "rank")
+    _section(ws, ANSWER_ROWS[0] - 1, "ABCDE", labels("procurement.answer"))
+    best = f"MATCH(MIN({rank}),{rank},0)"
+    book.name("best_row", ws, f"B{_CHOICE_ROW + 3}")
+    put(ws, f"A{_CHOICE_ROW + 3}", styles.LABEL, labels("procurement.best_row"))
+    put_formula(ws, f"B{_CHOICE_ROW + 3}", styles.FORMULA, f"IF(COUNT({rank})>0,{best},0)", COUNT_FORMAT)
+    for letter_, text in zip("CDE", (None, labels("procurement.best_row_note"), None)):
+        put(ws, f"{letter_}{_CHOICE_ROW + 3}", styles.NOTE, text)
+
+    def of_best(key: str) -> str:
+        return f"INDEX({column(book, key)},best_row)"
+
+    def whole(key: str) -> str:
+        return f.fixed(of_best(key), 0)
+
+    values = {
+        "verb": of_best("cheaper"),
+        "order": f"IF({of_best('cheaper')}={f.text(labels('procurement.buy'))},{whole('order')},{whole('in_nodes')})",
+        "gpu": of_best("gpu"),
+        "layout": of_best("layout"),
+        "replicas": whole("replicas"),
+        "month": whole("best_month"),
+        "user_month": f.fixed(of_best("best_user_month"), 0),
+        "npv": whole("best_npv"),
+        "months": f.fixed("horizon_months", 0),
+        "currency": "plan_currency",
+        "users": f.fixed(_scenario("users"), 0),
+        "context": f.fixed(_scenario("context"), 0),
+        "model": _scenario("model"),
+        "each": whole("users_per_replica"),
+        "binds": of_best("binds"),
+        "priced": f.fixed(f"COUNT({rank})", 0),
+        "break_even": f"IF(ISNUMBER({of_best('break_even')}),{whole('break_even')},{f.text(labels('procurement.never'))})",
+    }
+    for number, row in enumerate(ANSWER_ROWS, start=1):
+        sentence = f.sentence(labels(f"procurement.answer_{number}"), values)
+        none = f.text(labels("procurement.no_answer")) if number == 1 else f.text("–")
+        put(ws, f"A{row}", styles.STATEMENT)
+        put_formula(ws, f"A{row}", styles.STATEMENT, f"IF(best_row>0,{sentence},{none})")
+        book.name(f"answer_{number}", ws, f"A{row}")
+
+
+def _write_waterfall(book: Book, ws: Worksheet) -> None:
+    """From the fewest GPUs that hold the memory to the order, of the cheapest row."""
+    labels = book.labels
+    step, level, base, more, fewer = _WATERFALL_COLUMNS
+    for column_, key in zip(_WATERFALL_COLUMNS, ("waterfall", "waterfall_gpus", "waterfall_base", "waterfall_more", "waterfall_fewer")):
+        put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
+    ws.row_dimensions[_WATERFALL_ROW].height = 32
+    for i, key in enumerate((*WATERFALL_STEPS, "order")):
+        row, before = _WATERFALL_ROW + 1 + i, f"{level}{_WATERFALL_ROW + i}"
+        put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.{key}"))
+        put_formula(ws, f"{level}{row}", styles.FORMULA, f"IF(best_row>0,INDEX({column(book, key)},best_row),0)", COUNT_FORMAT)
+        first_or_last = key in (WATERFALL_STEPS[0], "order")
+        start = "0" if first_or_last else before
+        put_formula(ws, f"{base}{row}", styles.FORMULA, f"MIN({start},{level}{row})", COUNT_FORMAT)
+        put_formula(ws, f"{more}{row}", styles.FORMULA, f"MAX(0,{level}{row}-{start})", COUNT_FORMAT)
+        put_formula(ws, f"{fewer}{row}", styles.FORMULA, f"MAX(0,{start}-{level}{row})", COUNT_FORMAT)
+    first, last = _WATERFALL_ROW + 1, _WATERFALL_ROW + 1 + len(WATERFALL_STEPS)
+    chart = BarChart()
+    chart.grouping, chart.overlap, chart.gapWidth = "stacked", 100, 40
+    columns = {name: ord(letter_) - ord("A") + 1 for name, letter_ in zip(("base", "more", "fewer"), (base, more, fewer))}
+    for name, colour in (("base", None), ("more", styles.PART_COLOURS[1]), ("fewer", styles.PART_COLOURS[2])):
+        chart.add_data(
+            Reference(ws, min_col=columns[name], min_row=_WATERFALL_ROW, max_row=last), titles_from_data=True
+        )
+        properties = chart.series[-1].graphicalProperties
+        if colour is None:
+            properties.noFill = True
+            properties.line.noFill = True
+        else:
+            properties.solidFill = colour
+            properties.line.solidFill = styles.INK
+    chart.set_categories(Reference(ws, min_col=columns["base"] - 2, min_row=first, max_row=last))
+    chart.title = labels("procurement.chart")
+    chart.height, chart.width = 9, 22
+    chart.legend = None
+    chart.x_axis.delete = chart.y_axis.delete = False
+    chart.y_axis.title, chart.y_axis.number_format = labels("unit.gpus"), "#,##0"
+    book.add_chart(ws, chart, f"G{last + 2}", labels("procurement.chart_alt"))
