@@ -18,16 +18,11 @@ def planner(case):
     from core import catalog
     from core.sizing import estimate
 
-    kv, weights = catalog.precision("kv_precision", "fp16"), None
-
-    def run():
-        found = estimate(
-            catalog.model("llama-3.1-70b").spec, context=case["context"], users=case["users"], precision=weights,
-            kv_precision=kv,
-        )  # fmt: skip
-        return [item.size_bytes for item in found.line_items]
-
-    return run, lambda found: found[:2]
+    model, kv = catalog.model("llama-3.1-70b").spec, catalog.precision("kv_precision", "fp16")
+    return (
+        lambda: estimate(model, context=case["context"], users=case["users"], kv_precision=kv),
+        lambda found: (found.weights_bytes, found.kv_bytes),
+    )
 
 
 def ridgepoint(case):

@@ -58,9 +58,12 @@ def number(field: str, value: object) -> float | int:
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
     limits = LIMITS[field]
-    if type(value) is float and limits.least <= value <= limits.most:  # as cells hold numbers
-        if not limits.whole:
+    kind = type(value)
+    if (kind is float or kind is int) and limits.least <= value <= limits.most:  # else something is wrong, or odd
+        if kind is int and limits.whole:
             return value
+        if not limits.whole:
+            return float(value)
         if value.is_integer():
             return int(value)
     return number_within(field, value, limits)

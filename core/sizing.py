@@ -34,22 +34,34 @@ class Footprint:
     kv: KvProfile
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The memory that a model needs to serve a workload.
 
     Attributes:
-        model: the model.
-        parameters: its parameters.
-        kv_bytes_per_token: bytes by which one long sequence grows with each token.
+        sizing: what it shares with every other workload.
     """
 
-    model: ModelSpec
-    parameters: int
-    kv_bytes_per_token: int
-    weights_bytes: int
+    sizing: Sizing
+    kv_precision: Precision
     kv_bytes: int
     overhead_bytes: int
+
+    @property
+    def model(self) -> ModelSpec:
+        return self.sizing.model
+
+    @property
+    def parameters(self) -> int:
+        return self.sizing.parameters
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes by which one long sequence grows with each token."""
+        return self.sizing.kv.bytes_per_token(self.kv_precision)
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.sizing.weights_bytes
 
     @property
     def line_items(self) -> tuple[LineItem, ...]:
@@ -77,39 +89,34 @@ def footprint(model: ModelSpec) -> Footprint:
 
 @dataclass(frozen=True)
 class Sizing:
-    """A model in its number formats: all of an estimate that is the same for every workload."""
+    """A model with its weights in a format: all of an estimate that is the same for every workload."""
 
+    model: ModelSpec
     parameters: int
     weights_bytes: int
     kv: KvProfile
-    kv_precision: Precision
-    kv_bytes_per_token: int
 
-    def total_bytes(self, context: int, users: int, overhead: float) -> int:
+    def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
         """The memory for `users` sequences of `context` tokens; arguments within their limits, as `estimate` has them."""
-        weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, self.kv_precision)
+        weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
         return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
 
-    def totals(self, context: int, users: Sequence[int], overhead: float, unit_bytes: int) -> list[float]:
+    def totals(
+        self, context: int, users: Sequence[int], kv_precision: Precision, overhead: float, unit_bytes: int
+    ) -> list[float]:
         """`total_bytes` for each number of `users`, in units of `unit_bytes`: the same, in a fraction of the time."""
-        weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, self.kv_precision)
-        if not self.kv.is_proportional(context, self.kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
-            return [self.total_bytes(context, number, overhead) / unit_bytes for number in users]
+        weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
+        if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
+            return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
         weights, one = float(weights), float(one)
         return [(needed + round(needed * overhead)) / unit_bytes for needed in [weights + one * n for n in users]]
 
 
 @lru_cache(maxsize=2048)
-def sizing(model: ModelSpec, precision: Precision | None, kv_precision: Precision) -> Sizing:
+def sizing(model: ModelSpec, precision: Precision | None) -> Sizing:
     """What `estimate` reckons with, counted once; the arguments are its own."""
     needs = footprint(model)
-    return Sizing(
-        parameters=needs.parameters.total,
-        weights_bytes=weights_bytes(model, precision),
-        kv=needs.kv,
-        kv_precision=kv_precision,
-        kv_bytes_per_token=needs.kv.bytes_per_token(kv_precision),
-    )
+    return Sizing(model, needs.parameters.total, weights_bytes(model, precision), needs.kv)
 
 
 def estimate(
@@ -137,13 +144,6 @@ def estimate(
     context = number("context", context)
     users = number("users", users)
     overhead = number("overhead", overhead)
-    fixed = sizing(model, precision, kv_precision)
+    fixed = sizing(model, precision)
     kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)
-    return Estimate(
-        model,
-        fixed.parameters,
-        fixed.kv_bytes_per_token,
-        fixed.weights_bytes,
-        kv_bytes,
-        rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead),
-    )
+    return Estimate(fixed, kv_precision, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))

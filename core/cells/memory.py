@@ -55,14 +55,14 @@ def total(*scenario: object) -> object:
 def _total(
     spec: ModelSpec, context: int, users: int, precision: Precision, kv_precision: Precision, overhead: float, unit: int
 ) -> float:
-    return sizing(spec, precision, kv_precision).total_bytes(context, users, overhead) / unit
+    return sizing(spec, precision).total_bytes(context, users, kv_precision, overhead) / unit
 
 
 def _totals(
     spec: ModelSpec, context: int, users: Sequence[int], precision: Precision, kv_precision: Precision,
     overhead: float, unit: int,
 ) -> list[float]:  # fmt: skip
-    return sizing(spec, precision, kv_precision).totals(context, users, overhead, unit)
+    return sizing(spec, precision).totals(context, users, kv_precision, overhead, unit)
 
 
 _LINE = Line(_totals, along=SCENARIO.index(USERS))
