@@ -147,6 +147,21 @@ def precision(field: str, value: object) -> Precision:
     return precision_of_bytes(field, value)
 
 
+# Written for a precision of weights, it means the format in which the model's checkpoint stores them.
+SHIPPED = "shipped"
+
+
+def weights_precision(value: object) -> Precision | None:
+    """A precision of weights as `precision` reads it; None, as the checkpoint stores them, for "shipped".
+
+    Raises:
+        PlannerError: as `precision` does.
+    """
+    if isinstance(value, str) and _normal(value) == SHIPPED:
+        return None
+    return precision("precision", value)
+
+
 def precision_named(name: object) -> CatalogPrecision:
     """The catalog's row of the precision of that name or alias, whatever it is for.
 

@@ -65,6 +65,15 @@ class Gpu:
         return self.label_gb * GB if self.memory_mib is None else self.memory_mib * MIB
 
 
+# NVIDIA's CUDA documentation (compute capability 8.9 and later); AMD's instruction sets (gfx942, gfx950, gfx12).
+_FP8_ARCHITECTURES = frozenset({"Ada Lovelace", "Hopper", "Blackwell", "Blackwell Ultra", "CDNA3", "CDNA4", "RDNA4"})
+
+
+def computes_in_fp8(gpu: Gpu) -> bool:
+    """Whether its matrix units compute in 8-bit floats, as those of every current generation do (Intel: Gaudi 2 on)."""
+    return gpu.architecture in _FP8_ARCHITECTURES or "Gaudi" in gpu.title
+
+
 def gpu_card(gpu: Gpu) -> Card:
     """What is known of `gpu`; `memory_basis` says whether its memory is the "driver"'s figure or the "label"."""
     return known_fields(

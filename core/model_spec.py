@@ -92,6 +92,11 @@ class SharedCacheAttention(FullAttention):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedWeightsAttention(FullAttention):
+    """Attention with a cache of its own and with the weights of another layer (Zamba2, arXiv:2411.15242)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CrossAttention(FullAttention):
     """Attention over what an encoder made of the input, once per sequence (Vaswani et al. 2017, section 3.2.3).
 
@@ -281,6 +286,7 @@ class ModelSpec:
         hidden_size: width of the residual stream.
         layers: every layer, first to last, as runs of identical ones.
         vocab_size: rows of the embedding; None where only a stated parameter count is known.
+        embedding_size: columns of the embedding and of the head where those are not the hidden size (OPT 350M).
         tie_word_embeddings: whether the output head is the embedding.
         stated_parameters: a parameter count that overrides the counted one.
         max_position_embeddings: longest context in tokens, where known.
@@ -297,6 +303,7 @@ class ModelSpec:
     hidden_size: int
     layers: tuple[LayerRun, ...]
     vocab_size: int | None = None
+    embedding_size: int | None = None
     tie_word_embeddings: bool = False
     stated_parameters: int | None = None
     max_position_embeddings: int | None = None

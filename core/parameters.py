@@ -25,6 +25,7 @@ from core.model_spec import (
     PlainMlp,
     RecurrentState,
     SharedCacheAttention,
+    SharedWeightsAttention,
 )
 from core.tensors import (
     ATTENTION,
@@ -109,13 +110,13 @@ def outer_tensors(spec: ModelSpec) -> tuple[Tensor, ...]:
     """
     if spec.vocab_size is None:
         raise _not_countable("vocab_size")
-    hidden = spec.hidden_size
+    hidden, width = spec.hidden_size, spec.embedding_size or spec.hidden_size
     tensors = [
-        Tensor(name="embed_tokens", group=EMBEDDING, rows=spec.vocab_size, columns=hidden, split=BY_VOCABULARY),
+        Tensor(name="embed_tokens", group=EMBEDDING, rows=spec.vocab_size, columns=width, split=BY_VOCABULARY),
         *_norms("norm", spec.final_norms, hidden, spec.norm_bias),
     ]
     if not spec.tie_word_embeddings:
-        tensors += linear("lm_head", HEAD, spec.vocab_size, hidden, BY_VOCABULARY, bias=spec.head_bias)
+        tensors += linear("lm_head", HEAD, spec.vocab_size, width, BY_VOCABULARY, bias=spec.head_bias)
     elif spec.head_bias:
         tensors.append(vector("lm_head.bias", spec.vocab_size, BY_VOCABULARY))
     return (*tensors, *spec.extra)
@@ -208,6 +209,11 @@ def _(mixer: FullAttention, hidden_size: int) -> tuple[Tensor, ...]:
 def _(mixer: SharedCacheAttention, hidden_size: int) -> tuple[Tensor, ...]:
     keys = _keys_and_values(mixer, hidden_size) if mixer.own_keys else ()
     return (*_query(mixer, hidden_size), *keys, *_output(mixer, hidden_size))
+
+
+@mixer_tensors.register
+def _(mixer: SharedWeightsAttention, hidden_size: int) -> tuple[Tensor, ...]:
+    return ()
 
 
 @mixer_tensors.register

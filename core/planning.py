@@ -208,7 +208,7 @@ class Padding:
 def block_padding(model: ModelSpec) -> Padding:
     """The padding of `core.engines.blocks` with a 16-bit cache, where layers of several kinds share a pool."""
     two_bytes = precision_of_bytes("kv_precision", 2)
-    found, held = blocks(model, two_bytes, 1, 1, True), kv_profile(model)
+    found, held = blocks(model, two_bytes, 1, 1, _VERSION), kv_profile(model)
     return Padding(
         _ratio(_block_bytes_per_token(found, windows=False), held.bytes_per_token(two_bytes)),
         _ratio(_block_bytes_per_token(found, windows=True), sum(two_bytes.bytes_of(v) for _, v in held.windowed)),

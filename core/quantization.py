@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from core.precision import Precision
-from core.tensors import ATTENTION, EXPERT, HEAD, MLP, VISION, Tensor
+from core.tensors import ATTENTION, EMBEDDING, EXPERT, HEAD, MLP, ROUTER, VISION, Tensor
 
 # Linear modules that formats quantize: embeddings, norms, biases and routers are left alone by all of them
 # (vLLM model_executor/layers/quantization; the router is a ReplicatedLinear without quant_config).
 LINEAR_GROUPS = frozenset({ATTENTION, MLP, EXPERT})
 LINEAR_GROUPS_AND_HEAD = LINEAR_GROUPS | {HEAD, VISION}
+EVERY_MATRIX = LINEAR_GROUPS | {HEAD, EMBEDDING, ROUTER}  # MLX: whatever has rows, in the language model
 
 _LAYER = re.compile(r"^(?:.*\.)?(?:layers|h)\.(\d+)\.(.+)$")
 _TOWER = re.compile(r"^(?:model\.)?(?:visual|vision|audio|mtp|multi_modal|mm_)")

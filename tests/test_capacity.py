@@ -75,30 +75,6 @@ def test_the_written_table_is_the_computed_one(runs):
     assert (accuracy.DOCS / "accuracy.svg").read_text(encoding="utf-8") == accuracy.plot(runs)
 
 
-@pytest.mark.parametrize(
-    "row", golden_tables.rows("logged"), ids=lambda row: f"{row['model']}-{row['version']}-tp{row['tp']}"
-)
-def test_other_versions(row):
-    """Each row has its source; weights of MXFP4 are left out, which the kernels of each version pad differently."""
-    found = capacity(
-        vllm.ENGINE,
-        deployment(
-            model(row["model"]),
-            row["version"],
-            precision=catalog.precision("precision", row["precision"]) if row["precision"] else None,
-            device=Device(row["gpu"], round(float(row["gpu_total_gib"]) * GIB)),
-            tp=int(row["tp"]),
-            context=int(row["max_model_len"]),
-            memory_utilization=float(row["gpu_memory_utilization"]),
-        ),
-    )
-    if row["weights_gib_per_gpu"]:
-        assert found.budget.weights.expected / GIB == pytest.approx(float(row["weights_gib_per_gpu"]), rel=0.01)
-    assert found.budget.activation.expected / GIB == pytest.approx(float(row["activation_peak_gib"]), rel=0.01)
-    if row["kv_available_gib"]:
-        assert found.budget.kv.expected / GIB == pytest.approx(float(row["kv_available_gib"]), abs=0.25)
-
-
 def test_llama_3_1_8b_under_0_31():
     """A log of vLLM 0.31 with its defaults on an A100 80 GB (79.25 GiB): 56.21 GiB, 460 496 tokens, 3.51 times."""
     found = capacity(

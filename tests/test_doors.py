@@ -21,7 +21,7 @@ CORE_RANKS = (
     ("core.parameters",),
     # The readers and what comes of them make model specs, and know nothing of what is computed from these.
     ("core.readers",),
-    ("core.model_rows",),
+    ("core.model_rows", "core.own_model"),
     ("core.catalog",),
     ("core.prices",),
     ("core.kv_cache", "core.gguf_mix", "core.weights", "core.overhead"),
@@ -30,12 +30,13 @@ CORE_RANKS = (
     ("core.engines",),
     ("core.capacity",),
     ("core.fleet",),
-    ("core.sizing", "core.article", "core.costs"),
+    ("core.sizing", "core.article", "core.costs", "core.allocation"),
+    ("core.planning",),
     ("core.serving", "core.layout_costs"),
     ("core.model_card", "core.precision_card", "core.model_details", "core.model_files"),
     ("core.cells",),
 )
-MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.catalog")
+MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.own_model", "core.catalog")
 MAKERS_MAY_USE = (
     "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization",
     "core.model_spec",

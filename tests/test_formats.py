@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
+from core.errors import UnsupportedModelError
 from core.gguf_mix import MIXES
 from core.readers.hf_config import spec_from_config
 from core.sizing import footprint
@@ -102,6 +103,80 @@ def test_modules_that_a_checkpoint_leaves_alone_stay_in_16_bits():
     attention = 4096 * (2 * 4096 + 2 * 1024)
     expected = weights_bytes(spec, catalog.precision("precision", "fp8_tensor")) + attention - 4 * 4
     assert weights_bytes(spec) == expected
+
+
+# Qwen3-14B as MLX stores it in 4 bits: github root-hypercube/qwen3-mlx, Qwen3-14B-MLX-4bit: config.json, and total_size
+# of model.safetensors.index.json.
+QWEN3_14B = {"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17408, "num_hidden_layers": 40,
+             "head_dim": 128, "num_attention_heads": 40, "num_key_value_heads": 8, "vocab_size": 151936,
+             "tie_word_embeddings": False, "sliding_window": None, "use_sliding_window": False, "max_window_layers": 40}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", [["quantization"], ["quantization_config"], ["quantization", "quantization_config"]])
+def test_mlx_takes_what_its_index_says(fields):
+    spec = spec_from_config(QWEN3_14B | dict.fromkeys(fields, {"group_size": 64, "bits": 4}), name="q")
+    assert weights_bytes(spec) == 8_307_783_680
+
+
+ATTENTION = 32 * 4096 * (2 * 4096 + 2 * 1024)  # values of all projections of attention in QUANTIZED
+DOWN = 32 * 4096 * 14336
+
+
+def gptq(values, columns, bits=4):
+    """Bytes of so many values in groups of 128 (scale of 16 bits, zero point), and of g_idx for so many columns."""
+    return values * bits // 8 + values // 128 * (2 + bits / 8) + 4 * columns
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        # GPTQModel's "dynamic", as Qwen3.5-35B-A3B-GPTQ-Int4 has it: no attention is quantized.
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}, "lm_head": {}}},
+         2 * ATTENTION + gptq(LINEAR - ATTENTION, 32 * (2 * 4096 + 14336))),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"+:.*down_proj": {"bits": 8}}},
+         gptq(DOWN, 32 * 14336, 8) + gptq(LINEAR - DOWN, 32 * 6 * 4096)),
+        # AutoRound's extra_config: 16 bits are none.
+        ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": {".*self_attn.*": {"bits": 16}}},
+         2 * ATTENTION + gptq(LINEAR - ATTENTION, 32 * (2 * 4096 + 14336))),
+        # BitNet: four ternary values a byte (transformers integrations/bitnet.py).
+        ({"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"},
+         LINEAR // 4 + 2 * TENSORS),
+        # Quark (vLLM layers/quantization/quark): MXFP4 everywhere but in attention; FP8 with a scale per channel.
+        ({"quant_method": "quark", "exclude": ["lm_head", "*self_attn*"], "global_quant_config": {
+            "weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}}},
+         2 * ATTENTION + (LINEAR - ATTENTION) * 17 // 32),
+        ({"quant_method": "quark", "exclude": ["lm_head"], "global_quant_config": {
+            "weight": {"dtype": "fp8_e4m3", "qscheme": "per_channel"}}}, LINEAR + 4 * ROWS),
+        ({"quant_method": "quark", "exclude": ["lm_head"], "global_quant_config": {
+            "weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}}, "layer_quant_config": {"*down_proj": {
+                "weight": {"dtype": "int8", "qscheme": "per_channel"}}}},
+         LINEAR + 4 * (TENSORS - 32) + 4 * 32 * 4096),
+        # MLX: modules with bits of their own, and one that stays as it was.
+        ({"bits": 4, "group_size": 64, "lm_head": False, "model.embed_tokens": {"bits": 8, "group_size": 64}},
+         LINEAR * 9 // 16 + 128256 * 4096 * 17 // 16 - 2 * 128256 * 4096),
+    ],
+)  # fmt: skip
+def test_formats_with_rules_for_modules_by_hand(settings, expected):
+    spec = spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
+    assert weights_bytes(spec) == expected + 2 * IN_16_BITS
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}, "sparsity_config"),
+        ({"quant_method": "compressed-tensors", "format": "marlin-24"}, "quantization_config.format"),
+        ({"quant_method": "bitnet", "quantization_mode": "online"}, "quantization_config.quantization_mode"),
+        ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp6"}}}, "weight.dtype"),
+        ({"quant_method": "quark", "layer_type_quant_config": {"Linear": {}}}, "layer_type_quant_config"),
+        ({"bits": 4, "group_size": 64, "mode": "turbo"}, "quantization"),
+        ({"quant_method": "torchao", "quant_type": {"default": {}}}, "quantization_config.quant_method"),
+        ({"quant_method": "hqq"}, "quantization_config.quant_method"),
+    ],
+)  # fmt: skip
+def test_formats_that_are_not_understood_name_the_field(settings, field):
+    with pytest.raises(UnsupportedModelError, match=field):
+        spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
 
 
 def test_an_unknown_format_is_an_error_that_names_it():

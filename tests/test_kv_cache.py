@@ -208,6 +208,18 @@ def published(model):
         ("jamba-v0.1", 1000, 4 * 8 * 256 * 2 * 1000 + 28 * 8192 * (3 * 2 + 16 * 4)),
         # LFM2: 6 attention layers of 8 heads of 64, 10 convolutions over 3 tokens of 2048 values.
         ("lfm2-1.2b", 1000, 6 * 8 * 128 * 2 * 1000 + 10 * 2048 * 2 * 2),
+        # Zamba2 2.7B: 9 of 54 layers attend, with 32 heads of 160; all are Mamba-2, of 5120 channels and 64 states.
+        ("zamba2", 1000, 9 * 32 * 320 * 2 * 1000 + 54 * ((5120 + 2 * 64) * 3 * 2 + 5120 * 64 * 4)),
+        # RecurrentGemma 2B: 8 layers of one head with a window of 2048, 18 recurrent layers of 2560 channels.
+        ("recurrent-gemma", 3000, 8 * 512 * 2 * 2048 + 18 * 2560 * (3 * 2 + 4)),
+        # RWKV-4 7B: two tokens as they were last seen, and three states in 32 bits, for 4096 channels in 32 layers.
+        ("rwkv", 1000, 32 * 4096 * (2 * 2 + 3 * 4)),
+        # MiMo-V2: 4 heads of 192 + 128 where everything is seen (layers 0 and 5), 8 with a window of 129 elsewhere.
+        ("mimo-v2, no swa_ fields", 1000, 2 * 4 * 320 * 2 * 1000 + 4 * 8 * 320 * 2 * 129),
+        # Gemma 4 with heads of 384 in the two layers that see everything, of 256 in ten with a window of 512.
+        ("gemma-4, per_layer_config", 1000, 2 * 4 * 768 * 2 * 1000 + 10 * 4 * 512 * 2 * 512),
+        # Granite SWA: the first of every four of 24 layers sees everything; 4 heads of 128, a window of 128.
+        ("granite-swa", 1000, 6 * 4 * 256 * 2 * 1000 + 18 * 4 * 256 * 2 * 128),
         # Whisper: keys and values of 448 text tokens at most, and of 1500 positions of sound in each of 32 layers.
         ("whisper-large-v3", 448, 32 * 20 * 128 * 2 * (448 + 1500)),
     ],

@@ -19,6 +19,7 @@ from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tests import golden_tables
+from tools import logged_runs
 from tools.peers import cases, table as peers
 from workbook.files import write_whole
 
@@ -179,8 +180,9 @@ def report(found: list[Run]) -> str:
         cells += [f"{run.figure('kv_tokens'):,.0f}", f"{run.computed.kv_tokens.expected:,.0f}"]
         cells += [f"{run.figure('max_concurrency'):.2f}", f"{run.computed.max_concurrency.expected:.2f}"]
         lines.append(f"| {run.name} | {' | '.join(cells)} |")
+    further = logged_runs.report(logged_runs.figures())
     compared = peers.section(cases.nine_models(), cases.logged_models(found), peers.peers())
-    return "\n".join([*lines, "", compared])
+    return "\n".join([*lines, "", further, compared])
 
 
 _SIDE, _MARGIN = 320, 50

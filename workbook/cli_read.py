@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from core.planning import best_layout
 from core.units import GB
 from workbook.model_argument import models_option
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
@@ -87,23 +88,28 @@ def _inputs(row: PlannerRow) -> dict[str, object]:
         "model": given.model.name,
         "context": given.context,
         "users": given.users,
-        "precision": given.precision.name,
+        "allocation": given.allocation,
+        "average_tokens": given.average_tokens,
+        "precision": given.precision_name,
         "kv_precision": given.kv_precision.name,
+        "engine": given.engine,
         "overhead": given.overhead,
+        "gpu": given.gpu_name,
         "gpu_memory_gb": given.gpu_memory_gb,
     }
 
 
 def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
     if row.scenario is None:
-        return dict.fromkeys(("weights_bytes", "kv_bytes", "overhead_bytes", "total_bytes", "gpus"))
-    needs, gpus = row.scenario.sized()
+        return dict.fromkeys(("weights_bytes", "kv_bytes", "overhead_bytes", "total_bytes", "gpus", "gpus_to_deploy"))
+    needs, best = row.scenario.sized(), best_layout(row.scenario.workload)
     return {
         "weights_bytes": needs.weights_bytes,
         "kv_bytes": needs.kv_bytes,
         "overhead_bytes": needs.overhead_bytes,
         "total_bytes": needs.total_bytes,
-        "gpus": gpus,
+        "gpus": needs.gpus,
+        "gpus_to_deploy": best and best.gpus,
     }
 
 

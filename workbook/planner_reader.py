@@ -17,23 +17,29 @@ from openpyxl.utils import get_column_letter, quote_sheetname, range_boundaries
 from openpyxl.worksheet.table import Table
 from openpyxl.xml.functions import fromstring
 
+from core.catalog import CatalogModel
 from core.errors import PlannerError, WrongTypeError
+from core.own_model import own_model
+from core.planning import best_layout
 from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
 from workbook.scenario import FIELDS, GivenRow, Scenario, checked, field_of_header, plain_header
+from workbook.sheets import models
 from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
 # The results that are compared, and how far two of them may lie apart: the file's rounding, or core's to whole bytes.
-RESULTS = ("input_check", "weights", "kv", "overhead", "total", "gpus")
+RESULTS = ("input_check", "weights", "kv", "overhead", "total", "gpus", "layout", "replicas", "deploy", "nodes")
 RELATIVE_TOLERANCE = 1e-9
 _ONE_BYTE_GB = 1 / GB
 
 NOT_AVAILABLE = "#N/A"
-_INPUTS = tuple(field for field in FIELDS if field != "scenario")  # a column of titles may be missing
+# Columns without which a table is not one of scenarios; the memory of a GPU, or its name, has to be there too.
+_INPUTS = ("model", "context", "users", "precision", "kv_precision", "overhead")
+_ONE_OF = ("gpu", "gpu_memory_gb")
 _LAST_HEADER_ROW = 100  # headers are looked for above this row where no table tells
 
 _RESULT_BY_HEADER = {
@@ -124,6 +130,7 @@ class Planner:
             raise UnreadableFileError(str(path), "it is no .xlsx workbook", "Give the planner as Excel saved it.")
         check_package(path)
         self._place = self._find()
+        self._own_models = self._read_own_models()
 
     @property
     def sheet(self) -> str:
@@ -137,7 +144,7 @@ class Planner:
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place
         for number, (cells, stored) in enumerate(self._rows(), start=place.header_row + 1):
-            row = _Row(place, number, cells, stored)
+            row = _Row(place, number, cells, stored, self._own_models)
             if not row.is_blank:
                 yield row.read()
             elif place.last_row is not None and number > place.last_row:
@@ -187,6 +194,24 @@ class Planner:
             f"`vram template` writes one, with columns {names} ….",
         )
 
+    def _read_own_models(self) -> dict[str, CatalogModel]:
+        """The user's own models, from the first rows of the table of models."""
+        areas = [(sheet, table.ref) for sheet, table in self._tables() if table.displayName == models.TABLE]
+        if not areas:
+            return {}
+        sheet, area = areas[0]
+        first_column, first_row, last_column, _ = range_boundaries(area)
+        with self._workbook(data_only=True) as workbook:
+            ws = workbook[sheet]
+            ws.reset_dimensions()
+            rows = ws.iter_rows(
+                min_row=first_row, max_row=first_row + len(models.OWN_MODELS), min_col=first_column,
+                max_col=last_column, values_only=True,
+            )  # fmt: skip
+            header = [_OWN_COLUMN_BY_HEADER.get(plain_header(text or "")) for text in next(rows, ())]
+            own = [dict(zip(header, cells)) for cells in rows]
+        return {str(cells.get("model")): model for cells in own for model in [_own_model(cells)] if model}
+
     def _tables(self) -> list[tuple[str, Table]]:
         """(sheet, table) of every table."""
         with zipfile.ZipFile(self.path) as package, _refusing_damage(self.path):
@@ -203,8 +228,11 @@ class Planner:
 class _Row:
     """One row being read: its cells with their formulas, and the values stored for them."""
 
-    def __init__(self, place: _Place, number: int, cells: tuple, stored: tuple) -> None:
+    def __init__(
+        self, place: _Place, number: int, cells: tuple, stored: tuple, own_models: Mapping[str, CatalogModel]
+    ) -> None:
         first = place.first_column
+        self._own_models = own_models
         self._place = place
         self._number = number
         self._inputs = {key: (cells[i - first], stored[i - first]) for key, i in place.inputs.items()}
@@ -217,7 +245,7 @@ class _Row:
 
     def read(self) -> PlannerRow:
         inputs = {field: stored for field, (_, stored) in self._inputs.items()}
-        scenario, problems = checked(inputs)
+        scenario, problems = checked(inputs, self._own_models)
         expected = _expected(scenario)
         differences, uncalculated = [], 0
         for result, (cell, stored) in self._results.items():
@@ -258,14 +286,17 @@ def _expected(scenario: Scenario | None) -> dict[str, object]:
     """What each result's cell should show."""
     if scenario is None:
         return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
-    needs, gpus = scenario.sized()
-    return {
+    needs, best = scenario.sized(), best_layout(scenario.workload)
+    deployed = dict.fromkeys(("layout", "replicas", "deploy", "nodes"), NOT_AVAILABLE)
+    if best is not None:
+        deployed = {"layout": best.layout.title, "replicas": best.replicas, "deploy": best.gpus, "nodes": best.nodes}
+    return deployed | {
         "input_check": OK,
         "weights": needs.weights_bytes / GB,
         "kv": needs.kv_bytes / GB,
         "overhead": needs.overhead_bytes / GB,
         "total": needs.total_bytes / GB,
-        "gpus": gpus,
+        "gpus": needs.gpus,
     }
 
 
@@ -289,8 +320,41 @@ def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
                 inputs.setdefault(field, column)
             elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
                 results.setdefault(result, column)
-        if all(field in inputs for field in _INPUTS):
+        if all(field in inputs for field in _INPUTS) and any(field in inputs for field in _ONE_OF):
             yield _Place(ws.title, number, inputs, results)
+
+
+_OWN_COLUMN_BY_HEADER = {
+    plain_header(heading): key for lang in LANGUAGES for key, heading in models.headers(Labels(lang)).items()
+}
+
+
+def _own_model(cells: Mapping[str | None, object]) -> CatalogModel | None:
+    """The model that one of the own rows describes; None where it is not filled, or not with whole numbers."""
+
+    def whole(key: str) -> int:
+        value = cells.get(key)
+        is_whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
+        return int(value) if is_whole else 0
+
+    name, layers, windowed = cells.get("model"), whole("layers"), whole("windowed_layers")
+    sizes = [whole(key) for key in ("parameters", "kv_heads", "head_dim")]
+    if not isinstance(name, str) or min(*sizes, layers) < 1 or not 0 <= windowed <= layers:
+        return None
+    spec = own_model(
+        name,
+        parameters=sizes[0],
+        num_hidden_layers=layers,
+        num_key_value_heads=sizes[1],
+        head_dim=sizes[2],
+        windowed_layers=windowed,
+        sliding_window=whole("window"),
+        max_position_embeddings=whole("max_context") or None,
+    )
+    return CatalogModel(
+        name=name, aliases=(), title=name, developer="", licence="", spec=spec, published_parameters=None,
+        source="the Models sheet of this planner", as_of="",
+    )  # fmt: skip
 
 
 @contextmanager

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from core import catalog
+from core.allocation import PAGED, RESERVED, allocation_named
 from core.catalog import CatalogModel
 from core.checks import number
 from core.errors import OutOfRangeError, PlannerError
-from core.fleet import gpus_by_division
+from core.fleet import choice_of_gb, choice_of_gpu
+from core.gpu import Gpu
+from core.planning import RULE, Needs, Workload, engine_named, needs_of, planned_gpu
 from core.precision import Precision
-from core.sizing import Estimate, estimate, footprint
+from core.units import GB
 from workbook.labels import LANGUAGES, Labels
 
 # field → the label of its column on the planner's Scenarios sheet
@@ -24,13 +29,21 @@ COLUMN_LABELS = {
     "model": "scenarios.model",
     "context": "scenarios.context",
     "users": "scenarios.users",
+    "allocation": "scenarios.allocation",
+    "average_tokens": "scenarios.average_tokens",
     "precision": "scenarios.precision",
     "kv_precision": "scenarios.kv_precision",
+    "engine": "scenarios.engine",
     "overhead": "scenarios.overhead_rate",
+    "gpu": "scenarios.gpu",
     "gpu_memory_gb": "scenarios.gpu_memory",
 }
 FIELDS = tuple(COLUMN_LABELS)
-NUMBER_FIELDS = ("context", "users", "overhead", "gpu_memory_gb")
+NUMBER_FIELDS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
+# Headings that these columns had before, still read.
+_FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gpu_memory_gb"}
+# What a file without such a column means.
+DEFAULTS = {"allocation": RESERVED, "engine": RULE}
 
 LONGEST_TITLE = 200  # as long as a heading may be that is printed on one page
 
@@ -46,7 +59,11 @@ class Scenario:
         title: what the user calls it; one line of printable text.
         context: tokens per sequence.
         users: concurrent sequences.
-        overhead: fraction of weights and KV cache.
+        precision: of the weights; None as the model is shipped.
+        allocation, average_tokens: `core.allocation`.
+        engine: `core.planning.ENGINES`.
+        overhead: fraction of weights and KV cache, for the rule.
+        gpu: the catalog's GPU; None where only a memory is given.
         gpu_memory_gb: memory of one GPU in GB.
     """
 
@@ -54,22 +71,45 @@ class Scenario:
     model: CatalogModel
     context: int
     users: int
-    precision: Precision
+    allocation: str = RESERVED
+    average_tokens: int | None = None
+    precision: Precision | None
     kv_precision: Precision
+    engine: str = RULE
     overhead: float
+    gpu: Gpu | None = None
     gpu_memory_gb: float
 
-    def sized(self) -> tuple[Estimate, int]:
-        """The memory that it needs, and how many GPUs that is by division (`core.fleet.gpus_by_division`)."""
-        needs = estimate(
-            self.model.spec,
-            context=self.context,
-            users=self.users,
+    @property
+    def precision_name(self) -> str:
+        """The weights' precision as it is written in a cell."""
+        return catalog.SHIPPED if self.precision is None else self.precision.name
+
+    @property
+    def gpu_name(self) -> str:
+        """The GPU as it is written in a cell; "" where only a memory is given."""
+        return "" if self.gpu is None else self.gpu.name
+
+    @cached_property
+    def workload(self) -> Workload:
+        """The same as `core.planning` takes it."""
+        choice = choice_of_gb(self.gpu_memory_gb) if self.gpu is None else choice_of_gpu(self.gpu)
+        return Workload(
+            model=self.model.spec,
             precision=self.precision,
             kv_precision=self.kv_precision,
+            context=self.context,
+            users=self.users,
+            allocation=self.allocation,
+            average_tokens=self.average_tokens,
+            engine=self.engine,
             overhead=self.overhead,
+            gpu=replace(planned_gpu(choice), memory_bytes=round(self.gpu_memory_gb * GB)),
         )
-        return needs, gpus_by_division(needs.total_bytes, self.gpu_memory_gb)
+
+    def sized(self) -> Needs:
+        """The memory that it needs, and how many GPUs that is by division."""
+        return needs_of(self.workload)
 
 
 @dataclass(frozen=True)
@@ -96,17 +136,28 @@ class GivenScenarios(Protocol):
         ...
 
 
-def checked(values: Mapping[str, object]) -> tuple[Scenario | None, list[PlannerError]]:
+def checked(
+    values: Mapping[str, object], own_models: Mapping[str, CatalogModel] = MappingProxyType({})
+) -> tuple[Scenario | None, list[PlannerError]]:
     """The scenario that `values` (field → number or text) describe, or else everything that is wrong with them.
 
     Args:
-        values: a field that is missing or None is blank; a blank title is the model's name, nothing else may be blank.
+        values: None is blank. A blank title is the model's name; blank may be the average tokens of a scenario that
+            reserves the context, and the memory of a GPU that is named, or its name. A field that is missing is as
+            `DEFAULTS` has it.
+        own_models: models that the file itself describes, by name.
     """
+    values = DEFAULTS | values
     checks: dict[str, Callable[[object], object]] = {
         "scenario": _title,
-        "model": _model,
-        "precision": lambda value: catalog.precision("precision", value),
+        "model": lambda value: _model(value, own_models),
+        "allocation": allocation_named,
+        "average_tokens": lambda value: _average_tokens(value, values["allocation"]),
+        "precision": catalog.weights_precision,
         "kv_precision": lambda value: catalog.precision("kv_precision", value),
+        "engine": engine_named,
+        "gpu": lambda value: None if _is_blank(value) and not _is_blank(values.get("gpu_memory_gb")) else catalog.gpu(value),
+        "gpu_memory_gb": lambda value: _gpu_memory_gb(value, values.get("gpu")),
     }
     found, problems = {}, []
     for field in FIELDS:
@@ -115,9 +166,35 @@ def checked(values: Mapping[str, object]) -> tuple[Scenario | None, list[Planner
             found[field] = check(values.get(field))
         except PlannerError as problem:
             problems.append(problem)
-    if problems:
-        return None, problems
-    return Scenario(title=found.pop("scenario") or found["model"].title, **found), []
+    if not problems:
+        scenario = Scenario(title=found.pop("scenario") or found["model"].title, **found)
+        try:
+            scenario.sized()  # whoever cannot be counted is told so here, beside the other fields' problems
+            return scenario, []
+        except PlannerError as problem:
+            problems.append(problem)
+    return None, problems
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or value == ""
+
+
+def _average_tokens(value: object, allocation: object) -> int | None:
+    """Asked for with a paged cache alone."""
+    if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
+        return number("average_tokens", value)
+    return None
+
+
+def _gpu_memory_gb(value: object, gpu: object) -> float:
+    """As given, or the driver's figure of the GPU that is named."""
+    if not _is_blank(value):
+        return number("gpu_memory_gb", value)
+    try:
+        return catalog.gpu(gpu).memory_bytes / GB
+    except PlannerError:
+        return 0.0  # the GPU's own problem is told by its own field
 
 
 def field_of_header(text: object) -> str | None:
@@ -141,12 +218,14 @@ def _title(value: object) -> str:
     return title
 
 
-def _model(value: object) -> CatalogModel:
-    model = catalog.model(value)
-    footprint(model.spec)  # whoever cannot be counted is told so here, beside the other fields' problems
-    return model
+def _model(value: object, own_models: Mapping[str, CatalogModel]) -> CatalogModel:
+    if isinstance(value, str) and value in own_models:
+        return own_models[value]
+    return catalog.model(value)
 
 
-_FIELD_BY_HEADER = {plain_header(field): field for field in FIELDS} | {
-    plain_header(Labels(lang)(label)): field for field, label in COLUMN_LABELS.items() for lang in LANGUAGES
-}
+_FIELD_BY_HEADER = (
+    {plain_header(field): field for field in FIELDS}
+    | {plain_header(heading): field for heading, field in _FORMER_HEADINGS.items()}
+    | {plain_header(Labels(lang)(label)): field for field, label in COLUMN_LABELS.items() for lang in LANGUAGES}
+)

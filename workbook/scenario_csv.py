@@ -13,13 +13,20 @@ from pathlib import Path
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from workbook import scenario
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
 from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, checked, field_of_header
 
 # What a file may leave out, and what it then means; the same as for the cell functions.
-DEFAULTS = {"precision": "fp16", "kv_precision": "fp16", "overhead": DEFAULT_OVERHEAD_FRACTION}
-REQUIRED = ("model", "context", "users", "gpu_memory_gb")
+DEFAULTS = {
+    **scenario.DEFAULTS,
+    "precision": "fp16",
+    "kv_precision": "fp16",
+    "overhead": DEFAULT_OVERHEAD_FRACTION,
+}
+REQUIRED = ("model", "context", "users")
+ONE_OF = ("gpu", "gpu_memory_gb")
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own way to say which delimiter follows
@@ -59,9 +66,9 @@ class CsvScenarios:
             next(records)
             for line, cells in records:
                 if any(cell.strip() for cell in cells):
-                    scenario, problems = checked(self._values(cells))
+                    found, problems = checked(self._values(cells))
                     problems = [*self._too_many(cells), *problems]
-                    yield GivenRow(f"line {line}", None if problems else scenario, tuple(problems))
+                    yield GivenRow(f"line {line}", None if problems else found, tuple(problems))
 
     def _open(self):
         return open(self.path, encoding=self._encoding, newline="")
@@ -95,6 +102,7 @@ class CsvScenarios:
             if field:
                 columns[field] = index
         missing = [field for field in REQUIRED if field not in columns]
+        missing += [] if any(field in columns for field in ONE_OF) else [" or ".join(ONE_OF)]
         if missing:
             raise UnreadableFileError(
                 str(self.path),

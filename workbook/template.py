@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from io import BytesIO
 
 from openpyxl import Workbook
@@ -37,18 +38,21 @@ SHEET_ORDER = (
 )  # fmt: skip
 
 
-def build(lang: str) -> tuple[bytes, Values]:
+def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[bytes, Values]:
     """The planner in `lang`, with the value of every formula in the file; the same bytes at every call.
+
+    Args:
+        rows: what stands on Scenarios; the examples if omitted.
 
     Returns:
         The .xlsx, and the values by sheet and address.
     """
-    unfilled = _saved(_book(lang))
+    unfilled = _saved(_book(lang, rows))
     values = computed_values(unfilled)
     return with_values(unfilled, values), values
 
 
-def _book(lang: str) -> Book:
+def _book(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
     workbook = Workbook()
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
@@ -58,9 +62,10 @@ def _book(lang: str) -> Book:
     models.write(book)
     gpus.write(book)
     article.write(book)
-    scenarios.write(book)
+    rows = scenarios.default_rows(book.labels) if rows is None else rows
+    scenarios.write(book, rows)
     sensitivity.write(book)
-    procurement.write(book, procurement_sheet)
+    procurement.write(book, procurement_sheet, _first_choice(book, rows))
     changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)
@@ -69,6 +74,13 @@ def _book(lang: str) -> Book:
     workbook.active = 0
     workbook.calculation = CalcProperties(fullCalcOnLoad=True)
     return book
+
+
+def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:
+    """The scenario that Procurement shows at first."""
+    example = book.labels(f"scenarios.{procurement.DEFAULT_SCENARIO}")
+    names = [str(row["scenario"]) for row in rows]
+    return example if example in names else names[0]
 
 
 def _describe(book: Book) -> None:

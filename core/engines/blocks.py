@@ -12,11 +12,12 @@ platforms/interface.py (_align_hybrid_block_size).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
+from core.engines.deployment import Version
 from core.kv_cache import layer_profile
-from core.model_spec import LatentAttention, ModelSpec, ParallelMixers
+from core.model_spec import CrossAttention, FullAttention, LatentAttention, Mixer, ModelSpec, ParallelMixers
 from core.parallelism import stages
 from core.precision import Precision
 
@@ -25,6 +26,14 @@ BLOCK_TOKENS = 16  # vllm/config/cache.py, DEFAULT_BLOCK_SIZE
 # A layer of sparse latent attention whose cache is FP8 keeps, per token, 512 values of 8 bits, four 32-bit scales and
 # the rotary key in 16 bits (vLLM v1/attention/backends/mla/flashmla_sparse.py).
 _SPARSE_LATENT_FP8_BYTES = 656
+
+# Groups of layers with block tables of their own: absent in 0.8.5, present in 0.11.0 (v1/core/kv_cache_utils.py).
+_HYBRID_GROUPS = (0, 10, 0)
+# Latents are cached as such from 0.7.1 on (its release notes), aligned from 0.7.2 on (pull request 12676), in core V1,
+# the default from 0.8.0 on, no longer.
+_LATENTS, _ALIGNED_LATENTS, _UNALIGNED_LATENTS = (0, 7, 1), (0, 7, 2), (0, 8, 0)
+_UNFOLDED_HEAD = 256
+_LATENT_ALIGNMENT_BYTES = 256
 
 # Groups are as large as the rarest kind of layer, or as the commonest if that is not much more.
 _NOT_MUCH_MORE = 1.5
@@ -87,19 +96,18 @@ class Blocks:
 
     @property
     def least_block_tokens(self) -> int:
-        return min(group.block_tokens for group in self.groups)
+        """Of the groups that keep tokens; a state's block is the whole context."""
+        keep_tokens = [group for group in self.groups if not group.kept.state_bytes] or self.groups
+        return min(group.block_tokens for group in keep_tokens)
 
 
 @lru_cache(maxsize=2048)
-def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows: bool) -> Blocks:
-    """The groups and blocks of `model` on `tp` × `pp` GPUs.
-
-    Args:
-        windows: whether the engine keeps windows only; early versions kept every token of such layers.
-    """
-    spans = stages(model, pp)
+def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
+    """The groups and blocks of `model` on `tp` × `pp` GPUs; early versions kept all tokens of layers with a window."""
+    spans, windows = stages(model, pp), version >= _HYBRID_GROUPS
     layers: dict[Kept, list[int]] = defaultdict(list)
-    for number, kept in enumerate(kept_by_layer(model, kv_precision, tp)):
+    cached = model if windows else _as_early_versions_cached(model, version, kv_precision)
+    for number, kept in enumerate(kept_by_layer(cached, kv_precision, tp)):
         for each in kept:
             layers[each if windows else replace(each, window=0)].append(number)
     if not layers:
@@ -108,6 +116,34 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, windows:
     if len(kinds) == 1:
         return _one_group(layers, spans)
     return _groups_of_one_size(layers, spans)
+
+
+def _as_early_versions_cached(model: ModelSpec, version: Version, kv_precision: Precision) -> ModelSpec:
+    return replace(
+        model,
+        layers=tuple(
+            replace(run, mixer=_as_early_versions_cached_mixer(run.mixer, version, kv_precision))
+            for run in model.layers
+        ),
+    )
+
+
+def _as_early_versions_cached_mixer(mixer: Mixer, version: Version, kv_precision: Precision) -> Mixer:
+    """Before groups, layers of cross-attention had a page for every token like all others (config.py of 0.7.0,
+    get_num_layers_by_block_type); latents were unfolded into heads of 256 first (0.6.6, get_head_size), and until core
+    V1 began at multiples of 256 bytes (0.7.3, worker/cache_engine.py, _align_cache: 640 values instead of 576)."""
+    if isinstance(mixer, CrossAttention):
+        return FullAttention(**{field.name: getattr(mixer, field.name) for field in fields(FullAttention)})
+    if not isinstance(mixer, LatentAttention) or version >= _UNALIGNED_LATENTS:
+        return mixer
+    if version < _LATENTS:
+        heads = mixer.num_attention_heads
+        return FullAttention(num_attention_heads=heads, num_key_value_heads=heads, head_dim=_UNFOLDED_HEAD)
+    if version < _ALIGNED_LATENTS:
+        return mixer
+    step = round(_LATENT_ALIGNMENT_BYTES / kv_precision.bytes_per_value)
+    width = -(-(mixer.kv_lora_rank + mixer.qk_rope_head_dim) // step) * step
+    return replace(mixer, kv_lora_rank=width - mixer.qk_rope_head_dim)
 
 
 @lru_cache(maxsize=2048)

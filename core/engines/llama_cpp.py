@@ -9,14 +9,17 @@ from __future__ import annotations
 from core.engines.blocks import Kept, kept_by_layer
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
 from core.engines.shapes import StageShapes, stage_shapes
+from core.model_spec import FullAttention, ModelSpec
 from core.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
-from core.tensors import EMBEDDING
+from core.tensors import EMBEDDING, VISION
 from core.units import GIB
 from core.weights import stored_bytes, weights_bytes
 
 # Cells of the cache come in multiples of this (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
 _CELLS = 256
 _UBATCH = 512  # common/common.h, n_ubatch
+# FlashAttention is used where it can be from here on (pull request 15434).
+_FLASH_BY_DEFAULT = (6325, 0, 0)
 _FLOAT_BYTES = 4  # compute buffers are 32-bit throughout
 
 # CUDA's context and kernels, which llama.cpp's own report leaves out (common/fit.cpp keeps 1 GiB free for it and
@@ -25,7 +28,7 @@ _CONTEXT = Size(round(0.5 * GIB), round(0.25 * GIB), round(1.0 * GIB))
 
 
 def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
-    """The buffer in which a micro batch is computed: on the last GPU logits beside the hidden states.
+    """The buffer in which a micro batch is computed, attention aside: on the last GPU logits beside the hidden states.
 
     Logged for Llama-3-8B and 512 tokens: 258.5 MiB = 512 × (128 256 + 4096) × 4 bytes.
     """
@@ -35,8 +38,36 @@ def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
     return ubatch * max(logits, forward, experts + 3 * shapes.hidden_size) * _FLOAT_BYTES
 
 
+def attention_buffer_bytes(model: ModelSpec, context: int, ubatch: int) -> int:
+    """The same buffer while attention without FlashAttention runs: scores of every head over the whole cache.
+
+    Beside them a mask for each kind of layer, queries before and after their rotation, the residual and its norm.
+    Logged for Qwen3-32B at 40 960 tokens: 5252.0 MiB, so computed 5252; for Gemma 3 27B at 131 072: 8743.5, 8741.
+    """
+    mixers = [run.mixer for run in model.layers if isinstance(run.mixer, FullAttention)]
+    if not mixers:
+        return 0
+    widest = max(mixers, key=lambda mixer: mixer.num_attention_heads)
+    masks = len({getattr(mixer, "sliding_window", 0) for mixer in mixers})
+    scores = (widest.num_attention_heads + masks) * _padded(context)
+    hidden = widest.num_attention_heads * widest.head_dim + model.hidden_size
+    return ubatch * (scores + 2 * hidden) * _FLOAT_BYTES
+
+
+def _activation(deployment: Deployment, shapes: StageShapes, ubatch: int) -> Size:
+    """Within what has been logged; before FlashAttention was the default, it may be on all the same."""
+    flash = within(compute_buffer_bytes(shapes, ubatch), 0.9, 1.5)
+    if deployment.version >= _FLASH_BY_DEFAULT:
+        return flash
+    plain = max(flash.expected, attention_buffer_bytes(deployment.model, deployment.context, ubatch))
+    return Size(plain, flash.low, within(plain, 1, 1.5).high)
+
+
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
-    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it."""
+    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it.
+
+    Without towers for images and sound, which are a file of their own (--mmproj).
+    """
     model, precision = deployment.model, deployment.precision
     if model.stated_parameters is not None:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
@@ -46,7 +77,7 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
         return sum(
             stored_bytes(tensor, model, None, precision)
             for tensor in outer_on_rank(model, 1, deployment.pp, stage)
-            if tensor.group != EMBEDDING or tied
+            if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
         )
 
     return by_stage(model, deployment.pp, stored_bytes_of_layers(model, precision, 1), outside)
@@ -61,7 +92,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
         Budget(
             usable_bytes=usable,
             weights=exactly(weights),
-            activation=within(compute_buffer_bytes(stage, ubatch), 0.9, 1.5),
+            activation=_activation(deployment, stage, ubatch),
             graphs=exactly(0),
             other=_CONTEXT,
             graphs_count=True,

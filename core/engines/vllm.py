@@ -23,8 +23,6 @@ from core.units import GIB, MIB
 
 # Version 1 of the engine core is the default from here on (release notes of 0.8.0).
 _CORE_V1 = (0, 8, 0)
-# Groups of layers with block tables of their own: absent in 0.8.5, present in 0.11.0 (v1/core/kv_cache_utils.py).
-_HYBRID_GROUPS = (0, 10, 0)
 # Workspaces of the experts' kernels stay allocated: v1/worker/workspace.py is absent in 0.11.0, present in 0.14.1.
 _EXPERT_WORKSPACE = (0, 13, 0)
 # Top-k and top-p without sorting: v1/sample/ops/topk_topp_triton.py is absent in 0.16.0, present in 0.17.1.
@@ -44,8 +42,21 @@ _STEPS_OF_160_GIB = (0, 28, 0)
 _RUNNER_V2 = (0, 30, 0)
 
 
-# What PyTorch's cuBLAS handle keeps on GPUs with compute capability 9.0 (aten/src/ATen/cuda/CublasHandlePool.cpp).
-_CUBLAS_BYTES = 32 * MIB
+# The profile counted what the whole GPU held outside PyTorch, the driver's context included, until pull request 10511.
+_COUNTS_ONLY_GROWTH = (0, 6, 6)
+
+# Kernels for MXFP4 pad experts each in its own way, and which one runs depends on what is installed: gpt-oss-120b on
+# one H100 took 65.97 GiB under 0.10.1 (Marlin, as computed) and 64.38 under 0.14.1 (Triton; vllm-project/vllm issues
+# 23278 and 33155).
+_MXFP4_PADDING = (0.97, 1.01)
+
+# What PyTorch's cuBLAS handle keeps (aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize): by name, as a
+# device does not tell its compute capability.
+_CUBLAS_BYTES = (4096 * 2 + 16 * 8) * 1024
+_CUBLAS_BYTES_BY_NAME = (
+    (("h100", "h200", "h800", "h20", "b200", "b300"), 32 * MIB),  # 9.0 and 10.0
+    (("mi300", "mi325", "mi350", "mi355"), 128 * MIB),  # gfx94x and gfx95x
+)
 # One row of the vocabulary in 32 bits for each multiprocessor (v1/sample/ops/topk_topp_triton.py); an H100 has 132.
 _MULTIPROCESSORS = 132
 
@@ -82,6 +93,14 @@ def largest_step(deployment: Deployment) -> _Step:
     return _Step(tokens, min(deployment.max_sequences or sequences, tokens))
 
 
+def cublas_bytes(device: Device) -> int:
+    """The workspace of matrix products, allocated once and kept."""
+    name = device.name.lower()
+    return next(
+        (size for names, size in _CUBLAS_BYTES_BY_NAME if any(each in name for each in names)), _CUBLAS_BYTES
+    )
+
+
 def _is_large(device: Device) -> bool:
     return device.memory_bytes >= 70 * GIB and "a100" not in device.name.lower()
 
@@ -94,32 +113,38 @@ def usable_bytes(deployment: Deployment) -> int:
     return math.ceil(deployment.device.memory_bytes * utilization)
 
 
-def sampling_bytes_per_logit(version: tuple[int, int, int], bytes_per_value: int, tp: int) -> float:
+def sampling_bytes_per_logit(
+    version: tuple[int, int, int], bytes_per_value: int, tp: int, flashinfer: bool = False
+) -> float:
     """Bytes alive per sampled row and word of the vocabulary, when sampling peaks.
 
     * With top-k and top-p by sorting, 38: logits of 16 bits and of 32, sorted logits and their 64-bit indices, and what
       PyTorch's sort needs beside them. Calibrated on llm-d 0.11 (4.76, 5.56, 7.38 GiB logged, 4.76, 5.57, 7.37 so
       computed); fits pull request 10511 (1.26 logged) and logs of 0.8.5 and 0.10.2.
-    * From 0.17 on 14: logits, their 32-bit copy, probabilities and the noise to sample with (v1/sample/sampler.py,
+    * Where FlashInfer is installed and core V1 uses it ("Using FlashInfer for top-p & top-k sampling"), and from 0.17
+      on 14: logits, their 32-bit copy, probabilities and the noise to sample with (v1/sample/sampler.py,
       ops/topk_topp_sampler.py: forward_native and random_sample; FlashInfer's masks and probabilities are as large).
     * Model runner V2: the logits alone, gathered from the ranks that computed them.
     """
     wider = bytes_per_value - 2
-    if version < _TOP_K_KERNEL:
+    if version < _TOP_K_KERNEL and not flashinfer:
         return 38 + wider
     if version < _RUNNER_V2:
         return 14 + wider
     return bytes_per_value * (1 if tp == 1 else 2 + 1 / tp)
 
 
-def sampling_peak_bytes(shapes: StageShapes, step: _Step, version: tuple[int, int, int], tp: int) -> int:
+def sampling_peak_bytes(
+    shapes: StageShapes, step: _Step, version: tuple[int, int, int], tp: int, flashinfer: bool = False
+) -> int:
     """Memory of sampling all sequences at once, hidden states of the whole step still alive.
 
     Source: v1/worker/gpu_model_runner.py, profile_run and _dummy_sampler_run.
     """
     if not shapes.vocab_size:
         return 0
-    logits = step.sequences * shapes.vocab_size * sampling_bytes_per_logit(version, shapes.bytes_per_value, tp)
+    each = sampling_bytes_per_logit(version, shapes.bytes_per_value, tp, flashinfer)
+    logits = step.sequences * shapes.vocab_size * each
     top_k = (
         4 * shapes.vocab_size * min(_MULTIPROCESSORS, step.sequences)
         if _TOP_K_KERNEL <= version < _FLASHINFER_SAMPLER
@@ -183,12 +208,16 @@ def images_held_bytes(model: ModelSpec, shapes: StageShapes, step: _Step) -> int
     return images * (model.image.tokens * shapes.hidden_size + model.image.pixel_values) * shapes.bytes_per_value
 
 
-def activation_peak_bytes(deployment: Deployment, shapes: StageShapes) -> int:
-    """The peak of the profiling run above the weights: what stays, and the wider of its phases."""
+def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfer: bool = False) -> int:
+    """The peak of the profiling run above the weights: what stays, and the wider of its phases.
+
+    Args:
+        flashinfer: whether a version that sorts to sample has FlashInfer to do without.
+    """
     version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
     workspace = expert_workspace_bytes(shapes, step)
     forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
-    stays = _CUBLAS_BYTES + images_held_bytes(deployment.model, shapes, step)
+    stays = cublas_bytes(deployment.device) + images_held_bytes(deployment.model, shapes, step)
     if version >= _EXPERT_WORKSPACE:
         stays += workspace
     else:
@@ -196,8 +225,18 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes) -> int:
     return stays + max(
         forward,
         latent_peak_bytes(shapes, step, deployment.context),
-        sampling_peak_bytes(shapes, step, version, deployment.tp),
+        sampling_peak_bytes(shapes, step, version, deployment.tp, flashinfer),
     )
+
+
+def activation(deployment: Deployment, shapes: StageShapes) -> Size:
+    """Within what has been logged, and as low as with FlashInfer, which no version says whether it is installed.
+
+    Logged with it, all of activation and what is outside PyTorch: 0.55 GiB (Qwen2-7B, A100, 0.10.1; 0.53 computed).
+    """
+    expected = activation_peak_bytes(deployment, shapes)
+    leanest = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
+    return Size(expected, within(leanest, 0.92, 1).low, within(expected, 1, 1.12).high)
 
 
 def _gib(expected: float, low: float, high: float) -> Size:
@@ -209,11 +248,17 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
 
     Logged, GiB. On one GPU 0.02 to 0.16 up to 0.11, 0.24 to 0.46 in llm-d 205, 0.26 under 0.31 on an A100. With tensor
     parallelism 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), for mixtures of experts 1.4 to 2.4 (Qwen3-Next on
-    H200, Qwen3-235B on H100: vllm-project/vllm issue 21348); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
+    H200, Qwen3-235B on H100: vllm-project/vllm issue 21348), and 0.14 to 0.16 with PCIe or between nodes (A100, 0.10.1:
+    dennislee22/vLLM-benchmarking); 2.06 to 2.13 in llm-d 205; 0.6 (Qwen3-235B, RTX PRO 6000,
     0.28) to 0.95 (B200) after. With pipeline stages alone 0.07 on the first, and what the cache leaves on the last is
-    0.2.
+    0.2. Before 0.6.6 the context counts: 0.35 (RTX 3090, 0.6.4, vllm-project/vllm issue 10517) to 1.79 (H100, pull
+    request 10511). ROCm keeps more: 0.66 (MI300X, 0.9.2).
     """
     version = deployment.version
+    if deployment.tp == 1 and version < _COUNTS_ONLY_GROWTH:
+        return _gib(0.35, 0.15, 1.8)
+    if deployment.tp == 1 and deployment.device.name.lower().startswith("mi"):
+        return _gib(0.66, 0.3, 1.2)
     if deployment.tp == 1:
         if version < _EXPERT_WORKSPACE:
             return _gib(0.13, 0.02, 0.2)
@@ -221,7 +266,7 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     if version < _CORE_V1:
         return _gib(0.3, 0.15, 1.0)
     if version < _EXPERT_WORKSPACE:
-        return _gib(1.6, 0.5, 2.6) if shapes.experts_per_token else _gib(0.55, 0.2, 1.6)
+        return _gib(1.6, 0.1, 2.6) if shapes.experts_per_token else _gib(0.55, 0.1, 1.6)
     return _gib(2.08, 1.0, 2.3) if version < _FLASHINFER_SAMPLER else _gib(0.8, 0.4, 2.3)
 
 
@@ -244,8 +289,8 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     return tuple(
         Budget(
             usable_bytes=usable,
-            weights=exactly(weights),
-            activation=within(activation_peak_bytes(deployment, shapes), 0.92, 1.12),
+            weights=exactly(weights) if shapes.expert_workspace else within(weights, *_MXFP4_PADDING),
+            activation=activation(deployment, shapes),
             graphs=graph_bytes(deployment, shapes.layers),
             other=other_bytes(deployment, shapes),
             graphs_count=deployment.version >= _GRAPHS_COUNT,
@@ -258,9 +303,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
 
 def pool(deployment: Deployment) -> Pool:
     """Blocks of 16 tokens; layers of several kinds in groups (`core.engines.blocks`)."""
-    found = blocks(
-        deployment.model, deployment.kv_precision, deployment.tp, deployment.pp, deployment.version >= _HYBRID_GROUPS
-    )
+    found = blocks(deployment.model, deployment.kv_precision, deployment.tp, deployment.pp, deployment.version)
     in_flight = largest_step(deployment).tokens
     return Pool(
         block_bytes=found.block_bytes,

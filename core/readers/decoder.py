@@ -27,8 +27,12 @@ from core.tensors import Tensor
 FULL = ("full_attention", "attention", "global_attention", "global")
 SLIDING = ("sliding_attention", "sliding_window_attention", "local_attention", "local")
 CHUNKED = ("chunked_attention",)
+# Where `layer_types` names every layer, these say nothing more: no layer may have a window.
+WINDOW_FIELDS = (
+    "sliding_window", "sliding_window_pattern", "_sliding_window_pattern", "max_window_layers", "use_sliding_window",
+)  # fmt: skip
 
-Said = bool | str  # a fact of the family, or the name of the flag in config.json that says it
+Said = bool | str | Callable[[Fields], bool]  # a fact of the family, or the flag in config.json that says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +48,7 @@ class Family:
         qk_norm: the norm of queries and keys; as a function, from the fields.
         output_gate, sinks: as in `FullAttention`.
         gated: whether the feed-forward block has a gate.
-        norms, norm_bias, final_norms: as in `LayerRun` and `ModelSpec`.
+        norms, norm_bias, final_norms: as in `LayerRun` and `ModelSpec`; as functions, from the fields.
         window_pattern: with sliding windows, every so manieth layer sees everything; 1 if none does; 0 if the family
             has no windows.
         window_flag: the flag without which `sliding_window` means nothing.
@@ -52,6 +56,7 @@ class Family:
         layer_extra: further tensors of a layer, by its number.
         extra: further tensors outside the layers.
         rotary: values of the tables of rotary angles.
+        embedding_size: as in `ModelSpec`.
         tied: whether the head is the embedding where config.json does not say and transformers has no default.
     """
 
@@ -67,9 +72,9 @@ class Family:
     output_gate: Said = False
     sinks: bool = False
     gated: bool = True
-    norms: int = 2
+    norms: int | Callable[[Fields], int] = 2
     norm_bias: bool = False
-    final_norms: int = 1
+    final_norms: int | Callable[[Fields], int] = 1
     window_pattern: int = 0
     window_flag: str = ""
     mixers: Callable[[Fields, Family], Sequence[Mixer]] | None = None
@@ -77,6 +82,7 @@ class Family:
     layer_extra: Callable[[Fields, int], Sequence[Tensor]] = lambda fields, layer: ()
     extra: Callable[[Fields], Sequence[Tensor]] = lambda fields: ()
     rotary: Callable[[Fields], int] = rotary_values
+    embedding_size: Callable[[Fields], int | None] = lambda fields: None
     tied: bool = False
 
 
@@ -97,15 +103,17 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
     else:
         mixers = (family.mixers or attention_layers)(fields, family)
     mlps = (family.mlps or dense_layers)(fields, family)
+    norms = family.norms if isinstance(family.norms, int) else family.norms(fields)
     return ModelSpec(
         name=name,
         hidden_size=hidden_size,
         vocab_size=fields.optional("vocab_size"),
+        embedding_size=family.embedding_size(fields),
         tie_word_embeddings=fields.flag("tie_word_embeddings", family.tied),
         stated_parameters=stated,
         # A limit to plan by is one that the model states, not what its family's class would assume.
         max_position_embeddings=fields.stated("max_position_embeddings"),
-        final_norms=family.final_norms,
+        final_norms=family.final_norms if isinstance(family.final_norms, int) else family.final_norms(fields),
         norm_bias=family.norm_bias,
         head_bias=said(fields, family.head_bias),
         extra=tuple(family.extra(fields)),
@@ -115,7 +123,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
                 count=1,
                 mixer=mixer,
                 mlp=mlp,
-                norms=family.norms if not isinstance(mixer, NoMixer) and mlp is not None else min(family.norms, 1),
+                norms=norms if not isinstance(mixer, NoMixer) and mlp is not None else min(norms, 1),
                 norm_bias=family.norm_bias,
                 extra=tuple(family.layer_extra(fields, layer)),
                 complete=mlp is not None or family.mlps is not None,
@@ -138,6 +146,8 @@ def layer_count(fields: Fields) -> int:
 
 def said(fields: Fields, fact: Said) -> bool:
     """A fact of the family, or what the flag that it names says."""
+    if callable(fact):
+        return fact(fields)
     return fields.flag(fact) if isinstance(fact, str) else fact
 
 
@@ -204,7 +214,7 @@ def layer_windows(fields: Fields, family: Family) -> list[int | None]:
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is not None:
-        fields.ignore("sliding_window_pattern", "_sliding_window_pattern", "max_window_layers", "use_sliding_window")
+        fields.ignore(*WINDOW_FIELDS)
         return [window_of(fields, kind) for kind in kinds]
     if not family.window_pattern:
         return [None] * layers

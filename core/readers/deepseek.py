@@ -84,6 +84,7 @@ def _indexer_kinds(fields: Fields, layers: int) -> list[str]:
 
 # DeepSeek-V4: compressed attention, and hyper-connections between the layers (transformers models/deepseek_v4).
 _V4_RATIOS = {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128, "sliding_attention": 0}
+_V4_MLPS = {"hash_moe": True, "moe": False}  # whether a layer chooses its experts by a table of tokens
 _OVERLAPPING_RATIO = 4  # at this ratio vectors overlap, so that projections are twice as wide, and an indexer picks
 
 
@@ -91,14 +92,16 @@ def _v4_ratios(fields: Fields) -> list[int]:
     layers = layer_count(fields)
     kinds, ratios = fields.per_layer("layer_types", layers), fields.per_layer("compress_ratios", layers)
     if ratios is not None:
-        fields.ignore("layer_types")
+        fields.ignore("layer_types", "compress_rates")
         return list(fields.sizes("compress_ratios"))[:layers]
     if kinds is None:
         raise fields.error("compress_ratios", "it is missing", "Give one ratio for each layer, as in config.json.")
     unknown = [kind for kind in kinds if kind not in _V4_RATIOS]
     if unknown:
         raise fields.error("layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_RATIOS)}.")
-    return [_V4_RATIOS[str(kind)] for kind in kinds]
+    rates = fields.inside("compress_rates")
+    own = {kind: rates.size(kind, ratio) if ratio else 0 for kind, ratio in _V4_RATIOS.items()}
+    return [own[str(kind)] for kind in kinds]
 
 
 def _v4_attention(fields: Fields, family: Family) -> list[Mixer]:
@@ -165,12 +168,19 @@ def _hyper_head(fields: Fields) -> tuple[Tensor, ...]:
 
 def _v4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     """Experts in every layer; the first ones choose them by a table of tokens and need no correction."""
-    hashed = fields.size("num_hash_layers", 3, least=0)
+    layers, kinds = layer_count(fields), fields.per_layer("mlp_layer_types", layer_count(fields))
+    if kinds is None:
+        hashed = fields.size("num_hash_layers", 3, least=0)
+        kinds = ["hash_moe" if layer < hashed else "moe" for layer in range(layers)]
+    unknown = [kind for kind in kinds if kind not in _V4_MLPS]
+    if unknown:
+        raise fields.error("mlp_layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_MLPS)}.")
+    fields.ignore("num_hash_layers")
     chosen, routed = (
         mixture(everywhere, experts="n_routed_experts", shared=shared_experts(), correction_bias=bias)(fields, family)
         for bias in (False, True)
     )
-    return [*chosen[:hashed], *routed[hashed:]]
+    return [chosen[layer] if _V4_MLPS[str(kind)] else routed[layer] for layer, kind in enumerate(kinds)]
 
 
 def _rope_only(fields: Fields) -> int:
@@ -191,6 +201,11 @@ _DEEPSEEK = replace(
 def _v2_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     """DeepSeek V2 and Kimi's first models: a correction bias only with `topk_method` noaux_tc."""
     return experts(fields.text("topk_method") == "noaux_tc")(fields, family)
+
+
+def _norm_behind_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """A.X K1: a norm behind the experts (transformers models/axk1, AXK1MoE)."""
+    return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_first(fields, layer) else ()
 
 
 FAMILIES: dict[str, Family] = {
@@ -215,6 +230,10 @@ FAMILIES: dict[str, Family] = {
     ),
     "mistral4": replace(
         _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
+    ),
+    "axk1": replace(
+        _DEEPSEEK, source="transformers models/axk1/modeling_axk1.py", layer_extra=_norm_behind_experts,
+        defaults={"first_k_dense_replace": 1},
     ),
     "youtu": replace(
         _DEEPSEEK, source="transformers models/youtu/modeling_youtu.py", mlps=dense_layers, mlp_bias="mlp_bias"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from core.model_spec import CrossAttention, FullAttention, GatedMlp, LayerRun, Mlp, ModelSpec, ParallelMixers, PlainMlp
 from core.parameters import layer_tensors
@@ -55,7 +56,14 @@ def _t5(fields: Fields, name: str) -> ModelSpec:
 
 
 def _bart(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/bart/modeling_bart.py: biases everywhere, learnt positions on both sides."""
+    """BART and its kin: biases everywhere; they differ in their tables of positions and in their norms.
+
+    Source: transformers models/bart, mbart, pegasus, marian, m2m_100, blenderbot and blenderbot_small.
+    """
+    kin = _BART_KIN[fields.model_type]
+    if not fields.flag("share_encoder_decoder_embeddings", True):
+        raise fields.error("share_encoder_decoder_embeddings", "two vocabularies are not understood here",
+                           "State the total as params_b.")  # fmt: skip
     hidden = fields.size("hidden_size")
 
     def shape(side: str) -> dict[str, object]:
@@ -67,27 +75,56 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
     positions = fields.size("max_position_embeddings")
     encoder = FullAttention(**shape("encoder"))
     cross = CrossAttention(**shape("decoder"), encoder_tokens=None)
-    table = Tensor(name="embed_positions", group=EMBEDDING, rows=positions + 2, columns=hidden, split=WHOLE)
-    norm = (vector("layernorm_embedding", hidden), vector("layernorm_embedding.bias", hidden))
+    rows = positions + (kin.rows or 0)
+    table = Tensor(name="embed_positions", group=EMBEDDING, rows=rows, columns=hidden, split=WHOLE)
+    norm = (vector("layernorm", hidden), vector("layernorm.bias", hidden))
     return ModelSpec(
         name=name,
         hidden_size=hidden,
         vocab_size=fields.size("vocab_size"),
         tie_word_embeddings=fields.flag("tie_word_embeddings", True),
         max_position_embeddings=positions,
-        final_norms=0,
+        final_norms=int(kin.last_norms),
+        norm_bias=True,
         layers=(
             _layers(FullAttention(**shape("decoder")), cross,
                     PlainMlp(intermediate_size=fields.size("decoder_ffn_dim"), bias=True),
                     fields.size("decoder_layers"), norms=3, norm_bias=True),
         ),
         extra=(
-            table, table, *norm, *norm,
+            *(() if kin.rows is None else (table, table)),
+            *(2 * norm if kin.first_norms else ()),
+            *(norm if kin.last_norms else ()),
             *_encoder(
                 LayerRun(count=fields.size("encoder_layers"), mixer=encoder, norm_bias=True,
                          mlp=PlainMlp(intermediate_size=fields.size("encoder_ffn_dim"), bias=True)), hidden),
         ),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BartKin:
+    """What tells the kin of BART apart.
+
+    Attributes:
+        rows: rows of the tables of positions beyond the longest sequence; None where positions are computed.
+        first_norms, last_norms: whether encoder and decoder begin, and end, with a norm.
+    """
+
+    rows: int | None
+    first_norms: bool
+    last_norms: bool
+
+
+_BART_KIN = {
+    "bart": _BartKin(rows=2, first_norms=True, last_norms=False),
+    "mbart": _BartKin(rows=2, first_norms=True, last_norms=True),
+    "m2m_100": _BartKin(rows=None, first_norms=False, last_norms=True),
+    "pegasus": _BartKin(rows=0, first_norms=False, last_norms=True),
+    "marian": _BartKin(rows=0, first_norms=False, last_norms=False),
+    "blenderbot": _BartKin(rows=0, first_norms=False, last_norms=True),
+    "blenderbot-small": _BartKin(rows=0, first_norms=True, last_norms=False),
+}
 
 
 def whisper_encoder(fields: Fields, *, norm: bool = True) -> tuple[Tensor, ...]:
@@ -147,9 +184,10 @@ _T5_NAMES = {"hidden_size": "d_model", "num_hidden_layers": "num_layers", "num_a
 _BART_NAMES = {"hidden_size": "d_model", "num_hidden_layers": "decoder_layers"}
 
 ALIASES: dict[str, Mapping[str, str]] = {
-    "t5": _T5_NAMES, "mt5": _T5_NAMES, "umt5": _T5_NAMES, "bart": _BART_NAMES, "whisper": _BART_NAMES,
+    "t5": _T5_NAMES, "mt5": _T5_NAMES, "umt5": _T5_NAMES, "whisper": _BART_NAMES,
+    **dict.fromkeys(_BART_KIN, _BART_NAMES),
 }  # fmt: skip
 
 READERS: dict[str, Callable[[Fields, str], ModelSpec]] = {
-    "t5": _t5, "mt5": _t5, "umt5": _t5, "bart": _bart, "whisper": _whisper,
+    "t5": _t5, "mt5": _t5, "umt5": _t5, "whisper": _whisper, **dict.fromkeys(_BART_KIN, _bart),
 }  # fmt: skip

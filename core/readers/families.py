@@ -28,7 +28,12 @@ _SAME_AS = {
     "glm4v_text": "glm4",
     "glm4v_moe_text": "glm4_moe",
     "exaone4_5_text": "exaone4",
-    "cwm": "llama",
+    "gpt-sw3": "gpt2",
+    "apertus1p5_text": "apertus",
+    "sarvam_mla": "deepseek_v3",
+    "sarvam_moe": "glm4_moe",
+    "gemma4_unified_text": "gemma4_text",
+    "bailing_moe_v2": "bailing_moe",
     "deepseek_ref": "deepseek_v4",
     "yi": "llama",
     "llama4": "llama4_text",
@@ -37,7 +42,8 @@ _SAME_AS = {
 
 def known_model_types() -> tuple[str, ...]:
     """Every `model_type` that is understood."""
-    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *multimodal.TOWERS}))
+    composites = {*multimodal.TOWERS, *multimodal.THINKERS}
+    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *composites}))
 
 
 def known_fields() -> frozenset[str]:
@@ -52,7 +58,7 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
         PlannerError: a field is missing, wrong, or not understood.
     """
     model_type = _model_type(config)
-    if model_type in multimodal.TOWERS:
+    if model_type in multimodal.TOWERS or model_type in multimodal.THINKERS:
         return multimodal.read(config, model_type, name, read_decoder)
     if model_type in encoder_decoder.READERS:
         fields = Fields(config, model_type, aliases=encoder_decoder.ALIASES.get(model_type))
@@ -120,7 +126,7 @@ def _unknown(field: str, model_type: object) -> UnsupportedModelError:
 # an architecture that is not understood.
 MEMORY_FIELDS = (
     "sliding_window", "sliding_window_pattern", "layer_types", "max_window_layers", "use_sliding_window",
-    "attention_chunk_size", "no_rope_layers", "num_kv_shared_layers", "kv_lora_rank", "q_lora_rank", "qk_rope_head_dim",
+    "attention_chunk_size", "num_kv_shared_layers", "kv_lora_rank", "q_lora_rank", "qk_rope_head_dim",
     "v_head_dim", "index_head_dim", "index_n_heads", "compress_ratios", "num_experts", "num_local_experts",
     "n_routed_experts", "moe_num_experts", "moe_intermediate_size", "n_shared_experts", "num_shared_experts",
     "shared_expert_intermediate_size", "shared_intermediate_size", "first_k_dense_replace", "moe_layer_freq",
@@ -137,5 +143,5 @@ MEMORY_FIELDS = (
     "lm_head_bias", "intermediate_size_mlp", "dense_intermediate_size", "word_embed_proj_dim", "embedding_size",
     "moe_every_n_layers", "hc_mult", "o_lora_rank", "attn_res_block_size", "use_mla", "head_dim", "num_key_value_heads",
     "routed_expert_hidden_size", "zero_expert_num", "num_memory_layers", "text_config", "vision_config", "audio_config",
-    "encoder_layers",
+    "encoder_layers", "per_layer_config", "num_attention_heads_per_layer", "compress_rates", "use_post_norm",
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from core.model_spec import PER_HEAD, GatedMlp, Mixer, Mlp, MoeMlp, SharedCacheAttention
@@ -119,10 +119,11 @@ def _gemma3n_outer(fields: Fields) -> Sequence[Tensor]:
 def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     local = attention(fields, family)
     key_is_value = fields.flag("attention_k_eq_v")
-    own_heads = fields.optional("num_global_key_value_heads")
+    overrides = _gemma4_overrides(fields)
+    own_heads = overrides.optional("num_key_value_heads") or fields.optional("num_global_key_value_heads")
     full = replace(
         local,
-        head_dim=fields.optional("global_head_dim") or local.head_dim,
+        head_dim=overrides.optional("head_dim") or fields.optional("global_head_dim") or local.head_dim,
         num_key_value_heads=own_heads if key_is_value and own_heads else local.num_key_value_heads,
         own_values=not key_is_value,
     )
@@ -130,7 +131,29 @@ def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     if not fields.has("layer_types"):
         windows[-1] = None  # the last layer sees everything (transformers models/gemma4/configuration_gemma4.py)
     layers = [full if window is None else windowed(local, window) for window in windows]
-    return _sharing(fields, layers, own_keys=False)
+    return _sharing(fields, layers, own_keys=True)  # stored, and loaded by vLLM (model_executor/models/gemma4.py)
+
+
+def _gemma4_overrides(fields: Fields) -> Fields:
+    """What `per_layer_config` says of the layers that see everything: newer releases write their heads there."""
+    settings = fields.part("per_layer_config") or {}
+    values: dict[str, object] = {}
+    for layer, entry in settings.items():
+        if not isinstance(entry, Mapping) or any(values.setdefault(name, entry[name]) != entry[name] for name in entry):
+            raise fields.error("per_layer_config", f"what layer {layer} has is not understood", _GLOBAL_LAYERS_ONLY)
+    kinds = fields.per_layer("layer_types", layer_count(fields))
+    if settings and kinds is not None and {int(layer) for layer in settings if str(layer).isdigit()} != {
+        layer for layer, kind in enumerate(kinds) if kind == "full_attention"
+    }:
+        raise fields.error("per_layer_config", "it is not for the layers that see everything", _GLOBAL_LAYERS_ONLY)
+    found = Fields(values, "", path=f"{fields.path}per_layer_config.", nested=True)
+    unknown = found.unread([name for name in values if name not in ("head_dim", "num_key_value_heads")])
+    if unknown:
+        raise found.error(unknown[0], "it is not understood here", _GLOBAL_LAYERS_ONLY)
+    return found
+
+
+_GLOBAL_LAYERS_ONLY = "Give head_dim and num_key_value_heads of the full_attention layers."
 
 
 def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:

@@ -15,14 +15,17 @@ from core.model_spec import (
     NoMixer,
     ParallelMixers,
     RecurrentState,
+    SharedWeightsAttention,
 )
+from core.parameters import mlp_tensors
 from core.readers.decoder import Family, attention, dense_mlp, layer_count, window_of, windowed
 from core.readers.deepseek import experts as deepseek_experts
 from core.readers.deepseek import latent_attention
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
 from core.readers.moe import after_first, by_step, everywhere, mixture, shared_experts, shared_width
-from core.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, MLP, WHOLE, Tensor, linear, vector
+from core.readers.rotary import rotary_values
+from core.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, MLP, ROUTER, WHOLE, Tensor, linear, vector
 
 _PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
 _FLOAT_BYTES = {"float32": 4, "fp32": 4, "float16": 2, "bfloat16": 2, "float": 4}
@@ -247,11 +250,20 @@ def _falcon_h1_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [both] * layer_count(fields)
 
 
+# How newer releases of transformers write the kinds of layer (configuration_utils.py, remap_legacy_layer_types).
+_NEW_WORDS = {"linear_attention": "mamba", "full_attention": "attention"}
+
+
+def _old_words(kinds: Sequence[object]) -> list[object]:
+    return [_NEW_WORDS.get(str(kind), kind) for kind in kinds]
+
+
 def _granite_hybrid_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     kinds = (
         fields.per_layer("layer_types", layers) or fields.per_layer("layers_block_type", layers) or ["mamba"] * layers
     )
+    kinds = _old_words(kinds)
     fields.ignore("layer_types", "layers_block_type")
     full = attention(fields, family)
     recurrent = _mamba2_of(fields) if "mamba" in kinds else None
@@ -275,7 +287,7 @@ def _nemotron_kinds(fields: Fields) -> list[object]:
     listed = fields.listed("layers_block_type") or fields.listed("layer_types")
     fields.ignore("layer_types", "hybrid_override_pattern", "layers_block_type")
     if listed:
-        return listed
+        return _old_words(listed)
     pattern = fields.text("hybrid_override_pattern")
     unknown = set(pattern) - set(_NEMOTRON_LETTERS)
     if unknown or not pattern:
@@ -502,17 +514,174 @@ def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
     heads = fields.size("num_attention_heads")
     full = replace(latent_attention(fields), gate_size=heads)
-    size = full.v_head_dim
+    size = fields.optional("linear_head_dim") or full.v_head_dim
+    own = fields.optional("linear_num_heads") or heads
     recurrent = kimi_delta_attention(
-        fields, heads, size, fields.size("short_conv_kernel_size", 4),
-        gate=linear("self_attn.g_proj", ATTENTION, heads * size, hidden, BY_ROWS),
-        decay=linear("self_attn.f_proj", ATTENTION, heads * size, hidden, BY_ROWS),
+        fields, own, size, fields.optional("linear_conv_kernel_dim") or fields.size("short_conv_kernel_size", 4),
+        gate=linear("self_attn.g_proj", ATTENTION, own * size, hidden, BY_ROWS),
+        decay=linear("self_attn.f_proj", ATTENTION, own * size, hidden, BY_ROWS),
     )  # fmt: skip
     kinds = fields.per_layer("layer_types", layers)
     group = fields.size("layer_group_size", 6)
     if kinds is None:
         kinds = ["full_attention" if (layer + 1) % group == 0 else "linear_attention" for layer in range(layers)]
     return [recurrent if kind == "linear_attention" else full for kind in kinds]
+
+
+# Zamba2: Mamba-2 everywhere, and before some layers one of a few blocks of attention whose weights they take in turns.
+def _zamba2_kinds(fields: Fields) -> list[object]:
+    kinds = fields.per_layer("layers_block_type", layer_count(fields))
+    if kinds is None:
+        raise fields.error("layers_block_type", "it is missing", "Give mamba or hybrid for each layer.")
+    return list(_checked(fields, _old_words(kinds), {"mamba": 0, "hybrid": 0}))
+
+
+def _zamba2_layers(fields: Fields, family: Family) -> list[Mixer]:
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    inner, mamba_heads = fields.size("mamba_expand", 2) * hidden, fields.size("n_mamba_heads", 8)
+    bias = fields.flag("add_bias_linear")
+    recurrent = mamba2(
+        fields, heads=mamba_heads, head_dim=inner // mamba_heads, state=fields.size("mamba_d_state", 64),
+        groups=fields.size("mamba_ngroups", 1), kernel=fields.size("mamba_d_conv", 4), bias=bias, name="mamba",
+    )  # fmt: skip
+    kv_heads = fields.optional("num_key_value_heads") or heads
+    size = fields.optional("attention_head_dim") or 2 * hidden // heads
+    shared = SharedWeightsAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=size)
+    fields.ignore("kv_channels", "mamba_headdim")
+    both = ParallelMixers(mixers=(recurrent, shared))
+    return [both if kind == "hybrid" else recurrent for kind in _zamba2_kinds(fields)]
+
+
+def _zamba2_block(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """The shared block, which reads the embedding beside the residual stream, where it stands first; adapters always.
+
+    Source: transformers models/zamba2/modeling_zamba2.py (Zamba2Model.get_layers, Zamba2MLP).
+    """
+    kinds = _zamba2_kinds(fields)
+    if kinds[layer] != "hybrid":
+        return ()
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    rank = fields.size("adapter_rank", 128)
+    width, bias = fields.optional("intermediate_size") or 4 * hidden, fields.flag("add_bias_linear")
+    both = fields.optional("attention_hidden_size") or 2 * hidden
+    size = fields.optional("attention_head_dim") or both // heads
+    kv_heads = fields.optional("num_key_value_heads") or heads
+    tensors = [
+        *linear("linear", ATTENTION, hidden, hidden, WHOLE),
+        *linear("shared_transformer.feed_forward.adapter.0", MLP, rank, hidden, WHOLE),
+        *linear("shared_transformer.feed_forward.adapter.1", MLP, 2 * width, rank, BY_ROWS),
+    ]
+    if fields.flag("use_shared_attention_adapter"):
+        tensors += 3 * (
+            *linear("shared_transformer.self_attn.adapter.0", ATTENTION, rank, both, WHOLE),
+            *linear("shared_transformer.self_attn.adapter.1", ATTENTION, both, rank, BY_ROWS),
+        )
+    if kinds[:layer].count("hybrid") < fields.size("num_mem_blocks", 1):
+        tensors += [
+            *linear("shared_transformer.self_attn.q_proj", ATTENTION, heads * size, both, BY_ROWS),
+            *(2 * linear("shared_transformer.self_attn.kv_proj", ATTENTION, kv_heads * size, both, BY_ROWS)),
+            *linear("shared_transformer.self_attn.o_proj", ATTENTION, hidden, heads * size, BY_COLUMNS),
+            *linear("shared_transformer.feed_forward.gate_up_proj", MLP, 2 * width, hidden, BY_ROWS, bias=bias),
+            *linear("shared_transformer.feed_forward.down_proj", MLP, hidden, width, BY_COLUMNS, bias=bias),
+            vector("shared_transformer.input_layernorm", both),
+            vector("shared_transformer.pre_ff_layernorm", hidden),
+        ]
+    return tensors
+
+
+# RecurrentGemma: a gated linear recurrence, and local attention in every third layer (arXiv:2404.07839).
+def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    width, kernel = fields.optional("lru_width") or hidden, fields.size("conv1d_width", 4)
+    block = width // heads
+    recurrent = RecurrentState(
+        kind="rg_lru",
+        conv_values=width * (kernel - 1),
+        ssm_values=width,
+        **state_bytes(fields),
+        tensors=(
+            *(2 * linear("temporal_block.linear_in", ATTENTION, width, hidden, BY_ROWS, bias=True)),
+            *linear("temporal_block.linear_out", ATTENTION, hidden, width, BY_COLUMNS, bias=True),
+            vector("temporal_block.conv_1d", width * kernel, BY_ROWS),
+            vector("temporal_block.conv_1d.bias", width, BY_ROWS),
+            vector("temporal_block.rg_lru.recurrent_param", width, BY_ROWS),
+            *(2 * (vector("temporal_block.rg_lru.gate", heads * block * block, BY_ROWS),
+                   vector("temporal_block.rg_lru.gate.bias", width, BY_ROWS))),
+        ),
+    )  # fmt: skip
+    window = fields.optional("attention_window_size") or fields.size("sliding_window", 2048)
+    local = windowed(attention(fields, family), window)
+    layers = layer_count(fields)
+    kinds = fields.per_layer("layer_types", layers)
+    if kinds is None:
+        pattern = fields.listed("block_types") or fields.listed("_block_types")
+        pattern = pattern or ["recurrent", "recurrent", "attention"]
+        kinds = [pattern[layer % len(pattern)] for layer in range(layers)]
+    fields.ignore("sliding_window", "_block_types")
+    mixers = {"recurrent": recurrent, "linear_attention": recurrent, "attention": local, "sliding_attention": local}
+    return [mixers[kind] for kind in _checked(fields, kinds, mixers)]
+
+
+def _recurrent_gemma_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
+    width = fields.size("intermediate_size") // 2  # config.json gives gate and up projection together
+    return [GatedMlp(intermediate_size=width, bias=True)] * layer_count(fields)
+
+
+# RWKV, fourth generation (arXiv:2305.13048; transformers models/rwkv).
+def _rwkv_layers(fields: Fields, family: Family) -> list[Mixer]:
+    hidden = fields.size("hidden_size")
+    width = fields.optional("attention_hidden_size") or hidden
+    middle = fields.optional("intermediate_size") or 4 * hidden
+    layer = RecurrentState(
+        kind="rwkv",
+        conv_values=2 * hidden,  # the last token, as attention and as the feed-forward block saw it
+        ssm_values=3 * width,  # numerator, denominator and the exponent that both are scaled by
+        **state_bytes(fields),
+        tensors=(
+            *(3 * linear("attention.kvr", ATTENTION, width, hidden, BY_ROWS)),
+            *linear("attention.output", ATTENTION, hidden, width, BY_COLUMNS),
+            vector("attention.time_decay", width, BY_ROWS),
+            vector("attention.time_first", width, BY_ROWS),
+            *(3 * (vector("attention.time_mix", hidden),)),
+            *linear("feed_forward.key", MLP, middle, hidden, BY_ROWS),
+            *linear("feed_forward.receptance", MLP, hidden, hidden, BY_ROWS),
+            *linear("feed_forward.value", MLP, hidden, middle, BY_COLUMNS),
+            *(2 * (vector("feed_forward.time_mix", hidden),)),
+        ),
+    )
+    return [layer] * layer_count(fields)
+
+
+def _rwkv_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Two norms a layer, of which the family counts one, and one before the first layer."""
+    return (1 if layer else 2) * 2 * (vector("ln", fields.size("hidden_size")),)
+
+
+# LongCat-Flash: two rounds of latent attention and dense block a layer, one set of experts beside them, some of which
+# do nothing and weigh nothing (arXiv:2509.01322).
+def _longcat_layers(fields: Fields, family: Family) -> list[Mixer]:
+    return [ParallelMixers(mixers=2 * (latent_attention(fields),))] * layer_count(fields)
+
+
+def _longcat_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+    experts = MoeMlp(
+        num_experts=fields.size("n_routed_experts"),
+        num_experts_per_tok=fields.size("num_experts_per_tok"),
+        moe_intermediate_size=fields.size("expert_ffn_hidden_size"),
+        correction_bias=True,
+        router_bias=fields.flag("router_bias"),
+    )
+    return [experts] * layer_count(fields)
+
+
+def _longcat_rest(fields: Fields, layer: int) -> Sequence[Tensor]:
+    hidden, nothing = fields.size("hidden_size"), fields.optional("zero_expert_num") or 0
+    dense = mlp_tensors(GatedMlp(intermediate_size=fields.size("ffn_hidden_size")), hidden)
+    router = (
+        *linear("mlp.gate.zero_experts", ROUTER, nothing, hidden, WHOLE, bias=fields.flag("router_bias")),
+        vector("mlp.gate.zero_experts.e_score_correction_bias", nothing),
+    )
+    return (*(2 * dense), *(router if nothing else ()))
 
 
 def _if(present: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -543,6 +712,17 @@ FAMILIES: dict[str, Family] = {
                             rotary=_no_rotary, tied=True),
     "mamba2": replace(_PLAIN, source=_source("mamba2"), norms=1, mixers=_mamba2_layers, mlps=_no_mlps,
                       rotary=_no_rotary),
+    "zamba2": replace(_PLAIN, source=_source("zamba2"), norms=1, mixers=_zamba2_layers, mlps=_no_mlps,
+                      layer_extra=_zamba2_block, rotary=_no_rotary, tied=True),
+    "recurrent_gemma": replace(LLAMA, source=_source("recurrent_gemma"), output_bias=True, tied=True,
+                               mixers=_recurrent_gemma_layers, mlps=_recurrent_gemma_mlps),
+    "rwkv": replace(_PLAIN, source=_source("rwkv"), norms=1, norm_bias=True, mixers=_rwkv_layers, mlps=_no_mlps,
+                    layer_extra=_rwkv_norms, rotary=_no_rotary, aliases={"max_position_embeddings": "context_length"}),
+    "longcat_flash": replace(
+        _PLAIN, source=_source("longcat_flash"), norms=4, mixers=_longcat_layers, mlps=_longcat_experts,
+        layer_extra=_longcat_rest, aliases={"num_hidden_layers": "num_layers"},
+        rotary=lambda fields: rotary_values(fields, fields.size("qk_rope_head_dim")),
+    ),
     "jamba": replace(_PLAIN, source=_source("jamba"), mixers=_jamba_layers, mlps=_jamba_experts, rotary=_no_rotary),
     "bamba": replace(LLAMA, source=_source("bamba"), mixers=_bamba_layers),
     "falcon_h1": replace(LLAMA, source=_source("falcon_h1"), mixers=_falcon_h1_layers),

@@ -16,9 +16,9 @@ from core.model_spec import (
     NoMixer,
     PlainMlp,
 )
-from core.readers.decoder import Family, attention, layer_count, said
+from core.readers.decoder import Family, attention, layer_count, layer_windows, said, windowed
 from core.readers.fields import Fields
-from core.tensors import EMBEDDING, WHOLE, Tensor, vector
+from core.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
 
 
 def _source(module: str) -> str:
@@ -39,20 +39,34 @@ def _positions(name: str, offset: int = 0):
     return tensors
 
 
-def _opt_positions(fields: Fields) -> Sequence[Tensor]:
-    """Learnt positions, of which two stand for nothing; the smallest OPT alone has an embedding of another width."""
-    width = fields.optional("word_embed_proj_dim")
-    if width is not None and width != fields.size("hidden_size"):
-        raise fields.error("word_embed_proj_dim", f"{width} is not the hidden size, which is not understood",
+def _opt_outer(fields: Fields) -> Sequence[Tensor]:
+    """Learnt positions, of which two stand for nothing, and projections from and to an embedding of another width."""
+    width, hidden = _opt_embedding(fields), fields.size("hidden_size")
+    if not fields.flag("layer_norm_elementwise_affine", True):
+        raise fields.error("layer_norm_elementwise_affine", "norms without weights are not understood here",
                            "State the total as params_b.")  # fmt: skip
-    return _positions("embed_positions", 2)(fields)
+    projections = () if width is None else (
+        *linear("project_in", MLP, hidden, width, WHOLE), *linear("project_out", MLP, width, hidden, WHOLE),
+    )  # fmt: skip
+    return (*_positions("embed_positions", 2)(fields), *projections)
+
+
+def _opt_embedding(fields: Fields) -> int | None:
+    """The width of the embedding where it is not the model's: the smallest OPT but one."""
+    width = fields.optional("word_embed_proj_dim")
+    return None if width == fields.size("hidden_size") else width
+
+
+def _opt_final_norms(fields: Fields) -> int:
+    return int(fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm"))
 
 
 # MPT: sizes in d_model's names, no positions but ALiBi's, which need no table.
 def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
     heads, part = fields.size("num_attention_heads"), fields.inside("attn_config")
     kv_heads = part.optional("kv_n_heads") or (1 if part.text("attn_type") == "multiquery_attention" else heads)
-    fields.ignore("learned_pos_emb")
+    if not part.flag("alibi", True) and fields.flag("learned_pos_emb", True):
+        raise fields.error("attn_config.alibi", "learnt positions are not understood here", "Set it to true.")
     if part.flag("qk_ln"):
         raise fields.error(
             "attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false."
@@ -72,6 +86,33 @@ def _mpt_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 def _nothing(fields: Fields) -> int:
     return 0
+
+
+# BitNet: a norm before the output of attention and one before that of the feed-forward block (arXiv:2504.12285).
+def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
+    return (
+        vector("self_attn.attn_sub_norm", fields.size("hidden_size")),
+        vector("mlp.ffn_sub_norm", fields.size("intermediate_size")),
+    )
+
+
+def _diff_llama_lambdas(fields: Fields, layer: int) -> Sequence[Tensor]:
+    size = fields.optional("head_dim") or fields.size("hidden_size") // fields.size("num_attention_heads")
+    return 4 * (vector("self_attn.lambda", size),)
+
+
+def _persimmon_norm_biases(fields: Fields, layer: int) -> Sequence[Tensor]:
+    size = fields.size("hidden_size") // fields.size("num_attention_heads")
+    return 2 * (vector("self_attn.layernorm.bias", size),) if fields.flag("qk_layernorm", True) else ()
+
+
+def first_of_four(fields: Fields, family: Family) -> list[Mixer]:
+    """Windows in every layer but the first of every four, unless `layer_types` says otherwise."""
+    base = attention(fields, family)
+    if fields.has("layer_types"):
+        return [windowed(base, window) for window in layer_windows(fields, family)]
+    window = fields.optional("sliding_window")
+    return [windowed(base, window if layer % 4 else None) for layer in range(layer_count(fields))]
 
 
 LLAMA = Family(source=_source("llama"), mlp_bias="mlp_bias")
@@ -101,7 +142,7 @@ def _four_times(fields: Fields, family: Family) -> list[Mlp | None]:
 def _multi_query(fields: Fields, family: Family) -> list[Mixer]:
     base = attention(fields, family)
     one_head = fields.flag("multi_query", True)
-    return [replace(base, num_key_value_heads=1) if one_head else base] * layer_count(fields)
+    return [replace(base, num_key_value_heads=1 if one_head else base.num_attention_heads)] * layer_count(fields)
 
 
 def _falcon_attention(fields: Fields, family: Family) -> list[Mixer]:
@@ -125,7 +166,7 @@ def _falcon_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     hidden = fields.size("hidden_size")
     new, parallel = fields.flag("new_decoder_architecture"), fields.flag("parallel_attn", True)
     in_parallel = fields.optional("num_ln_in_parallel_attn") or (2 if new else 1)
-    two = in_parallel == 2 if new else not parallel
+    two = in_parallel == 2 or not parallel
     return (vector("second_layernorm", hidden), vector("second_layernorm.bias", hidden)) if two else ()
 
 
@@ -202,6 +243,20 @@ FAMILIES: dict[str, Family] = {
     "ministral": _MISTRAL,
     "ministral3": replace(_MISTRAL, source=_source("ministral3")),
     "granite": replace(LLAMA, source=_source("granite")),
+    "granite_swa": replace(LLAMA, source=_source("granite_swa"), sinks=True, mixers=first_of_four, tied=True,
+                           mlp_bias="mlp_bias", defaults={"sliding_window": 128}),
+    "cwm": replace(LLAMA, source=_source("cwm"), mixers=first_of_four, defaults={"sliding_window": 8192}),
+    "hyperclovax": replace(LLAMA, source=_source("hyperclovax"),
+                           norms=lambda fields: 4 if fields.flag("use_post_norm") else 2),
+    "jais2": replace(LLAMA, source=_source("jais2"), gated=False, norm_bias=True,
+                     defaults={"attention_bias": True, "mlp_bias": True}),
+    "bitnet": replace(LLAMA, source=_source("bitnet"), mlp_bias=False, layer_extra=_bitnet_norms),
+    "diffllama": replace(LLAMA, source=_source("diffllama"), mlp_bias=False, layer_extra=_diff_llama_lambdas),
+    "nanochat": replace(LLAMA, source=_source("nanochat"), mlp_bias=False, gated=False, norms=0, final_norms=0),
+    "persimmon": replace(
+        _PLAIN, source=_source("persimmon"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+        norm_bias=True, qk_norm=_norm_if("qk_layernorm", default=True), layer_extra=_persimmon_norm_biases,
+    ),
     "smollm3": replace(LLAMA, source=_source("smollm3"), window_pattern=1, window_flag="use_sliding_window"),
     "seed_oss": replace(LLAMA, source=_source("seed_oss"), output_bias="attention_out_bias"),
     "arcee": replace(LLAMA, source=_source("arcee"), gated=False),
@@ -229,11 +284,13 @@ FAMILIES: dict[str, Family] = {
                    norm_bias=True, head_bias=True),
     "phi3": replace(_PLAIN, source=_source("phi3"), window_pattern=1),
     "stablelm": replace(_PLAIN, source=_source("stablelm"), qkv_bias="use_qkv_bias", norm_bias=True,
-                        ignored=("use_parallel_residual",)),
+                        qk_norm=_norm_if("qk_layernorm", FULL_WIDTH),
+                        norms=lambda fields: 1 if fields.flag("use_parallel_residual") else 2),
     "starcoder2": replace(_PLAIN, source=_source("starcoder2"), qkv_bias="use_bias", output_bias="use_bias",
                           mlp_bias="use_bias", gated=False, norm_bias=True, window_pattern=1, tied=True),
     "glm": replace(_PLAIN, source=_source("glm"), qkv_bias="attention_bias"),
     "glm4": replace(_PLAIN, source=_source("glm4"), qkv_bias="attention_bias", norms=4),
+    "glm_ocr_text": replace(_PLAIN, source=_source("glm_ocr"), norms=4),
     "glm4v_text": replace(_PLAIN, source=_source("glm4v"), qkv_bias=True, norms=4),
     "internlm2": replace(_PLAIN, source="OpenGVLab modeling_internlm2.py", qkv_bias="bias", output_bias="bias"),
     "internlm3": replace(_PLAIN, source="transformers models/internlm3", qkv_bias="qkv_bias", output_bias="bias",
@@ -241,11 +298,13 @@ FAMILIES: dict[str, Family] = {
     "internlm": replace(_PLAIN, source="internlm modeling_internlm.py", qkv_bias="bias", output_bias="bias"),
     "iquestcoder": replace(LLAMA, source="transformers models/iquestcoder"),
     "mimo": replace(_QWEN2, source="vLLM model_executor/models/mimo.py", qkv_bias="attention_bias"),
-    "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True),
+    "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True,
+                       aliases={"head_dim": "kv_channels"}),
     "baichuan": replace(_PLAIN, source="vLLM model_executor/models/baichuan.py",
                         aliases={"max_position_embeddings": "model_max_length"}),
     "orion": replace(_PLAIN, source="vLLM model_executor/models/orion.py", norm_bias=True),
-    "qwen": replace(_PLAIN, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp),
+    "qwen": replace(_PLAIN, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp,
+                    aliases={"head_dim": "kv_channels"}),
     "chatglm": replace(
         _PLAIN, source="vLLM model_executor/models/chatglm.py", mixers=_chatglm_attention, mlp_bias="add_bias_linear",
         aliases={"num_hidden_layers": "num_layers", "intermediate_size": "ffn_hidden_size",
@@ -263,6 +322,25 @@ FAMILIES: dict[str, Family] = {
     "gptj": replace(
         _PLAIN, source=_source("gptj"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
         aliases=_GPT2_NAMES, mlps=_four_times,
+    ),
+    "codegen": replace(
+        _PLAIN, source=_source("codegen"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
+        aliases=_GPT2_NAMES, mlps=_four_times,
+    ),
+    "gpt_neo": replace(
+        _PLAIN, source=_source("gpt_neo"), output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,  # its local layers keep every token too
+        aliases={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"},
+    ),
+    "xglm": replace(
+        _PLAIN, source=_source("xglm"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        rotary=_nothing, tied=True,
+        aliases={"hidden_size": "d_model", "num_hidden_layers": "num_layers", "intermediate_size": "ffn_dim",
+                 "num_attention_heads": "attention_heads"},
+    ),
+    "biogpt": replace(
+        _PLAIN, source=_source("biogpt"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        extra=_positions("embed_positions", 2), rotary=_nothing, tied=True,
     ),
     "gpt_neox": replace(
         _PLAIN, source=_source("gpt_neox"), qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,
@@ -288,7 +366,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "opt": replace(
         _PLAIN, source=_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
-        gated=False, norm_bias=True, aliases={"intermediate_size": "ffn_dim"}, extra=_opt_positions,
+        gated=False, norm_bias=True, final_norms=_opt_final_norms, aliases={"intermediate_size": "ffn_dim"},
+        extra=_opt_outer, embedding_size=_opt_embedding,
         rotary=_nothing, tied=True,
     ),
 }  # fmt: skip

@@ -19,7 +19,7 @@ from core.model_spec import (
 from core.parameters import mlp_tensors
 from core.readers.decoder import Family, attention, attention_layers, dense_mlp, layer_count, layer_windows, windowed
 from core.readers.fields import Fields
-from core.readers.llama_like import LLAMA
+from core.readers.llama_like import LLAMA, first_of_four
 from core.tensors import ATTENTION, BY_ROWS, WHOLE, Tensor, linear, vector
 
 Placement = Callable[[Fields, int], bool]
@@ -105,10 +105,30 @@ def shared_width(field: str) -> Callable[[Fields], int]:
     return lambda fields: fields.optional(field) or 0
 
 
-def head_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """One gate for each query head."""
-    heads = fields.size("num_attention_heads")
-    return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
+# Laguna: each layer may have its own number of query heads, and gates what they put out.
+def _laguna_heads(fields: Fields) -> list[int]:
+    layers = layer_count(fields)
+    listed = fields.per_layer("num_attention_heads_per_layer", layers)
+    if listed is None:
+        return [fields.size("num_attention_heads")] * layers
+    fields.ignore("num_attention_heads")
+    return list(fields.sizes("num_attention_heads_per_layer"))[:layers]
+
+
+def _laguna_attention(fields: Fields, family: Family) -> list[Mixer]:
+    base = attention(fields, family)
+    return [
+        windowed(replace(base, num_attention_heads=heads), window)
+        for heads, window in zip(_laguna_heads(fields), layer_windows(fields, family))
+    ]
+
+
+def _laguna_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """One gate for each query head, or for each of its outputs."""
+    gating = fields.raw("gating")
+    heads = _laguna_heads(fields)[layer]
+    width = heads if gating in (None, True, "per-head") else heads * fields.size("head_dim")
+    return linear("self_attn.g_proj", ATTENTION, width, fields.size("hidden_size"), BY_ROWS)
 
 
 def _width_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
@@ -170,9 +190,14 @@ def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     )
     fields.ignore("sliding_window_size", "attention_chunk_size")
     full = replace(attention(fields, family), sinks=full_sinks, v_head_dim=fields.optional("v_head_dim"))
+    own = attention(fields, family, "swa_")
     local = replace(
-        attention(fields, family, "swa_"), sinks=local_sinks, v_head_dim=fields.optional("swa_v_head_dim"),
-    )  # fmt: skip
+        own,
+        sinks=local_sinks,
+        v_head_dim=fields.optional("swa_v_head_dim") or full.v_head_dim,
+        # Twice as many where they are not given (transformers models/mimo_v2_flash/modeling_mimo_v2_flash.py).
+        num_key_value_heads=fields.optional("swa_num_key_value_heads") or 2 * full.num_key_value_heads,
+    )
     return [full if window is None else windowed(local, window) for window in windows]
 
 
@@ -319,6 +344,29 @@ def _hunyuan_shared(fields: Fields) -> int:
     return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
+def _without_biases(blocks: Callable[[Fields, Family], Sequence[Mlp | None]]):
+    """Experts of families whose `use_bias` would give biases to shared experts, which no published model has."""
+
+    def checked(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+        if fields.flag("use_bias"):
+            raise fields.error("use_bias", "biases of experts are not understood here", "State the total as params_b.")
+        return blocks(fields, family)
+
+    return checked
+
+
+# Ling and Ring: an expert bias from their second generation on, which also has norms of queries and keys.
+def _bailing_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    shared = shared_experts("num_shared_experts")
+    return mixture(after_first, shared=shared, correction_bias=fields.flag("moe_router_enable_expert_bias"))(
+        fields, family
+    )
+
+
+def _bailing_bias(fields: Fields) -> bool:
+    return fields.flag("use_bias") or fields.flag("use_qkv_bias")
+
+
 def _nothing(fields: Fields) -> int:
     return 0
 
@@ -363,6 +411,23 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
                      shared=shared_width("shared_intermediate_size")),
     ),
+    "granitemoe_swa": replace(
+        LLAMA, source=_source("granitemoe_swa"), mlp_bias=False, sinks=True, mixers=first_of_four,
+        defaults={"sliding_window": 128},
+        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+                     shared=shared_width("shared_intermediate_size")),
+    ),
+    "cohere2_moe": replace(
+        LLAMA, source=_source("cohere2_moe"), mlp_bias=False, norms=1, window_pattern=4, tied=True,
+        ignored=("prefix_dense_sliding_window_pattern",),
+        mlps=mixture(after_first, width="intermediate_size", dense="prefix_dense_intermediate_size",
+                     shared=shared_experts("num_shared_experts", "intermediate_size")),
+    ),
+    "bailing_moe": replace(
+        _PLAIN, source="vLLM model_executor/models/bailing_moe.py", qkv_bias=_bailing_bias, output_bias="use_bias",
+        mlp_bias="use_bias", qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
+        ignored=("moe_shared_expert_intermediate_size",), mlps=_without_biases(_bailing_experts),
+    ),
     "glm4_moe": replace(
         LLAMA, source=_source("glm4_moe"), output_bias=False, mlp_bias=False,
         qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM, mlps=_deepseek_experts,
@@ -380,7 +445,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "ernie4_5_moe": replace(
         LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=mixture(
+        mlps=_without_biases(mixture(
             lambda fields, layer: (
                 fields.size("moe_layer_start_index", least=0) <= layer
                 <= (layer_count(fields) - 1 if fields.raw("moe_layer_end_index") in (-1, None)
@@ -388,7 +453,7 @@ FAMILIES: dict[str, Family] = {
                 and (layer + 1) % fields.size("moe_layer_interval", 1) == 0
             ),
             experts="moe_num_experts", shared=shared_experts("moe_num_shared_experts"), correction_bias=True,
-        ),
+        )),
     ),
     "hunyuan_v1_moe": replace(
         LLAMA, source=_source("hunyuan_v1_moe"), mlp_bias=False,
@@ -412,7 +477,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "ernie4_5_vl_moe_text": replace(
         LLAMA, source=_source("ernie4_5_vl_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=_ernie_vl_experts, layer_extra=_ernie_vl_vision_experts,
+        mlps=_without_biases(_ernie_vl_experts), layer_extra=_ernie_vl_vision_experts,
     ),
     "llama4_text": replace(
         LLAMA, source=_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_experts,
@@ -434,12 +499,12 @@ FAMILIES: dict[str, Family] = {
         mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "laguna": replace(
-        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, layer_extra=head_gate,
-        defaults={"first_k_dense_replace": 1},
+        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD,
+        mixers=_laguna_attention, layer_extra=_laguna_gate, defaults={"first_k_dense_replace": 1},
         mlps=mixture(after_first, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
     ),
     "mellum": replace(
-        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD,
         mlps=_qwen_experts,
     ),
     "grok-1": replace(
@@ -448,6 +513,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "dbrx": replace(
         _PLAIN, source=_source("dbrx"), mixers=_dbrx_attention, mlps=_dbrx_experts, norms=2, rotary=_nothing,
+        ignored=("num_key_value_heads",),
         aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
                  "max_position_embeddings": "max_seq_len"},
     ),

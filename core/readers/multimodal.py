@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from core.errors import quoted
+from core.errors import UnsupportedModelError, quoted
 from core.model_spec import CrossAttention, FullAttention, ImageInput, LayerRun, ModelSpec
 from core.readers import vision
 from core.readers.decoder import attention, dense_mlp, runs
@@ -56,6 +56,12 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
     Raises:
         PlannerError: a field is missing, wrong, or not understood.
     """
+    if model_type in THINKERS:
+        part = Fields(config, model_type).part("thinker_config")
+        if part is None:
+            raise UnsupportedModelError("thinker_config", "it is missing", "Give the model's whole config.json.")
+        version = {"transformers_version": config.get("transformers_version")}
+        config, model_type = {**version, **part}, THINKERS[model_type]
     family = TOWERS[model_type]
     outer = Fields(config, model_type, nested=True)
     spec = _text(outer, family, name, read_decoder)
@@ -103,6 +109,9 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
     if not isinstance(model_type, str) or not model_type:
         model_type = default_parts(outer.model_type).get("text_config", family.text)
     outer.ignore("tie_word_embeddings")
+    if str(outer.values.get("transformers_version")).startswith("5."):
+        # Written by a release in which the whole model's word counts, its default too; before it was the text part's.
+        part = {**part, "tie_word_embeddings": outer.flag("tie_word_embeddings")}
     if "tie_word_embeddings" not in part:
         if "tie_word_embeddings" in outer.values:
             part = {**part, "tie_word_embeddings": outer.values["tie_word_embeddings"]}
@@ -272,7 +281,58 @@ def _cohere2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 
 def _gemma4(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    return dense("embed_vision.embedding_projection", hidden, tower.size("hidden_size"), bias=False)
+    width = tower.optional("output_proj_dims") or tower.optional("audio_embed_dim") or tower.size("hidden_size")
+    return dense("embed_modality.embedding_projection", hidden, width, bias=False)
+
+
+def _aya(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    width = tower.size("hidden_size") * outer.size("downsample_factor", 2) ** 2
+    middle = outer.optional("alignment_intermediate_size") or hidden
+    return (
+        *norm("multi_modal_projector.layernorm", width),
+        *dense("multi_modal_projector.linear_1", middle, width),
+        *dense("multi_modal_projector.linear_2", hidden, middle // 2),
+    )
+
+
+_VIP_LLAVA_LAYERS = 5  # of the tower, read together (transformers models/vipllava/configuration_vipllava.py)
+
+
+def _vip(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    chosen = outer.raw("vision_feature_layers") or outer.raw("vision_feature_layer")
+    count = len(chosen) if isinstance(chosen, list) else 1 if isinstance(chosen, int) else _VIP_LLAVA_LAYERS
+    width = tower.size("hidden_size") * count
+    return (
+        *norm("multi_modal_projector.projector_layernorm", width),
+        *dense("multi_modal_projector.linear_1", hidden, width),
+        *dense("multi_modal_projector.linear_2", hidden, hidden),
+    )
+
+
+def _idefics2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Idefics2's projection and resampler (transformers models/idefics2, Idefics2Connector)."""
+    part = outer.inside("perceiver_config")
+    width, middle = part.size("hidden_size", hidden), outer.inside("text_config").size("intermediate_size", 14336)
+    heads, size = part.size("resampler_n_heads", 16), part.size("resampler_head_dim", 96)
+    kv = part.size("num_key_value_heads", 4) * size
+    layer = (
+        *(3 * norm("connector.norm", width, bias=False)),
+        *(2 * dense("connector.self_attn.q_proj", heads * size, width, bias=False)),  # queries, and back
+        *(2 * dense("connector.self_attn.kv_proj", kv, width, bias=False)),
+        *(3 * dense("connector.mlp", 4 * width, width, bias=False)),
+    )
+    return (
+        *(2 * dense("connector.modality_projection.up_proj", middle, tower.size("hidden_size"), bias=False)),
+        *dense("connector.modality_projection.down_proj", hidden, middle, bias=False),
+        *table("connector.latents", part.size("resampler_n_latents", 64), width),
+        *(layer * part.size("resampler_depth", 3)),
+        *norm("connector.norm", width, bias=False),
+    )
+
+
+def _two_towers(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Video-LLaVA has the same tower twice, for pictures and for video."""
+    return (*vision.TOWERS[tower.model_type](tower), *_two_layers(outer, tower, hidden))
 
 
 def _source(module: str) -> str:
@@ -292,17 +352,17 @@ def _gemma3n(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 def _merged_twice(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     """MiniMax-M3's: two layers for each patch, two more for what four patches make together."""
     width, middle = tower.size("hidden_size"), outer.size("projector_hidden_size", hidden)
-    merged = middle * 4
+    merged = hidden * tower.size("spatial_merge_size", 2) ** 2
     return (
         *dense("multi_modal_projector.linear_1", middle, width),
-        *dense("multi_modal_projector.linear_2", middle, middle),
+        *dense("multi_modal_projector.linear_2", hidden, middle),
         *dense("multi_modal_projector.merge_linear_1", middle, merged),
         *dense("multi_modal_projector.merge_linear_2", hidden, middle),
     )
 
 
 def _step3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    return dense("multi_modal_projector", hidden, 4 * tower.size("hidden_size"), bias=False)
+    return dense("multi_modal_projector", hidden, 4 * tower.size("hidden_size"), bias=outer.flag("projector_bias"))
 
 
 def _ernie(outer: Fields, tower: Fields, hidden: int) -> Tensors:
@@ -330,6 +390,10 @@ def _hears(source: str, text: str, tower: str, projector: Projector) -> Composit
                      towers=(Tower(type=tower, part="audio_config", projector=projector),))  # fmt: skip
 
 
+# Models that also speak: the part that understands and writes is what vLLM loads (model_executor/models/
+# qwen2_5_omni_thinker.py, qwen3_omni_moe_thinker.py); the parts that make sound of it are left out.
+THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker", "qwen3_omni_moe": "qwen3_omni_moe_thinker"}
+
 TOWERS: dict[str, Composite] = {
     "llava": _sees("llava", "llama", "clip_vision_model", _two_layers),
     "llava_next": _sees("llava_next", "llama", "clip_vision_model", _with_newline),
@@ -341,7 +405,33 @@ TOWERS: dict[str, Composite] = {
         towers=(Tower(type="gemma3n_vision", projector=_gemma3n),
                 Tower(type="gemma3n_audio", part="audio_config", projector=_gemma3n)),
     ),
-    "gemma4": _sees("gemma4", "gemma4_text", "gemma4_vision", _gemma4),
+    "gemma4": Composite(
+        source=_source("gemma4"), text="gemma4_text",
+        towers=(Tower(type="gemma4_vision", projector=_gemma4),
+                Tower(type="gemma4_audio", part="audio_config", projector=_gemma4)),
+    ),
+    "gemma4_unified": Composite(
+        source=_source("gemma4_unified"), text="gemma4_unified_text",
+        towers=(Tower(type="gemma4_unified_vision", projector=_gemma4),
+                Tower(type="gemma4_unified_audio", part="audio_config", projector=_gemma4)),
+    ),
+    "llava_next_video": _sees("llava_next_video", "llama", "clip_vision_model", _with_newline),
+    "vipllava": _sees("vipllava", "llama", "clip_vision_model", _vip),
+    "video_llava": _sees("video_llava", "llama", "clip_vision_model", _two_towers),
+    "aya_vision": _sees("aya_vision", "cohere2", "siglip_vision_model", _aya),
+    "idefics2": _sees("idefics2", "mistral", "idefics2_vision", _idefics2),
+    "glm_ocr": _sees("glm_ocr", "glm_ocr_text", "glm_ocr_vision"),
+    "shieldgemma2": _sees("gemma3", "gemma3_text", "siglip_vision_model", _gemma3),
+    "qwen3_omni_moe_thinker": Composite(
+        source=_source("qwen3_omni_moe"), text="qwen3_omni_moe_text",
+        towers=(Tower(type="qwen3_omni_moe_vision_encoder"),
+                Tower(type="qwen3_omni_moe_audio_encoder", part="audio_config")),
+    ),
+    "qwen2_5_omni_thinker": Composite(
+        source=_source("qwen2_5_omni"), text="qwen2_5_omni_text",
+        towers=(Tower(type="qwen2_5_omni_vision_encoder"),
+                Tower(type="qwen2_5_omni_audio_encoder", part="audio_config")),
+    ),
     "paligemma": _sees("paligemma", "gemma", "siglip_vision_model", _one_layer(True)),
     "llama4": _sees("llama4", "llama4_text", "llama4_vision_model", _llama4),
     "mllama": _sees("mllama", "mllama_text_model", "mllama_vision_model", _mllama),
@@ -358,6 +448,7 @@ TOWERS: dict[str, Composite] = {
     "qwen3_5_moe": _sees("qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_moe_vision"),
     "glm4v": _sees("glm4v", "glm4v_text", "glm4v_vision"),
     "glm46v": _sees("glm46v", "glm4v_text", "glm4v_vision"),
+    "glmga": _sees("glm46v", "glm4v_text", "glm4v_vision"),
     "glm4v_moe": _sees("glm4v_moe", "glm4v_moe_text", "glm4v_moe_vision"),
     "exaone4_5": _sees("exaone4_5", "exaone4_5_text", "exaone4_5_vision"),
     "kimi_vl": _sees("kimi_k25", "deepseek_v3", "moonvit", _moonvit),

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from core.errors import UnsupportedModelError, quoted
 from core.precision import Precision
-from core.quantization import EVERYTHING, LINEAR_GROUPS, LINEAR_GROUPS_AND_HEAD, NOTHING, Quantization, modules
+from core.quantization import (
+    EVERY_MATRIX,
+    EVERYTHING,
+    LINEAR_GROUPS,
+    LINEAR_GROUPS_AND_HEAD,
+    NOTHING,
+    Quantization,
+    modules,
+)
 from core.tensors import EXPERT
 
 Config = Mapping[str, object]
@@ -15,6 +24,7 @@ Config = Mapping[str, object]
 # compressed-tensors, GPTQ and AWQ keep their scales in the model's own 16 bits; block-wise FP8 keeps them in 32.
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
+_UNQUANTIZED_BITS = 16
 _TILE_SIDES = range(1, 10**5)
 
 
@@ -33,6 +43,8 @@ def read(config: Config) -> Quantization | None:
     if "expert_dtype" in config:
         settings = {**settings, "expert_dtype": config["expert_dtype"]}
     method = str(settings.get("quant_method") or ("modelopt" if "quant_algo" in settings else ""))
+    if not method and "bits" in settings and "group_size" in settings:
+        return _mlx(settings)
     if "BITS" in method.upper():
         method = "bitsandbytes"
     if settings.get("quant_algo") == "MIXED_PRECISION" or (method == "fp8" and settings.get("quantized_layers")):
@@ -53,7 +65,13 @@ def _settings(config: Config) -> Config | None:
             value = where.get(field)
             if isinstance(value, Mapping) and value:
                 return value
-    return None
+    return _mlx_settings(config)
+
+
+def _mlx_settings(config: Config) -> Config | None:
+    """MLX's word for it, which may stand alone (mlx-lm utils.py, save_config)."""
+    value = config.get("quantization")
+    return value if isinstance(value, Mapping) and value else None
 
 
 def _strings(settings: Config, *fields: str) -> list[str]:
@@ -118,14 +136,129 @@ def _fbgemm(settings: Config) -> Quantization:
     return Quantization(method="fbgemm_fp8", formats=((EVERYTHING, precision),), excluded=modules(skipped))
 
 
+def _mlx(settings: Config) -> Quantization:
+    """MLX: groups along a row with a scale and a bias in 16 bits, of every matrix, the embedding and routers included.
+
+    Modules that are quantized otherwise, or not at all, have an entry by their name (mlx-lm utils.py, quantize_model).
+    """
+    own, excluded = [], []
+    for name, entry in settings.items():
+        if entry is False:
+            excluded.append(name)
+        elif isinstance(entry, Mapping):
+            own.append((modules([name]), _mlx_precision({**settings, **entry})))
+    return Quantization(
+        method="mlx", formats=(*own, (EVERYTHING, _mlx_precision(settings))), excluded=modules(excluded),
+        groups=EVERY_MATRIX,
+    )  # fmt: skip
+
+
+def _mlx_precision(settings: Config) -> Precision:
+    bits, group_size, mode = _whole(settings, "bits"), _whole(settings, "group_size"), settings.get("mode", "affine")
+    floats = {"mxfp4": mxfp4, "mxfp8": mxfp8, "nvfp4": nvfp4}
+    if mode in floats:
+        return floats[str(mode)]()
+    if mode != "affine" or not bits or not group_size or bits > 8 or group_size < 0:
+        raise UnsupportedModelError("quantization", f"{quoted(mode)}, {bits} bits in groups of {group_size} is not "
+                                    "a format that is understood", "Name a precision.")  # fmt: skip
+    scales = 2 * _SCALE_BYTES
+    return Precision(name=f"mlx_int{bits}_g{group_size}", block_bytes=bits * group_size + 8 * scales,
+                     block_values=8 * group_size, block_scale_bytes=8 * scales)  # fmt: skip
+
+
+def _bitnet(settings: Config) -> Quantization:
+    """BitNet: ternary weights, four to a byte, one scale per tensor (transformers integrations/bitnet.py)."""
+    precision = Precision(name="bitnet", block_bytes=1, block_values=4, tensor_bytes=_SCALE_BYTES)
+    skipped = _strings(settings, "modules_to_not_convert")
+    if settings.get("quantization_mode", "offline") != "offline":
+        raise UnsupportedModelError(f"{_FIELD}.quantization_mode", "weights that are quantized while they are loaded "
+                                    "are not understood", "Name a precision.")  # fmt: skip
+    return Quantization(method="bitnet", formats=((EVERYTHING, precision),), excluded=modules(skipped))
+
+
+# AMD's Quark: bits of the types that it writes.
+_QUARK_TYPES = {"fp8_e4m3": 8, "fp8_e5m2": 8, "int8": 8, "uint8": 8, "int4": 4, "uint4": 4, "fp4": 4}
+
+
+def _quark(settings: Config) -> Quantization:
+    """AMD's Quark (vLLM model_executor/layers/quantization/quark): a scheme for all, and others for some modules."""
+    if settings.get("layer_type_quant_config"):
+        raise UnsupportedModelError(f"{_FIELD}.layer_type_quant_config", "schemes by type of layer are not understood",
+                                    "Name a precision.")  # fmt: skip
+    by_layer = settings.get("layer_quant_config")
+    entries = by_layer.items() if isinstance(by_layer, Mapping) else ()
+    formats = [(modules([str(name)]), found) for name, entry in entries if (found := _quark_scheme(entry))]
+    plain = [str(name) for name, entry in entries if _quark_scheme(entry) is None]
+    everywhere = _quark_scheme(settings.get("global_quant_config"))
+    if everywhere is not None:
+        formats.append((EVERYTHING, everywhere))
+    return Quantization(
+        method="quark", formats=tuple(formats), excluded=modules([*_strings(settings, "exclude"), *plain]),
+        groups=LINEAR_GROUPS_AND_HEAD,
+    )  # fmt: skip
+
+
+def _quark_scheme(entry: object) -> Precision | None:
+    weight = entry.get("weight") if isinstance(entry, Mapping) else None
+    if isinstance(weight, Sequence) and not isinstance(weight, str) and weight:
+        weight = weight[-1]  # several steps, of which the last is what is stored
+    if not isinstance(weight, Mapping):
+        return None
+    dtype, scheme, group_size = weight.get("dtype"), weight.get("qscheme"), _whole(weight, "group_size")
+    bits = _QUARK_TYPES.get(str(dtype))
+    if dtype == "fp4" and group_size == 32:
+        return mxfp4()
+    if bits is None or dtype == "fp4":
+        raise UnsupportedModelError(f"{_FIELD}.global_quant_config.weight.dtype",
+                                    f"{quoted(dtype)} is not understood", "Name a precision.")  # fmt: skip
+    if scheme == "per_group" and group_size:
+        return grouped(bits, group_size, zero_points=weight.get("symmetric") is False)
+    if scheme == "per_channel":
+        return Precision(name=f"w{bits}_channel", block_bytes=bits, block_values=8, row_bytes=_WIDE_SCALE_BYTES)
+    if scheme == "per_tensor":
+        return Precision(name=f"w{bits}_tensor", block_bytes=bits, block_values=8, tensor_bytes=_WIDE_SCALE_BYTES)
+    raise UnsupportedModelError(f"{_FIELD}.global_quant_config.weight.qscheme",
+                                f"{quoted(scheme)} is not understood", "Name a precision.")  # fmt: skip
+
+
 def _gptq(settings: Config) -> Quantization:
     """GPTQ's layout: packed weights, 16-bit scales, packed zero points, and g_idx, 4 bytes an input column.
 
     Source: AutoGPTQ nn_modules/qlinear; vLLM model_executor/layers/quantization/gptq.py.
     """
-    bits = _whole(settings, "bits") or 4
-    precision = grouped(bits, _whole(settings, "group_size") or 128, zero_points=True, g_idx=True)
-    return _of_layers("gptq", precision, settings)
+    def precision(own: Config) -> Precision:
+        given = {**settings, **own}
+        return grouped(_whole(given, "bits") or 4, _whole(given, "group_size") or 128, zero_points=True, g_idx=True)
+
+    own, excluded = _gptq_rules(settings)
+    plain = _of_layers("gptq", precision({}), settings, excluded)
+    return replace(plain, formats=(*((modules([name]), precision(entry)) for name, entry in own), *plain.formats))
+
+
+def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
+    """Modules with bits of their own, and those that stay as they were.
+
+    Source: GPTQModel quantization/config.py ("dynamic": patterns, "-:" before those left out); AutoRound's extra_config
+    (names or patterns, 16 bits for those left out).
+    """
+    own: list[tuple[str, Config]] = []
+    excluded: list[str] = []
+    dynamic, extra = settings.get("dynamic"), settings.get("extra_config")
+    for pattern, entry in dynamic.items() if isinstance(dynamic, Mapping) else ():
+        name = f"re:{pattern.removeprefix('-:').removeprefix('+:')}"
+        if pattern.startswith("-:"):
+            excluded.append(name)
+        elif isinstance(entry, Mapping):
+            own.append((name, entry))
+    for name, entry in extra.items() if isinstance(extra, Mapping) else ():
+        if not isinstance(entry, Mapping):
+            continue
+        name = f"re:{name}" if "*" in name else name
+        if (_whole(entry, "bits") or 0) >= _UNQUANTIZED_BITS:
+            excluded.append(name)
+        else:
+            own.append((name, entry))
+    return own, excluded
 
 
 def _awq(settings: Config) -> Quantization:
@@ -135,9 +268,9 @@ def _awq(settings: Config) -> Quantization:
     return _of_layers("awq", precision, settings)
 
 
-def _of_layers(method: str, precision: Precision, settings: Config) -> Quantization:
+def _of_layers(method: str, precision: Precision, settings: Config, excluded: Sequence[str] = ()) -> Quantization:
     groups = LINEAR_GROUPS_AND_HEAD if settings.get("lm_head") else LINEAR_GROUPS
-    skipped = _strings(settings, "modules_to_not_convert")
+    skipped = [*_strings(settings, "modules_to_not_convert"), *excluded]
     return Quantization(method=method, formats=((EVERYTHING, precision),), excluded=modules(skipped), groups=groups)
 
 
@@ -193,6 +326,12 @@ def _mxfp4(settings: Config) -> Quantization:
 
 def _compressed_tensors(settings: Config) -> Quantization:
     """The format of llm-compressor: groups of modules, each with its scheme (compressed-tensors, quant_scheme.py)."""
+    sparsity = settings.get("sparsity_config")
+    sparse = sparsity.get("format") if isinstance(sparsity, Mapping) else None
+    for field, value in (("sparsity_config.format", sparse), ("format", settings.get("format"))):
+        if isinstance(value, str) and any(word in value for word in ("sparse", "24")):
+            raise UnsupportedModelError(f"{_FIELD}.{field}", f"{quoted(value)} leaves out weights that are 0, which is "
+                                        "not understood", "Name a precision.")  # fmt: skip
     schemes = settings.get("config_groups")
     if not isinstance(schemes, Mapping) or not schemes:
         raise UnsupportedModelError(f"{_FIELD}.config_groups", "it is missing", "Name a precision.")
@@ -285,6 +424,8 @@ _READERS: dict[str, Callable[[Config], Quantization]] = {
     "gptq_marlin": _gptq,
     "auto-round": _gptq,
     "auto_round": _gptq,
+    "bitnet": _bitnet,
+    "quark": _quark,
     "awq": _awq,
     "awq_marlin": _awq,
     "bitsandbytes": _bitsandbytes,

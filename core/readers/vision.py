@@ -209,7 +209,7 @@ def glm4v(fields: Fields) -> Tensors:
 def llama4(fields: Fields) -> Tensors:
     """Llama 4's tower (transformers models/llama4), with the adapter behind it."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
-    middle = fields.size("projector_input_dim")
+    middle, out = fields.size("projector_input_dim"), fields.size("projector_output_dim")
     return (
         *table("vision_model.class_embedding", hidden),
         *table("vision_model.positional_embedding_vlm", _patches(fields) + 1, hidden),
@@ -217,7 +217,7 @@ def llama4(fields: Fields) -> Tensors:
         *(2 * norm("vision_model.layernorm", hidden)),
         *encoder_layers("vision_model", fields.size("num_hidden_layers"), hidden, width),
         *dense("vision_model.vision_adapter.fc1", middle, width, bias=False),
-        *dense("vision_model.vision_adapter.fc2", fields.size("projector_output_dim"), middle, bias=False),
+        *dense("vision_model.vision_adapter.fc2", out, out, bias=False),
     )
 
 
@@ -235,6 +235,7 @@ def internvit(fields: Fields) -> Tensors:
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"),
                         attention_bias=bias, norm_bias=fields.text("norm_type") != "rms_norm",
                         vectors=(hidden, hidden, *query_norm)),
+        *(() if fields.flag("use_mean_pooling", True) else norm("vision_tower.layernorm", hidden)),
     )  # fmt: skip
 
 
@@ -392,6 +393,105 @@ def gemma3n_audio(fields: Fields) -> Tensors:
     )
 
 
+def gemma4_audio(fields: Fields) -> Tensors:
+    """Gemma 4's conformer (transformers models/gemma4, Gemma4AudioModel)."""
+    hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
+    first, second = fields.sizes("subsampling_conv_channels", (128, 32))[:2]
+    kernel, area, out = fields.size("conv_kernel_size"), 3 * 3, fields.size("output_proj_dims")
+    feed_forward = (
+        *(2 * norm("audio_tower.ffw.norm", hidden, bias=False)),
+        *dense("audio_tower.ffw_layer_1", 4 * hidden, hidden, bias=False),
+        *dense("audio_tower.ffw_layer_2", hidden, 4 * hidden, bias=False),
+    )
+    layer = (
+        *(2 * feed_forward),
+        *(3 * norm("audio_tower.norm", hidden, bias=False)),
+        *table("audio_tower.self_attn.per_dim_scale", hidden // heads),
+        *(5 * dense("audio_tower.self_attn.proj", hidden, hidden, bias=False)),
+        *(2 * norm("audio_tower.lconv1d.norm", hidden, bias=False)),
+        *dense("audio_tower.lconv1d.linear_start", 2 * hidden, hidden, bias=False),
+        *table("audio_tower.lconv1d.depthwise_conv1d", hidden * kernel),
+        *dense("audio_tower.lconv1d.linear_end", hidden, hidden, bias=False),
+    )
+    bands = _GEMMA4_MEL_BANDS // 4
+    return (
+        *table("audio_tower.conv_0", first * area + first),
+        *table("audio_tower.conv_1", second * first * area + second),
+        *dense("audio_tower.input_proj_linear", hidden, second * bands, bias=False),
+        *(layer * fields.size("num_hidden_layers")),
+        *dense("audio_tower.output_proj", out, hidden),
+    )
+
+
+_GEMMA4_MEL_BANDS = 128  # transformers models/gemma4/feature_extraction_gemma4.py, feature_size
+
+
+def gemma4_patches(fields: Fields) -> Tensors:
+    """What Gemma 4 12B has instead of a tower (transformers models/gemma4_unified, Gemma4UnifiedVisionEmbedder)."""
+    side = fields.optional("model_patch_size") or fields.size("patch_size", 16) * fields.size("pooling_kernel_size", 3)
+    pixels, width = 3 * side**2, fields.size("mm_embed_dim")
+    return (
+        *norm("vision_embedder.patch_ln1", pixels),
+        *dense("vision_embedder.patch_dense", width, pixels),
+        *norm("vision_embedder.patch_ln2", width),
+        *table("vision_embedder.pos_embedding", 2 * fields.size("mm_posemb_size"), width),
+        *norm("vision_embedder.pos_norm", width),
+    )
+
+
+def nothing(fields: Fields) -> Tensors:
+    """No tower, only what projects the input."""
+    return ()
+
+
+def omni_audio(fields: Fields) -> Tensors:
+    """Qwen2.5-Omni's encoder of sound (transformers models/qwen2_5_omni): Whisper's, positions computed."""
+    hidden, out = fields.size("d_model"), fields.size("output_dim")
+    own = whisper(Fields({**fields.values, "max_source_positions": 1}, fields.model_type, nested=True))
+    return (
+        *(tensor for tensor in own if tensor.name != "audio_tower.embed_positions"),
+        *table("audio_tower.audio_bos_eos_token", 2, out),
+        *dense("audio_tower.proj", out, hidden),
+    )
+
+
+def omni3_audio(fields: Fields) -> Tensors:
+    """Qwen3-Omni's encoder of sound (transformers models/qwen3_omni_moe): three convolutions over time and bands."""
+    hidden, channels, area = fields.size("d_model"), fields.size("downsample_hidden_size"), 3 * 3
+    bands = fields.size("num_mel_bins")
+    for _ in range(3):
+        bands = (bands + 1) // 2
+    return (
+        *dense("audio_tower.conv2d1", channels, area),
+        *(2 * dense("audio_tower.conv2d", channels, channels * area)),
+        *dense("audio_tower.conv_out", hidden, channels * bands, bias=False),
+        *encoder_layers("audio_tower", fields.size("encoder_layers"), hidden, fields.size("encoder_ffn_dim")),
+        *norm("audio_tower.ln_post", hidden),
+        *dense("audio_tower.proj1", hidden, hidden),
+        *dense("audio_tower.proj2", fields.size("output_dim"), hidden),
+    )
+
+
+def glm_ocr(fields: Fields) -> Tensors:
+    """GLM-OCR's tower (transformers models/glm_ocr): no table of positions, norms of queries and keys."""
+    hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
+    bias, wide = fields.flag("attention_bias"), out * fields.size("in_channels", 3)
+    head_dim = hidden // fields.size("num_heads")
+    return (
+        *_qwen_patch(fields, hidden, bias=True),
+        *encoder_layers(
+            "visual", fields.size("depth"), hidden, fields.size("intermediate_size"), gated=True, attention_bias=bias,
+            output_bias=bias, mlp_bias=bias, norm_bias=False, vectors=(head_dim, head_dim),
+        ),
+        *norm("visual.post_layernorm", hidden, bias=False),
+        *dense("visual.downsample", out, hidden * fields.size("spatial_merge_size", 2) ** 2),
+        *dense("visual.merger.proj", out, out, bias=False),
+        *norm("visual.merger.post_projection_norm", out),
+        *(2 * dense("visual.merger.up_proj", wide, out, bias=False)),
+        *dense("visual.merger.down_proj", out, wide, bias=False),
+    )  # fmt: skip
+
+
 def minimax_m3(fields: Fields) -> Tensors:
     """MiniMax-M3's tower (transformers models/minimax_m3_vl): CLIP's layers, rotary positions, pairs of frames."""
     hidden = fields.size("hidden_size")
@@ -446,6 +546,7 @@ TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "clip_vision_model": clip,
     "siglip_vision_model": siglip,
     "siglip2_vision_model": siglip,
+    "idefics2_vision": idefics3,
     "idefics3_vision": idefics3,
     "smolvlm_vision": idefics3,
     "pixtral": pixtral,
@@ -468,6 +569,14 @@ TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "internvl_vision": internvit,
     "mllama_vision_model": mllama,
     "gemma4_vision": gemma4,
+    "gemma4_audio": gemma4_audio,
+    "gemma4_unified_vision": gemma4_patches,
+    "gemma4_unified_audio": nothing,
+    "qwen2_5_omni_vision_encoder": qwen2_5_vl,
+    "qwen2_5_omni_audio_encoder": omni_audio,
+    "qwen3_omni_moe_vision_encoder": qwen3_vl,
+    "qwen3_omni_moe_audio_encoder": omni3_audio,
+    "glm_ocr_vision": glm_ocr,
     "kimi_k25_vision": moonvit,
     "moonvit": moonvit,
     "kimi_k3_vision": moonvit_v2,

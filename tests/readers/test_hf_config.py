@@ -142,6 +142,55 @@ def test_parts_of_composite_configs_leave_out_what_is_the_familys_default():
     assert sum(run.count for run in spec.layers if isinstance(run.mixer, SlidingWindowAttention)) == 29
 
 
+# Qwen2.5-VL's parts, made small, but for the head.
+COMPOSITE = {"model_type": "qwen2_5_vl",
+             "text_config": TINY | {"model_type": "qwen2_5_vl_text", "num_key_value_heads": 8}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "tied"),
+    [
+        ({}, {}, False),
+        ({"tie_word_embeddings": True}, {}, True),
+        # Until transformers 5 the text part's word counted where both say one (get_text_config().tie_word_embeddings).
+        ({"tie_word_embeddings": True, "transformers_version": "4.57.0"}, {"tie_word_embeddings": False}, False),
+        # From then on the whole model's: transformers 5.24, modeling_utils.py, get_expanded_tied_weights_keys.
+        ({"tie_word_embeddings": True, "transformers_version": "5.2.0"}, {"tie_word_embeddings": False}, True),
+        ({"tie_word_embeddings": False, "transformers_version": "5.2.0"}, {"tie_word_embeddings": True}, False),
+    ],
+)  # fmt: skip
+def test_the_head_of_a_composite_is_tied_as_its_release_reads_it(outer, inner, tied):
+    config = COMPOSITE | outer | {"text_config": COMPOSITE["text_config"] | inner}
+    assert spec_from_config(config, name="m").tie_word_embeddings is tied
+
+
+GEMMA_4 = TINY | {"model_type": "gemma4_text", "num_hidden_layers": 2, "head_dim": 128,
+                  "hidden_size_per_layer_input": 0,
+                  "layer_types": ["sliding_attention", "full_attention"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        (GEMMA_4 | {"per_layer_config": {"0": {"head_dim": 64}}}, "per_layer_config"),  # a layer with a window
+        (GEMMA_4 | {"per_layer_config": {"1": {"intermediate_size": 64}}}, "per_layer_config.intermediate_size"),
+        (GEMMA_4 | {"per_layer_config": {"1": 64}}, "per_layer_config"),
+        (TINY | {"per_layer_config": {"1": {"head_dim": 64}}}, "per_layer_config"),
+        (TINY | {"num_attention_heads_per_layer": [8, 4]}, "num_attention_heads_per_layer"),
+        (TINY | {"model_type": "laguna", "num_attention_heads_per_layer": [8]}, "num_attention_heads_per_layer"),
+        (TINY | {"model_type": "mpt", "attn_config": {"alibi": False}}, "attn_config.alibi"),
+        (TINY | {"model_type": "ernie4_5_moe", "use_bias": True}, "use_bias"),
+        (TINY | {"model_type": "opt", "layer_norm_elementwise_affine": False}, "layer_norm_elementwise_affine"),
+        ({"model_type": "qwen2_5_omni", "talker_config": {}}, "thinker_config"),
+        ({"model_type": "marian", "share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings"),
+    ],
+)
+def test_what_is_not_understood_is_named(config, field):
+    with pytest.raises(UnsupportedModelError) as caught:
+        spec_from_config(config, name="m")
+    assert caught.value.field == field
+
+
 def test_every_memory_field_is_a_known_word():
     assert len(set(MEMORY_FIELDS)) == len(MEMORY_FIELDS)
     assert {"llama", "deepseek_v3", "qwen3_next", "gemma3", "whisper"} <= set(known_model_types())

@@ -24,12 +24,18 @@ ALLOWED_FUNCTIONS = (
     ),
     Allowance("article", "article.gpus", ("ROUNDUP",), "GPUs are bought whole"),
     Allowance(
-        "scenarios", "scenarios.input_check", ("IFERROR", "INT"), "its verdict on any input is words, never an error"
+        "scenarios", "scenarios.input_check", ("IFERROR",), "its verdict on any input is words, never an error"
     ),
-    Allowance("scenarios", "scenarios.gpus", ("ROUNDUP",), "GPUs are bought whole"),
+    Allowance("scenarios", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and blocks of tokens are whole"),
+    *(
+        Allowance("scenarios", f"scenarios.{key}", ("IFERROR",), "looked at by the input check, which is never an error")
+        for key in ("model_row", "gpu_row", "memory_gb", "step_tokens", "usable_one", "usable_several")
+    ),
     Allowance(
         "scenarios", "scenarios.addin", ("IFERROR",), "words only: no figure depends on it, with the add-in or without"
     ),
+    Allowance("procurement", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and months are whole"),
+    Allowance("models", None, ("ROUNDUP",), "what a GPU of several holds of an own model is whole"),
     Allowance("sensitivity", None, ("ROUNDUP",), "the grid of GPUs, which are bought whole"),
 )
 

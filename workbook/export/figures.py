@@ -51,7 +51,7 @@ def figures_of(scenario: Scenario) -> Figures:
     Raises:
         PlannerError: `core` cannot size it.
     """
-    needs, gpus = scenario.sized()
+    needs = scenario.sized()
     weights_gb, kv_gb = needs.weights_bytes / GB, needs.kv_bytes / GB
     longest = scenario.model.spec.max_position_embeddings
     return Figures(
@@ -61,7 +61,7 @@ def figures_of(scenario: Scenario) -> Figures:
         weights_gb=weights_gb,
         kv_gb=kv_gb,
         overhead_gb=(weights_gb + kv_gb) * scenario.overhead,
-        gpus=gpus,
+        gpus=needs.gpus,
         is_within_longest=longest is None or scenario.context <= longest,
     )
 

@@ -7,7 +7,7 @@ from openpyxl.utils import get_column_letter
 from core import catalog
 from core.costs import COST_LIMITS, comes_on_baseboards
 from core.fleet import choice_of_gpu
-from core.gpu import Gpu
+from core.gpu import Gpu, computes_in_fp8
 from core.planning import planned_gpu
 from core.prices import ITEMS, date_of, prices
 from workbook import formulas as f
@@ -61,6 +61,7 @@ _OF_GPU = (
     ("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
     ("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
     ("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    ("shortlist", 11, styles.INPUT, COUNT_FORMAT),
     ("currency", 10, styles.INPUT_TEXT, None),
 )
 _OF_PRICE = (
@@ -174,6 +175,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "on_board": int(comes_on_baseboards(gpu)),
         "step_tokens": planned.step_tokens,
         "max_sequences": planned.max_sequences,
+        "shortlist": int(computes_in_fp8(gpu)),
         "currency": CURRENCY,
     }
     for item in ITEMS:
@@ -192,8 +194,9 @@ def _validate(labels: Labels, ws, last: int) -> None:
         cells = f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}"
         title = header(labels, key)
         validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
-        rule.allow_blank = key != "currency"
+        rule.allow_blank = key not in ("currency", "shortlist")
 
+    attach("shortlist", between_rule("0", "1", whole=True), labels("prompt.shortlist"))
     attach("currency", text_rule(3), labels("prompt.currency"))
     for item in ITEMS:
         limits = COST_LIMITS[_AMOUNT_LIMITS[item]]

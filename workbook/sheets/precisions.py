@@ -14,7 +14,7 @@ from workbook.book import COUNT_FORMAT, GB_FORMAT, Book, heading, protect, put, 
 TABLE = "Precisions"
 FIRST_ROW = 5
 
-SHIPPED = "shipped"  # as the checkpoint stores the weights
+SHIPPED = catalog.SHIPPED
 # Formats with scales, or that leave tensors in 16 bits: of what is served, one of each width and kind.
 FORMATS = (
     "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "gptq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k", "q5_k_m",

@@ -40,14 +40,16 @@ from workbook.sheets import gpus, models, precisions, scenarios
 TABLE = "Procurement"
 DEFAULT_SCENARIO = "row_real_fp8"
 ANSWER_ROWS = (5, 6, 7)
-_CHOICE_ROW = 10
-_ASSUMPTION_HEADER_ROW = 17
+CHEAPEST = 10  # so many are listed
+_CHEAPEST_HEADER_ROW = 10
+_CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
+_ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 7
 W_PER_KW = "10^3"
 
 # Inputs that are this workbook's alone: (name, value, unit label, least, most, whole); the source is a choice.
 _OWN_ASSUMPTIONS = (
-    ("least_bandwidth_gb_per_s", 800, "gb_per_s", 0, 100_000, False),
-    ("most_gpus_per_replica", 16, "gpus", 1, 1_000, True),
+    ("least_bandwidth_gb_per_s", 1_500, "gb_per_s", 0, 100_000, False),
+    ("most_gpus_per_replica", 8, "gpus", 1, 1_000, True),
 )
 _SHARES = "0.0%"
 _COST_FORMATS = {
@@ -121,16 +123,16 @@ def _money(key: str, role: str = styles.FORMULA) -> _Column:
 
 _COLUMNS = (
     _Column("gpu", 34, styles.LABEL, None),
-    _Column("layout", 15, styles.LABEL, None),
+    _Column("layout", 34, styles.LABEL, None),
     _Column("mark", 18, styles.FORMULA_TEXT, None),
-    _Column("binds", 60, styles.FORMULA_TEXT, None),
+    _Column("binds", 50, styles.FORMULA_TEXT, None),
     _Column("cheaper", 12, styles.FORMULA_TEXT, None),
-    _Column("order", 12, styles.TOTAL),
-    _Column("nodes", 12),
+    _Column("best_gpus", 12, styles.TOTAL),
+    _Column("nodes", 24),
     _money("best_month", styles.TOTAL),
     _Column("best_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("best_npv", styles.TOTAL),
-    _Column("break_even", 12),
+    _Column("break_even", 20),
     _Column("users_per_replica", 12),
     _Column("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
     _Column("kv_budget", 12, styles.FORMULA, GB_FORMAT),
@@ -141,6 +143,7 @@ _COLUMNS = (
     _Column("with_headroom", 12),
     _Column("in_nodes", 12),
     _Column("with_spares", 12),
+    _Column("order", 12, styles.TOTAL),
     _money("capex"),
     _Column("it_kw", 12, styles.FORMULA, "#,##0.0"),
     _money("power"),
@@ -168,7 +171,7 @@ _COLUMNS = (
     _money("value"),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_LAST_PRINTED = "rent_npv"
+_LAST_PRINTED = "users_per_replica"
 Cell = Callable[[str], str]
 
 
@@ -188,18 +191,20 @@ def reserve(book: Book) -> Worksheet:
     return ws
 
 
-def write(book: Book, ws: Worksheet) -> None:
-    """Writes the sheet; needs Models, GPUs, Precisions and Scenarios."""
+def write(book: Book, ws: Worksheet, scenario: str) -> None:
+    """Writes the sheet for the scenario of that name; needs Models, GPUs, Precisions and Scenarios."""
     labels = book.labels
     heading(ws, labels("procurement.title"), labels("procurement.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("procurement.caveat"))
-    _write_choice(book, ws)
+    _write_choice(book, ws, scenario)
     _write_assumptions(book, ws)
     _write_scenario(book, ws)
     _write_layouts(book, ws)
     last = _write_table(book, ws)
     _write_answer(book, ws)
+    _write_cheapest(book, ws)
     _write_waterfall(book, ws)
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.freeze_panes = "B4"
     ws.print_area = f"A1:{_LETTER[_LAST_PRINTED]}{last}"
     protect(ws)
@@ -242,11 +247,11 @@ def _section(ws: Worksheet, row: int, letters: str, title: str) -> None:
         put(ws, f"{column}{row}", styles.SECTION)
 
 
-def _write_choice(book: Book, ws: Worksheet) -> None:
+def _write_choice(book: Book, ws: Worksheet, scenario: str) -> None:
     labels = book.labels
     _section(ws, _CHOICE_ROW - 1, "ABCDE", labels("procurement.choice"))
     rows = (
-        ("scenario", styles.INPUT_TEXT, labels(f"scenarios.{DEFAULT_SCENARIO}"), None, list_rule("scenario_names")),
+        ("scenario", styles.INPUT_TEXT, scenario, None, list_rule("scenario_names")),
         ("plan_date", styles.INPUT, _plan_date(), DATE_FORMAT, date_rule()),
         ("plan_currency", styles.INPUT_TEXT, gpus.CURRENCY, None, text_rule(3)),
     )
@@ -525,7 +530,7 @@ def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
     }
 
 
-_NOTHING = '""'
+_NOTHING = f.text("–")  # what does not apply; sums and minima pass over it
 
 
 def _if_fits(cell: Cell, formula: str) -> str:
@@ -589,18 +594,19 @@ def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
     saved = f"({cell('rent_month')}-{cell('opex')})"
     paid_off = f"MAX(1,{f.rounded_up(f'{capex}/{saved}')})"
     at_the_end = f"IF({cell('own_tco')}<={cell('rent_tco')},horizon_months,{f.text(labels('procurement.never'))})"
-    considered = f"AND({gpu('bandwidth')}>=least_bandwidth_gb_per_s,{cell('per_replica')}<=most_gpus_per_replica)"
+    considered = f"AND({gpu('shortlist')}=1,{gpu('bandwidth')}>=least_bandwidth_gb_per_s,{cell('per_replica')}<=most_gpus_per_replica)"
 
     def chosen(bought: str, rented: str) -> str:
         return f"IF({any_price},IF({buys},{cell(bought)},{cell(rented)}),{_NOTHING})"
 
     return {
         "cheaper": f"IF({any_price},IF({buys},{f.text(labels('procurement.buy'))},{f.text(labels('procurement.rent'))}),{f.text('–')})",
+        "best_gpus": chosen("order", "in_nodes"),
         "best_month": chosen("own_month", "rent_month"),
         "best_user_month": chosen("own_user_month", "rent_user_month"),
         "best_npv": chosen("own_npv", "rent_npv"),
         "break_even": f"IF(AND(ISNUMBER({own}),ISNUMBER({rent})),IF({saved}*horizon_months>={capex},{paid_off},{at_the_end}),{_NOTHING})",
-        "rank": f"IF({any_price},IF({considered},{cell('best_npv')},{_NOTHING}),{_NOTHING})",
+        "rank": f"IF({any_price},IF({considered},{cell('best_npv')}+ROW()*{f.ROUNDING_NOISE},{_NOTHING}),{_NOTHING})",
         "mark": f"IF(ISNUMBER({cell('rank')}),IF({cell('rank')}=MIN({column(book, 'rank')}),{f.text(labels('procurement.cheapest'))},{_NOTHING}),{_NOTHING})",
     }
 
@@ -625,8 +631,8 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
 
     values = {
         "verb": of_best("cheaper"),
-        "order": f"IF({of_best('cheaper')}={f.text(labels('procurement.buy'))},{whole('order')},{whole('in_nodes')})",
-        "gpu": of_best("gpu"),
+        "order": whole("best_gpus"),
+        "gpu": f"INDEX({gpus.column(book, 'gpu_title')},{of_best('gpu_row')})",
         "layout": of_best("layout"),
         "replicas": whole("replicas"),
         "month": whole("best_month"),
@@ -640,7 +646,8 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         "each": whole("users_per_replica"),
         "binds": of_best("binds"),
         "priced": f.fixed(f"COUNT({rank})", 0),
-        "break_even": f"IF(ISNUMBER({of_best('break_even')}),{whole('break_even')},{f.text(labels('procurement.never'))})",
+        "break_even": f"IF(ISNUMBER({of_best('break_even')}),{whole('break_even')},"
+        f"IF({of_best('break_even')}={_NOTHING},{f.text(labels('procurement.no_comparison'))},{of_best('break_even')}))",
     }
     for number, row in enumerate(ANSWER_ROWS, start=1):
         sentence = f.sentence(labels(f"procurement.answer_{number}"), values)
@@ -648,6 +655,29 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         put(ws, f"A{row}", styles.STATEMENT)
         put_formula(ws, f"A{row}", styles.STATEMENT, f"IF(best_row>0,{sentence},{none})")
         book.name(f"answer_{number}", ws, f"A{row}")
+
+
+def _write_cheapest(book: Book, ws: Worksheet) -> None:
+    """The first of the ranking, in the columns of the table below."""
+    labels = book.labels
+    rank = column(book, "rank")
+    shown = ("gpu", "layout", "mark", "binds", "cheaper", "best_gpus", "nodes", "best_month", "best_user_month", "best_npv", "break_even", "users_per_replica")
+    _section(ws, _CHEAPEST_HEADER_ROW - 1, "ABCDE", labels("procurement.cheapest_ten"))
+    by_key = {column_.key: column_ for column_ in _COLUMNS}
+    for key in shown:
+        title = labels("procurement.position") if key == "mark" else header(labels, key)
+        put(ws, f"{_LETTER[key]}{_CHEAPEST_HEADER_ROW}", styles.HEADING, title)
+    ws.row_dimensions[_CHEAPEST_HEADER_ROW].height = 46
+    for position in range(1, CHEAPEST + 1):
+        row = _CHEAPEST_HEADER_ROW + position
+        place = f"$C{row}"
+        at = f"MATCH(SMALL({rank},{place}),{rank},0)"
+        put(ws, place.replace("$", ""), styles.CHECK, position)
+        for key in shown:
+            if key != "mark":
+                role = styles.FORMULA_TEXT if by_key[key].role == styles.LABEL else by_key[key].role
+                found = f"IF({place}<=COUNT({rank}),INDEX({column(book, key)},{at}),{_NOTHING})"
+                put_formula(ws, f"{_LETTER[key]}{row}", role, found, by_key[key].number_format)
 
 
 def _write_waterfall(book: Book, ws: Worksheet) -> None:
@@ -683,7 +713,7 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
             properties.line.solidFill = styles.INK
     chart.set_categories(Reference(ws, min_col=columns["base"] - 2, min_row=first, max_row=last))
     chart.title = labels("procurement.chart")
-    chart.height, chart.width = 9, 22
+    chart.height, chart.width = 9, 19
     chart.legend = None
     chart.x_axis.delete = chart.y_axis.delete = False
     chart.y_axis.title, chart.y_axis.number_format = labels("unit.gpus"), "#,##0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from openpyxl.chart import BarChart, LineChart, Reference
@@ -42,7 +42,7 @@ _ROWS_TO_GROW = 14  # between the table and the chart below it
 
 @dataclass(frozen=True)
 class Scenario:
-    """One of the rows that the template starts with; `title` is a label key."""
+    """One of the rows that the template starts with; `title` is the key of a label."""
 
     title: str
     model: str
@@ -82,12 +82,12 @@ class _Column:
 
 
 _INPUTS = (
-    _Column("scenario", 28, styles.INPUT_TEXT),
+    _Column("scenario", 38, styles.INPUT_TEXT),
     _Column("model", 20, styles.INPUT_TEXT),
-    _Column("context", 11, styles.INPUT, COUNT_FORMAT),
-    _Column("users", 9, styles.INPUT, COUNT_FORMAT),
+    _Column("context", 12, styles.INPUT, COUNT_FORMAT),
+    _Column("users", 12, styles.INPUT, COUNT_FORMAT),
     _Column("allocation", 11, styles.INPUT_TEXT),
-    _Column("average_tokens", 11, styles.INPUT, COUNT_FORMAT),
+    _Column("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
     _Column("precision", 11, styles.INPUT_TEXT),
     _Column("kv_precision", 11, styles.INPUT_TEXT),
     _Column("engine", 9, styles.INPUT_TEXT),
@@ -144,10 +144,20 @@ _LISTS = {
     "gpu": "gpu_names",
 }
 Cell = Callable[[str], str]
+Values = Mapping[str, object]
 
 
-def write(book: Book) -> None:
-    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`."""
+def default_rows(labels: Labels) -> list[Values]:
+    """The rows that the template starts with."""
+    return [_values(labels, scenario) for scenario in DEFAULT_SCENARIOS]
+
+
+def write(book: Book, rows: Sequence[Values]) -> None:
+    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`.
+
+    Args:
+        rows: of each scenario what its inputs hold, by the key of their column.
+    """
     labels = book.labels
     ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("scenarios.title"), labels("scenarios.subtitle"))
@@ -164,15 +174,14 @@ def write(book: Book) -> None:
     ws.row_dimensions[HEADER_ROW].height = 46
 
     calculated = _formulas(book)
-    for row, scenario in enumerate(DEFAULT_SCENARIOS, start=FIRST_ROW):
-        values = _values(labels, scenario)
+    for row, values in enumerate(rows, start=FIRST_ROW):
         for column in _COLUMNS:
             address = f"{_LETTER[column.key]}{row}"
             if column.key in calculated:
                 put_formula(ws, address, column.role, calculated[column.key], column.number_format)
             else:
                 put(ws, address, column.role, values[column.key], column.number_format)
-    last = FIRST_ROW + len(DEFAULT_SCENARIOS) - 1
+    last = FIRST_ROW + len(rows) - 1
     columns = [header(labels, column.key) for column in _COLUMNS]
     by_column = {header(labels, key): formula for key, formula in calculated.items()}
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
@@ -181,7 +190,7 @@ def write(book: Book) -> None:
     _write_chart(book, ws, last)
     ws.freeze_panes = f"C{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['addin']}{last + _ROWS_TO_GROW + 22}"
+    ws.print_area = f"A1:{_LETTER['capacity']}{last + _ROWS_TO_GROW + 22}"
 
 
 def header(labels: Labels, key: str) -> str:
@@ -202,7 +211,7 @@ def column(book: Book, key: str) -> str:
     return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _values(labels: Labels, scenario: Scenario) -> dict[str, object]:
+def _values(labels: Labels, scenario: Scenario) -> Values:
     return {
         "scenario": labels(f"scenarios.{scenario.title}"),
         "model": scenario.model,
@@ -456,7 +465,7 @@ def _write_chart(book: Book, ws: Worksheet, last: int) -> None:
     bars.set_categories(names)
     bars += capacity
     bars.title = labels("scenarios.chart")
-    bars.height, bars.width = 10, 34
+    bars.height, bars.width = 11, 40
     bars.x_axis.delete = bars.y_axis.delete = False
     bars.y_axis.title, bars.y_axis.number_format = labels("unit.gb"), "#,##0"
     bars.legend.position = "b"
