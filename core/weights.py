@@ -63,9 +63,16 @@ def tensor_precision(
     return precision if tensor.group in precision.groups else None
 
 
+def tells_layers_apart(model: ModelSpec, precision: Precision | None) -> bool:
+    """Whether layers of the same shape may be stored differently, in `precision` or as shipped."""
+    if precision is None:
+        return model.quantization is not None and model.quantization.tells_layers_apart
+    return bool(precision.mix)
+
+
 def _stored(model: ModelSpec, precision: Precision | None) -> Iterator[tuple[Tensor, int | None, int]]:
     """Tensors with their layer, and for how many layers they stand: all of a run, unless layers are told apart."""
-    told_apart = model.quantization is not None if precision is None else bool(precision.mix)
+    told_apart = tells_layers_apart(model, precision)
     layer = 0
     for run in model.layers:
         tensors = layer_tensors(run, model.hidden_size)
