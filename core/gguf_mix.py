@@ -106,6 +106,13 @@ def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer
     return _of_blocks(chosen, chosen)
 
 
+def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, ...]:
+    """What of a layer's place in the model the formats of its tensors depend on, in the mix that `precision` names."""
+    mix = MIXES[precision.mix]
+    choices = (mix.value, mix.down, mix.gate_and_up)
+    return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
+
+
 @lru_cache(maxsize=None)
 def _of_blocks(name: str, stored: str) -> Precision:
     block_bytes, block_values = BLOCKS[stored]
