@@ -22,12 +22,13 @@ from workbook.files import write_whole
 
 @click.command()
 @click.option("--peers", "peers_python", help="The Python that the other calculators are installed in.")
-def main(peers_python: str | None) -> None:
+@click.option("--rounds", default=3, show_default=True, help="Of the measures that take minutes.")
+def main(peers_python: str | None, rounds: int) -> None:
     """Takes some minutes; nothing here is a test."""
     console = Console()
 
     def said(what: str) -> None:
-        console.print(f"[dim]{what} …[/dim]")
+        console.print(f"{what} …", style="dim")
 
     said("cell functions")
     measures = _cells()
@@ -38,13 +39,14 @@ def main(peers_python: str | None) -> None:
         said("other calculators")
         speeds = peers.speeds(peers_python)
         measures += peers.measures(speeds)
+    said("growth, server")
+    grown, served = growth.growth(), server.loads()
     said("workbooks")
-    measures += books.measures()
+    measures += books.measures(rounds)
     if _find_office()[0]:
         said("LibreOffice")
-        measures.append(office.measure())
-    said("growth, server")
-    found = Report(measures, speeds, growth.growth(), server.loads(), _machine())
+        measures.append(office.measure(rounds))
+    found = Report(measures, speeds, grown, served, _machine())
     console.print(_table(measures))
     write_whole(DOCS / "performance.md", report(found).encode("utf-8"))
     write_whole(DOCS / "performance.svg", plot(measures).encode("utf-8"))

@@ -26,7 +26,7 @@ FEWER_SCENARIOS = 10_000
 _PEAK = "import sys; from benchmarks import books; books.report_peak(sys.argv[1])"
 
 
-def template_measure() -> Measure:
+def template_measure(rounds: int) -> Measure:
     """The planner without and with the engine, told apart."""
     engine: list[float] = []
 
@@ -60,14 +60,14 @@ def template_measure() -> Measure:
 
     found = in_turn(
         "vram template, without the engine", planner, f"openpyxl: {cells:,} plain cells with a style", plain,
-        rounds=5, most=2,
+        rounds=rounds, most=2,
     )  # fmt: skip
     middle = sorted(engine)[len(engine) // 2]
     note = f"The engine (IronCalc) and putting the values that it computes into the file take {written(middle)} more."
     return Measure(found.name, found.baseline, found.seconds, found.baseline_seconds, found.most, (note,))
 
 
-def export_measure() -> Measure:
+def export_measure(rounds: int) -> Measure:
     """100 000 scenarios to an .xlsx, and the peak memory of a process that does it for a tenth and for all."""
     with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
         few, many = (scenarios(Path(folder, f"{count}.csv"), count) for count in (FEWER_SCENARIOS, SCENARIOS))
@@ -78,12 +78,12 @@ def export_measure() -> Measure:
             export_scenarios(out, CsvScenarios(many), "en")
             return time.perf_counter() - start
 
-        export()
+        export_scenarios(out, CsvScenarios(few), "en")
         row = next(load_workbook(out, read_only=True).worksheets[-1].iter_rows(min_row=6, max_row=6, values_only=True))
         plain = _write_only(row, Path(folder, "plain.xlsx"))
         found = in_turn(
             "vram export of 100 000 scenarios", export,
-            f"openpyxl, write-only: 100 000 rows of the same {len(row)} cells", plain, rounds=3, most=1.3,
+            f"openpyxl, write-only: 100 000 rows of the same {len(row)} cells", plain, rounds=rounds, most=1.3,
         )  # fmt: skip
         ten, hundred = (_peak_mib(path) for path in (few, many))
     note = f"Peak memory of the process: {ten} MiB for 10 000 scenarios, {hundred} MiB for 100 000."
@@ -129,6 +129,6 @@ def report_peak(path: str) -> None:
     print(kib if sys.platform == "darwin" else kib * 1024)
 
 
-def measures() -> list[Measure]:
+def measures(rounds: int) -> list[Measure]:
     """Both."""
-    return [template_measure(), export_measure()]
+    return [template_measure(rounds), export_measure(rounds)]

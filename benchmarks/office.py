@@ -19,7 +19,7 @@ PLAIN_FORMULAS = 10
 TIMEOUT_S = 600
 
 
-def measure() -> Measure:
+def measure(rounds: int) -> Measure:
     """Recalculation alone, the file being open."""
     with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
         planner, plain = Path(folder, "planner.xlsx"), Path(folder, "plain.xlsx")
@@ -28,7 +28,7 @@ def measure() -> Measure:
         with WhatIf(planner, TIMEOUT_S) as ours, WhatIf(plain, TIMEOUT_S) as baseline:
             found = in_turn(
                 "LibreOffice: 10 000 scenarios of the planner, computed anew", ours.recalculation_s,
-                f"10 000 × {PLAIN_FORMULAS} plain formulas", baseline.recalculation_s, rounds=3, most=1.5,
+                f"10 000 × {PLAIN_FORMULAS} plain formulas", baseline.recalculation_s, rounds=rounds, most=1.5,
             )  # fmt: skip
     each = f"A scenario has {formulas} formulas; one of them takes {found.ratio * PLAIN_FORMULAS / formulas:.1f} times a plain one."
     return Measure(found.name, found.baseline, found.seconds, found.baseline_seconds, found.most, (each,))

@@ -59,20 +59,6 @@ def vramcalc(case):
     )
 
 
-def llm_mem_planner(case):
-    from llm_mem_planner import cli
-
-    sizes = cli.load_dims(case["config"])
-
-    def run():
-        weights = cli.estimate_params(sizes).total * cli.dtype_bytes_from_str("bf16")
-        return weights, cli.estimate_kv_cache_gib(
-            sizes, batch=case["users"], seq_len=case["context"], kv_dtype_bytes=2
-        ) * 2**30
-
-    return run, lambda found: found
-
-
 def llm_sizer(case):
     from llm_sizer.catalog import resolve_model, resolve_quant
     from llm_sizer.sizing import estimate_vram
@@ -102,7 +88,6 @@ def vllm_wizard(case):
 
 ESTIMATES = {
     "this planner": planner,
-    "llm-mem-planner": llm_mem_planner,
     "llm-sizer": llm_sizer,
     "ridgepoint": ridgepoint,
     "sparkfit": sparkfit,

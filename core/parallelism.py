@@ -113,7 +113,13 @@ def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
 
 def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:
     """The tensors outside the layers that a rank of a stage holds: the embedding in front, the head behind."""
-    return tuple(tensor.on_rank(tp) for tensor in outer_tensors(model) if _is_on_stage(tensor, model, stage, pp))
+    return tuple(part for tensor, part in _outer(model, tp) if _is_on_stage(tensor, model, stage, pp))
+
+
+@lru_cache(maxsize=64)
+def _outer(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Each tensor outside the layers, whole and as a rank holds it."""
+    return tuple((tensor, tensor.on_rank(tp)) for tensor in outer_tensors(model))
 
 
 def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
