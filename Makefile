@@ -12,7 +12,7 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows fuzz golden accuracy peers measure clean
+.PHONY: workbook test test-windows fuzz golden accuracy peers bench measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -42,6 +42,10 @@ accuracy: $(VENV)/installed
 peers: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m tools.peers.collect $(PEERS_BIN)/python
 	$(BIN)/python -m tools.accuracy
+
+# How fast everything is, each against a baseline in the same run; writes docs/performance.md. Takes some minutes.
+bench: $(VENV)/installed-test $(PEERS)/installed
+	$(BIN)/python -m benchmarks --peers $(PEERS_BIN)/python
 
 # What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
 measure: $(VENV)/installed

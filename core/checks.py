@@ -57,7 +57,16 @@ def number(field: str, value: object) -> float | int:
         WrongTypeError: not a number (text, a boolean, a date, nothing).
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
-    return number_within(field, value, LIMITS[field])
+    limits = LIMITS[field]
+    kind = type(value)
+    if (kind is float or kind is int) and limits.least <= value <= limits.most:  # else something is wrong, or odd
+        if kind is int and limits.whole:
+            return value
+        if not limits.whole:
+            return float(value)
+        if value.is_integer():
+            return int(value)
+    return number_within(field, value, limits)
 
 
 def number_within(field: str, value: object, limits: Limits) -> float | int:

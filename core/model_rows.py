@@ -11,7 +11,7 @@ import datetime
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.errors import PlannerError, UnsupportedModelError, quoted
@@ -47,14 +47,16 @@ class BadRowError(PlannerError):
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row: its cells by column, and where it stands."""
+    """One row: its cells, the place of each column among them, and where it stands."""
 
-    cells: Mapping[str, str]
+    cells: Sequence[str]
+    places: Mapping[str, int]
     path: str
     line: int
 
     def __getitem__(self, column: str) -> str:
-        return self.cells.get(column, "")
+        place = self.places.get(column)
+        return "" if place is None else self.cells[place].strip()
 
     def error(self, column: str, problem: str, remedy: str) -> BadRowError:
         return BadRowError(f"{self.path}, line {self.line}, {column}", problem, remedy)
@@ -295,10 +297,11 @@ def _problem_of_header(columns: list[str]) -> str:
 
 def _rows(path: str, columns: list[str], lines: Iterable[list[str]]) -> list[ModelRow]:
     rows: dict[str, ModelRow] = {}
+    places = {column: place for place, column in enumerate(columns)}
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        row = ModelRow({column: cell.strip() for column, cell in zip(columns, cells)}, path, lines.line_num)
+        row = ModelRow(cells, places, path, lines.line_num)
         if len(cells) != len(columns):
             problem = f"it has {len(cells)}, the first line {len(columns)}"
             raise row.error("number of cells", problem, "Put texts with commas in quotes.")

@@ -6,6 +6,7 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from core.checks import LIMITS
@@ -125,6 +126,7 @@ class CsvScenarios:
         return [PlannerError("row", problem, f'Put "…" around a cell that holds a {quoted(self._delimiter)}.')]
 
 
+@lru_cache(maxsize=4096)
 def number_of(text: str, *, whole: bool) -> float | None:
     """The number that `text` writes, whatever the country: 0.1, 0,1, 10 %, 32768, 32,768, 32.768; None if it is none.
 

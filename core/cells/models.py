@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from core import catalog
+from core.cells.broadcast import parsed
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
@@ -50,21 +51,39 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
     labelled = _labelled_records(cells)
     if labelled is not None:
         return [[_of_labels(pairs)] for pairs in labelled]
-    return [[_of_cell(value, size_is_enough) for value in row] for row in cells]
+    return parsed(cells, size_or_model_of_cell if size_is_enough else model_of_cell)
 
 
-def _of_cell(value: object, size_is_enough: bool) -> ModelCell:
+def model_of_cell(value: object) -> ModelSpec:
+    """The model whose name is in a cell.
+
+    Raises:
+        PlannerError: there is none.
+    """
+    if not isinstance(value, str):
+        _check_cell(value)
+        _not_a_size(value)
+    try:
+        return catalog.model(value).spec
+    except PlannerError:
+        _check_cell(value)  # an error's text and blanks are no names either, and have errors of their own
+        raise
+
+
+def size_or_model_of_cell(value: object) -> ModelSpec:
+    """The same where billions of parameters are enough for a model."""
+    if isinstance(value, str):
+        return model_of_cell(value)
+    _check_cell(value)
+    return _of_size(value)
+
+
+def _check_cell(value: object) -> None:
     code = error_code(value)
     if code is not None:
-        return CellError("model", code)
-    try:
-        if is_blank(value):
-            raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
-        if isinstance(value, str):
-            return catalog.model(value).spec
-        return _of_size(value) if size_is_enough else _not_a_size(value)
-    except PlannerError as error:
-        return error
+        raise CellError("model", code)
+    if is_blank(value):
+        raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
 
 
 def _of_size(value: object) -> ModelSpec:
