@@ -308,8 +308,8 @@ def _rows(path: str, columns: list[str], lines: Iterable[list[str]]) -> list[Mod
         name = row["name"]
         if not name:
             raise row.error("name", "it is missing", "Give the model a name.")
-        for column, text in row.cells.items():
-            _check_cell(row, column, text)
+        for column, text in zip(columns, cells):
+            _check_cell(row, column, text.strip())
         if name.startswith(FORMULA_STARTS):
             raise row.error("name", f"{quoted(name)} begins as a formula does", "Begin it with a letter.")
         if name in rows:
