@@ -814,21 +814,155 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.position": ("Decision sheet {number} of {count}", "决策单 第 {number} 份，共 {count} 份"),
     "export.to_index": ("← Index", "← 返回目录"),
     "export.recommendation": (
-        "{model} for {users} concurrent users with {context} tokens each takes {total} GB of GPU memory: "
-        "plan for at least {gpus} × {gpu_memory} GB of GPU, which leaves {spare} GB to spare.",
-        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total} GB 显存："
-        "至少需要 {gpus} × {gpu_memory} GB 的 GPU，余量 {spare} GB。",
+        "{model} for {users} concurrent users with {context} tokens each takes {total} GB of GPU memory. "
+        "Deploy {deploy} × {gpu} (layout of a replica: {layout}; replicas: {replicas}; nodes: {nodes}), with places for {places} users.",
+        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total} GB 显存。"
+        "部署 {deploy} × {gpu}（副本切分：{layout}；副本数：{replicas}；节点数：{nodes}），可容纳 {places} 个用户。",
+    ),
+    "export.recommendation_none": (
+        "{model} for {users} concurrent users with {context} tokens each takes {total} GB of GPU memory, but on no layout of up to "
+        "two nodes of {gpu} is there room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
+        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total} GB 显存；但在至多两个节点的 {gpu} 上，"
+        "任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
+    ),
+    "export.recommendation_costs": (
+        "{verb} at indicative prices: {best_gpus} GPUs, headroom and spares included, for {best_month} USD a month; net present value of the "
+        "cost {best_npv} USD over {months} months.",
+        "按参考价格{verb}：{best_gpus} 块 GPU（含余量与备用），每月 {best_month} USD；{months} 个月成本净现值 {best_npv} USD。",
+    ),
+    "export.costs_unknown": (
+        "What it costs cannot be told: no price is known, or nothing fits, or an input cannot be planned with.",
+        "无法给出成本：没有已知价格、没有可行部署，或输入无法用于规划。",
+    ),
+    "export.gpu_of_gb": ("{memory} GB GPUs", "{memory} GB 的 GPU"),
+    "export.caveat": (
+        "By memory alone: that a model fits is no promise of its speed. Every price is indicative, replace it with your quote; memory alone "
+        "promises no latency or throughput.",
+        "仅按显存计算：能放下并不代表速度有保证。所有价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。",
     ),
     "export.unusable": ("An input below cannot be planned with: see the checks.", "下方有输入无法用于规划：请看检查项。"),
-    "export.caveat": (
-        "By memory alone, with every user's whole context reserved. How the model splits over GPUs can ask for more of "
-        "them; paged caches often need less. That a model fits is no promise of its speed.",
-        "仅按显存计算，并为每个用户预留完整上下文。模型的切分方式可能需要更多 GPU；分页缓存通常用得更少。能放下并不代表速度有保证。",
-    ),
     "export.section_recommendation": ("Recommendation", "建议"),
     "export.section_inputs": ("Inputs", "输入"),
     "export.section_breakdown": ("Breakdown", "构成"),
-    "export.section_sizing": ("Sizing", "配置"),
+    "export.section_layout": ("Layout to deploy", "部署切分"),
+    "export.section_costs": ("Costs (USD)", "成本 (USD)"),
+    "export.section_prices": ("Prices and main cost assumptions", "价格与主要成本假设"),
+    "export.average_tokens": ("Average tokens in use", "平均使用 token"),
+    "export.places": ("Users that it has places for", "可容纳用户数"),
+    "export.unit_nodes": ("nodes", "个节点"),
+    "export.unit_months": ("month", "月"),
+    "export.binds_cache": ("KV cache memory", "KV 缓存显存"),
+    "export.binds_sequences": ("most sequences at once", "引擎并发序列数"),
+    "export.binds_weights": ("no room beside the weights", "权重之外无空间"),
+    "export.nodes_with_spares": ("Nodes, spares included", "节点数（含备用）"),
+    "export.capex": ("Paid at the start (capex)", "期初支出（资本支出）"),
+    "export.running": ("Cash per month", "每月现金支出"),
+    "export.month": ("Per month, with depreciation", "每月成本（含折旧）"),
+    "export.user_month": ("Per user and month", "每用户每月"),
+    "export.tco": ("Total over the horizon (TCO)", "规划期总成本 (TCO)"),
+    "export.npv": ("Net present value of the cost", "成本净现值"),
+    "export.break_even": ("Buying pays off in", "购买回本于第"),
+    "export.cheaper": ("Cheaper by net present value", "净现值较低者"),
+    "export.best_month": ("USD per month, the cheaper way", "每月 USD（较低者）"),
+    "export.no_price": (
+        "No price is known: the scenario names no GPU, or the catalog has no price of it. Name a GPU, or ask for a quote.",
+        "没有已知价格：方案未指定 GPU 型号，或目录中没有其价格。请指定 GPU 型号或询价。",
+    ),
+    "export.too_many": (
+        "No costs: that is more GPUs than are reckoned with.",
+        "不计成本：GPU 数量超出计算范围。",
+    ),
+    "export.indicative": (
+        "Every price is indicative, replace with your quote; memory alone promises no latency or throughput. The assumptions below are on the "
+        "sheet Assumptions, with source and date, and can be changed there.",
+        "所有价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。以下假设位于“假设”工作表，附来源与日期，可在该表修改。",
+    ),
+    "export.price_gpu_usd": ("Price of one GPU", "单块 GPU 价格"),
+    "export.price_server_per_gpu_usd": ("Rest of a server, per GPU", "服务器其余部分（每 GPU）"),
+    "export.price_on_demand_usd_per_gpu_hour": ("Cloud, on demand", "云租用，按需"),
+    "export.price_reserved_usd_per_gpu_hour": ("Cloud, reserved for a year", "云租用，预留一年"),
+    "export.unit_gpu_usd": ("USD", "USD / 块（美元）"),
+    "export.unit_server_per_gpu_usd": ("USD per GPU", "USD / 块（美元）"),
+    "export.unit_on_demand_usd_per_gpu_hour": ("USD per hour", "USD / 小时"),
+    "export.unit_reserved_usd_per_gpu_hour": ("USD per hour", "USD / 小时"),
+    "export.source_no_price": (
+        "None is known: type your quote. Of a server, without one, the usual share of the GPUs' price is taken.",
+        "没有已知价格：请填入报价。服务器未填时，按 GPU 价格的常见比例计算。",
+    ),
+    "export.source_price_limits": ("Limits of the prices on the pages.", "各页价格的允许范围。"),
+    "export.tdp": ("Power of one GPU (TDP)", "单块 GPU 功率 (TDP)"),
+    "export.server_usd": ("Rest of a server, per GPU", "服务器其余部分（每 GPU）"),
+    "export.assumptions": ("Assumptions", "假设"),
+    "export.assumptions_title": ("Assumptions that all pages share", "各页共用的假设"),
+    "export.assumptions_subtitle": (
+        "Blue cells can be changed, and every page follows. Prices of GPUs stand on the pages.",
+        "蓝色单元格可修改，各页随之变化。GPU 价格在各页上。",
+    ),
+    "export.assumptions_usable": ("All assumptions are within their limits", "全部假设均在允许范围内"),
+    "export.most_gpus": ("Most GPUs that costs are reckoned for", "计算成本的 GPU 数上限"),
+    "export.most_gpus_source": ("A choice: more is a slip.", "一项选择：更多多为笔误。"),
+    "export.source_shipped": ("As the checkpoint stores them, summed over its tensors.", "按检查点的存储格式，对各张量累加。"),
+    "export.how_tokens": (
+        "The context, or of a paged cache the average in use; vLLM and paged caches take whole blocks.",
+        "上下文长度；分页缓存取平均使用量。vLLM 与分页缓存按整块分配。",
+    ),
+    "export.buffers_one": ("vLLM: held beside, one GPU (GB)", "vLLM 另占，单卡 (GB)"),
+    "export.buffers_several": ("vLLM: held beside, of several (GB)", "vLLM 另占，多卡之一 (GB)"),
+    "export.source_buffers": (
+        "Peak activation by the model's shapes, buffers and CUDA graphs; logged runs of vLLM, see the accuracy page of the product.",
+        "按模型形状计算的峰值激活，以及缓冲与 CUDA 图；据 vLLM 实测日志，见本产品准确度页面。",
+    ),
+    "export.source_step": ("vLLM's default for this GPU: engine/arg_utils.py, get_batch_defaults.", "vLLM 对该 GPU 的默认值：engine/arg_utils.py，get_batch_defaults。"),
+    "export.how_rule": (
+        "KV cache = users × ((values per token × tokens + windowed values × min(tokens, window) + fixed values) × bytes per value + "
+        "fixed bytes + index bytes × tokens). Overhead = (weights + KV cache) × overhead. GPUs by division = total ÷ memory of one, rounded up.",
+        "KV 缓存 = 用户数 ×（（每 token 数值 × token + 窗口内数值 × min（token，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × token）。"
+        "额外开销 =（权重 + KV 缓存）× 比例。GPU 数量（相除取整）= 合计 ÷ 单卡显存，向上取整。",
+    ),
+    "export.how_vllm": (
+        "KV cache = users × ((values per token × tokens + windowed values × min(tokens, window) + fixed values) × bytes per value + "
+        "fixed bytes + index bytes × tokens). Room of a GPU = what a process is shown × gpu_memory_utilization − held beside. GPUs by "
+        "division = (weights + KV cache) ÷ room, rounded up. Overhead = GPUs × (memory − room).",
+        "KV 缓存 = 用户数 ×（（每 token 数值 × token + 窗口内数值 × min（token，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × token）。"
+        "单卡可用空间 = 进程可见显存 × gpu_memory_utilization − 另占。GPU 数量（相除取整）=（权重 + KV 缓存）÷ 可用空间，向上取整。"
+        "额外开销 = GPU 数 ×（显存 − 可用空间）。",
+    ),
+    "export.usable": ("Usable of one GPU (GB)", "单卡可用显存 (GB)"),
+    "export.room_one": ("Room of one GPU, alone (GB)", "单卡空间，单卡部署 (GB)"),
+    "export.room_several": ("Room of one GPU, of several (GB)", "单卡空间，多卡部署 (GB)"),
+    "export.room": ("Room for weights and cache (GB)", "权重与缓存可用空间 (GB)"),
+    "export.best": ("Row of the best layout (0: none)", "最佳切分所在行（0：无）"),
+    "export.per_replica": ("GPUs per replica", "每副本 GPU 数"),
+    "export.working_costs": ("Working of the costs", "成本计算"),
+    "export.layout_title": ("Working by layout", "各切分的计算"),
+    "export.layout_tp": ("TP", "张量并行 TP"),
+    "export.layout_pp": ("PP", "流水并行 PP"),
+    "export.layout_weights": ("Weights per GPU (GB)", "每 GPU 权重 (GB)"),
+    "export.layout_loading": ("Besides them (GB)", "权重之外 (GB)"),
+    "export.layout_held": ("Held of a GPU beside the cache (GB)", "缓存之外每 GPU 占用 (GB)"),
+    "export.layout_growing": ("KV bytes per token", "每 token KV 字节"),
+    "export.layout_windowed": ("… within a window", "…窗口内"),
+    "export.layout_fixed": ("… fixed bytes", "…固定字节"),
+    "export.layout_budget": ("KV budget (GB)", "KV 预算 (GB)"),
+    "export.layout_kv_user": ("KV per user (GB)", "每用户 KV (GB)"),
+    "export.layout_fitting": ("Users that fit", "可容纳用户"),
+    "export.layout_users": ("Users per replica", "每副本用户数"),
+    "export.layout_all_gpus": ("GPUs in all", "GPU 总数"),
+    "export.all_deploy": ("GPUs to deploy, of all scenarios", "全部方案的部署 GPU 数"),
+    "export.more_layout": (
+        "GPUs to deploy are those of the layout named beside them, which was the best when this file was written: export again after a change.",
+        "部署 GPU 数按旁列切分计算，该切分在导出时最优：修改输入后请重新导出。",
+    ),
+    "export.check_costs": ("Prices and assumptions can be used", "价格与假设可用"),
+    "export.check_costs_wrong": (
+        "A price or an assumption is no number, or outside the limits on the Assumptions sheet.",
+        "有价格或假设不是数字，或超出“假设”表所列范围。",
+    ),
+    "export.check_fits": ("The GPUs to deploy have a place for every user", "部署的 GPU 可容纳全部用户"),
+    "export.check_fits_wrong": (
+        "No layout has room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
+        "任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
+    ),
     "export.section_assumptions": ("Assumptions", "假设"),
     "export.section_checks": ("Checks", "检查"),
     "export.section_sign_off": ("Sign-off", "签批"),
@@ -838,29 +972,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.name": ("Name", "姓名"),
     "export.date": ("Date", "日期"),
     "export.signature": ("Signature", "签名"),
-    "export.fixed": ("Fixed on this page: export again to change it.", "本页固定；如需更改请重新导出。"),
-    "export.how_weights": ("bytes of the weights ÷ 10⁹", "权重字节数 ÷ 10⁹"),
-    "export.how_kv": (
-        "users × ((values per token × context + windowed values × min(context, window) + fixed values) × bytes per value + "
-        "fixed bytes + index bytes × context)",
-        "用户数 ×（（每 token 数值 × 上下文 + 窗口内数值 × min（上下文，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × 上下文）",
-    ),
-    "export.how_overhead": ("(weights + KV cache) × overhead", "（权重 + KV 缓存）× 额外开销比例"),
-    "export.how_total": ("weights + KV cache + overhead", "权重 + KV 缓存 + 额外开销"),
     "export.chart": ("Where the memory goes (GB)", "显存构成 (GB)"),
     "export.chart_alt": (
         "Bar chart of the breakdown above: weights, KV cache and overhead in GB.",
         "条形图：上表的权重、KV 缓存与额外开销 (GB)。",
     ),
-    "export.all_gpus": ("Memory of these GPUs", "这些 GPU 的总显存"),
-    "export.how_all_gpus": ("GPUs × memory of one", "GPU 数量 × 单卡显存"),
-    "export.spare": ("To spare", "余量"),
-    "export.how_spare": ("memory of these GPUs − total", "GPU 总显存 − 合计"),
-    "export.in_use": ("In use", "占用率"),
-    "export.how_in_use": ("total ÷ memory of these GPUs", "合计 ÷ GPU 总显存"),
-    "export.kv_of_one_user": ("KV cache of one user", "单个用户的 KV 缓存"),
-    "export.how_kv_of_one_user": ("KV cache ÷ users", "KV 缓存 ÷ 用户数"),
-    "export.total_gib": ("Total in GiB", "合计（GiB）"),
     "export.weights_bytes": ("Weights in this precision (bytes)", "该精度下的权重（字节）"),
     "export.source_weights": ("Sum over the model's tensors.", "按模型各张量累加。"),
     "export.source_window": ("Layers that keep at most their window of tokens.", "仅保留窗口内 token 的层。"),
@@ -875,8 +991,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.check_inputs": ("The inputs can be planned with", "输入可用于规划"),
     "export.check_inputs_wrong": (
-        "An input is no number, or outside the limits on the Index sheet.",
-        "有输入不是数字，或超出“目录”表所列范围。",
+        "An input is no number, or outside the limits on the Index sheet; or the GPU is too small for vLLM's buffers.",
+        "有输入不是数字，或超出“目录”表所列范围；或 GPU 小于 vLLM 的缓冲所需。",
     ),
     "export.check_sum": ("The lines add up to the total", "各项之和等于合计"),
     "export.check_sum_wrong": ("A formula of this page was overwritten.", "本页有公式被改写。"),

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import ClassVar
 
 from openpyxl.styles import NamedStyle
 from xlsxwriter import Workbook
@@ -44,6 +45,21 @@ class Cell:
     number_format: str | None = None
     link: str | None = None
     last_column: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """What every cell of a column has in common.
+
+    Attributes:
+        formula: without its "=", with `ROW` for the number of the row that it stands in; None for constants.
+    """
+
+    ROW: ClassVar[str] = "\0"
+
+    role: str
+    number_format: str | None = None
+    formula: str | None = None
 
 
 class Formats:
@@ -86,6 +102,31 @@ class Sheet:
             self._write(cell)
         self._row += 1
         return self._row
+
+    def rows(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+        """Writes many rows of one kind; of each the values of all columns, also of those with a formula.
+
+        A value may be a whole cell, where it does not look as its column does.
+        """
+        forms = [self._formats(column.role, column.number_format) for column in columns]
+        formulas = [column.formula and f"={column.formula}" for column in columns]
+        ws, mark = self.ws, Column.ROW
+        for values in rows:
+            number = str(self._row + 1)
+            for i, (value, formula, form) in enumerate(zip(values, formulas, forms)):
+                if isinstance(value, Cell):
+                    self._write(value)
+                elif formula is not None:
+                    ws.write_formula(self._row, i, formula.replace(mark, number), form, value)
+                elif value is None or value == "":
+                    ws.write_blank(self._row, i, None, form)
+                elif not isinstance(value, str):
+                    ws.write_number(self._row, i, value, form)
+                elif value.startswith(FORMULA_STARTS):
+                    self._write(Cell(i, columns[i].role, value, None, columns[i].number_format))
+                else:
+                    ws.write_string(self._row, i, value, form)
+            self._row += 1
 
     def _write(self, cell: Cell) -> None:
         quoted = isinstance(cell.value, str) and cell.formula is None and cell.value.startswith(FORMULA_STARTS)
