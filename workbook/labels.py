@@ -836,9 +836,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.gpu_of_gb": ("{memory} GB GPUs", "{memory} GB 的 GPU"),
     "export.caveat": (
-        "By memory alone: that a model fits is no promise of its speed. Every price is indicative, replace it with your quote; memory alone "
-        "promises no latency or throughput.",
-        "仅按显存计算：能放下并不代表速度有保证。所有价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。",
+        "By memory alone, for the layouts TP 1, 2, 4, 8 and TP 8 × PP 2: that a model fits is no promise of its speed.",
+        "仅按显存计算，切分限于 TP 1、2、4、8 与 TP 8 × PP 2：能放下并不代表速度有保证。",
     ),
     "export.unusable": ("An input below cannot be planned with: see the checks.", "下方有输入无法用于规划：请看检查项。"),
     "export.section_recommendation": ("Recommendation", "建议"),
@@ -846,11 +845,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.section_breakdown": ("Breakdown", "构成"),
     "export.section_layout": ("Layout to deploy", "部署切分"),
     "export.section_costs": ("Costs (USD)", "成本 (USD)"),
-    "export.section_prices": ("Prices and main cost assumptions", "价格与主要成本假设"),
+    "export.section_prices": ("Prices and cost assumptions", "价格与成本假设"),
     "export.average_tokens": ("Average tokens in use", "平均使用 token"),
     "export.places": ("Users that it has places for", "可容纳用户数"),
     "export.unit_nodes": ("nodes", "个节点"),
-    "export.unit_months": ("month", "月"),
     "export.binds_cache": ("KV cache memory", "KV 缓存显存"),
     "export.binds_sequences": ("most sequences at once", "引擎并发序列数"),
     "export.binds_weights": ("no room beside the weights", "权重之外无空间"),
@@ -861,21 +859,21 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.user_month": ("Per user and month", "每用户每月"),
     "export.tco": ("Total over the horizon (TCO)", "规划期总成本 (TCO)"),
     "export.npv": ("Net present value of the cost", "成本净现值"),
-    "export.break_even": ("Buying pays off in", "购买回本于第"),
+    "export.break_even": ("Buying pays off in month", "购买回本月份"),
     "export.cheaper": ("Cheaper by net present value", "净现值较低者"),
     "export.best_month": ("USD per month, the cheaper way", "每月 USD（较低者）"),
     "export.no_price": (
-        "No price is known: the scenario names no GPU, or the catalog has no price of it. Name a GPU, or ask for a quote.",
-        "没有已知价格：方案未指定 GPU 型号，或目录中没有其价格。请指定 GPU 型号或询价。",
+        "No price known: the scenario names no GPU, or the catalog has no price of it.",
+        "没有已知价格：方案未指定 GPU 型号，或目录中没有其价格。",
     ),
     "export.too_many": (
         "No costs: that is more GPUs than are reckoned with.",
         "不计成本：GPU 数量超出计算范围。",
     ),
     "export.indicative": (
-        "Every price is indicative, replace with your quote; memory alone promises no latency or throughput. The assumptions below are on the "
-        "sheet Assumptions, with source and date, and can be changed there.",
-        "所有价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。以下假设位于“假设”工作表，附来源与日期，可在该表修改。",
+        "Every price is indicative, replace with your quote; memory alone promises no latency or throughput. Source and date of each cost "
+        "assumption stand on the sheet Assumptions, where it can be changed.",
+        "所有价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。各项成本假设的来源与日期见“假设”工作表，可在该表修改。",
     ),
     "export.price_gpu_usd": ("Price of one GPU", "单块 GPU 价格"),
     "export.price_server_per_gpu_usd": ("Rest of a server, per GPU", "服务器其余部分（每 GPU）"),

@@ -23,8 +23,8 @@ from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (42, 14, 20, 12, 12, 70, 13)
-_SOURCE_WIDTH = 76  # characters of the sources' smaller print
+WIDTHS = (52, 14, 20, 12, 12, 70, 13)
+_SOURCE_WIDTH = 84  # characters of the sources' smaller print
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
 _PRICE_LIMITS = {"server_per_gpu_usd": "server_usd_per_node"}  # the rest of a server, by GPU

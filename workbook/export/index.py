@@ -118,7 +118,7 @@ def write(
         sheet.row()
     _write_totals(sheet, labels, len(entries), totals, further)
     _write_limits(sheet, labels)
-    sheet.row([Cell(i, styles.HEADING, labels(label)) for i, (_, label, *_) in enumerate(_COLUMNS)], 32)
+    sheet.row([Cell(i, styles.HEADING, labels(label)) for i, (_, label, *_) in enumerate(_COLUMNS)], 46)
     for number, entry in enumerate(entries, start=1):
         sheet.row(_cells(labels, number, entry))
     _set_up(sheet, labels, len(entries))

@@ -45,8 +45,9 @@ from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
 LEFT, RIGHT, LAST, WORKING = 0, 4, 6, 8  # first columns of the two halves, the last printed one, and the working's first
-WIDTHS = (31, 16, 15, 2, 33, 18, 24, 4, 34, *(20,) * 14)
-_NOTE_WIDTH = 82  # characters of a note's smaller print over the right half
+WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
+# Characters that a line holds: of a note over the right half and over all, of an answer, of the title.
+_NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
 _GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
 _MAIN_COSTS = (
     "horizon_months", "discount_rate_per_year", "headroom", "spare_nodes", "depreciation_years", "residual_share",
@@ -133,7 +134,7 @@ class _Page:
     def _title(self) -> None:
         labels, title = self._labels, self._scenario.title
         position = labels("export.position", number=self._context.position, count=self._context.of)
-        self._text(styles.TITLE, title, height=max(28, height_of(title, 62) * 2))  # 18 points instead of 9
+        self._text(styles.TITLE, title, height=max(28, height_of(title, _TITLE_LINE) * 2))  # 18 points instead of 9
         self.grid.put(self._row, LEFT, styles.SUBTITLE, position)
         link = f"{quoted_sheet(self._context.index)}!A1"
         self.grid.put(self._row, LAST, styles.SUBTITLE, labels("export.to_index"), link=link)
@@ -155,14 +156,14 @@ class _Page:
             )  # fmt: skip
 
         shown = (sentence if figures.best else none).format(**values)
-        self._text(styles.ANSWER, shown, formula, height=height_of(shown, 112) + 8, key="sentence")
+        self._text(styles.ANSWER, shown, formula, height=height_of(shown, _ANSWER_LINE) + 8, key="sentence")
         if self.has_costs:
             template = labels("export.recommendation_costs")
-            none = labels("export.costs_unknown")
+            unknown = labels("export.costs_unknown")
             by_key = {line.key: line.value for line in self._lines}
             known = by_key["verb"] != NOTHING
             money = ("best_gpus", "best_month", "best_npv")
-            values = {
+            money_values = {
                 "verb": by_key["verb"], "months": fixed_text(cost_defaults()["horizon_months"].value, 0),
                 **{key: fixed_text(by_key[key], 0) for key in money if known},
             }  # fmt: skip
@@ -172,13 +173,13 @@ class _Page:
                 cells |= {key: f.fixed(at(key), 0) for key in money}
                 return (
                     f"IF(AND({at('check_inputs')}=1,ISNUMBER({at('best_npv')})),"
-                    f"{f.sentence(template, cells)},{f.text(none)})"
+                    f"{f.sentence(template, cells)},{f.text(unknown)})"
                 )
 
-            shown = template.format(**values) if known else none
-            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, 112) + 4, key="cost_sentence")
+            shown = template.format(**money_values) if known else unknown
+            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, _ANSWER_LINE) + 4, key="cost_sentence")
         caveat = labels("export.caveat")
-        self._text(styles.NOTE, caveat, height=height_of(caveat, 165))
+        self._text(styles.NOTE, caveat, height=height_of(caveat, _WIDE_NOTE_LINE))
         self._gap()
 
     def _sentence_values(self) -> dict[str, str]:
@@ -354,7 +355,6 @@ class _Page:
             row = self._section(row, RIGHT, "costs", None, None)
             reason = "no_price" if self._prices is None else "too_many"
             self.grid.put(row, RIGHT, styles.FORMULA_TEXT, labels(f"export.{reason}"), last_column=LAST)
-            self.grid.heights[row] = 32
             return row + 1
         row = self._section(row, RIGHT, "costs", "procurement.buy", "procurement.rent")
         by_key = {line.key: line for line in self._lines}
@@ -380,7 +380,7 @@ class _Page:
         for label, key in (("export.break_even", "break_even"), ("export.cheaper", "cheaper")):
             self.grid.put(row, RIGHT, styles.LABEL, labels(label))
             self._cost_cell(row, RIGHT + 1, by_key[key], styles.TOTAL if key == "cheaper" else styles.FORMULA)
-            self.grid.put(row, RIGHT + 2, styles.NOTE, labels("export.unit_months") if key == "break_even" else None)
+            self.grid.put(row, RIGHT + 2, styles.FORMULA_TEXT, NOTHING)
             row += 1
         return row
 
@@ -400,7 +400,7 @@ class _Page:
         source = f"{gpu.source}; {gpu.as_of}"
         self._full("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
         note = labels("export.indicative")
-        self._text(styles.NOTE, note, height=height_of(note, 165))
+        self._text(styles.NOTE, note, height=height_of(note, _WIDE_NOTE_LINE))
         for left, right in zip(_MAIN_COSTS[::2], _MAIN_COSTS[1::2]):
             for column, field in ((LEFT, left), (RIGHT, right)):
                 self._figure(
@@ -458,7 +458,7 @@ class _Page:
         known("exported", "export.exported", figures.total_gb, "gb",
               labels("export.source_exported", version=self._context.version), GB_FORMAT)  # fmt: skip
         how = labels(f"export.how_{'vllm' if self._by_vllm else 'rule'}")
-        self._text(styles.NOTE, how, height=height_of(how, 165))
+        self._text(styles.NOTE, how, height=height_of(how, _WIDE_NOTE_LINE))
         self._gap()
 
     def _node_source(self) -> str:
@@ -696,7 +696,7 @@ class _Page:
         self.grid.put(self._row, LEFT + 1, role, value, formula, shown, key=key)
         self.grid.put(self._row, LEFT + 2, styles.NOTE, unit)
         self.grid.put(self._row, LEFT + 3, styles.NOTE, source, last_column=LAST)
-        self.grid.heights[self._row] = max(_LINE_HEIGHT, height_of(source, _NOTE_WIDTH) - 2)
+        self.grid.heights[self._row] = max(_LINE_HEIGHT, height_of(source, _NOTE_LINE) - 2)
         self._row += 1
 
 

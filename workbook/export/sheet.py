@@ -27,6 +27,17 @@ VALUE_AXIS = {
 _LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points, at the 9 points of a note and the 10 of all else
 
 
+class PlainWorksheet(Worksheet):
+    """A worksheet whose formulas are written as they are.
+
+    XlsxWriter looks into every formula for some forty functions that are newer than Excel 2010; here are none, and that
+    search takes most of the time of a sheet of many rows.
+    """
+
+    def _prepare_formula(self, formula: str, expand_future_functions: bool = False) -> str:
+        return formula.removeprefix("=")
+
+
 @dataclass(frozen=True)
 class Cell:
     """What one cell holds.
@@ -70,15 +81,19 @@ class Formats:
         self._styles = {style.name: style for style in styles.named_styles(lang)}
         self._formats: dict[tuple, Format] = {}
 
-    def __call__(self, role: str, number_format: str | None = None, *, quoted: bool = False) -> Format:
+    def __call__(
+        self, role: str, number_format: str | None = None, *, quoted: bool = False, wrapped: bool = False
+    ) -> Format:
         """The format of `role`; `quoted` text stays text when edited."""
-        key = role, number_format, quoted
+        key = role, number_format, quoted, wrapped
         if key not in self._formats:
             properties = _properties(self._styles[styles.style_name(role)])
             if number_format:
                 properties["num_format"] = number_format
             if quoted:
                 properties["quote_prefix"] = True
+            if wrapped:
+                properties["text_wrap"] = True
             self._formats[key] = self._workbook.add_format(properties)
         return self._formats[key]
 
@@ -130,7 +145,7 @@ class Sheet:
 
     def _write(self, cell: Cell) -> None:
         quoted = isinstance(cell.value, str) and cell.formula is None and cell.value.startswith(FORMULA_STARTS)
-        form = self._formats(cell.role, cell.number_format, quoted=quoted)
+        form = self._formats(cell.role, cell.number_format, quoted=quoted, wrapped=cell.last_column is not None)
         place = self._row, cell.column
         if cell.last_column is not None:
             self.ws.merge_range(*place, self._row, cell.last_column, "", form)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from core.sizing import footprint
 from workbook.export import assumptions, index, page, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
-from workbook.export.sheet import Formats, Sheet
+from workbook.export.sheet import Formats, PlainWorksheet, Sheet
 from workbook.files import written_whole
 from workbook.labels import Labels
 from workbook.scenario import GivenScenarios
@@ -92,23 +92,27 @@ def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterat
 def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figures: Iterator[Figures]) -> None:
     formats = Formats(workbook, labels.lang)
     _describe(workbook, labels)
+
+    def sheet_of(name: str, widths: Sequence[float]) -> Sheet:
+        return Sheet(workbook.add_worksheet(name, PlainWorksheet), formats, widths)
+
     totals = _RunningTotals()
     figures = totals.passing(figures)
     paged = list(islice(figures, MOST_PAGES))
     more = survey.scenarios - len(paged)
     index_name, shared_name, more_name = (labels(f"export.{key}") for key in ("index", "assumptions", "more"))
-    index_sheet = Sheet(workbook.add_worksheet(index_name), formats, index.WIDTHS)
+    index_sheet = sheet_of(index_name, index.WIDTHS)
     names = sheet_names((item.scenario.title for item in paged), (index_name, shared_name, more_name))
     limits = index.limit_cells(index_name) | assumptions.price_limits(shared_name)
     entries = []
     for number, (name, item) in enumerate(zip(names, paged), start=1):
-        sheet = Sheet(workbook.add_worksheet(name), formats, page.WIDTHS)
+        sheet = sheet_of(name, page.WIDTHS)
         context = page.Context(labels, index_name, limits, number, survey.scenarios, __version__)
         entries.append(page.write(workbook, sheet, item, context))
-    shared_sheet = Sheet(workbook.add_worksheet(shared_name), formats, assumptions.WIDTHS)
+    shared_sheet = sheet_of(shared_name, assumptions.WIDTHS)
     assumptions.write(workbook, shared_sheet, labels)
     if more:
-        sheet = Sheet(workbook.add_worksheet(more_name), formats, (7,))
+        sheet = sheet_of(more_name, (7,))
         rows.write(
             sheet, labels, figures, count=more, first_number=len(paged) + 1, most_windows=survey.most_windows,
             limits=limits,
