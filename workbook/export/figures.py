@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from core.allocation import PAGED
 from core.checks import LIMITS
+from core.costs import Assumptions, OrderPolicy
 from core.errors import PlannerError
 from core.fleet import Layout, Replica, choice_of_gpu
 from core.kv_cache import KvProfile
@@ -194,8 +195,18 @@ def prices_of(scenario: Scenario) -> GpuPrices | None:
     return found if any(known) else None
 
 
-def costs_of(figures: Figures) -> LayoutCosts | None:
-    """What the layout to deploy costs; None if there is none, or it takes more GPUs than are reckoned with."""
+def costs_of(
+    figures: Figures,
+    prices: GpuPrices | None = None,
+    *,
+    policy: OrderPolicy | None = None,
+    given: Assumptions | None = None,
+) -> LayoutCosts | None:
+    """What the layout to deploy costs; None if there is none, or it takes more GPUs than are reckoned with.
+
+    Args:
+        prices, policy, given: those of the data if omitted.
+    """
     scenario, best = figures.scenario, figures.best
     if best is None or scenario.gpu is None:
         return None
@@ -208,7 +219,10 @@ def costs_of(figures: Figures) -> LayoutCosts | None:
         headroom=1 - scenario.users / (best.replicas * best.users_per_replica),
     )
     try:
-        return costs_of_layout(scenario.gpu, layout, users=scenario.users, gpus_by_division=figures.gpus)
+        return costs_of_layout(
+            scenario.gpu, layout, users=scenario.users, gpus_by_division=figures.gpus, prices=prices, policy=policy,
+            assumptions=given,
+        )  # fmt: skip
     except PlannerError:
         return None
 
