@@ -35,6 +35,7 @@ from core.prices import Quote, cost_defaults
 from core.units import GB
 from tests.engines import ironcalc_engine, libreoffice
 from workbook import pdf
+from workbook.audit.run import audit
 from workbook.export import page
 from workbook.export import workbook as exported
 from workbook.export import assumptions
@@ -544,6 +545,19 @@ def test_links_lead_to_the_pages_and_back(sheets):
     for ws in pages(book):
         (back,) = [cell.hyperlink.location for row in ws.iter_rows() for cell in row if cell.hyperlink]
         assert back == f"'{book.sheetnames[0]}'!A1"
+
+
+def test_an_audit_passes(sheets, crowd):
+    for path in (sheets, crowd):
+        assert [str(result) for result in audit(path, with_house=False) if not result.passed] == []
+
+
+def test_texts_in_formulas_are_short_enough_for_excel(sheets, crowd):
+    # support.microsoft.com, "Excel specifications and limits": 8192 characters; a text constant 255 (ECMA-376 18.17.7).
+    for path in (sheets, crowd):
+        for _, address, formula, _ in formula_cells(path):
+            assert len(formula) <= 8192, address
+            assert all(len(text) <= 255 for text in re.findall(r'"((?:[^"]|"")*)"', formula)), address
 
 
 def test_the_same_scenarios_give_the_same_bytes(tmp_path):
