@@ -113,7 +113,9 @@ def several_scenarios() -> list[Scenario]:
         model = catalog.model(rng.choice(catalog.model_names()))
         engine = rng.choice([RULE, VLLM])
         allocation = rng.choice([RESERVED, PAGED])
-        gpu = on_gpu(rng.choice(catalog.gpus()).name) if rng.random() < 0.6 else {"gpu_memory_gb": rng.choice([24, 80, 85.52])}
+        gpu = {"gpu_memory_gb": rng.choice([24, 80, 85.52])}
+        if rng.random() < 0.6:
+            gpu = on_gpu(rng.choice(catalog.gpus()).name)
         item = scenario(
             PAYLOADS[len(rows)],
             model,
@@ -331,7 +333,8 @@ def test_costs_follow_the_shared_assumptions(engine, sheets, language):
     """Every assumption changed at random, alone and all together."""
     labels, rng = Labels(language), random.Random(5)
     book = openpyxl.load_workbook(sheets)
-    names = {name: book.defined_names[name].attr_text.rpartition("!")[2].replace("$", "") for name in assumptions.COST_INPUTS}
+    where = {name: book.defined_names[name].attr_text for name in assumptions.COST_INPUTS}
+    names = {name: text.rpartition("!")[2].replace("$", "") for name, text in where.items()}
     sheet = labels("export.assumptions")
     ws = next(ws for ws in pages(book) if ws["A1"].value == "Priced")
     at = figures_by_label(ws)
@@ -356,7 +359,8 @@ def test_costs_follow_the_shared_assumptions(engine, sheets, language):
         answers = what_if.run(cases, outputs)
     item = next(item for item in several_scenarios() if item.title == "Priced")
     for draw, answer in zip(draws, answers):
-        costs = costs_of(figures_of(item), policy=taken(default_policy(), draw), given=taken(default_assumptions(), draw))
+        policy, given_ = taken(default_policy(), draw), taken(default_assumptions(), draw)
+        costs = costs_of(figures_of(item), policy=policy, given=given_)
         owned, rented, order = costs.owned, costs.rented, costs.order
         expected = [
             order.gpus, order.nodes, owned.capex_usd, owned.opex_usd_per_month, owned.usd_per_month,
@@ -484,7 +488,9 @@ def test_users_text_stays_text(sheets, crowd):
 
 
 def test_formulas_are_ones_that_excel_2010_knows(sheets, crowd):
-    known = set("ABS AND COUNT COUNTIF FIXED IF INDEX INT ISNUMBER LEN MATCH MAX MIN OR ROUNDUP ROWS SIGN SMALL SUM".split())
+    known = set(
+        "ABS AND COUNT COUNTIF FIXED IF INDEX INT ISNUMBER LEN MATCH MAX MIN OR ROUNDUP ROWS SIGN SMALL SUM".split()
+    )
     for path in (sheets, crowd):
         for _, _, formula, _ in formula_cells(path):
             without_text = re.sub(r"\"[^\"]*\"|'[^']*'", "", formula)
@@ -567,7 +573,7 @@ def test_the_same_scenarios_give_the_same_bytes(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_scenarios(tmp_path, monkeypatch):
-    """A hundred times the rows take no more memory; 100 bytes a row would show."""
+    """Four times the rows take no more memory; 100 bytes a row would show."""
     monkeypatch.setattr(exported, "MOST_PAGES", 1)
 
     class Many(Given):
@@ -583,7 +589,8 @@ def test_memory_does_not_grow_with_the_scenarios(tmp_path, monkeypatch):
         return peak
 
     peak_bytes(10)  # fills the caches
-    assert peak_bytes(1000) < peak_bytes(10) + 100_000
+    # From a thousand rows on, as up to there what XlsxWriter and zlib buffer still fills.
+    assert peak_bytes(4000) < peak_bytes(1000) + 300_000
 
 
 def test_progress_is_told(tmp_path):

@@ -25,8 +25,8 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
 
     The columns of a CSV file are named scenario, model, context, users, allocation, average_tokens, precision,
     kv_precision, engine, overhead, gpu, gpu_memory_gb, or as on the planner's Scenarios sheet, in English or Chinese.
-    model, context, users and either gpu or gpu_memory_gb are needed; without the others a scenario reserves the context,
-    goes by the rule with 10 %, and takes fp16 for weights and cache. precision may be "shipped", allocation is
+    model, context, users and either gpu or gpu_memory_gb are needed; without the others a scenario reserves the
+    context, goes by the rule with 10 %, and takes fp16 for weights and cache. precision may be "shipped", allocation is
     "reserved" or "paged" (then with average_tokens), engine is "rule" or "vllm". A comma, semicolon or tab between
     cells, a decimal point or comma, UTF-8 or GBK are all understood.
 

@@ -129,7 +129,8 @@ def between(labels: Labels, prompt: str, least: str, most: str, *, whole: bool, 
 def _write_line(
     sheet: Sheet, label: str, value: Cell, unit: str, source: str, as_of: str = "", limits: tuple | None = None
 ) -> int:
-    shown = [Cell(column, styles.SOURCE_FIGURE, limit, None, PLAIN_FORMAT) for column, limit in zip((3, 4), limits or ())]
+    columns = zip((3, 4), limits or ())
+    shown = [Cell(column, styles.SOURCE_FIGURE, limit, None, PLAIN_FORMAT) for column, limit in columns]
     cells = [
         Cell(0, styles.LABEL, label), value, Cell(2, styles.NOTE, unit),
         *(shown or (Cell(column, styles.NOTE) for column in (3, 4))), Cell(5, styles.NOTE, source),

@@ -118,7 +118,9 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Layout
         CostLine("in_nodes", of(order, "in_nodes"), in_nodes, COUNT_FORMAT),
         CostLine("order", of(order, "gpus"), ordered, COUNT_FORMAT),
         CostLine("capex", of(owned, "capex_usd"), capex),
-        CostLine("it_kw", of(owned, "it_kw"), owning(f"{{order}}*{{tdp}}*(1+server_power_share)/{W_PER_KW}"), "#,##0.0"),
+        CostLine(
+            "it_kw", of(owned, "it_kw"), owning(f"{{order}}*{{tdp}}*(1+server_power_share)/{W_PER_KW}"), "#,##0.0"
+        ),
         CostLine(
             "power", of(owned, "power_usd_per_month"),
             owning("{it_kw}*power_load*pue*tariff_usd_per_kwh*hours_per_month"),

@@ -70,7 +70,9 @@ class Grid:
         """Writes every row up to the last that has a cell or a height."""
         for row in range(max([*self._rows, *self.heights]) + 1):
             cells = [
-                Cell(p.column, p.role, p.value, p.formula and p.formula(self.at), p.number_format, p.link, p.last_column)
+                Cell(
+                    p.column, p.role, p.value, p.formula and p.formula(self.at), p.number_format, p.link, p.last_column
+                )
                 for p in sorted(self._rows[row], key=lambda placed: placed.column)
-            ]
+            ]  # fmt: skip
             sheet.row(cells, self.heights.get(row))

@@ -44,7 +44,8 @@ from workbook.export.index import Entry
 from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-LEFT, RIGHT, LAST, WORKING = 0, 4, 6, 8  # first columns of the two halves, the last printed one, and the working's first
+# First columns of the two halves, the last printed one, and the first of the working.
+LEFT, RIGHT, LAST, WORKING = 0, 4, 6, 8
 WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
 # Characters that a line holds: of a note over the right half and over all, of an answer, of the title.
 _NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
@@ -177,7 +178,7 @@ class _Page:
                 )
 
             shown = template.format(**money_values) if known else unknown
-            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, _ANSWER_LINE) + 4, key="cost_sentence")
+            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, _ANSWER_LINE) + 4)
         caveat = labels("export.caveat")
         self._text(styles.NOTE, caveat, height=height_of(caveat, _WIDE_NOTE_LINE))
         self._gap()
@@ -302,7 +303,7 @@ class _Page:
         def of_best(column: str) -> Callable[[At], str]:
             return lambda at: f"IF({at('best')}>0,INDEX({self._column(at, column)},{at('best')}),{_NOTHING})"
 
-        def line(key: str, label: str, value: object, formula, shown: str, unit: str, role: str = styles.FORMULA) -> None:
+        def line(key: str, label: str, value: object, formula, shown: str, unit: str, role=styles.FORMULA) -> None:
             nonlocal row
             self._figure(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
             row += 1
@@ -314,14 +315,15 @@ class _Page:
             return lambda at: f"IF({at('best')}>0,{formula(at)},{_NOTHING})"
 
         line("gpus", "article.gpus", figures.gpus, self._gpus_formula, COUNT_FORMAT, "unit.gpus")
-        self._named(row, LEFT, labels("scenarios.layout"), of_plan(lambda p: p.layout.title), of_best("title"), key="layout")
+        title = of_plan(lambda p: p.layout.title)
+        self._named(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
         row += 1
         line("best_weights", "procurement.weights_gpu", of_plan(lambda p: p.weights_bytes / GB), of_best("weights"),
              GB_FORMAT, "unit.gb")  # fmt: skip
         line("best_budget", "procurement.kv_budget", of_plan(lambda p: p.kv_budget_bytes / GB), of_best("budget"),
              GB_FORMAT, "unit.gb")  # fmt: skip
-        line("best_kv", "procurement.kv_user", of_plan(lambda p: p.kv_bytes_per_user / GB), of_best("kv_user"), "0.0000",
-             "unit.gb")  # fmt: skip
+        line("best_kv", "procurement.kv_user", of_plan(lambda p: p.kv_bytes_per_user / GB), of_best("kv_user"),
+             "0.0000", "unit.gb")  # fmt: skip
         line("users_per_replica", "procurement.users_per_replica", of_plan(lambda p: p.users_per_replica),
              of_best("users"), COUNT_FORMAT, "unit.users")  # fmt: skip
         line("replicas", "scenarios.replicas", of_plan(lambda p: p.replicas),
@@ -425,7 +427,8 @@ class _Page:
 
         stored = "export.source_shipped" if scenario.precision is None else "export.source_weights"
         layout = scenario.precision.source if scenario.precision else ""
-        known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes", f"{labels(stored)} {layout}".rstrip())
+        note = f"{labels(stored)} {layout}".rstrip()
+        known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes", note)
         known("values_per_token", "models.values_per_token", kv.values_per_token, "values", source)
         for i, (window, values) in enumerate(kv.windowed):
             note = labels("export.source_window")
@@ -453,8 +456,9 @@ class _Page:
             known("step_tokens", "scenarios.step_tokens", gpu.step_tokens, "tokens", note)
             known("max_sequences", "scenarios.max_sequences", gpu.max_sequences, "none", note)
         self._full(
-            "per_node", "scenarios.per_node", scenario.workload.gpu.gpus_per_node, labels("unit.gpus"), self._node_source()
-        )
+            "per_node", "scenarios.per_node", scenario.workload.gpu.gpus_per_node, labels("unit.gpus"),
+            self._node_source(),
+        )  # fmt: skip
         known("exported", "export.exported", figures.total_gb, "gb",
               labels("export.source_exported", version=self._context.version), GB_FORMAT)  # fmt: skip
         how = labels(f"export.how_{'vllm' if self._by_vllm else 'rule'}")

@@ -206,7 +206,9 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         ),
         _known(
             "max_sequences", "scenarios.max_sequences",
-            lambda row: row.figures.scenario.workload.gpu.max_sequences if row.figures.scenario.engine == VLLM else None,
+            lambda row: (
+                row.figures.scenario.workload.gpu.max_sequences if row.figures.scenario.engine == VLLM else None
+            ),
         ),
     ]  # fmt: skip
 
