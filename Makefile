@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+MUTATION := .venv-mutation
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -12,7 +13,7 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows golden accuracy peers measure clean
+.PHONY: workbook test test-windows golden accuracy peers measure mutation clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -36,6 +37,10 @@ peers: $(VENV)/installed $(PEERS)/installed
 measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
 
+# Changes the code of core/ and sees whether a test notices; writes docs/mutation.md. Half an hour, then minutes.
+mutation: $(MUTATION)/installed
+	$(MUTATION)/$(SCRIPTS)/python -m tools.mutation
+
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed
 	$(BIN)/vram addin build -o dist
@@ -52,6 +57,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
 	@touch $@
 
+$(MUTATION)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
+	@touch $@
+
 # llm-analysis uses transformers and huggingface_hub only to fetch configs; its pins of them are of 2023.
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -60,4 +70,4 @@ $(PEERS)/installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .wine dist build *.egg-info
+	rm -rf $(VENV) $(PEERS) $(MUTATION) .wine dist build *.egg-info
