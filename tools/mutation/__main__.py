@@ -1,8 +1,8 @@
 """`make mutation`: small changes to `core/`, each of which some test must notice; writes docs/mutation.md.
 
-Mutants are Cosmic Ray's. They, the tests that each module's are put to, and the seed are in pyproject.toml. What was
-killed is remembered in build/mutation.json until its module changes, so that a run after new tests takes minutes; delete
-the file to start afresh. Needs `fork`: Linux or macOS.
+Mutants are Cosmic Ray's. How many are drawn, and which tests they are put to, pyproject.toml says. What was killed is
+remembered in build/mutation.json until its module changes, so that a run after new tests takes minutes; delete the file
+to start afresh. Needs `fork`: Linux or macOS.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def main() -> None:
     for mutant, outcome, seconds in outcomes(ROOT, work, chosen.workers, settings["limit_s"]):
         remembered[_key(mutant)] = outcome
         if outcome == SURVIVED:
-            print(f"{mutant.module}:{mutant.line} ({seconds:.0f} s)\n  - {mutant.before}\n  + {mutant.after}", flush=True)
+            place = f"{mutant.module}:{mutant.line} ({seconds:.0f} s)"
+            print(f"{place}\n  - {mutant.before}\n  + {mutant.after}", flush=True)
         REMEMBERED.parent.mkdir(exist_ok=True)
         REMEMBERED.write_text(json.dumps(remembered, indent=0), "utf-8")
     results = {
@@ -64,12 +65,14 @@ def main() -> None:
         (ROOT / "docs" / "mutation.md").write_text(text, "utf-8")
 
 
-def _arguments(tests: list[str], slow: list[str]) -> list[str]:
-    """Of pytest: the files under tests/, without slow tests but those that are named in full."""
-    return [f"tests/{each}" for each in tests] + [f"--deselect=tests/{each}" for each in slow if each not in tests]
+def _arguments(tests: list[str], slow: list[str]) -> list[list[str]]:
+    """Of pytest, one call after the other: files under tests/ without the slow tests; then those that are named."""
+    files = [f"tests/{each}" for each in tests if each not in slow] + [f"--deselect=tests/{each}" for each in slow]
+    named = [f"tests/{each}" for each in tests if each in slow]
+    return [files, named] if named else [files]
 
 
-def _check_unchanged(arguments: dict[str, list[str]], workers: int, limit_s: float) -> None:
+def _check_unchanged(arguments: dict[str, list[list[str]]], workers: int, limit_s: float) -> None:
     """Sees to it that the tests pass on the code as it is."""
     work = []
     for module, selected in arguments.items():

@@ -38,13 +38,17 @@ class Mutant:
 def mutants(root: Path, module: str, least: int, one_of: int, seed: int) -> tuple[int, list[Mutant]]:
     """How many places of `module` can be changed, and one change of each of `least` of them and `one_of` the others."""
     source = (root / module).read_text("utf-8")
-    drawn = random.Random(f"{seed} {module}")
     by_place: dict[tuple[int, int], list[tuple[object, int]]] = defaultdict(list)
     for place, operator, occurrence in _changes(source):
         by_place[place].append((operator, occurrence))
     places = sorted(by_place)
-    chosen = sorted(drawn.sample(places, min(least + len(places) // one_of, len(places))))
-    found = (_mutant(module, source, place[0], *drawn.choice(by_place[place])) for place in chosen)
+    random.Random(f"{seed} {module}").shuffle(places)
+    found = []
+    for place in places[: least + len(places) // one_of]:
+        changes = by_place[place]
+        # Drawn place by place, so that a larger share has the smaller one's mutants in it.
+        random.Random(f"{seed} {module} {place}").shuffle(changes)
+        found.append(next((made for each in changes if (made := _mutant(module, source, place[0], *each))), None))
     return len(places), [mutant for mutant in found if mutant is not None]
 
 

@@ -45,11 +45,11 @@ class _Finder(MetaPathFinder):
         return spec_from_file_location(fullname, self._path, loader=_Loader(fullname, self._path, self._code))
 
 
-def outcomes(root: Path, work: Iterable[tuple[Mutant, list[str]]], workers: int, limit_s: float) -> Iterator:
+def outcomes(root: Path, work: Iterable[tuple[Mutant, list[list[str]]]], workers: int, limit_s: float) -> Iterator:
     """(mutant, outcome, seconds) of each, as they come to an end.
 
     Args:
-        work: mutants, each with the arguments of pytest that select its tests.
+        work: mutants, each with the arguments of the calls of pytest that run its tests, until one fails.
         limit_s: from which on a mutant is taken to loop for ever.
     """
     for name in _SLOW_IMPORTS:
@@ -74,7 +74,7 @@ def outcomes(root: Path, work: Iterable[tuple[Mutant, list[str]]], workers: int,
                 yield mutant, TIMED_OUT, taken
 
 
-def _forked(root: Path, mutant: Mutant, arguments: list[str]) -> int:
+def _forked(root: Path, mutant: Mutant, calls: list[list[str]]) -> int:
     pid = os.fork()
     if pid:
         return pid
@@ -85,12 +85,12 @@ def _forked(root: Path, mutant: Mutant, arguments: list[str]) -> int:
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         sys.meta_path.insert(0, _Finder(root, mutant))
-        status = _run(arguments)
+        status = _run(calls)
     finally:
         os._exit(status)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(calls: list[list[str]]) -> int:
     import pytest
     from hypothesis import Phase, configuration, settings
 
@@ -98,4 +98,5 @@ def _run(arguments: list[str]) -> int:
     # Whether there is a counter-example matters here, not which is the smallest.
     settings.register_profile("mutation", phases=[Phase.explicit, Phase.generate], database=None, derandomize=True)
     settings.load_profile("mutation")
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments]))
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    return next((1 for arguments in calls if pytest.main(options + arguments)), 0)

@@ -29,13 +29,13 @@ def report(places: dict[str, int], results: Results, seed: int, day: datetime.da
 
 A mutant is the code with one small change: an operator, a comparison, a constant, a condition. A test that fails kills
 it; one that survives is a line that no test looks at closely. Mutants are made by
-[Cosmic Ray](https://cosmic-ray.readthedocs.io). Every place that can be changed is found, {drawn} of
-{sum(places.values())} are drawn with seed {seed}, and each gets one of the changes that are possible there. Left out are
-annotations, decorators (caches and frozen dataclasses: the figures are the same without them) and changes that do not
-compile.
+[Cosmic Ray](https://cosmic-ray.readthedocs.io). Of all {sum(places.values())} places that can be changed {drawn} are
+drawn with seed {seed}, some in every module that reckons, and each gets one of the changes possible there. Left
+out are annotations, decorators (caches and frozen dataclasses: the figures are the same without them) and changes that
+do not compile.
 
-* Run it: `make mutation`, or `python -m tools.mutation kv_cache engines/vllm` for some modules. On a busy machine of two
-  cores a first run takes about half an hour; later ones put only the survivors and what has changed to the tests.
+* Run it: `make mutation`, or `python -m tools.mutation kv_cache engines/vllm` for some modules. Two cores take half an
+  hour the first time; later runs put only the survivors and what has changed to the tests.
 * Each module's mutants are put to the tests that pyproject.toml names for it (`tool.mutation.tests`), in forked
   processes that see the changed module; no file of the source tree is touched.
 * The score is killed ÷ (drawn − equivalent). A mutant that loops for ever counts as killed.
