@@ -176,6 +176,15 @@ def test_pipeline_stages_share_the_blocks_that_the_fullest_has_room_for():
     assert uneven.kv_bytes_per_token == 11 * 8 * 128 * 2 * 2
 
 
+def test_the_stage_with_room_for_the_fewest_blocks_decides():
+    """32 layers on three stages: 11, 11, 10. The last has the head and samples, which leaves it the least memory, but
+    also a layer less to keep: it is the first, with the embedding, that is full first."""
+    found = capacity(vllm.ENGINE, deployment(pp=3))
+    stages = vllm.budgets(found.deployment)
+    assert [round(stage.kv.expected / GIB, 1) for stage in stages] == [68.5, 69.5, 68.1]
+    assert found.budget == stages[0]
+
+
 def test_kv_heads_are_copied_where_there_are_more_ranks():
     sixteen = capacity(vllm.ENGINE, deployment(tp=16))
     assert sixteen.kv_bytes_per_token == capacity(vllm.ENGINE, deployment(tp=8)).kv_bytes_per_token == 32 * 128 * 2 * 2

@@ -7,8 +7,8 @@ import statistics
 import pytest
 
 from core import catalog
-from core.allocation import PAGED, RESERVED, kept_tokens
-from core.errors import PlannerError
+from core.allocation import PAGED, RESERVED, allocation_named, kept_tokens
+from core.errors import PlannerError, UnknownNameError, WrongTypeError
 from core.fleet import Replica, Service, choice_of_gpu, users_per_replica
 from core.own_model import own_model
 from core.planning import (
@@ -144,6 +144,16 @@ def test_best_layout_has_the_fewest_gpus():
 )
 def test_kept_tokens(allocation, average, blocks, tokens):
     assert kept_tokens(1000, allocation, average, blocks=blocks) == tokens
+
+
+def test_names_are_taken_whatever_their_case():
+    assert [allocation_named(name) for name in ("reserved", " Paged ")] == [RESERVED, PAGED]
+    assert [engine_named(name) for name in ("Rule", " VLLM")] == [RULE, VLLM]
+    for named in (allocation_named, engine_named):
+        with pytest.raises(UnknownNameError, match="is not known"):
+            named("lazy")
+        with pytest.raises(WrongTypeError, match="is not text"):
+            named(1)
 
 
 def test_paged_needs_no_more_than_reserved():
