@@ -197,6 +197,14 @@ def test_what_is_no_gpu(name, error, message):
 # ---- precisions --------------------------------------------------------------------------------------
 
 
+def test_weights_as_shipped_have_no_precision_of_their_own():
+    assert catalog.weights_precision(" Shipped ") is None
+    assert catalog.weights_precision("fp8").name == "fp8"
+    assert catalog.weights_precision(2).bytes_per_value == 2
+    with pytest.raises(UnknownNameError, match="precision: 'unshipped' is not known"):
+        catalog.weights_precision("unshipped")
+
+
 def test_bits_of_the_plain_formats():
     bits = {row.precision.name: row.precision.bits_per_value for row in catalog.precisions()}
     # What each name says; IEEE 754-2019 and arXiv:2209.05433 for the floating-point formats.

@@ -54,6 +54,8 @@ TOLD = {
 
 def test_the_limits_are_what_users_are_told():
     assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == TOLD
+    fractions = {"overhead", "memory_utilization", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
+    assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
 
 
 @FIELDS
