@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from core import catalog
 from core.capacity import capacity, users_that_fit
 from core.engines import llama_cpp, sglang, vllm
+from core.engines.blocks import Blocks, Group, Kept, blocks
 from core.engines.deployment import Deployment, Device, parse_version
 from core.errors import OutOfRangeError, UnsupportedModelError
+from core.model_spec import FullAttention, LayerRun, ModelSpec, NoMixer, SlidingWindowAttention
 from core.readers.hf_config import spec_from_config
 from core.units import GIB, MIB
 from tests import golden_tables
@@ -113,6 +115,50 @@ def test_hybrids_by_hand(name, tp, context, concurrency_per_gib):
     assert found.max_concurrency.expected == pytest.approx(left_gib * concurrency_per_gib, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("full", "windowed", "groups"),
+    [
+        # vLLM v1/core/kv_cache_utils.py: groups as large as the commonest kind if that is less than 1.5 times the
+        # rarest, else as the rarest.
+        (4, 5, [4, 5]),
+        (4, 6, [4, 3, 3]),
+        (2, 7, [2, 2, 2, 2, 1]),
+    ],
+)
+def test_groups_of_layers_by_hand(full, windowed, groups):
+    attention = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 8}
+    layers = (
+        LayerRun(count=full, mixer=FullAttention(**attention)),
+        LayerRun(count=windowed, mixer=SlidingWindowAttention(**attention, sliding_window=32)),
+    )
+    found = blocks(ModelSpec(name="test", hidden_size=8, layers=layers), FP16, 1, 1, (0, 19, 0))
+    assert [group.layers[0] for group in found.groups] == groups
+    assert found.block_bytes == (max(groups) * 16 * (8 + 8) * 2,)
+
+
+@pytest.mark.parametrize(
+    ("window", "context", "in_flight", "count"),
+    [
+        (0, 1000, 64, 63),  # 62.5
+        (16, 1000, 1, 2),  # the window with the token that is computed: 15 + 1, and a block as it need not begin at one
+        (16, 1000, 2, 3),
+        (128, 1000, 8192, 64),  # no more than the context
+    ],
+)
+def test_blocks_of_a_sequence_by_hand(window, context, in_flight, count):
+    """vLLM v1/kv_cache_interface.py, max_memory_usage_bytes: ⌈min(window − 1 + tokens of a step, context) ÷ 16⌉ + 1."""
+    assert Group(Kept(bytes_per_token=1, window=window), 16, (1,)).blocks(context, in_flight) == count
+
+
+def test_a_state_is_one_block_however_long_the_context():
+    assert Group(Kept(state_bytes=5), 16, (1,)).blocks(10**6, 8192) == 1
+
+
+def test_layers_that_keep_nothing_need_no_memory():
+    nothing = ModelSpec(name="test", hidden_size=8, layers=(LayerRun(count=4, mixer=NoMixer()),))
+    assert blocks(nothing, FP16, 1, 2, (0, 19, 0)) == Blocks((Group(Kept(), 16, (0, 0)),), (1, 1))
+
+
 def test_deepseek_v3_on_eight_h200():
     """Its latents are whole on every rank: 70 272 bytes a token on each GPU, about 20 users of 32 768 tokens."""
     h200 = Device("h200-sxm", round(139.81 * GIB))
@@ -206,6 +252,48 @@ def test_llama_cpp_computes_in_the_buffer_that_it_logs():
     """Llama-3-8B, 512 tokens at a time: "CUDA0 compute buffer size = 258.50 MiB"."""
     budget = capacity(llama_cpp.ENGINE, deployment(model("llama-3-8b"), "b6325", memory_utilization=None)).budget
     assert budget.activation.expected == 258.5 * MIB
+
+
+def test_llama_cpps_buffer_of_a_mixture_by_hand():
+    """Mixtral, first of two GPUs: two experts' gates, ups (2 × 14 336) and inputs (4096), and three hidden states."""
+    first, last = llama_cpp.budgets(deployment(model("mixtral-8x7b"), "b6325", pp=2, memory_utilization=None))
+    assert first.activation.expected == 512 * (2 * (2 * 14_336 + 4096) + 3 * 4096) * 4
+    assert (first.usable_bytes, first.graphs.expected) == (H100.memory_bytes, 0)
+    assert first.kv.expected == first.usable_bytes - sum(
+        size.expected for size in (first.weights, first.activation, first.other)
+    )
+
+
+def test_llama_cpps_buffer_without_flash_attention():
+    """Qwen3-32B at 40 960 tokens: "CUDA0 compute buffer size = 5252.00 MiB": 64 heads' scores and a mask, and twice
+    64 × 128 queries and 5120 hidden values."""
+    spec = catalog.model("qwen3-32b").spec
+    assert llama_cpp.attention_buffer_bytes(spec, 40_960, 512) == 5252 * MIB
+    before = deployment(spec, "b6324", context=40_960, memory_utilization=None)
+    assert llama_cpp.budgets(before)[0].activation.expected == 5252 * MIB
+    assert llama_cpp.budgets(replace(before, version=(6325, 0, 0)))[0].activation.expected < 400 * MIB
+
+
+def test_llama_cpps_cells_by_hand():
+    """Gemma 3 27B, 8192 bytes a layer and token: 10 layers keep the context in cells of 256, 52 the window and a micro
+    batch: 1024 + 512."""
+    start = deployment(model("gemma-3-27b"), "b6325", context=32_768)
+    pool = llama_cpp.pool(start)
+    assert pool.blocks_of(32_768) == 8192 * (10 * 32_768 + 52 * 1536)
+    assert pool.blocks_of(1000) == 8192 * 62 * 1024
+    assert pool.bytes_per_token == pool.blocks_of(32_768 + 256) / 256 - pool.blocks_of(32_768) / 256 == 8192 * 10
+    assert pool.tokens_announced(8192 * 10 * 77, 32_768) == 77
+    two = llama_cpp.pool(replace(start, pp=2))  # 31 layers each, the sixth, twelfth … see everything: 5 of either
+    assert two.block_bytes == (1, 1)
+    assert two.blocks_of(32_768) == 8192 * (5 * 32_768 + 26 * 1536)
+
+
+def test_llama_cpps_cells_of_states_alone():
+    """Falcon Mamba 7B: 64 states of 8192 × (3 × 2 + 16 × 4) bytes, however long: announced by whole sequences."""
+    pool = llama_cpp.pool(deployment(model("falcon-mamba-7b"), "b6325", context=1000))
+    state = 64 * 8192 * (3 * 2 + 16 * 4)
+    assert (pool.blocks_of(1000), pool.blocks_of(5000), pool.bytes_per_token) == (state, state, 0)
+    assert pool.tokens_announced(3 * state + 1, 1000) == 3000
 
 
 def test_sglang_reserves_what_its_source_says():
