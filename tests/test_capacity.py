@@ -12,7 +12,7 @@ from core import catalog
 from core.capacity import capacity, users_that_fit
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import Blocks, Group, Kept, blocks
-from core.engines.deployment import Deployment, Device, parse_version
+from core.engines.deployment import Deployment, Device, Size, parse_version
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.model_spec import FullAttention, LayerRun, ModelSpec, NoMixer, SlidingWindowAttention
 from core.readers.hf_config import spec_from_config
@@ -301,6 +301,86 @@ def test_sglang_reserves_what_its_source_says():
     start = deployment(version="0.5", memory_utilization=None)
     assert sglang.static_share(start) == round(1 - (512 + 12_288 + 128 + 512) / (79.19 * 1024), 3)
     assert sglang.static_share(replace(start, version=parse_version("0.4.6"), tp=4)) == 0.85
+
+
+@pytest.mark.parametrize(
+    ("gib", "tp", "tokens", "batch"),
+    [
+        # SGLang srt/arg_groups/memory_hook.py, the tokens of a chunk and the largest batch of CUDA graphs: T4; 4090,
+        # L40S; H100, H200; B200.
+        (15, 1, 2048, 8), (15, 8, 2048, 8),
+        (20, 1, 4096, 48), (24, 3, 4096, 48), (24, 4, 4096, 160),
+        (35, 1, 4096, 32), (48, 3, 4096, 32), (48, 4, 4096, 160),
+        (60, 1, 8192, 256), (80, 3, 8192, 256), (80, 4, 8192, 512), (140, 2, 8192, 256),
+        (160, 1, 16_384, 512), (180, 8, 16_384, 512),
+    ],
+)  # fmt: skip
+def test_sglangs_steps(gib, tp, tokens, batch):
+    assert sglang.step_defaults(Device("any", gib * GIB), tp) == (tokens, batch)
+
+
+@pytest.mark.parametrize(
+    ("gib", "settings", "reserved_mib"),
+    [
+        # The same file: 512, 1.5 a token of at least 2048, 1024 for every eight GPUs, and 2 for each of the batch.
+        (48, {}, 512 + 1.5 * 4096 + 128 + 2 * 32),
+        (48, {"tp": 2}, 512 + 1.5 * 4096 + 256 + 2 * 32),
+        (48, {"max_batched_tokens": 1000}, 512 + 1.5 * 2048 + 128 + 2 * 32),
+        (60, {"max_batched_tokens": 2048}, 512 + 1.5 * 2048 + 128 + 2 * 256),
+        (61, {"max_batched_tokens": 2048}, 10 * 1024),  # beyond 60 GiB at least 10
+        (80, {"tp": 8, "pp": 2}, 512 + 1.5 * 8192 + 2048 + 2 * 512),
+    ],
+)
+def test_sglangs_static_share_by_hand(gib, settings, reserved_mib):
+    start = deployment(version="0.5", device=Device("any", gib * GIB), **{"memory_utilization": None} | settings)
+    assert sglang.static_share(start) == round(1 - reserved_mib / (gib * 1024), 3)
+
+
+@pytest.mark.parametrize(
+    ("tp", "share"), [(1, 0.88), (2, 0.87), (3, 0.87), (4, 0.85), (7, 0.85), (8, 0.81), (15, 0.81), (16, 0.79)]
+)
+def test_sglangs_static_share_before_0_4_8(tp, share):
+    """srt/server_args.py of those versions: by the tensor parallel size alone."""
+    assert sglang.static_share(deployment(version="0.4.7", tp=tp, memory_utilization=None)) == share
+
+
+def test_sglangs_budget_by_hand():
+    """H100: 0.6 GiB are gone before weights load; a tenth of the rest is left to graphs, 2 MiB for each of 256 batches,
+    and to activations. The weights read 0.2 GiB more than their tensors."""
+    (budget,) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9))
+    left = round((H100.memory_bytes - round(0.6 * GIB)) * 0.1)
+    assert budget.graphs == Size(512 * MIB, 512 * MIB, 512 * MIB)
+    assert budget.activation == Size(*[left - 512 * MIB] * 3)
+    (same,) = vllm.budgets(deployment())
+    assert budget.weights.expected == same.weights.expected + round(0.2 * GIB)
+    assert budget.kv.expected == H100.memory_bytes - round(0.6 * GIB) - left - budget.weights.expected
+    (several, *_) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9, tp=2))
+    assert several.other.expected == round(1.6 * GIB)
+
+
+def test_sglangs_pools_of_windows_by_hand():
+    """Gemma 3 27B: the windows' pool is eight tenths as long, so short sequences take 1 ÷ 0.8 slots a token."""
+    pool = sglang.pool(deployment(model("gemma-3-27b"), "0.5"))
+    assert pool.block_bytes == (10 * 8192 + round(0.8 * 52 * 8192),)
+    assert [pool.blocks_of(context) for context in (1000, 1024, 1280, 32_768)] == [1250, 1280, 1280, 32_768]
+    assert (pool.bytes_per_token, pool.tokens_announced(77, 1000)) == (10 * 8192, 77)
+
+
+def test_sglangs_pools_of_states_by_hand():
+    """Qwen3-Next: states take 0.9 of what keys and values take, so 24 576 bytes a token are 1.9 times as many."""
+    pool = sglang.pool(deployment(model("qwen3-next-80b"), "0.5"))
+    assert pool.block_bytes == (1,)
+    assert pool.blocks_of(32_768) == 1_530_082_100  # 24 576 × 32 768 × 1.9 = 1 530 082 099.2
+    states = 36 * (2_097_152 + 49_152)
+    assert pool.blocks_of(1) == pytest.approx(states * 1.9 / 0.9, abs=1)
+    assert pool.tokens_announced(round(1.9 * 24_576 * 1000) + 1, 32_768) == 1000
+    assert pool.bytes_per_token == 24_576
+
+
+def test_llama_cpp_of_a_model_told_by_its_size_alone():
+    """140 × 10⁹ bytes of the article over three GPUs, rounded up."""
+    start = deployment(catalog.model("article-llama-70b").spec, "b6325", pp=3, precision=FP16)
+    assert llama_cpp.weights_by_stage(start) == (46_666_666_667,) * 3
 
 
 # ---- bad input ---------------------------------------------------------------------------------------
