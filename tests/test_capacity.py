@@ -13,8 +13,9 @@ from core.capacity import capacity, users_that_fit
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import Blocks, Group, Kept, blocks
 from core.engines.deployment import Deployment, Device, Size, parse_version
+from core.engines.shapes import stage_shapes
 from core.errors import OutOfRangeError, UnsupportedModelError
-from core.model_spec import FullAttention, LayerRun, ModelSpec, NoMixer, SlidingWindowAttention
+from core.model_spec import FullAttention, LayerRun, ModelSpec, MoeMlp, NoMixer, SlidingWindowAttention
 from core.readers.hf_config import spec_from_config
 from core.units import GIB, MIB
 from tests import golden_tables
@@ -206,12 +207,116 @@ def test_default_utilization(version, utilization):
         ("0.19", "B200", 178, 8192, 8192, 1024),
         ("0.31", "B200", 178, 8192, 16_384, 1024),
         ("0.6.5", "H100", 79.19, 8192, 8192, 256),  # no chunks: a whole prompt
-        ("0.6.5", "H100", 79.19, 131_072, 2048, 256),  # beyond 32K in chunks
+        ("0.6.5", "H100", 79.19, 32_768, 32_768, 256),
+        ("0.6.5", "H100", 79.19, 32_769, 2048, 256),  # beyond 32K in chunks
+        ("0.6.5", "H100", 79.19, 131_072, 2048, 256),
     ],
 )
 def test_the_largest_step(version, gpu, gib, context, tokens, sequences):
     step = vllm.largest_step(deployment(version=version, device=Device(gpu, round(gib * GIB)), context=context))
     assert (step.tokens, step.sequences) == (tokens, sequences)
+
+
+LATENT = stage_shapes(model("deepseek-v3"), None, 8, 1)[0]
+
+
+def test_shapes_of_stages_by_hand():
+    """DeepSeek-V3 on 8 × 2 GPUs: three dense layers of 18 432 columns in the first stage, behind them 8 of 256 experts
+    of 2048 and a shared one; latents unfold into 128 heads of 128 + 128. Mixtral: 2 experts of 14 336, nothing shared.
+    """
+    first, second = stage_shapes(model("deepseek-v3"), None, 8, 2)
+    assert (first.layers, first.is_first, first.vocab_size, first.mlp_width, first.mlp_copies) == (31, True, 0, 2304, 3)
+    assert (second.layers, second.is_first, second.vocab_size) == (30, False, 129_280)
+    assert (second.mlp_width, second.mlp_copies) == (256, 3)
+    for stage in (first, second):
+        assert (stage.experts_per_token, stage.expert_width, stage.expert_input) == (8, 256, 7168)
+        assert (stage.latent_width, stage.bytes_per_value, stage.quantized) == (16 * 256, 2, True)
+    (mixtral,) = stage_shapes(model("mixtral-8x7b"), None, 2, 1)
+    assert (mixtral.mlp_width, mixtral.mlp_copies, mixtral.latent_width, mixtral.quantized) == (0, 0, 0, False)
+    assert (mixtral.experts_per_token, mixtral.expert_width, mixtral.expert_input) == (2, 7168, 4096)
+    (whole,) = stage_shapes(model("mixtral-8x7b"), None, 2, 1, whole_experts=True)
+    assert whole.expert_width == 14_336
+
+
+def test_the_widest_mixture_is_that_of_the_most_columns_a_token():
+    attention = FullAttention(num_attention_heads=1, num_key_value_heads=1, head_dim=8)
+    mixtures = (
+        MoeMlp(num_experts=16, num_experts_per_tok=8, moe_intermediate_size=100),  # 800 columns
+        MoeMlp(num_experts=16, num_experts_per_tok=1, moe_intermediate_size=200),
+    )
+    layers = tuple(LayerRun(count=1, mixer=attention, mlp=mlp) for mlp in mixtures)
+    (found,) = stage_shapes(ModelSpec(name="test", hidden_size=8, layers=layers, vocab_size=10), None, 1, 1)
+    assert (found.experts_per_token, found.expert_width) == (8, 100)
+
+
+def test_the_format_of_activations_is_that_of_the_middle_layer():
+    """DeepSeek-V2-Lite cut to a dense layer and a mixture, whose experts alone are stored in MXFP4."""
+    cut = golden_tables.config(PARAMETERS["deepseek-v2-lite"]) | {"num_hidden_layers": 2}
+    experts_only = replace(catalog.precision("precision", "mxfp4"), groups=frozenset({"expert"}))
+    (found,) = stage_shapes(spec_from_config(cut, name="cut"), experts_only, 1, 1)
+    assert not found.expert_workspace
+
+
+@pytest.mark.parametrize(
+    ("step", "context", "tokens"),
+    [
+        # vLLM mla_attention.py: eight contexts, at least four blocks of each sequence, at most 65 536 tokens.
+        ((2048, 256), 1000, 4 * 256 * 16),
+        ((2048, 256), 4000, 32_000),
+        ((2048, 256), 131_072, 65_536),
+        ((8192, 1024), 100, 65_536),
+    ],
+)
+def test_latents_unfolded_by_hand(step, context, tokens):
+    """DeepSeek-V3 on eight GPUs: 16 heads of 128 + 128 values a token, and four hidden states of 7168 for the step."""
+    expected = (tokens * 16 * 256 + 4 * step[0] * 7168) * 2
+    largest = vllm.largest_step(deployment(max_batched_tokens=step[0], max_sequences=step[1]))
+    assert vllm.latent_peak_bytes(LATENT, largest, context) == expected
+
+
+# GiB outside PyTorch as logged, the least and the most; where each was logged `vllm.other_bytes` says.
+@pytest.mark.parametrize(
+    ("version", "gpus", "gpu", "name", "least", "most"),
+    [
+        ("0.6.5", (1, 1), "H100", "llama-3.1-8b", 0.35, 1.79),
+        ("0.6.6", (1, 1), "H100", "llama-3.1-8b", 0.02, 0.16),
+        ("0.11", (1, 1), "H100", "llama-3.1-8b", 0.02, 0.16),
+        ("0.9.2", (1, 1), "MI300X", "llama-3.1-8b", 0.66, 0.66),
+        ("0.19", (1, 1), "H100", "llama-3.1-8b", 0.24, 0.46),
+        ("0.31", (1, 1), "A100", "llama-3.1-8b", 0.26, 0.26),
+        ("0.19", (1, 2), "H100", "llama-3.1-8b", 0.07, 0.2),
+        ("0.7.3", (2, 1), "H100", "llama-3.1-8b", 0.2, 0.2),
+        ("0.11", (2, 1), "H100", "llama-3.1-8b", 0.14, 0.55),
+        ("0.11", (4, 1), "H100", "mixtral-8x7b", 1.4, 2.4),
+        ("0.19", (2, 1), "H100", "llama-3.1-8b", 2.06, 2.13),
+        ("0.28", (4, 1), "H100", "mixtral-8x7b", 0.6, 0.95),
+    ],
+)
+def test_what_is_outside_pytorch_is_what_was_logged(version, gpus, gpu, name, least, most):
+    start = deployment(model(name), version, tp=gpus[0], pp=gpus[1], device=Device(gpu, H100.memory_bytes))
+    found = vllm.budgets(start)[0].other
+    assert found.low / GIB <= least <= most <= found.high / GIB
+    assert least - 0.1 <= found.expected / GIB <= most + 0.1
+
+
+def test_graphs_are_what_was_logged(runs):
+    """Up to 0.19 about 0.3 GiB and 17 MiB a layer; from 0.20 on 0.49 to 1.2 (Llama-3.1-8B, A100, 0.31)."""
+    logged = [(run.figure("cuda_graph_gib") * GIB, run.budget.graphs) for run in runs]
+    assert sum(size.low <= graphs <= size.high for graphs, size in logged) >= 0.95 * len(logged)
+    errors = sorted(abs(graphs / size.expected - 1) for graphs, size in logged)
+    assert errors[len(errors) // 2] <= 0.11
+    for version in ("0.20", "0.31"):
+        later = vllm.budgets(deployment(version=version))[0].graphs
+        assert later.low / GIB <= 0.49 <= later.expected / GIB <= 1.2 <= later.high / GIB
+
+
+def test_what_the_log_calls_the_size_of_a_hybrid_cache():
+    """Gemma 3 27B with 8192 tokens: seven groups; a sequence takes 512 + 6 × 513 blocks. Up to 0.20 the log shows the
+    tokens of one group, from 0.21 on whole sequences times their length."""
+    before, after = (vllm.pool(deployment(model("gemma-3-27b"), version)) for version in ("0.20", "0.21"))
+    assert before.blocks_of(8192) == after.blocks_of(8192) == 3590
+    assert before.tokens_announced(7000, 8192) == 1000 * 16
+    assert after.tokens_announced(7180, 8192) == 2 * 8192
 
 
 def test_pipeline_stages_share_the_blocks_that_the_fullest_has_room_for():

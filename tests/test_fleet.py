@@ -24,6 +24,7 @@ from core.fleet import (
     replicas_of,
     users_per_replica,
 )
+from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
 from core.parallelism import check_pipeline_parallel, check_tensor_parallel, layers_by_stage, tensor_parallel_obstacle
 from core.serving import served_precision, service_of
 from core.units import GB, GIB, MIB
@@ -114,6 +115,34 @@ def test_replicas_fill_nodes(node):
     for replica in replicas:
         assert node % replica.gpus == 0 or replica.gpus % node == 0
         assert replica.nodes(1) == max(1, -(-replica.gpus // node))
+
+
+@pytest.mark.parametrize(
+    ("engine", "node", "expected"),
+    [
+        # Six heads and five layers. TP divides heads and node; stages share a node evenly or have whole nodes, four at
+        # most; none is without a layer.
+        ("vllm", 4, {(1, 1), (1, 2), (1, 4), (2, 1), (2, 2)}),
+        ("vllm", 6, {(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (6, 1), (6, 2), (6, 3), (6, 4)}),
+        ("vllm", 1, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        # llama.cpp deals out layers over as many GPUs of one node as one likes.
+        ("llama.cpp", 4, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        ("llama.cpp", 8, {(1, 1), (1, 2), (1, 3), (1, 4), (1, 5)}),
+    ],
+)
+def test_replicas_by_hand(engine, node, expected):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=5, mixer=attention, mlp=GatedMlp(intermediate_size=12)),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    gpu = GpuChoice("any", 80 * GB, node)
+    assert {(replica.tp, replica.pp) for replica in replicas_of(spec, gpu, engine)} == expected
+
+
+def test_no_more_stages_than_anybody_deploys():
+    """126 layers of Llama 3.1 405B in nodes of 64: 16 stages at most; in nodes of 8, four nodes at most."""
+    spec = model("llama-3.1-405b")
+    assert max(replica.pp for replica in replicas_of(spec, GpuChoice("any", 80 * GB, 64), "vllm")) == 16
+    assert max(replica.gpus for replica in replicas_of(spec, H100, "vllm")) == 32
 
 
 def test_nodes_of_replicas():
