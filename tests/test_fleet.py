@@ -25,7 +25,14 @@ from core.fleet import (
     users_per_replica,
 )
 from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
-from core.parallelism import check_pipeline_parallel, check_tensor_parallel, layers_by_stage, tensor_parallel_obstacle
+from core.parallelism import (
+    check_pipeline_parallel,
+    check_tensor_parallel,
+    layers_by_stage,
+    layers_on_rank,
+    outer_on_rank,
+    tensor_parallel_obstacle,
+)
 from core.serving import served_precision, service_of
 from core.units import GB, GIB, MIB
 from tests.test_capacity import model
@@ -105,6 +112,31 @@ def test_more_stages_than_layers():
 def test_uneven_stages(layers, pp, stages):
     """vLLM distributed/utils.py, get_pp_indices: the last stage has the fewest, then the first."""
     assert layers_by_stage(layers, pp) == stages
+
+
+@pytest.mark.parametrize(
+    ("whole", "shapes"),
+    [
+        # Each expert cut: 2048 ÷ 8 columns of all 256. Dealt out whole: 256 ÷ 8. The shared expert is cut either way.
+        (False, {"mlp.experts.down_proj": (7168, 256, 256), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+        (True, {"mlp.experts.down_proj": (7168, 2048, 32), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+    ],
+)
+def test_experts_on_a_rank(whole, shapes):
+    """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
+    last = layers_on_rank(model("deepseek-v3"), 8, whole)[-1]
+    found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
+    assert {name: found[name] for name in shapes} == shapes
+
+
+def test_what_stages_hold_outside_their_layers():
+    """GPT-2 ties its head to the embedding, which is in front and behind; positions are in front alone, the last norm
+    and its bias behind. Llama's head is behind."""
+    gpt2, llama = catalog.model("gpt2").spec, model("llama-3.1-8b")
+    names = [[tensor.name for tensor in outer_on_rank(gpt2, 1, 3, stage)] for stage in range(3)]
+    assert names == [["embed_tokens", "wpe"], [], ["embed_tokens", "norm", "norm"]]
+    assert [tensor.name for tensor in outer_on_rank(llama, 1, 2, 0)] == ["embed_tokens"]
+    assert sorted(tensor.name for tensor in outer_on_rank(llama, 1, 2, 1)) == ["lm_head", "norm"]
 
 
 @pytest.mark.parametrize("node", [1, 2, 4, 8, 72])

@@ -1,5 +1,7 @@
 """Bytes of weights in real formats: scales included, and what they leave in 16 bits."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +163,13 @@ def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
         {"model_type": "llama", "params_b": 70, "num_hidden_layers": 80, "hidden_size": 8196}, name="article"
     )
     assert weights_bytes(spec, catalog.precision("precision", name)) == expected_gb * 10**9
+
+
+def test_the_biases_of_routers_are_stored_in_32_bits():
+    """DeepSeek-V3 as if trained in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
+    vLLM models/deepseek_v2.py: torch.float32)."""
+    spec = replace(catalog.model("deepseek-v3").spec, quantization=None)
+    assert weights_bytes(spec) == 2 * footprint(spec).parameters.total + 2 * 58 * 256
 
 
 QUANTIZED = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
