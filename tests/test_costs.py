@@ -346,6 +346,12 @@ def test_what_has_no_price_has_no_cost():
     assert unknown.owned is None and unknown.rented is None and unknown.owning_usd_per_user_month is None
 
 
+def test_a_gpu_of_unknown_power_has_no_cost_of_owning():
+    h100 = replace(catalog.gpu("h100"), tdp_w=None)
+    found = costs_of_layout(h100, layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    assert found.owned is None and found.rented is not None
+
+
 # ---- input -------------------------------------------------------------------------------------------
 
 

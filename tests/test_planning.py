@@ -303,3 +303,5 @@ class TestOwnModel:
                 if layout.pp == 1:
                     assert found.kv == expected.kv, (name, layout)
                 assert found.parameters == -(-1_000_003 // layout.gpus)
+            # Nothing of its shapes is told, so no budget of an engine follows from them.
+            assert own.hidden_size == 0 and not has_shapes(own) and not any(run.complete for run in own.layers)
