@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from core import catalog
 from core.errors import UnsupportedModelError
 from core.gguf_mix import MIXES, gguf_precision
+from core.quantization import EVERYTHING, Quantization, modules
 from core.readers.hf_config import spec_from_config
 from core.sizing import footprint
 from core.tensors import ATTENTION, HEAD, MLP, ROUTER, VECTOR, VISION, Tensor
@@ -196,6 +197,54 @@ QUANTIZED = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14
 def test_as_shipped_is_the_format_of_that_name(settings, named):
     spec = spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
     assert weights_bytes(spec) == weights_bytes(spec, catalog.precision("precision", named))
+
+
+@pytest.mark.parametrize(
+    ("written", "tensor", "layer", "selected"),
+    [
+        # A path in full means what is below it, in that layer alone.
+        ("model.layers.3.self_attn", "self_attn.q_proj", 3, True),
+        ("model.layers.3.self_attn", "self_attn.q_proj", 4, False),
+        ("model.layers.3.self_attn.q_proj", "self_attn.k_proj", 3, False),
+        # A star at the end is any ending; anywhere else it stands for whatever is there.
+        ("model.layers.3.mlp.*", "mlp.up_proj", 3, True),
+        ("model.layers.3.mlp.*", "mlp.up_proj", 30, False),
+        ("model.layers.3.mlp.*", "self_attn.q_proj", 3, False),
+        ("model.layers.3.mlp.up_pro*j", "mlp.up_proj", 3, True),
+        ("model.layers.*.mlp.up_proj", "mlp.up_proj", 7, True),
+        ("model.layers.*.mlp.up_proj", "mlp.down_proj", 7, False),
+        # Parts of a path stand in any layer, and outside of them.
+        ("self_attn", "self_attn.q_proj", 0, True),
+        ("attn", "mlp.up_proj", 0, False),
+        ("model.embed_tokens", "embed_tokens", None, True),
+        ("lm_head", "lm_head", None, True),
+        ("lm_head", "lm_head_2", None, False),
+        # Regular expressions, of whole paths from the beginning.
+        (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 3, True),
+        (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 4, False),
+        ("re:.*lm_head", "lm_head", None, True),
+        ("re:up_proj", "mlp.up_proj", 4, False),
+        # Names of other checkpoints: Mixtral's experts, GPT's layers, fused projections.
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.gate_proj", 3, True),
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.down_proj", 3, False),
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.shared_experts.gate_proj", 3, False),
+        ("transformer.h.3.attn.q_proj", "self_attn.q_proj", 3, True),
+        ("model.layers.3.self_attn.qkv_proj", "self_attn.v_proj", 3, True),
+        ("model.layers.3.mlp.router", "mlp.gate", 3, True),
+        # Towers have layers of the same numbers.
+        ("visual.layers.3.self_attn", "self_attn.q_proj", 3, False),
+    ],
+)
+def test_what_a_name_in_config_json_selects(written, tensor, layer, selected):
+    """How transformers, vLLM and compressed-tensors read `ignore` and `modules_to_not_convert`."""
+    assert modules([written]).has(Tensor(name=tensor, group=MLP, rows=8, columns=8), layer) is selected
+
+
+def test_vectors_are_never_quantized():
+    everything = Quantization(method="fp8", formats=((EVERYTHING, catalog.precision("precision", "fp8_tensor")),))
+    for columns, name in ((1, None), (2, "fp8_tensor")):
+        found = everything.precision_of(Tensor(name="mlp.up_proj", group=MLP, rows=8, columns=columns), 0)
+        assert (found and found.name) == name
 
 
 def test_modules_that_a_checkpoint_leaves_alone_stay_in_16_bits():
