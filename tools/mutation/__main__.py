@@ -37,15 +37,19 @@ def main() -> None:
             ROOT, f"core/{module}.py", settings["least"], settings["one_of"], settings["seed"]
         )
     remembered = json.loads(REMEMBERED.read_text("utf-8")) if REMEMBERED.exists() else {}
-    arguments = {module: _arguments(tests[module], settings["slow"]) for module in found}
-    _check_unchanged(arguments, chosen.workers, settings["limit_s"])
-    equivalent = {(each["module"], each["mutant"]): each["why"] for each in settings.get("equivalent", ())}
-    work = [
-        (mutant, arguments[module])
+    listed = toml.load(Path(__file__).parent / "equivalent.toml")["equivalent"]
+    equivalent = {(each["module"], each["mutant"]): each["why"] for each in listed}
+    left = {
+        module: [
+            mutant
+            for mutant in some
+            if remembered.get(_key(mutant), SURVIVED) == SURVIVED and (module, mutant.after) not in equivalent
+        ]
         for module, some in found.items()
-        for mutant in some
-        if remembered.get(_key(mutant), SURVIVED) == SURVIVED and (module, mutant.after) not in equivalent
-    ]
+    }
+    arguments = {module: _arguments(tests[module], settings["slow"]) for module, some in left.items() if some}
+    _check_unchanged(arguments, chosen.workers, settings["limit_s"])
+    work = [(mutant, arguments[module]) for module, some in left.items() for mutant in some]
     for mutant, outcome, seconds in outcomes(ROOT, work, chosen.workers, settings["limit_s"]):
         remembered[_key(mutant)] = outcome
         if outcome == SURVIVED:
