@@ -100,6 +100,8 @@ MIXES: dict[str, Mix] = {
     "Q8_0": Mix("Q8_0", head="Q8_0"),
 }  # fmt: skip
 
+_DOWN_OF_EIGHT = {"IQ3_M": Choice("Q4_K", "more")}
+
 
 def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer: int | None) -> Precision:
     """The format that the mix which `precision` names gives to one tensor, the one of `layer`."""
@@ -137,7 +139,8 @@ def _format(name: str, tensor: Tensor, model: ModelSpec, layer: int | None) -> s
             return "Q5_K" if name in _RAISED_FOR_EIGHT else mix.base
         return mix.output or mix.base
     if last == "down_proj":
-        return _chosen(mix.down, mix.base, model, layer)
+        down = _DOWN_OF_EIGHT.get(name, mix.down) if has_eight_experts else mix.down
+        return _chosen(down, mix.base, model, layer)
     if last in ("gate_proj", "up_proj"):
         return _chosen(mix.gate_and_up, mix.base, model, layer)
     return mix.base
