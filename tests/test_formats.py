@@ -12,7 +12,7 @@ from core.gguf_mix import MIXES, gguf_precision
 from core.quantization import EVERYTHING, Quantization, modules
 from core.readers.hf_config import spec_from_config
 from core.sizing import footprint
-from core.tensors import ATTENTION, HEAD, MLP, ROUTER, VECTOR, VISION, Tensor
+from core.tensors import HEAD, MLP, ROUTER, VECTOR, VISION, Tensor
 from core.weights import weights_bytes
 
 LLAMA_8B = catalog.model("llama-3.1-8b").spec
@@ -99,7 +99,7 @@ CHOSEN = [
 
 @pytest.mark.parametrize(("mix", "name", "model", "layer", "expected"), CHOSEN)
 def test_formats_of_gguf_tensors(mix, name, model, layer, expected):
-    tensor = Tensor(name=name, group=ATTENTION if "attn" in name else MLP, rows=1024, columns=4096)
+    tensor = Tensor(name=name, group=MLP, rows=1024, columns=4096)
     found = gguf_precision(catalog.precision("precision", mix), tensor, MODELS[model], layer)
     assert found.name == expected
 

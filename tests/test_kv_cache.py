@@ -126,7 +126,9 @@ def test_windows_of_one_size_are_added_and_of_two_sizes_kept_apart():
 
 def test_every_part_of_what_two_layers_keep_is_added():
     first = KvProfile(values_per_token=1, windowed=((8, 2),), fixed_values=3, fixed_bytes=4, index_bytes_per_token=5)
-    other = KvProfile(values_per_token=10, windowed=((8, 20),), fixed_values=30, fixed_bytes=40, index_bytes_per_token=50)
+    other = KvProfile(
+        values_per_token=10, windowed=((8, 20),), fixed_values=30, fixed_bytes=40, index_bytes_per_token=50
+    )
     assert first + other == KvProfile(
         values_per_token=11, windowed=((8, 22),), fixed_values=33, fixed_bytes=44, index_bytes_per_token=55
     )
