@@ -361,7 +361,7 @@ def test_llama_cpp_computes_in_the_buffer_that_it_logs():
 
 def test_llama_cpps_buffer_of_a_mixture_by_hand():
     """Mixtral, first of two GPUs: two experts' gates, ups (2 × 14 336) and inputs (4096), and three hidden states."""
-    first, last = llama_cpp.budgets(deployment(model("mixtral-8x7b"), "b6325", pp=2, memory_utilization=None))
+    first, _ = llama_cpp.budgets(deployment(model("mixtral-8x7b"), "b6325", pp=2, memory_utilization=None))
     assert first.activation.expected == 512 * (2 * (2 * 14_336 + 4096) + 3 * 4096) * 4
     assert (first.usable_bytes, first.graphs.expected) == (H100.memory_bytes, 0)
     assert first.kv.expected == first.usable_bytes - sum(
