@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+MUTATION := .venv-mutation
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -12,7 +13,7 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows fuzz golden accuracy peers bench measure clean
+.PHONY: workbook test test-windows fuzz golden accuracy peers bench measure mutation clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -51,6 +52,10 @@ bench: $(VENV)/installed-test $(PEERS)/installed
 measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
 
+# Changes the code of core/ and sees whether a test notices; writes docs/mutation.md. Half an hour, then minutes.
+mutation: $(MUTATION)/installed
+	$(MUTATION)/$(SCRIPTS)/python -m tools.mutation
+
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed
 	$(BIN)/vram addin build -o dist
@@ -67,6 +72,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
 	@touch $@
 
+$(MUTATION)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
+	@touch $@
+
 # llm-analysis uses transformers and huggingface_hub only to fetch configs; its pins of them are of 2023.
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -79,4 +89,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) .wine dist build *.egg-info
+	rm -rf $(VENV) $(PEERS) $(MUTATION) .wine dist build *.egg-info
