@@ -7,6 +7,7 @@ without one for the others) and ggml/src/ggml-common.h (the layout of the blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from core.model_spec import FullAttention, ModelSpec, MoeMlp
 from core.precision import Precision
@@ -58,8 +59,10 @@ class Mix:
     gate_and_up: Choice | None = None
 
 
-_SMALL = {"head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "gqa", "Q2_K"), "down": Choice("Q2_K", "eighth")}
-_IQ2_S = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "gqa", "IQ3_S"),
+_SMALL: dict[str, Any] = {
+    "head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "gqa", "Q2_K"), "down": Choice("Q2_K", "eighth"),
+}  # fmt: skip
+_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "gqa", "IQ3_S"),
           "down": Choice("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
 
 MIXES: dict[str, Mix] = {

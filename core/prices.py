@@ -104,7 +104,14 @@ def months_later(day: datetime.date, months: int) -> datetime.date:
 @lru_cache(maxsize=None)
 def cost_defaults() -> dict[str, CostDefault]:
     """Every default, by its field."""
-    return {row["field"]: CostDefault(**row | {"value": float(row["value"])}) for row in _read("cost_defaults.csv")}
+    return {row["field"]: _cost_default(row) for row in _read("cost_defaults.csv")}
+
+
+def _cost_default(row: dict[str, str]) -> CostDefault:
+    return CostDefault(
+        field=row["field"], value=float(row["value"]), unit=row["unit"], source=row["source"], as_of=row["as_of"],
+        note=row["note"],
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=None)

@@ -99,8 +99,8 @@ def estimate(
     Raises:
         PlannerError: an input is of the wrong type or out of range, or the model's parameters cannot be counted.
     """
-    context = number("context", context)
-    users = number("users", users)
+    context = int(number("context", context))
+    users = int(number("users", users))
     overhead = number("overhead", overhead)
     needs = footprint(model)
     model_bytes = weights_bytes(model, precision)

@@ -91,9 +91,10 @@ def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
         values: the cells.
         or_sizes: whether three sizes in billions would be three models; then the layers have to look like layers.
     """
-    if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(values) != 3 or len(numbers) != 3:
         return False
-    _, layers, hidden = values
+    _, layers, hidden = numbers
     return (
         abs(hidden) >= _LEAST_HIDDEN_SIZE
         and hidden % _HIDDEN_SIZE_STEP == 0

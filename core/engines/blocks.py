@@ -152,7 +152,7 @@ def kept_by_layer(model: ModelSpec, kv_precision: Precision, tp: int) -> list[tu
     return [kept for run in model.layers for kept in [tuple(_kept(run.mixer, kv_precision, tp))] * run.count]
 
 
-def _kept(mixer: object, precision: Precision, tp: int) -> list[Kept]:
+def _kept(mixer: Mixer, precision: Precision, tp: int) -> list[Kept]:
     if isinstance(mixer, ParallelMixers):
         return [kept for part in mixer.mixers for kept in _kept(part, precision, tp)]
     profile = layer_profile(mixer, tp)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -133,7 +133,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
     )
 
 
-def runs(layers: Sequence[LayerRun]) -> tuple[LayerRun, ...]:
+def runs(layers: Iterable[LayerRun]) -> tuple[LayerRun, ...]:
     """Layers, each of count 1, with equal neighbours put together."""
     return tuple(replace(layer, count=len(list(group))) for layer, group in groupby(layers))
 
