@@ -1,4 +1,4 @@
-# The commands: `make workbook`, `make test` and its part `make test-windows`. They set up what they need in .venv.
+# The commands: `make workbook`, `make test` and its part `make test-windows`, `make fuzz`. They set up what they need in .venv.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
@@ -12,7 +12,7 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows golden accuracy peers measure clean
+.PHONY: workbook test test-windows fuzz golden accuracy peers bench measure clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -23,6 +23,17 @@ test: $(VENV)/installed-test
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/test_windows_stack.py
 
+# The campaigns against other people's data, with their counts; each runs alone too: python -m tests.fuzz.cells --help.
+# The readers' is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is for each of them.
+FUZZ_CALLS ?= 1000000
+FUZZ_FILES ?= 20000
+FUZZ_KILLS ?= 300
+FUZZ_SEED ?= 1
+fuzz: $(VENV)/installed-fuzz
+	$(BIN)/python -m tests.fuzz.cells --calls $(FUZZ_CALLS) --seed $(FUZZ_SEED)
+	$(BIN)/python -m tests.fuzz.readers --runs $(FUZZ_FILES) --seed $(FUZZ_SEED)
+	$(BIN)/python -m tests.fuzz.kills --kills $(FUZZ_KILLS) --seed $(FUZZ_SEED)
+
 # Every logged run beside what is computed for it; writes docs/accuracy.md.
 accuracy: $(VENV)/installed
 	$(BIN)/python -m tools.accuracy
@@ -31,6 +42,10 @@ accuracy: $(VENV)/installed
 peers: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m tools.peers.collect $(PEERS_BIN)/python
 	$(BIN)/python -m tools.accuracy
+
+# How fast everything is, each against a baseline in the same run; writes docs/performance.md. Takes some minutes.
+bench: $(VENV)/installed-test $(PEERS)/installed
+	$(BIN)/python -m benchmarks --peers $(PEERS_BIN)/python
 
 # What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
 measure: $(VENV)/installed
@@ -57,6 +72,10 @@ $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[peers]"
 	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-analysis==0.2.2
+	@touch $@
+
+$(VENV)/installed-fuzz: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
 	@touch $@
 
 clean:

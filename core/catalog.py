@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
-from core.gpu import Gpu
 from core.model_rows import ModelRow, read_rows
 from core.model_spec import ModelSpec
 from core.precision import Precision, precision_of_bytes
 from core.tensors import GROUPS
+from core.texts import plain_letters
+
+if TYPE_CHECKING:
+    from core.gpu import Gpu
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
@@ -85,7 +89,7 @@ def model(name: object) -> CatalogModel:
     """
     own_file = _own_file()
     names = _model_names_by_normal(own_file)
-    return _catalog_model(own_file, _known_as("model", name, names, model_names(), "Models", "llama-3.1-70b"))
+    return _catalog_model(own_file, _known_as("model", name, names, model_names, "Models", "llama-3.1-70b"))
 
 
 def models() -> tuple[CatalogModel, ...]:
@@ -107,7 +111,7 @@ def gpu(name: object) -> Gpu:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such GPU; the remedy names the nearest one.
     """
-    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names(), "GPUs", "h100-sxm")]
+    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names, "GPUs", "h100-sxm")]
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -165,7 +169,9 @@ def precision_named(name: object) -> CatalogPrecision:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such precision; the remedy names the nearest one.
     """
-    known = tuple(row.precision.name for row in precisions())
+    def known() -> tuple[str, ...]:
+        return tuple(row.precision.name for row in precisions())
+
     rows = _precisions_by_name()
     normal = _known_as("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")
     return rows[normal]
@@ -200,20 +206,26 @@ def _precision(row: dict[str, str]) -> Precision:
     )
 
 
+@lru_cache(maxsize=4096)
 def _normal(name: str) -> str:
     """The form under which names are compared: full-width letters made plain, case and separators dropped."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c not in " \t\u00a0-_")
+    return "".join(c for c in plain_letters(name).casefold() if c not in " \t\u00a0-_")
 
 
 def _known_as(
-    field: str, name: object, names_by_normal: dict[str, str], names: tuple[str, ...], sheet: str, example: str
+    field: str,
+    name: object,
+    names_by_normal: dict[str, str],
+    names: Callable[[], tuple[str, ...]],
+    sheet: str,
+    example: str,
 ) -> str:
-    """The one of `names` that the user calls `name`."""
+    """The one of `names()` that the user calls `name`."""
     if not isinstance(name, str):
         raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
     known_as = names_by_normal.get(_normal(name))
     if known_as is None:
-        raise unknown_name(field, name, names, f"the {sheet} sheet of the planner")
+        raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner")
     return known_as
 
 
@@ -263,6 +275,8 @@ def _catalog_model(own_file: str, name: str) -> CatalogModel:
 
 @lru_cache(maxsize=None)
 def _gpus_by_name() -> dict[str, Gpu]:
+    from core.gpu import Gpu
+
     return {
         row["name"]: Gpu(
             name=row["name"],

@@ -57,7 +57,15 @@ def number(field: str, value: object) -> float | int:
         WrongTypeError: not a number (text, a boolean, a date, nothing).
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
-    return number_within(field, value, LIMITS[field])
+    limits = LIMITS[field]
+    if (type(value) is float or type(value) is int) and limits.least <= value <= limits.most:  # else wrong, or odd
+        if not limits.whole:
+            return float(value)
+        if type(value) is int:
+            return value
+        if value.is_integer():
+            return int(value)
+    return number_within(field, value, limits)
 
 
 def number_within(field: str, value: object, limits: Limits) -> float | int:

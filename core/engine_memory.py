@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import lru_cache
 
 from core.model_spec import ModelSpec
-from core.parallelism import by_stage, layers_on_rank, outer_on_rank
+from core.parallelism import by_stage, layers_on_rank, of_each_layer, outer_on_rank
 from core.precision import Precision
 from core.tensors import EXPERT, Tensor
 from core.units import MIB
-from core.weights import stored_parts, tensor_precision
+from core.weights import stored_parts, tells_layers_apart, tensor_precision
 
 # PyTorch c10/cuda/CUDACachingAllocator.cpp: kMinBlockSize, kMinLargeAlloc, kRoundLarge, kSmallSize.
 _MIN_BLOCK_BYTES = 512
@@ -70,9 +70,10 @@ def loaded_weights_by_stage(
 
 @lru_cache(maxsize=256)
 def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_experts: bool) -> tuple[int, ...]:
-    return tuple(
-        _allocated_for(tensors, model, number, precision)
-        for number, tensors in enumerate(layers_on_rank(model, tp, whole_experts))
+    return of_each_layer(
+        layers_on_rank(model, tp, whole_experts),
+        lambda tensors, number: _allocated_for(tensors, model, number, precision),
+        told_apart=tells_layers_apart(model, precision),
     )
 
 

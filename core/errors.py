@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 LONGEST_QUOTED_VALUE = 60
+_MOST_BITS_WRITTEN = 4096  # Python itself refuses to write more than 4300 digits
 
 
 class PlannerError(ValueError):
@@ -51,6 +52,8 @@ def quoted(value: object) -> str:
         return repr(value if len(value) <= LONGEST_QUOTED_VALUE else value[: LONGEST_QUOTED_VALUE - 1] + "…")
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
         value = int(value)  # a cell's 3.0 is a 3 to whoever typed it
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS_WRITTEN:
+        return f"an integer of {value.bit_length()} bits"
     text = str(value)
     if len(text) > LONGEST_QUOTED_VALUE:
         text = text[: LONGEST_QUOTED_VALUE - 1] + "…"
@@ -73,9 +76,11 @@ def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> Unk
 
 def _nearest(name: str, known: list[str]) -> list[str]:
     """The known name that `name` most resembles, or up to three that begin much as it does."""
+    if len(name) > LONGEST_QUOTED_VALUE:
+        return []  # no slip of the pen, and slow to compare
     import difflib  # only on the way to an error: it is slow to import
 
-    name = name.strip().casefold()[:LONGEST_QUOTED_VALUE]
+    name = name.strip().casefold()
     by_lower_case = {candidate.casefold(): candidate for candidate in known}
     near = difflib.get_close_matches(name, by_lower_case, n=1, cutoff=0.7)
     if not near:

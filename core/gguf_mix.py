@@ -7,6 +7,7 @@ without one for the others) and ggml/src/ggml-common.h (the layout of the blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from core.model_spec import FullAttention, ModelSpec, MoeMlp
@@ -101,13 +102,24 @@ MIXES: dict[str, Mix] = {
 def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer: int | None) -> Precision:
     """The format that the mix which `precision` names gives to one tensor, the one of `layer`."""
     chosen = _format(MIXES[precision.mix], tensor, model, layer)
-    block_bytes, block_values = BLOCKS[chosen]
-    if tensor.columns % block_values:
+    if tensor.columns % BLOCKS[chosen][1]:
         chosen = _FALLBACK.get(chosen, _OTHER_FALLBACK)
-        block_bytes, block_values = BLOCKS[chosen]
-        if tensor.columns % block_values:
-            block_bytes, block_values = BLOCKS["F16"]
-    return Precision(name=chosen, block_bytes=block_bytes, block_values=block_values)
+        if tensor.columns % BLOCKS[chosen][1]:
+            return _of_blocks(chosen, "F16")
+    return _of_blocks(chosen, chosen)
+
+
+def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, ...]:
+    """What of a layer's place in the model the formats of its tensors depend on, in the mix that `precision` names."""
+    mix = MIXES[precision.mix]
+    choices = (mix.value, mix.down, mix.gate_and_up)
+    return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
+
+
+@lru_cache(maxsize=None)
+def _of_blocks(name: str, stored: str) -> Precision:
+    block_bytes, block_values = BLOCKS[stored]
+    return Precision(name=name, block_bytes=block_bytes, block_values=block_values)
 
 
 def _format(mix: Mix, tensor: Tensor, model: ModelSpec, layer: int | None) -> str:

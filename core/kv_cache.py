@@ -47,16 +47,20 @@ class KvProfile:
 
     def values(self, context: int) -> int:
         """Values that one sequence of `context` tokens keeps in the cache's precision."""
-        return (
-            self.values_per_token * context
-            + sum(values * min(context, window) for window, values in self.windowed)
-            + self.fixed_values
-        )
+        values = self.values_per_token * context + self.fixed_values
+        for window, windowed in self.windowed:
+            values += windowed * min(context, window)
+        return values
 
     def bytes_of_sequences(self, users: int, context: int, precision: Precision) -> int:
         """Bytes that `users` sequences of `context` tokens each keep."""
-        fixed_bytes = self.fixed_bytes + self.index_bytes_per_token * context
-        return precision.bytes_of(users * self.values(context)) + users * fixed_bytes
+        values = self.values(context) if self.windowed else self.values_per_token * context + self.fixed_values
+        in_precision = -(-users * values * precision.block_bytes // precision.block_values)
+        return in_precision + users * (self.fixed_bytes + self.index_bytes_per_token * context)
+
+    def is_proportional(self, context: int, precision: Precision) -> bool:
+        """Whether twice the sequences of `context` tokens keep exactly twice the bytes: no byte is rounded up."""
+        return self.values(context) * precision.block_bytes % precision.block_values == 0
 
     def bytes_per_sequence(self, context: int, precision: Precision) -> int:
         """Bytes that one sequence of `context` tokens keeps."""

@@ -1,20 +1,23 @@
-"""One entry for every file that describes a model: config.json, safetensors, GGUF, or a folder with them."""
+"""One entry for every file that describes a model: config.json, safetensors, GGUF, or a folder with them.
+
+The reader of each kind of file is loaded when there is one to read: `vram estimate` of a catalog name needs none.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from core.model_spec import ModelSpec
 from core.precision import Precision
 from core.readers.files import SourceFile, UnreadableFileError
-from core.readers.gguf_config import config_of_gguf
-from core.readers.gguf_header import MAGIC, read_gguf
 from core.readers.hf_config import config_fields, name_of, spec_from_config
-from core.readers.safetensors_header import SUFFIXES, find_safetensors, read_safetensors
-from core.readers.stored import StoredTensors, shard_names
 from core.sizing import footprint
+
+if TYPE_CHECKING:
+    from core.readers.stored import StoredTensors
 
 CONFIG_FILE = "config.json"
 AS_SHIPPED = "as shipped"
@@ -57,6 +60,8 @@ def read_model(path: str) -> ModelFile:
         UnreadableFileError: there is no model there, a file is damaged, or shards are missing.
         PlannerError: a field of the model is missing, wrong, or not understood.
     """
+    from core.readers.safetensors_header import SUFFIXES, read_safetensors
+
     if os.path.isdir(path):
         return _read_folder(path)
     if path.endswith(SUFFIXES):
@@ -67,6 +72,9 @@ def read_model(path: str) -> ModelFile:
 
 
 def _read_folder(folder: str) -> ModelFile:
+    from core.readers.safetensors_header import find_safetensors, read_safetensors
+    from core.readers.stored import shard_names
+
     names = os.listdir(folder)
     if CONFIG_FILE in names:
         weights = find_safetensors(folder)
@@ -84,6 +92,9 @@ def _read_folder(folder: str) -> ModelFile:
 
 
 def _read_gguf(path: str) -> ModelFile:
+    from core.readers.gguf_config import config_of_gguf
+    from core.readers.gguf_header import read_gguf
+
     gguf = read_gguf(path)
     stored = _complete(path, gguf.stored)
     fields = config_of_gguf(gguf)
@@ -116,6 +127,8 @@ def _complete(path: str, stored: StoredTensors) -> StoredTensors:
 
 def _begins_as_gguf(path: str) -> bool:
     """Whether the file is GGUF whatever its name: Ollama names its files by their hash."""
+    from core.readers.gguf_header import MAGIC
+
     if path.endswith(".json"):
         return False
     with SourceFile(path, kind="a model", remedy="Give the path of a model's file or folder.") as file:

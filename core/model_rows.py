@@ -11,7 +11,7 @@ import datetime
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -20,6 +20,7 @@ from core.errors import PlannerError, UnsupportedModelError, quoted
 from core.model_spec import ModelSpec
 from core.readers.files import SourceFile
 from core.readers.hf_config import spec_from_config
+from core.texts import FORMULA_STARTS, NOT_PRINTABLE
 
 OTHER_FIELDS = "other_fields"
 COLUMNS = (
@@ -38,10 +39,8 @@ _NUMBER_COLUMNS = (
 _NONSENSE = "?"  # no value of any field that is looked at
 
 LARGEST_FILE_BYTES = 16 * 2**20
+LONGEST_NAME = 255  # of what stands in lists, headings and sentences
 LONGEST_CELL = 32_767  # Excel's limit: support.microsoft.com, "Excel specifications and limits"
-
-# What Excel takes for the start of a formula in a CSV file (OWASP, "CSV Injection").
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 class BadRowError(PlannerError):
@@ -50,14 +49,16 @@ class BadRowError(PlannerError):
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row: its cells by column, and where it stands."""
+    """One row: its cells, the place of each column among them, and where it stands."""
 
-    cells: Mapping[str, str]
+    cells: Sequence[str]
+    places: Mapping[str, int]
     path: str
     line: int
 
     def __getitem__(self, column: str) -> str:
-        return self.cells.get(column, "")
+        place = self.places.get(column)
+        return "" if place is None else self.cells[place].strip()
 
     def error(self, column: str, problem: str, remedy: str) -> BadRowError:
         return BadRowError(f"{self.path}, line {self.line}, {column}", problem, remedy)
@@ -272,12 +273,23 @@ def _check_text(column: str, text: str) -> None:
         raise UnsupportedModelError(
             column, f"{quoted(text)} begins as a formula does, which spreadsheets would run", "Give another one."
         )
-    if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+    if NOT_PRINTABLE.search(text):
         raise UnsupportedModelError(column, f"{quoted(text)} has control characters", "Give another one.")
     if len(text) > LONGEST_CELL:
         raise UnsupportedModelError(
             column, f"it has {len(text)} characters, a spreadsheet's cell holds {LONGEST_CELL}", "Use the file itself."
         )
+
+
+def _check_cell(row: ModelRow, column: str, text: str) -> None:
+    """What is to stand in a workbook has to be such that it can; other fields stand in none."""
+    if column == OTHER_FIELDS:
+        return
+    if NOT_PRINTABLE.search(text):
+        raise row.error(column, f"{quoted(text)} has control characters", "Write it on one line of plain text.")
+    most = LONGEST_NAME if column in ("name", "title") else LONGEST_CELL
+    if len(text) > most:
+        raise row.error(column, f"it has {len(text)} characters, more than {most}", "Write less.")
 
 
 def _problem_of_header(columns: list[str]) -> str:
@@ -302,16 +314,19 @@ class _CsvReader(Protocol):
 
 def _rows(path: str, columns: list[str], lines: _CsvReader) -> list[ModelRow]:
     rows: dict[str, ModelRow] = {}
+    places = {column: place for place, column in enumerate(columns)}
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        row = ModelRow({column: cell.strip() for column, cell in zip(columns, cells)}, path, lines.line_num)
+        row = ModelRow(cells, places, path, lines.line_num)
         if len(cells) != len(columns):
             problem = f"it has {len(cells)}, the first line {len(columns)}"
             raise row.error("number of cells", problem, "Put texts with commas in quotes.")
         name = row["name"]
         if not name:
             raise row.error("name", "it is missing", "Give the model a name.")
+        for column, text in zip(columns, cells):
+            _check_cell(row, column, text)
         if name.startswith(FORMULA_STARTS):
             raise row.error("name", f"{quoted(name)} begins as a formula does", "Begin it with a letter.")
         if name in rows:

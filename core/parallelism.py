@@ -16,7 +16,7 @@ from core.model_spec import LayerRun, ModelSpec, ParallelMixers
 from core.parameters import layer_tensors, outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
-from core.weights import stored_bytes, weights_bytes
+from core.weights import stored_bytes, tells_layers_apart, weights_bytes
 
 
 def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
@@ -113,7 +113,13 @@ def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
 
 def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:
     """The tensors outside the layers that a rank of a stage holds: the embedding in front, the head behind."""
-    return tuple(tensor.on_rank(tp) for tensor in outer_tensors(model) if _is_on_stage(tensor, model, stage, pp))
+    return tuple(part for tensor, part in _outer(model, tp) if _is_on_stage(tensor, model, stage, pp))
+
+
+@lru_cache(maxsize=64)
+def _outer(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    """Each tensor outside the layers, whole and as a rank holds it."""
+    return tuple((tensor, tensor.on_rank(tp)) for tensor in outer_tensors(model))
 
 
 def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
@@ -139,10 +145,23 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
 @lru_cache(maxsize=256)
 def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
     """Bytes of the weights of every layer on one of `tp` ranks."""
-    return tuple(
-        sum(stored_bytes(tensor, model, number, precision) for tensor in tensors)
-        for number, tensors in enumerate(layers_on_rank(model, tp))
+    return of_each_layer(
+        layers_on_rank(model, tp),
+        lambda tensors, number: sum(stored_bytes(tensor, model, number, precision) for tensor in tensors),
+        told_apart=tells_layers_apart(model, precision),
     )
+
+
+def of_each_layer(
+    layers: tuple[tuple[Tensor, ...], ...], size_of: Callable[[tuple[Tensor, ...], int], int], *, told_apart: bool
+) -> tuple[int, ...]:
+    """`size_of` the tensors and the number of every layer, counted once for a run of layers if they are not told apart."""
+    found: dict[int, int] = {}
+    for number, tensors in enumerate(layers):
+        key = number if told_apart else id(tensors)  # a run's layers share their tensors
+        if key not in found:
+            found[key] = size_of(tensors, number)
+    return tuple(found[number if told_apart else id(tensors)] for number, tensors in enumerate(layers))
 
 
 def kv_profile_per_gpu(model: ModelSpec, tp: int = 1, pp: int = 1) -> tuple[KvProfile, ...]:

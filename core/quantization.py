@@ -61,6 +61,11 @@ class Modules:
         layers = {layer for layer, _ in self.beginnings}
         return {layer: tuple(start for number, start in self.beginnings if number == layer) for layer in layers}
 
+    @property
+    def tells_layers_apart(self) -> bool:
+        """Whether it may have a module of one layer and not the same one of another."""
+        return bool(self.in_layers or self.beginnings or (self.patterns and self != EVERYTHING))
+
     def has(self, tensor: Tensor, layer: int | None) -> bool:
         """Whether the tensor, the one of `layer` (None: outside the layers), is among them."""
         if self.patterns == EVERYTHING.patterns:
@@ -116,6 +121,11 @@ class Quantization:
     formats: tuple[tuple[Modules, Precision], ...]
     excluded: Modules = NOTHING
     groups: frozenset[str] = LINEAR_GROUPS
+
+    @cached_property
+    def tells_layers_apart(self) -> bool:
+        """Whether layers of the same shape may be stored differently."""
+        return any(selected.tells_layers_apart for selected in (self.excluded, *(modules for modules, _ in self.formats)))
 
     def precision_of(self, tensor: Tensor, layer: int | None) -> Precision | None:
         """The format of a tensor, the one of `layer` (None: outside the layers); None where it stays as it was."""

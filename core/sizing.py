@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
+from typing import NamedTuple
 
 from core.checks import number
 from core.kv_cache import KvProfile, kv_profile
@@ -13,9 +15,11 @@ from core.parameters import ParameterCount, count_parameters
 from core.precision import Precision
 from core.weights import weights_bytes
 
+# Whole numbers up to 2^53 are exact in floats; half of that leaves room for the overhead.
+_EXACT_IN_FLOATS = 2**52
 
-@dataclass(frozen=True)
-class LineItem:
+
+class LineItem(NamedTuple):
     """One line of an estimate: `key` is "weights", "kv_cache" or "overhead"."""
 
     key: str
@@ -30,41 +34,47 @@ class Footprint:
     kv: KvProfile
 
 
-@dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The memory that a model needs to serve a workload.
 
     Attributes:
-        model: the model.
-        parameters: its parameters.
-        kv_bytes_per_token: bytes by which one long sequence grows with each token.
-        line_items: what adds up to the total, in the order in which to show it.
+        sizing: what it shares with every other workload.
     """
 
-    model: ModelSpec
-    parameters: int
-    kv_bytes_per_token: int
-    line_items: tuple[LineItem, ...]
+    sizing: Sizing
+    kv_precision: Precision
+    kv_bytes: int
+    overhead_bytes: int
 
-    @cached_property
-    def _size_by_key(self) -> dict[str, int]:
-        return {item.key: item.size_bytes for item in self.line_items}
+    @property
+    def model(self) -> ModelSpec:
+        return self.sizing.model
+
+    @property
+    def parameters(self) -> int:
+        return self.sizing.parameters
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes by which one long sequence grows with each token."""
+        return self.sizing.kv.bytes_per_token(self.kv_precision)
 
     @property
     def weights_bytes(self) -> int:
-        return self._size_by_key["weights"]
+        return self.sizing.weights_bytes
 
     @property
-    def kv_bytes(self) -> int:
-        return self._size_by_key["kv_cache"]
-
-    @property
-    def overhead_bytes(self) -> int:
-        return self._size_by_key["overhead"]
+    def line_items(self) -> tuple[LineItem, ...]:
+        """What adds up to the total, in the order in which to show it."""
+        return (
+            LineItem("weights", self.weights_bytes),
+            LineItem("kv_cache", self.kv_bytes),
+            LineItem("overhead", self.overhead_bytes),
+        )
 
     @property
     def total_bytes(self) -> int:
-        return sum(item.size_bytes for item in self.line_items)
+        return self.weights_bytes + self.kv_bytes + self.overhead_bytes
 
 
 @lru_cache(maxsize=512)
@@ -75,6 +85,38 @@ def footprint(model: ModelSpec) -> Footprint:
         UnsupportedModelError: the parameters can neither be counted nor are they stated.
     """
     return Footprint(parameters=count_parameters(model), kv=kv_profile(model))
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A model with its weights in a format: all of an estimate that is the same for every workload."""
+
+    model: ModelSpec
+    parameters: int
+    weights_bytes: int
+    kv: KvProfile
+
+    def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
+        """The memory for `users` sequences of `context` tokens; arguments within their limits, as `estimate` has them."""
+        weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
+        return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
+
+    def totals(
+        self, context: int, users: Sequence[int], kv_precision: Precision, overhead: float, unit_bytes: int
+    ) -> list[float]:
+        """`total_bytes` for each number of `users`, in units of `unit_bytes`: the same, in a fraction of the time."""
+        weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
+        if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
+            return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
+        fixed, each = float(weights), float(one)
+        return [(needed + round(needed * overhead)) / unit_bytes for needed in [fixed + each * n for n in users]]
+
+
+@lru_cache(maxsize=2048)
+def sizing(model: ModelSpec, precision: Precision | None) -> Sizing:
+    """What `estimate` reckons with, counted once; the arguments are its own."""
+    needs = footprint(model)
+    return Sizing(model, needs.parameters.total, weights_bytes(model, precision), needs.kv)
 
 
 def estimate(
@@ -102,16 +144,6 @@ def estimate(
     context = int(number("context", context))
     users = int(number("users", users))
     overhead = number("overhead", overhead)
-    needs = footprint(model)
-    model_bytes = weights_bytes(model, precision)
-    kv_bytes = needs.kv.bytes_of_sequences(users, context, kv_precision)
-    return Estimate(
-        model=model,
-        parameters=needs.parameters.total,
-        kv_bytes_per_token=needs.kv.bytes_per_token(kv_precision),
-        line_items=(
-            LineItem("weights", model_bytes),
-            LineItem("kv_cache", kv_bytes),
-            LineItem("overhead", rule_overhead_bytes(model_bytes, kv_bytes, overhead)),
-        ),
-    )
+    fixed = sizing(model, precision)
+    kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)
+    return Estimate(fixed, kv_precision, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))

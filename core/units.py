@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from core.errors import WrongTypeError, quoted, unknown_name
+from core.texts import plain_letters
 
 KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
@@ -34,7 +33,7 @@ def unit_bytes(unit: object) -> int:
     """
     if not isinstance(unit, str):
         raise WrongTypeError("unit", f"{quoted(unit)} is not a unit", 'Write "GB" (10⁹ bytes) or "GiB" (2³⁰ bytes).')
-    size_bytes = _BY_LOWER_CASE.get(unicodedata.normalize("NFKC", unit).strip().lower())
+    size_bytes = _BY_LOWER_CASE.get(plain_letters(unit).strip().lower())
     if size_bytes is None:
         raise unknown_name("unit", unit, UNIT_BYTES, "this list: " + ", ".join(UNIT_BYTES))
     return size_bytes

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from core.gguf_mix import gguf_precision
 from core.model_spec import ModelSpec
 from core.parameters import count_parameters, layer_tensors, outer_tensors
 from core.precision import Precision
@@ -58,19 +57,41 @@ def tensor_precision(
             return None
         return model.quantization.precision_of(tensor, layer)
     if precision.mix:
+        from core.gguf_mix import gguf_precision  # its tables are read for such a mix alone
+
         return gguf_precision(precision, tensor, model, layer)
     return precision if tensor.group in precision.groups else None
 
 
+def tells_layers_apart(model: ModelSpec, precision: Precision | None) -> bool:
+    """Whether layers of the same shape may be stored differently, in `precision` or as shipped."""
+    if precision is None:
+        return model.quantization is not None and model.quantization.tells_layers_apart
+    return bool(precision.mix)
+
+
 def _stored(model: ModelSpec, precision: Precision | None) -> Iterator[tuple[Tensor, int | None, int]]:
-    """Tensors with their layer, and for how many layers they stand: all of a run, unless layers are told apart."""
-    told_apart = model.quantization is not None if precision is None else bool(precision.mix)
+    """Tensors with their layer, and for how many layers they stand: all of a run that are stored alike."""
     layer = 0
     for run in model.layers:
         tensors = layer_tensors(run, model.hidden_size)
-        for first in range(layer, layer + run.count, 1 if told_apart else run.count):
+        for first, count in _stored_alike(model, precision, range(layer, layer + run.count)):
             for tensor in tensors:
-                yield tensor, first, 1 if told_apart else run.count
+                yield tensor, first, count
         layer += run.count
     for tensor in outer_tensors(model):
         yield tensor, None, 1
+
+
+def _stored_alike(model: ModelSpec, precision: Precision | None, layers: range) -> Iterable[tuple[int, int]]:
+    """One of the `layers` of one shape for each way in which they are stored, and how many are stored so."""
+    if not tells_layers_apart(model, precision):
+        return [(layers[0], len(layers))]
+    if precision is None:
+        return [(layer, 1) for layer in layers]
+    from core.gguf_mix import position
+
+    alike: dict[object, list[int]] = {}
+    for layer in layers:
+        alike.setdefault(position(precision, model, layer), []).append(layer)
+    return [(same[0], len(same)) for same in alike.values()]

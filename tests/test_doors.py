@@ -14,7 +14,7 @@ PARTS = ("core", "addin", "workbook", "vram_udf", "tests")
 
 # Inside core, from the bottom up: a module imports from its own rank or from those below it, never from above.
 CORE_RANKS = (
-    ("core.errors", "core.units", "core.checks"),
+    ("core.errors", "core.texts", "core.units", "core.checks"),
     ("core.card",),
     ("core.tensors", "core.precision", "core.gpu"),
     ("core.quantization", "core.model_spec"),
@@ -38,8 +38,8 @@ CORE_RANKS = (
 )
 MAKERS_OF_SPECS = ("core.readers", "core.model_rows", "core.own_model", "core.catalog")
 MAKERS_MAY_USE = (
-    "core.errors", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision", "core.quantization",
-    "core.model_spec",
+    "core.errors", "core.texts", "core.units", "core.checks", "core.tensors", "core.gpu", "core.precision",
+    "core.quantization", "core.model_spec",
     "core.parameters",  # an encoder's layers are listed in the spec, tensor by tensor
     *MAKERS_OF_SPECS,
 )  # fmt: skip

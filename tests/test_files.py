@@ -67,3 +67,14 @@ def test_text_survives_the_file(tmp_path):
     cells = [row[0] for row in openpyxl.load_workbook(tmp_path / "t.xlsx").active.iter_rows()]
     assert [cell.value for cell in cells] == payloads
     assert {cell.data_type for cell in cells} == {"s"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither these permissions nor links for everybody")
+def test_a_private_file_stays_private_and_a_link_a_link(tmp_path):
+    path, link = tmp_path / "models.csv", tmp_path / "link.csv"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_whole(link, b"new")
+    assert link.is_symlink() and path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600

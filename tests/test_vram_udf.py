@@ -728,3 +728,33 @@ def test_the_card_of_a_precision():
     card = dict(VRAM_PRECISION("awq"))
     assert card["name"] == "awq" and card["used_for"] == "weights" and card["source"]
     assert VRAM_PRECISION([["fp16"], ["fp17"], [None]], "bytes_per_value") == [[2.0], ["#N/A"], ["#VALUE!"]]
+
+
+# ---- grids are computed line by line: each cell as if it were alone ------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "kv_precision", "overhead"),
+    [
+        ("llama-3.1-70b", None, None),
+        ("gemma-3-27b", "fp8", 0.123),  # windows
+        ("qwen3-next-80b", 0.5625, 1 / 3),  # a state of fixed size; the cache is rounded up to whole bytes
+        ("deepseek-v3", "fp16", 0),
+    ],
+)
+def test_a_grid_is_the_cells_alone_either_way_round(model, kv_precision, overhead):
+    contexts, users = [1, 1000.0, 32_769, 10**8], [1, 3.0, 7, 10**8]  # the last of both are beyond what floats count
+    alone = [
+        [VRAM_TOTAL(model, context, number, None, kv_precision, overhead, "B") for number in users]
+        for context in contexts
+    ]
+    down, across = [[context] for context in contexts], [users]
+    assert VRAM_TOTAL(model, down, across, None, kv_precision, overhead, "B") == alone
+    turned = VRAM_TOTAL(model, [contexts], [[number] for number in users], None, kv_precision, overhead, "B")
+    assert turned == [list(column) for column in zip(*alone)]
+
+
+def test_an_error_in_a_grid_stays_in_its_row_and_column():
+    grid = VRAM_TOTAL("llama-3.1-70b", [[1000], [-1]], [[1, "x", 2]])
+    assert [[isinstance(cell, float) for cell in row] for row in grid] == [[True, False, True], [False] * 3]
+    assert (grid[0][1], grid[1]) == ("#VALUE!", ["#NUM!"] * 3)

@@ -12,27 +12,34 @@ from core import catalog
 from core.article import ArticleInputs, article_figures
 from core.cells.models import model_cells
 from core.fleet import gpus_by_division
+from core.own_model import own_model
+from core.planning import LAYOUTS, best_layout, layout_plans, needs_of
 from core.precision import precision_of_bytes
 from core.sizing import Estimate, estimate
 from core.units import GB
 from tests.article_names import ARTICLE_NAMES
 from tests.engines import ironcalc_engine, libreoffice
+from tests.planner_rows import DEPLOYED, NOMINAL, SIZES, expected_of, random_row, row, scenario_of
 from workbook.labels import Labels
-from workbook.sheets import article, scenarios, sensitivity
+from workbook.sheets import article, gpus, models, precisions, procurement, scenarios, sensitivity
+from workbook.template import build
 
 ENGINES = {"libreoffice": libreoffice, "ironcalc": ironcalc_engine}
 TOLERANCE = 1e-9
 ONE_BYTE_GB = 1e-9  # `core` works in whole bytes, formulas do not
-RANDOM_CASES = 200
+RANDOM_CASES = 100  # of the article's inputs
+RANDOM_ROWS = 300
+CONTEXTS = (100, 4_096, 131_072)
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request):
     return ENGINES[request.param]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def what_if(engine, planners):
+    """One open planner for all tests, which leave it as it was."""
     with engine.WhatIf(planners["en"]) as session:
         yield session
 
@@ -72,40 +79,75 @@ def test_article_follows_its_inputs(what_if):
             )
 
 
-def test_scenarios_follow_their_inputs(what_if):
-    """Rows filled at random: GB and GPUs are what `core` says, for every model and precision."""
+@pytest.fixture(scope="module")
+def many_rows(tmp_path_factory):
+    """A planner with a row for each model at contexts below, inside and above its windows, and with random rows."""
     rng = random.Random(42)
-    sheet = Labels("en")("sheet.scenarios")
-    row = scenarios.FIRST_ROW
-    outputs = [(sheet, f"{letter}{row}") for letter in "IJKLMN"]
-    requests = [random_scenario(rng) for _ in range(RANDOM_CASES)]
-    cases = [{(sheet, f"{letter}{row}"): value for letter, value in zip("BCDEFGH", request)} for request in requests]
-    for request, (verdict, weights, kv, overhead, total, gpus) in zip(requests, what_if.run(cases, outputs)):
-        model, context, users, precision, kv_precision, fraction, gpu_memory_gb = request
-        expected = estimate_of(model, context, users, precision, kv_precision, fraction)
-        assert verdict == "OK", request
-        assert [weights, kv, overhead, total] == pytest.approx(
-            [size / GB for size in (expected.weights_bytes, expected.kv_bytes, expected.overhead_bytes, expected.total_bytes)],
-            rel=TOLERANCE,
-            abs=ONE_BYTE_GB,
-        ), request
-        assert gpus == gpus_by_division(expected.total_bytes, gpu_memory_gb), request
+    rows = [
+        row(f"{name} {context}", name, context=context) for name in catalog.model_names() for context in CONTEXTS
+    ]
+    rows += [random_row(rng, f"random {number}") for number in range(RANDOM_ROWS)]
+    path = tmp_path_factory.mktemp("many") / "planner.xlsx"
+    path.write_bytes(build("en", rows)[0])
+    return path, rows
 
 
-def test_every_model_of_the_catalog(what_if):
-    """Weights and KV cache of each model at contexts below, inside and above its windows."""
-    sheet, row = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
-    outputs = [(sheet, f"{letter}{row}") for letter in "JK"]
-    requests = [(name, context) for name in catalog.model_names() for context in (100, 4_096, 131_072)]
-    cases = [{(sheet, f"B{row}"): name, (sheet, f"C{row}"): float(context)} for name, context in requests]
-    fp16 = catalog.precision("precision", "fp16")
-    for (name, context), (weights, kv) in zip(requests, what_if.run(cases, outputs)):
-        spec = catalog.model(name).spec
-        users = scenarios.DEFAULT_SCENARIOS[0].users
-        expected = estimate(spec, context=context, users=users, precision=fp16, kv_precision=fp16)
-        assert [weights, kv] == pytest.approx(
-            [expected.weights_bytes / GB, expected.kv_bytes / GB], rel=TOLERANCE
-        ), (name, context)
+def test_scenarios_are_what_core_says(engine, many_rows):
+    """Every model, every precision, engine, allocation and GPU: GB, GPUs, layouts, users of each layout."""
+    path, rows = many_rows
+    sheet = engine.recalculate(path)["Scenarios"]
+    for number, values in enumerate(rows, start=scenarios.FIRST_ROW):
+        for key, expected in expected_of(values).items():
+            found = sheet[f"{scenarios.letter(key)}{number}"]
+            if isinstance(expected, float):
+                assert found == pytest.approx(expected, rel=TOLERANCE, abs=ONE_BYTE_GB), (values, key)
+            else:
+                assert found == expected, (values, key)
+
+
+def test_own_models(what_if):
+    """The own rows of Models: planned with as `core` plans the same figures."""
+    rng = random.Random(3)
+    cells = models.own_inputs()
+    first, row_number = Labels("en")("sheet.models"), scenarios.FIRST_ROW
+    keys = ("weights", "kv", "total", "gpus", "deploy", *(f"users_{number}" for number in range(len(LAYOUTS))))
+    outputs = [("Scenarios", f"{scenarios.letter(key)}{row_number}") for key in keys]
+    requests = [random_own_model(rng) for _ in range(12)]
+    cases = [
+        {(first, cells[key]): value for key, value in request.items()}
+        | {("Scenarios", f"{scenarios.letter('model')}{row_number}"): request["model"]}
+        for request in requests
+    ]
+    given = scenarios.default_rows(Labels("en"))[0]
+    for request, found in zip(requests, what_if.run(cases, outputs)):
+        spec = own_model(
+            str(request["model"]),
+            parameters=int(request["parameters"]),
+            num_hidden_layers=int(request["layers"]),
+            num_key_value_heads=int(request["kv_heads"]),
+            head_dim=int(request["head_dim"]),
+            windowed_layers=int(request["windowed_layers"]),
+            sliding_window=int(request["window"]),
+        )
+        workload = replace(scenario_of(given).workload, model=spec)
+        needs, best = needs_of(workload), best_layout(workload)
+        sizes = [needs.weights_bytes / GB, needs.kv_bytes / GB, needs.total_bytes / GB]
+        assert found[:3] == pytest.approx(sizes, rel=TOLERANCE), request
+        assert found[3:5] == [needs.gpus, best.gpus if best else "#N/A"], request
+        assert found[5:] == [plan.users_per_replica for plan in layout_plans(workload)], request
+
+
+def random_own_model(rng: random.Random) -> dict[str, object]:
+    layers = rng.randint(2, 120)
+    return {
+        "model": f"mine {rng.randint(1, 9)}",
+        "parameters": float(rng.randint(10**8, 10**11)),
+        "layers": float(layers),
+        "windowed_layers": float(rng.choice([0, layers // 2, rng.randint(0, layers)])),
+        "kv_heads": float(rng.choice([1, 2, 4, 8, 16, 64])),
+        "head_dim": float(rng.choice([64, 96, 128, 256])),
+        "window": float(rng.choice([512, 1024, 4096])),
+    }
 
 
 def test_sensitivity_follows_its_inputs(what_if):
@@ -114,9 +156,8 @@ def test_sensitivity_follows_its_inputs(what_if):
     sheet = Labels("en")("sheet.sensitivity")
     cells, grid = sensitivity.input_cells(), sensitivity.grid_cells()
     outputs = [(sheet, address) for address in grid.values()]
-    requests = [random_scenario(rng) for _ in range(20)]
     keys = ("model", "precision", "kv_precision", "overhead_rate", "gpu_memory")
-    values = [[request[i] for i in (0, 3, 4, 5, 6)] for request in requests]
+    values = [random_sensitivity(rng) for _ in range(12)]
     cases = [{(sheet, cells[key]): value for key, value in zip(keys, row)} for row in values]
     for (model, precision, kv_precision, fraction, gpu_memory_gb), found in zip(values, what_if.run(cases, outputs)):
         for (kind, context, users), value in zip(grid, found):
@@ -130,42 +171,69 @@ def test_sensitivity_follows_its_inputs(what_if):
 @pytest.mark.parametrize(
     ("column", "value", "problem"),
     [
-        ("B", "lama-3.1-70b", "Model"),
-        ("B", "llama*", "Model"),
-        ("B", None, "Model"),
-        ("B", 70.0, "Model"),
-        ("C", 0.0, "Context"),
-        ("C", -1.0, "Context"),
-        ("C", 1.5, "Context"),
-        ("C", "32K", "Context"),
-        ("C", None, "Context"),
-        ("C", 1e12, "Context"),
-        ("D", 0.0, "Users"),
-        ("D", "ten", "Users"),
-        ("E", "fp17", "Weights precision"),
-        ("F", "=1+1", "KV precision"),
-        ("G", -0.1, "Overhead"),
-        ("G", 10.0, "Overhead"),
-        ("H", 0.0, "GPU memory"),
+        ("model", "llama*", "Model"),
+        ("model", "nonesuch", "Model"),
+        ("model", 70.0, "Model"),
+        ("model", None, "Model"),
+        ("model", "own-2", "Model"),
+        ("context", 0.0, "Context"),
+        ("context", 1.5, "Context"),
+        ("context", "32K", "Context"),
+        ("context", None, "Context"),
+        ("context", 1e12, "Context"),
+        ("users", 0.0, "Users"),
+        ("users", "ten", "Users"),
+        ("allocation", "Paged ", "Allocation"),
+        ("allocation", None, "Allocation"),
+        ("allocation", "paged", "Average tokens"),
+        ("precision", "fp17", "Weights precision"),
+        ("precision", None, "Weights precision"),
+        ("kv_precision", "=1+1", "KV precision"),
+        ("kv_precision", "awq", "KV precision"),
+        ("engine", "tgi", "Engine"),
+        ("engine", "vllm", "Engine"),  # of the article's model only the size is known
+        ("overhead_rate", -0.1, "Overhead"),
+        ("overhead_rate", 10.0, "Overhead"),
+        ("gpu", "h1000", "GPU"),
+        ("gpu", "h*", "GPU"),
+        ("gpu", None, "GPU"),
+        ("gpu_memory", 0.5, "GPU memory"),
+        ("gpu_memory", "80 GB", "GPU memory"),
     ],
 )
 def test_bad_input_says_so_and_gives_no_number(what_if, column, value, problem):
-    sheet, row = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
-    outputs = [(sheet, f"{letter}{row}") for letter in "IJKLMN"] + ["master_check"]
-    ((verdict, *numbers, master),) = what_if.run([{(sheet, f"{column}{row}"): value}], outputs)
+    sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    keys = ("input_check", *SIZES, "gpus", *DEPLOYED, "capacity")
+    outputs = [(sheet, f"{scenarios.letter(key)}{row_number}") for key in keys] + ["master_check"]
+    ((verdict, *results, master),) = what_if.run([{(sheet, f"{scenarios.letter(column)}{row_number}"): value}], outputs)
     assert verdict.startswith(f"{problem}:")
-    assert numbers == ["#N/A"] * 5
+    assert results == ["#N/A"] * (len(keys) - 1)
     assert master == 0
+
+
+def test_a_gpu_that_the_engine_fills_says_so(what_if):
+    sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    cells = {"model": "gemma-3-27b", "engine": "vllm", "gpu_memory": 2.0}
+    case = {(sheet, f"{scenarios.letter(key)}{row_number}"): value for key, value in cells.items()}
+    ((verdict,),) = what_if.run([case], [(sheet, f"{scenarios.letter('input_check')}{row_number}")])
+    assert verdict.startswith("GPU:")
+
+
+_TAMPERED_ROW = scenarios.FIRST_ROW + 2
+_CATALOG_ROW = models.FIRST_ROW + len(models.OWN_MODELS) + 1
 
 
 @pytest.mark.parametrize(
     ("sheet", "address", "value"),
     [
         pytest.param("Article", article.figure_cells()["block_base", "kv", article.LIVE], 801, id="a figure"),
-        pytest.param("Scenarios", "M9", 1, id="a total"),
-        pytest.param("Scenarios", "N9", 1, id="a GPU count"),
-        pytest.param("Models", "D6", 7_000_000_000, id="a parameter count"),
-        pytest.param("Models", "D8", "many", id="text for a parameter count"),
+        pytest.param("Scenarios", f"{scenarios.letter('total')}{_TAMPERED_ROW}", 1, id="a total"),
+        pytest.param("Scenarios", f"{scenarios.letter('gpus')}{_TAMPERED_ROW}", 1, id="a GPU count"),
+        pytest.param("Scenarios", f"{scenarios.letter('deploy')}{_TAMPERED_ROW}", 1, id="GPUs to deploy"),
+        pytest.param("Procurement", f"{procurement.letter('order')}{procurement.FIRST_ROW + 40}", 0, id="an order"),
+        pytest.param("GPUs", gpus.address("currency", "h100-sxm"), "EUR", id="another currency"),
+        pytest.param("Models", f"D{_CATALOG_ROW}", 7_000_000_000, id="a parameter count"),
+        pytest.param("Models", f"D{_CATALOG_ROW + 2}", "many", id="text for a parameter count"),
     ],
 )
 def test_master_check_sees_what_was_overwritten(engine, planners, tmp_path, sheet, address, value):
@@ -174,7 +242,7 @@ def test_master_check_sees_what_was_overwritten(engine, planners, tmp_path, shee
 
 def test_master_check_sees_a_model_listed_twice(planners, tmp_path):
     """Not in IronCalc, whose COUNTIF takes no array of criteria (0.9.1)."""
-    assert master_check_after(libreoffice, planners["en"], tmp_path, "Models", "A7", "llama-2-7b") == 0
+    assert master_check_after(libreoffice, planners["en"], tmp_path, "Models", f"A{_CATALOG_ROW + 1}", "llama-2-7b") == 0
 
 
 def master_check_after(engine, planner, folder, sheet, address, value):
@@ -193,7 +261,7 @@ def estimate_of(model, context, users, precision, kv_precision, overhead) -> Est
         catalog.model(model).spec,
         context=context,
         users=users,
-        precision=catalog.precision("precision", precision),
+        precision=catalog.weights_precision(precision),
         kv_precision=catalog.precision("kv_precision", kv_precision),
         overhead=overhead,
     )
@@ -268,14 +336,11 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
     return expected
 
 
-def random_scenario(rng: random.Random) -> tuple:
-    names = ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]
+def random_sensitivity(rng: random.Random) -> tuple:
     return (
         rng.choice(catalog.model_names()),
-        float(rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, 10**7)])),
-        float(rng.choice([1, 10, 100, rng.randint(1, 10**5)])),
-        rng.choice(names),
-        rng.choice(names),
+        rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
+        rng.choice(NOMINAL),
         rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
         rng.choice([24.0, 40.0, 80.0, 141.0, 192.0]),
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib import import_module
-from pathlib import Path
 
 import click
 
-from addin.cli import addin, doctor
 from core import __version__, catalog
 from core.checks import LIMITS, number
 from core.errors import PlannerError
@@ -17,7 +16,6 @@ from core.model_details import memory_details, shipped_as
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.sizing import Estimate, estimate
 from core.units import GB, GIB
-from workbook.labels import LANGUAGES
 from workbook.model_argument import model_of, models_option
 
 BAD_INPUT = 2
@@ -42,12 +40,15 @@ class LazyGroup(click.Group):
     """Commands of which some live in modules of their own, imported when one of them is asked for."""
 
     MODULES = {
+        "template": "workbook.cli_template",
         "model": "workbook.cli_model",
         "capacity": "workbook.cli_capacity",
         "plan": "workbook.cli_capacity",
         "export": "workbook.cli_export",
         "read": "workbook.cli_read",
         "audit": "workbook.cli_audit",
+        "addin": "addin.cli",
+        "doctor": "addin.cli",
     }
 
     def list_commands(self, ctx):
@@ -64,44 +65,13 @@ def vram() -> None:
     """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""
 
 
-vram.add_command(addin)
-vram.add_command(doctor)
-
-
-@vram.command()
-@click.option(
-    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path),
-    show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
-)  # fmt: skip
-@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
-@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
-@models_option
-def template(path: Path | None, lang: str, macro: bool) -> None:
-    """Write the planner workbook, and print the article's figures from its formulas."""
-    from workbook.files import write_whole
-    from workbook.report import print_article_figures
-    from workbook.template import build
-
-    suffix = ".xlsm" if macro else ".xlsx"
-    path = path or Path(f"vram_planner{suffix}")
-    if path.suffix.lower() != suffix:
-        remedy = "Excel opens such a file only under its own ending."
-        raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
-    content, values = build(lang)
-    if macro:
-        from addin.build import this_interpreter, workbook_with_functions
-
-        content = workbook_with_functions(content, this_interpreter())
-    write_whole(path, content)
-    print_article_figures(values, lang)
-    click.echo(f"Wrote {path}")
-
-
 @vram.command("estimate")
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
 @click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
-@click.option("--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted.")
+@click.option(
+    "--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted."
+)
 @click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
@@ -173,31 +143,29 @@ def _as_dict(result: Estimate, request: dict[str, object]) -> dict[str, object]:
 
 
 def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    title = Text(f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens")  # no markup in names
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    table.add_column("GB (10⁹)", justify="right")
-    table.add_column("GiB (2³⁰)", justify="right")
+    # By click alone: a table of rich would take longer than everything else.
     names = {
         "weights": f"weights, {request['precision']}",
         "kv_cache": f"KV cache, {request['kv_precision']}",
         "overhead": f"overhead, {request['overhead']:.0%} of both",
     }
-    lines = [(names[item.key], item.size_bytes) for item in result.line_items]
-    for name, size_bytes in lines:
-        table.add_row(name, f"{size_bytes / GB:,.2f}", f"{size_bytes / GIB:,.2f}")
-    table.add_section()
-    table.add_row("total", f"{result.total_bytes / GB:,.2f}", f"{result.total_bytes / GIB:,.2f}", style="bold")
-    table.caption = f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token"
-    Console().print(table)
+    sizes = {names[item.key]: item.size_bytes for item in result.line_items} | {"total": result.total_bytes}
+    width = max(map(len, sizes))
+    click.echo(f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens")
+    click.echo(f"{'':{width}}  {'GB (10⁹)':>12}  {'GiB (2³⁰)':>12}")
+    for name, size_bytes in sizes.items():
+        line = f"{name:{width}}  {size_bytes / GB:12,.2f}  {size_bytes / GIB:12,.2f}"
+        click.secho(line, bold=name == "total")
+    click.echo(f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token")
 
 
 def main() -> None:
     """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(
+            stream, "reconfigure"
+        ):  # a pipe on Windows takes few characters, and file names may be no text at all
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
     except click.Abort:
@@ -209,8 +177,23 @@ def main() -> None:
         _fail(error.format_message())
     except PlannerError as error:
         _fail(str(error))
+    except BrokenPipeError:  # whoever reads the output has seen enough
+        _let_go_of_output()
+        sys.exit(1)
+    except OSError as error:
+        _let_go_of_output()
+        where, why = error.filename or "output", error.strerror or str(error)
+        _fail(f"{where}: it cannot be read or written ({why}). Make room, or use another folder.")
+
+
+def _let_go_of_output() -> None:
+    """Keeps Python from writing at its end what could not be written before."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str) -> None:
-    click.echo(f"vram: {sentence}", err=True)
+    shown = "".join(
+        c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence
+    )  # nothing steers a terminal
+    click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)

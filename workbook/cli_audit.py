@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +61,6 @@ def _as_dict(file: Path, passed: bool, results: list[Result]) -> dict[str, objec
 
 
 def _print(results: list[Result]) -> None:
-    sys.stdout.reconfigure(errors="replace")  # sheet names that an old Windows console has no characters for
     headings = {"safety": "Safety", "integrity": "Integrity", "house": "House style of the planner"}
     for kind, of_kind in groupby(results, key=lambda result: result.check.kind):
         click.echo(headings[kind])

@@ -15,7 +15,7 @@ from core.model_card import model_card
 from core.model_files import ModelFile
 from core.model_rows import read_rows, row_of, with_row
 from core.units import GB, GIB
-from workbook.files import write_whole
+from workbook.files import alone_in, write_whole
 from workbook.model_argument import hub_model, is_hub_name, is_path, model_of, models_option
 
 
@@ -99,13 +99,15 @@ def _row(found: ModelFile, source: str, name: str | None, on_hub: bool) -> dict[
 
 
 def _append(file: Path, row: dict[str, str]) -> None:
-    content = b""
-    if file.exists():
-        taken = {known["name"]: known for known in read_rows(str(file))}
-        if row["name"] in taken:
-            raise taken[row["name"]].error("name", f"{row['name']!r} is there already", "Give another one with --name.")
-        content = file.read_bytes()
-    write_whole(file, with_row(content, row))
+    with alone_in(file.parent):
+        content = b""
+        if file.exists():
+            taken = {known["name"]: known for known in read_rows(str(file))}
+            if row["name"] in taken:
+                problem = f"{row['name']!r} is there already"
+                raise taken[row["name"]].error("name", problem, "Give another one with --name.")
+            content = file.read_bytes()
+        write_whole(file, with_row(content, row))
 
 
 def _card(found: ModelFile) -> dict[str, object]:

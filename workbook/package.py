@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from types import MappingProxyType
+from xml.parsers import expat
 
 from openpyxl.packaging.relationship import get_dependents
 from openpyxl.packaging.workbook import WorkbookPackage
 from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS
 from openpyxl.xml.functions import fromstring
+
+# What the zip module raises over a damaged archive: besides its own errors, whatever its arithmetic comes to with the
+# offsets and names that stand in the file (a seek below 0, text that is not UTF-8, a record cut short).
+ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
+    ValueError,
+)  # fmt: skip
+
+# What expat raises over a part that is no XML; an encoding that it does not know, Python looks up.
+XML_ERRORS = (expat.ExpatError, LookupError, ValueError)
 
 # Office's zero of time in zip archives: the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

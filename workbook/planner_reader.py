@@ -36,10 +36,13 @@ RESULTS = ("input_check", "weights", "kv", "overhead", "total", "gpus", "layout"
 RELATIVE_TOLERANCE = 1e-9
 _ONE_BYTE_GB = 1 / GB
 
+_LARGEST_TABLE_BYTES = 2**20  # of its definition, without cells
+
 NOT_AVAILABLE = "#N/A"
 # Columns without which a table is not one of scenarios; the memory of a GPU, or its name, has to be there too.
 _INPUTS = ("model", "context", "users", "precision", "kv_precision", "overhead")
 _ONE_OF = ("gpu", "gpu_memory_gb")
+MOST_ROWS = 2**20  # of a sheet: support.microsoft.com, "Excel specifications and limits"
 _LAST_HEADER_ROW = 100  # headers are looked for above this row where no table tells
 
 _RESULT_BY_HEADER = {
@@ -144,6 +147,8 @@ class Planner:
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place
         for number, (cells, stored) in enumerate(self._rows(), start=place.header_row + 1):
+            if number > MOST_ROWS:  # a row's stated number may be anything, and the rows missing before it are made up
+                raise damaged(self.path, ValueError(f"it has a row {number:,}"))
             row = _Row(place, number, cells, stored, self._own_models)
             if not row.is_blank:
                 yield row.read()
@@ -222,6 +227,7 @@ class Planner:
                 if get_rels_path(part) in parts
                 for relation in get_dependents(package, get_rels_path(part))
                 if relation.Type.endswith("/table")
+                and package.getinfo(relation.target).file_size <= _LARGEST_TABLE_BYTES  # it may point at a sheet
             ]
 
 

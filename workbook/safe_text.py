@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from openpyxl.cell import Cell
 
-# What Excel, and whoever pastes from it or reads a CSV made of it, takes for the start of a formula (OWASP, CSV injection).
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+from core.texts import FORMULA_STARTS
 
 
 def put_text(cell: Cell, text: str) -> None:
     """Writes `text` into `cell` as text, whatever it begins with."""
     cell.value = text
     cell.data_type = "s"
-    if text.startswith(FORMULA_STARTS):
+    if text.startswith((*FORMULA_STARTS, "_x")):  # "_x003D_" is read as "=" (ECMA-376 part 1, 22.9.2.19)
         cell.quotePrefix = True
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +18,7 @@ from core.fleet import choice_of_gb, choice_of_gpu
 from core.gpu import Gpu
 from core.planning import RULE, Needs, Workload, engine_named, needs_of, planned_gpu
 from core.precision import Precision
+from core.texts import NOT_PRINTABLE, plain_letters
 from core.units import GB
 from workbook.labels import LANGUAGES, Labels
 
@@ -46,9 +45,6 @@ _FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gp
 DEFAULTS = {"allocation": RESERVED, "engine": RULE}
 
 LONGEST_TITLE = 200  # as long as a heading may be that is printed on one page
-
-# What no cell of a workbook can hold or show: controls, halves of surrogate pairs, code points that are no characters.
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +200,13 @@ def field_of_header(text: object) -> str | None:
 
 def plain_header(text: str) -> str:
     """The form under which headers are compared: case, width of letters and spaces dropped."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().replace("_", " ").split())
+    return "".join(plain_letters(text).casefold().replace("_", " ").split())
 
 
 def _title(value: object) -> str:
     """One line of printable text; nothing for a blank."""
     text = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
-    title = " ".join(_NOT_PRINTABLE.sub(" ", text).split())
+    title = " ".join(NOT_PRINTABLE.sub(" ", text).split())
     if len(title) > LONGEST_TITLE:
         raise OutOfRangeError(
             "scenario", f"its title has {len(title)} characters", f"Write at most {LONGEST_TITLE}; it heads a page."

@@ -5,13 +5,14 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.texts import plain_letters
 from workbook import scenario
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
@@ -90,7 +91,7 @@ class CsvScenarios:
 
     def _read_columns(self) -> dict[str, int]:
         with self._open() as file:
-            _, header = next(self._records(file))
+            _, header = next(self._records(file), (0, []))
         columns: dict[str, int] = {}
         for index, cell in enumerate(header):
             field = field_of_header(cell)
@@ -125,13 +126,14 @@ class CsvScenarios:
         return [PlannerError("row", problem, f'Put "…" around a cell that holds a {quoted(self._delimiter)}.')]
 
 
+@lru_cache(maxsize=4096)
 def number_of(text: str, *, whole: bool) -> float | None:
     """The number that `text` writes, whatever the country: 0.1, 0,1, 10 %, 32768, 32,768, 32.768; None if it is none.
 
     Args:
         whole: whether only whole numbers make sense, so that groups of three digits are thousands.
     """
-    text = unicodedata.normalize("NFKC", text).replace("’", "'").strip()
+    text = plain_letters(text).replace("’", "'").strip()
     number, divisor = (text[:-1].rstrip(), 100) if text.endswith("%") else (text, 1)
     if len(number) > _LONGEST_NUMBER:
         return None

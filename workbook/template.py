@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import gc
+import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from io import BytesIO
 
+from lxml.etree import SerialisationError
 from openpyxl import Workbook
 from openpyxl.workbook.properties import CalcProperties
 from openpyxl.xml.constants import ARC_CORE
@@ -17,6 +22,7 @@ from workbook.book import Book
 from workbook.cached_values import with_values
 from workbook.chart_texts import with_chart_texts
 from workbook.engine import Values, computed_values
+from workbook.files import UnwritableFileError
 from workbook.labels import Labels
 from workbook.package import rewritten
 from workbook.sheets import (
@@ -92,9 +98,22 @@ def _describe(book: Book) -> None:
     properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
 
 
+def _clear_up(error: SerialisationError) -> None:
+    """Closes now what openpyxl leaves open, quietly: at Python's end it would print the same error once more."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    sys.unraisablehook = hook
+
+
 def _saved(book: Book) -> bytes:
     out = BytesIO()
-    book.openpyxl.save(out)
+    try:
+        book.openpyxl.save(out)
+    except SerialisationError as error:  # lxml's, of the temporary file that each sheet goes through
+        _clear_up(error)
+        folder, remedy = tempfile.gettempdir(), "Make room there, or set TMPDIR to another folder."
+        raise UnwritableFileError(folder, f"no temporary file can be written ({error})", remedy) from error
     _describe(book)  # openpyxl has put the present time into the file
     properties = tostring(book.openpyxl.properties.to_tree())
     texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]

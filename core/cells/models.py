@@ -10,16 +10,18 @@
 
 from __future__ import annotations
 
-import unicodedata
+from collections.abc import Sequence
 from typing import NoReturn
 
 from core import catalog
+from core.cells.broadcast import parsed
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
 from core.model_spec import ModelSpec
 from core.readers.families import known_fields
 from core.readers.hf_config import spec_from_config
+from core.texts import plain_letters, printable
 
 # A row of three sizes in billions ({8,70,405}) must not be taken for a model: a hidden dimension is at least this wide
 # and a multiple of this (the article's 8196 is one of 4), a model at most this deep.
@@ -35,7 +37,7 @@ _LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fi
 ModelCell = ModelSpec | PlannerError
 
 
-def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
+def model_cells(cells: Grid, *, size_is_enough: bool) -> Sequence[Sequence[ModelCell]]:
     """The models that `cells` describe, as a grid of models and, where there is none, of what is wrong.
 
     Args:
@@ -50,21 +52,39 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
     labelled = _labelled_records(cells)
     if labelled is not None:
         return [[_of_labels(pairs)] for pairs in labelled]
-    return [[_of_cell(value, size_is_enough) for value in row] for row in cells]
+    return parsed(cells, size_or_model_of_cell if size_is_enough else model_of_cell)
 
 
-def _of_cell(value: object, size_is_enough: bool) -> ModelCell:
+def model_of_cell(value: object) -> ModelSpec:
+    """The model whose name is in a cell.
+
+    Raises:
+        PlannerError: there is none.
+    """
+    if not isinstance(value, str):
+        _check_cell(value)
+        _not_a_size(value)
+    try:
+        return catalog.model(value).spec
+    except PlannerError:
+        _check_cell(value)  # an error's text and blanks are no names either, and have errors of their own
+        raise
+
+
+def size_or_model_of_cell(value: object) -> ModelSpec:
+    """The same where billions of parameters are enough for a model."""
+    if isinstance(value, str):
+        return model_of_cell(value)
+    _check_cell(value)
+    return _of_size(value)
+
+
+def _check_cell(value: object) -> None:
     code = error_code(value)
     if code is not None:
-        return CellError("model", code)
-    try:
-        if is_blank(value):
-            raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
-        if isinstance(value, str):
-            return catalog.model(value).spec
-        return _of_size(value) if size_is_enough else _not_a_size(value)
-    except PlannerError as error:
-        return error
+        raise CellError("model", code)
+    if is_blank(value):
+        raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
 
 
 def _of_size(value: object) -> ModelSpec:
@@ -113,7 +133,7 @@ def _of_labels(pairs: Grid) -> ModelCell:
             code = error_code(value)
             if code is not None:
                 raise CellError(label, code)
-        return spec_from_config({"model_type": "llama"} | fields, name=str(fields.get("name", "custom model")))
+        return spec_from_config({"model_type": "llama"} | fields, name=_text(fields.get("name", "custom model")))
     except PlannerError as error:
         return error
 
@@ -137,11 +157,17 @@ def _fields(pairs: Grid) -> dict[str, object]:
             continue
         label = _label(cell)
         if label not in _LABELS:
-            raise UnsupportedModelError(label, "this label is not understood", "Use the names of config.json.")
+            raise UnsupportedModelError(
+                printable(label), "this label is not understood", "Use the names of config.json."
+            )
         if label in fields:
             raise UnsupportedModelError(label, "it is given twice", "Give it once.")
         fields[label] = value
     return fields
+
+
+def _text(value: object) -> str:
+    return printable(value) if isinstance(value, str) else quoted(value)
 
 
 def _is_label(value: object) -> bool:
@@ -149,5 +175,5 @@ def _is_label(value: object) -> bool:
 
 
 def _label(value: object) -> str:
-    label = unicodedata.normalize("NFKC", str(value)).strip().lower().replace(" ", "_")
+    label = plain_letters(value if isinstance(value, str) else quoted(value)).strip().lower().replace(" ", "_")
     return _SHORT_LABELS.get(label, label)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import chain
 
 from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 
@@ -60,19 +63,36 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
+def single_cells(arguments: Sequence[object]) -> list[object] | None:
+    """The cells of arguments of which each is one cell, as most are; None if one is a range."""
+    cells = []
+    for value in arguments:
+        if isinstance(value, (list, tuple)):
+            if len(value) != 1 or not isinstance(value[0], (list, tuple)) or len(value[0]) != 1:
+                return None
+            value = value[0][0]
+        cells.append(_cell(value) if isinstance(value, Decimal) else value)
+    return cells
+
+
 def grid(value: object) -> Grid:
     """`value` as rows of cells: one cell is one row of one, a flat list is one row."""
     if not isinstance(value, (list, tuple)):
         return [[_cell(value)]]
     if not value:
         return [[None]]
-    if any(isinstance(row, (list, tuple)) for row in value):
-        rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
-        width = max(len(row) for row in rows) or 1
-        return [row + [None] * (width - len(row)) for row in rows]
-    return [[_cell(cell) for cell in value]]
+    if not any(isinstance(row, (list, tuple)) for row in value):
+        return [[_cell(cell) for cell in value]]
+    widths = {len(row) if isinstance(row, list) else None for row in value}
+    if len(widths) == 1 and widths.isdisjoint((None, 0)) and Decimal not in set(map(type, chain.from_iterable(value))):
+        return list(value)  # as hosts hand over almost every range
+    rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
+    width = max(len(row) for row in rows) or 1
+    return [row + [None] * (width - len(row)) for row in rows]
 
 
 def _cell(value: object) -> object:
     """A cell's value; a cell formatted as currency arrives over COM as a Decimal (VT_CY)."""
-    return float(value) if isinstance(value, Decimal) else value
+    if not isinstance(value, Decimal):
+        return value
+    return math.nan if value.is_nan() else float(value)  # float() refuses a signaling NaN

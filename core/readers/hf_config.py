@@ -13,6 +13,7 @@ from dataclasses import replace
 from core.model_spec import ModelSpec
 from core.readers import families, quantization
 from core.readers.files import UnreadableFileError, read_json_object
+from core.texts import printable
 
 # The largest config.json of a published model is some hundred kilobytes (quantized ones list every module).
 LARGEST_CONFIG_BYTES = 16 * 2**20
@@ -55,9 +56,9 @@ def name_of(path: str) -> str:
     folder, file = os.path.split(os.path.abspath(path))
     stem = os.path.splitext(file)[0]
     if stem != "config":
-        return re.sub(r"-\d{5}-of-\d{5}$", "", stem)
+        return printable(re.sub(r"-\d{5}-of-\d{5}$", "", stem))
     cached = re.search(r"models--(.+)[/\\]snapshots[/\\][^/\\]+$", folder)
-    return cached[1].replace("--", "/") if cached else os.path.basename(folder)
+    return printable(cached[1].replace("--", "/") if cached else os.path.basename(folder))
 
 
 def spec_from_config(config: Mapping[str, object], *, name: str) -> ModelSpec:

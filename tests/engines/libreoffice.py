@@ -273,6 +273,10 @@ class WhatIf:
         """What the function wizard says of each function: its "description" and "arguments"."""
         return self._ask("functions", names=names)
 
+    def recalculation_s(self) -> float:
+        """Has every formula computed anew; the seconds that it takes."""
+        return self._ask("recalculate")
+
     @property
     def has_ended(self) -> bool:
         """Whether the worker process, and with it the office, is gone."""

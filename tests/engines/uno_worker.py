@@ -9,6 +9,7 @@ nothing newer than Python 3.8. Reads one JSON request per line and writes one JS
     {"action": "get", "targets": [[sheet, address] or name, ...]}       -> {"result": [value, ...]}
     {"action": "run", "cases": [[[sheet, address, content], ...], ...],
      "targets": [...]}                                                  -> {"result": [[value, ...], ...]}
+    {"action": "recalculate"}                                           -> {"result": seconds}
     {"action": "functions", "names": [...]}                             -> {"result": [{"description": text,
      "arguments": [[name, description, is optional], ...]}, ...]}
 
@@ -125,6 +126,7 @@ def serve(book, function_descriptions):
         "set": lambda request: book.write_all(request["cells"]),
         "get": lambda request: book.read_all(request["targets"]),
         "run": lambda request: [book.what_if(case, request["targets"]) for case in request["cases"]],
+        "recalculate": lambda request: book.recalculation_s(),
         "functions": lambda request: [described(function_descriptions.getByName(name)) for name in request["names"]],
     }
     for line in sys.stdin:
@@ -176,6 +178,12 @@ class Book:
         finally:
             for cell, contents in reversed(before):
                 put(cell, contents)
+
+    def recalculation_s(self):
+        """Computes every formula anew; gives the seconds that it takes."""
+        start = time.perf_counter()
+        self._document.calculateAll()
+        return time.perf_counter() - start
 
     def _write(self, sheet, address, content):
         cell = self._cell(sheet, address)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +12,7 @@ from xml.parsers import expat
 from openpyxl.utils import range_boundaries
 
 from core.errors import PlannerError
+from workbook.package import XML_ERRORS, ZIP_ERRORS
 
 # What this audit reads at most. Excel itself takes more; the limits keep memory near 1 GB and time to a minute or two.
 MOST_FILE_BYTES = 100 * 10**6
@@ -87,7 +87,9 @@ def opened(path: Path) -> Package:
             names = _checked_parts(path, package)
             _Scan(path).run(package)
             _refuse_other_workbooks(path, package, names)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except PlannerError:
+        raise
+    except ZIP_ERRORS as error:
         raise _unreadable(
             path, "it is damaged or cut short", "Fetch it again, or open and save it in Excel."
         ) from error
@@ -179,7 +181,9 @@ class _Scan:
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         try:
             parser.ParseFile(part)
-        except expat.ExpatError as error:
+        except PlannerError:
+            raise
+        except XML_ERRORS as error:
             if name.lower().endswith(".vml"):  # Excel writes some that are not well-formed; nothing here reads them
                 return
             problem = f"its part {name} is not well-formed XML"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from xlsxwriter.utility import xl_col_to_name
@@ -18,7 +18,7 @@ from workbook.export.figures import (
     inputs_are_usable,
     is_within_longest,
 )
-from workbook.export.sheet import Cell, Sheet, quoted_sheet
+from workbook.export.sheet import ROW, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 from workbook.scenario import COLUMN_LABELS
 
@@ -66,13 +66,23 @@ def write(
     headings = [labels("export.number"), *(labels(column.label) for column in columns)]
     sheet.row([Cell(i, styles.HEADING, heading) for i, heading in enumerate(headings)], 44)
     letters = {column.key: xl_col_to_name(i + 1) for i, column in enumerate(columns)}
-    for row, figures in enumerate(scenarios, start=FIRST_ROW):
+
+    def cells(row: int | str, values: Sequence[object]) -> list[Cell]:
         at = {key: f"{letter}{row}" for key, letter in letters.items()}
-        cells = [Cell(0, styles.CHECK, row - FIRST_ROW + first_number, None, COUNT_FORMAT)]
-        for i, column in enumerate(columns, start=1):
-            formula = column.formula and column.formula(at)
-            cells.append(Cell(i, column.role, column.value(figures), formula, column.number_format))
-        sheet.row(cells)
+        return [
+            Cell(0, styles.CHECK, values[0], None, COUNT_FORMAT),
+            *(
+                Cell(i, column.role, values[i], column.formula and column.formula(at), column.number_format)
+                for i, column in enumerate(columns, start=1)
+            ),
+        ]
+
+    template = None
+    for row, figures in enumerate(scenarios, start=FIRST_ROW):
+        values = [row - FIRST_ROW + first_number, *(column.value(figures) for column in columns)]
+        if template is None or not sheet.fill(template, values):
+            sheet.row(cells(row, values))
+        template = template or sheet.template(cells(ROW, [None] * len(values)))
     _set_up(sheet, labels, count, len(columns))
 
 

@@ -16,7 +16,7 @@ from core.errors import PlannerError
 from workbook.export import index, page, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
-from workbook.export.sheet import Formats, Sheet
+from workbook.export.sheet import Formats, LongWorksheet, Sheet
 from workbook.files import written_whole
 from workbook.labels import Labels
 from workbook.scenario import GivenScenarios
@@ -110,7 +110,7 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
     further = rows.references(more_name, labels, survey.most_windows, more) if more else {}
     index.write(workbook, index_sheet, labels, entries, survey.totals, further)
     if more:
-        sheet = Sheet(workbook.add_worksheet(more_name), formats, (7,))
+        sheet = Sheet(workbook.add_worksheet(more_name, LongWorksheet), formats, (7,))
         rows.write(
             sheet, labels, figures, count=more, first_number=len(paged) + 1, most_windows=survey.most_windows,
             limits=limits,

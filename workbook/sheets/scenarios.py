@@ -128,7 +128,7 @@ _WORKING = (
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_LIMITED = {
+LIMITED = {
     "context": "context",
     "users": "users",
     "average_tokens": "average_tokens",
@@ -164,7 +164,7 @@ def write(book: Book, rows: Sequence[Values]) -> None:
     put(ws, "A3", styles.SUBTITLE, labels("scenarios.note"))
     for row, key in ((LEAST_ROW, "least"), (MOST_ROW, "most")):
         put(ws, f"B{row}", styles.NOTE, labels(f"scenarios.{key}"))
-    for key, field in _LIMITED.items():
+    for key, field in LIMITED.items():
         number_format = PERCENT_FORMAT if key == "overhead_rate" else COUNT_FORMAT
         put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].least, number_format)
         put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].most, number_format)
@@ -382,7 +382,7 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
 
     def number(key: str) -> str:
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
-        return f.is_number_within(cell(key), *limits, whole=LIMITS[_LIMITED[key]].whole)
+        return f.is_number_within(cell(key), *limits, whole=LIMITS[LIMITED[key]].whole)
 
     def one_of(key: str, choices: tuple[str, ...]) -> str:
         return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
@@ -428,7 +428,7 @@ def _validate(book: Book, ws: Worksheet, last: int) -> None:
         _attach(labels, ws, key, last, list_rule(source), labels("prompt.pick"))
     choices = '"' + ",".join(ALLOCATIONS) + '"'
     _attach(labels, ws, "allocation", last, list_rule(choices), labels("prompt.allocation"))
-    for key, field in _LIMITED.items():
+    for key, field in LIMITED.items():
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
         rule = between_rule(*limits, whole=LIMITS[field].whole)
         _attach(labels, ws, key, last, rule, labels(f"prompt.{key}"))

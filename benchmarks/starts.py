@@ -1,0 +1,37 @@
+"""What it takes to start: importing the cell functions, and an estimate on the command line.
+
+With compiled bytecode in place, as every installed package has it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+from benchmarks.timing import Measure, in_turn, process
+
+ROUNDS = 15
+_ESTIMATE = "import sys; sys.argv[0] = 'vram'; from workbook.cli import main; main()"
+_ARGUMENTS = ("estimate", "llama-3.1-70b", "--context", "32768", "--users", "10")
+
+
+def measures() -> list[Measure]:
+    """Each as whole processes."""
+    with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
+        variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        variables |= {"PYTHONPYCACHEPREFIX": folder, "PYTHONPATH": os.getcwd()}
+
+        def python(*arguments: str):
+            return process([sys.executable, *arguments], env=variables)
+
+        return [
+            in_turn(
+                "import vram_udf", python("-c", "import vram_udf"), "import xlwings", python("-c", "import xlwings"),
+                rounds=ROUNDS, most=1.15,
+            ),
+            in_turn(
+                "vram estimate", python("-c", _ESTIMATE, *_ARGUMENTS), "python -c pass", python("-c", "pass"),
+                rounds=ROUNDS, most=5,
+            ),
+        ]  # fmt: skip

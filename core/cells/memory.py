@@ -1,0 +1,94 @@
+"""The cell functions on memory: weights, KV cache, and the whole of a scenario. What each is, `vram_udf` says.
+
+Those with `*scenario` take the arguments of `core.cells.arguments.SCENARIO`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.cells.arguments import (
+    CONTEXT,
+    KV_PRECISION,
+    MODEL,
+    MODEL_OR_SIZE,
+    PRECISION,
+    SCENARIO,
+    UNIT,
+    USERS,
+)
+from core.cells.broadcast import Line, broadcast
+from core.cells.spill import computed, labelled
+from core.kv_cache import kv_profile
+from core.model_spec import ModelSpec
+from core.precision import Precision
+from core.sizing import Estimate, estimate, sizing
+from core.weights import weights_bytes
+
+
+def weights(model: object, precision: object, unit: object) -> object:
+    def size(spec: ModelSpec, precision: Precision, unit: int) -> float:
+        return weights_bytes(spec, precision) / unit
+
+    return computed(size, (MODEL_OR_SIZE, PRECISION, UNIT), (model, precision, unit))
+
+
+def kv(model: object, context: object, users: object, kv_precision: object, unit: object) -> object:
+    def size(spec: ModelSpec, context: int, users: int, kv_precision: Precision, unit: int) -> float:
+        return kv_profile(spec).bytes_of_sequences(users, context, kv_precision) / unit
+
+    arguments = (MODEL, CONTEXT, USERS, KV_PRECISION, UNIT)
+    return computed(size, arguments, (model, context, users, kv_precision, unit))
+
+
+def kv_per_token(model: object, kv_precision: object, unit: object) -> object:
+    def size(spec: ModelSpec, kv_precision: Precision, unit: int) -> float:
+        return kv_profile(spec).bytes_per_token(kv_precision) / unit
+
+    return computed(size, (MODEL, KV_PRECISION, UNIT), (model, kv_precision, unit))
+
+
+def total(*scenario: object) -> object:
+    return computed(_total, SCENARIO, scenario, line=_LINE)
+
+
+def _total(
+    spec: ModelSpec, context: int, users: int, precision: Precision, kv_precision: Precision, overhead: float, unit: int
+) -> float:
+    return sizing(spec, precision).total_bytes(context, users, kv_precision, overhead) / unit
+
+
+def _totals(
+    spec: ModelSpec, context: int, users: Sequence[int], precision: Precision, kv_precision: Precision,
+    overhead: float, unit: int,
+) -> list[float]:  # fmt: skip
+    return sizing(spec, precision).totals(context, users, kv_precision, overhead, unit)
+
+
+_LINE = Line(_totals, along=SCENARIO.index(USERS))
+
+
+def breakdown(*scenario: object) -> object:
+    def sizes(*values: Any) -> list[float]:
+        result, unit = _estimate(*values[:-1]), values[-1]
+        return [size / unit for size in (*(item.size_bytes for item in result.line_items), result.total_bytes)]
+
+    columns = broadcast(sizes, [argument.read(cells) for argument, cells in zip(SCENARIO, scenario)])
+    return labelled(["weights", "KV cache", "overhead", "total"], columns)
+
+
+def check(*scenario: object) -> object:
+    def verdict(*values: Any) -> str:
+        _estimate(*values[:-1])
+        return "OK"
+
+    return computed(verdict, SCENARIO, scenario, failed=str)
+
+
+def _estimate(
+    spec: ModelSpec, context: int, users: int, precision: Precision, kv_precision: Precision, overhead: float
+) -> Estimate:
+    return estimate(
+        spec, context=context, users=users, precision=precision, kv_precision=kv_precision, overhead=overhead
+    )
