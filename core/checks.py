@@ -61,9 +61,7 @@ def number(field: str, value: object) -> float | int:
     if (type(value) is float or type(value) is int) and limits.least <= value <= limits.most:  # else wrong, or odd
         if not limits.whole:
             return float(value)
-        if type(value) is int:
-            return value
-        if value.is_integer():
+        if value == int(value):
             return int(value)
     return number_within(field, value, limits)
 

@@ -7,7 +7,7 @@ without one for the others) and ggml/src/ggml-common.h (the layout of the blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from core.model_spec import FullAttention, ModelSpec, MoeMlp
@@ -116,7 +116,7 @@ def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, 
     return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _of_blocks(name: str, stored: str) -> Precision:
     block_bytes, block_values = BLOCKS[stored]
     return Precision(name=name, block_bytes=block_bytes, block_values=block_values)

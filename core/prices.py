@@ -10,7 +10,7 @@ import datetime
 import os
 from calendar import monthrange
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from core import catalog
 
@@ -101,7 +101,7 @@ def months_later(day: datetime.date, months: int) -> datetime.date:
     return datetime.date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def cost_defaults() -> dict[str, CostDefault]:
     """Every default, by its field."""
     return {row["field"]: _cost_default(row) for row in _read("cost_defaults.csv")}
@@ -114,7 +114,7 @@ def _cost_default(row: dict[str, str]) -> CostDefault:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def _prices_by_name() -> dict[str, GpuPrices]:
     quotes: dict[str, dict[str, Quote]] = {}
     for row in _read("prices.csv"):

@@ -97,7 +97,7 @@ class Sizing:
     kv: KvProfile
 
     def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
-        """The memory for `users` sequences of `context` tokens; arguments within their limits, as `estimate` has them."""
+        """The memory for `users` sequences of `context` tokens; arguments within the limits of `estimate`."""
         weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
         return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
 

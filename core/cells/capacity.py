@@ -21,8 +21,9 @@ from core.serving import service_of
 
 
 def gpus(
-    model: object, context: object, users: object, gpu: object, precision: object, kv_precision: object, overhead: object
-) -> object:
+    model: object, context: object, users: object, gpu: object, precision: object, kv_precision: object,
+    overhead: object,
+) -> object:  # fmt: skip
     def count(context: int, users: int, gpu: GpuChoice, service: Service) -> float:
         return float(gpus_to_deploy(service, gpu, users, context))
 

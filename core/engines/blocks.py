@@ -131,7 +131,8 @@ def _as_early_versions_cached(model: ModelSpec, version: Version, kv_precision: 
 def _as_early_versions_cached_mixer(mixer: Mixer, version: Version, kv_precision: Precision) -> Mixer:
     """Before groups, layers of cross-attention had a page for every token like all others (config.py of 0.7.0,
     get_num_layers_by_block_type); latents were unfolded into heads of 256 first (0.6.6, get_head_size), and until core
-    V1 began at multiples of 256 bytes (0.7.3, worker/cache_engine.py, _align_cache: 640 values instead of 576)."""
+    V1 began at multiples of 256 bytes (0.7.3, worker/cache_engine.py, _align_cache: 640 values instead of 576).
+    """
     if isinstance(mixer, CrossAttention):
         return FullAttention(**{field.name: getattr(mixer, field.name) for field in fields(FullAttention)})
     if not isinstance(mixer, LatentAttention) or version >= _UNALIGNED_LATENTS:

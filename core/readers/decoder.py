@@ -116,7 +116,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         final_norms=family.final_norms if isinstance(family.final_norms, int) else family.final_norms(fields),
         norm_bias=family.norm_bias,
         head_bias=said(fields, family.head_bias),
-        extra=tuple(family.extra(fields)),
+        extra=tuple(family.extra(fields)),  # noqa: S610  no Django here
         rotary_values=0 if article else family.rotary(fields),
         layers=runs(
             LayerRun(

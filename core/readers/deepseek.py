@@ -71,7 +71,7 @@ def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
-    """transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
+    """Transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
     pattern = fields.raw("index_topk_pattern")
     if isinstance(pattern, (str, list)) and pattern:
         return [{"F": "full", "S": "shared"}.get(str(kind), "full") for kind in pattern]

@@ -27,7 +27,7 @@ def _encoder(run: LayerRun, hidden_size: int) -> tuple[Tensor, ...]:
 
 
 def _t5(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
+    """Transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
     hidden, heads, head_dim = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("d_kv")
     layers = fields.size("num_hidden_layers")
     activation = fields.text("feed_forward_proj", "relu")
@@ -150,7 +150,7 @@ def whisper_encoder(fields: Fields, *, norm: bool = True) -> tuple[Tensor, ...]:
 
 
 def _whisper(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/whisper/modeling_whisper.py: every sequence keeps what was made of 30 seconds of sound."""
+    """Transformers models/whisper/modeling_whisper.py: every sequence keeps what was made of 30 seconds of sound."""
     hidden, heads = fields.size("hidden_size"), fields.size("decoder_attention_heads")
     shape: dict[str, Any] = {
         "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads, "qkv_bias": True,

@@ -56,7 +56,7 @@ class SourceFile:
             problem = error.strerror or str(error)
         except ValueError:  # a NUL in the path
             problem = "no file can have this name"
-        self.fail(problem)
+        return self.fail(problem)
 
     def __enter__(self) -> SourceFile:
         return self

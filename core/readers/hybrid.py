@@ -372,7 +372,7 @@ def _lfm2_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
-    """transformers models/lfm2/modeling_lfm2.py, Lfm2MLP: a width that is adjusted unless told not to be."""
+    """Transformers models/lfm2/modeling_lfm2.py, Lfm2MLP: a width that is adjusted unless told not to be."""
     width = fields.optional("block_ff_dim") or fields.size("intermediate_size")
     if fields.flag("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)

@@ -155,7 +155,7 @@ def _llama4_attention(fields: Fields, family: Family) -> list[Mixer]:
     base = attention(fields, family)
     rotary = fields.listed("no_rope_layers")  # 1 where there are rotary positions, which is where attention is local
     interval = fields.size("no_rope_layer_interval", 4)
-    local = rotary if rotary else [int((layer + 1) % interval != 0) for layer in range(layers)]
+    local = rotary or [int((layer + 1) % interval != 0) for layer in range(layers)]
     if len(local) != layers:
         raise fields.error("no_rope_layers", f"it has {len(local)} entries for {layers} layers", "Give one a layer.")
     chunk = fields.optional("attention_chunk_size")
@@ -250,7 +250,8 @@ def _ernie_vl_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     text_width = _pair(fields, "moe_intermediate_size")[0]
     experts = MoeMlp(
         num_experts=_pair(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
-        moe_intermediate_size=text_width, shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
+        moe_intermediate_size=text_width,
+        shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
         correction_bias=True,
     )  # fmt: skip
     dense = dense_mlp(fields, family)

@@ -138,7 +138,7 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
     values = {
         "number": number,
         "model": scenario.model.title,
-        "precision": scenario.precision.name,
+        "precision": scenario.precision_name,
         "kv_precision": scenario.kv_precision.name,
         "context": scenario.context,
         "users": scenario.users,

@@ -177,7 +177,7 @@ class _Page:
         return [
             self._section("inputs", "export.value", "article.unit", "article.note"),
             fixed("model", scenario.model.title),
-            fixed("precision", scenario.precision.name),
+            fixed("precision", scenario.precision_name),
             fixed("kv_precision", scenario.kv_precision.name),
             given("context", "article.context", scenario.context, COUNT_FORMAT, "tokens"),
             given("users", "article.users", scenario.users, COUNT_FORMAT, "users"),
@@ -277,7 +277,8 @@ class _Page:
         return [
             self._section("assumptions", "export.value", "article.unit", "models.source"),
             known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes",
-                  f"{labels('export.source_weights')} {scenario.precision.source}".rstrip()),
+                  f"{labels('export.source_weights')} "
+                  f"{scenario.precision.source if scenario.precision else ''}".rstrip()),
             known("values_per_token", "models.values_per_token", figures.kv.values_per_token, "values", source),
             *windows,
             known("fixed_values", "models.fixed_values", figures.kv.fixed_values, "values",

@@ -100,7 +100,7 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         "model": (22, None, lambda figures: figures.scenario.model.name),
         "context": (12, COUNT_FORMAT, lambda figures: figures.scenario.context),
         "users": (10, COUNT_FORMAT, lambda figures: figures.scenario.users),
-        "precision": (12, None, lambda figures: figures.scenario.precision.name),
+        "precision": (12, None, lambda figures: figures.scenario.precision_name),
         "kv_precision": (12, None, lambda figures: figures.scenario.kv_precision.name),
         "overhead": (11, RATE_FORMAT, lambda figures: figures.scenario.overhead),
         "gpu_memory_gb": (12, MEMORY_FORMAT, lambda figures: figures.scenario.gpu_memory_gb),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
@@ -19,7 +20,7 @@ from workbook.export.names import sheet_names
 from workbook.export.sheet import Formats, LongWorksheet, Sheet
 from workbook.files import written_whole
 from workbook.labels import Labels
-from workbook.scenario import GivenScenarios
+from workbook.scenario import GivenScenarios, Scenario
 
 MOST_PAGES = 200  # beyond that nobody finds a sheet by its tab
 MOST_SCENARIOS = 1_000_000  # a sheet has 1 048 576 rows: support.microsoft.com, "Excel specifications and limits"
@@ -67,11 +68,12 @@ def export_scenarios(
 
 def _survey(given: GivenScenarios) -> _Survey:
     count = gpus = most_windows = problem_count = 0
-    total_gb, all_right, lines = 0.0, True, []
+    total_gb, all_right = 0.0, True
+    lines: list[str] = []
     for row in given.given_rows():
         problem_count += len(row.problems)
         lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
-        if problem_count:
+        if problem_count or row.scenario is None:
             continue
         figures = figures_of(row.scenario)
         count += 1
@@ -89,7 +91,7 @@ def _survey(given: GivenScenarios) -> _Survey:
 
 def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
     for done, row in enumerate(given.given_rows(), start=1):
-        yield figures_of(row.scenario)
+        yield figures_of(cast("Scenario", row.scenario))  # the survey has refused rows without one
         on_progress(done, count)
 
 
