@@ -9,11 +9,13 @@ else
   SCRIPTS := bin
 endif
 BIN := $(VENV)/$(SCRIPTS)
+AUDIT := .venv-audit
 PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-windows fuzz golden accuracy peers bench measure mutation clean
+.PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
+.PHONY: peers bench measure mutation clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -21,8 +23,36 @@ workbook: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
 
+# The tests that need Python alone: no LibreOffice, Wine, Node.
+test-fast: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n auto -m "not engine"
+
+# The quickest of them on each other supported Python that is installed here.
+test-pythons:
+	.ci/test-pythons
+
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/test_windows_stack.py
+
+# Branch coverage by the tests that need no engine: core/ wholly, the cell functions and workbook/ nearly so.
+coverage: $(VENV)/installed-lint
+	$(BIN)/python -m pytest -n auto -m "not engine" --cov --cov-report=
+	$(BIN)/python -m coverage report --include="core/*" --show-missing --skip-covered --fail-under=100
+	$(BIN)/python -m coverage report --include="vram_udf.py,workbook/*" --show-missing --skip-covered --fail-under=95
+
+# Style, types, dead code, licences.
+lint: $(VENV)/installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/vulture
+	$(BIN)/python -m tools.licences --check
+
+licences: $(VENV)/installed-lint
+	$(BIN)/python -m tools.licences
+
+# Known vulnerabilities of the pinned versions; asks the package index's own interface, which mirrors do not have.
+audit-dependencies: $(AUDIT)/installed
+	$(AUDIT)/$(SCRIPTS)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 # The campaigns against other people's data, with their counts; each runs alone too: python -m tests.fuzz.cells --help.
 # The readers' is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is for each of them.
@@ -77,6 +107,15 @@ $(MUTATION)/installed: pyproject.toml constraints.txt
 	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
 	@touch $@
 
+$(VENV)/installed-lint: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint,coverage]"
+	@touch $@
+
+$(AUDIT)/installed: Makefile
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	@touch $@
+
 # llm-analysis uses transformers and huggingface_hub only to fetch configs; its pins of them are of 2023.
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -89,4 +128,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(MUTATION) .wine dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) .wine dist build *.egg-info

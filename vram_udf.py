@@ -39,7 +39,7 @@ def argument_text(function_name, argument):
 
 
 # Every cell function, in the order of this file; add-ins and documentation are made from it.
-FUNCTIONS = []
+FUNCTIONS: list = []
 
 
 def cell_function(function):
@@ -53,7 +53,7 @@ def cell_function(function):
 
 @cell_function
 def VRAM_WEIGHTS(model, precision=None, unit=None):
-    """GPU memory of a model's weights. A number for the model is billions of parameters: =VRAM_WEIGHTS(70) is 140 GB."""
+    """GPU memory of a model's weights. A number for the model is billions of parameters: =VRAM_WEIGHTS(70) is 140 GB."""  # noqa: E501  no line break in Excel
     from core.cells import memory
 
     return memory.weights(model, precision, unit)
@@ -69,7 +69,7 @@ def VRAM_KV(model, context, users=None, kv_precision=None, unit=None):
 
 @cell_function
 def VRAM_KV_PER_TOKEN(model, kv_precision=None, unit=None):
-    """GPU memory by which one long sequence grows with each token: =VRAM_KV_PER_TOKEN("llama-3.1-70b",,"B") is 327680."""
+    """GPU memory by which one long sequence grows with each token: =VRAM_KV_PER_TOKEN("llama-3.1-70b",,"B") is 327680."""  # noqa: E501  no line break in Excel
     from core.cells import memory
 
     return memory.kv_per_token(model, kv_precision, unit)

@@ -75,9 +75,9 @@ def workbook_with_functions(xlsx: bytes, interpreter: str | None) -> bytes:
 
 def this_interpreter() -> str | None:
     """The Python that runs this, as a workbook may name it; None where Excel could not start it."""
-    if sys.platform != "win32":
-        return None
-    return settings.portable(str(windowless(Path(sys.executable))), os.environ.get("USERPROFILE", ""))
+    if sys.platform == "win32":
+        return settings.portable(str(windowless(Path(sys.executable))), os.environ.get("USERPROFILE", ""))
+    return None
 
 
 def _with_own_sheet_name(workbook_xml: bytes) -> bytes:

@@ -55,7 +55,7 @@ def packages(machine: Machine) -> Finding:
 
 
 def xlwings_version(machine: Machine) -> Finding:
-    """xlwings has the version that this package was built for: the name of its DLL carries it."""
+    """Xlwings has the version that this package was built for: the name of its DLL carries it."""
     found = machine.installed["xlwings"]
     if not machine.wanted_xlwings or found in machine.wanted_xlwings:
         return Finding(True, f"xlwings {found} is the version wanted")
@@ -113,7 +113,7 @@ def conda(machine: Machine) -> Finding:
 
 
 def dll(machine: Machine) -> Finding:
-    """xlwings' DLL for Excel's bitness lies beside Python, in xlwings' own version.
+    """Xlwings' DLL for Excel's bitness lies beside Python, in xlwings' own version.
 
     Python may differ from Excel: it runs as a process of its own (xlwings issue 766), and the wheel brings both DLLs.
     """
@@ -172,7 +172,7 @@ def interpreter(machine: Machine, excel: Excel) -> Finding:
 
 
 def readable_path(machine: Machine, excel: Excel) -> Finding:
-    """xlwings' DLL, which knows no Unicode, can read the interpreter's path."""
+    """Xlwings' DLL, which knows no Unicode, can read the interpreter's path."""
     path = excel.interpreter or machine.executable
     try:
         path.encode(excel.encoding)

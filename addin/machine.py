@@ -10,6 +10,7 @@ import shutil
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,15 +131,14 @@ def _excel_bits(registry: Callable[[str, str], str | None]) -> int | None:
 
 
 def _registry_value(key: str, name: str) -> str | None:
-    import winreg
+    if sys.platform == "win32":
+        import winreg
 
-    try:
         # 64-bit Windows keeps Office's keys in the 64-bit view, also those of a 32-bit Office.
         access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, access=access) as opened:
+        with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, access=access) as opened:
             return winreg.QueryValueEx(opened, name)[0]
-    except OSError:
-        return None
+    return None
 
 
 def _version(package: str) -> str | None:

@@ -69,7 +69,7 @@ def with_functions(xlsm: bytes) -> bytes:
 
 
 def xlwings_module() -> str:
-    """xlwings' VBA, for all workbooks alike.
+    """Xlwings' VBA, for all workbooks alike.
 
     Raises:
         RuntimeError: the module of the installed xlwings has another form.

@@ -18,7 +18,7 @@ from tests.com.pywin32_stand_in import Range
 ROWS, COLUMNS = 100, 100
 SCENARIOS = 10_000
 
-_CONSTANT = '''
+_CONSTANT = """
 import vram_udf
 
 def constant(name, value):
@@ -29,14 +29,14 @@ def constant(name, value):
     for argument in code.co_varnames[: code.co_argcount]:
         function = vram_udf.xw.arg(argument, ndim=2, err_to_str=True)(function)
     return vram_udf.xw.func(function)
-'''
+"""
 
 
 def _constants() -> str:
     """A module of functions that return constants; gives its name."""
     module = types.ModuleType("constants")
     module.__file__ = "constants.py"
-    exec(_CONSTANT, module.__dict__)  # noqa: S102  after the stand-in is installed, in a module that xlwings can name
+    exec(_CONSTANT, module.__dict__)
     module.GRID = module.constant("GRID", [[float(i * j) for j in range(COLUMNS)] for i in range(ROWS)])
     module.COLUMN = module.constant("COLUMN", [[float(i)] for i in range(SCENARIOS)])
     module.SCALAR = module.constant("SCALAR", 1.0)

@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
@@ -177,7 +177,7 @@ def precision_named(name: object) -> CatalogPrecision:
     return rows[normal]
 
 
-@lru_cache(maxsize=None)
+@cache
 def precisions() -> tuple[CatalogPrecision, ...]:
     """Every precision, in the order of the file."""
     return tuple(
@@ -229,7 +229,7 @@ def _known_as(
     return known_as
 
 
-@lru_cache(maxsize=None)
+@cache
 def _precisions_by_name() -> dict[str, CatalogPrecision]:
     return {_normal(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
 
@@ -257,7 +257,7 @@ def _model_names_by_normal(own_file: str) -> dict[str, str]:
     return names | {_normal(name): name for name in reversed(rows)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _catalog_model(own_file: str, name: str) -> CatalogModel:
     row = _model_rows(own_file)[name]
     return CatalogModel(
@@ -273,7 +273,7 @@ def _catalog_model(own_file: str, name: str) -> CatalogModel:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _gpus_by_name() -> dict[str, Gpu]:
     from core.gpu import Gpu
 
@@ -303,7 +303,7 @@ def _gpus_by_name() -> dict[str, Gpu]:
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def _gpu_names_by_normal() -> dict[str, str]:
     return {
         _normal(written): gpu.name

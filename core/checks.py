@@ -58,13 +58,10 @@ def number(field: str, value: object) -> float | int:
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
     limits = LIMITS[field]
-    kind = type(value)
-    if (kind is float or kind is int) and limits.least <= value <= limits.most:  # else something is wrong, or odd
-        if kind is int and limits.whole:
-            return value
+    if (type(value) is float or type(value) is int) and limits.least <= value <= limits.most:  # else wrong, or odd
         if not limits.whole:
             return float(value)
-        if value.is_integer():
+        if value == int(value):
             return int(value)
     return number_within(field, value, limits)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 from core.checks import Limits, number_within
 from core.fleet import Replica
@@ -264,12 +265,12 @@ class Owning:
 
 def default_assumptions() -> Assumptions:
     """What cost_defaults.csv says."""
-    return Assumptions(**{field.name: _default(field.name) for field in fields(Assumptions)})
+    return Assumptions(**_defaults(Assumptions))
 
 
 def default_policy() -> OrderPolicy:
     """What cost_defaults.csv says."""
-    return OrderPolicy(**{field.name: _default(field.name) for field in fields(OrderPolicy)})
+    return OrderPolicy(**_defaults(OrderPolicy))
 
 
 def server_usd_per_gpu(prices: GpuPrices) -> float | None:
@@ -450,6 +451,10 @@ def usd_per_user_month(usd_per_month: float, users: int) -> float:
     return usd_per_month / number_within("users", users, COST_LIMITS["users"])
 
 
+def _defaults(of: type[Assumptions | OrderPolicy]) -> dict[str, Any]:
+    return {field.name: _default(field.name) for field in fields(of)}
+
+
 def _default(field: str) -> float | int:
     value = number_within(field, cost_defaults()[field].value, COST_LIMITS[field])
     return bool(value) if field == "whole_nodes" else value
@@ -459,11 +464,14 @@ def _rounded_up(quotient: float) -> int:
     return math.ceil(round(quotient, _DECIMALS))
 
 
-def _checked(**values: object) -> dict[str, float]:
+def _checked(**values: object) -> dict[str, Any]:
     return {field: number_within(field, value, COST_LIMITS[field]) for field, value in values.items()}
 
 
-def _checked_all(inputs):
+_Inputs = TypeVar("_Inputs", Purchase, Rental, Assumptions)
+
+
+def _checked_all(inputs: _Inputs) -> _Inputs:
     """The same dataclass with each field within its limits; None, a price that is not offered, stays."""
     given = {field.name: getattr(inputs, field.name) for field in fields(inputs)}
     return type(inputs)(**given | _checked(**{name: value for name, value in given.items() if value is not None}))

@@ -80,7 +80,7 @@ class Service:
     kv_precision: Precision
     overhead: float | None = None
     engine: Engine = vllm.ENGINE
-    version: Version = parse_version(vllm.ENGINE.default_version)
+    version: Version = parse_version(vllm.ENGINE.default_version)  # noqa: RUF009  a tuple
     memory_utilization: float | None = None
     max_batched_tokens: int | None = None
     max_sequences: int | None = None

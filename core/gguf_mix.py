@@ -7,7 +7,8 @@ without one for the others) and ggml/src/ggml-common.h (the layout of the blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from typing import Any
 
 from core.model_spec import FullAttention, ModelSpec, MoeMlp
 from core.precision import Precision
@@ -64,9 +65,10 @@ class Mix:
     gate_and_up: Choice | None = None
 
 
-_SMALL = {"head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "small", "Q2_K"),
-          "down": Choice("Q2_K", "eighth")}  # fmt: skip
-_IQ2_S = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "small", "IQ3_S"),
+_SMALL: dict[str, Any] = {
+    "head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "small", "Q2_K"), "down": Choice("Q2_K", "eighth"),
+}  # fmt: skip
+_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "small", "IQ3_S"),
           "down": Choice("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
 
 MIXES: dict[str, Mix] = {
@@ -121,7 +123,7 @@ def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, 
     return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _of_blocks(name: str, stored: str) -> Precision:
     block_bytes, block_values = BLOCKS[stored]
     return Precision(name=name, block_bytes=block_bytes, block_values=block_values)

@@ -96,15 +96,14 @@ def costs_of_layout(
         reserved_usd_per_gpu_hour=_usd(prices.reserved_per_gpu_hour),
     )
     rented = renting(rental, assumptions)
-    both = owned is not None and rented is not None
     return LayoutCosts(
         order=order,
         owned=owned,
         rented=rented,
         owning_usd_per_user_month=None if owned is None else usd_per_user_month(owned.usd_per_month, users),
         renting_usd_per_user_month=None if rented is None else usd_per_user_month(rented.usd_per_month, users),
-        break_even_month=break_even_month(owned, rented, assumptions.horizon_months) if both else None,
-        cheaper=cheaper(owned, rented) if both else None,
+        break_even_month=break_even_month(owned, rented, assumptions.horizon_months) if owned and rented else None,
+        cheaper=cheaper(owned, rented) if owned and rented else None,
     )
 
 

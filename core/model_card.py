@@ -20,14 +20,14 @@ def model_card(spec: ModelSpec) -> Card:
     known = footprint(spec)
     mixer = spec.layers[0].mixer
     heads = mixer if isinstance(mixer, FullAttention) and spec.vocab_size is not None else None
-    fields = {
+    fields: dict[str, float | str | None] = {
         "name": spec.name,
         "parameters": known.parameters.total,
         "num_hidden_layers": spec.num_hidden_layers,
         "hidden_size": spec.hidden_size,
-        "num_attention_heads": heads and heads.num_attention_heads,
-        "num_key_value_heads": heads and heads.num_key_value_heads,
-        "head_dim": heads and heads.head_dim,
+        "num_attention_heads": heads.num_attention_heads if heads else None,
+        "num_key_value_heads": heads.num_key_value_heads if heads else None,
+        "head_dim": heads.head_dim if heads else None,
         "vocab_size": spec.vocab_size,
         "max_position_embeddings": spec.max_position_embeddings,
         "kv_bytes_per_token": known.kv.bytes_per_token(_SIXTEEN_BITS),

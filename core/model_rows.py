@@ -11,8 +11,10 @@ import datetime
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 from core.errors import PlannerError, UnsupportedModelError, quoted
 from core.model_spec import ModelSpec
@@ -77,8 +79,9 @@ class ModelRow:
             return ""
         date = re.fullmatch(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})", text, re.ASCII)
         try:
-            return datetime.date(*map(int, date.groups())).isoformat()
-        except (AttributeError, ValueError):
+            year, month, day = map(int, date.groups() if date else ())
+            return datetime.date(year, month, day).isoformat()
+        except ValueError:
             raise self.error("as_of", f"{quoted(text)} is not a date", "Write it as 2026-11-23.") from None
 
     def fields(self) -> dict[str, object]:
@@ -232,7 +235,7 @@ def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, objec
 
     shown = {field: value for field, value in fields.items() if field == "model_type" or _fits_column(field, value)}
     others = {field: value for field, value in fields.items() if field not in shown}
-    return shown | _pruned(others, lambda rest: same(shown | rest))
+    return shown | _pruned(others, lambda rest: same({**shown, **rest}))
 
 
 def _pruned(fields: Mapping[str, object], same: Callable[[Mapping[str, object]], bool]) -> dict[str, object]:
@@ -243,10 +246,16 @@ def _pruned(fields: Mapping[str, object], same: Callable[[Mapping[str, object]],
         if same(without) and same(without | {field: _NONSENSE}):
             kept = without
         elif isinstance(value, dict):
-            kept[field] = _pruned(value, lambda rest, field=field, others=without: same(others | {field: rest}))
+            kept[field] = _pruned(value, partial(_same_inside, same, without, field))
             if not kept[field] and same(without):
                 kept = without
     return kept
+
+
+def _same_inside(
+    same: Callable[[Mapping[str, object]], bool], others: Mapping[str, object], field: str, rest: Mapping[str, object]
+) -> bool:
+    return same({**others, field: rest})
 
 
 def _fits_column(column: str, value: object) -> bool:
@@ -295,7 +304,15 @@ def _problem_of_header(columns: list[str]) -> str:
     return "it has a column twice" if len(set(columns)) < len(columns) else ""
 
 
-def _rows(path: str, columns: list[str], lines: Iterable[list[str]]) -> list[ModelRow]:
+class _CsvReader(Protocol):
+    """What `csv.reader` returns, a type without a public name."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+
+
+def _rows(path: str, columns: list[str], lines: _CsvReader) -> list[ModelRow]:
     rows: dict[str, ModelRow] = {}
     places = {column: place for place, column in enumerate(columns)}
     for cells in lines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.model_spec import FullAttention, LayerRun, ModelSpec, SlidingWindowAttention
 
 
@@ -23,7 +25,7 @@ def own_model(
         windowed_layers: how many of the layers keep `sliding_window` tokens only. Where they stand among the others is
             not told; each pipeline stage is given half of either kind.
     """
-    heads = {
+    heads: dict[str, Any] = {
         "num_attention_heads": num_key_value_heads,
         "num_key_value_heads": num_key_value_heads,
         "head_dim": head_dim,

@@ -155,7 +155,7 @@ def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: in
 def of_each_layer(
     layers: tuple[tuple[Tensor, ...], ...], size_of: Callable[[tuple[Tensor, ...], int], int], *, told_apart: bool
 ) -> tuple[int, ...]:
-    """`size_of` the tensors and the number of every layer, counted once for a run of layers if they are not told apart."""
+    """`size_of` the tensors and the number of every layer, counted once for a run of layers not told apart."""
     found: dict[int, int] = {}
     for number, tensors in enumerate(layers):
         key = number if told_apart else id(tensors)  # a run's layers share their tensors

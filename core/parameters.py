@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
+from typing import Any
 
 from core.errors import UnsupportedModelError
 from core.model_spec import (
@@ -165,8 +166,8 @@ def _(mlp: PlainMlp, hidden_size: int) -> tuple[Tensor, ...]:
 @mlp_tensors.register
 def _(mlp: MoeMlp, hidden_size: int) -> tuple[Tensor, ...]:
     width, experts = mlp.expert_hidden_size or hidden_size, mlp.num_experts
-    each = {"copies": experts, "active": mlp.num_experts_per_tok}
-    wide = {"group": EXPERT, "rows": mlp.moe_intermediate_size, "columns": width, "split": BY_ROWS}
+    each: dict[str, Any] = {"copies": experts, "active": mlp.num_experts_per_tok}
+    wide: dict[str, Any] = {"group": EXPERT, "rows": mlp.moe_intermediate_size, "columns": width, "split": BY_ROWS}
     tensors = list(
         linear("mlp.gate", ROUTER, experts, hidden_size, WHOLE, bias=mlp.router_bias,
                bytes_per_value=mlp.router_bytes_per_value)
@@ -241,7 +242,9 @@ def _query(mixer: FullAttention, hidden_size: int) -> tuple[Tensor, ...]:
 
 
 def _keys_and_values(mixer: FullAttention, input_size: int) -> tuple[Tensor, ...]:
-    heads = {"group": ATTENTION, "columns": input_size, "split": BY_KV_HEADS, "kv_heads": mixer.num_key_value_heads}
+    heads: dict[str, Any] = {
+        "group": ATTENTION, "columns": input_size, "split": BY_KV_HEADS, "kv_heads": mixer.num_key_value_heads,
+    }  # fmt: skip
     key, value = mixer.num_key_value_heads * mixer.head_dim, mixer.num_key_value_heads * mixer.value_head_dim
     tensors = linear("self_attn.k_proj", rows=key, bias=mixer.qkv_bias and mixer.key_bias, fused="qkv", **heads)
     if mixer.own_values:

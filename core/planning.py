@@ -2,7 +2,7 @@
 
 `core.fleet` asks an engine's model about every layout that can be deployed. A worksheet has no such model, but what
 matters of it is a handful of numbers for each model and layout, which stand in the workbook's catalog. Here they are
-computed, and here is what the workbook's formulas restate. tests/test_planning.py holds the result against `core.fleet`.
+computed, and here is what the workbook's formulas restate. tests/test_planning.py holds it against `core.fleet`.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _largest(profiles: tuple[KvProfile, ...]) -> KvProfile:
 
 @lru_cache(maxsize=4096)
 def activation_bytes(model: ModelSpec, step_tokens: int, *, several: bool) -> int:
-    """vLLM's peak activation with 16-bit weights, the default settings and the model's longest context.
+    """VLLM's peak activation with 16-bit weights, the default settings and the model's longest context.
 
     Args:
         step_tokens: one of `STEP_TOKENS`.
@@ -176,7 +176,7 @@ MEMORY_UTILIZATION = vllm.default_memory_utilization(_VERSION)
 
 
 def _started(device: Device, model: ModelSpec = _NO_MODEL, tp: int = 1) -> Deployment:
-    """vLLM's default version with default settings and 16-bit values."""
+    """VLLM's default version with default settings and 16-bit values."""
     two_bytes = precision_of_bytes("precision", 2)
     return Deployment(
         model=model,
@@ -325,7 +325,7 @@ def reserve_bytes(workload: Workload, *, several: bool) -> float:
 
 
 def vllm_usable_bytes(memory_bytes: int) -> float:
-    """vLLM's share of what a process is shown of a GPU (`core.fleet.GpuChoice.device`)."""
+    """VLLM's share of what a process is shown of a GPU (`core.fleet.GpuChoice.device`)."""
     shown = memory_bytes - DRIVER_KEEPS_MIB * MIB - memory_bytes * DRIVER_KEEPS_SHARE
     return max(0.0, shown) * MEMORY_UTILIZATION
 

@@ -71,10 +71,6 @@ class Precision:
         """Bytes that `values` values take, rounded up to a whole byte."""
         return -(-values * self.block_bytes // self.block_values)
 
-    def bytes_of_tensor(self, tensor: Tensor) -> int:
-        """Bytes of a tensor in this format, all its copies, scales included."""
-        return sum(self.parts_of_tensor(tensor))
-
     def parts_of_tensor(self, tensor: Tensor) -> tuple[int, int]:
         """Bytes of a tensor's values, and of the scales that are kept beside them, all its copies."""
         values = tensor.rows * tensor.columns
@@ -94,7 +90,8 @@ def precision_of_bytes(field: str, bytes_per_value: float) -> Precision:
     if not LEAST_BYTES_PER_VALUE <= bytes_per_value <= MOST_BYTES_PER_VALUE:
         raise OutOfRangeError(
             field,
-            f"{quoted(bytes_per_value)} bytes per value is not between {LEAST_BYTES_PER_VALUE} and {MOST_BYTES_PER_VALUE}",
+            f"{quoted(bytes_per_value)} bytes per value is not between "
+            f"{LEAST_BYTES_PER_VALUE} and {MOST_BYTES_PER_VALUE}",
             'Write bytes, not bits (2 for 16 bits, 0.5 for 4), or a name such as "fp16".',
         )
     block_bytes, block_values = float(bytes_per_value).as_integer_ratio()

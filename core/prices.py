@@ -10,7 +10,7 @@ import datetime
 import os
 from calendar import monthrange
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 from core import catalog
 
@@ -101,13 +101,20 @@ def months_later(day: datetime.date, months: int) -> datetime.date:
     return datetime.date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-@lru_cache(maxsize=None)
+@cache
 def cost_defaults() -> dict[str, CostDefault]:
     """Every default, by its field."""
-    return {row["field"]: CostDefault(**row | {"value": float(row["value"])}) for row in _read("cost_defaults.csv")}
+    return {row["field"]: _cost_default(row) for row in _read("cost_defaults.csv")}
 
 
-@lru_cache(maxsize=None)
+def _cost_default(row: dict[str, str]) -> CostDefault:
+    return CostDefault(
+        field=row["field"], value=float(row["value"]), unit=row["unit"], source=row["source"], as_of=row["as_of"],
+        note=row["note"],
+    )  # fmt: skip
+
+
+@cache
 def _prices_by_name() -> dict[str, GpuPrices]:
     quotes: dict[str, dict[str, Quote]] = {}
     for row in _read("prices.csv"):

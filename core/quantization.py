@@ -125,7 +125,8 @@ class Quantization:
     @cached_property
     def tells_layers_apart(self) -> bool:
         """Whether layers of the same shape may be stored differently."""
-        return any(selected.tells_layers_apart for selected in (self.excluded, *(modules for modules, _ in self.formats)))
+        selections = (self.excluded, *(modules for modules, _ in self.formats))
+        return any(selected.tells_layers_apart for selected in selections)
 
     def precision_of(self, tensor: Tensor, layer: int | None) -> Precision | None:
         """The format of a tensor, the one of `layer` (None: outside the layers); None where it stays as it was."""

@@ -97,7 +97,7 @@ class Sizing:
     kv: KvProfile
 
     def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
-        """The memory for `users` sequences of `context` tokens; arguments within their limits, as `estimate` has them."""
+        """The memory for `users` sequences of `context` tokens; arguments within the limits of `estimate`."""
         weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
         return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
 
@@ -108,8 +108,8 @@ class Sizing:
         weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
         if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
             return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
-        weights, one = float(weights), float(one)
-        return [(needed + round(needed * overhead)) / unit_bytes for needed in [weights + one * n for n in users]]
+        fixed, each = float(weights), float(one)
+        return [(needed + round(needed * overhead)) / unit_bytes for needed in [fixed + each * n for n in users]]
 
 
 @lru_cache(maxsize=2048)
@@ -141,8 +141,8 @@ def estimate(
     Raises:
         PlannerError: an input is of the wrong type or out of range, or the model's parameters cannot be counted.
     """
-    context = number("context", context)
-    users = number("users", users)
+    context = int(number("context", context))
+    users = int(number("users", users))
     overhead = number("overhead", overhead)
     fixed = sizing(model, precision)
     kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)

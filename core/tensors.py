@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 # What a tensor is for. Formats that quantize tell tensors apart by these groups.
 EMBEDDING = "embedding"
@@ -93,13 +94,13 @@ def padded_vocabulary(rows: int) -> int:
     return -(-rows // VOCABULARY_PADDING) * VOCABULARY_PADDING
 
 
-def vector(name: str, size: int, split: str = WHOLE, **others: object) -> Tensor:
+def vector(name: str, size: int, split: str = WHOLE, **others: Any) -> Tensor:
     """A norm, a bias, or another small tensor of `size` values."""
     return Tensor(name=name, group=VECTOR, rows=size, split=split, **others)
 
 
 def linear(
-    name: str, group: str, rows: int, columns: int, split: str, *, bias: bool = False, **others: object
+    name: str, group: str, rows: int, columns: int, split: str, *, bias: bool = False, **others: Any
 ) -> tuple[Tensor, ...]:
     """A projection from `columns` to `rows` features, and its bias if it has one."""
     weight = Tensor(name=name, group=group, rows=rows, columns=columns, split=split, **others)

@@ -161,7 +161,7 @@ def test_version_and_help(vram):
     for command in ("estimate", "template"):
         status, out, _ = vram(command, "--help")
         assert status == 0 and out.startswith("Usage: vram")
-    status, out, err = vram()
+    status, out, _ = vram()
     assert status == 2 and "estimate" in out and "template" in out
 
 

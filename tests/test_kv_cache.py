@@ -327,7 +327,7 @@ PRECISIONS = st.sampled_from([row.precision for row in catalog.precisions() if r
 MODELS = ["gemma-3-27b", "qwen3-next-80b", "deepseek-v3", "gpt-oss-120b", "llama-3.1-70b"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def nine(model):
     row = next(row for row in golden_tables.rows("nine_models") if row["model"] == model)
     return spec_from_config(golden_tables.config(row), name=model)

@@ -213,7 +213,7 @@ def exported_totals(folder, rows: list[str]) -> dict[str, float]:
     )
     export_scenarios(folder / "out.xlsx", CsvScenarios(folder / "scenarios.csv"), "en")
     ws = openpyxl.load_workbook(folder / "out.xlsx", data_only=True).worksheets[0]
-    cells = [[cell for cell in row] for row in ws.iter_rows(values_only=True)]
+    cells = [list(row) for row in ws.iter_rows(values_only=True)]
     title, total = (Labels("en")(f"scenarios.{key}") for key in ("scenario", "total"))
     header = next(i for i, row in enumerate(cells) if title in row and total in row)
     at_title, at_total = cells[header].index(title), cells[header].index(total)

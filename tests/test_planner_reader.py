@@ -114,7 +114,7 @@ def test_a_stored_value_that_is_not_cores(planners, tmp_path):
         if "worksheets" not in part or f'r="{KV}7"'.encode() not in content or b"Scenarios[" not in content:
             return content
         for address, value in wrong.items():
-            content, count = re.subn(rb'(<c r="%s".*?<v>)[^<]*(</v>)' % address, rb"\g<1>%s\g<2>" % value, content, 1)
+            content, count = re.subn(rb'(<c r="%s".*?<v>)[^<]*(</v>)' % address, rb"\g<1>%s\g<2>" % value, content, count=1)
             assert count == 1
         return content
 

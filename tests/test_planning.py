@@ -14,7 +14,6 @@ from core.own_model import own_model
 from core.planning import (
     CACHE,
     LAYOUTS,
-    RULE,
     SEQUENCES,
     SPLIT,
     VLLM,

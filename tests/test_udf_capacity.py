@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from vram_udf import VRAM_GPUS, VRAM_MAX_CONTEXT, VRAM_MAX_USERS
@@ -44,7 +46,7 @@ def test_the_longest_context_is_at_most_the_models_own():
 def test_grids_spill():
     grid = VRAM_GPUS(LLAMA, [[8192], [32_768]], [[1, 10, 100]], "h100")
     assert [len(row) for row in grid] == [3, 3]
-    assert all(left <= right for row in grid for left, right in zip(row, row[1:]))
+    assert all(left <= right for row in grid for left, right in pairwise(row))
     assert VRAM_GPUS([["llama-3.1-8b"], ["no such"]], 8192, 1, [["h100", "h101"]]) == [[1.0, "#N/A"], ["#N/A", "#N/A"]]
 
 

@@ -113,7 +113,7 @@ CALLS = {
     "truth values": ("VRAM_KV", LLAMA, Range([[True], [False]])),
     "a truth value by value": ("VRAM_KV", LLAMA, True),
     "a date": ("VRAM_KV", LLAMA, Range([[datetime.datetime(2026, 11, 23)]])),
-    "a currency": ("VRAM_KV", LLAMA, Range([[Decimal("32768")]]), Range([[Decimal("10")]])),
+    "a currency": ("VRAM_KV", LLAMA, Range([[Decimal(32768)]]), Range([[Decimal(10)]])),
     "texts for numbers": ("VRAM_KV", LLAMA, Range([["10", "1e3", " 10 "]])),
     "impossible numbers": ("VRAM_KV", LLAMA, Range([[0, -1, 1.5, 1e12, 1e308]])),
     "full-width letters": ("VRAM_WEIGHTS", "ＬＬＡＭＡ－３．１－７０Ｂ", "ＦＰ８", "ＧＢ"),

@@ -477,8 +477,8 @@ def test_the_first_argument_that_is_wrong_decides():
 
 def test_currency_cells_are_numbers():
     # Excel hands a cell formatted as currency over COM as VT_CY, which pywin32 makes a Decimal.
-    assert VRAM_TOTAL(LLAMA, Decimal("1000"), Decimal("10")) == VRAM_TOTAL(LLAMA, 1000, 10)
-    assert VRAM_WEIGHTS(Decimal("70")) == 140.0
+    assert VRAM_TOTAL(LLAMA, Decimal(1000), Decimal(10)) == VRAM_TOTAL(LLAMA, 1000, 10)
+    assert VRAM_WEIGHTS(Decimal(70)) == 140.0
 
 
 # ---- VRAM_CHECK --------------------------------------------------------------------------------------
@@ -551,7 +551,7 @@ def test_cards_side_by_side():
     card = VRAM_MODEL(row(LLAMA, "no such model", "article-llama-70b"))
     assert {len(line) for line in card} == {4}
     assert card[0] == ["name", LLAMA, NA, "article-llama-70b"]
-    assert dict((line[0], line[3]) for line in card)["vocab_size"] == ""
+    assert {line[0]: line[3] for line in card}["vocab_size"] == ""
     assert all(line[2] == NA for line in card)
     assert VRAM_MODEL(row("no such model", 70)) == [["name", NA, VALUE]]
 
@@ -613,7 +613,7 @@ def test_gpus_side_by_side_show_what_is_known_of_any():
     cards = VRAM_GPU(row(*names))
     assert cards[0] == ["name", "mi300a", "t4", NA]
     assert {line[0] for line in cards} == {field for name in names[:2] for field, _ in VRAM_GPU(name)}
-    assert dict((line[0], line[1:]) for line in cards)["tdp_w"] == ["", 70.0, NA]
+    assert {line[0]: line[1:] for line in cards}["tdp_w"] == ["", 70.0, NA]
 
 
 @pytest.mark.parametrize("name, error", [("H100 8GB", NA), ("", VALUE), (None, VALUE), (80, VALUE), ("#REF!", "#REF!")])

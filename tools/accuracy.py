@@ -20,7 +20,8 @@ from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tests import golden_tables
 from tools import logged_runs
-from tools.peers import cases, table as peers
+from tools.peers import cases
+from tools.peers import table as peers
 from workbook.files import write_whole
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -110,7 +111,7 @@ def deployment_of(logged: dict[str, str]) -> Deployment:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _models() -> dict[str, dict[str, str]]:
     return {row["model"]: row for row in golden_tables.rows("measured_models")}
 

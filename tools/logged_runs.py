@@ -139,7 +139,8 @@ def _of_cache(
 
 def halves(found: list[Figure]) -> tuple[list[Figure], list[Figure]]:
     """The figures that causes were looked for in, and those that were gathered when the causes stood."""
-    return tuple([figure for figure in found if figure.row["half"] == half] for half in ("fit", "check"))
+    fitted, checked = ([figure for figure in found if figure.row["half"] == half] for half in ("fit", "check"))
+    return fitted, checked
 
 
 def errors(found: list[Figure]) -> dict[str, tuple[int, float, float]]:

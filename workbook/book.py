@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from string import ascii_uppercase, digits
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell
@@ -76,7 +77,7 @@ class Book:
 
 def absolute(ws: Worksheet, cells: str) -> str:
     """`cells` of `ws` as an absolute reference from anywhere: 'Sheet'!$A$1."""
-    corners = ":".join(f"${corner.rstrip('0123456789')}${corner.lstrip('ABCDEFGHIJKLMNOPQRSTUVWXYZ')}" for corner in cells.split(":"))
+    corners = ":".join(f"${corner.rstrip(digits)}${corner.lstrip(ascii_uppercase)}" for corner in cells.split(":"))
     return "'" + ws.title.replace("'", "''") + "'!" + corners
 
 

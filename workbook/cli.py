@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from importlib import import_module
+from typing import ClassVar
 
 import click
 
@@ -39,7 +40,7 @@ NUMBER = Number()
 class LazyGroup(click.Group):
     """Commands of which some live in modules of their own, imported when one of them is asked for."""
 
-    MODULES = {
+    MODULES: ClassVar = {
         "template": "workbook.cli_template",
         "model": "workbook.cli_model",
         "capacity": "workbook.cli_capacity",
@@ -115,7 +116,7 @@ def estimate_command(
         "overhead": overhead,
     }
     if as_json:
-        workload = {"context": int(context), "users": int(users), "tp": number("tp", tp)}
+        workload = {"context": int(context), "users": int(users), "tp": int(number("tp", tp))}
         details = memory_details(found.spec, kv_precision=kv, **workload)
         click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
     else:

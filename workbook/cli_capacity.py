@@ -85,19 +85,20 @@ def capacity(
         precision=weights,
         kv_precision=_kv_precision(spec, weights, kv_precision),
         device=_device(gpu, gpu_memory_gib),
-        tp=number("tp", tp),
-        pp=number("pp", pp),
+        tp=int(number("tp", tp)),
+        pp=int(number("pp", pp)),
         whole_experts=expert_parallel,
         context=_context(spec, context),
         version=parse_version(engine_version or ENGINES[engine].default_version),
         memory_utilization=_optional("memory_utilization", memory_utilization),
-        max_batched_tokens=_optional("max_batched_tokens", max_batched_tokens),
-        max_sequences=_optional("max_sequences", max_sequences),
+        max_batched_tokens=_optional_whole("max_batched_tokens", max_batched_tokens),
+        max_sequences=_optional_whole("max_sequences", max_sequences),
     )
     check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)
     found = capacity_of(ENGINES[engine], deployment)
-    paged = average_tokens and users_that_fit(ENGINES[engine], deployment, number("average_tokens", average_tokens))
+    tokens = _optional_whole("average_tokens", average_tokens)
+    paged = tokens and users_that_fit(ENGINES[engine], deployment, tokens)
     answer = _as_dict(found, engine, engine_version or ENGINES[engine].default_version, paged)
     if as_json:
         click.echo(json.dumps(answer, indent=2))
@@ -140,8 +141,8 @@ def plan(
         engine=ENGINES[engine],
         version=parse_version(engine_version or ENGINES[engine].default_version),
         memory_utilization=_optional("memory_utilization", memory_utilization),
-        max_batched_tokens=_optional("max_batched_tokens", max_batched_tokens),
-        max_sequences=_optional("max_sequences", max_sequences),
+        max_batched_tokens=_optional_whole("max_batched_tokens", max_batched_tokens),
+        max_sequences=_optional_whole("max_sequences", max_sequences),
     )
     users, context = number("users", users), number("context", context)
     choices = [_choice(name) for name in gpus] or [choice_of_gpu(gpu) for gpu in catalog.gpus()]
@@ -178,6 +179,10 @@ def _kv_precision(spec: ModelSpec, weights: Precision | None, text: str | None) 
 
 def _optional(field: str, value: float | None) -> float | int | None:
     return None if value is None else number(field, value)
+
+
+def _optional_whole(field: str, value: float | None) -> int | None:
+    return None if value is None else int(number(field, value))
 
 
 def _context(spec: ModelSpec, context: float | None) -> int:
@@ -229,7 +234,7 @@ def _ruled_out(
     if every_layout or not fitting & set(replicas):
         largest = max(replicas, key=lambda replica: replica.gpus)
         for replica in replicas if every_layout else (largest,):
-            if replica not in fitting and replica.pp == 1 or replica is largest and replica not in fitting:
+            if (replica not in fitting and replica.pp == 1) or (replica is largest and replica not in fitting):
                 yield _why_it_does_not_fit(service, replica, context)
 
 

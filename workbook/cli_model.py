@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -126,7 +127,7 @@ def _whole_numbers(card: dict[str, float | str]) -> dict[str, object]:
     }
 
 
-def _print_card(card: dict[str, object], as_json: bool) -> None:
+def _print_card(card: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(card, indent=2, ensure_ascii=False))
         return

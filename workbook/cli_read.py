@@ -109,7 +109,7 @@ def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
         "overhead_bytes": needs.overhead_bytes,
         "total_bytes": needs.total_bytes,
         "gpus": needs.gpus,
-        "gpus_to_deploy": best and best.gpus,
+        "gpus_to_deploy": None if best is None else best.gpus,
     }
 
 
@@ -168,11 +168,12 @@ def _print(table: Planner, rows: list[PlannerRow]) -> None:
 
 
 def _line(row: PlannerRow) -> list[str]:
-    given, sizes = _inputs(row), _sizes_bytes(row)
+    given = _inputs(row)
     verdict = "no: inputs" if row.problems else f"no: {len(row.differences)}" if row.differences else "yes"
     if row.scenario is None:
         shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
     else:
-        total_gb = f"{sizes['total_bytes'] / GB:,.2f}"
-        shown = [f"{given['context']:,}", f"{given['users']:,}", total_gb, f"{sizes['gpus']:,}"]
+        needs = row.scenario.sized()
+        total_gb = f"{needs.total_bytes / GB:,.2f}"
+        shown = [f"{row.scenario.context:,}", f"{row.scenario.users:,}", total_gb, f"{needs.gpus:,}"]
     return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

@@ -36,7 +36,7 @@ def write_whole(path: Path, content: bytes) -> None:
 def written_whole(path: Path) -> Iterator[Path]:
     """For content too large to hold: the block writes to the file that it is given, which then takes `path`'s place.
 
-    If the block raises, the old file stays, and nothing else. The new one may be read by whoever might read the old one.
+    If the block raises, the old file stays, and nothing else. Whoever might read the old one may read the new one.
 
     Raises:
         UnwritableFileError: as `write_whole`, also for an OSError of the block.

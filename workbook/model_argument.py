@@ -50,8 +50,8 @@ def hub_model(name: str) -> ModelFile:
     """
     from workbook.hub import fetch_model
 
-    model_id, revision = _HUB_NAME.fullmatch(name).groups()
-    return fetch_model(model_id, revision)
+    model_id, at, revision = name.partition("@")
+    return fetch_model(model_id, revision if at else None)
 
 
 def _use_models(_context: click.Context, _option: click.Parameter, path: str | None) -> None:

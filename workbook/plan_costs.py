@@ -39,6 +39,10 @@ def cost_rank(costs: LayoutCosts | None, layout: Layout) -> tuple[float, ...]:
     return (min(months, default=math.inf), *rank(layout))
 
 
+def _cents(usd: float | None) -> float | None:
+    return None if usd is None else round(usd, 2)
+
+
 def costs_as_dict(costs: LayoutCosts | None) -> dict[str, object] | None:
     """For JSON, in dollars and cents."""
     if costs is None:
@@ -51,14 +55,14 @@ def costs_as_dict(costs: LayoutCosts | None) -> dict[str, object] | None:
         "owning": owned and {
             "capex_usd": round(owned.capex_usd, 2),
             "usd_per_month": round(owned.usd_per_month, 2),
-            "usd_per_user_month": round(costs.owning_usd_per_user_month, 2),
+            "usd_per_user_month": _cents(costs.owning_usd_per_user_month),
             "tco_usd": round(owned.tco_usd, 2),
             "npv_usd": round(owned.npv_usd, 2),
         },
         "renting": rented and {
             "plan": rented.plan,
             "usd_per_month": round(rented.usd_per_month, 2),
-            "usd_per_user_month": round(costs.renting_usd_per_user_month, 2),
+            "usd_per_user_month": _cents(costs.renting_usd_per_user_month),
             "tco_usd": round(rented.tco_usd, 2),
             "npv_usd": round(rented.npv_usd, 2),
         },

@@ -26,7 +26,7 @@ from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
-from workbook.scenario import FIELDS, GivenRow, Scenario, checked, field_of_header, plain_header
+from workbook.scenario import GivenRow, Scenario, checked, field_of_header, plain_header
 from workbook.sheets import models
 from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
@@ -288,12 +288,12 @@ def _kind(result: str, cell, stored: object, expected: object) -> Kind | None:
     return None if _agrees(result, stored, expected) else Kind.DIFFERS
 
 
-def _expected(scenario: Scenario | None) -> dict[str, object]:
+def _expected(scenario: Scenario | None) -> Mapping[str, object]:
     """What each result's cell should show."""
     if scenario is None:
         return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
     needs, best = scenario.sized(), best_layout(scenario.workload)
-    deployed = dict.fromkeys(("layout", "replicas", "deploy", "nodes"), NOT_AVAILABLE)
+    deployed: dict[str, object] = dict.fromkeys(("layout", "replicas", "deploy", "nodes"), NOT_AVAILABLE)
     if best is not None:
         deployed = {"layout": best.layout.title, "replicas": best.replicas, "deploy": best.gpus, "nodes": best.nodes}
     return deployed | {
@@ -309,7 +309,7 @@ def _expected(scenario: Scenario | None) -> dict[str, object]:
 def _agrees(result: str, stored: object, expected: object) -> bool:
     if result == "input_check":
         return (stored == OK) == (expected == OK)
-    if isinstance(expected, str) or isinstance(stored, bool) or not isinstance(stored, (int, float)):
+    if not isinstance(expected, (int, float)) or isinstance(stored, bool) or not isinstance(stored, (int, float)):
         return stored == expected
     return abs(stored - expected) <= max(RELATIVE_TOLERANCE * abs(expected), _ONE_BYTE_GB)
 
@@ -340,8 +340,9 @@ def _own_model(cells: Mapping[str | None, object]) -> CatalogModel | None:
 
     def whole(key: str) -> int:
         value = cells.get(key)
-        is_whole = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
-        return int(value) if is_whole else 0
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return 0
+        return int(value) if value == value // 1 else 0
 
     name, layers, windowed = cells.get("model"), whole("layers"), whole("windowed_layers")
     sizes = [whole(key) for key in ("parameters", "kv_heads", "head_dim")]

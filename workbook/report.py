@@ -33,5 +33,5 @@ def print_article_figures(values: Values, lang: str) -> None:
     Console().print(labels("about.units"))
 
 
-def _readable(figure: float) -> str:
+def _readable(figure: object) -> str:
     return f"{figure:,.2f}".removesuffix(".00")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from core import catalog
 from core.allocation import PAGED, RESERVED, allocation_named
@@ -143,7 +143,7 @@ def checked(
             `DEFAULTS` has it.
         own_models: models that the file itself describes, by name.
     """
-    values = DEFAULTS | values
+    values = {**DEFAULTS, **values}
     checks: dict[str, Callable[[object], object]] = {
         "scenario": _title,
         "model": lambda value: _model(value, own_models),
@@ -152,13 +152,14 @@ def checked(
         "precision": catalog.weights_precision,
         "kv_precision": lambda value: catalog.precision("kv_precision", value),
         "engine": engine_named,
-        "gpu": lambda value: None if _is_blank(value) and not _is_blank(values.get("gpu_memory_gb")) else catalog.gpu(value),
+        "gpu": lambda value: _gpu(value, values.get("gpu_memory_gb")),
         "gpu_memory_gb": lambda value: _gpu_memory_gb(value, values.get("gpu")),
     }
-    found, problems = {}, []
+    found: dict[str, Any] = {}
+    problems: list[PlannerError] = []
     for field in FIELDS:
         try:
-            check = checks.get(field) or (lambda value, field=field: number(field, value))
+            check = checks.get(field) or partial(number, field)
             found[field] = check(values.get(field))
         except PlannerError as problem:
             problems.append(problem)
@@ -179,8 +180,13 @@ def _is_blank(value: object) -> bool:
 def _average_tokens(value: object, allocation: object) -> int | None:
     """Asked for with a paged cache alone."""
     if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
-        return number("average_tokens", value)
+        return int(number("average_tokens", value))
     return None
+
+
+def _gpu(value: object, gpu_memory_gb: object) -> Gpu | None:
+    """May be blank where its memory is given."""
+    return None if _is_blank(value) and not _is_blank(gpu_memory_gb) else catalog.gpu(value)
 
 
 def _gpu_memory_gb(value: object, gpu: object) -> float:

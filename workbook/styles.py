@@ -10,7 +10,6 @@ FONT_NAMES = {"en": "Arial", "zh": "Microsoft YaHei"}
 
 INK, INPUT_BLUE, LINK_GREEN, WHITE, NOTE_GREY = "1A1A1A", "0000FF", "00612E", "FFFFFF", "4D4D4D"
 HEADING_FILL, SECTION_FILL, INPUT_FILL, TOTAL_FILL = "1F3864", "D9E2F3", "FFF8DC", "EDEDED"
-ATTENTION_FILL, ATTENTION_INK = "FBE3E0", "9C0006"
 
 # Weights, KV cache, overhead: told apart in print without colours, too.
 PART_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
@@ -65,7 +64,8 @@ def named_styles(lang: str) -> list[NamedStyle]:
         style(HEADING, bold=True, colour=WHITE, background=HEADING_FILL, boxed=True, wrap=True, horizontal="center"),
         style(LABEL, boxed=True, wrap=True, horizontal="left", indent=1),
         style(INPUT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False),
-        style(INPUT_TEXT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False, horizontal="left", indent=1),
+        style(INPUT_TEXT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False, horizontal="left",
+              indent=1),
         style(FORMULA_TEXT, boxed=True, wrap=True, horizontal="left", indent=1),
         style(SOURCE_FIGURE, boxed=True, italic=True, horizontal="right"),
         style(FORMULA, boxed=True),

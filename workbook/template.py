@@ -100,7 +100,7 @@ def _describe(book: Book) -> None:
 
 def _clear_up(error: SerialisationError) -> None:
     """Closes now what openpyxl leaves open, quietly: at Python's end it would print the same error once more."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     sys.unraisablehook = hook

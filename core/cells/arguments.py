@@ -35,7 +35,6 @@ class Argument:
 
 def field(name: str, read: Callable[[object], object], default: object = None) -> Argument:
     """An argument of cells read by `read`; a blank one is the `default`, an error cell goes through."""
-
     standard = lru_cache(maxsize=None)(lambda: read(default))
 
     def of_cell(cell: object) -> object:

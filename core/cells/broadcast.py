@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, starmap
+from typing import Any
 
 from core.cells.values import excel_error
 from core.errors import PlannerError, UnknownNameError
 
-Parsed = Sequence[Sequence[object]]
+Parsed = Sequence[Sequence[Any]]  # what one argument's cells were read as, or what is wrong with them
 Rows = list[list[object]]
 
 
@@ -25,7 +26,7 @@ class Line:
         compute: the results, for all values of argument number `along` and one element of each other argument.
     """
 
-    compute: Callable[..., list[object]]
+    compute: Callable[..., Sequence[object]]
     along: int
 
 
@@ -117,7 +118,7 @@ def _lines(line: Line, arguments: Sequence[Parsed], rows: int) -> Rows:
     every = (
         repeat(argument[0]) if i == line.along else _elements(argument, rows, 1) for i, argument in enumerate(arguments)
     )
-    return [line.compute(*values) for values in zip(*every)]
+    return [list(line.compute(*values)) for values in zip(*every)]
 
 
 _BEYOND = UnknownNameError("range", "it is shorter than another argument's range", "Give ranges of the same length.")
@@ -128,9 +129,9 @@ def _elements(argument: Parsed, rows: int, columns: int) -> Iterable[object]:
     height, width = len(argument), len(argument[0])
     if height == width == 1:
         return repeat(argument[0][0], rows * columns)
-    lines = argument if height > 1 else repeat(argument[0], rows)
+    lines: Iterable[Iterable[object]] = argument if height > 1 else repeat(argument[0], rows)
     if width == 1 < columns:
-        lines = (repeat(line[0], columns) for line in lines)
+        lines = (repeat(line, columns) for (line,) in lines)
     elif width < columns:
         lines = ([*line, *repeat(_BEYOND, columns - width)] for line in lines)
     beyond = repeat(_BEYOND, (rows - height) * columns if height > 1 else 0)

@@ -20,7 +20,10 @@ from core.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_
 from core.serving import service_of
 
 
-def gpus(model, context, users, gpu, precision, kv_precision, overhead) -> object:
+def gpus(
+    model: object, context: object, users: object, gpu: object, precision: object, kv_precision: object,
+    overhead: object,
+) -> object:  # fmt: skip
     def count(context: int, users: int, gpu: GpuChoice, service: Service) -> float:
         return float(gpus_to_deploy(service, gpu, users, context))
 
@@ -28,7 +31,9 @@ def gpus(model, context, users, gpu, precision, kv_precision, overhead) -> objec
     return spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
-def users(model, context, gpu, gpus, precision, kv_precision, overhead) -> object:
+def users(
+    model: object, context: object, gpu: object, gpus: object, precision: object, kv_precision: object, overhead: object
+) -> object:
     def count(context: int, gpu: GpuChoice, gpus: int, service: Service) -> float:
         return float(max_users(service, gpu, gpus, context))
 
@@ -36,9 +41,11 @@ def users(model, context, gpu, gpus, precision, kv_precision, overhead) -> objec
     return spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
-def context(model, users, gpu, gpus, precision, kv_precision, overhead) -> object:
+def context(
+    model: object, users: object, gpu: object, gpus: object, precision: object, kv_precision: object, overhead: object
+) -> object:
     def tokens(users: int, gpu: GpuChoice, gpus: int, service: Service) -> float:
-        return float(max_context(service, gpu, gpus, users, LIMITS["context"].most))
+        return float(max_context(service, gpu, gpus, users, int(LIMITS["context"].most)))
 
     workload = [USERS.read(users), GPU.read(gpu), GPUS.read(gpus)]
     return spilled(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))

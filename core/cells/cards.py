@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from core import catalog
 from core.card import Card, card_field
@@ -30,7 +31,7 @@ def precision(name: object, field_name: object) -> object:
     return _cards(PRECISION_ROW.read(name), precision_card, field_name)
 
 
-def _cards(things: Parsed, card_of: Callable[[object], Card], field_name: object) -> object:
+def _cards(things: Parsed, card_of: Callable[[Any], Card], field_name: object) -> object:
     """One field of the card of each thing, or with no field the whole cards side by side."""
     if not all(is_blank(cell) for row in grid(field_name) for cell in row):
         return spilled(

@@ -6,6 +6,7 @@ Those with `*scenario` take the arguments of `core.cells.arguments.SCENARIO`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from core.cells.arguments import (
     CONTEXT,
@@ -69,7 +70,7 @@ _LINE = Line(_totals, along=SCENARIO.index(USERS))
 
 
 def breakdown(*scenario: object) -> object:
-    def sizes(*values: object) -> list[float]:
+    def sizes(*values: Any) -> list[float]:
         result, unit = _estimate(*values[:-1]), values[-1]
         return [size / unit for size in (*(item.size_bytes for item in result.line_items), result.total_bytes)]
 
@@ -78,7 +79,7 @@ def breakdown(*scenario: object) -> object:
 
 
 def check(*scenario: object) -> object:
-    def verdict(*values: object) -> str:
+    def verdict(*values: Any) -> str:
         _estimate(*values[:-1])
         return "OK"
 

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from core import catalog
@@ -36,7 +37,7 @@ _LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fi
 ModelCell = ModelSpec | PlannerError
 
 
-def model_cells(cells: Grid, *, size_is_enough: bool) -> list[list[ModelCell]]:
+def model_cells(cells: Grid, *, size_is_enough: bool) -> Sequence[Sequence[ModelCell]]:
     """The models that `cells` describe, as a grid of models and, where there is none, of what is wrong.
 
     Args:
@@ -110,9 +111,10 @@ def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
         values: the cells.
         or_sizes: whether three sizes in billions would be three models; then the layers have to look like layers.
     """
-    if len(values) != 3 or any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if len(values) != 3 or len(numbers) != 3:
         return False
-    _, layers, hidden = values
+    _, layers, hidden = numbers
     return (
         abs(hidden) >= _LEAST_HIDDEN_SIZE
         and hidden % _HIDDEN_SIZE_STEP == 0

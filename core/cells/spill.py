@@ -33,7 +33,7 @@ def spilled(rows: Rows) -> object:
     return rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else rows
 
 
-def labelled(labels: list[str], results: object) -> object:
+def labelled(labels: list[str], results: Rows) -> object:
     """One column of labels, and beside it a column for each result; a result that failed is that error all down."""
     columns = [cell for row in results for cell in row]
     if len(columns) == 1 and not isinstance(columns[0], list):

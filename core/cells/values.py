@@ -67,8 +67,8 @@ def single_cells(arguments: Sequence[object]) -> list[object] | None:
     """The cells of arguments of which each is one cell, as most are; None if one is a range."""
     cells = []
     for value in arguments:
-        if type(value) in (list, tuple):
-            if len(value) != 1 or type(value[0]) not in (list, tuple) or len(value[0]) != 1:
+        if isinstance(value, (list, tuple)):
+            if len(value) != 1 or not isinstance(value[0], (list, tuple)) or len(value[0]) != 1:
                 return None
             value = value[0][0]
         cells.append(_cell(value) if isinstance(value, Decimal) else value)
@@ -85,7 +85,7 @@ def grid(value: object) -> Grid:
         return [[_cell(cell) for cell in value]]
     widths = {len(row) if isinstance(row, list) else None for row in value}
     if len(widths) == 1 and widths.isdisjoint((None, 0)) and Decimal not in set(map(type, chain.from_iterable(value))):
-        return value  # as hosts hand over almost every range
+        return list(value)  # as hosts hand over almost every range
     rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
     width = max(len(row) for row in rows) or 1
     return [row + [None] * (width - len(row)) for row in rows]

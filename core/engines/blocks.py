@@ -131,7 +131,8 @@ def _as_early_versions_cached(model: ModelSpec, version: Version, kv_precision: 
 def _as_early_versions_cached_mixer(mixer: Mixer, version: Version, kv_precision: Precision) -> Mixer:
     """Before groups, layers of cross-attention had a page for every token like all others (config.py of 0.7.0,
     get_num_layers_by_block_type); latents were unfolded into heads of 256 first (0.6.6, get_head_size), and until core
-    V1 began at multiples of 256 bytes (0.7.3, worker/cache_engine.py, _align_cache: 640 values instead of 576)."""
+    V1 began at multiples of 256 bytes (0.7.3, worker/cache_engine.py, _align_cache: 640 values instead of 576).
+    """
     if isinstance(mixer, CrossAttention):
         return FullAttention(**{field.name: getattr(mixer, field.name) for field in fields(FullAttention)})
     if not isinstance(mixer, LatentAttention) or version >= _UNALIGNED_LATENTS:
@@ -152,7 +153,7 @@ def kept_by_layer(model: ModelSpec, kv_precision: Precision, tp: int) -> list[tu
     return [kept for run in model.layers for kept in [tuple(_kept(run.mixer, kv_precision, tp))] * run.count]
 
 
-def _kept(mixer: object, precision: Precision, tp: int) -> list[Kept]:
+def _kept(mixer: Mixer, precision: Precision, tp: int) -> list[Kept]:
     if isinstance(mixer, ParallelMixers):
         return [kept for part in mixer.mixers for kept in _kept(part, precision, tp)]
     profile = layer_profile(mixer, tp)

@@ -106,7 +106,7 @@ def _is_large(device: Device) -> bool:
 
 
 def usable_bytes(deployment: Deployment) -> int:
-    """total × utilization, rounded up (v1/worker/utils.py, request_memory)."""
+    """Total × utilization, rounded up (v1/worker/utils.py, request_memory)."""
     utilization = deployment.memory_utilization
     if utilization is None:
         utilization = default_memory_utilization(deployment.version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -116,7 +116,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         final_norms=family.final_norms if isinstance(family.final_norms, int) else family.final_norms(fields),
         norm_bias=family.norm_bias,
         head_bias=said(fields, family.head_bias),
-        extra=tuple(family.extra(fields)),
+        extra=tuple(family.extra(fields)),  # noqa: S610  no Django here
         rotary_values=0 if article else family.rotary(fields),
         layers=runs(
             LayerRun(
@@ -133,7 +133,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
     )
 
 
-def runs(layers: Sequence[LayerRun]) -> tuple[LayerRun, ...]:
+def runs(layers: Iterable[LayerRun]) -> tuple[LayerRun, ...]:
     """Layers, each of count 1, with equal neighbours put together."""
     return tuple(replace(layer, count=len(list(group))) for layer, group in groupby(layers))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.model_spec import CompressedAttention, Indexer, LatentAttention, Mixer, Mlp
 from core.readers.decoder import Family, dense_layers, layer_count
 from core.readers.fields import Fields
 from core.readers.llama_like import LLAMA
-from core.readers.moe import after_first, everywhere, mixture, shared_experts
+from core.readers.moe import Blocks, after_first, everywhere, mixture, shared_experts
 from core.readers.rotary import rotary_values
 from core.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, WHOLE, Tensor, linear, vector
 
@@ -64,18 +64,16 @@ def _latent_layers(fields: Fields, family: Family) -> list[Mixer]:
 def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
     """Latent attention with an indexer, in every layer unless `indexer_types` says which share another's."""
     base, layers = latent_attention(fields), layer_count(fields)
-    kinds = fields.per_layer("indexer_types", layers)
-    if kinds is None:
-        kinds = _indexer_kinds(fields, layers)
+    kinds = fields.per_layer("indexer_types", layers) or _indexer_kinds(fields, layers)
     fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset", "layer_types")
     own = replace(base, indexer=indexer(fields))
     return [own if kind == "full" else base for kind in kinds]
 
 
-def _indexer_kinds(fields: Fields, layers: int) -> list[str]:
-    """transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
+def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
+    """Transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
     pattern = fields.raw("index_topk_pattern")
-    if pattern:
+    if isinstance(pattern, (str, list)) and pattern:
         return [{"F": "full", "S": "shared"}.get(str(kind), "full") for kind in pattern]
     step = fields.optional("index_topk_freq") or 1
     offset = fields.optional("index_skip_topk_offset") or 2
@@ -187,7 +185,7 @@ def _rope_only(fields: Fields) -> int:
     return rotary_values(fields, fields.size("qk_rope_head_dim"))
 
 
-def experts(correction_bias: bool = True) -> Callable:
+def experts(correction_bias: bool = True) -> Blocks:
     """DeepSeek's experts: dense blocks first, shared experts beside the routed ones."""
     return mixture(after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=correction_bias)
 
@@ -198,7 +196,7 @@ _DEEPSEEK = replace(
 )  # fmt: skip
 
 
-def _v2_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+def _v2_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     """DeepSeek V2 and Kimi's first models: a correction bias only with `topk_method` noaux_tc."""
     return experts(fields.text("topk_method") == "noaux_tc")(fields, family)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from core.model_spec import CrossAttention, FullAttention, GatedMlp, LayerRun, Mlp, ModelSpec, ParallelMixers, PlainMlp
 from core.parameters import layer_tensors
@@ -26,13 +27,13 @@ def _encoder(run: LayerRun, hidden_size: int) -> tuple[Tensor, ...]:
 
 
 def _t5(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
+    """Transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
     hidden, heads, head_dim = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("d_kv")
     layers = fields.size("num_hidden_layers")
     activation = fields.text("feed_forward_proj", "relu")
     block = GatedMlp if activation.startswith("gated") or fields.flag("is_gated_act") else PlainMlp
     mlp = block(intermediate_size=fields.size("d_ff"))
-    shape = {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head_dim}
+    shape: dict[str, Any] = {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head_dim}
     attention = FullAttention(**shape)
     buckets = fields.size("relative_attention_num_buckets") * heads
     every_layer = fields.model_type == "umt5"
@@ -66,7 +67,7 @@ def _bart(fields: Fields, name: str) -> ModelSpec:
                            "State the total as params_b.")  # fmt: skip
     hidden = fields.size("hidden_size")
 
-    def shape(side: str) -> dict[str, object]:
+    def shape(side: str) -> dict[str, Any]:
         heads = fields.size(f"{side}_attention_heads")
         return {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads,
                 "qkv_bias": True,
@@ -149,10 +150,12 @@ def whisper_encoder(fields: Fields, *, norm: bool = True) -> tuple[Tensor, ...]:
 
 
 def _whisper(fields: Fields, name: str) -> ModelSpec:
-    """transformers models/whisper/modeling_whisper.py: every sequence keeps what was made of 30 seconds of sound."""
+    """Transformers models/whisper/modeling_whisper.py: every sequence keeps what was made of 30 seconds of sound."""
     hidden, heads = fields.size("hidden_size"), fields.size("decoder_attention_heads")
-    shape = {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads, "qkv_bias": True,
-             "output_bias": True, "key_bias": False}  # fmt: skip
+    shape: dict[str, Any] = {
+        "num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": hidden // heads, "qkv_bias": True,
+        "output_bias": True, "key_bias": False,
+    }  # fmt: skip
     positions = fields.size("max_target_positions")
     return ModelSpec(
         name=name,

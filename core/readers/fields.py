@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 from core.checks import LIMITS, Limits, flag, number_within
 from core.errors import UnsupportedModelError, WrongTypeError, quoted
@@ -208,21 +208,21 @@ class Fields:
         return bool(value) and value != self._defaults.get(field)
 
 
-@lru_cache(maxsize=None)
+@cache
 def family_defaults(model_type: str) -> Mapping[str, object]:
     """What the fields of a family are where its config.json leaves them out."""
     row = _default_rows().get(model_type)
     return json.loads(row["defaults"]) if row else {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def default_parts(model_type: str) -> Mapping[str, str]:
     """The model types of the parts of a composite family, where its config.json leaves them out."""
     row = _default_rows().get(model_type)
     return json.loads(row["parts"]) if row else {}
 
 
-@lru_cache(maxsize=None)
+@cache
 def _default_rows() -> Mapping[str, Mapping[str, str]]:
     with open(_DEFAULTS_FILE, encoding="utf-8", newline="") as lines:
         return {row["model_type"]: row for row in csv.DictReader(lines)}

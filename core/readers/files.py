@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from typing import BinaryIO, NoReturn
 
 from core.errors import PlannerError
@@ -55,7 +56,7 @@ class SourceFile:
             problem = error.strerror or str(error)
         except ValueError:  # a NUL in the path
             problem = "no file can have this name"
-        self.fail(problem)
+        return self.fail(problem)
 
     def __enter__(self) -> SourceFile:
         return self
@@ -142,8 +143,7 @@ def read_json_object(
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"the field {twice[:60]!r} stands twice in it")
     return fields
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from core.model_spec import PER_HEAD, GatedMlp, Mixer, Mlp, MoeMlp, SharedCacheAttention
 from core.parameters import mlp_tensors
@@ -45,7 +46,7 @@ def _sharing(fields: Fields, layers: Sequence[Mixer], *, own_keys: bool) -> list
     ]
 
 
-def _attention_fields(mixer: Mixer) -> dict[str, object]:
+def _attention_fields(mixer: Mixer) -> dict[str, Any]:
     return {name: value for name, value in vars(mixer).items() if name != "sliding_window"}
 
 

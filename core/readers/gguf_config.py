@@ -74,7 +74,7 @@ class _Metadata:
     def __init__(self, gguf: Gguf) -> None:
         self._all = gguf.metadata
         self._tensors = {tensor.name: tensor for tensor in gguf.stored.tensors}
-        self._parameters = gguf.stored.parameters
+        self._parameters = sum(tensor.parameters or 0 for tensor in gguf.stored.tensors)
         architecture = gguf.metadata.get("general.architecture")
         if not isinstance(architecture, str) or not architecture:
             raise UnsupportedModelError(
@@ -114,7 +114,7 @@ class _Metadata:
             raise UnsupportedModelError(
                 f"{self._architecture}.block_count", "it is missing", "Give the GGUF file of a language model."
             )
-        return number("num_hidden_layers", blocks - (self._whole("nextn_predict_layers") or 0))
+        return int(number("num_hidden_layers", blocks - (self._whole("nextn_predict_layers") or 0)))
 
     def _vocab_size(self) -> int | None:
         embedding = self._tensors.get("token_embd.weight")

@@ -202,7 +202,9 @@ class _Header:
 
     def _unpack(self, letter: str) -> int:
         layout = self._order + letter
-        return struct.unpack(layout, self._take(struct.calcsize(layout)))[0]
+        value: int
+        (value,) = struct.unpack(layout, self._take(struct.calcsize(layout)))
+        return value
 
     def _text(self, most_bytes: int) -> str:
         length = self._unpack("Q")

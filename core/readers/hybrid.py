@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from core.model_spec import (
@@ -156,7 +156,7 @@ def _olmo_hybrid_state(fields: Fields) -> RecurrentState:
     return gated_delta_net(fields, names, norm="o_norm", out="o_proj")
 
 
-def _alternating(state):
+def _alternating(state: Callable[[Fields], RecurrentState]) -> Callable[[Fields, Family], list[Mixer]]:
     """Linear attention, and full attention in every so manieth layer."""
 
     def layers(fields: Fields, family: Family) -> list[Mixer]:
@@ -372,7 +372,7 @@ def _lfm2_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
-    """transformers models/lfm2/modeling_lfm2.py, Lfm2MLP: a width that is adjusted unless told not to be."""
+    """Transformers models/lfm2/modeling_lfm2.py, Lfm2MLP: a width that is adjusted unless told not to be."""
     width = fields.optional("block_ff_dim") or fields.size("intermediate_size")
     if fields.flag("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)
@@ -618,7 +618,8 @@ def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
         pattern = pattern or ["recurrent", "recurrent", "attention"]
         kinds = [pattern[layer % len(pattern)] for layer in range(layers)]
     fields.ignore("sliding_window", "_block_types")
-    mixers = {"recurrent": recurrent, "linear_attention": recurrent, "attention": local, "sliding_attention": local}
+    mixers: dict[object, Mixer] = {"recurrent": recurrent, "linear_attention": recurrent, "attention": local,
+                                   "sliding_attention": local}  # fmt: skip
     return [mixers[kind] for kind in _checked(fields, kinds, mixers)]
 
 
@@ -688,7 +689,9 @@ def _if(present: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tensors if present else ()
 
 
-_no_rotary = lambda fields: 0  # noqa: E731
+def _no_rotary(fields: Fields) -> int:
+    return 0
+
 
 _QWEN_NEXT = replace(
     LLAMA, source=_source("qwen3_next"), mlp_bias=False, qk_norm=PER_HEAD, output_gate=True,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from core.model_spec import (
     FULL_WIDTH,
@@ -20,16 +21,18 @@ from core.readers.decoder import Family, attention, layer_count, layer_windows, 
 from core.readers.fields import Fields
 from core.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
 
+_Block = Mapping[str, Any]
+
 
 def _source(module: str) -> str:
     return f"transformers models/{module}/modeling_{module}.py"
 
 
-def _norm_if(flag: str, norm: str = PER_HEAD, default: bool = False):
+def _norm_if(flag: str, norm: str = PER_HEAD, default: bool = False) -> Callable[[Fields], str]:
     return lambda fields: norm if fields.flag(flag, default) else NO_NORM
 
 
-def _positions(name: str, offset: int = 0):
+def _positions(name: str, offset: int = 0) -> Callable[[Fields], Sequence[Tensor]]:
     """A table of learnt positions."""
 
     def tensors(fields: Fields) -> Sequence[Tensor]:
@@ -200,7 +203,7 @@ def _without_kv_heads(fields: Fields) -> Fields:
     return Fields(rest, fields.model_type, path=fields.path, nested=fields.nested)
 
 
-def _nas_layer(fields: Fields, base: FullAttention, block: dict) -> Mixer:
+def _nas_layer(fields: Fields, base: FullAttention, block: _Block) -> Mixer:
     part = block.get("attention", {})
     if part.get("no_op"):
         return NoMixer()
@@ -218,7 +221,7 @@ def _nas_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [_nas_mlp(fields, block.get("ffn", {}), hidden) for block in _blocks(fields)]
 
 
-def _nas_mlp(fields: Fields, part: dict, hidden: int) -> Mlp | None:
+def _nas_mlp(fields: Fields, part: _Block, hidden: int) -> Mlp | None:
     if part.get("no_op"):
         return None
     if part.get("replace_with_linear"):
@@ -228,11 +231,12 @@ def _nas_mlp(fields: Fields, part: dict, hidden: int) -> Mlp | None:
     return GatedMlp(intermediate_size=-(-width // 256) * 256)
 
 
-def _blocks(fields: Fields) -> list[dict]:
-    blocks = fields.per_layer("block_configs", layer_count(fields))
-    if not blocks:
+def _blocks(fields: Fields) -> list[_Block]:
+    blocks = fields.per_layer("block_configs", layer_count(fields)) or []
+    found = [block for block in blocks if isinstance(block, Mapping)]
+    if not blocks or len(found) != len(blocks):
         raise fields.error("block_configs", "it is missing", "Give one block for each layer, as in config.json.")
-    return blocks
+    return found
 
 
 FAMILIES: dict[str, Family] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from core.model_spec import (
     FULL_WIDTH,
@@ -23,6 +24,7 @@ from core.readers.llama_like import LLAMA, first_of_four
 from core.tensors import ATTENTION, BY_ROWS, WHOLE, Tensor, linear, vector
 
 Placement = Callable[[Fields, int], bool]
+Blocks = Callable[[Fields, Family], Sequence[Mlp | None]]
 
 _PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
 
@@ -67,8 +69,8 @@ def mixture(
     width: str = "moe_intermediate_size",
     shared: Callable[[Fields], int] = lambda fields: 0,
     dense: str = "intermediate_size",
-    **facts: object,
-) -> Callable[[Fields, Family], Sequence[Mlp | None]]:
+    **facts: Any,
+) -> Blocks:
     """The feed-forward blocks of a family: experts in the layers that `placement` names, dense blocks in the others.
 
     Args:
@@ -153,14 +155,14 @@ def _llama4_attention(fields: Fields, family: Family) -> list[Mixer]:
     base = attention(fields, family)
     rotary = fields.listed("no_rope_layers")  # 1 where there are rotary positions, which is where attention is local
     interval = fields.size("no_rope_layer_interval", 4)
-    local = rotary if rotary else [int((layer + 1) % interval != 0) for layer in range(layers)]
+    local = rotary or [int((layer + 1) % interval != 0) for layer in range(layers)]
     if len(local) != layers:
         raise fields.error("no_rope_layers", f"it has {len(local)} entries for {layers} layers", "Give one a layer.")
     chunk = fields.optional("attention_chunk_size")
     return [windowed(base, chunk if is_local else None) for is_local in local]
 
 
-def _llama4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+def _llama4_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     step = fields.size("interleave_moe_layer_step", 1)
     listed = fields.listed("moe_layers")
     blocks = mixture(
@@ -248,7 +250,8 @@ def _ernie_vl_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     text_width = _pair(fields, "moe_intermediate_size")[0]
     experts = MoeMlp(
         num_experts=_pair(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
-        moe_intermediate_size=text_width, shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
+        moe_intermediate_size=text_width,
+        shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
         correction_bias=True,
     )  # fmt: skip
     dense = dense_mlp(fields, family)
@@ -344,7 +347,7 @@ def _hunyuan_shared(fields: Fields) -> int:
     return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
-def _without_biases(blocks: Callable[[Fields, Family], Sequence[Mlp | None]]):
+def _without_biases(blocks: Blocks) -> Blocks:
     """Experts of families whose `use_bias` would give biases to shared experts, which no published model has."""
 
     def checked(fields: Fields, family: Family) -> Sequence[Mlp | None]:

@@ -57,11 +57,11 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
         PlannerError: a field is missing, wrong, or not understood.
     """
     if model_type in THINKERS:
-        part = Fields(config, model_type).part("thinker_config")
-        if part is None:
+        thinker = Fields(config, model_type).part("thinker_config")
+        if thinker is None:
             raise UnsupportedModelError("thinker_config", "it is missing", "Give the model's whole config.json.")
         version = {"transformers_version": config.get("transformers_version")}
-        config, model_type = {**version, **part}, THINKERS[model_type]
+        config, model_type = {**version, **thinker}, THINKERS[model_type]
     family = TOWERS[model_type]
     outer = Fields(config, model_type, nested=True)
     spec = _text(outer, family, name, read_decoder)

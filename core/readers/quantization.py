@@ -14,6 +14,7 @@ from core.quantization import (
     LINEAR_GROUPS,
     LINEAR_GROUPS_AND_HEAD,
     NOTHING,
+    Modules,
     Quantization,
     modules,
 )
@@ -347,7 +348,7 @@ def _compressed_tensors(settings: Config) -> Quantization:
     )  # fmt: skip
 
 
-def _targets(targets: Sequence[str]):
+def _targets(targets: Sequence[str]) -> Modules:
     return EVERYTHING if not targets or any(t in ("Linear", "FusedMoE") for t in targets) else modules(targets)
 
 

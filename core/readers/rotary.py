@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeGuard
 
 from core.readers.fields import Fields
 
@@ -59,6 +60,6 @@ def _positions(longest: int, rope: Mapping[str, object]) -> int:
     return longest * _MROPE_POSITIONS_FACTOR if "mrope_section" in rope else longest
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Whether it can be computed with: the table is small, and a strange scaling is no reason to refuse a model."""
     return isinstance(value, (int, float)) and math.isfinite(value)

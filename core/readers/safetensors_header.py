@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 from core.errors import quoted
 from core.readers.files import SourceFile, UnreadableFileError, read_json_object
@@ -97,7 +97,7 @@ def stored_tensors(header: Mapping[str, object], fail: Fail, data_bytes: int | N
         data_bytes: bytes behind the header, which the tensors must fill; None if unknown.
     """
     placed = [
-        (*_offsets(name, entry, fail), _stored(name, entry, fail))
+        _placed(name, entry if isinstance(entry, dict) else {}, fail)
         for name, entry in header.items()
         if name != "__metadata__"
     ]
@@ -135,12 +135,19 @@ def _read_header(file: SourceFile) -> tuple[StoredTensor, ...]:
     return stored_tensors(file.json_object(data), file.fail, file.size_bytes - 8 - length)
 
 
+def _placed(name: str, entry: Mapping[str, object], fail: Fail) -> tuple[int, int, StoredTensor]:
+    """Where the tensor begins and ends behind the header, and what it is."""
+    offsets = entry.get("data_offsets")
+    if not _is_sizes(offsets) or len(offsets) != 2:
+        fail(f"the entry {quoted(name)} does not say where its bytes are")
+    return offsets[0], offsets[1], _stored(name, entry, fail)
+
+
 def _stored(name: str, entry: Mapping[str, object], fail: Fail) -> StoredTensor:
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         fail(f"the tensor {quoted(name)} has the unknown type {quoted(dtype)}")
-    values = math.prod(shape) if _is_sizes(shape) else MOST_VALUES
-    if values >= MOST_VALUES:
+    if not _is_sizes(shape) or (values := math.prod(shape)) >= MOST_VALUES:
         fail(f"the tensor {quoted(name)} has the shape {quoted(shape)}")
     bits = values * DTYPE_BITS[dtype]
     if bits % 8:
@@ -154,16 +161,10 @@ def _parameters(name: str, dtype: str, values: int) -> int | None:
     return values if dtype in _ONE_PARAMETER_A_VALUE else None
 
 
-def _offsets(name: str, entry: object, fail: Fail) -> tuple[int, int]:
-    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-    if not _is_sizes(offsets) or len(offsets) != 2:
-        fail(f"the entry {quoted(name)} does not say where its bytes are")
-    return offsets[0], offsets[1]
-
-
-def _is_sizes(value: object) -> bool:
-    few = isinstance(value, list) and len(value) <= MOST_DIMENSIONS
-    return few and all(type(size) is int and 0 <= size < MOST_VALUES for size in value)
+def _is_sizes(value: object) -> TypeGuard[list[int]]:
+    if not isinstance(value, list) or len(value) > MOST_DIMENSIONS:
+        return False
+    return all(type(size) is int and 0 <= size < MOST_VALUES for size in value)
 
 
 def _read_folder(folder: str) -> StoredTensors:

@@ -68,8 +68,8 @@ class StoredTensors:
     @cached_property
     def parameters(self) -> int | None:
         """The parameters, or None where some are packed."""
-        counts = [tensor.parameters for tensor in self.tensors]
-        return None if None in counts else sum(counts)
+        counts = [tensor.parameters for tensor in self.tensors if tensor.parameters is not None]
+        return sum(counts) if len(counts) == len(self.tensors) else None
 
     @cached_property
     def packed_bytes(self) -> int:

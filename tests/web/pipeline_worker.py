@@ -13,7 +13,7 @@ import types
 import xlwings.server
 
 registered = types.ModuleType("main")
-exec(sys.argv[1], registered.__dict__)  # noqa: S102  as xlwings Lite runs a workbook's main.py
+exec(sys.argv[1], registered.__dict__)
 
 
 async def answers(calls: list[dict]) -> list[object]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from comtypes import COMObject, GUID, IUnknown, hresult
+from comtypes import GUID, COMObject, IUnknown, hresult
 from comtypes.automation import VARIANT, IDispatch, IEnumVARIANT
 from comtypes.typeinfo import TKIND_DISPATCH, CreateTypeLib, ICreateTypeInfo, LoadTypeLib
 

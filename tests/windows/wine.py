@@ -25,7 +25,7 @@ from tests.windows import processes
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 _CACHE = Path(__file__).resolve().parents[2] / ".wine"
 _WINE_FOLDERS = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/lib/wine"])  # Debian's is not on the PATH
-_WHEELS_OF = "--platform win_amd64 --python-version 3.11 --implementation cp --abi cp311".split()
+_WHEELS_OF = ["--platform", "win_amd64", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
 _DOWNLOAD_LIMIT_S, _BOOT_LIMIT_S, _SERVER_LIMIT_S = 300, 120, 60
 
 

@@ -96,7 +96,8 @@ def iaexplore_llm_profiler(case: Case, folder: str) -> Sizes:
 
 def llm_analysis(case: Case, folder: str) -> Sizes:
     """The config's fields in its own description of a model."""
-    from llm_analysis import analysis, config as configs
+    from llm_analysis import analysis
+    from llm_analysis import config as configs
 
     config = case.config.get("text_config", case.config)
     width = config.get("moe_intermediate_size", config["intermediate_size"])

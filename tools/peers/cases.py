@@ -53,14 +53,15 @@ def nine_models() -> list[Known]:
 
 def _known_of_nine(row: dict[str, str]) -> Known:
     config = golden_tables.config(row)
-    quantization = config.get("quantization_config", {})
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method", "bf16") if isinstance(quantization, dict) else "bf16"
     found = estimate(
         spec_from_config(config, name=row["model"]),
         context=CONTEXT, users=USERS, kv_precision=catalog.precision("kv_precision", "fp16"),
     )  # fmt: skip
     sizes = {item.key: item.size_bytes for item in found.line_items}
     return Known(
-        Case(row["model"], _as_published(config), quantization.get("quant_method", "bf16"), CONTEXT, USERS),
+        Case(row["model"], _as_published(config), method, CONTEXT, USERS),
         Sizes(float(row["weights_gb"]) * 10**9, float(row["kv_gib_10_users"]) * GIB),
         Sizes(sizes["weights"], sizes["kv_cache"]),
     )

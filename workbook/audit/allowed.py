@@ -28,7 +28,7 @@ ALLOWED_FUNCTIONS = (
     ),
     Allowance("scenarios", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and blocks of tokens are whole"),
     *(
-        Allowance("scenarios", f"scenarios.{key}", ("IFERROR",), "looked at by the input check, which is never an error")
+        Allowance("scenarios", f"scenarios.{key}", ("IFERROR",), "looked at by the input check, itself no error")
         for key in ("model_row", "gpu_row", "memory_gb", "step_tokens", "usable_one", "usable_several")
     ),
     Allowance(

@@ -80,7 +80,8 @@ def _tinted(colour: Rgb, tint: float) -> Rgb:
 
 def _rgb(text: str) -> Rgb:
     """RRGGBB or AARRGGBB; Excel draws every colour opaque."""
-    return tuple(int(text[-6:][i : i + 2], 16) / 255 for i in (0, 2, 4))
+    red, green, blue = (int(text[-6:][i : i + 2], 16) / 255 for i in (0, 2, 4))
+    return red, green, blue
 
 
 def _theme_colours(xml: bytes) -> list[Rgb]:

@@ -125,7 +125,8 @@ def _is_reference(token: Token) -> bool:
 
 
 def _form(text: str, tokens: list[Token]) -> Form:
-    functions, foreign = set(), set()
+    functions: set[str] = set()
+    foreign: set[str] = set()
     for token in tokens:
         if token.type == Token.FUNC and token.subtype == Token.OPEN:
             called = token.value.lstrip(":").removesuffix("(").upper()
@@ -154,9 +155,12 @@ def _operands(tokens: list[Token]) -> list[str]:
                 open_calls.append(token.value.upper())
             elif open_calls:
                 open_calls.pop()
-        elif _is_reference(token) and (token.subtype == Token.RANGE or token.value == "#REF!"):
-            if not (open_calls and open_calls[-1].removesuffix("(") in _OF_PLACE):
-                operands.append(token.value)
+        elif (
+            _is_reference(token)
+            and (token.subtype == Token.RANGE or token.value == "#REF!")
+            and not (open_calls and open_calls[-1].removesuffix("(") in _OF_PLACE)
+        ):
+            operands.append(token.value)
     return operands
 
 
@@ -192,6 +196,5 @@ def _hyperlink_targets(tokens: list[Token]) -> list[str]:
     for place, token in enumerate(tokens):
         if token.type == Token.FUNC and token.value.upper().lstrip(":") == "HYPERLINK(":
             first = tokens[place + 1] if place + 1 < len(tokens) else None
-            is_text = first is not None and first.subtype == Token.TEXT
-            targets.append(first.value.strip('"') if is_text else "")
+            targets.append(first.value.strip('"') if first is not None and first.subtype == Token.TEXT else "")
     return targets

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions
 from workbook.audit.formula import Formula
 from workbook.audit.headings import Headings
 from workbook.audit.subject import Fault, Place, Subject, table_area
-from workbook.audit.tracing import Precedents
+from workbook.audit.tracing import Name, Precedents
 from workbook.labels import LANGUAGES, Labels
 
 _ABOUT, _CHANGES = ({Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "changes"))
@@ -81,7 +82,10 @@ def headlines_need_no_add_in(subject: Subject) -> Iterator[Fault]:
         if name in ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS:
             continue
         for node in precedents.all_of((sheet, name)):
-            used = subject.formulas[node] if isinstance(node, Place) else subject.named_formulas.get(node)
+            if isinstance(node, Place):
+                used: Formula | None = subject.formulas[node]
+            else:
+                used = subject.named_formulas.get(cast("Name", node))
             foreign = _foreign(subject, used, sheet or subject.sheets[0].title)
             if foreign:
                 yield Fault(f"name {name}", f"{min(foreign)} in {node if isinstance(node, Place) else 'itself'}")

@@ -78,7 +78,7 @@ def inputs_pass_their_validation(subject: Subject) -> Iterator[Fault]:
         for place in places:
             if place in subject.constants:
                 value = subject.constants[place].value
-                if offered and _shown(value).casefold() not in offered or not _passes(subject, rule, place, value):
+                if (offered and _shown(value).casefold() not in offered) or not _passes(subject, rule, place, value):
                     yield Fault(str(place), _shown(value))
 
 
@@ -110,18 +110,18 @@ def _passes(subject: Subject, rule: DataValidation, place: Place, value: object)
     if number is None or (rule.type == "whole" and number % 1 != 0):
         return False
     first, second = (_limit(subject, rule, text, place) for text in (rule.formula1, rule.formula2))
-    if first is None or (second is None and rule.operator in (None, "between", "notBetween")):
+    if first is None:
         return True
+    if rule.operator in (None, "between", "notBetween"):
+        return second is None or (first <= number <= second) == (rule.operator != "notBetween")
     return {
-        "between": lambda: first <= number <= second,
-        "notBetween": lambda: not first <= number <= second,
         "equal": lambda: number == first,
         "notEqual": lambda: number != first,
         "greaterThan": lambda: number > first,
         "lessThan": lambda: number < first,
         "greaterThanOrEqual": lambda: number >= first,
         "lessThanOrEqual": lambda: number <= first,
-    }[rule.operator or "between"]()
+    }[rule.operator]()
 
 
 def _limit(subject: Subject, rule: DataValidation, text: str | None, place: Place) -> float | None:

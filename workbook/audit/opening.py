@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 from xml.parsers import expat
 
 from openpyxl.utils import range_boundaries
@@ -50,9 +51,8 @@ class Budget:
         self._path, self._left = path, most
 
     def spend(self, number: int = 1) -> None:
-        """
-        Raises:
-            UnreadableWorkbookError: nothing is left.
+        """Raises:
+        UnreadableWorkbookError: nothing is left.
         """
         self._left -= number
         if self._left < 0:
@@ -167,7 +167,7 @@ class _Scan:
     def run(self, package: zipfile.ZipFile) -> None:
         for name in package.namelist():
             with package.open(name) as part:
-                start = part.peek(4)[:4].lstrip(b" \t\r\n")
+                start = cast("zipfile.ZipExtFile", part).peek(4)[:4].lstrip(b" \t\r\n")
             if start.startswith(_XML_STARTS) or name.lower().endswith((".xml", ".rels")):
                 with package.open(name) as part:
                     self._read(name, part)
@@ -202,7 +202,8 @@ class _Scan:
         elif name in _EXPANDED:
             self._count_cells(_area(attributes.get("ref", "")))
         elif name == "f":
-            self._attributes, self._text = attributes, []
+            self._attributes = attributes
+            self._text: list[str] = []
             self._parser.CharacterDataHandler = self._text.append
 
     def _end(self, qualified: str) -> None:

@@ -103,7 +103,9 @@ class Resolver:
             for ws in workbook.worksheets
             for table in ws.tables.values()
         }
-        self._names = {(None, name.casefold()): defined for name, defined in workbook.defined_names.items()}
+        self._names: dict[tuple[str | None, str], DefinedName] = {
+            (None, name.casefold()): defined for name, defined in workbook.defined_names.items()
+        }
         for ws in workbook.worksheets:
             self._names |= {(ws.title, name.casefold()): defined for name, defined in ws.defined_names.items()}
 
@@ -114,10 +116,8 @@ class Resolver:
 
     def name(self, name: str, sheet: str) -> tuple[str | None, str] | None:
         """The key of the name that `name` means on `sheet`: the sheet's own before the workbook's."""
-        for key in ((sheet, name.casefold()), (None, name.casefold())):
-            if key in self._names:
-                return key
-        return None
+        keys: tuple[tuple[str | None, str], ...] = ((sheet, name.casefold()), (None, name.casefold()))
+        return next((key for key in keys if key in self._names), None)
 
     def text_of(self, key: tuple[str | None, str]) -> str:
         """What the name under `key` stands for, as text."""
@@ -149,7 +149,7 @@ class Resolver:
             first, last = sorted(map(int, match.groups()))
             return [Area(title, first, 1, last, LAST_COLUMN) for title in sheets]
         if match := _TABLE.fullmatch(rest):
-            return [self._table_area(*match.groups(), sheet, row, column)]
+            return [self._table_area(match[1], match[2], sheet, row, column)]
         if rest.casefold() in self._tables:
             return [self._table_area(rest, "", sheet, row, column)]
         if rest.startswith(_NOT_WORKBOOK_NAMES) or not _NAME.fullmatch(rest):

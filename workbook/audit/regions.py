@@ -134,7 +134,7 @@ def _odd_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
                 calculated = column.calculatedColumnFormula
                 if not forms or (calculated is None and sum(forms.values()) * 2 <= len(places)):
                     continue
-                expected = max(forms, key=forms.get)
+                expected = max(forms, key=forms.__getitem__)
                 if calculated is not None and calculated.attr_text:
                     declared = subject.reader.read("=" + calculated.attr_text, *places[0]).form.text
                     # Its cell references are relative to a row that the file does not name: then the majority decides.

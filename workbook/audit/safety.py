@@ -97,9 +97,9 @@ def injected_formulas(subject: Subject) -> Iterator[Fault]:
         elif away:
             yield Fault(where, "HYPERLINK out of the workbook")
     for place, cell in subject.constants.items():
-        if isinstance(cell.value, str) and not cell.quotePrefix:
-            if cell.value.startswith("=") or _DDE_TEXT.match(cell.value):
-                yield Fault(str(place), "text that becomes a formula when it is entered again")
+        is_text = isinstance(cell.value, str) and not cell.quotePrefix
+        if is_text and (cell.value.startswith("=") or _DDE_TEXT.match(cell.value)):
+            yield Fault(str(place), "text that becomes a formula when it is entered again")
     for part, relation in _external_relations(subject):
         if relation.Type.endswith("/hyperlink") and not relation.Target.lower().startswith(_ORDINARY_LINKS):
             yield Fault(part, f"link to {relation.Target}")

@@ -107,9 +107,9 @@ class Subject:
     def sheets_with_formulas(self) -> set[str]:
         return {place.sheet for place in self.formulas}
 
-    def cell(self, place: Place) -> Cell | None:
-        """The cell at `place` if it stands in the file; none is made."""
-        return self.workbook[place.sheet]._cells.get((place.row, place.column))
+    def cell(self, place: Place) -> Cell:
+        """The cell at `place`, which must stand in the file; none is made."""
+        return self.workbook[place.sheet]._cells[place.row, place.column]
 
     def value(self, place: Place) -> object:
         """The constant or the stored result at `place`; None if there is neither. Errors are text such as "#N/A"."""
@@ -219,7 +219,9 @@ def _read(package: Package) -> Subject:
     _provoke(workbook)
     resolver = Resolver(workbook)
     formula_reader = FormulaReader(resolver)
-    formulas, constants, stored = {}, {}, {}
+    formulas: dict[Place, Formula] = {}
+    constants: dict[Place, object] = {}
+    stored: dict[Place, Stored] = {}
     validations = [(ws.title, rule) for ws in workbook.worksheets for rule in ws.data_validations.dataValidation]
     for ws in workbook.worksheets:
         for (row, column), cell in ws._cells.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from typing import TypeGuard, cast
 
 from workbook.audit.formula import Formula
 from workbook.audit.references import Area
@@ -11,7 +12,9 @@ from workbook.audit.subject import Place, Subject
 
 # A node is a formula cell, a name, or a block of one column's formula cells: a long range is a few blocks, so that
 # a column of running totals (each SUM one row longer) has n·log n edges instead of n².
-Node = Place | tuple[str | None, str] | tuple[str, int, int, str]
+Name = tuple[str | None, str]
+Block = tuple[str, int, int, str]
+Node = Place | Name | Block
 
 
 class Precedents:
@@ -28,13 +31,13 @@ class Precedents:
         elif _is_block(node):
             nodes = self._halves(node)
         else:
-            nodes = self._of_formula(self._subject.named_formulas[node])
+            nodes = self._of_formula(self._subject.named_formulas[cast("Name", node)])
         self._subject.budget.spend(len(nodes))
         return nodes
 
     def cycle(self) -> list[Node]:
         """The cells and names of a circular reference, empty if there is none."""
-        graph = TopologicalSorter()
+        graph: TopologicalSorter[Node] = TopologicalSorter()
         pending: list[Node] = [*self._subject.formulas, *self._subject.named_formulas]
         seen = set(pending)
         while pending:
@@ -75,7 +78,7 @@ class Precedents:
             self._of_area[area] = nodes
         return self._of_area[area]
 
-    def _halves(self, node: tuple[str, int, int, str]) -> list[Node]:
+    def _halves(self, node: Block) -> list[Node]:
         sheet, column, k, _ = node
         rows = self._subject.formula_grid.rows(sheet, column)
         return [self._node(sheet, column, rows, child) for child in (2 * k, 2 * k + 1)]
@@ -86,7 +89,7 @@ class Precedents:
         return Place(sheet, rows[k - len(rows)], column) if k >= len(rows) else (sheet, column, k, "block")
 
 
-def _is_block(node: Node) -> bool:
+def _is_block(node: Node) -> TypeGuard[Block]:
     return len(node) > len(Place._fields)
 
 

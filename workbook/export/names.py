@@ -9,7 +9,7 @@ from collections.abc import Iterable
 # Excel's rules: support.microsoft.com, "Rename a worksheet". It counts UTF-16 code units.
 LONGEST_NAME = 31
 # Also in their full-width forms, which some hosts take for the plain ones; and "!", which Excel allows but at which
-# other programs cut a reference in two (IronCalc 0.9.1); and the beginning of "_x003D_", which readers of the file decode
+# other programs cut a reference in two (IronCalc 0.9.1); and the beginning of "_x003D_", which readers decode
 # to another character (ECMA-376 part 1, 22.9.2.19, ST_Xstring).
 _FORBIDDEN = re.compile(r"[\[\]:*?/\\!：＊？／＼［］！]|_(?=x[0-9A-Fa-f]{4}_)")
 _RESERVED = {"history", "历史记录"}  # Excel's own sheet of tracked changes, in either language

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
@@ -20,7 +21,7 @@ from workbook.export.names import sheet_names
 from workbook.export.sheet import Formats, PlainWorksheet, Sheet
 from workbook.files import written_whole
 from workbook.labels import Labels
-from workbook.scenario import GivenScenarios
+from workbook.scenario import GivenScenarios, Scenario
 
 MOST_PAGES = 200  # beyond that nobody finds a sheet by its tab
 MOST_SCENARIOS = 1_000_000  # a sheet has 1 048 576 rows: support.microsoft.com, "Excel specifications and limits"
@@ -85,7 +86,7 @@ def _survey(given: GivenScenarios) -> _Survey:
 
 def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
     for done, row in enumerate(given.given_rows(), start=1):
-        yield figures_of(row.scenario)
+        yield figures_of(cast("Scenario", row.scenario))  # the survey has refused rows without one
         on_progress(done, count)
 
 

@@ -17,6 +17,7 @@ from core.model_spec import FullAttention, SlidingWindowAttention
 from core.planning import (
     LAYOUTS,
     STEP_TOKENS,
+    LayoutNeeds,
     LayoutShape,
     activation_bytes,
     block_padding,
@@ -28,7 +29,18 @@ from core.units import GB
 from core.weights import weights_bytes
 from workbook import formulas as f
 from workbook import styles
-from workbook.book import COUNT_FORMAT, Book, between_rule, heading, protect, put, put_formula, table, text_rule, validate
+from workbook.book import (
+    COUNT_FORMAT,
+    Book,
+    between_rule,
+    heading,
+    protect,
+    put,
+    put_formula,
+    table,
+    text_rule,
+    validate,
+)
 from workbook.labels import Labels
 from workbook.sheets import precisions
 
@@ -112,7 +124,7 @@ _BASE = (
         "shipped_bytes", 20, lambda model: weights_bytes(model.spec), lambda row: f"{row('parameters')}*{_TWO}"
     ),
     _known("layers", 8, lambda model: model.spec.num_hidden_layers, "num_hidden_layers"),
-    _known("windowed_layers", 11, lambda model: _windowed_layers(model), "windowed_layers"),
+    _known("windowed_layers", 11, lambda model: _windowed_layers(model), "windowed_layers"),  # noqa: PLW0108  it stands below
     _known("hidden", 10, lambda model: model.spec.hidden_size),
     _known("kv_heads", 9, lambda model: _heads(model, "num_key_value_heads"), "num_key_value_heads"),
     _known("head_dim", 9, lambda model: _heads(model, "head_dim"), "head_dim"),
@@ -174,13 +186,17 @@ def _layout_columns(number: int, layout: LayoutShape) -> list[Column]:
         return Column(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
 
     def needs(part: str) -> Value:
-        return lambda model: getattr(layout_needs(model.spec, layout), part) if _splits(model) else None
+        return said_by(lambda found: getattr(found, part))
 
     def kv(value: Callable[[KvProfile], int]) -> Value:
-        return lambda model: value(layout_needs(model.spec, layout).kv) if _splits(model) else None
+        return said_by(lambda found: value(found.kv))
 
-    def _splits(model: CatalogModel) -> bool:
-        return layout_needs(model.spec, layout) is not None
+    def said_by(of: Callable[[LayoutNeeds], object]) -> Value:
+        def value(model: CatalogModel) -> object:
+            found = layout_needs(model.spec, layout)
+            return None if found is None else of(found)
+
+        return value
 
     def share(of: Callable[[Row], str]) -> Formula:
         part = layout_key(number, "parameters")
@@ -368,8 +384,11 @@ def _validate_own(book: Book, ws) -> None:
         if column.own == "name":
             rule = text_rule(_LONGEST_NAME)
         else:
-            limits = LIMITS.get(column.own)
-            least, most, whole = _OWN_LIMITS.get(column.own) or (limits.least, limits.most, limits.whole)
+            if column.own in LIMITS and column.own not in _OWN_LIMITS:
+                limits = LIMITS[column.own]
+                least, most, whole = limits.least, limits.most, limits.whole
+            else:
+                least, most, whole = _OWN_LIMITS[column.own]
             rule = between_rule(f"{least:.0f}", f"{most:.0f}", whole=whole)
         title, prompt = column.header(labels), labels(f"prompt.own_{column.key}")
         cells = f"{letter}{FIRST_ROW}:{letter}{_LAST_OWN_ROW}"

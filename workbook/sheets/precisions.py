@@ -65,18 +65,18 @@ def write(book: Book) -> None:
     protect(ws)
 
 
-def _write_engines(book: Book, ws, row: int) -> None:
+def _write_engines(book: Book, ws, header_row: int) -> None:
     labels = book.labels
     for letter, key in zip("ABCDE", ("engine", "engine_meaning", "engine_value", "source", "engine_none")):
-        put(ws, f"{letter}{row}", styles.HEADING, labels(f"precisions.{key}"))
-    first = row + 1
+        put(ws, f"{letter}{header_row}", styles.HEADING, labels(f"precisions.{key}"))
+    first, last = header_row + 1, header_row + len(ENGINES)
     for row, name in enumerate(ENGINES, start=first):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, labels(f"precisions.engine_{name}"))
         for letter in "CDE":
             put(ws, f"{letter}{row}", styles.NOTE)
-    book.name("engine_names", ws, f"A{first}:A{row}")
-    for row, (name, value, number_format) in enumerate(_ENGINE_FIGURES, start=row + 1):
+    book.name("engine_names", ws, f"A{first}:A{last}")
+    for row, (name, value, number_format) in enumerate(_ENGINE_FIGURES, start=last + 1):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, labels(f"precisions.{name}"))
         put(ws, f"C{row}", styles.SOURCE_FIGURE, value, number_format)

@@ -683,7 +683,7 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
 def _write_waterfall(book: Book, ws: Worksheet) -> None:
     """From the fewest GPUs that hold the memory to the order, of the cheapest row."""
     labels = book.labels
-    step, level, base, more, fewer = _WATERFALL_COLUMNS
+    step, level, base, more, fewer = tuple(_WATERFALL_COLUMNS)
     for column_, key in zip(_WATERFALL_COLUMNS, ("waterfall", "waterfall_gpus", "waterfall_base", "waterfall_more", "waterfall_fewer")):
         put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
     ws.row_dimensions[_WATERFALL_ROW].height = 32
