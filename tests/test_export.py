@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
 
 from core import catalog
+from core.allocation import PAGED, RESERVED
 from core.catalog import CatalogModel
 from core.costs import default_assumptions, default_policy
 from core.errors import PlannerError
@@ -28,19 +29,17 @@ from core.model_spec import (
     RecurrentState,
     SlidingWindowAttention,
 )
-from core.precision import precision_of_bytes
-from core.allocation import PAGED, RESERVED
 from core.planning import RULE, VLLM, best_layout, layout_plans, needs_of
+from core.precision import precision_of_bytes
 from core.prices import Quote, cost_defaults
 from core.units import GB
 from tests.engines import ironcalc_engine, libreoffice
 from workbook import pdf
 from workbook.audit.run import audit
-from workbook.export import page
+from workbook.export import assumptions, page
 from workbook.export import workbook as exported
-from workbook.export import assumptions
-from workbook.export.figures import NOTHING, costs_of, figures_of, open_inputs, prices_of
 from workbook.export.costs import quotes
+from workbook.export.figures import NOTHING, costs_of, figures_of, open_inputs, prices_of
 from workbook.export.names import LONGEST_NAME, sheet_names
 from workbook.export.page import fixed_text
 from workbook.export.workbook import export_scenarios
@@ -228,7 +227,7 @@ def test_the_page_says_what_core_says(sheets, language):
         needs, best = item.sized(), best_layout(item.workload)
         at = figures_by_label(ws)
 
-        def value(label):
+        def value(label, ws=ws, at=at):
             return ws[at[labels(label)]].value
 
         sizes = {"weights": needs.weights_bytes, "kv": needs.kv_bytes, "total": needs.total_bytes}
@@ -342,7 +341,7 @@ def test_costs_follow_the_shared_assumptions(engine, sheets, language):
             "export.user_month", "export.tco", "export.npv")  # fmt: skip
     outputs = [(ws.title, at[labels(key)]) for key in keys]
     outputs += [(ws.title, address.replace("F", "G")) for _, address in outputs if address]
-    ranges = {name: (0.0, 0.9) for name in names} | {
+    ranges = dict.fromkeys(names, (0.0, 0.9)) | {
         "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
         "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_nodes": (0, 3), "spare_gpus": (0, 3),
         "whole_nodes": (0, 1),

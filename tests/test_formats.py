@@ -46,7 +46,7 @@ MODELS = {
          "num_key_value_heads": 16, "vocab_size": 151936, "intermediate_size": 5632, "moe_intermediate_size": 1408,
          "shared_expert_intermediate_size": 5632, "num_experts": 60, "num_experts_per_tok": 4}, name="qwen1.5-moe"),
 }  # fmt: skip
-V, K, Q, O = (f"self_attn.{name}_proj" for name in "vkqo")
+V, K, Q, OUT = (f"self_attn.{name}_proj" for name in "vkqo")
 DOWN_PROJ, UP, GATE = (f"mlp.{name}_proj" for name in ("down", "up", "gate"))
 CHOSEN = [
     # use_more_bits: the first and the last eighth, and every third between: of 32 layers 0 to 3, 28 to 31, 6, 9 …
@@ -84,16 +84,16 @@ CHOSEN = [
     *[("Q4_K_M", name, "8 experts", 9, "Q8_0") for name in (V, K)],
     *[("IQ2_XS", name, "8 experts", 9, "Q4_K") for name in (V, K)],
     ("Q4_K_M", Q, "8 experts", 9, "Q4_K"),
-    *[(mix, O, "8 experts", 9, "Q5_K") for mix in ("Q4_K_M", "IQ2_XS", "Q2_K", "Q3_K_M", "IQ4_NL")],
+    *[(mix, OUT, "8 experts", 9, "Q5_K") for mix in ("Q4_K_M", "IQ2_XS", "Q2_K", "Q3_K_M", "IQ4_NL")],
     *[("IQ3_M", "mlp.experts.down_proj", "8 experts", layer, "Q4_K") for layer in (3, 9, 28)],
     ("IQ3_M", "mlp.experts.down_proj", "8 experts", 8, "IQ3_S"),
     ("IQ3_M", DOWN_PROJ, "gqa 4, 32 layers", 3, "Q4_K"),
     ("IQ3_M", DOWN_PROJ, "gqa 4, 32 layers", 9, "IQ3_S"),
-    ("Q3_K_L", O, "8 experts", 9, "Q3_K"),
-    ("Q2_K_S", O, "8 experts", 9, "Q2_K"),
-    ("Q6_K", O, "8 experts", 9, "Q6_K"),
-    ("Q3_K_L", O, "gqa 4, 32 layers", 9, "Q5_K"),
-    ("Q2_K", O, "gqa 4, 32 layers", 9, "Q3_K"),
+    ("Q3_K_L", OUT, "8 experts", 9, "Q3_K"),
+    ("Q2_K_S", OUT, "8 experts", 9, "Q2_K"),
+    ("Q6_K", OUT, "8 experts", 9, "Q6_K"),
+    ("Q3_K_L", OUT, "gqa 4, 32 layers", 9, "Q5_K"),
+    ("Q2_K", OUT, "gqa 4, 32 layers", 9, "Q3_K"),
 ]
 
 

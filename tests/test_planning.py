@@ -14,6 +14,7 @@ from core.own_model import own_model
 from core.planning import (
     CACHE,
     LAYOUTS,
+    RULE,
     SEQUENCES,
     SPLIT,
     VLLM,

@@ -85,7 +85,7 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
         role = styles.CHECK if key == "all_usable" else styles.FORMULA
         shown = labels("check.format") if key == "all_usable" else shown
         _write_line(sheet, labels(label), Cell(1, role, value, formula, shown), labels("unit.none"), "")
-    for key, value, shown, label, source in _fixed(labels):
+    for _, value, shown, label, source in _fixed(labels):
         _write_line(sheet, label, Cell(1, styles.SOURCE_FIGURE, value, None, shown), labels("unit.none"), source)
     for field in PRICES:
         least, most, _ = limits_of(field)

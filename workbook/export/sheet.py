@@ -11,7 +11,6 @@ from typing import ClassVar
 from openpyxl.styles import NamedStyle
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
-from xlsxwriter.utility import xl_col_to_name
 from xlsxwriter.worksheet import Worksheet
 
 from core.texts import FORMULA_STARTS
