@@ -23,6 +23,7 @@ ENGINE_TESTS: dict[str, frozenset[str]] = {
     "test_export.py": frozenset({"test_pdf"}),
     "test_libreoffice_addin.py": frozenset({"*"}),
     "test_office_js.py": frozenset({"*"}),
+    "test_opens_everywhere.py": frozenset({"test_sheetjs_reads_the_same_values"}),
     "test_planner_reader.py": frozenset({"filled", "test_an_alias_is_sized_by_core_and_refused_by_the_sheet"}),
     "test_procurement_parity.py": frozenset({"*"}),
     "test_windows_stack.py": frozenset({"*"}),
@@ -34,7 +35,7 @@ ENGINE_TESTS: dict[str, frozenset[str]] = {
 # version of Python is enough for them.
 SLOW_FILES = frozenset({
     "test_addin_files.py", "test_audit.py", "test_audit_hostile.py", "test_export.py", "test_faults.py", "test_fuzz.py",
-    "test_injection.py", "test_laws.py", "test_own_models.py", "test_peers.py", "test_planner_reader.py",
+    "test_injection.py", "test_laws.py", "test_opens_everywhere.py", "test_own_models.py", "test_peers.py", "test_planner_reader.py",
     "test_scenario_csv.py", "test_user_workbooks.py", "test_wheel.py", "test_workbook.py", "test_engines.py",
 })  # fmt: skip
 

@@ -757,6 +757,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.binds_sequences": ("the engine runs no more sequences at once", "引擎并发序列数上限"),
     "procurement.binds_cache": ("memory for the KV cache", "KV 缓存显存"),
     "procurement.waterfall": ("From minimum to order", "从最低需求到订购"),
+    "procurement.step_by_division": ("By division", "相除取整"),
+    "procurement.step_deployable": ("In whole replicas", "完整副本"),
+    "procurement.step_with_headroom": ("With headroom", "含余量"),
+    "procurement.step_in_nodes": ("With full nodes", "整节点"),
+    "procurement.step_with_spares": ("With spares, if bought", "含备用（购买时）"),
+    "procurement.step_best_gpus": ("To buy or rent", "购买或租用"),
     "procurement.waterfall_gpus": ("GPUs", "GPU 数"),
     "procurement.waterfall_base": ("Level before", "此前水平"),
     "procurement.waterfall_more": ("More", "增加"),
@@ -777,8 +783,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "changes.date": ("Date", "日期"),
     "changes.what": ("What changed", "变更内容"),
     "changes.0_1_0": (
-        "First version: the article recalculated, scenarios, sensitivity, models, precisions, checks.",
-        "首个版本：文章复算、方案、敏感性分析、模型、精度、检查。",
+        "First version: the article recalculated, scenarios by engine, allocation and GPU, sensitivity, procurement, models, GPUs, "
+        "precisions, checks.",
+        "首个版本：文章复算、按引擎与缓存分配及 GPU 规划的方案、敏感性分析、采购、模型、GPU 型号、精度、检查。",
     ),
     # Exported decision sheets
     "export.index": ("Index", "目录"),

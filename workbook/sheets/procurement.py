@@ -687,11 +687,12 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
     for column_, key in zip(_WATERFALL_COLUMNS, ("waterfall", "waterfall_gpus", "waterfall_base", "waterfall_more", "waterfall_fewer")):
         put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
     ws.row_dimensions[_WATERFALL_ROW].height = 32
-    for i, key in enumerate((*WATERFALL_STEPS, "order")):
+    for i, key in enumerate((*WATERFALL_STEPS, "best_gpus")):
+        column_key = "best_gpus" if key == "with_spares" else key  # who rents has no spares
         row, before = _WATERFALL_ROW + 1 + i, f"{level}{_WATERFALL_ROW + i}"
-        put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.{key}"))
-        put_formula(ws, f"{level}{row}", styles.FORMULA, f"IF(best_row>0,INDEX({column(book, key)},best_row),0)", COUNT_FORMAT)
-        first_or_last = key in (WATERFALL_STEPS[0], "order")
+        put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.step_{key}"))
+        put_formula(ws, f"{level}{row}", styles.FORMULA, f"IF(best_row>0,INDEX({column(book, column_key)},best_row),0)", COUNT_FORMAT)
+        first_or_last = key in (WATERFALL_STEPS[0], "best_gpus")
         start = "0" if first_or_last else before
         put_formula(ws, f"{base}{row}", styles.FORMULA, f"MIN({start},{level}{row})", COUNT_FORMAT)
         put_formula(ws, f"{more}{row}", styles.FORMULA, f"MAX(0,{level}{row}-{start})", COUNT_FORMAT)
