@@ -172,7 +172,7 @@ def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
 
 def test_the_biases_of_routers_are_stored_in_32_bits():
     """DeepSeek-V3 as if trained in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
-    vLLM models/deepseek_v2.py: torch.float32)."""
+    vLLM models/glm4_moe.py: torch.float32)."""
     spec = replace(catalog.model("deepseek-v3").spec, quantization=None)
     assert weights_bytes(spec) == 2 * footprint(spec).parameters.total + 2 * 58 * 256
 
