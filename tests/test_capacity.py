@@ -393,6 +393,12 @@ def test_llama_cpps_cells_by_hand():
     assert two.blocks_of(32_768) == 8192 * (5 * 32_768 + 26 * 1536)
 
 
+def test_the_fullest_of_llama_cpps_gpus_decides():
+    """32 layers of 4096 bytes a token over five GPUs: 6, 6, 7, 7 and 6."""
+    pool = llama_cpp.pool(deployment(pp=5, version="b6325"))
+    assert (pool.blocks_of(256), pool.bytes_per_token) == (7 * 4096 * 256, 7 * 4096)
+
+
 def test_llama_cpps_cells_of_states_alone():
     """Falcon Mamba 7B: 64 states of 8192 × (3 × 2 + 16 × 4) bytes, however long: announced by whole sequences."""
     pool = llama_cpp.pool(deployment(model("falcon-mamba-7b"), "b6325", context=1000))
@@ -460,6 +466,7 @@ def test_sglangs_budget_by_hand():
     assert budget.activation == Size(*[left - 512 * MIB] * 3)
     (same,) = vllm.budgets(deployment())
     assert budget.weights.expected == same.weights.expected + round(0.2 * GIB)
+    assert (budget.weights.low, budget.weights.high) == (same.weights.low, same.weights.low + round(0.45 * GIB))
     assert budget.kv.expected == H100.memory_bytes - round(0.6 * GIB) - left - budget.weights.expected
     (several, *_) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9, tp=2))
     assert several.other.expected == round(1.6 * GIB)
