@@ -238,6 +238,16 @@ def test_shapes_of_stages_by_hand():
     assert whole.expert_width == 14_336
 
 
+def test_shapes_of_dense_models_by_hand():
+    """Llama 3.1 8B on three stages of two: gate, up and their product, 14 336 ÷ 2 wide. GPT-2: up and its activation,
+    3072 wide."""
+    for stage in stage_shapes(LLAMA_8B, None, 2, 3):
+        assert (stage.mlp_width, stage.mlp_copies) == (7168, 3)
+        assert (stage.experts_per_token, stage.expert_width, stage.expert_input, stage.latent_width) == (0, 0, 0, 0)
+    (gpt2,) = stage_shapes(catalog.model("gpt2").spec, None, 3, 1)
+    assert (gpt2.mlp_width, gpt2.mlp_copies) == (1024, 2)
+
+
 def test_the_widest_mixture_is_that_of_the_most_columns_a_token():
     attention = FullAttention(num_attention_heads=1, num_key_value_heads=1, head_dim=8)
     mixtures = (
@@ -295,7 +305,7 @@ def test_latents_unfolded_by_hand(step, context, tokens):
 def test_what_is_outside_pytorch_is_what_was_logged(version, gpus, gpu, name, least, most):
     start = deployment(model(name), version, tp=gpus[0], pp=gpus[1], device=Device(gpu, H100.memory_bytes))
     found = vllm.budgets(start)[0].other
-    assert found.low / GIB <= least <= most <= found.high / GIB
+    assert 0 < found.low / GIB <= least <= most <= found.high / GIB
     assert least - 0.1 <= found.expected / GIB <= most + 0.1
 
 

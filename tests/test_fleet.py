@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from core.checks import LIMITS
 from core.errors import OutOfRangeError
 from core.fleet import (
     GpuChoice,
+    Layout,
     Replica,
     choice_of_gb,
     choice_of_gpu,
@@ -189,6 +192,24 @@ def test_a_gpu_shows_a_process_less_than_its_driver_reports():
     for name, gib in logged.items():
         shown = choice_of_gpu(catalog.gpu(name)).device.memory_bytes / GIB
         assert shown == pytest.approx(gib, abs=0.2)
+
+
+def test_a_gpu_that_the_driver_fills():
+    assert GpuChoice("tiny", 100 * MIB).device.memory_bytes == 0
+
+
+def test_what_is_ranked_first():
+    """Fewest GPUs; of as many, less memory, fewer nodes, no pipeline, fewer replicas, more places free."""
+    one = Layout(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
+    later = [
+        replace(one, gpus=5, headroom=0.9),
+        replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), headroom=0.9),
+        replace(one, nodes=2, headroom=0.9),
+        replace(one, replica=Replica(H100, 1, 2), headroom=0.9),
+        replace(one, replicas=3, headroom=0.9),
+        replace(one, headroom=0.0),
+    ]
+    assert all(rank(one) < rank(other) for other in later)
 
 
 def test_what_fits_nowhere_says_so():
