@@ -27,7 +27,7 @@ from core.fleet import (
     replicas_of,
     users_per_replica,
 )
-from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
+from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec, MoeMlp
 from core.parallelism import (
     check_pipeline_parallel,
     check_tensor_parallel,
@@ -102,6 +102,25 @@ def test_tensor_parallel_sizes(name, tp, reason):
     if reason:
         with pytest.raises(OutOfRangeError, match=f"tp: {reason}"):
             check_tensor_parallel(spec, tp)
+
+
+@pytest.mark.parametrize(
+    ("mlp", "whole", "reason"),
+    [
+        (GatedMlp(intermediate_size=9), False, ""),
+        (GatedMlp(intermediate_size=10), False, "3 does not divide the 10 columns of the feed-forward block"),
+        (GatedMlp(intermediate_size=10), True, "3 does not divide the 10 columns of the feed-forward block"),
+        # Experts may be dealt out whole.
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), False,
+         "3 does not divide the 10 columns of the feed-forward block"),
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), True, ""),
+    ],
+)  # fmt: skip
+def test_feed_forward_blocks_that_three_ranks_cannot_cut(mlp, whole, reason):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=1, mixer=attention, mlp=mlp),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    assert tensor_parallel_obstacle(spec, 3, whole) == reason
 
 
 def test_more_stages_than_layers():
