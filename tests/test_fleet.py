@@ -247,6 +247,13 @@ def test_a_bare_name_is_served_with_its_scales():
     assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # shipped so
 
 
+def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():
+    int4 = catalog.precision("precision", "int4")
+    assert service_of(LLAMA, int4, FP16, 0.1).precision is int4
+    assert service_of(LLAMA, int4, FP16, None).precision.name == "w4a16"
+    assert (service_of(ARTICLE, int4, FP16, None).precision, service_of(ARTICLE, int4, FP16, None).overhead) == (int4, 0.1)
+
+
 # ---- inverses ----------------------------------------------------------------------------------------
 
 SERVICES = {
