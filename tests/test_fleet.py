@@ -251,7 +251,8 @@ def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():
     int4 = catalog.precision("precision", "int4")
     assert service_of(LLAMA, int4, FP16, 0.1).precision is int4
     assert service_of(LLAMA, int4, FP16, None).precision.name == "w4a16"
-    assert (service_of(ARTICLE, int4, FP16, None).precision, service_of(ARTICLE, int4, FP16, None).overhead) == (int4, 0.1)
+    by_size = service_of(ARTICLE, int4, FP16, None)
+    assert (by_size.precision, by_size.overhead) == (int4, 0.1)
 
 
 # ---- inverses ----------------------------------------------------------------------------------------

@@ -29,10 +29,9 @@ def report(places: dict[str, int], results: Results, earlier: str, day: datetime
 
 A mutant is the code with one small change: an operator, a comparison, a constant, a condition. A test that fails kills
 it; one that survives is a line that no test looks at closely. Mutants are made by
-[Cosmic Ray](https://cosmic-ray.readthedocs.io). Of {sum(places.values())} places that can be changed {drawn} are drawn,
-by seeds and some in every module that reckons, and each gets one of the changes possible there. Left out are
-annotations, decorators (caches and frozen dataclasses: the figures are the same without them) and changes that do not
-compile.
+[Cosmic Ray](https://cosmic-ray.readthedocs.io). In {sum(places.values())} places that can be changed {drawn} changes
+are drawn, by seeds and some in every module that reckons. Left out are annotations, decorators (caches and frozen
+dataclasses: the figures are the same without them) and changes that do not compile.
 
 * Run it: `make mutation`, or `python -m tools.mutation kv_cache engines/vllm` for some modules. Two cores take half an
   hour the first time; later runs put only the survivors and what has changed to the tests.
@@ -40,7 +39,8 @@ compile.
   processes that see the changed module; no file of the source tree is touched.
 * The score is killed ÷ (drawn − equivalent). A mutant that loops for ever counts as killed.
 
-On {day:%-d %B %Y}: **{_share(killed, counted)}** ({killed} of {counted}). {earlier}
+On {day:%-d %B %Y}: **{_share(killed, counted)}** ({killed} of {counted}).
+{earlier}
 
 | module | places | drawn | equivalent | killed | survived | score |
 |---|---|---|---|---|---|---|
