@@ -238,6 +238,16 @@ def test_shapes_of_stages_by_hand():
     assert whole.expert_width == 14_336
 
 
+def test_shapes_of_dense_models_by_hand():
+    """Llama 3.1 8B on three stages of two: gate, up and their product, 14 336 ÷ 2 wide. GPT-2: up and its activation,
+    3072 wide."""
+    for stage in stage_shapes(LLAMA_8B, None, 2, 3):
+        assert (stage.mlp_width, stage.mlp_copies) == (7168, 3)
+        assert (stage.experts_per_token, stage.expert_width, stage.expert_input, stage.latent_width) == (0, 0, 0, 0)
+    (gpt2,) = stage_shapes(catalog.model("gpt2").spec, None, 3, 1)
+    assert (gpt2.mlp_width, gpt2.mlp_copies) == (1024, 2)
+
+
 def test_the_widest_mixture_is_that_of_the_most_columns_a_token():
     attention = FullAttention(num_attention_heads=1, num_key_value_heads=1, head_dim=8)
     mixtures = (
@@ -295,7 +305,7 @@ def test_latents_unfolded_by_hand(step, context, tokens):
 def test_what_is_outside_pytorch_is_what_was_logged(version, gpus, gpu, name, least, most):
     start = deployment(model(name), version, tp=gpus[0], pp=gpus[1], device=Device(gpu, H100.memory_bytes))
     found = vllm.budgets(start)[0].other
-    assert found.low / GIB <= least <= most <= found.high / GIB
+    assert 0 < found.low / GIB <= least <= most <= found.high / GIB
     assert least - 0.1 <= found.expected / GIB <= most + 0.1
 
 
@@ -393,6 +403,12 @@ def test_llama_cpps_cells_by_hand():
     assert two.blocks_of(32_768) == 8192 * (5 * 32_768 + 26 * 1536)
 
 
+def test_the_fullest_of_llama_cpps_gpus_decides():
+    """32 layers of 4096 bytes a token over five GPUs: 6, 6, 7, 7 and 6."""
+    pool = llama_cpp.pool(deployment(pp=5, version="b6325"))
+    assert (pool.blocks_of(256), pool.bytes_per_token) == (7 * 4096 * 256, 7 * 4096)
+
+
 def test_llama_cpps_cells_of_states_alone():
     """Falcon Mamba 7B: 64 states of 8192 × (3 × 2 + 16 × 4) bytes, however long: announced by whole sequences."""
     pool = llama_cpp.pool(deployment(model("falcon-mamba-7b"), "b6325", context=1000))
@@ -431,6 +447,8 @@ def test_sglangs_steps(gib, tp, tokens, batch):
         (48, {}, 512 + 1.5 * 4096 + 128 + 2 * 32),
         (48, {"tp": 2}, 512 + 1.5 * 4096 + 256 + 2 * 32),
         (48, {"max_batched_tokens": 1000}, 512 + 1.5 * 2048 + 128 + 2 * 32),
+        (4, {"max_batched_tokens": 1000}, 512 + 1.5 * 2048 + 128 + 2 * 8),
+        (15, {"tp": 8, "pp": 8}, 512 + 1.5 * 2048 + 8 * 1024 + 2 * 8),
         (60, {"max_batched_tokens": 2048}, 512 + 1.5 * 2048 + 128 + 2 * 256),
         (61, {"max_batched_tokens": 2048}, 10 * 1024),  # beyond 60 GiB at least 10
         (80, {"tp": 8, "pp": 2}, 512 + 1.5 * 8192 + 2048 + 2 * 512),
@@ -458,6 +476,7 @@ def test_sglangs_budget_by_hand():
     assert budget.activation == Size(*[left - 512 * MIB] * 3)
     (same,) = vllm.budgets(deployment())
     assert budget.weights.expected == same.weights.expected + round(0.2 * GIB)
+    assert (budget.weights.low, budget.weights.high) == (same.weights.low, same.weights.low + round(0.45 * GIB))
     assert budget.kv.expected == H100.memory_bytes - round(0.6 * GIB) - left - budget.weights.expected
     (several, *_) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9, tp=2))
     assert several.other.expected == round(1.6 * GIB)

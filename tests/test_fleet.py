@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from core.checks import LIMITS
 from core.errors import OutOfRangeError
 from core.fleet import (
     GpuChoice,
+    Layout,
     Replica,
     choice_of_gb,
     choice_of_gpu,
@@ -24,7 +27,7 @@ from core.fleet import (
     replicas_of,
     users_per_replica,
 )
-from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
+from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec, MoeMlp
 from core.parallelism import (
     check_pipeline_parallel,
     check_tensor_parallel,
@@ -99,6 +102,25 @@ def test_tensor_parallel_sizes(name, tp, reason):
     if reason:
         with pytest.raises(OutOfRangeError, match=f"tp: {reason}"):
             check_tensor_parallel(spec, tp)
+
+
+@pytest.mark.parametrize(
+    ("mlp", "whole", "reason"),
+    [
+        (GatedMlp(intermediate_size=9), False, ""),
+        (GatedMlp(intermediate_size=10), False, "3 does not divide the 10 columns of the feed-forward block"),
+        (GatedMlp(intermediate_size=10), True, "3 does not divide the 10 columns of the feed-forward block"),
+        # Experts may be dealt out whole.
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), False,
+         "3 does not divide the 10 columns of the feed-forward block"),
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), True, ""),
+    ],
+)  # fmt: skip
+def test_feed_forward_blocks_that_three_ranks_cannot_cut(mlp, whole, reason):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=1, mixer=attention, mlp=mlp),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    assert tensor_parallel_obstacle(spec, 3, whole) == reason
 
 
 def test_more_stages_than_layers():
@@ -191,6 +213,24 @@ def test_a_gpu_shows_a_process_less_than_its_driver_reports():
         assert shown == pytest.approx(gib, abs=0.2)
 
 
+def test_a_gpu_that_the_driver_fills():
+    assert GpuChoice("tiny", 100 * MIB).device.memory_bytes == 0
+
+
+def test_what_is_ranked_first():
+    """Fewest GPUs; of as many, less memory, fewer nodes, no pipeline, fewer replicas, more places free."""
+    one = Layout(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
+    later = [
+        replace(one, gpus=5, headroom=0.9),
+        replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), headroom=0.9),
+        replace(one, nodes=2, headroom=0.9),
+        replace(one, replica=Replica(H100, 1, 2), headroom=0.9),
+        replace(one, replicas=3, headroom=0.9),
+        replace(one, headroom=0.0),
+    ]
+    assert all(rank(one) < rank(other) for other in later)
+
+
 def test_what_fits_nowhere_says_so():
     with pytest.raises(OutOfRangeError, match="fits on no replica"):
         gpus_to_deploy(served(model("deepseek-v3")), choice_of_gb(8), 1, 32_768)
@@ -205,6 +245,14 @@ def test_a_bare_name_is_served_with_its_scales():
     assert served_precision(LLAMA, FP16) is FP16
     assert served_precision(LLAMA, None) is None
     assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # shipped so
+
+
+def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():
+    int4 = catalog.precision("precision", "int4")
+    assert service_of(LLAMA, int4, FP16, 0.1).precision is int4
+    assert service_of(LLAMA, int4, FP16, None).precision.name == "w4a16"
+    by_size = service_of(ARTICLE, int4, FP16, None)
+    assert (by_size.precision, by_size.overhead) == (int4, 0.1)
 
 
 # ---- inverses ----------------------------------------------------------------------------------------

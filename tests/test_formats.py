@@ -110,6 +110,7 @@ def test_formats_of_gguf_tensors(mix, name, model, layer, expected):
         # Routers and whatever has one dimension stay in 32 bits; towers are a file of their own, in 16.
         (Tensor(name="mlp.gate", group=ROUTER, rows=8, columns=4096), ("F32", 4, 1)),
         (Tensor(name="input_layernorm", group=VECTOR, rows=4096), ("F32", 4, 1)),
+        (Tensor(name=UP, group=MLP, rows=4096, columns=1), ("F32", 4, 1)),
         (Tensor(name="conv1d", group=VECTOR, rows=4096, columns=4), ("F32", 4, 1)),
         (Tensor(name="vision.fc1", group=VISION, rows=4096, columns=1024), ("F16", 2, 1)),
         # Rows that are no multiple of 256 values fall back to blocks of 32, and of neither to 16 bits.
@@ -172,7 +173,7 @@ def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
 
 def test_the_biases_of_routers_are_stored_in_32_bits():
     """DeepSeek-V3 as if trained in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
-    vLLM models/deepseek_v2.py: torch.float32)."""
+    vLLM models/glm4_moe.py: torch.float32)."""
     spec = replace(catalog.model("deepseek-v3").spec, quantization=None)
     assert weights_bytes(spec) == 2 * footprint(spec).parameters.total + 2 * 58 * 256
 

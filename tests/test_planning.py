@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -217,6 +218,15 @@ def test_what_binds(changes, tp, binds):
     assert plan(workload("llama-3.1-70b", **changes), tp).binds == binds
 
 
+def test_a_cache_that_is_filled_to_the_last_byte():
+    """Llama 3.1 8B without overhead on a GPU of its weights and three users' gibibytes."""
+    exact = PlannedGpu(memory_bytes=16_060_522_496 + 3 * GIB, gpus_per_node=8, step_tokens=8192, max_sequences=1024)
+    found = {"context": 8192, "overhead": 0, "users": 3}
+    assert plan(workload("llama-3.1-8b", **found, gpu=exact), 1).users_per_replica == 3
+    less = replace(exact, memory_bytes=exact.memory_bytes - 64)
+    assert plan(workload("llama-3.1-8b", **found, gpu=less), 1).users_per_replica == 2
+
+
 def test_latent_cache_is_whole_on_every_rank():
     # DeepSeek-V2, arXiv:2405.04434: one latent for all heads.
     found = workload("deepseek-v3", precision=None)
@@ -268,6 +278,15 @@ def test_engine_keeps_its_share_of_each_gpu():
     needs = needs_of(found)
     assert needs.total_bytes <= needs.gpus * found.gpu.memory_bytes
     assert (needs.gpus - 1) * found.gpu.memory_bytes < needs.total_bytes
+
+
+def test_layouts_that_a_model_cannot_be_split_into():
+    """GPT-2 has twelve heads and twelve layers."""
+    gpt2 = catalog.model("gpt2").spec
+    assert [layout.title for layout in LAYOUTS] == ["TP 1", "TP 2", "TP 4", "TP 8", "TP 8 × PP 2"]
+    assert [layout_needs(gpt2, layout) is None for layout in LAYOUTS] == [False, False, False, True, True]
+    assert layout_needs(gpt2, LayoutShape(1, 12)) is not None
+    assert layout_needs(gpt2, LayoutShape(1, 13)) is None
 
 
 def test_layouts_of_nodes():

@@ -205,6 +205,23 @@ def test_several_models(models, per_token_bytes):
     assert kv_per_token_bytes(models) == per_token_bytes
 
 
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        # One model: a hidden dimension of at least 512 that four divides, and at most 1000 layers, whole ones.
+        ([1, 4, 512], 2.0),
+        ([1, 1000, 512], 2.0),
+        # Three sizes, of two bytes a parameter.
+        ([1, 4, 508], [[2.0, 8.0, 1016.0]]),
+        ([1, 4, 514], [[2.0, 8.0, 1028.0]]),
+        ([1, 1001, 512], [[2.0, 2002.0, 1024.0]]),
+        ([1, 4.5, 512], [[2.0, 9.0, 1024.0]]),
+    ],
+)
+def test_where_three_numbers_are_one_model_and_where_three(cells, expected):
+    assert VRAM_WEIGHTS(row(*cells)) == expected
+
+
 @pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 400], [0.5, 32, 671], [7, 70.6, 1000], [8, 1600, 2000]])
 def test_three_sizes_are_three_models_where_only_weights_are_asked(sizes):
     gb = [2.0 * size for size in sizes]

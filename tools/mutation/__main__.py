@@ -33,9 +33,11 @@ def main() -> None:
     tests = settings["tests"]
     places, found = {}, {}
     for module in chosen.modules or tests:
-        places[module], found[module] = mutants(
-            ROOT, f"core/{module}.py", settings["least"], settings["one_of"], settings["seed"]
-        )
+        drawn: dict[str, Mutant] = {}
+        for draw in settings["draws"]:
+            places[module], some = mutants(ROOT, f"core/{module}.py", **draw)
+            drawn |= {mutant.code: mutant for mutant in some}
+        found[module] = list(drawn.values())
     remembered = json.loads(REMEMBERED.read_text("utf-8")) if REMEMBERED.exists() else {}
     listed = toml.load(Path(__file__).parent / "equivalent.toml")["equivalent"]
     equivalent = {(each["module"], each["mutant"]): each["why"] for each in listed}
@@ -65,7 +67,7 @@ def main() -> None:
         counts = Counter("equivalent" if why else outcome for _, outcome, why in some)
         print(f"{module}: {places[module]} places, {dict(counts)}")
     if not chosen.modules:
-        text = report(places, results, settings["seed"], datetime.date.today())
+        text = report(places, results, settings["earlier"], datetime.date.today())
         (ROOT / "docs" / "mutation.md").write_text(text, "utf-8")
 
 

@@ -10,7 +10,7 @@ from tools.mutation.processes import SURVIVED
 Results = dict[str, list[tuple[Mutant, str, str | None]]]
 
 
-def report(places: dict[str, int], results: Results, seed: int, day: datetime.date) -> str:
+def report(places: dict[str, int], results: Results, earlier: str, day: datetime.date) -> str:
     """The page: how it is done, the score of each module, what survived and what cannot be told apart."""
     rows, alive, same = [], [], []
     drawn = killed = counted = 0
@@ -29,10 +29,9 @@ def report(places: dict[str, int], results: Results, seed: int, day: datetime.da
 
 A mutant is the code with one small change: an operator, a comparison, a constant, a condition. A test that fails kills
 it; one that survives is a line that no test looks at closely. Mutants are made by
-[Cosmic Ray](https://cosmic-ray.readthedocs.io). Of all {sum(places.values())} places that can be changed {drawn} are
-drawn with seed {seed}, some in every module that reckons, and each gets one of the changes possible there. Left
-out are annotations, decorators (caches and frozen dataclasses: the figures are the same without them) and changes that
-do not compile.
+[Cosmic Ray](https://cosmic-ray.readthedocs.io). In {sum(places.values())} places that can be changed {drawn} changes
+are drawn, by seeds and some in every module that reckons. Left out are annotations, decorators (caches and frozen
+dataclasses: the figures are the same without them) and changes that do not compile.
 
 * Run it: `make mutation`, or `python -m tools.mutation kv_cache engines/vllm` for some modules. Two cores take half an
   hour the first time; later runs put only the survivors and what has changed to the tests.
@@ -41,6 +40,7 @@ do not compile.
 * The score is killed ÷ (drawn − equivalent). A mutant that loops for ever counts as killed.
 
 On {day:%-d %B %Y}: **{_share(killed, counted)}** ({killed} of {counted}).
+{earlier}
 
 | module | places | drawn | equivalent | killed | survived | score |
 |---|---|---|---|---|---|---|
