@@ -326,7 +326,7 @@ def _rows(path: str, columns: list[str], lines: _CsvReader) -> list[ModelRow]:
         if not name:
             raise row.error("name", "it is missing", "Give the model a name.")
         for column, text in zip(columns, cells):
-            _check_cell(row, column, text)
+            _check_cell(row, column, text.strip())
         if name.startswith(FORMULA_STARTS):
             raise row.error("name", f"{quoted(name)} begins as a formula does", "Begin it with a letter.")
         if name in rows:

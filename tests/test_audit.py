@@ -202,26 +202,26 @@ SEEDS = {
     "unknown name": ("names", article("no_such_name+1"), "Article!H5"),
     "unknown table column": ("names", article("SUM(Models[Gone])"), "Article!H5"),
     "broken reference": ("names", article("#REF!+1"), "Article!H5"),
-    "number in a table column": ("hard_coded", lambda x: x.number("Scenarios", "J9", 140), "Scenarios!J9"),
-    "number in its first row": ("hard_coded", lambda x: x.number("Scenarios", "M7", 1034), "Scenarios!M7"),
-    "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", "N16", 4), "Scenarios!N16"),
-    "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D15", 7), "Sensitivity!D15"),
-    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H21", 7), "Sensitivity!H21"),
+    "number in a table column": ("hard_coded", lambda x: x.number("Scenarios", "N9", 140), "Scenarios!N9"),
+    "number in its first row": ("hard_coded", lambda x: x.number("Scenarios", "Q7", 1034), "Scenarios!Q7"),
+    "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", "R16", 4), "Scenarios!R16"),
+    "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D17", 7), "Sensitivity!D17"),
+    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H23", 7), "Sensitivity!H23"),
     "number in a formula's style": ("hard_coded", lambda x: x.number("Article", "E19", 140), "Article!E19"),
     "another formula in a grid": (
         "inconsistent",
-        lambda x: x.formula("Sensitivity", "D15", x.formula_text("Sensitivity", "D15") + "+1"),
-        "Sensitivity!D15",
+        lambda x: x.formula("Sensitivity", "D17", x.formula_text("Sensitivity", "D17") + "+1"),
+        "Sensitivity!D17",
     ),
     "another formula in a table": (
         "inconsistent",
-        lambda x: x.formula("Scenarios", "K7", x.formula_text("Scenarios", "K7") + "+1"),
-        "Scenarios!K7",
+        lambda x: x.formula("Scenarios", "O7", x.formula_text("Scenarios", "O7") + "+1"),
+        "Scenarios!O7",
     ),
     "a row off": (
         "inconsistent",
-        lambda x: x.formula("Sensitivity", "C30", "ROUNDUP(C14/$B$8-10^-9,0)"),
-        "Sensitivity!C30",
+        lambda x: x.formula("Sensitivity", "C32", "ROUNDUP(C16/$B$8-10^-9,0)"),
+        "Sensitivity!C32",
     ),
     "NOW": ("volatile", article("NOW()"), "Article!H5"),
     "OFFSET": ("volatile", article("SUM(OFFSET(A1,1,0))"), "Article!H5"),
@@ -232,9 +232,9 @@ SEEDS = {
     "circle within a range": ("circular", article("SUM(H4:H7)"), "Article!H5"),
     "circle of names": ("circular", name_text("real_kv_gb", "real_kv_gb"), "name real_kv_gb"),
     "iteration": ("circular", workbook(attribute("calcPr", iterate="1")), "workbook"),
-    "empty list": ("lists", sheet("Sensitivity", first_list("$X$1:$X$3")), "Sensitivity!B4"),
+    "empty list": ("lists", sheet("Sensitivity", first_list("$X$1:$X$3")), "Sensitivity!B6"),
     "list of a broken name": ("names", sheet("Sensitivity", first_list("#REF!")), "validation of Sensitivity!B4"),
-    "list of no choices": ("lists", sheet("Sensitivity", first_list('","')), "Sensitivity!B4"),
+    "list of no choices": ("lists", sheet("Sensitivity", first_list('","')), "Sensitivity!B6"),
     "input out of bounds": ("inputs_valid", lambda x: x.number("Article", "E10", 1.5), "Article!E10"),
     "input not in the list": ("inputs_valid", lambda x: x.text("Scenarios", "B7", "lama"), "Scenarios!B7"),
     "input below a limit in a cell": ("inputs_valid", lambda x: x.number("Scenarios", "D9", 0), "Scenarios!D9"),
@@ -247,7 +247,7 @@ SEEDS = {
         lambda x: x.formula("Checks", "B5", x.formula_text("Checks", "B5"), "0"),
         "Checks!B5",
     ),
-    "checks not shown": ("master_check", lambda x: x.formula("About", "B4", '"fine"', "fine", "str"), "About"),
+    "checks not shown": ("master_check", lambda x: x.formula("About", "B9", '"fine"', "fine", "str"), "About"),
     "constant": ("constants", around("", "*1.1"), "Article!H5"),
     "per cent": ("constants", around("", "*1%"), "Article!H5"),
     "a power that is no unit": ("constants", around("", "+10^2"), "Article!H5"),
@@ -257,14 +257,14 @@ SEEDS = {
     "rule without a title": (
         "inputs_validated",
         sheet("Sensitivity", attribute("dataValidation", promptTitle=None)),
-        "Sensitivity!B4",
+        "Sensitivity!B6",
     ),
-    "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B4"),
+    "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B6"),
     "unprotected": ("protection", sheet("Article", removed("sheetProtection")), "Article"),
     "password": ("protection", sheet("Article", attribute("sheetProtection", password="CC1A")), "Article"),
-    "percentage of GB": ("number_formats", format_of("Scenarios", "J7", numFmtId="9"), "Scenarios!J7"),
+    "percentage of GB": ("number_formats", format_of("Scenarios", "N7", numFmtId="9"), "Scenarios!N7"),
     "decimals of GPUs": ("number_formats", format_of("Article", "E25", numFmtId="2"), "Article!E25"),
-    "a share as a plain number": ("number_formats", format_of("Scenarios", "G7", numFmtId="2"), "Scenarios!G7"),
+    "a share as a plain number": ("number_formats", format_of("Scenarios", "J7", numFmtId="2"), "Scenarios!J7"),
     "white on white": ("contrast", white_text, "About!A2"),
     "no alternative text": ("alternative_texts", no_alternative_text, "xl/drawings/drawing1.xml"),
     "merged": ("merged", sheet("Article", merged), "Article!B5:B6"),
@@ -622,7 +622,7 @@ def test_the_command_prints_a_line_for_each_check(vram, planner):
 
 def test_the_command_names_places_and_fails(vram, planners, tmp_path):
     x = Xlsx(planners["zh"].read_bytes())
-    x.number("方案", "J9", 140)
+    x.number("方案", "N9", 140)
     (tmp_path / "t.xlsx").write_bytes(x.content)
     status, out, err = vram("audit", tmp_path / "t.xlsx")
     assert (status, err) == (1, "")
@@ -632,7 +632,7 @@ def test_the_command_names_places_and_fails(vram, planners, tmp_path):
 
 def test_json(vram, planners, tmp_path):
     x = Xlsx(planners["en"].read_bytes())
-    x.number("Scenarios", "J9", 140)
+    x.number("Scenarios", "N9", 140)
     (tmp_path / "t.xlsx").write_bytes(x.content)
     status, out, err = vram("audit", tmp_path / "t.xlsx", "--json")
     assert (status, err) == (1, "")
@@ -646,7 +646,7 @@ def test_json(vram, planners, tmp_path):
         "claim": "No hard-coded number among formulas",
         "passed": False,
         "faults": 1,
-        "places": [{"place": "Scenarios!J9", "detail": "140"}],
+        "places": [{"place": "Scenarios!N9", "detail": "140"}],
     }
     status, out, _ = vram("audit", planners["en"], "--json", "--no-house")
     assert status == 0

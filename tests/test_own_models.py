@@ -21,6 +21,7 @@ from core.readers.files import UnreadableFileError
 from core.readers.hf_config import spec_from_config
 from tests.readers import gguf_files
 from workbook.cli import main, vram
+from workbook.sheets import models
 from workbook.template import build
 
 LLAMA_8B = {
@@ -173,7 +174,7 @@ def test_the_planner_workbook_lists_own_models(own):
     own(HEADER.rstrip() + ",source\n" + ROW.rstrip() + ',"=HYPERLINK(""http://x"")"\n')
     content, _ = build("en")
     sheet = openpyxl.load_workbook(io.BytesIO(content))["Models"]
-    cells = {heading.value: cell for heading, cell in zip(sheet[4], sheet[5])}
+    cells = {heading.value: cell for heading, cell in zip(sheet[models.HEADER_ROW], sheet[models.FIRST_ROW + len(models.OWN_MODELS)])}
     assert cells["Model"].value == "house-model"
     assert cells["KV values per token"].value == 4096  # 2 layers × 2 × 8 heads × 128 values
     assert (cells["Source"].value, cells["Source"].data_type) == ('=HYPERLINK("http://x")', "s")

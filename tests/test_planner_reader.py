@@ -13,11 +13,14 @@ import pytest
 
 from core.units import GB
 from tests.engines import libreoffice
+from tests.planner_rows import row
 from workbook import untrusted
 from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.package import rewritten
 from workbook.planner_reader import RESULTS, Kind, Planner
+from workbook.scenario import COLUMN_LABELS
+from workbook.sheets import models, scenarios
 from workbook.sheets.scenarios import DEFAULT_SCENARIOS, FIRST_ROW
 
 FIRST_TOTALS_GB = [
@@ -27,6 +30,18 @@ FIRST_TOTALS_GB = [
 ]  # Origin: the article's three cases without its rounding, by hand.
 
 
+INPUT_COLUMNS = tuple(label.removeprefix("scenarios.") for label in COLUMN_LABELS.values())
+
+
+def at(key: str, number: int) -> str:
+    """The cell of a column in a row of Scenarios."""
+    return f"{scenarios.letter(key)}{number}"
+
+
+LAST_COLUMN = scenarios.letter("holds")
+TOTAL, KV, GPUS, CHECK = (scenarios.letter(key) for key in ("total", "kv", "gpus", "input_check"))
+
+
 @pytest.fixture(scope="session")
 def filled(planners, tmp_path_factory):
     """A planner that a user has filled, renamed and rearranged, as LibreOffice saves it."""
@@ -34,13 +49,13 @@ def filled(planners, tmp_path_factory):
     book = openpyxl.load_workbook(planners["zh"])
     ws = book[Labels("zh")("sheet.scenarios")]
     ws.title = "Q4's 预算"
-    for address, value in (("C8", 16_000), ("D9", 77), ("B11", "qwen2.5-72b"), ("C12", "32K"), ("B13", "lama")):
-        ws[address].value = value
-    ws["C14"].value = "=2^12"
-    for column in "ABCDEFGH":
-        ws[f"{column}15"].value = None
-    ws["M10"].value = 270.6
-    ws["N16"].value = "=7+1"
+    for key, number, value in (
+        ("context", 8, 16_000), ("users", 9, 77), ("model", 11, "qwen2.5-72b"), ("context", 12, "32K"),
+        ("model", 13, "lama"), ("context", 14, "=2^12"), ("total", 10, 270.6), ("gpus", 16, "=3+3"),
+    ):  # fmt: skip
+        ws[at(key, number)].value = value
+    for column in INPUT_COLUMNS:
+        ws[at(column, 15)].value = None
     book.save(path)
     return libreoffice.saved(path, path.parent / "saved")
 
@@ -57,7 +72,7 @@ def test_the_template_agrees(planner):
     rows = list(Planner(planner))
     assert [row.number for row in rows] == list(range(FIRST_ROW, FIRST_ROW + len(DEFAULT_SCENARIOS)))
     assert not any(row.problems or row.differences or row.uncalculated for row in rows)
-    totals = [row.scenario.sized()[0].total_bytes / GB for row in rows[:3]]
+    totals = [row.scenario.sized().total_bytes / GB for row in rows[:3]]
     assert totals == pytest.approx(FIRST_TOTALS_GB, rel=1e-12)
 
 
@@ -74,11 +89,11 @@ class TestFilled:
         assert rows[8].scenario.context == 16_000 and rows[9].scenario.users == 77
         assert rows[14].scenario.context == 4096
         # Origin: 2 622 720 bytes × 16 000 tokens + 140 GB, and a tenth of both, by hand.
-        assert rows[8].scenario.sized()[0].total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
+        assert rows[8].scenario.sized().total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
 
     def test_what_was_overwritten_is_named(self, filled):
         differences = [difference for row in Planner(filled) for difference in row.differences]
-        assert [(d.cell, d.kind) for d in differences] == [("'Q4''s 预算'!M10", Kind.OVERWRITTEN)]
+        assert [(d.cell, d.kind) for d in differences] == [(f"'Q4''s 预算'!{TOTAL}10", Kind.OVERWRITTEN)]
         assert differences[0].stored == 270.6
         assert differences[0].expected == pytest.approx(270.5615142912, rel=1e-9)
 
@@ -92,10 +107,11 @@ class TestFilled:
 def test_a_stored_value_that_is_not_cores(planners, tmp_path):
     """The value in the file changed, the formula left: as a program that computes wrongly would save it."""
     path = tmp_path / "wrong.xlsx"
-    wrong = {b"K7": b"839.27041", b"N10": b"5", b"I11": b"Model: choose one from the list"}
+    cells = {f"{KV}7": "839.27041", f"{GPUS}10": "5", f"{CHECK}11": "Model: choose one from the list"}
+    wrong = {address.encode(): value.encode() for address, value in cells.items()}
 
     def tamper(part, content):
-        if "worksheets" not in part or b'r="K7"' not in content or b"Scenarios[" not in content:
+        if "worksheets" not in part or f'r="{KV}7"'.encode() not in content or b"Scenarios[" not in content:
             return content
         for address, value in wrong.items():
             content, count = re.subn(rb'(<c r="%s".*?<v>)[^<]*(</v>)' % address, rb"\g<1>%s\g<2>" % value, content, count=1)
@@ -105,14 +121,14 @@ def test_a_stored_value_that_is_not_cores(planners, tmp_path):
     path.write_bytes(rewritten(planners["en"].read_bytes(), tamper))
     found = {d.cell: (d.kind, d.stored) for row in Planner(path) for d in row.differences}
     assert found == {
-        "Scenarios!K7": (Kind.DIFFERS, 839.27041),
-        "Scenarios!N10": (Kind.DIFFERS, 5),
-        "Scenarios!I11": (Kind.DIFFERS, "Model: choose one from the list"),
+        f"Scenarios!{KV}7": (Kind.DIFFERS, 839.27041),
+        f"Scenarios!{GPUS}10": (Kind.DIFFERS, 5),
+        f"Scenarios!{CHECK}11": (Kind.DIFFERS, "Model: choose one from the list"),
     }
 
 
 def test_a_file_that_no_spreadsheet_has_calculated(planners, tmp_path):
-    planner = edited(planners["en"], tmp_path, lambda ws, _: ws["C7"].__setattr__("value", "=2^12"))
+    planner = edited(planners["en"], tmp_path, lambda ws, _: ws[at("context", 7)].__setattr__("value", "=2^12"))
     rows = list(planner)
     assert all(row.uncalculated == len(RESULTS) and not row.differences for row in rows)
     assert [str(problem).partition(".")[0] for problem in rows[0].problems] == ["context: its formula carries no value"]
@@ -126,13 +142,13 @@ def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(planners, tmp_path):
     assert row.scenario.model.name == "llama-3.1-70b"
     assert {d.result: d.stored for d in row.differences} == {
         "input_check": "Model: choose one from the list",
-    } | dict.fromkeys(("weights", "kv", "overhead", "total", "gpus"), "#N/A")
+    } | dict.fromkeys(set(RESULTS) - {"input_check"}, "#N/A")
 
 
 def test_rows_below_the_table_are_read_and_notes_further_down_are_not(planners, tmp_path):
     def add(ws, _):
-        for column, value in zip("ABCDEFGH", ("New", "llama-3-8b", 8192, 3, "fp16", "fp16", 0.1, 24)):
-            ws[f"{column}17"].value = value
+        for key, value in row("New", "llama-3-8b", users=3, gpu_memory=24).items():
+            ws[at(key, 17)].value = value
         ws["A20"].value = "Approved in the meeting of 3 November"
 
     rows = list(edited(planners["en"], tmp_path, add))
@@ -143,19 +159,45 @@ def test_rows_below_the_table_are_read_and_notes_further_down_are_not(planners, 
 
 def test_a_row_of_totals_is_no_scenario(planners, tmp_path):
     def total(ws, _):
-        ws.tables["Scenarios"].ref, ws.tables["Scenarios"].totalsRowCount = "A6:O17", 1
-        ws["A17"].value, ws["M17"].value = "Total", "=SUM(M7:M16)"
+        ws.tables["Scenarios"].ref, ws.tables["Scenarios"].totalsRowCount = f"A6:{LAST_COLUMN}17", 1
+        ws["A17"].value, ws[at("total", 17)].value = "Total", f"=SUM({TOTAL}7:{TOTAL}16)"
         ws["A18"].value = "not a scenario either"
 
     assert [row.number for row in edited(planners["en"], tmp_path, total)][-1] == 16
 
 
+def test_own_models_are_read_from_their_sheet(planners, tmp_path):
+    def edit(ws, book):
+        own = {"model": "ours 13B", "parameters": 13_015_864_320, "layers": 40, "kv_heads": 40, "head_dim": 128}
+        for key, value in own.items():
+            book["Models"][models.own_inputs()[key]].value = value
+        ws[at("model", 7)].value = "ours 13B"
+        ws[at("model", 8)].value = "own-2"  # a row that nobody has filled
+
+    first, second, *_ = edited(planners["en"], tmp_path, edit)
+    needs = first.scenario.sized()
+    assert needs.weights_bytes == 2 * 13_015_864_320
+    assert needs.kv_bytes == 40 * 2 * 40 * 128 * 2 * 32_000 * 10  # layers × key and value × heads × size × bytes
+    assert [problem.field for problem in second.problems] == ["model"]
+
+
+def test_a_planner_of_before_has_fewer_columns(tmp_path):
+    """Without allocation, engine and GPU it means what it meant: all reserved, by the rule, so many GB."""
+    book = openpyxl.Workbook()
+    headings = ("Model", "Context (tokens)", "Users", "Weights precision", "KV precision", "Overhead (%)", "GPU memory (GB)")
+    book.active.append(headings)
+    book.active.append(("llama-3.1-70b", 32_000, 10, "fp16", "fp16", 0.1, 80))
+    book.save(tmp_path / "before.xlsx")
+    (only,) = Planner(tmp_path / "before.xlsx")
+    assert only.scenario.sized().total_bytes / GB == pytest.approx(270.5615142912)
+
+
 def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
     def rearrange(ws, book):
-        values = [[cell.value for cell in row] for row in ws.iter_rows(min_row=6, max_row=16, max_col=8)]
+        values = [[cell.value for cell in row] for row in ws.iter_rows(min_row=6, max_row=16, max_col=len(INPUT_COLUMNS))]
         other = book.create_sheet("Elsewhere", 0)
-        for i, row in enumerate(values[:1] + values[3:5]):
-            for j, value in enumerate(reversed(row)):
+        for i, cells in enumerate(values[:1] + values[3:5]):
+            for j, value in enumerate(reversed(cells)):
                 other.cell(i + 30, j + 4, value)
         del book["Scenarios"]
 
@@ -174,12 +216,13 @@ def test_many_rows_whatever_the_file_says_of_its_size(planners, tmp_path):
     row_xml = re.compile(rb'<row r="7".*?</row>', re.DOTALL)
 
     def multiply(part, content):
-        if b'ref="A6:O16"' in content and "tables/" in part:
-            return content.replace(b"A6:O16", b"A6:O3006")
-        if "worksheets/sheet" not in part or b"Scenarios[" not in content or b'r="O16"' not in content:
+        area = f"A6:{LAST_COLUMN}16".encode()
+        if b'ref="%s"' % area in content and "tables/" in part:
+            return content.replace(area, f"A6:{LAST_COLUMN}3006".encode())
+        if "worksheets/sheet" not in part or f'r="{LAST_COLUMN}16"'.encode() not in content:
             return content
-        row = row_xml.search(content)[0]
-        rows = (re.sub(rb'r="([A-O]*)7"', rb'r="\g<1>%d"' % number, row) for number in range(7, 3007))
+        first = row_xml.search(content)[0]
+        rows = (re.sub(rb'r="([A-Z]*)7"', rb'r="\g<1>%d"' % number, first) for number in range(7, 3007))
         return content[: content.index(b'<row r="7"')] + b"".join(rows) + content[content.index(b"</sheetData>") :]
 
     path = tmp_path / "many.xlsx"
@@ -307,7 +350,7 @@ class TestCommand:
         assert (status, err) == (0, "") and "1,077.20" in out and "agrees" in out
         status, out, err = vram("read", filled)
         assert (status, err) == (1, "")
-        assert "M10 was overwritten by 270.6; the formula gives 270.561514291" in out
+        assert f"{TOTAL}10 was overwritten by 270.6; the formula gives 270.561514291" in out
         assert "row 12: context: '32K' is not a number" in out
 
     def test_json(self, vram, filled):

@@ -6,12 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import catalog
+from core.allocation import PAGED, RESERVED
+from core.planning import RULE, VLLM
+from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.safe_text import csv_text, without_csv_guard
 from workbook.scenario import FIELDS
 from workbook.scenario_csv import CsvScenarios, number_of
 
 ROW = "Chat,llama-3.1-70b,32768,10,fp8,fp8,0.1,80"
+KEYS = "scenario,model,context,users,precision,kv_precision,overhead,gpu_memory_gb"
+ALL_FIELDS = "Chat,llama-3.1-70b,32768,10,paged,2000,shipped,fp8,vllm,0.1,h100-sxm,"
 
 
 def read(path, text: str, encoding: str = "utf-8") -> list:
@@ -37,7 +43,7 @@ def is_the_chat(scenario) -> bool:
 
 
 HEADERS = {
-    "plain keys": ",".join(FIELDS),
+    "plain keys": KEYS,
     "English": "Scenario,Model,Context (tokens),Users,Weights precision,KV precision,Overhead (%),GPU memory (GB)",
     "Chinese": "方案名称,模型,上下文 (token),用户数,权重精度,KV 精度,额外开销 (%),单卡显存 (GB)",
     "as people type": " SCENARIO ,Model,context(TOKENS),ｕｓｅｒｓ,Precision,KV Precision,OVERHEAD,GPU memory GB",
@@ -114,10 +120,40 @@ def test_thousands_are_read_as_every_country_writes_them(number):
         assert number_of(f"{number:,}".replace(",", separator), whole=True) == number
 
 
+def test_every_field(tmp_path):
+    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}\n"))
+    assert (scenario.allocation, scenario.average_tokens, scenario.engine) == (PAGED, 2000, VLLM)
+    assert (scenario.precision, scenario.precision_name, scenario.kv_precision.name) == (None, "shipped", "fp8")
+    assert scenario.gpu == catalog.gpu("h100-sxm")
+    assert scenario.gpu_memory_gb * GB == pytest.approx(scenario.gpu.memory_bytes, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "words"),
+    [
+        (ALL_FIELDS.replace("paged", "swapped"), "allocation", 'Write "reserved" or "paged".'),
+        (ALL_FIELDS.replace("2000", ""), "average_tokens", "it is blank"),
+        (ALL_FIELDS.replace("vllm", "tgi"), "engine", 'Write "rule" or "vllm".'),
+        (ALL_FIELDS.replace("h100-sxm", "h100-sxn"), "gpu", "Did you mean"),
+        (ALL_FIELDS.replace("llama-3.1-70b", "article-llama-70b"), "engine", 'Write "rule".'),
+    ],
+)
+def test_what_is_wrong_with_the_other_fields(tmp_path, row, field, words):
+    (found,) = read(tmp_path, f"{','.join(FIELDS)}\n{row}\n")
+    (problem,) = found.problems
+    assert problem.field == field and words in str(problem)
+
+
+def test_a_memory_goes_before_that_of_the_gpu(tmp_path):
+    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}80\n"))
+    assert (scenario.gpu_name, scenario.gpu_memory_gb) == ("h100-sxm", 80)
+
+
 def test_what_may_be_missing(tmp_path):
     scenario = only(read(tmp_path, "model,context,users,gpu_memory_gb\nllama-3-8b,8192,1,24\n"))
     assert scenario.title == "Llama 3 8B"
     assert (scenario.precision.name, scenario.kv_precision.name, scenario.overhead) == ("fp16", "fp16", 0.1)
+    assert (scenario.allocation, scenario.engine, scenario.gpu) == (RESERVED, RULE, None)
 
 
 def test_blank_rows_and_other_columns_do_not_matter(tmp_path):
@@ -142,7 +178,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
     good, bad, blank, shifted = read(tmp_path, text)
     assert good.scenario.title == "two lines"
     assert bad.place == "line 4" and blank.place == "line 5" and shifted.place == "line 6"
-    assert [problem.field for problem in bad.problems] == list(FIELDS[1:])
+    assert [problem.field for problem in bad.problems] == KEYS.split(",")[1:]
     for problem, words in zip(
         bad.problems,
         [
@@ -156,7 +192,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
         ],
     ):
         assert words in str(problem)
-    assert [problem.field for problem in blank.problems] == ["model", "context", "users", "gpu_memory_gb"]
+    assert [problem.field for problem in blank.problems] == ["model", "context", "users", "gpu"]
     assert "9 cells" in str(shifted.problems[0]) and shifted.scenario is None
 
 
@@ -165,7 +201,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
     [
         (b"", "it is empty"),
         (b"\n\n", "it is empty"),
-        (b"a,b\n1,2\n", "names no column model, context, users, gpu_memory_gb"),
+        (b"a,b\n1,2\n", "names no column model, context, users, gpu or gpu_memory_gb"),
         (b"model,Model,context,users,gpu_memory_gb\n", "two columns are named 'Model'"),
         (b"model,context,users,gpu_memory_gb\n\x00\x01", "not a text file"),
         (b"model,context,users,gpu_memory_gb\n" + b"x" * 2**21, "not a text file"),

@@ -10,10 +10,13 @@ import pandas
 import pytest
 
 from core import catalog
+from core.planning import LAYOUTS
+from core.prices import ITEMS, cost_defaults, date_of, is_stale, prices
 from core.sizing import footprint
 from tests.article_names import ARTICLE_NAMES
 from workbook import labels as label_table
 from workbook.labels import Labels
+from workbook.sheets import models, precisions, procurement, scenarios
 from workbook.template import SHEET_ORDER, build
 
 RESULT_NAMES = (*ARTICLE_NAMES, "exact_total_gb", "real_total_gb", "master_check")
@@ -78,8 +81,9 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
-        "ABS", "AND", "COUNT", "COUNTIF", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "MATCH", "MAX", "MIN", "NA",
-        "ROUND", "ROUNDUP", "ROW", "ROWS", "SUM", "SUMIF", "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
+        "ABS", "AND", "COUNT", "COUNTIF", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "LEN", "MATCH", "MAX", "MIN", "MOD", "NA", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUM", "SUMIF",
+        "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip
     for _, _, formula in formulas(planner):
         without_text = re.sub(r'"[^"]*"', "", formula)
@@ -90,7 +94,7 @@ def test_the_headline_numbers_need_no_add_in(planner, language):
     """Only the cross-check column and the question whether the add-in is there name its functions."""
     labels = Labels(language)
     users = {(sheet, re.sub(r"\d", "", address)) for sheet, address, formula in formulas(planner) if "VRAM_" in formula}
-    assert users == {(labels("sheet.scenarios"), "O"), (labels("sheet.checks"), "B")}
+    assert users == {(labels("sheet.scenarios"), scenarios.letter("addin")), (labels("sheet.checks"), "B")}
 
 
 def test_nothing_that_procurement_forbids(planner):
@@ -107,10 +111,11 @@ def test_the_same_version_writes_the_same_bytes(language):
 def test_models_sheet_is_the_catalog(planner, language):
     ws = openpyxl.load_workbook(planner)[Labels(language)("sheet.models")]
     labels = Labels(language)
-    headers = {cell.value: cell.column - 1 for cell in ws[4]}
-    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=5)]
-    assert [row[0] for row in rows] == list(catalog.model_names())
-    for row in rows:
+    headers = {cell.value: cell.column - 1 for cell in ws[models.HEADER_ROW]}
+    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=models.FIRST_ROW)]
+    own = len(models.OWN_MODELS)
+    assert [row[0] for row in rows] == [*models.OWN_MODELS, *catalog.model_names()]
+    for row in rows[own:]:
         known = catalog.model(row[0])
         assert row[headers[labels("models.parameters")]] == footprint(known.spec).parameters.total
         assert row[headers[labels("models.source")]] == known.source
@@ -145,7 +150,7 @@ def test_gpus_sheet_is_the_catalog(planner, language):
 def test_every_input_is_unlocked_and_checked(planner, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(planner)
-    for key in ("article", "scenarios", "sensitivity"):
+    for key in ("article", "scenarios", "sensitivity", "procurement", "models", "gpus"):
         ws = book[labels(f"sheet.{key}")]
         validated = {
             place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
@@ -160,12 +165,70 @@ def test_every_input_is_unlocked_and_checked(planner, language):
 def test_lists_offer_what_the_catalog_has(planner):
     book = openpyxl.load_workbook(planner)
     for name, known in (
-        ("model_names", list(catalog.model_names())),
-        ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
+        ("model_names", [*models.OWN_MODELS, *catalog.model_names()]),
+        ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
+        ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", *precisions.FORMATS, "shipped"]),
+        ("engine_names", ["rule", "vllm"]),
         ("gpu_names", list(catalog.gpu_names())),
     ):
         ((sheet, cells),) = book.defined_names[name].destinations
         assert [cell.value for (cell,) in book[sheet][cells]] == known
+
+
+def test_prices_are_the_catalogs_and_say_whether_they_are_stale(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    columns = [cell.value for cell in ws[4]]
+    rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
+    stale = {True: labels("gpus.is_stale"), False: labels("gpus.is_current"), None: "–"}
+    today = max(date_of(default.as_of) for default in cost_defaults().values())
+    months = int(cost_defaults()["stale_after_months"].value)
+    flags = set()
+    for row in rows:
+        known = prices(row[labels("gpus.gpu")])
+        for item in ITEMS:
+            quote, title = getattr(known, item), labels(f"gpus.{item}")
+            is_old = quote and quote.amount_usd and is_stale(quote.as_of, today, months)
+            assert row[title] == (quote and quote.amount_usd)
+            flag = row[f"{title}: {labels('gpus.price_stale')}"]
+            assert flag == stale[is_old if quote and quote.amount_usd else None], (row[labels("gpus.gpu")], item)
+            flags.add(flag)
+            if quote:
+                assert row[f"{title}: {labels('gpus.price_as_of')}"].date() == date_of(quote.as_of)
+                assert quote.source[:200] in row[f"{title}: {labels('gpus.price_source')}"]
+    assert flags == set(stale.values())
+
+
+def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language):
+    """Found again from the table's own values, by what the sheet says it goes by."""
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner, data_only=True)
+    ws, gpu_sheet = book[labels("sheet.procurement")], book[labels("sheet.gpus")]
+    columns = [cell.value for cell in gpu_sheet[4]]
+    shortlist = {
+        row[0]: (row[columns.index(labels("gpus.shortlist"))], row[columns.index(labels("gpus.bandwidth"))] or 0)
+        for row in gpu_sheet.iter_rows(min_row=5, values_only=True)
+    }
+    inputs = {name: ws[address].value for name, address in procurement.input_cells().items()}
+    considered = []
+    for number, (gpu, layout) in enumerate(procurement.table_rows(), start=procurement.FIRST_ROW):
+        cost = ws[f"{procurement.letter('best_npv')}{number}"].value
+        listed, bandwidth = shortlist[gpu]
+        fast = bandwidth >= inputs["least_bandwidth_gb_per_s"]
+        small = LAYOUTS[layout].gpus <= inputs["most_gpus_per_replica"]
+        if isinstance(cost, (int, float)) and listed == 1 and fast and small:
+            considered.append((cost, number))
+    cheapest = min(considered)[1]
+    marks = [
+        number
+        for number in range(procurement.FIRST_ROW, procurement.FIRST_ROW + len(procurement.table_rows()))
+        if ws[f"{procurement.letter('mark')}{number}"].value == labels("procurement.cheapest")
+    ]
+    assert marks == [cheapest]
+    title = catalog.gpu(ws[f"A{cheapest}"].value).title
+    answer = [ws[f"A{number}"].value for number in procurement.ANSWER_ROWS]
+    assert title in answer[0] and f"{len(considered)}" in answer[2]
+    assert answer[0] in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
 
 
 def test_links_lead_to_sheets(planner):
@@ -191,7 +254,7 @@ class TestLabels:
             assert en(key).strip() and zh(key).strip(), key
 
     def test_chinese_is_chinese(self):
-        universal = {"unit.gb", "unit.gib", "unit.mb", "unit.none", "unit.tokens"}
+        universal = {"unit.gb", "unit.gib", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens"}
         for key in set(label_table.keys()) - universal:
             assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
 

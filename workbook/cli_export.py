@@ -23,10 +23,15 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
     vram export scenarios.csv -o decision.xlsx
     vram export filled_planner.xlsx -o decision.xlsx --pdf
 
-    The columns of a CSV file are named scenario, model, context, users, precision, kv_precision, overhead,
-    gpu_memory_gb, or as on the planner's Scenarios sheet, in English or Chinese. Precisions may be missing (fp16), and
-    so may overhead (10 %) and scenario. A comma, semicolon or tab between cells, a decimal point or comma, UTF-8 or GBK
-    are all understood.
+    The columns of a CSV file are named scenario, model, context, users, allocation, average_tokens, precision,
+    kv_precision, engine, overhead, gpu, gpu_memory_gb, or as on the planner's Scenarios sheet, in English or Chinese.
+    model, context, users and either gpu or gpu_memory_gb are needed; without the others a scenario reserves the
+    context, goes by the rule with 10 %, and takes fp16 for weights and cache. precision may be "shipped", allocation is
+    "reserved" or "paged" (then with average_tokens), engine is "rule" or "vllm". A comma, semicolon or tab between
+    cells, a decimal point or comma, UTF-8 or GBK are all understood.
+
+    A page has the recommendation, the breakdown, the layout to deploy, the costs at the catalog's indicative prices if
+    the GPU is named and has one, every assumption with its source, checks, and a sign-off block.
 
     The first {MOST_PAGES} scenarios get a page each; any more stand one a row, with live formulas, on a last sheet. If
     a row cannot be planned with, each problem is named by its line, and nothing is written.

@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+from core.allocation import PAGED
 from core.checks import LIMITS
+from core.costs import Assumptions, OrderPolicy
+from core.errors import PlannerError
+from core.fleet import Layout, Replica, choice_of_gpu
 from core.kv_cache import KvProfile
+from core.layout_costs import LayoutCosts, costs_of_layout
+from core.model_spec import ModelSpec
+from core.planning import (
+    LAYOUTS,
+    RULE,
+    VLLM,
+    LayoutPlan,
+    LayoutShape,
+    Padding,
+    Workload,
+    activation_bytes,
+    best_layout,
+    block_padding,
+    layout_needs,
+    node_allows,
+    other_bytes,
+    vllm_usable_bytes,
+    weights_on_gpu,
+)
+from core.prices import GpuPrices, prices
 from core.sizing import footprint
 from core.units import GB
 from workbook import formulas as f
 from workbook.scenario import Scenario
 
 RATE_FORMAT, MEMORY_FORMAT = "0.0##%", "#,##0.##"
+NOTHING = "–"  # what does not apply, or is not known
 
-# The inputs that stay open on an exported sheet, in order. All are within their limits when they are exported.
-OPEN_INPUTS = ("context", "users", "overhead", "gpu_memory_gb")
+# The inputs that an exported sheet can leave open, in order. All are within their limits when they are exported.
+OPEN_INPUTS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
+
+
+def open_inputs(scenario: Scenario) -> tuple[str, ...]:
+    """Those of `OPEN_INPUTS` that matter for `scenario`, and whose change formulas can follow.
+
+    vLLM's defaults follow from the GPU; where only its memory is given, from that, so that another memory may be
+    another class of GPU with other activations.
+    """
+    closed = set()
+    if scenario.allocation != PAGED:
+        closed.add("average_tokens")
+    if scenario.engine != RULE:
+        closed.add("overhead")
+        if scenario.gpu is None:
+            closed.add("gpu_memory_gb")
+    return tuple(field for field in OPEN_INPUTS if field not in closed)
 
 
 @dataclass(frozen=True)
@@ -22,8 +65,12 @@ class Figures:
     """A scenario with what follows from it; sizes in GB are not rounded to whole bytes, as formulas are not.
 
     Attributes:
-        weights_bytes: the weights in the scenario's precision.
         kv: what one sequence keeps.
+        weights_bytes: the weights in the scenario's precision.
+        usable_gb: of one GPU, before the engine's buffers: by the rule what the overhead leaves, else vLLM's share.
+        buffers_gb: activations and buffers of a GPU alone, and of one of several; 0 by the rule.
+        room_gb: what weights and cache may take of one GPU, if they are divided among so many as they need.
+        best: the layout to deploy; None if none fits.
         is_within_longest: whether the context is one that the model was made for; true if that is not known.
     """
 
@@ -32,8 +79,12 @@ class Figures:
     weights_bytes: int
     weights_gb: float
     kv_gb: float
+    usable_gb: float
+    buffers_gb: tuple[float, float]
+    room_gb: float
     overhead_gb: float
     gpus: int
+    best: LayoutPlan | None
     is_within_longest: bool
 
     @property
@@ -41,8 +92,9 @@ class Figures:
         return self.weights_gb + self.kv_gb + self.overhead_gb
 
     @property
-    def all_gpus_gb(self) -> float:
-        return self.gpus * self.scenario.gpu_memory_gb
+    def is_right(self) -> bool:
+        """Whether no check fails: the model allows the context, and a layout fits."""
+        return self.is_within_longest and self.best is not None
 
 
 def figures_of(scenario: Scenario) -> Figures:
@@ -51,8 +103,16 @@ def figures_of(scenario: Scenario) -> Figures:
     Raises:
         PlannerError: `core` cannot size it.
     """
-    needs = scenario.sized()
+    needs, workload, memory_gb = scenario.sized(), scenario.workload, scenario.gpu_memory_gb
     weights_gb, kv_gb = needs.weights_bytes / GB, needs.kv_bytes / GB
+    if scenario.engine == RULE:
+        buffers, usable_gb = (0.0, 0.0), memory_gb / (1 + scenario.overhead)
+    else:
+        buffers = buffers_gb(workload.model, workload.gpu.step_tokens)
+        usable_gb = vllm_usable_bytes(workload.gpu.memory_bytes) / GB
+    alone, one_of_several = (usable_gb - held for held in buffers)
+    room_gb = alone if weights_gb + kv_gb <= alone else one_of_several
+    by_rule = scenario.engine == RULE
     longest = scenario.model.spec.max_position_embeddings
     return Figures(
         scenario=scenario,
@@ -60,18 +120,125 @@ def figures_of(scenario: Scenario) -> Figures:
         weights_bytes=needs.weights_bytes,
         weights_gb=weights_gb,
         kv_gb=kv_gb,
-        overhead_gb=(weights_gb + kv_gb) * scenario.overhead,
+        usable_gb=usable_gb,
+        buffers_gb=buffers,
+        room_gb=room_gb,
+        overhead_gb=(weights_gb + kv_gb) * scenario.overhead if by_rule else needs.gpus * (memory_gb - room_gb),
         gpus=needs.gpus,
+        best=best_layout(workload),
         is_within_longest=longest is None or scenario.context <= longest,
     )
 
 
-def inputs_are_usable(cells: dict[str, str], limits: dict[str, tuple[str, str]]) -> str:
-    """Formula: whether every input (field → its cell) is within `limits` (field → cells of least and most)."""
-    checks = (f.is_number_within(cells[field], *limits[field], whole=LIMITS[field].whole) for field in OPEN_INPUTS)
-    return f"AND({','.join(checks)})"
+@lru_cache(maxsize=4096)
+def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
+    """What vLLM holds of a GPU beside weights and cache: of one alone, and of one of several."""
+    one, several = (
+        (activation_bytes(model, step_tokens, several=more) + other_bytes(several=more)) / GB for more in (False, True)
+    )
+    return one, several
+
+
+@dataclass(frozen=True)
+class LayoutFigures:
+    """What one GPU of a layout holds, in the terms of `core.planning.kv_bytes_per_user`.
+
+    Attributes:
+        loading_gb: what vLLM allocates beyond the weights' bytes; 0 by the rule.
+        growing_bytes: of a sequence's cache for every token.
+        windowed_bytes: (window in tokens, bytes per token) for at most that many.
+        fixed_bytes: however long it is.
+    """
+
+    shape: LayoutShape
+    weights_gb: float
+    loading_gb: float
+    growing_bytes: float
+    windowed_bytes: tuple[tuple[int, float], ...]
+    fixed_bytes: float
+
+
+def layout_figures(workload: Workload, shape: LayoutShape) -> LayoutFigures | None:
+    """The figures of a layout; None if the model cannot be split so, or nodes do not take it."""
+    needs = layout_needs(workload.model, shape)
+    if needs is None or not node_allows(shape, workload.gpu.gpus_per_node):
+        return None
+    by_vllm, value_bytes, kv = workload.engine == VLLM, workload.kv_precision.bytes_per_value, needs.kv
+    padding = block_padding(workload.model) if by_vllm else Padding()
+    return LayoutFigures(
+        shape=shape,
+        weights_gb=weights_on_gpu(workload, needs) / GB,
+        loading_gb=needs.loading_bytes / GB if by_vllm else 0.0,
+        growing_bytes=(kv.values_per_token * value_bytes + kv.index_bytes_per_token) * padding.all_tokens,
+        windowed_bytes=tuple((window, values * value_bytes * padding.windows) for window, values in kv.windowed),
+        fixed_bytes=(kv.fixed_values * value_bytes + kv.fixed_bytes) * padding.states,
+    )
+
+
+def possible_layouts(workload: Workload) -> list[LayoutFigures]:
+    """The figures of every layout that can be deployed, in their order."""
+    found = (layout_figures(workload, shape) for shape in LAYOUTS)
+    return [figures for figures in found if figures is not None]
+
+
+def tokens_in_window(window: str, tokens: str, step_tokens: str, block: str) -> str:
+    """Formula: tokens that a layer with that window keeps, vLLM's step and block included (0 by the rule)."""
+    return f"(MIN({tokens},{window}+{step_tokens})+{block})"
+
+
+def prices_of(scenario: Scenario) -> GpuPrices | None:
+    """The indicative prices of the scenario's GPU; None if it has no name, or neither is a price to buy nor to rent."""
+    if scenario.gpu is None:
+        return None
+    found = prices(scenario.gpu.name)
+    known = (found.purchase, found.on_demand_per_gpu_hour, found.reserved_per_gpu_hour)
+    return found if any(known) else None
+
+
+def costs_of(
+    figures: Figures,
+    prices: GpuPrices | None = None,
+    *,
+    policy: OrderPolicy | None = None,
+    given: Assumptions | None = None,
+) -> LayoutCosts | None:
+    """What the layout to deploy costs; None if there is none, or it takes more GPUs than are reckoned with.
+
+    Args:
+        prices, policy, given: those of the data if omitted.
+    """
+    scenario, best = figures.scenario, figures.best
+    if best is None or scenario.gpu is None:
+        return None
+    layout = Layout(
+        replica=Replica(choice_of_gpu(scenario.gpu), best.layout.tp, best.layout.pp),
+        replicas=best.replicas,
+        users_per_replica=best.users_per_replica,
+        gpus=best.gpus,
+        nodes=best.nodes,
+        headroom=1 - scenario.users / (best.replicas * best.users_per_replica),
+    )
+    try:
+        return costs_of_layout(
+            scenario.gpu, layout, users=scenario.users, gpus_by_division=figures.gpus, prices=prices, policy=policy,
+            assumptions=given,
+        )  # fmt: skip
+    except PlannerError:
+        return None
+
+
+def input_is_usable(field: str, cell: str, limits: Mapping[str, tuple[str, str]]) -> str:
+    """Formula: whether an input's cell is within `limits` (field → cells of least and most)."""
+    return f.is_number_within(cell, *limits[field], whole=LIMITS[field].whole)
 
 
 def is_within_longest(context: str, longest: str) -> str:
     """Formula: whether the context is no longer than the model's longest, where that is a number."""
     return f"IF(ISNUMBER({longest}),{context}<={longest},TRUE)"
+
+
+def nodes(replicas: str, per_replica: str, per_node: str) -> str:
+    """Formula: `core.planning.nodes_of`."""
+    shared = f.rounded_up(f"{replicas}/INT({per_node}/{per_replica})")
+    whole = f"{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')}"
+    return f"IF({per_replica}>={per_node},{whole},{shared})"

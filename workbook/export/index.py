@@ -6,47 +6,61 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xlsxwriter import Workbook
+from xlsxwriter.utility import xl_col_to_name
 
 from core.checks import LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
-from workbook.export.figures import MEMORY_FORMAT, OPEN_INPUTS, RATE_FORMAT, Figures
+from workbook.export.figures import MEMORY_FORMAT, NOTHING, OPEN_INPUTS, RATE_FORMAT, Figures
 from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
 
-LEAST_ROW, MOST_ROW, HEADER_ROW = 10, 11, 12
+LEAST_ROW, MOST_ROW, HEADER_ROW = 11, 12, 13
 _FIRST_ROW = HEADER_ROW + 1
 _MOST_BARS = 30  # scenarios that one chart can still show
 
-# (key, label, width, number format, key of the page's row)
+# (key, label, width, number format, key of the page's figure)
 _COLUMNS = (
-    ("number", "export.number", 6, COUNT_FORMAT, None),
-    ("scenario", "scenarios.scenario", 38, None, None),
+    ("number", "export.number", 5, COUNT_FORMAT, None),
+    ("scenario", "scenarios.scenario", 34, None, None),
     ("model", "scenarios.model", 22, None, "model"),
-    ("precision", "scenarios.precision", 12, None, "precision"),
-    ("kv_precision", "scenarios.kv_precision", 12, None, "kv_precision"),
-    ("context", "scenarios.context", 13, COUNT_FORMAT, "context"),
-    ("users", "scenarios.users", 13, COUNT_FORMAT, "users"),
-    ("overhead", "scenarios.overhead_rate", 12, RATE_FORMAT, "overhead"),
-    ("gpu_memory_gb", "scenarios.gpu_memory", 13, MEMORY_FORMAT, "gpu_memory_gb"),
-    ("weights", "scenarios.weights", 13, GB_FORMAT, "weights"),
-    ("kv", "scenarios.kv", 13, GB_FORMAT, "kv"),
-    ("overhead_gb", "scenarios.overhead", 13, GB_FORMAT, "overhead_gb"),
-    ("total", "scenarios.total", 13, GB_FORMAT, "total"),
-    ("gpus", "scenarios.gpus", 9, COUNT_FORMAT, "gpus"),
-    ("check", "export.checks", 11, None, "check_all"),
+    ("precision", "scenarios.precision", 10, None, "precision"),
+    ("kv_precision", "scenarios.kv_precision", 10, None, "kv_precision"),
+    ("context", "scenarios.context", 12, COUNT_FORMAT, "context"),
+    ("users", "scenarios.users", 12, COUNT_FORMAT, "users"),
+    ("allocation", "scenarios.allocation", 10, None, "allocation"),
+    ("average_tokens", "export.average_tokens", 12, COUNT_FORMAT, "average_tokens"),
+    ("engine", "scenarios.engine", 8, None, "engine"),
+    ("overhead", "scenarios.overhead_rate", 10, RATE_FORMAT, "overhead"),
+    ("gpu", "scenarios.gpu", 25, None, "gpu"),
+    ("gpu_memory_gb", "scenarios.memory_gb", 12, MEMORY_FORMAT, "gpu_memory_gb"),
+    ("weights", "scenarios.weights", 11, GB_FORMAT, "weights"),
+    ("kv", "scenarios.kv", 11, GB_FORMAT, "kv"),
+    ("overhead_gb", "scenarios.overhead", 11, GB_FORMAT, "overhead_gb"),
+    ("total", "scenarios.total", 11, GB_FORMAT, "total"),
+    ("gpus", "scenarios.gpus", 10, COUNT_FORMAT, "gpus"),
+    ("layout", "scenarios.layout", 14, None, "layout"),
+    ("deploy", "scenarios.deploy", 10, COUNT_FORMAT, "deploy"),
+    ("best_month", "export.best_month", 13, COUNT_FORMAT, "best_month"),
+    ("check", "export.checks", 10, None, "check_all"),
 )
-_LETTER = {key: "ABCDEFGHIJKLMNO"[i] for i, (key, *_) in enumerate(_COLUMNS)}
+_LETTER = {key: xl_col_to_name(i) for i, (key, *_) in enumerate(_COLUMNS)}
 WIDTHS = tuple(width for _, _, width, *_ in _COLUMNS)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A page: the name of its sheet, its figures, and where its rows stand (key → absolute reference)."""
+    """A page: the name of its sheet, its figures, and where they stand.
+
+    Attributes:
+        places: key → absolute reference; of what the page does not have, nothing.
+        best_month: US dollars a month of the cheaper of owning and renting; a dash if that is not known.
+    """
 
     sheet: str
     figures: Figures
     places: dict[str, str]
+    best_month: object
 
 
 @dataclass(frozen=True)
@@ -54,13 +68,24 @@ class Totals:
     """Of all scenarios together.
 
     Attributes:
+        gpus, deploy: by division, and to deploy where a layout fits.
         all_right: whether no check of any scenario fails.
     """
 
-    scenarios: int
-    total_gb: float
-    gpus: int
-    all_right: bool
+    scenarios: int = 0
+    total_gb: float = 0.0
+    gpus: int = 0
+    deploy: int = 0
+    all_right: bool = True
+
+    def __add__(self, figures: Figures) -> Totals:
+        return Totals(
+            self.scenarios + 1,
+            self.total_gb + figures.total_gb,
+            self.gpus + figures.gpus,
+            self.deploy + (figures.best.gpus if figures.best else 0),
+            self.all_right and figures.is_right,
+        )
 
 
 def limit_cells(index: str) -> dict[str, tuple[str, str]]:
@@ -81,7 +106,8 @@ def write(
     """Writes the sheet.
 
     Args:
-        further: the columns of scenarios without a page: "total", "gpus", "check" → absolute reference; empty if none.
+        further: the columns of scenarios without a page: "total", "gpus", "deploy", "check" → absolute reference; empty
+            if none.
     """
     sheet.row([Cell(0, styles.TITLE, labels("export.index_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.index_subtitle"))])
@@ -92,7 +118,7 @@ def write(
         sheet.row()
     _write_totals(sheet, labels, len(entries), totals, further)
     _write_limits(sheet, labels)
-    sheet.row([Cell(i, styles.HEADING, labels(label)) for i, (_, label, *_) in enumerate(_COLUMNS)], 32)
+    sheet.row([Cell(i, styles.HEADING, labels(label)) for i, (_, label, *_) in enumerate(_COLUMNS)], 46)
     for number, entry in enumerate(entries, start=1):
         sheet.row(_cells(labels, number, entry))
     _set_up(sheet, labels, len(entries))
@@ -109,6 +135,7 @@ def _write_totals(sheet: Sheet, labels: Labels, pages: int, totals: Totals, furt
         ("export.scenarios", totals.scenarios, over_all("COUNT", "total"), COUNT_FORMAT, "unit.none"),
         ("export.all_total", totals.total_gb, over_all("SUM", "total"), GB_FORMAT, "unit.gb"),
         ("export.all_gpus_count", totals.gpus, over_all("SUM", "gpus"), COUNT_FORMAT, "unit.gpus"),
+        ("export.all_deploy", totals.deploy, over_all("SUM", "deploy"), COUNT_FORMAT, "unit.gpus"),
         ("export.all_checks", int(totals.all_right), over_all("MIN", "check"), labels("check.format"), "unit.none"),
     )
     for label, value, formula, number_format, unit in lines:
@@ -136,28 +163,36 @@ def _write_limits(sheet: Sheet, labels: Labels) -> None:
 def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
     scenario, figures = entry.figures.scenario, entry.figures
     values = {
-        "number": number,
         "model": scenario.model.title,
         "precision": scenario.precision_name,
         "kv_precision": scenario.kv_precision.name,
         "context": scenario.context,
         "users": scenario.users,
+        "allocation": scenario.allocation,
+        "average_tokens": scenario.average_tokens,
+        "engine": scenario.engine,
         "overhead": scenario.overhead,
+        "gpu": scenario.gpu.title if scenario.gpu else NOTHING,
         "gpu_memory_gb": scenario.gpu_memory_gb,
         "weights": figures.weights_gb,
         "kv": figures.kv_gb,
         "overhead_gb": figures.overhead_gb,
         "total": figures.total_gb,
         "gpus": figures.gpus,
-        "check": int(figures.is_within_longest),
+        "layout": figures.best.layout.title if figures.best else NOTHING,
+        "deploy": figures.best.gpus if figures.best else NOTHING,
+        "best_month": entry.best_month,
+        "check": int(figures.is_right),
     }
     cells = []
     for column, (key, _, _, number_format, page_key) in enumerate(_COLUMNS):
         if key == "scenario":
             link = f"{quoted_sheet(entry.sheet)}!A1"
             cells.append(Cell(column, styles.LINK_TEXT, scenario.title, link=link))
-        elif page_key is None:
-            cells.append(Cell(column, styles.CHECK, values[key], None, number_format))
+        elif key == "number":
+            cells.append(Cell(column, styles.CHECK, number, None, number_format))
+        elif page_key not in entry.places:
+            cells.append(Cell(column, styles.CHECK, NOTHING))
         else:
             shown = labels("check.format") if key == "check" else number_format
             role = styles.LINK if shown else styles.LINK_TEXT
@@ -198,5 +233,5 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> 
     chart.set_x_axis(VALUE_AXIS)
     chart.set_y_axis({"reverse": True})
     chart.set_legend({"position": "bottom"})
-    chart.set_size({"width": 1150, "height": 150 + 28 * pages})
+    chart.set_size({"width": 1150, "height": 150 + 24 * pages})
     sheet.ws.insert_chart(last + 2, 0, chart, {"x_offset": 4, "description": labels("export.index_chart_alt")})

@@ -1,53 +1,72 @@
-"""The page of one scenario: recommendation, inputs, breakdown, sizing, assumptions, checks, sign-off."""
+"""The page of one scenario: recommendation, inputs, breakdown, layout, costs, assumptions, checks, sign-off.
+
+Printed are the columns A to G. The working of every layout and of the costs stands to the right of them, so that the
+page can find the best layout again when an input is changed, and an auditor can follow it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
+from itertools import count
+from typing import Any
 
 from xlsxwriter import Workbook
+from xlsxwriter.utility import xl_col_to_name
 
+from core.allocation import PAGED
 from core.checks import LIMITS
-from core.units import GB, GIB
+from core.planning import CACHE, SEQUENCES, VLLM, LayoutPlan, layout_plans
+from core.prices import Quote, cost_defaults
+from core.units import GB
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
+from workbook.export import assumptions
+from workbook.export.costs import CostLine, cost_lines, quotes
 from workbook.export.figures import (
     MEMORY_FORMAT,
-    OPEN_INPUTS,
+    NOTHING,
     RATE_FORMAT,
     Figures,
-    inputs_are_usable,
+    LayoutFigures,
+    costs_of,
+    input_is_usable,
     is_within_longest,
+    nodes,
+    open_inputs,
+    possible_layouts,
+    prices_of,
+    tokens_in_window,
 )
-from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
+from workbook.export.grid import At, Grid
+from workbook.export.index import Entry
+from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (33, 18, 13, 50)
-_NOTE_WIDTH = 54  # characters of a note's smaller print in the last column
-_GAP_HEIGHT, _SECTION_HEIGHT = 6, 18  # points
-_CHART_ROWS, _CHART_ROW_HEIGHT = 9, 18  # points
-_CHART_SIZE = {"width": 800, "height": 205}  # pixels, of which a row of 18 points has 24
+# First columns of the two halves, the last printed one, and the first of the working.
+LEFT, RIGHT, LAST, WORKING = 0, 4, 6, 8
+WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
+# Characters that a line holds: of a note over the right half and over all, of an answer, of the title.
+_NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
+_GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
+_MAIN_COSTS = (
+    "horizon_months", "discount_rate_per_year", "headroom", "spare_nodes", "depreciation_years", "residual_share",
+    "pue", "tariff_usd_per_kwh", "hosting_usd_per_kw_month", "support_share_per_year", "network_share",
+    "on_demand_hours_share",
+)  # fmt: skip
+_PRICE_UNITS = {field: f"export.unit_{field}" for field in assumptions.PRICES}
+_NOTHING = f.text(NOTHING)
 
 _PROMPTS = {
     "context": "prompt.context",
     "users": "prompt.users",
+    "average_tokens": "prompt.average_tokens",
     "overhead": "prompt.overhead_rate",
     "gpu_memory_gb": "prompt.gpu_memory",
 }
-
-At = Callable[[str], str]
-"""Gives the cell of a row's figure by the row's key ("B7")."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row of the page; its cells are made when every row's place is known."""
-
-    key: str
-    cells: Callable[[At], list[Cell]]
-    height: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,7 @@ class Context:
 
     Attributes:
         index: the name of the index sheet.
-        limits: field → the cells, from anywhere, of the least and the most that it may be.
+        limits: field → the cells, from anywhere, of the least and the most that it may be; of inputs and of prices.
         position, of: which page it is.
         version: of this program.
     """
@@ -69,303 +88,652 @@ class Context:
     version: str
 
 
-def write(workbook: Workbook, sheet: Sheet, figures: Figures, context: Context) -> dict[str, str]:
-    """Writes the page, and gives the cells that the index refers to: key → absolute reference from anywhere."""
-    rows = _Page(figures, context).rows()
-    number = {row.key: i for i, row in enumerate(rows, start=1)}
-
-    def at(key: str) -> str:
-        return f"B{number[key]}"
-
-    for row in rows:
-        sheet.row(row.cells(at), row.height)
-    _validate(sheet, context, at)
-    _add_chart(workbook, sheet, context.labels, number)
-    _set_up_paper(sheet, context.labels, len(rows))
-    own = quoted_sheet(sheet.ws.get_name())
-    return {key: f"{own}!$B${row}" for key, row in number.items()}
+def write(workbook: Workbook, sheet: Sheet, figures: Figures, context: Context) -> Entry:
+    """Writes the page, and gives what the index says of it."""
+    page = _Page(figures, context)
+    page.grid.write(sheet)
+    _validate(sheet, figures, context, page)
+    _add_chart(workbook, sheet, context.labels, page)
+    _set_up_paper(sheet, context.labels, page.last_row)
+    name = sheet.ws.get_name()
+    return Entry(name, figures, page.grid.absolute(quoted_sheet(name)), page.best_month)
 
 
 class _Page:
-    """The rows of one page."""
+    """The cells of one page."""
 
     def __init__(self, figures: Figures, context: Context) -> None:
-        self._figures = figures
-        self._scenario = figures.scenario
-        self._context = context
-        self._labels = context.labels
-        self._windows = range(len(figures.kv.windowed))
+        self._figures, self._context = figures, context
+        self._scenario, self._labels = figures.scenario, context.labels
+        self._by_vllm = figures.scenario.engine == VLLM
+        self._layouts = possible_layouts(figures.scenario.workload)
+        self._plans = {plan.layout: plan for plan in layout_plans(figures.scenario.workload)}
+        self._prices, self._costs = prices_of(figures.scenario), costs_of(figures)
+        self.grid = Grid()
+        self.has_costs = self._prices is not None and (self._costs is not None or figures.best is None)
+        self._lines = self._cost_lines()
+        self._row = 0
+        self._gaps: set[int] = set()
+        self._title()
+        self._recommendation()
+        first = self._row
+        self._halves(self._inputs, self._breakdown)
+        self.chart_rows = self._row - 1 - self.chart_row
+        self._halves(self._layout, self._cost_section)
+        if self.has_costs:
+            self._cost_assumptions()
+        self._assumptions()
+        self._checks()
+        self._sign_off()
+        self.last_row = self._row - 1
+        self._working(first)
 
-    def rows(self) -> list[_Row]:
-        sections = (
-            self._recommendation(),
-            self._inputs(),
-            self._breakdown(),
-            self._sizing(),
-            self._assumptions(),
-            self._checks(),
-            self._sign_off(),
-        )
-        rows = self._title()
-        for number, section in enumerate(sections):
-            rows += [_Row(f"gap_{number}", lambda _: [], _GAP_HEIGHT), *section]
-        return rows
+    @property
+    def best_month(self) -> object:
+        """US dollars a month of the cheaper of owning and renting; a dash if that is not known."""
+        return next((line.value for line in self._lines if line.key == "best_month"), NOTHING)
 
-    def _title(self) -> list[_Row]:
+    # ---- from the top ------------------------------------------------------------------------------------
+
+    def _title(self) -> None:
         labels, title = self._labels, self._scenario.title
         position = labels("export.position", number=self._context.position, count=self._context.of)
+        self._text(styles.TITLE, title, height=max(28, height_of(title, _TITLE_LINE) * 2))  # 18 points instead of 9
+        self.grid.put(self._row, LEFT, styles.SUBTITLE, position)
         link = f"{quoted_sheet(self._context.index)}!A1"
-        return [
-            _Row(
-                "title",
-                lambda _: [Cell(0, styles.TITLE, title, last_column=3)],
-                max(28, height_of(title, 50) * 2),  # 18 points instead of 9
-            ),
-            _Row(
-                "subtitle",
-                lambda _: [
-                    Cell(0, styles.SUBTITLE, position),
-                    Cell(3, styles.SUBTITLE, labels("export.to_index"), link=link),
-                ],
-            ),
-        ]
+        self.grid.put(self._row, LAST, styles.SUBTITLE, labels("export.to_index"), link=link)
+        self._row += 1
+        self._gap()
 
-    def _recommendation(self) -> list[_Row]:
-        labels, scenario, figures = self._labels, self._scenario, self._figures
-        template = labels("export.recommendation")
-        values = {
+    def _recommendation(self) -> None:
+        labels, figures = self._labels, self._figures
+        self._section_over_both("recommendation")
+        usable = "IF({check}=1,IF({best}>0,{sentence},{none}),{unusable})"
+        unusable = f.text(labels("export.unusable"))
+        sentence, none = labels("export.recommendation"), labels("export.recommendation_none")
+        values, cells = self._sentence_values(), self._sentence_cells
+
+        def formula(at: At) -> str:
+            return usable.format(
+                check=at("check_inputs"), best=at("best"), unusable=unusable,
+                sentence=f.sentence(sentence, cells(at)), none=f.sentence(none, cells(at)),
+            )  # fmt: skip
+
+        shown = (sentence if figures.best else none).format(**values)
+        self._text(styles.ANSWER, shown, formula, height=height_of(shown, _ANSWER_LINE) + 8, key="sentence")
+        if self.has_costs:
+            template = labels("export.recommendation_costs")
+            unknown = labels("export.costs_unknown")
+            by_key: dict[str, Any] = {line.key: line.value for line in self._lines}
+            known = by_key["verb"] != NOTHING
+            money = ("best_gpus", "best_month", "best_npv")
+            money_values = {
+                "verb": by_key["verb"], "months": fixed_text(cost_defaults()["horizon_months"].value, 0),
+                **{key: fixed_text(by_key[key], 0) for key in money if known},
+            }  # fmt: skip
+
+            def cost_formula(at: At) -> str:
+                cells = {"verb": at("verb"), "months": f.fixed("horizon_months", 0)}
+                cells |= {key: f.fixed(at(key), 0) for key in money}
+                return (
+                    f"IF(AND({at('check_inputs')}=1,ISNUMBER({at('best_npv')})),"
+                    f"{f.sentence(template, cells)},{f.text(unknown)})"
+                )
+
+            shown = template.format(**money_values) if known else unknown
+            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, _ANSWER_LINE) + 4)
+        caveat = labels("export.caveat")
+        self._text(styles.NOTE, caveat, height=height_of(caveat, _WIDE_NOTE_LINE))
+        self._gap()
+
+    def _sentence_values(self) -> dict[str, str | None]:
+        scenario, figures, best = self._scenario, self._figures, self._figures.best
+        return {
             "model": scenario.model.title,
             "users": fixed_text(scenario.users, 0),
             "context": fixed_text(scenario.context, 0),
             "total": fixed_text(figures.total_gb, 1),
-            "gpus": f"{figures.gpus}",
-            "gpu_memory": f"{scenario.gpu_memory_gb:.15g}",
-            "spare": fixed_text(figures.all_gpus_gb - figures.total_gb, 1),
+            "gpu": self._gpu_title(fixed_text(scenario.gpu_memory_gb, 1)),
+            **(
+                {
+                    "deploy": f"{best.gpus}", "layout": best.layout.title, "replicas": f"{best.replicas}",
+                    "nodes": f"{best.nodes}", "places": fixed_text(best.replicas * best.users_per_replica, 0),
+                }
+                if best
+                else {}
+            ),
+        }  # fmt: skip
+
+    def _sentence_cells(self, at: At) -> dict[str, str]:
+        title = self._gpu_title(None)
+        memory = f"{f.fixed(at('gpu_memory_gb'), 1)}&{f.text(self._labels('export.gpu_of_gb', memory=''))}"
+        return {
+            "model": at("model"),
+            "users": f.fixed(at("users"), 0),
+            "context": f.fixed(at("context"), 0),
+            "total": f.fixed(at("total"), 1),
+            "gpu": f.text(title) if title else memory,
+            "deploy": at("deploy"),
+            "layout": at("layout"),
+            "replicas": at("replicas"),
+            "nodes": at("nodes"),
+            "places": f.fixed(at("places"), 0),
         }
 
-        def cells(at: At) -> list[Cell]:
-            formulas = {
-                "model": at("model"),
-                "users": f.fixed(at("users"), 0),
-                "context": f.fixed(at("context"), 0),
-                "total": f.fixed(at("total"), 1),
-                "gpus": at("gpus"),
-                "gpu_memory": at("gpu_memory_gb"),
-                "spare": f.fixed(at("spare"), 1),
-            }
-            unusable = f.text(labels("export.unusable"))
-            formula = f"IF({at('check_inputs')}=1,{f.sentence(template, formulas)},{unusable})"
-            return [Cell(0, styles.ANSWER, template.format(**values), formula, last_column=3)]
+    def _gpu_title(self, memory: str | None) -> str | None:
+        if self._scenario.gpu is not None:
+            return self._scenario.gpu.title
+        return None if memory is None else self._labels("export.gpu_of_gb", memory=memory)
 
-        caveat = labels("export.caveat")
-        return [
-            self._section("recommendation"),
-            _Row("sentence", cells, height_of(template.format(**values), 95) + 14),
-            _Row("caveat", lambda _: [Cell(0, styles.NOTE, caveat, last_column=3)], height_of(caveat, 120)),
-        ]
+    # ---- inputs and breakdown ----------------------------------------------------------------------------
 
-    def _inputs(self) -> list[_Row]:
+    def _inputs(self, row: int) -> int:
         labels, scenario = self._labels, self._scenario
+        opened = open_inputs(scenario)
+        row = self._section(row, LEFT, "inputs", "export.value", "article.unit")
+        texts = {
+            "model": scenario.model.title, "precision": scenario.precision_name,
+            "kv_precision": scenario.kv_precision.name, "engine": scenario.engine, "allocation": scenario.allocation,
+            "gpu": scenario.gpu.title if scenario.gpu else NOTHING,
+        }  # fmt: skip
+        numbers = {
+            "context": ("article.context", scenario.context, COUNT_FORMAT, "tokens"),
+            "average_tokens": ("export.average_tokens", scenario.average_tokens, COUNT_FORMAT, "tokens"),
+            "users": ("article.users", scenario.users, COUNT_FORMAT, "users"),
+            "overhead": ("article.overhead_rate", scenario.overhead, RATE_FORMAT, "of_weights_kv"),
+            "gpu_memory_gb": ("article.gpu_memory", scenario.gpu_memory_gb, MEMORY_FORMAT, "gb"),
+        }
+        order = ("model", "precision", "kv_precision", "context", "allocation", "average_tokens", "users", "engine",
+                 "overhead", "gpu", "gpu_memory_gb")  # fmt: skip
+        for key in order:
+            if key in texts:
+                self._named(row, LEFT, labels(f"scenarios.{key}"), texts[key], key=key)
+            elif key in opened or key == "gpu_memory_gb":
+                label, value, shown, unit = numbers[key]
+                role = styles.INPUT if key in opened else styles.SOURCE_FIGURE
+                self._figure(row, LEFT, labels(label), value, None, shown, f"unit.{unit}", role, key=key)
+            else:
+                continue
+            row += 1
+        return row
 
-        def given(key: str, label: str, value: float, number_format: str, unit: str) -> _Row:
-            return self._line(key, label, value, None, number_format, unit, labels(_PROMPTS[key]), styles.INPUT)
-
-        def fixed(key: str, value: str) -> _Row:
-            note = labels("export.fixed")
-            return self._line(key, f"scenarios.{key}", value, None, None, "none", note, styles.FORMULA_TEXT)
-
-        return [
-            self._section("inputs", "export.value", "article.unit", "article.note"),
-            fixed("model", scenario.model.title),
-            fixed("precision", scenario.precision_name),
-            fixed("kv_precision", scenario.kv_precision.name),
-            given("context", "article.context", scenario.context, COUNT_FORMAT, "tokens"),
-            given("users", "article.users", scenario.users, COUNT_FORMAT, "users"),
-            given("overhead", "article.overhead_rate", scenario.overhead, RATE_FORMAT, "of_weights_kv"),
-            given("gpu_memory_gb", "article.gpu_memory", scenario.gpu_memory_gb, MEMORY_FORMAT, "gb"),
-        ]
-
-    def _breakdown(self) -> list[_Row]:
+    def _breakdown(self, row: int) -> int:
         labels, figures = self._labels, self._figures
         total = figures.total_gb
-
-        def line(key: str, value: float, formula: Callable[[At], str], role: str = styles.FORMULA) -> _Row:
-            name = key.removesuffix("_gb")
-            how = labels(f"export.how_{name}")
-
-            def cells(at: At) -> list[Cell]:
-                return [
-                    Cell(0, styles.LABEL, labels(f"article.{name}")),
-                    Cell(1, role, value, formula(at), GB_FORMAT),
-                    Cell(2, styles.FORMULA, value / total, f"{at(key)}/{at('total')}", "0.0%"),
-                    Cell(3, styles.NOTE, how),
-                ]
-
-            return _Row(key, cells, height_of(how, _NOTE_WIDTH))
-
-        chart = [_Row(f"chart_{i}", lambda _: [], _CHART_ROW_HEIGHT) for i in range(_CHART_ROWS)]
-        return [
-            self._section("breakdown", "unit.gb", "export.share", "article.how"),
-            line("weights", figures.weights_gb, lambda at: f.in_gb(at("weights_bytes"))),
-            line("kv", figures.kv_gb, self._kv_formula),
-            line(
-                "overhead_gb",
-                figures.overhead_gb,
-                lambda at: f.overhead_gb(at("weights"), at("kv"), at("overhead")),
-            ),
-            line("total", total, lambda at: f"{at('weights')}+{at('kv')}+{at('overhead_gb')}", styles.TOTAL),
-            *chart,
-        ]
+        row = self._section(row, RIGHT, "breakdown", "unit.gb", "export.share")
+        lines: tuple[tuple[str, float, Callable[[At], str], str], ...] = (
+            ("weights", figures.weights_gb, lambda at: f.in_gb(at("weights_bytes")), styles.FORMULA),
+            ("kv", figures.kv_gb, self._kv_formula, styles.FORMULA),
+            ("overhead_gb", figures.overhead_gb, self._overhead_formula, styles.FORMULA),
+            ("total", total, lambda at: f"{at('weights')}+{at('kv')}+{at('overhead_gb')}", styles.TOTAL),
+        )
+        for key, value, formula, role in lines:
+            self.grid.put(row, RIGHT, styles.LABEL, labels(f"article.{key.removesuffix('_gb')}"))
+            self.grid.put(row, RIGHT + 1, role, value, formula, GB_FORMAT, key=key)
+            share = f"{key}_share"
+            self.grid.put(
+                row, RIGHT + 2, styles.FORMULA, value / total, partial(_share_of_total, key), "0.0%",
+                key=share,
+            )  # fmt: skip
+            row += 1
+        self.chart_row = row
+        return row + 6
 
     def _kv_formula(self, at: At) -> str:
-        windowed = [(at(f"window_{i}"), at(f"windowed_values_{i}")) for i in self._windows]
+        windowed = [(at(f"window_{i}"), at(f"windowed_values_{i}")) for i in range(len(self._figures.kv.windowed))]
         fixed = (at(key) for key in ("fixed_values", "fixed_bytes", "index_bytes"))
         return f.kv_gb(
             at("values_per_token"), windowed, *fixed,
-            context=at("context"), users=at("users"), value_bytes=at("value_bytes"),
+            context=at("tokens"), users=at("users"), value_bytes=at("value_bytes"),
         )  # fmt: skip
 
-    def _sizing(self) -> list[_Row]:
-        labels, figures, scenario = self._labels, self._figures, self._scenario
-        spare = figures.all_gpus_gb - figures.total_gb
-        return [
-            self._section("sizing", "export.value", "article.unit", "article.how"),
-            self._line(
-                "gpus", "article.gpus", figures.gpus, lambda at: f.gpus_by_division(at("total"), at("gpu_memory_gb")),
-                COUNT_FORMAT, "gpus", labels("article.how_gpus"), styles.TOTAL,
-            ),
-            self._line(
-                "all_gpus_gb", "export.all_gpus", figures.all_gpus_gb, lambda at: f"{at('gpus')}*{at('gpu_memory_gb')}",
-                GB_FORMAT, "gb", labels("export.how_all_gpus"),
-            ),
-            self._line(
-                "spare", "export.spare", spare, lambda at: f"{at('all_gpus_gb')}-{at('total')}", GB_FORMAT, "gb",
-                labels("export.how_spare"),
-            ),
-            self._line(
-                "in_use", "export.in_use", figures.total_gb / figures.all_gpus_gb,
-                lambda at: f"{at('total')}/{at('all_gpus_gb')}", "0.0%", "none", labels("export.how_in_use"),
-            ),
-            self._line(
-                "kv_of_one_user", "export.kv_of_one_user", figures.kv_gb / scenario.users,
-                lambda at: f"{at('kv')}/{at('users')}", "#,##0.000", "gb", labels("export.how_kv_of_one_user"),
-            ),
-            self._line(
-                "total_gib", "export.total_gib", figures.total_gb * GB / GIB,
-                lambda at: f"{at('total')}*{f.GB}/{f.GIB}", GB_FORMAT, "gib", labels("about.units"),
-            ),
-        ]  # fmt: skip
+    def _overhead_formula(self, at: At) -> str:
+        if self._by_vllm:
+            return f"{at('gpus')}*({at('gpu_memory_gb')}-{at('room')})"
+        return f.overhead_gb(at("weights"), at("kv"), at("overhead"))
 
-    def _assumptions(self) -> list[_Row]:
+    def _gpus_formula(self, at: At) -> str:
+        if self._by_vllm:
+            return f.rounded_up(f"({at('weights')}+{at('kv')})/{at('room')}")
+        return f.gpus_by_division(at("total"), at("gpu_memory_gb"))
+
+    # ---- layout and costs --------------------------------------------------------------------------------
+
+    def _layout(self, row: int) -> int:
+        labels, figures, best = self._labels, self._figures, self._figures.best
+        row = self._section(row, LEFT, "layout", "export.value", "article.unit")
+
+        def of_best(column: str) -> Callable[[At], str]:
+            return lambda at: f"IF({at('best')}>0,INDEX({self._column(at, column)},{at('best')}),{_NOTHING})"
+
+        def line(key: str, label: str, value: object, formula, shown: str, unit: str, role=styles.FORMULA) -> None:
+            nonlocal row
+            self._figure(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
+            row += 1
+
+        def of_plan(value: Callable[[LayoutPlan], object]) -> object:
+            return NOTHING if best is None else value(best)
+
+        def if_fits(formula: Callable[[At], str]) -> Callable[[At], str]:
+            return lambda at: f"IF({at('best')}>0,{formula(at)},{_NOTHING})"
+
+        line("gpus", "article.gpus", figures.gpus, self._gpus_formula, COUNT_FORMAT, "unit.gpus")
+        title = str(of_plan(lambda p: p.layout.title))
+        self._named(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
+        row += 1
+        line("best_weights", "procurement.weights_gpu", of_plan(lambda p: p.weights_bytes / GB), of_best("weights"),
+             GB_FORMAT, "unit.gb")  # fmt: skip
+        line("best_budget", "procurement.kv_budget", of_plan(lambda p: p.kv_budget_bytes / GB), of_best("budget"),
+             GB_FORMAT, "unit.gb")  # fmt: skip
+        line("best_kv", "procurement.kv_user", of_plan(lambda p: p.kv_bytes_per_user / GB), of_best("kv_user"),
+             "0.0000", "unit.gb")  # fmt: skip
+        line("users_per_replica", "procurement.users_per_replica", of_plan(lambda p: p.users_per_replica),
+             of_best("users"), COUNT_FORMAT, "unit.users")  # fmt: skip
+        line("replicas", "scenarios.replicas", of_plan(lambda p: p.replicas),
+             if_fits(lambda at: f"{at('deploy')}/{at('per_replica')}"), COUNT_FORMAT, "unit.none")  # fmt: skip
+        line("places", "export.places", of_plan(lambda p: p.replicas * p.users_per_replica),
+             if_fits(lambda at: f"{at('replicas')}*{at('users_per_replica')}"), COUNT_FORMAT, "unit.users")  # fmt: skip
+        line("deploy", "scenarios.deploy", of_plan(lambda p: p.gpus), of_best("all_gpus"), COUNT_FORMAT, "unit.gpus",
+             styles.TOTAL)  # fmt: skip
+        line("nodes", "scenarios.nodes", of_plan(lambda p: p.nodes),
+             if_fits(lambda at: nodes(at("replicas"), at("per_replica"), at("per_node"))), COUNT_FORMAT,
+             "export.unit_nodes", styles.TOTAL)  # fmt: skip
+        binds = best.binds if best else "weights"
+
+        def what_binds(at: At) -> str:
+            reached = f"INDEX({self._column(at, 'fitting')},{at('best')})"
+            sequences = f"{at('users_per_replica')}<{reached}"
+            texts = {key: f.text(labels(f"export.binds_{key}")) for key in (CACHE, SEQUENCES, "weights")}
+            return f"IF({at('best')}>0,IF({sequences},{texts[SEQUENCES]},{texts[CACHE]}),{texts['weights']})"
+
+        self._named(row, LEFT, labels("procurement.binds"), labels(f"export.binds_{binds}"), what_binds, key="binds")
+        return row + 1
+
+    def _cost_lines(self) -> list[CostLine]:
+        if self._prices is None or not self.has_costs:
+            return []
+        return cost_lines(self._labels, self._figures, self._prices, self._costs)
+
+    def _cost_section(self, row: int) -> int:
+        labels = self._labels
+        if not self.has_costs:
+            row = self._section(row, RIGHT, "costs", None, None)
+            reason = "no_price" if self._prices is None else "too_many"
+            self.grid.put(row, RIGHT, styles.FORMULA_TEXT, labels(f"export.{reason}"), last_column=LAST)
+            return row + 1
+        row = self._section(row, RIGHT, "costs", "procurement.buy", "procurement.rent")
+        by_key = {line.key: line for line in self._lines}
+        printed = (
+            ("procurement.best_gpus", "order", "in_nodes"),
+            ("export.nodes_with_spares", "cost_nodes", None),
+            ("export.capex", "capex", None),
+            ("export.running", "opex", "rent_month"),
+            ("export.month", "own_month", None),
+            ("export.user_month", "own_user_month", "rent_user_month"),
+            ("export.tco", "own_tco", "rent_tco"),
+            ("export.npv", "own_npv", "rent_npv"),
+        )
+        self._printed_costs = {key for _, *keys in printed for key in keys} | {"cheaper", "break_even"}
+        for label, *keys in printed:
+            self.grid.put(row, RIGHT, styles.LABEL, labels(label))
+            for column, key in enumerate(keys, start=RIGHT + 1):
+                if key is None:
+                    self.grid.put(row, column, styles.FORMULA_TEXT, NOTHING)
+                else:
+                    self._cost_cell(row, column, by_key[key], styles.TOTAL if "npv" in key else styles.FORMULA)
+            row += 1
+        for label, key in (("export.break_even", "break_even"), ("export.cheaper", "cheaper")):
+            self.grid.put(row, RIGHT, styles.LABEL, labels(label))
+            self._cost_cell(row, RIGHT + 1, by_key[key], styles.TOTAL if key == "cheaper" else styles.FORMULA)
+            self.grid.put(row, RIGHT + 2, styles.FORMULA_TEXT, NOTHING)
+            row += 1
+        return row
+
+    def _cost_cell(self, row: int, column: int, line: CostLine, role: str = styles.FORMULA) -> None:
+        self.grid.put(row, column, role, line.value, line.formula, line.number_format, key=line.key)
+
+    def _cost_assumptions(self) -> None:
+        """Prices with their sources, and what else matters most, which stands on a sheet of its own."""
+        labels = self._labels
+        gpu = self._scenario.gpu
+        assert gpu is not None and self._prices is not None, "only a GPU with a name has prices"
+        self._section_over_both("prices", "export.value", "article.unit", "procurement.source")
+        for field, quote in quotes(self._prices).items():
+            value = quote.amount_usd if quote else None
+            shown = "#,##0.00##" if field.endswith("hour") else "#,##0.00"
+            source = _source_of(quote) if quote else labels("export.source_no_price")
+            self._full(field, f"export.price_{field}", value, labels(_PRICE_UNITS[field]), source, shown, styles.INPUT)
+        source = f"{gpu.source}; {gpu.as_of}"
+        self._full("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
+        note = labels("export.indicative")
+        self._text(styles.NOTE, note, height=height_of(note, _WIDE_NOTE_LINE))
+        for left, right in zip(_MAIN_COSTS[::2], _MAIN_COSTS[1::2]):
+            for column, field in ((LEFT, left), (RIGHT, right)):
+                self._figure(
+                    self._row, column, labels(f"procurement.{field}"), cost_defaults()[field].value,
+                    lambda at, field=field: field, assumptions.number_format(field),
+                    f"procurement.unit_{field}", styles.LINK,
+                )  # fmt: skip
+            self.grid.heights[self._row] = _LINE_HEIGHT
+            self._row += 1
+        self._gap()
+
+    # ---- assumptions, checks, sign-off -------------------------------------------------------------------
+
+    def _assumptions(self) -> None:
         labels, figures, scenario = self._labels, self._figures, self._scenario
-        model, kv_precision = scenario.model, scenario.kv_precision
+        model, kv_precision, kv = scenario.model, scenario.kv_precision, figures.kv
         source = f"{model.source}; {model.as_of}" if model.as_of else model.source
+        self._section_over_both("assumptions", "export.value", "article.unit", "models.source")
 
-        def known(key: str, label: str, value: object, unit: str, note: str, number_format: str = BYTES_FORMAT) -> _Row:
-            return self._line(key, label, value, None, number_format, unit, note, styles.SOURCE_FIGURE)
+        def known(key: str, label: str, value: object, unit: str, note: str, shown: str = BYTES_FORMAT) -> None:
+            self._full(key, label, value, labels(f"unit.{unit}"), note, shown)
 
-        windows = [
-            row
-            for i, (window, values) in enumerate(figures.kv.windowed)
-            for row in (
-                known(f"window_{i}", "models.window", window, "tokens", labels("export.source_window")),
-                known(
-                    f"windowed_values_{i}", "models.windowed_values", values, "values", labels("export.source_window")
-                ),
-            )
-        ]
-        return [
-            self._section("assumptions", "export.value", "article.unit", "models.source"),
-            known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes",
-                  f"{labels('export.source_weights')} "
-                  f"{scenario.precision.source if scenario.precision else ''}".rstrip()),
-            known("values_per_token", "models.values_per_token", figures.kv.values_per_token, "values", source),
-            *windows,
-            known("fixed_values", "models.fixed_values", figures.kv.fixed_values, "values",
-                  labels("export.source_fixed")),
-            known("fixed_bytes", "models.fixed_bytes", figures.kv.fixed_bytes, "bytes", labels("export.source_fixed")),
-            known("index_bytes", "models.index_bytes", figures.kv.index_bytes_per_token, "bytes",
-                  labels("export.source_index")),
-            known("value_bytes", "article.bytes_per_value", kv_precision.bytes_per_value, "bytes",
-                  kv_precision.source or labels("export.source_given"), PLAIN_FORMAT),
-            known("longest", "models.max_context", model.spec.max_position_embeddings or labels("unit.none"), "tokens",
-                  labels("export.source_longest")),
-            known("exported", "export.exported", figures.total_gb, "gb",
-                  labels("export.source_exported", version=self._context.version), GB_FORMAT),
-        ]  # fmt: skip
+        stored = "export.source_shipped" if scenario.precision is None else "export.source_weights"
+        layout = scenario.precision.source if scenario.precision else ""
+        note = f"{labels(stored)} {layout}".rstrip()
+        known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes", note)
+        known("values_per_token", "models.values_per_token", kv.values_per_token, "values", source)
+        for i, (window, values) in enumerate(kv.windowed):
+            note = labels("export.source_window")
+            known(f"window_{i}", "models.window", window, "tokens", note)
+            known(f"windowed_values_{i}", "models.windowed_values", values, "values", note)
+        known("fixed_values", "models.fixed_values", kv.fixed_values, "values", labels("export.source_fixed"))
+        known("fixed_bytes", "models.fixed_bytes", kv.fixed_bytes, "bytes", labels("export.source_fixed"))
+        known("index_bytes", "models.index_bytes", kv.index_bytes_per_token, "bytes", labels("export.source_index"))
+        known("value_bytes", "article.bytes_per_value", kv_precision.bytes_per_value, "bytes",
+              kv_precision.source or labels("export.source_given"), PLAIN_FORMAT)  # fmt: skip
+        known("longest", "models.max_context", model.spec.max_position_embeddings or NOTHING, "tokens",
+              labels("export.source_longest"))  # fmt: skip
+        self._full(
+            "tokens", "scenarios.tokens", scenario.workload.tokens, labels("unit.tokens"), labels("export.how_tokens"),
+            COUNT_FORMAT, styles.FORMULA,
+            lambda at: f.kept_tokens(
+                at("context"), at("average_tokens") if scenario.allocation == PAGED else at("context"),
+                paged=f"{at('allocation')}={f.text(PAGED)}", in_blocks=f"{at('engine')}={f.text(VLLM)}",
+            ),
+        )  # fmt: skip
+        if self._by_vllm:
+            for key, value in zip(("buffers_one", "buffers_several"), figures.buffers_gb):
+                known(key, f"export.{key}", value, "gb", labels("export.source_buffers"), GB_FORMAT)
+            gpu, note = scenario.workload.gpu, labels("export.source_step")
+            known("step_tokens", "scenarios.step_tokens", gpu.step_tokens, "tokens", note)
+            known("max_sequences", "scenarios.max_sequences", gpu.max_sequences, "none", note)
+        self._full(
+            "per_node", "scenarios.per_node", scenario.workload.gpu.gpus_per_node, labels("unit.gpus"),
+            self._node_source(),
+        )  # fmt: skip
+        known("exported", "export.exported", figures.total_gb, "gb",
+              labels("export.source_exported", version=self._context.version), GB_FORMAT)  # fmt: skip
+        how = labels(f"export.how_{'vllm' if self._by_vllm else 'rule'}")
+        self._text(styles.NOTE, how, height=height_of(how, _WIDE_NOTE_LINE))
+        self._gap()
 
-    def _checks(self) -> list[_Row]:
-        labels, check_format = self._labels, self._labels("check.format")
+    def _node_source(self) -> str:
+        gpu = self._scenario.gpu
+        if gpu is not None and gpu.gpus_per_node:
+            return f"{gpu.source}; {gpu.as_of}"
+        return self._labels("procurement.usual_gpus_per_node_source")
 
-        def check(key: str, value: bool, condition: Callable[[At], str]) -> _Row:
-            return self._line(
-                f"check_{key}", f"export.check_{key}", int(value), lambda at: f"IF({condition(at)},1,0)", check_format,
-                "none", labels(f"export.check_{key}_wrong"), styles.CHECK,
+    def _checks(self) -> None:
+        labels, figures = self._labels, self._figures
+        self._section_over_both("checks", "checks.result", "article.unit", "checks.meaning")
+        first = self._row
+
+        def check(key: str, value: bool, condition: Callable[[At], str]) -> None:
+            self._full(
+                f"check_{key}", f"export.check_{key}", int(value), labels("unit.none"),
+                labels(f"export.check_{key}_wrong"), labels("check.format"), styles.CHECK,
+                lambda at: f"IF({condition(at)},1,0)",
             )  # fmt: skip
 
         def usable(at: At) -> str:
-            return inputs_are_usable({field: at(field) for field in OPEN_INPUTS}, self._context.limits)
+            checks = [input_is_usable(field, at(field), self._context.limits) for field in open_inputs(self._scenario)]
+            inputs = f"AND({','.join(checks)})"
+            return f"IF({inputs},{at('usable')}>{at('buffers_several')},FALSE)" if self._by_vllm else inputs
+
+        def shares(at: At) -> str:
+            return f"SUM({at('weights_share')}:{at('overhead_gb_share')})"
+
+        def costs_usable(at: At) -> str:
+            limits = self._context.limits
+            prices = (
+                f"IF({f.is_blank(at(field))},TRUE,{f.is_number_within(at(field), *limits[field], whole=False)})"
+                for field in assumptions.PRICES
+            )
+            return f"IF(AND({','.join(prices)}),assumptions_usable=1,FALSE)"
 
         def all_right(at: At) -> str:
-            results = f"{at('check_inputs')}:{at('check_longest')}"
+            results = f"B{first + 1}:{at('check_longest')}"
             return f"COUNTIF({results},1)=ROWS({results})"
 
-        return [
-            self._section("checks", "checks.result", "article.unit", "checks.meaning"),
-            check("inputs", True, usable),
-            check("sum", True, lambda at: f"{f.equal(self._sum_of_shares(at), '1')}=1"),
-            check("enough", True, lambda at: f.holds(at("gpus"), at("gpu_memory_gb"), at("total"))),
-            check(
-                "longest", self._figures.is_within_longest, lambda at: is_within_longest(at("context"), at("longest"))
+        check("inputs", True, usable)
+        if self.has_costs:
+            check("costs", True, costs_usable)
+        check("sum", True, lambda at: f"{f.equal(shares(at), '1')}=1")
+        check("enough", True, lambda at: f.holds(at("gpus"), at("gpu_memory_gb"), at("total")))
+        check("fits", figures.best is not None, lambda at: f"IF({at('best')}>0,{at('places')}>={at('users')},FALSE)")
+        check("longest", figures.is_within_longest, lambda at: is_within_longest(at("context"), at("longest")))
+        check("all", figures.is_right, all_right)
+        self._gap()
+
+    def _sign_off(self) -> None:
+        labels, texts = self._labels, ("export.section_sign_off", "export.name", "export.date", "export.signature")
+        for column, last, key in zip((0, 1, 4, 5), (None, 3, None, LAST), texts):
+            self.grid.put(self._row, column, styles.SECTION, labels(key), last_column=last)
+        self.grid.heights[self._row] = _SECTION_HEIGHT
+        for row, key in enumerate(("prepared", "reviewed", "approved"), start=self._row + 1):
+            self.grid.put(row, LEFT, styles.LABEL, labels(f"export.{key}"))
+            for column, last in ((1, 3), (4, None), (5, LAST)):
+                self.grid.put(row, column, styles.INPUT_TEXT, last_column=last)
+            self.grid.heights[row] = 21
+        self._row += 4
+
+    # ---- the working, beside what is printed -------------------------------------------------------------
+
+    def _working(self, row: int) -> None:
+        rows = (row for row in count(self._layout_working(row) + 1) if row not in self._gaps)
+        self._engine_working(rows)
+        if self.has_costs:
+            row = next(rows)
+            self.grid.put(row, WORKING, styles.SECTION, self._labels("export.working_costs"))
+            self.grid.put(row, WORKING + 1, styles.SECTION, "USD")
+            for row, line in zip(rows, (line for line in self._lines if line.key not in self._printed_costs)):
+                self.grid.put(row, WORKING, styles.LABEL, self._labels(_WORKING_LABELS[line.key]))
+                self._cost_cell(row, WORKING + 1, line)
+
+    def _layout_working(self, row: int) -> int:
+        """A row for each layout: what a GPU holds, and how many users and GPUs that makes."""
+        labels, windows = self._labels, range(len(self._figures.kv.windowed))
+        columns = [
+            "title", "tp", "pp", "weights", "loading", "growing", *(f"windowed_{i}" for i in windows), "fixed",
+            "budget", "kv_user", "fitting", "users", "all_gpus",
+        ]  # fmt: skip
+        self._columns = {key: WORKING + i for i, key in enumerate(columns)}
+        for key, column in self._columns.items():
+            label = "windowed" if key.startswith("windowed") else key
+            self.grid.put(row, column, styles.HEADING, labels(f"export.layout_{label}"))
+        self._layout_rows = row + 1, row + len(self._layouts)
+        first, end = self._layout_rows[0], self._layout_rows[1] + 1
+        for place, layout in zip(range(first, end), self._layouts):
+            self._write_layout(place, layout, self._plans[layout.shape])
+        return end
+
+    def _write_layout(self, row: int, layout: LayoutFigures, plan: LayoutPlan) -> None:
+        number = row + 1
+        fitting = max(0, int(plan.kv_budget_bytes / plan.kv_bytes_per_user + 1e-9))
+        values = {
+            "title": layout.shape.title, "tp": layout.shape.tp, "pp": layout.shape.pp, "weights": layout.weights_gb,
+            "loading": layout.loading_gb, "growing": layout.growing_bytes, "fixed": layout.fixed_bytes,
+            **{f"windowed_{i}": size for i, (_, size) in enumerate(layout.windowed_bytes)},
+            "budget": plan.kv_budget_bytes / GB, "kv_user": plan.kv_bytes_per_user / GB, "fitting": fitting,
+            "users": plan.users_per_replica, "all_gpus": plan.gpus,
+        }  # fmt: skip
+
+        def cell(key: str) -> str:
+            return f"{xl_col_to_name(self._columns[key])}{number}"
+
+        def budget(at: At) -> str:
+            if not self._by_vllm:
+                return f"{at('usable')}-{cell('weights')}"
+            room = at("room_one" if layout.shape.tp == 1 else "room_several")
+            return f"{room}-{cell('loading')}-{cell('weights')}"
+
+        def kv_user(at: At) -> str:
+            tokens = at("tokens")
+            parts = [f"{cell('growing')}*{tokens}"]
+            for i in range(len(layout.windowed_bytes)):
+                window = at(f"window_{i}")
+                kept = f"MIN({tokens},{window})"
+                if self._by_vllm:
+                    kept = tokens_in_window(window, tokens, at("step_tokens"), "kv_block_tokens")
+                parts.append(f"{cell(f'windowed_{i}')}*{kept}")
+            return f"({'+'.join([*parts, cell('fixed')])})/{f.GB}"
+
+        most = "MIN({most},{fitting})" if self._by_vllm else "{fitting}"
+        formulas: dict[str, Callable[[At], str]] = {
+            "budget": budget,
+            "kv_user": kv_user,
+            "fitting": lambda at: f"MAX(0,INT({cell('budget')}/{cell('kv_user')}+{f.ROUNDING_NOISE}))",
+            "users": lambda at: most.format(most=at("max_sequences") if self._by_vllm else "", fitting=cell("fitting")),
+            "all_gpus": lambda at: (
+                f"IF({cell('users')}>0,{f.rounded_up(at('users') + '/' + cell('users'))}*{cell('tp')}*{cell('pp')},0)"
             ),
-            check("all", self._figures.is_within_longest, all_right),
-        ]
+        }
+        shown = {"budget": GB_FORMAT, "kv_user": "0.0000", "weights": GB_FORMAT, "loading": GB_FORMAT}
+        for key, column in self._columns.items():
+            role = styles.LABEL if key == "title" else styles.FORMULA if key in formulas else styles.SOURCE_FIGURE
+            number_format = None if key == "title" else shown.get(key, BYTES_FORMAT)
+            self.grid.put(row, column, role, values[key], formulas.get(key), number_format)
 
-    @staticmethod
-    def _sum_of_shares(at: At) -> str:
-        return f"SUM({at('weights').replace('B', 'C')}:{at('overhead_gb').replace('B', 'C')})"
+    def _column(self, at: At, key: str) -> str:
+        first, last = self._layout_rows
+        letter = xl_col_to_name(self._columns[key])
+        return f"${letter}${first + 1}:${letter}${last + 1}"
 
-    def _sign_off(self) -> list[_Row]:
-        labels = self._labels
+    def _engine_working(self, rows: Iterator[int]) -> None:
+        """What of a GPU can be used, and which row of the layouts is the best."""
+        labels, figures = self._labels, self._figures
+        one, several = (figures.usable_gb - held for held in figures.buffers_gb)
+        best = figures.best
+        position = 1 + [layout.shape for layout in self._layouts].index(best.layout) if best else 0
 
-        def line(key: str) -> _Row:
-            blanks = [Cell(column, styles.INPUT_TEXT) for column in (1, 2, 3)]
-            return _Row(key, lambda _: [Cell(0, styles.LABEL, labels(f"export.{key}")), *blanks], 24)
+        def usable(at: At) -> str:
+            memory = at("gpu_memory_gb")
+            return f.vllm_usable_gb(memory) if self._by_vllm else f"{memory}/(1+{at('overhead')})"
 
-        return [
-            self._section("sign_off", "export.name", "export.date", "export.signature"),
-            *(line(key) for key in ("prepared", "reviewed", "approved")),
-        ]
+        def find_best(at: At) -> str:
+            every = self._column(at, "all_gpus")
+            fewest = f"SMALL({every},COUNTIF({every},0)+1)"
+            return f"IF(MAX({every})>0,MATCH({fewest},{every},0),0)"
 
-    def _section(self, key: str, *columns: str) -> _Row:
-        """A section's heading, and the label keys of the columns under it."""
-        texts = [self._labels(name) for name in (f"export.section_{key}", *columns)] + [None] * (3 - len(columns))
-        cells = [Cell(column, styles.SECTION, text) for column, text in enumerate(texts)]
-        return _Row(f"section_{key}", lambda _: cells, _SECTION_HEIGHT)
+        def per_replica(at: At) -> str:
+            tp, pp = (f"INDEX({self._column(at, key)},{at('best')})" for key in ("tp", "pp"))
+            return f"IF({at('best')}>0,{tp}*{pp},{_NOTHING})"
 
-    def _line(
-        self,
-        key: str,
-        label: str,
-        value: object,
-        formula: Callable[[At], str] | None,
-        number_format: str | None,
-        unit: str,
-        note: str,
-        role: str = styles.FORMULA,
-    ) -> _Row:
-        """What, how much, of what unit, and where it comes from."""
-        what, of = self._labels(label), self._labels(f"unit.{unit}")
+        def room(at: At) -> str:
+            return f"IF({at('weights')}+{at('kv')}<={at('room_one')},{at('room_one')},{at('room_several')})"
 
-        def cells(at: At) -> list[Cell]:
-            return [
-                Cell(0, styles.LABEL, what),
-                Cell(1, role, value, formula and formula(at), number_format),
-                Cell(2, styles.NOTE, of),
-                Cell(3, styles.NOTE, note),
+        lines: list[tuple[str, object, Callable[[At], str], str]] = [("usable", figures.usable_gb, usable, GB_FORMAT)]
+        if self._by_vllm:
+            lines += [
+                ("room_one", one, lambda at: f"{at('usable')}-{at('buffers_one')}", GB_FORMAT),
+                ("room_several", several, lambda at: f"{at('usable')}-{at('buffers_several')}", GB_FORMAT),
+                ("room", figures.room_gb, room, GB_FORMAT),
             ]
+        lines += [
+            ("best", position, find_best, COUNT_FORMAT),
+            ("per_replica", best.layout.gpus if best else NOTHING, per_replica, COUNT_FORMAT),
+        ]
+        for (key, value, formula, shown), row in zip(lines, rows):
+            self.grid.put(row, WORKING, styles.LABEL, labels(f"export.{key}"))
+            self.grid.put(row, WORKING + 1, styles.FORMULA, value, formula, shown, key=key)
 
-        return _Row(key, cells, height_of(note, _NOTE_WIDTH))
+    # ---- lines -------------------------------------------------------------------------------------------
+
+    def _halves(self, left: Callable[[int], int], right: Callable[[int], int]) -> None:
+        """Two sections beside each other."""
+        first = self._row
+        self._row = max(left(first), right(first))
+        self.grid.heights.setdefault(first, _SECTION_HEIGHT)
+        for row in range(first + 1, self._row):
+            self.grid.heights.setdefault(row, _LINE_HEIGHT)
+        self._gap()
+
+    def _gap(self) -> None:
+        self.grid.heights[self._row] = _GAP_HEIGHT
+        self._gaps.add(self._row)
+        self._row += 1
+
+    def _text(self, role: str, text: str, formula=None, *, height: float, key: str | None = None) -> None:
+        """A text over the width of the page."""
+        self.grid.put(self._row, LEFT, role, text, formula, key=key, last_column=LAST)
+        self.grid.heights[self._row] = height
+        self._row += 1
+
+    def _section(self, row: int, column: int, key: str, second: str | None, third: str | None) -> int:
+        """A section's heading with those of its columns; gives the next row."""
+        for i, label in enumerate((f"export.section_{key}", second, third)):
+            self.grid.put(row, column + i, styles.SECTION, label and self._labels(label))
+        return row + 1
+
+    def _section_over_both(self, key: str, *columns: str) -> None:
+        labels = [f"export.section_{key}", *columns]
+        places = (LEFT, LEFT + 1, LEFT + 2, RIGHT)
+        texts = {place: self._labels(label) for place, label in zip(places, labels)}
+        for column in range(LAST + 1):
+            self.grid.put(self._row, column, styles.SECTION, texts.get(column))
+        self.grid.heights[self._row] = _SECTION_HEIGHT
+        self._row += 1
+
+    def _named(self, row: int, column: int, label: str, text: str, formula=None, *, key: str) -> None:
+        """What, and in words how."""
+        self.grid.put(row, column, styles.LABEL, label)
+        self.grid.put(row, column + 1, styles.FORMULA_TEXT, text, formula, key=key, last_column=column + 2)
+
+    def _figure(self, row: int, column: int, label: str, value: object, formula, shown: str, unit: str,
+                role: str = styles.FORMULA, *, key: str | None = None) -> None:  # fmt: skip
+        """What, how much, of what unit."""
+        self.grid.put(row, column, styles.LABEL, label)
+        self.grid.put(row, column + 1, role, value, formula, shown, key=key)
+        self.grid.put(row, column + 2, styles.NOTE, self._labels(unit))
+
+    def _full(self, key: str, label: str, value: object, unit: str, source: str, shown: str = BYTES_FORMAT,
+              role: str = styles.SOURCE_FIGURE, formula=None) -> None:  # fmt: skip
+        """What, how much, of what unit, and over the right half where it comes from."""
+        self.grid.put(self._row, LEFT, styles.LABEL, self._labels(label))
+        self.grid.put(self._row, LEFT + 1, role, value, formula, shown, key=key)
+        self.grid.put(self._row, LEFT + 2, styles.NOTE, unit)
+        self.grid.put(self._row, LEFT + 3, styles.NOTE, source, last_column=LAST)
+        self.grid.heights[self._row] = max(_LINE_HEIGHT, height_of(source, _NOTE_LINE) - 2)
+        self._row += 1
+
+
+_WORKING_LABELS = {
+    "server_usd": "export.server_usd",
+    "cost_replicas": "procurement.replicas",
+    "with_headroom": "procurement.with_headroom",
+    "it_kw": "procurement.it_kw",
+    "power": "procurement.power",
+    "hosting": "procurement.hosting",
+    "support": "procurement.support",
+    "depreciation": "procurement.depreciation",
+    "value": "procurement.value",
+    "on_demand_month": "procurement.on_demand_month",
+    "reserved_month": "procurement.reserved_month",
+    "verb": "procurement.cheaper",
+    "best_month": "procurement.best_month",
+    "best_gpus": "procurement.best_gpus",
+    "best_npv": "procurement.best_npv",
+}
+
+
+def _source_of(quote: Quote) -> str:
+    return f"{quote.source}; {quote.as_of}"
+
+
+def _share_of_total(key: str, at: At) -> str:
+    return f"{at(key)}/{at('total')}"
 
 
 def fixed_text(number: float, decimals: int) -> str:
@@ -374,56 +742,56 @@ def fixed_text(number: float, decimals: int) -> str:
     return f"{exact:,}"
 
 
-def _validate(sheet: Sheet, context: Context, at: At) -> None:
+def _validate(sheet: Sheet, figures: Figures, context: Context, page: _Page) -> None:
     labels = context.labels
-    for field in OPEN_INPUTS:
+    for field in open_inputs(figures.scenario):
         least, most = context.limits[field]
-        prompt = labels(_PROMPTS[field])
-        rule = {
-            "validate": "integer" if LIMITS[field].whole else "decimal",
-            "criteria": "between",
-            "minimum": f"={least}",
-            "maximum": f"={most}",
-            "ignore_blank": False,
-            "input_message": prompt,
-            "error_title": labels("prompt.wrong_title")[:32],
-            "error_message": prompt,
-        }
-        sheet.ws.data_validation(at(field), rule)
+        rule = assumptions.between(
+            labels, labels(_PROMPTS[field]), f"={least}", f"={most}", whole=LIMITS[field].whole
+        )
+        sheet.ws.data_validation(page.grid.at(field), rule)
+    if page.has_costs:
+        for field in assumptions.PRICES:
+            least, most = context.limits[field]
+            rule = assumptions.between(
+                labels, labels("prompt.price"), f"={least}", f"={most}", whole=False, may_be_blank=True
+            )
+            sheet.ws.data_validation(page.grid.at(field), rule)
 
 
-def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, number: dict[str, int]) -> None:
-    first, last = number["weights"] - 1, number["overhead_gb"] - 1
+def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, page: _Page) -> None:
+    first, last = page.grid.row_of("weights"), page.grid.row_of("overhead_gb")
     name = sheet.ws.get_name()
     chart = workbook.add_chart({"type": "bar"})
     chart.add_series(
         {
             "name": labels("export.section_breakdown"),
-            "categories": [name, first, 0, last, 0],
-            "values": [name, first, 1, last, 1],
+            "categories": [name, first, RIGHT, last, RIGHT],
+            "values": [name, first, RIGHT + 1, last, RIGHT + 1],
             "points": [{"fill": {"color": f"#{colour}"}} for colour in styles.PART_COLOURS],
             "data_labels": {"value": True, "num_format": "#,##0.0"},
-            "gap": 60,
+            "gap": 40,
         }
     )
-    chart.set_title({"name": labels("export.chart"), "name_font": {"size": 11}})
+    chart.set_title({"name": labels("export.chart"), "name_font": {"size": 10}})
     chart.set_legend({"none": True})
-    chart.set_x_axis(VALUE_AXIS)
+    chart.set_x_axis({**VALUE_AXIS, "visible": False, "major_gridlines": {"visible": False}})
     chart.set_y_axis({"reverse": True})
-    place = number["chart_0"] - 1
     sheet.ws.insert_chart(
-        place, 0, chart, {"x_offset": 4, "y_offset": 6, "description": labels("export.chart_alt"), "object_position": 2}
-    )
-    chart.set_size(_CHART_SIZE)
+        page.chart_row, RIGHT, chart,
+        {"x_offset": 2, "y_offset": 3, "description": labels("export.chart_alt"), "object_position": 2},
+    )  # fmt: skip
+    width = sum(WIDTHS[RIGHT : LAST + 1]) * 7 + 12
+    chart.set_size({"width": width, "height": page.chart_rows * 20 - 5})
 
 
-def _set_up_paper(sheet: Sheet, labels: Labels, rows: int) -> None:
+def _set_up_paper(sheet: Sheet, labels: Labels, last_row: int) -> None:
     ws = sheet.ws
     ws.set_portrait()
     ws.set_paper(9)  # A4
     ws.fit_to_pages(1, 1)
-    ws.print_area(0, 0, rows - 1, len(WIDTHS) - 1)
+    ws.print_area(0, 0, last_row, LAST)
     ws.center_horizontally()
-    ws.set_margins(left=0.5, right=0.5, top=0.5, bottom=0.7)  # inches
+    ws.set_margins(left=0.5, right=0.5, top=0.4, bottom=0.6)  # inches
     ws.set_footer(f"&L&A&R{labels('page.of')}")
     ws.protect("", {"format_columns": True, "format_rows": True})

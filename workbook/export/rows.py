@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from xlsxwriter.utility import xl_col_to_name
 
+from core.allocation import PAGED
+from core.planning import RULE, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
 from workbook.export.figures import (
     MEMORY_FORMAT,
+    NOTHING,
     OPEN_INPUTS,
     RATE_FORMAT,
     Figures,
-    inputs_are_usable,
+    LayoutFigures,
+    input_is_usable,
     is_within_longest,
+    layout_figures,
+    open_inputs,
+    tokens_in_window,
 )
-from workbook.export.sheet import ROW, Cell, Sheet, quoted_sheet
+from workbook.export.sheet import Cell, Column, Sheet, quoted_sheet
 from workbook.labels import Labels
-from workbook.scenario import COLUMN_LABELS
+from workbook.scenario import COLUMN_LABELS, FIELDS
 
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
+_NOTHING = f.text(NOTHING)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A scenario, and what a GPU of its layout holds; None where none fits."""
+
+    figures: Figures
+    layout: LayoutFigures | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +51,7 @@ class _Column:
     label: str
     width: float
     role: str
-    value: Callable[[Figures], object]
+    value: Callable[[_Row], object]
     number_format: str | None = None
     formula: Callable[[dict[str, str]], str] | None = None
 
@@ -62,48 +79,47 @@ def write(
         sheet.ws.set_column(i + 1, i + 1, column.width)
     sheet.row([Cell(0, styles.TITLE, labels("export.more_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.more_subtitle"))])
-    sheet.row()
+    sheet.row([Cell(0, styles.SUBTITLE, labels("export.more_layout"))])
     headings = [labels("export.number"), *(labels(column.label) for column in columns)]
-    sheet.row([Cell(i, styles.HEADING, heading) for i, heading in enumerate(headings)], 44)
-    letters = {column.key: xl_col_to_name(i + 1) for i, column in enumerate(columns)}
-
-    def cells(row: int | str, values: Sequence[object]) -> list[Cell]:
-        at = {key: f"{letter}{row}" for key, letter in letters.items()}
-        return [
-            Cell(0, styles.CHECK, values[0], None, COUNT_FORMAT),
-            *(
-                Cell(i, column.role, values[i], column.formula and column.formula(at), column.number_format)
-                for i, column in enumerate(columns, start=1)
-            ),
-        ]
-
-    template = None
-    for row, figures in enumerate(scenarios, start=FIRST_ROW):
-        values = [row - FIRST_ROW + first_number, *(column.value(figures) for column in columns)]
-        if template is None or not sheet.fill(template, values):
-            sheet.row(cells(row, values))
-        template = template or sheet.template(cells(ROW, [None] * len(values)))
+    sheet.row([Cell(i, styles.HEADING, heading) for i, heading in enumerate(headings)], 58)
+    at = {column.key: f"{xl_col_to_name(i)}{Column.ROW}" for i, column in enumerate(columns, start=1)}
+    written = [Column(styles.CHECK, COUNT_FORMAT)]
+    written += [Column(c.role, c.number_format, c.formula and c.formula(at)) for c in columns]
+    values = [column.value for column in columns]
+    rows = (_row(figures) for figures in scenarios)
+    sheet.rows(
+        written, ([number, *(value(row) for value in values)] for number, row in enumerate(rows, start=first_number))
+    )
     _set_up(sheet, labels, count, len(columns))
 
 
 def references(sheet_name: str, labels: Labels, most_windows: int, count: int) -> dict[str, str]:
     """Where the index finds the columns that it totals."""
-    keys = [column.key for column in _columns(labels, most_windows, {})]
+    keys = [column.key for column in _columns(labels, most_windows, None)]
     sheet, last = quoted_sheet(sheet_name), FIRST_ROW + count - 1
-    letters = {key: xl_col_to_name(keys.index(key) + 1) for key in ("total", "gpus", "check")}
+    letters = {key: xl_col_to_name(keys.index(key) + 1) for key in ("total", "gpus", "deploy", "check")}
     return {key: f"{sheet}!${letter}${FIRST_ROW}:${letter}${last}" for key, letter in letters.items()}
 
 
-def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str]]) -> list[_Column]:
-    inputs = {
-        "scenario": (36, None, lambda figures: figures.scenario.title),
-        "model": (22, None, lambda figures: figures.scenario.model.name),
-        "context": (12, COUNT_FORMAT, lambda figures: figures.scenario.context),
-        "users": (10, COUNT_FORMAT, lambda figures: figures.scenario.users),
-        "precision": (12, None, lambda figures: figures.scenario.precision_name),
-        "kv_precision": (12, None, lambda figures: figures.scenario.kv_precision.name),
-        "overhead": (11, RATE_FORMAT, lambda figures: figures.scenario.overhead),
-        "gpu_memory_gb": (12, MEMORY_FORMAT, lambda figures: figures.scenario.gpu_memory_gb),
+def _row(figures: Figures) -> _Row:
+    best = figures.best
+    return _Row(figures, layout_figures(figures.scenario.workload, best.layout) if best else None)
+
+
+def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str]] | None) -> list[_Column]:
+    inputs: dict[str, tuple[float, str | None, Callable[[_Row], object]]] = {
+        "scenario": (36, None, lambda row: row.figures.scenario.title),
+        "model": (22, None, lambda row: row.figures.scenario.model.name),
+        "context": (12, COUNT_FORMAT, lambda row: row.figures.scenario.context),
+        "users": (10, COUNT_FORMAT, lambda row: row.figures.scenario.users),
+        "allocation": (11, None, lambda row: row.figures.scenario.allocation),
+        "average_tokens": (12, COUNT_FORMAT, lambda row: row.figures.scenario.average_tokens),
+        "precision": (12, None, lambda row: row.figures.scenario.precision_name),
+        "kv_precision": (12, None, lambda row: row.figures.scenario.kv_precision.name),
+        "engine": (9, None, lambda row: row.figures.scenario.engine),
+        "overhead": (11, RATE_FORMAT, lambda row: row.figures.scenario.overhead),
+        "gpu": (18, None, lambda row: row.figures.scenario.gpu_name or NOTHING),
+        "gpu_memory_gb": (12, MEMORY_FORMAT, _gpu_memory_gb),
     }
     return [
         *(
@@ -111,33 +127,89 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
             for field, (width, shown, value) in inputs.items()
         ),
         _Column(
-            "check", "export.checks", 11, styles.CHECK, lambda figures: int(figures.is_within_longest),
-            labels("check.format"), lambda at: _check(at, limits),
+            "check", "export.checks", 11, styles.CHECK, lambda row: int(row.figures.is_right),
+            labels("check.format"), lambda at: "" if limits is None else _check(at, limits),
         ),
-        _known("weights_bytes", "export.weights_bytes", lambda figures: figures.weights_bytes),
-        _known("values_per_token", "models.values_per_token", lambda figures: figures.kv.values_per_token),
-        *(column for i in range(most_windows) for column in _window(i)),
-        _known("fixed_values", "models.fixed_values", lambda figures: figures.kv.fixed_values),
-        _known("fixed_bytes", "models.fixed_bytes", lambda figures: figures.kv.fixed_bytes),
-        _known("index_bytes", "models.index_bytes", lambda figures: figures.kv.index_bytes_per_token),
-        _known(
-            "value_bytes", "article.bytes_per_value", lambda figures: figures.scenario.kv_precision.bytes_per_value,
-            PLAIN_FORMAT,
-        ),
-        _known("longest", "models.max_context", lambda figures: figures.scenario.model.spec.max_position_embeddings),
-        _result("weights", lambda figures: figures.weights_gb, lambda at: f.in_gb(at["weights_bytes"])),
-        _result("kv", lambda figures: figures.kv_gb, lambda at: _kv(at, most_windows)),
-        _Column(
-            "overhead_gb", "scenarios.overhead", 13, styles.FORMULA, lambda figures: figures.overhead_gb, GB_FORMAT,
-            lambda at: f.overhead_gb(at["weights"], at["kv"], at["overhead"]),
+        _result("weights", lambda row: row.figures.weights_gb, lambda at: f.in_gb(at["weights_bytes"])),
+        _result("kv", lambda row: row.figures.kv_gb, lambda at: _kv(at, most_windows)),
+        _result(
+            "overhead_gb", lambda row: row.figures.overhead_gb,
+            lambda at: (
+                f"IF({_by_vllm(at)},{at['gpus']}*({at['gpu_memory_gb']}-{at['room']}),"
+                f"{f.overhead_gb(at['weights'], at['kv'], at['overhead'])})"
+            ),
+            label="scenarios.overhead",
         ),
         _result(
-            "total", lambda figures: figures.total_gb, lambda at: f"{at['weights']}+{at['kv']}+{at['overhead_gb']}",
+            "total", lambda row: row.figures.total_gb, lambda at: f"{at['weights']}+{at['kv']}+{at['overhead_gb']}",
             styles.TOTAL,
         ),
+        # By the rule, the room of a GPU is its memory ÷ (1 + overhead), so that one formula serves both.
         _result(
-            "gpus", lambda figures: figures.gpus, lambda at: f.gpus_by_division(at["total"], at["gpu_memory_gb"]),
+            "gpus", lambda row: row.figures.gpus, lambda at: f.rounded_up(f"({at['weights']}+{at['kv']})/{at['room']}"),
             styles.TOTAL, COUNT_FORMAT,
+        ),
+        _Column(
+            "layout", "scenarios.layout", 14, styles.FORMULA_TEXT,
+            lambda row: NOTHING if row.layout is None else row.layout.shape.title,
+        ),
+        _result(
+            "users_per_replica", lambda row: _of_best(row, "users_per_replica"), _users_per_replica(most_windows),
+            number_format=COUNT_FORMAT, label="procurement.users_per_replica",
+        ),
+        _result(
+            "deploy", lambda row: _of_best(row, "gpus"), _deploy, styles.TOTAL, COUNT_FORMAT,
+        ),
+        _result(
+            "tokens", lambda row: row.figures.scenario.workload.tokens,
+            lambda at: f.kept_tokens(
+                at["context"], at["average_tokens"], paged=f"{at['allocation']}={f.text(PAGED)}", in_blocks=_by_vllm(at)
+            ),
+            number_format=COUNT_FORMAT,
+        ),
+        _result(
+            "usable", lambda row: row.figures.usable_gb,
+            lambda at: (
+                f"IF({_by_vllm(at)},{f.vllm_usable_gb(at['gpu_memory_gb'])},{at['gpu_memory_gb']}/(1+{at['overhead']}))"
+            ),
+            label="export.usable",
+        ),
+        _result("room", lambda row: row.figures.room_gb, _room, label="export.room"),
+        _known("weights_bytes", "export.weights_bytes", lambda row: row.figures.weights_bytes),
+        _known("values_per_token", "models.values_per_token", lambda row: row.figures.kv.values_per_token),
+        *(column for i in range(most_windows) for column in _window(i)),
+        _known("fixed_values", "models.fixed_values", lambda row: row.figures.kv.fixed_values),
+        _known("fixed_bytes", "models.fixed_bytes", lambda row: row.figures.kv.fixed_bytes),
+        _known("index_bytes", "models.index_bytes", lambda row: row.figures.kv.index_bytes_per_token),
+        _known(
+            "value_bytes", "article.bytes_per_value", lambda row: row.figures.scenario.kv_precision.bytes_per_value,
+            PLAIN_FORMAT,
+        ),
+        _known(
+            "longest", "models.max_context", lambda row: row.figures.scenario.model.spec.max_position_embeddings
+        ),
+        _known("buffers_one", "export.buffers_one", lambda row: row.figures.buffers_gb[0], GB_FORMAT),
+        _known("buffers_several", "export.buffers_several", lambda row: row.figures.buffers_gb[1], GB_FORMAT),
+        _known("per_replica", "export.per_replica", lambda row: row.layout and row.layout.shape.gpus),
+        _known("held", "export.layout_held", _held, GB_FORMAT),
+        _known("growing", "export.layout_growing", lambda row: row.layout and row.layout.growing_bytes),
+        *(
+            _known(
+                f"windowed_{i}", "export.layout_windowed",
+                partial(_layout_windowed, i),
+            )
+            for i in range(most_windows)
+        ),
+        _known("fixed", "export.layout_fixed", lambda row: row.layout and row.layout.fixed_bytes),
+        _known(
+            "step_tokens", "scenarios.step_tokens",
+            lambda row: row.figures.scenario.workload.gpu.step_tokens if row.figures.scenario.engine == VLLM else 0,
+        ),
+        _known(
+            "max_sequences", "scenarios.max_sequences",
+            lambda row: (
+                row.figures.scenario.workload.gpu.max_sequences if row.figures.scenario.engine == VLLM else None
+            ),
         ),
     ]  # fmt: skip
 
@@ -146,30 +218,62 @@ def _role(field: str) -> str:
     return styles.INPUT if field in OPEN_INPUTS else styles.FORMULA_TEXT
 
 
-def _known(key: str, label: str, value: Callable[[Figures], object], number_format: str = BYTES_FORMAT) -> _Column:
+def _known(key: str, label: str, value: Callable[[_Row], object], number_format: str = BYTES_FORMAT) -> _Column:
     return _Column(key, label, 16, styles.SOURCE_FIGURE, value, number_format)
 
 
 def _result(
     key: str,
-    value: Callable[[Figures], float],
+    value: Callable[[_Row], object],
     formula: Callable[[dict[str, str]], str],
     role: str = styles.FORMULA,
     number_format: str = GB_FORMAT,
+    *,
+    label: str | None = None,
 ) -> _Column:
-    return _Column(key, f"scenarios.{key}", 13, role, value, number_format, formula)
+    return _Column(key, label or f"scenarios.{key}", 13, role, value, number_format, formula)
+
+
+def _gpu_memory_gb(row: _Row) -> object:
+    """Locked where formulas could not follow another one."""
+    scenario = row.figures.scenario
+    if "gpu_memory_gb" in open_inputs(scenario):
+        return scenario.gpu_memory_gb
+    column = 1 + FIELDS.index("gpu_memory_gb")
+    return Cell(column, styles.SOURCE_FIGURE, scenario.gpu_memory_gb, None, MEMORY_FORMAT)
+
+
+def _of_best(row: _Row, field: str) -> object:
+    return NOTHING if row.figures.best is None else getattr(row.figures.best, field)
+
+
+def _layout_windowed(i: int, row: _Row) -> float | None:
+    return _windowed(row.layout.windowed_bytes, i) if row.layout else None
+
+
+def _windowed(pairs: tuple[tuple[int, float], ...], i: int, part: int = 1) -> float:
+    """A part of a model's window number `i`; 0 for a model that has fewer."""
+    return pairs[i][part] if i < len(pairs) else 0
 
 
 def _window(i: int) -> tuple[_Column, _Column]:
-    """The size of a model's window number `i` and what it keeps of it; 0 for a model that has fewer."""
-
-    def of(figures: Figures, part: int) -> int:
-        return figures.kv.windowed[i][part] if i < len(figures.kv.windowed) else 0
-
+    """The size of a model's window number `i` and what it keeps of it."""
     return (
-        _known(f"window_{i}", "models.window", lambda figures: of(figures, 0)),
-        _known(f"windowed_values_{i}", "models.windowed_values", lambda figures: of(figures, 1)),
+        _known(f"window_{i}", "models.window", lambda row: _windowed(row.figures.kv.windowed, i, 0)),
+        _known(f"windowed_values_{i}", "models.windowed_values", lambda row: _windowed(row.figures.kv.windowed, i)),
     )
+
+
+def _held(row: _Row) -> float | None:
+    """What a GPU of the layout holds beside the cache."""
+    layout = row.layout
+    if layout is None:
+        return None
+    return layout.weights_gb + layout.loading_gb + row.figures.buffers_gb[layout.shape.tp > 1]
+
+
+def _by_vllm(at: dict[str, str]) -> str:
+    return f"{at['engine']}={f.text(VLLM)}"
 
 
 def _kv(at: dict[str, str], most_windows: int) -> str:
@@ -177,13 +281,45 @@ def _kv(at: dict[str, str], most_windows: int) -> str:
     fixed = (at[key] for key in ("fixed_values", "fixed_bytes", "index_bytes"))
     return f.kv_gb(
         at["values_per_token"], windowed, *fixed,
-        context=at["context"], users=at["users"], value_bytes=at["value_bytes"],
+        context=at["tokens"], users=at["users"], value_bytes=at["value_bytes"],
     )  # fmt: skip
 
 
+def _room(at: dict[str, str]) -> str:
+    one, several = (f"{at['usable']}-{at[key]}" for key in ("buffers_one", "buffers_several"))
+    return f"IF({at['weights']}+{at['kv']}<={one},{one},{several})"
+
+
+def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
+    """`core.planning.layout_plans`, for the layout that was the best when the file was written."""
+
+    def formula(at: dict[str, str]) -> str:
+        block = f"SIGN({at['step_tokens']})*kv_block_tokens"
+        in_windows = (
+            f"{at[f'windowed_{i}']}*{tokens_in_window(at[f'window_{i}'], at['tokens'], at['step_tokens'], block)}"
+            for i in range(most_windows)
+        )
+        each = "+".join([f"{at['growing']}*{at['tokens']}", *in_windows, at["fixed"]])
+        fitting = f"INT(({at['usable']}-{at['held']})*{f.GB}/({each})+{f.ROUNDING_NOISE})"
+        # MIN passes over the blank cell of a row that goes by the rule.
+        return f"IF(ISNUMBER({at['per_replica']}),MAX(0,MIN({at['max_sequences']},{fitting})),{_NOTHING})"
+
+    return formula
+
+
+def _deploy(at: dict[str, str]) -> str:
+    each = at["users_per_replica"]
+    all_gpus = f"{f.rounded_up(at['users'] + '/' + each)}*{at['per_replica']}"
+    return f"IF(ISNUMBER({each}),IF({each}>0,{all_gpus},{_NOTHING}),{_NOTHING})"
+
+
 def _check(at: dict[str, str], limits: dict[str, tuple[str, str]]) -> str:
-    usable = inputs_are_usable({field: at[field] for field in OPEN_INPUTS}, limits)
-    return f"IF(AND({usable},{is_within_longest(at['context'], at['longest'])}),1,0)"
+    paged, by_rule = f"{at['allocation']}={f.text(PAGED)}", f"{at['engine']}={f.text(RULE)}"
+    checks = {field: input_is_usable(field, at[field], limits) for field in OPEN_INPUTS}
+    checks["average_tokens"] = f"IF({paged},{checks['average_tokens']},TRUE)"
+    checks["overhead"] = f"IF({by_rule},{checks['overhead']},TRUE)"
+    deployable, longest = f"ISNUMBER({at['deploy']})", is_within_longest(at["context"], at["longest"])
+    return f"IF(AND({','.join(checks.values())}),IF(AND({deployable},{longest}),1,0),0)"
 
 
 def _set_up(sheet: Sheet, labels: Labels, count: int, columns: int) -> None:

@@ -6,12 +6,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from xml.sax.saxutils import escape
+from typing import ClassVar
 
 from openpyxl.styles import NamedStyle
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
-from xlsxwriter.utility import xl_col_to_name
 from xlsxwriter.worksheet import Worksheet
 
 from core.texts import FORMULA_STARTS
@@ -26,6 +25,17 @@ VALUE_AXIS = {
 }
 
 _LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points, at the 9 points of a note and the 10 of all else
+
+
+class PlainWorksheet(Worksheet):
+    """A worksheet whose formulas are written as they are.
+
+    XlsxWriter looks into every formula for some forty functions that are newer than Excel 2010; here are none, and that
+    search takes most of the time of a sheet of many rows.
+    """
+
+    def _prepare_formula(self, formula: str, expand_future_functions: bool = False) -> str:
+        return formula.removeprefix("=")
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,21 @@ class Cell:
     last_column: int | None = None
 
 
+@dataclass(frozen=True)
+class Column:
+    """What every cell of a column has in common.
+
+    Attributes:
+        formula: without its "=", with `ROW` for the number of the row that it stands in; None for constants.
+    """
+
+    ROW: ClassVar[str] = "\0"
+
+    role: str
+    number_format: str | None = None
+    formula: str | None = None
+
+
 class Formats:
     """XlsxWriter's formats for the roles of `workbook.styles`."""
 
@@ -56,74 +81,21 @@ class Formats:
         self._styles = {style.name: style for style in styles.named_styles(lang)}
         self._formats: dict[tuple, Format] = {}
 
-    def __call__(self, role: str, number_format: str | None = None, *, quoted: bool = False) -> Format:
+    def __call__(
+        self, role: str, number_format: str | None = None, *, quoted: bool = False, wrapped: bool = False
+    ) -> Format:
         """The format of `role`; `quoted` text stays text when edited."""
-        key = role, number_format, quoted
+        key = role, number_format, quoted, wrapped
         if key not in self._formats:
             properties = _properties(self._styles[styles.style_name(role)])
             if number_format:
                 properties["num_format"] = number_format
             if quoted:
                 properties["quote_prefix"] = True
+            if wrapped:
+                properties["text_wrap"] = True
             self._formats[key] = self._workbook.add_format(properties)
         return self._formats[key]
-
-
-class LongWorksheet(Worksheet):
-    """XlsxWriter's worksheet for a hundred thousand rows that differ in nothing but their values.
-
-    XlsxWriter looks for 40 functions in each formula and makes some twenty calls for each cell; a row that is made of
-    one before it takes a tenth of that. The file is the same.
-    """
-
-    def write_row_xml(self, row: int, xml: str) -> None:
-        """Writes row number `row`, counted from 0, the next one: `xml` is its whole element."""
-        self._write_single_row(row)  # what is still held of the row before
-        self.row_data_fh.write(xml)
-        self.previous_row, self.dim_rowmax = row + 1, row
-
-
-ROW = "\0"  # stands for the row's number in what is written once and used for every row
-
-
-class RowTemplate:
-    """A row of a `LongWorksheet`, of which only the values are still missing.
-
-    Args:
-        cells: its cells, in the order of the columns; formulas with `ROW` for the row's number.
-    """
-
-    def __init__(self, cells: Sequence[Cell], formats: Formats) -> None:
-        starts, ends = [], []
-        for cell in cells:
-            style = formats(cell.role, cell.number_format)._get_xf_index()
-            starts.append(f'<c r="{xl_col_to_name(cell.column)}{ROW}" s="{style}"')
-            ends.append(f"><f>{escape(cell.formula)}</f><v>%s</v></c>" if cell.formula else None)
-        self._start, self._starts, self._ends = f'<row r="{ROW}">', starts, ends
-
-    def row(self, number: int, values: Sequence[object]) -> str | None:
-        """The element of row `number`; None if a text among `values` is more than its characters."""
-        parts = [self._start]
-        for start, end, value in zip(self._starts, self._ends, values):
-            if end is not None:
-                parts.append(start + end % value)
-            elif value is None:
-                parts.append(start + "/>")
-            elif isinstance(value, str):
-                if not _is_plain(value):
-                    return None
-                parts.append(f'{start} t="inlineStr"><is><t>{escape(value)}</t></is></c>')
-            else:
-                parts.append(f"{start}><v>{value:.16G}</v></c>")
-        return "".join(parts).replace(ROW, str(number)) + "</row>"
-
-
-def _is_plain(text: str) -> bool:
-    """Whether XlsxWriter writes `text` as it is: no blank, no formula's start, no space to keep, nothing to escape."""
-    return (
-        text != "" and text.isprintable() and text == text.strip() and "_x" not in text
-        and not text.startswith((*FORMULA_STARTS, "<r>"))
-    )  # fmt: skip
 
 
 class Sheet:
@@ -146,22 +118,34 @@ class Sheet:
         self._row += 1
         return self._row
 
-    def fill(self, template: RowTemplate, values: Sequence[object]) -> bool:
-        """Writes the next row of a `LongWorksheet` by `template`; false, and nothing is written, if it takes `row`."""
-        xml = template.row(self._row + 1, values)
-        if xml is None:
-            return False
-        self.ws.write_row_xml(self._row, xml)
-        self._row += 1
-        return True
+    def rows(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+        """Writes many rows of one kind; of each the values of all columns, also of those with a formula.
 
-    def template(self, cells: Sequence[Cell]) -> RowTemplate:
-        """What `fill` makes rows of."""
-        return RowTemplate(cells, self._formats)
+        A value may be a whole cell, where it does not look as its column does.
+        """
+        forms = [self._formats(column.role, column.number_format) for column in columns]
+        formulas = [column.formula and f"={column.formula}" for column in columns]
+        ws, mark = self.ws, Column.ROW
+        for values in rows:
+            number = str(self._row + 1)
+            for i, (value, formula, form) in enumerate(zip(values, formulas, forms)):
+                if isinstance(value, Cell):
+                    self._write(value)
+                elif formula is not None:
+                    ws.write_formula(self._row, i, formula.replace(mark, number), form, value)
+                elif value is None or value == "":
+                    ws.write_blank(self._row, i, None, form)
+                elif not isinstance(value, str):
+                    ws.write_number(self._row, i, value, form)
+                elif value.startswith(FORMULA_STARTS):
+                    self._write(Cell(i, columns[i].role, value, None, columns[i].number_format))
+                else:
+                    ws.write_string(self._row, i, value, form)
+            self._row += 1
 
     def _write(self, cell: Cell) -> None:
         quoted = isinstance(cell.value, str) and cell.formula is None and cell.value.startswith(FORMULA_STARTS)
-        form = self._formats(cell.role, cell.number_format, quoted=quoted)
+        form = self._formats(cell.role, cell.number_format, quoted=quoted, wrapped=cell.last_column is not None)
         place = self._row, cell.column
         if cell.last_column is not None:
             self.ws.merge_range(*place, self._row, cell.last_column, "", form)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,10 +14,11 @@ from xlsxwriter.exceptions import FileCreateError
 
 from core import __version__, catalog
 from core.errors import PlannerError
-from workbook.export import index, page, rows
+from core.sizing import footprint
+from workbook.export import assumptions, index, page, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
-from workbook.export.sheet import Formats, LongWorksheet, Sheet
+from workbook.export.sheet import Formats, PlainWorksheet, Sheet
 from workbook.files import written_whole
 from workbook.labels import Labels
 from workbook.scenario import GivenScenarios, Scenario
@@ -43,7 +44,7 @@ class UnusableScenariosError(PlannerError):
 class _Survey:
     """What is known of all scenarios before the first is written."""
 
-    totals: index.Totals
+    scenarios: int
     most_windows: int
 
 
@@ -60,33 +61,27 @@ def export_scenarios(
     with written_whole(path) as temporary:
         try:
             with xlsxwriter.Workbook(str(temporary), {"constant_memory": True}) as workbook:
-                _write(workbook, Labels(lang), survey, _figures(given, survey.totals.scenarios, on_progress))
+                _write(workbook, Labels(lang), survey, _figures(given, survey.scenarios, on_progress))
         except FileCreateError as error:  # it wraps the OSError
             raise error.args[0] from error
-    return survey.totals.scenarios
+    return survey.scenarios
 
 
 def _survey(given: GivenScenarios) -> _Survey:
-    count = gpus = most_windows = problem_count = 0
-    total_gb, all_right = 0.0, True
+    count = most_windows = problem_count = 0
     lines: list[str] = []
     for row in given.given_rows():
         problem_count += len(row.problems)
         lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
-        if problem_count or row.scenario is None:
-            continue
-        figures = figures_of(row.scenario)
-        count += 1
-        total_gb += figures.total_gb
-        gpus += figures.gpus
-        all_right = all_right and figures.is_within_longest
-        most_windows = max(most_windows, len(figures.kv.windowed))
+        if problem_count == 0 and row.scenario is not None:
+            count += 1
+            most_windows = max(most_windows, len(footprint(row.scenario.model.spec).kv.windowed))
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
         problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
         raise PlannerError(str(given.path), problem, "Write one scenario a row.")
-    return _Survey(index.Totals(count, total_gb, gpus, all_right), most_windows)
+    return _Survey(count, most_windows)
 
 
 def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
@@ -98,25 +93,45 @@ def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterat
 def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figures: Iterator[Figures]) -> None:
     formats = Formats(workbook, labels.lang)
     _describe(workbook, labels)
+
+    def sheet_of(name: str, widths: Sequence[float]) -> Sheet:
+        return Sheet(workbook.add_worksheet(name, PlainWorksheet), formats, widths)
+
+    totals = _RunningTotals()
+    figures = totals.passing(figures)
     paged = list(islice(figures, MOST_PAGES))
-    more = survey.totals.scenarios - len(paged)
-    index_name, more_name = labels("export.index"), labels("export.more")
-    index_sheet = Sheet(workbook.add_worksheet(index_name), formats, index.WIDTHS)
-    names = sheet_names((figures.scenario.title for figures in paged), (index_name, more_name))
-    limits = index.limit_cells(index_name)
+    more = survey.scenarios - len(paged)
+    index_name, shared_name, more_name = (labels(f"export.{key}") for key in ("index", "assumptions", "more"))
+    index_sheet = sheet_of(index_name, index.WIDTHS)
+    names = sheet_names((item.scenario.title for item in paged), (index_name, shared_name, more_name))
+    limits = index.limit_cells(index_name) | assumptions.price_limits(shared_name)
     entries = []
     for number, (name, item) in enumerate(zip(names, paged), start=1):
-        sheet = Sheet(workbook.add_worksheet(name), formats, page.WIDTHS)
-        context = page.Context(labels, index_name, limits, number, survey.totals.scenarios, __version__)
-        entries.append(index.Entry(name, item, page.write(workbook, sheet, item, context)))
-    further = rows.references(more_name, labels, survey.most_windows, more) if more else {}
-    index.write(workbook, index_sheet, labels, entries, survey.totals, further)
+        sheet = sheet_of(name, page.WIDTHS)
+        context = page.Context(labels, index_name, limits, number, survey.scenarios, __version__)
+        entries.append(page.write(workbook, sheet, item, context))
+    shared_sheet = sheet_of(shared_name, assumptions.WIDTHS)
+    assumptions.write(workbook, shared_sheet, labels)
     if more:
-        sheet = Sheet(workbook.add_worksheet(more_name, LongWorksheet), formats, (7,))
+        sheet = sheet_of(more_name, (7,))
         rows.write(
             sheet, labels, figures, count=more, first_number=len(paged) + 1, most_windows=survey.most_windows,
             limits=limits,
         )  # fmt: skip
+    further = rows.references(more_name, labels, survey.most_windows, more) if more else {}
+    index.write(workbook, index_sheet, labels, entries, totals.totals, further)
+
+
+class _RunningTotals:
+    """The totals of the scenarios that have passed."""
+
+    def __init__(self) -> None:
+        self.totals = index.Totals()
+
+    def passing(self, figures: Iterable[Figures]) -> Iterator[Figures]:
+        for item in figures:
+            self.totals += item
+            yield item
 
 
 def _describe(workbook: xlsxwriter.Workbook, labels: Labels) -> None:

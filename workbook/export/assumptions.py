@@ -1,0 +1,187 @@
+"""The sheet of assumptions that all pages share: what an engine keeps of a GPU, and what costs are reckoned by."""
+
+from __future__ import annotations
+
+from xlsxwriter import Workbook
+
+from core.costs import (
+    COST_LIMITS,
+    HOURS_PER_MONTH,
+    MONTHS_PER_YEAR,
+    default_assumptions,
+    discount_factor,
+    monthly_rate,
+    present_value_usd,
+)
+from core.engines.blocks import BLOCK_TOKENS
+from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.planning import MEMORY_UTILIZATION
+from core.prices import cost_defaults
+from workbook import formulas as f
+from workbook import styles
+from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
+from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
+from workbook.labels import Labels
+
+WIDTHS = (52, 14, 20, 12, 12, 70, 13)
+_SOURCE_WIDTH = 84  # characters of the sources' smaller print
+HEADER_ROW = 5
+PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
+_PRICE_LIMITS = {"server_per_gpu_usd": "server_usd_per_node"}  # the rest of a server, by GPU
+SHARE_FORMAT, RATE_FORMAT = "0.0%", "0.000"
+
+# Inputs: every default of a cost comparison but the age of a price, which only a date of today could judge.
+COST_INPUTS = tuple(field for field in cost_defaults() if field in COST_LIMITS or field == "server_share_of_gpus")
+_FORMATS = {
+    "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
+    "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
+    "whole_nodes": COUNT_FORMAT, "spare_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT,
+}  # fmt: skip
+_SHARE_LIMITS = (0, 5, False)  # of a default that `core` has no input for
+
+
+def _rows() -> dict[str, int]:
+    keys = (
+        *COST_INPUTS, "all_usable", "monthly_rate", "annuity", "discount", "hours_per_month", "months_per_year",
+        "most_gpus", "driver_keeps_mib", "driver_keeps_share", "vllm_share", "kv_block_tokens", *PRICES,
+    )  # fmt: skip
+    return {key: HEADER_ROW + 1 + i for i, key in enumerate(keys)}
+
+
+_ROW = _rows()
+_NAMED = [key for key in _ROW if key not in PRICES]
+
+
+def number_format(field: str) -> str:
+    """How a cost input is shown."""
+    return _FORMATS.get(field, SHARE_FORMAT)
+
+
+def limits_of(field: str) -> tuple[float, float, bool]:
+    """The least and the most that a cost input or a price may be, and whether it is whole."""
+    found = COST_LIMITS.get(_PRICE_LIMITS.get(field, field))
+    return (found.least, found.most, found.whole) if found else _SHARE_LIMITS
+
+
+def price_limits(sheet_name: str) -> dict[str, tuple[str, str]]:
+    """Where the limits of prices stand, for pages."""
+    sheet = quoted_sheet(sheet_name)
+    return {field: (f"{sheet}!$D${_ROW[field]}", f"{sheet}!$E${_ROW[field]}") for field in PRICES}
+
+
+def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
+    """Writes the sheet, and defines a name for each figure."""
+    sheet.row([Cell(0, styles.TITLE, labels("export.assumptions_title"))], 28)
+    sheet.row([Cell(0, styles.SUBTITLE, labels("export.assumptions_subtitle"))])
+    sheet.row([Cell(0, styles.SUBTITLE, labels("export.indicative"))])
+    sheet.row()
+    headings = ("procurement.assumption", "export.value", "article.unit", "scenarios.least", "scenarios.most",
+                "procurement.source", "procurement.as_of")  # fmt: skip
+    sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 20)
+    for field in COST_INPUTS:
+        _write_input(sheet, labels, field)
+    for key, value, formula, shown in _derived():
+        label = "export.assumptions_usable" if key == "all_usable" else f"procurement.{key}"
+        role = styles.CHECK if key == "all_usable" else styles.FORMULA
+        shown = labels("check.format") if key == "all_usable" else shown
+        _write_line(sheet, labels(label), Cell(1, role, value, formula, shown), labels("unit.none"), "")
+    for _, value, shown, label, source in _fixed(labels):
+        _write_line(sheet, label, Cell(1, styles.SOURCE_FIGURE, value, None, shown), labels("unit.none"), source)
+    for field in PRICES:
+        least, most, _ = limits_of(field)
+        _write_line(
+            sheet, labels(f"export.price_{field}"), Cell(1, styles.NOTE), labels(f"export.unit_{field}"),
+            labels("export.source_price_limits"), "", (least, most),
+        )  # fmt: skip
+    own = quoted_sheet(sheet.ws.get_name())
+    for key in _NAMED:
+        workbook.define_name("assumptions_usable" if key == "all_usable" else key, f"={own}!$B${_ROW[key]}")
+    _set_up(sheet, labels)
+
+
+def _write_input(sheet: Sheet, labels: Labels, field: str) -> None:
+    default = cost_defaults()[field]
+    least, most, whole = limits_of(field)
+    source = "; ".join(part for part in (default.source, default.note) if part)
+    row = _write_line(
+        sheet, labels(f"procurement.{field}"), Cell(1, styles.INPUT, default.value, None, number_format(field)),
+        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most),
+    )  # fmt: skip
+    assert row == _ROW[field]
+    prompt = labels("prompt.assumption", least=f"{least:g}", most=f"{most:g}")
+    sheet.ws.data_validation(f"B{row}", between(labels, prompt, f"=$D${row}", f"=$E${row}", whole=whole))
+
+
+def between(labels: Labels, prompt: str, least: str, most: str, *, whole: bool, may_be_blank: bool = False) -> dict:
+    """XlsxWriter's rule for an input."""
+    return {
+        "validate": "integer" if whole else "decimal",
+        "criteria": "between",
+        "minimum": least,
+        "maximum": most,
+        "ignore_blank": may_be_blank,
+        "input_message": prompt,
+        "error_title": labels("prompt.wrong_title")[:32],
+        "error_message": prompt,
+    }
+
+
+def _write_line(
+    sheet: Sheet, label: str, value: Cell, unit: str, source: str, as_of: str = "", limits: tuple | None = None
+) -> int:
+    columns = zip((3, 4), limits or ())
+    shown = [Cell(column, styles.SOURCE_FIGURE, limit, None, PLAIN_FORMAT) for column, limit in columns]
+    cells = [
+        Cell(0, styles.LABEL, label), value, Cell(2, styles.NOTE, unit),
+        *(shown or (Cell(column, styles.NOTE) for column in (3, 4))), Cell(5, styles.NOTE, source),
+        Cell(6, styles.NOTE, as_of),
+    ]  # fmt: skip
+    return sheet.row(cells, height_of(source, _SOURCE_WIDTH))
+
+
+def _derived() -> tuple[tuple[str, float, str, str], ...]:
+    """`core.costs.monthly_rate`, `present_value_usd` of one a month, `discount_factor`."""
+    given = default_assumptions()
+    rate = given.discount_rate_per_year
+    checks = (
+        f.is_number_within(f"$B${row}", f"$D${row}", f"$E${row}", whole=limits_of(field)[2])
+        for field, row in ((field, _ROW[field]) for field in COST_INPUTS)
+    )
+    annuity = "IF(monthly_rate=0,horizon_months,(1-(1+monthly_rate)^-horizon_months)/monthly_rate)"
+    return (
+        ("all_usable", 1, f"IF(AND({','.join(checks)}),1,0)", ""),
+        ("monthly_rate", monthly_rate(rate), "(1+discount_rate_per_year)^(1/months_per_year)-1", "0.000%"),
+        ("annuity", present_value_usd(1.0, given), annuity, RATE_FORMAT),
+        (
+            "discount", discount_factor(rate, given.horizon_months),
+            "(1+discount_rate_per_year)^(-horizon_months/months_per_year)", RATE_FORMAT,
+        ),
+    )  # fmt: skip
+
+
+def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
+    """(name, value, number format, label, source)."""
+
+    def of(sheet: str, key: str, value: float, shown: str) -> tuple[str, float, str, str, str]:
+        return key, value, shown, labels(f"{sheet}.{key}"), labels(f"{sheet}.{key}_source")
+
+    return (
+        of("procurement", "hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
+        of("procurement", "months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
+        of("export", "most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
+        of("precisions", "driver_keeps_mib", DRIVER_KEEPS_MIB, COUNT_FORMAT),
+        of("precisions", "driver_keeps_share", DRIVER_KEEPS_SHARE, "0.0%"),
+        of("precisions", "vllm_share", MEMORY_UTILIZATION, "0%"),
+        of("precisions", "kv_block_tokens", BLOCK_TOKENS, COUNT_FORMAT),
+    )
+
+
+def _set_up(sheet: Sheet, labels: Labels) -> None:
+    ws = sheet.ws
+    ws.freeze_panes(HEADER_ROW, 1)
+    ws.set_landscape()
+    ws.set_paper(9)  # A4
+    ws.fit_to_pages(1, 1)
+    ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
+    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.protect("", {"format_columns": True, "format_rows": True})
