@@ -167,7 +167,11 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Layout
         CostLine("rent_npv", of(rented, "npv_usd"), renting("{rent_month}*annuity")),
         CostLine(
             "break_even",
-            NOTHING if costs is None or not both else never if costs.break_even_month is None else costs.break_even_month,
+            NOTHING
+            if costs is None or not both
+            else never
+            if costs.break_even_month is None
+            else costs.break_even_month,
             break_even, COUNT_FORMAT,
         ),
         CostLine(
