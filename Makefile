@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
+MUTATION := .venv-mutation
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -13,7 +14,8 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy peers bench measure clean
+.PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
+.PHONY: peers bench measure mutation clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -48,7 +50,7 @@ lint: $(VENV)/installed-lint
 licences: $(VENV)/installed-lint
 	$(BIN)/python -m tools.licences
 
-# Known vulnerabilities of the pinned versions; asks pypi.org's JSON interface, which package mirrors do not have.
+# Known vulnerabilities of the pinned versions; asks the package index's own interface, which mirrors do not have.
 audit-dependencies: $(AUDIT)/installed
 	$(AUDIT)/$(SCRIPTS)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
@@ -80,6 +82,10 @@ bench: $(VENV)/installed-test $(PEERS)/installed
 measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
 
+# Changes the code of core/ and sees whether a test notices; writes docs/mutation.md. Half an hour, then minutes.
+mutation: $(MUTATION)/installed
+	$(MUTATION)/$(SCRIPTS)/python -m tools.mutation
+
 # Renews the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed
 	$(BIN)/vram addin build -o dist
@@ -94,6 +100,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
 	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
+	@touch $@
+
+$(MUTATION)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
 	@touch $@
 
 $(VENV)/installed-lint: $(VENV)/installed-test
@@ -117,4 +128,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) .wine dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) .wine dist build *.egg-info

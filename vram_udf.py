@@ -19,7 +19,10 @@ ARGUMENTS = {
     "VRAM_PRECISION.name": 'A number format\'s name ("fp16", "awq", "q4_k_m"), as the Precisions sheet has it.',
     "context": "Tokens per sequence, for example 32768.",
     "users": "Concurrent sequences; 1 if omitted.",
-    "precision": 'Of the weights: a name ("fp16", "fp8", "int4") or bytes per parameter (2, 1, 0.5); fp16 if omitted.',
+    "precision": (
+        'Of the weights: a name ("fp16", "awq"; "shipped": as published) or bytes per parameter (2, 1, 0.5); '
+        "fp16 if omitted."
+    ),
     "kv_precision": "Of the cached values: a name or bytes per value; fp16 if omitted.",
     "overhead": "Fraction of weights and KV cache, for example 0.1; 10 % if omitted.",
     "gpu": 'A GPU\'s name ("h100-sxm", "A100 80GB"), or the GB of one GPU\'s memory, for example 80.',

@@ -75,7 +75,7 @@ def number_within(field: str, value: object, limits: Limits) -> float | int:
     if value < limits.least:
         raise OutOfRangeError(field, f"{quoted(value)} is below {limits.least:g}", limits.remedy)
     if value > limits.most:
-        raise OutOfRangeError(field, f"{quoted(value)} is above {limits.most:,.0f}", limits.remedy)
+        raise OutOfRangeError(field, f"{quoted(value)} is above {limits.most:,}", limits.remedy)
     if not limits.whole:
         return float(value)
     if value != int(value):

@@ -28,8 +28,12 @@ _FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 _OTHER_FALLBACK = "IQ4_NL"
 
 _FEW_QUERIES_PER_KEY = 4  # from so many query heads to a KV head on, value projections are small enough for more bits
-_EIGHT_EXPERTS = 8  # Mixtral has rules of its own
-_RAISED_FOR_EIGHT = ("Q2_K", "Q3_K", "Q4_K", "IQ3_XXS", "IQ3_S", "IQ4_XS", "IQ4_NL")
+_FEW_EXPERTS = 4
+_EIGHT_EXPERTS = 8  # Mixtral has rules of its own: more bits for keys and values, and for the output projection
+_FEWEST_BITS = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"})
+_RAISED_FOR_EIGHT = _FEWEST_BITS | {
+    "Q2_K", "Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL",
+}  # fmt: skip
 _LAYERS_OF_70B = 80
 
 
@@ -38,7 +42,8 @@ class Choice:
     """`better` in the layers that `where` names, the mix's base (or `otherwise`) in the others.
 
     `where`: "all", "more" (the first and the last eighth and every third between), "eighth" (the first), "sixteenth",
-    "two" and "four" (the first so many layers), "middle" (all but first and last eighth), "gqa" (few KV heads).
+    "two" and "four" (the first so many layers), "middle" (all but first and last eighth), "gqa" (few KV heads), "small"
+    (few KV heads, or experts).
     """
 
     better: str
@@ -61,9 +66,9 @@ class Mix:
 
 
 _SMALL: dict[str, Any] = {
-    "head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "gqa", "Q2_K"), "down": Choice("Q2_K", "eighth"),
+    "head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "small", "Q2_K"), "down": Choice("Q2_K", "eighth"),
 }  # fmt: skip
-_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "gqa", "IQ3_S"),
+_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "small", "IQ3_S"),
           "down": Choice("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
 
 MIXES: dict[str, Mix] = {
@@ -98,21 +103,23 @@ MIXES: dict[str, Mix] = {
     "Q8_0": Mix("Q8_0", head="Q8_0"),
 }  # fmt: skip
 
+_DOWN_OF_EIGHT = {"IQ3_M": Choice("Q4_K", "more")}
+
 
 def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer: int | None) -> Precision:
     """The format that the mix which `precision` names gives to one tensor, the one of `layer`."""
-    chosen = _format(MIXES[precision.mix], tensor, model, layer)
+    chosen = _format(precision.mix, tensor, model, layer)
     if tensor.columns % BLOCKS[chosen][1]:
         chosen = _FALLBACK.get(chosen, _OTHER_FALLBACK)
         if tensor.columns % BLOCKS[chosen][1]:
-            return _of_blocks(chosen, "F16")
+            return _of_blocks("F16", "F16")
     return _of_blocks(chosen, chosen)
 
 
 def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, ...]:
     """What of a layer's place in the model the formats of its tensors depend on, in the mix that `precision` names."""
     mix = MIXES[precision.mix]
-    choices = (mix.value, mix.down, mix.gate_and_up)
+    choices = (mix.value, _down(precision.mix, model), mix.gate_and_up)
     return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
 
 
@@ -122,7 +129,8 @@ def _of_blocks(name: str, stored: str) -> Precision:
     return Precision(name=name, block_bytes=block_bytes, block_values=block_values)
 
 
-def _format(mix: Mix, tensor: Tensor, model: ModelSpec, layer: int | None) -> str:
+def _format(name: str, tensor: Tensor, model: ModelSpec, layer: int | None) -> str:
+    mix = MIXES[name]
     if tensor.group in (VECTOR, ROUTER) or tensor.columns == 1:
         return "F32"
     if tensor.group == VISION:
@@ -131,26 +139,32 @@ def _format(mix: Mix, tensor: Tensor, model: ModelSpec, layer: int | None) -> st
         return mix.head
     if tensor.group == EMBEDDING:
         return mix.embedding or mix.base
-    last = tensor.name.rpartition(".")[2]
+    last, has_eight_experts = tensor.name.rpartition(".")[2], _experts(model) == _EIGHT_EXPERTS
+    if last in ("k_proj", "v_proj") and has_eight_experts:
+        return "Q4_K" if name in _FEWEST_BITS else "Q8_0"
     if last == "v_proj":
-        return _value(mix, model, layer)
+        chosen = _chosen(mix.value, mix.base, model, layer)
+        return "Q5_K" if name not in _FEWEST_BITS and chosen in ("Q3_K", "Q4_K") and _is_70b(model) else chosen
     if last in ("k_proj", "q_proj"):
-        return "Q8_0" if last == "k_proj" and _has_eight_experts(model) else mix.key_and_query or mix.base
+        return mix.key_and_query or mix.base
     if last == "o_proj":
-        return "Q5_K" if _has_eight_experts(model) and mix.base in _RAISED_FOR_EIGHT else mix.output or mix.base
+        if has_eight_experts:
+            return "Q5_K" if name in _RAISED_FOR_EIGHT else mix.base
+        return mix.output or mix.base
     if last == "down_proj":
-        return _chosen(mix.down, mix.base, model, layer)
+        return _chosen(_down(name, model), mix.base, model, layer)
     if last in ("gate_proj", "up_proj"):
         return _chosen(mix.gate_and_up, mix.base, model, layer)
     return mix.base
 
 
-def _value(mix: Mix, model: ModelSpec, layer: int | None) -> str:
-    if _has_eight_experts(model):
-        return "Q8_0"
-    chosen = _chosen(mix.value, mix.base, model, layer)
-    is_70b = model.num_hidden_layers == _LAYERS_OF_70B and _queries_per_key(model) > 1
-    return "Q5_K" if is_70b and chosen in ("Q3_K", "Q4_K") else chosen
+def _down(name: str, model: ModelSpec) -> Choice | None:
+    down = MIXES[name].down
+    return _DOWN_OF_EIGHT.get(name, down) if _experts(model) == _EIGHT_EXPERTS else down
+
+
+def _is_70b(model: ModelSpec) -> bool:
+    return model.num_hidden_layers == _LAYERS_OF_70B and _queries_per_key(model) > 1
 
 
 def _chosen(choice: Choice | None, base: str, model: ModelSpec, layer: int | None) -> str:
@@ -164,9 +178,10 @@ def _applies(where: str, model: ModelSpec, layer: int) -> bool:
     first_eighth, last_eighth = layer < layers // 8, layer >= 7 * layers // 8
     if where == "more":
         return first_eighth or last_eighth or (layer - layers // 8) % 3 == 2
-    if where == "gqa":
-        return _queries_per_key(model) >= _FEW_QUERIES_PER_KEY or _experts(model) >= _FEW_QUERIES_PER_KEY
+    few_kv_heads = _queries_per_key(model) >= _FEW_QUERIES_PER_KEY
     return {
+        "gqa": few_kv_heads,
+        "small": few_kv_heads or _experts(model) >= _FEW_EXPERTS,
         "all": True,
         "eighth": first_eighth,
         "sixteenth": layer < layers // 16,
@@ -186,7 +201,3 @@ def _queries_per_key(model: ModelSpec) -> int:
 
 def _experts(model: ModelSpec) -> int:
     return max((run.mlp.num_experts for run in model.layers if isinstance(run.mlp, MoeMlp)), default=0)
-
-
-def _has_eight_experts(model: ModelSpec) -> bool:
-    return _experts(model) == _EIGHT_EXPERTS

@@ -115,7 +115,7 @@ def layout_needs(model: ModelSpec, layout: LayoutShape) -> LayoutNeeds | None:
     loading = 0
     if has_shapes(model):
         loaded = max(loaded_weights_by_stage(model, two_bytes, tp, pp))
-        loading = max(0, loaded - weights_bytes_per_gpu(model, two_bytes, tp=tp, pp=pp))
+        loading = max(0, loaded - 2 * parameters)
     kv = _largest(kv_profile_per_gpu(model, tp, pp))
     if not model.heads_are_known:  # keys and values are cut like everything else
         kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))

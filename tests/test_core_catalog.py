@@ -11,7 +11,7 @@ import pytest
 from core import catalog
 from core.card import card_field
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError
-from core.gpu import gpu_card
+from core.gpu import computes_in_fp8, gpu_card
 from core.model_card import model_card
 from core.model_spec import ModelSpec
 from core.parameters import count_parameters
@@ -166,10 +166,26 @@ def test_every_figure_of_a_gpu_has_a_source_and_a_date(gpu):
     assert gpu.interconnect_gb_per_s is None or gpu.interconnect
 
 
+@pytest.mark.parametrize(
+    ("name", "computes"),
+    [
+        # NVIDIA's CUDA documentation: FP8 from compute capability 8.9 on. AMD: from CDNA3 and RDNA4 on.
+        *[(name, True) for name in ("l4", "h100-sxm", "b200", "b300", "rtx-5090", "mi300x", "mi355x")],
+        *[(name, False) for name in ("t4", "v100-sxm2-32gb", "a100-sxm-80gb", "rtx-3090", "mi250", "rx-7900-xtx")],
+        ("radeon-ai-pro-r9700", True),
+        ("gaudi-2", True),
+        ("gaudi-3", True),
+    ],
+)
+def test_which_gpus_compute_in_fp8(name, computes):
+    assert computes_in_fp8(catalog.gpu(name)) is computes
+
+
 @GPUS
 def test_every_gpu_has_a_card(gpu):
     card = gpu_card(gpu)
     assert (card["name"], card["source"], card["memory_gb"]) == (gpu.name, gpu.source, gpu.memory_bytes / 10**9)
+    assert card["memory_basis"] == ("driver" if "memory_mib" in card else "label")
     assert all(type(value) in (float, str) and value != "" for value in card.values())
 
 
@@ -195,6 +211,14 @@ def test_what_is_no_gpu(name, error, message):
 
 
 # ---- precisions --------------------------------------------------------------------------------------
+
+
+def test_weights_as_shipped_have_no_precision_of_their_own():
+    assert catalog.weights_precision(" Shipped ") is None
+    assert catalog.weights_precision("fp8").name == "fp8"
+    assert catalog.weights_precision(2).bytes_per_value == 2
+    with pytest.raises(UnknownNameError, match="precision: 'unshipped' is not known"):
+        catalog.weights_precision("unshipped")
 
 
 def test_bits_of_the_plain_formats():

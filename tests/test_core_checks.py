@@ -35,6 +35,29 @@ def test_limits_are_themselves_allowed_and_nothing_beyond(field, limits):
             number(field, beyond)
 
 
+# What users are told: an order of magnitude above the largest that is real, so that a slip of thousands is caught.
+TOLD = {
+    # Tokens: Llama 4 Scout's 10 485 760 is the longest context of the catalog; steps are of thousands.
+    "context": (1, 100_000_000), "average_tokens": (1, 100_000_000), "max_position_embeddings": (1, 1_000_000_000),
+    "max_batched_tokens": (1, 10_000_000), "max_sequences": (1, 1_000_000), "users": (1, 100_000_000),
+    # GPUs: no more than `core.fleet` looks for layouts of. A GPU of the catalog has at most 288 GB.
+    "tp": (1, 1024), "pp": (1, 1024), "gpus": (1, 100_000),
+    "gpu_memory_gib": (1, 100_000), "gpu_memory_gb": (1, 100_000),
+    # Models: at most 1573 billions (DeepSeek V4 Pro), 126 layers, 16 384 wide and 262 400 words in the catalog.
+    "params_b": (0.000_001, 100_000), "num_hidden_layers": (1, 10_000), "hidden_size": (1, 1_000_000),
+    "intermediate_size": (1, 10_000_000), "vocab_size": (1, 10_000_000), "num_attention_heads": (1, 10_000),
+    "num_key_value_heads": (1, 10_000), "head_dim": (1, 1_000_000),
+    # Fractions.
+    "overhead": (0, 1), "memory_utilization": (0.01, 1),
+}  # fmt: skip
+
+
+def test_the_limits_are_what_users_are_told():
+    assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == TOLD
+    fractions = {"overhead", "memory_utilization", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
+    assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
+
+
 @FIELDS
 def test_every_remedy_is_a_sentence(field, limits):
     assert limits.remedy.startswith("Write ") and limits.remedy.endswith(".")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import OutOfRangeError
 from core.precision import LEAST_BYTES_PER_VALUE, MOST_BYTES_PER_VALUE, Precision, precision_of_bytes
+from core.tensors import MLP, Tensor
 
 FP16 = Precision(name="fp16", block_bytes=2)
 INT4 = Precision(name="int4", block_bytes=1, block_values=2)
@@ -32,6 +33,27 @@ Q4_0 = Precision(name="q4_0", block_bytes=18, block_values=32)
 def test_bytes_of(precision, values, size_bytes):
     assert precision.bytes_of(values) == size_bytes
     assert type(precision.bytes_of(values)) is int
+
+
+@pytest.mark.parametrize(
+    ("layout", "values", "scales"),
+    [
+        # 300 × 256 values, three copies. 16 bits: no scales.
+        ({"block_bytes": 2}, 153_600, 0),
+        # 32 values in 16 bytes and a scale of one: 2400 blocks.
+        ({"block_bytes": 17, "block_values": 32, "block_scale_bytes": 1}, 38_400, 2400),
+        # A scale of 4 bytes for the tensor; of 2 for each row; of 4 for each column; for 3 × 2 tiles of 128 × 128.
+        ({"block_bytes": 1, "tensor_bytes": 4}, 76_800, 4),
+        ({"block_bytes": 1, "row_bytes": 2}, 76_800, 600),
+        ({"block_bytes": 1, "column_bytes": 4}, 76_800, 1024),
+        ({"block_bytes": 1, "tile_bytes": 4, "tile_rows": 128, "tile_columns": 128}, 76_800, 24),
+        ({"block_bytes": 9, "block_values": 16, "block_scale_bytes": 1, "tensor_bytes": 8}, 38_400, 4808),
+    ],
+)
+def test_values_and_scales_of_a_tensor(layout, values, scales):
+    precision, tensor = Precision(name="test", **layout), Tensor(name="w", group=MLP, rows=300, columns=256, copies=3)
+    assert precision.parts_of_tensor(tensor) == (3 * values, 3 * scales)
+    assert precision.bytes_of_tensor(tensor) == 3 * (values + scales)
 
 
 def test_bits_and_bytes_per_value():

@@ -346,6 +346,12 @@ def test_what_has_no_price_has_no_cost():
     assert unknown.owned is None and unknown.rented is None and unknown.owning_usd_per_user_month is None
 
 
+def test_a_gpu_of_unknown_power_has_no_cost_of_owning():
+    h100 = replace(catalog.gpu("h100"), tdp_w=None)
+    found = costs_of_layout(h100, layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    assert found.owned is None and found.rented is not None
+
+
 # ---- input -------------------------------------------------------------------------------------------
 
 
@@ -369,8 +375,33 @@ def test_an_input_out_of_range_is_named(field, value, error):
         owning(PURCHASE, replace(ASSUMED, **{field: value}))
 
 
+# What users are told: an order of magnitude above what is real, so that cents, per cent and watts are caught as slips.
+TOLD = {
+    "gpus": (1, 1_000_000), "nodes": (1, 1_000_000), "rented_gpus": (1, 1_000_000), "gpus_by_division": (1, 1_000_000),
+    "users": (1, 100_000_000), "users_per_replica": (1, 100_000_000), "spare_nodes": (0, 10_000),
+    "spare_gpus": (0, 100_000), "whole_nodes": (0, 1), "headroom": (0, 0.95),
+    # The most of the catalog: 1400 W (GB300), 48 611 dollars to buy (GB300), 17.80 an hour (B300).
+    "tdp_w": (1, 100_000), "gpu_usd": (0.01, 10_000_000), "server_usd_per_node": (0, 100_000_000),
+    "on_demand_usd_per_gpu_hour": (0, 10_000), "reserved_usd_per_gpu_hour": (0, 10_000),
+    # Shares of GPUs and servers may be more than all of it; a PUE below 1 cannot be (ISO/IEC 30134-2).
+    "network_share": (0, 5), "server_power_share": (0, 5), "pue": (1, 5), "tariff_usd_per_kwh": (0, 10),
+    "power_load": (0, 1), "hosting_usd_per_kw_month": (0, 100_000), "hosting_usd_per_node_month": (0, 1_000_000),
+    "support_share_per_year": (0, 1), "residual_share": (0, 1), "discount_rate_per_year": (0, 1),
+    "on_demand_hours_share": (0, 1), "depreciation_years": (1, 20), "horizon_months": (1, 240),
+}  # fmt: skip
+WHOLE = {
+    "gpus", "nodes", "rented_gpus", "gpus_by_division", "users", "users_per_replica", "spare_nodes", "spare_gpus",
+    "whole_nodes", "horizon_months",
+}  # fmt: skip
+
+
+def test_the_limits_are_what_users_are_told():
+    assert {field: (limits.least, limits.most) for field, limits in COST_LIMITS.items()} == TOLD
+    assert {field for field, limits in COST_LIMITS.items() if limits.whole} == WHOLE
+
+
 def test_a_headroom_of_everything_is_refused():
-    with pytest.raises(OutOfRangeError, match="^headroom: "):
+    with pytest.raises(OutOfRangeError, match="^headroom: 1 is above 0.95. "):
         order_quantity(
             Replica(NODE_OF_8, 1, 1), users=1, users_per_replica=1, gpus_by_division=1, policy=OrderPolicy(headroom=1)
         )

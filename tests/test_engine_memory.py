@@ -8,6 +8,7 @@ import pytest
 from core import catalog
 from core.engine_memory import allocated_bytes, loaded_weights_bytes, rotary_cache_bytes
 from core.engines.blocks import BLOCK_TOKENS, blocks
+from core.engines.deployment import parse_version
 from core.readers.hf_config import spec_from_config
 from tests import golden_tables
 
@@ -54,7 +55,8 @@ def test_cache_per_token_is_what_the_engine_logged(run):
     """Logged: memory for the cache, printed with two decimals of a GiB, over tokens, whole blocks of them."""
     spec, _ = spec_and_precision(run)
     kv = {"fp8": "fp8", "auto": "fp32" if run["dtype"] == "float32" else "fp16"}[run["kv_cache_dtype"]]
-    cache = blocks(spec, catalog.precision("kv_precision", kv), int(run["tp"]), int(run["pp"]), windows=True)
+    version = parse_version(run["engine"].rpartition(" ")[2])
+    cache = blocks(spec, catalog.precision("kv_precision", kv), int(run["tp"]), int(run["pp"]), version)
     # Up to vLLM 0.20 the announced tokens are blocks ÷ groups × block tokens (v1/core/kv_cache_utils.py).
     predicted = cache.block_bytes[0] * len(cache.groups) / BLOCK_TOKENS
     available, tokens = float(run["kv_available_gib"]), int(run["kv_tokens"])

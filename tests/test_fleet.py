@@ -24,7 +24,15 @@ from core.fleet import (
     replicas_of,
     users_per_replica,
 )
-from core.parallelism import check_pipeline_parallel, check_tensor_parallel, layers_by_stage, tensor_parallel_obstacle
+from core.model_spec import FullAttention, GatedMlp, LayerRun, ModelSpec
+from core.parallelism import (
+    check_pipeline_parallel,
+    check_tensor_parallel,
+    layers_by_stage,
+    layers_on_rank,
+    outer_on_rank,
+    tensor_parallel_obstacle,
+)
 from core.serving import served_precision, service_of
 from core.units import GB, GIB, MIB
 from tests.test_capacity import model
@@ -106,6 +114,31 @@ def test_uneven_stages(layers, pp, stages):
     assert layers_by_stage(layers, pp) == stages
 
 
+@pytest.mark.parametrize(
+    ("whole", "shapes"),
+    [
+        # Each expert cut: 2048 ÷ 8 columns of all 256. Dealt out whole: 256 ÷ 8. The shared expert is cut either way.
+        (False, {"mlp.experts.down_proj": (7168, 256, 256), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+        (True, {"mlp.experts.down_proj": (7168, 2048, 32), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+    ],
+)
+def test_experts_on_a_rank(whole, shapes):
+    """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
+    last = layers_on_rank(model("deepseek-v3"), 8, whole)[-1]
+    found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
+    assert {name: found[name] for name in shapes} == shapes
+
+
+def test_what_stages_hold_outside_their_layers():
+    """GPT-2 ties its head to the embedding, which is in front and behind; positions are in front alone, the last norm
+    and its bias behind. Llama's head is behind."""
+    gpt2, llama = catalog.model("gpt2").spec, model("llama-3.1-8b")
+    names = [[tensor.name for tensor in outer_on_rank(gpt2, 1, 3, stage)] for stage in range(3)]
+    assert names == [["embed_tokens", "wpe"], [], ["embed_tokens", "norm", "norm"]]
+    assert [tensor.name for tensor in outer_on_rank(llama, 1, 2, 0)] == ["embed_tokens"]
+    assert sorted(tensor.name for tensor in outer_on_rank(llama, 1, 2, 1)) == ["lm_head", "norm"]
+
+
 @pytest.mark.parametrize("node", [1, 2, 4, 8, 72])
 def test_replicas_fill_nodes(node):
     gpu = GpuChoice("any", 80 * GB, node)
@@ -114,6 +147,34 @@ def test_replicas_fill_nodes(node):
     for replica in replicas:
         assert node % replica.gpus == 0 or replica.gpus % node == 0
         assert replica.nodes(1) == max(1, -(-replica.gpus // node))
+
+
+@pytest.mark.parametrize(
+    ("engine", "node", "expected"),
+    [
+        # Six heads and five layers. TP divides heads and node; stages share a node evenly or have whole nodes, four at
+        # most; none is without a layer.
+        ("vllm", 4, {(1, 1), (1, 2), (1, 4), (2, 1), (2, 2)}),
+        ("vllm", 6, {(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (6, 1), (6, 2), (6, 3), (6, 4)}),
+        ("vllm", 1, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        # llama.cpp deals out layers over as many GPUs of one node as one likes.
+        ("llama.cpp", 4, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        ("llama.cpp", 8, {(1, 1), (1, 2), (1, 3), (1, 4), (1, 5)}),
+    ],
+)
+def test_replicas_by_hand(engine, node, expected):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=5, mixer=attention, mlp=GatedMlp(intermediate_size=12)),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    gpu = GpuChoice("any", 80 * GB, node)
+    assert {(replica.tp, replica.pp) for replica in replicas_of(spec, gpu, engine)} == expected
+
+
+def test_no_more_stages_than_anybody_deploys():
+    """126 layers of Llama 3.1 405B in nodes of 64: 16 stages at most; in nodes of 8, four nodes at most."""
+    spec = model("llama-3.1-405b")
+    assert max(replica.pp for replica in replicas_of(spec, GpuChoice("any", 80 * GB, 64), "vllm")) == 16
+    assert max(replica.gpus for replica in replicas_of(spec, H100, "vllm")) == 32
 
 
 def test_nodes_of_replicas():

@@ -1,14 +1,18 @@
 """Bytes of weights in real formats: scales included, and what they leave in 16 bits."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
 from core.errors import UnsupportedModelError
-from core.gguf_mix import MIXES
+from core.gguf_mix import MIXES, gguf_precision
+from core.quantization import EVERYTHING, Quantization, modules
 from core.readers.hf_config import spec_from_config
 from core.sizing import footprint
+from core.tensors import HEAD, MLP, ROUTER, VECTOR, VISION, Tensor
 from core.weights import weights_bytes
 
 LLAMA_8B = catalog.model("llama-3.1-8b").spec
@@ -29,6 +33,102 @@ def test_gguf_mixes_take_what_llama_cpp_publishes(name, published):
     size_bytes = weights_bytes(LLAMA_8B, catalog.precision("precision", name))
     bits_per_weight = 8 * size_bytes / footprint(LLAMA_8B).parameters.total
     assert (round(bits_per_weight, 4), round(size_bytes / 2**30, 2)) == published
+
+
+# One tensor at a time: llama.cpp src/llama-quant.cpp, llama_tensor_get_type_impl.
+MODELS = {
+    "gqa 4, 32 layers": LLAMA_8B,
+    "gqa 8, 80 layers": catalog.model("llama-3.1-70b").spec,
+    "gqa 1, 32 layers": catalog.model("llama-2-7b").spec,
+    "8 experts": catalog.model("mixtral-8x7b").spec,
+    "gqa 1, 60 experts": spec_from_config(
+        {"model_type": "qwen2_moe", "hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 16,
+         "num_key_value_heads": 16, "vocab_size": 151936, "intermediate_size": 5632, "moe_intermediate_size": 1408,
+         "shared_expert_intermediate_size": 5632, "num_experts": 60, "num_experts_per_tok": 4}, name="qwen1.5-moe"),
+}  # fmt: skip
+V, K, Q, OUT = (f"self_attn.{name}_proj" for name in "vkqo")
+DOWN_PROJ, UP, GATE = (f"mlp.{name}_proj" for name in ("down", "up", "gate"))
+CHOSEN = [
+    # use_more_bits: the first and the last eighth, and every third between: of 32 layers 0 to 3, 28 to 31, 6, 9 …
+    *[("Q4_K_M", name, "gqa 4, 32 layers", layer, "Q6_K") for name in (V, DOWN_PROJ) for layer in (0, 3, 6, 9, 27, 28)],
+    *[("Q4_K_M", name, "gqa 4, 32 layers", layer, "Q4_K") for name in (V, DOWN_PROJ) for layer in (4, 5, 7, 8, 25, 26)],
+    ("Q4_K_M", UP, "gqa 4, 32 layers", 0, "Q4_K"),
+    ("Q5_K_M", V, "gqa 4, 32 layers", 31, "Q6_K"),
+    ("Q5_K_M", V, "gqa 4, 32 layers", 5, "Q5_K"),
+    # In 80 layers with few KV heads Q3_K and Q4_K of values become Q5_K.
+    ("Q4_K_M", V, "gqa 8, 80 layers", 10, "Q5_K"),
+    ("Q4_K_M", V, "gqa 8, 80 layers", 12, "Q6_K"),
+    ("Q3_K_S", V, "gqa 8, 80 layers", 10, "Q5_K"),
+    ("Q3_K_S", V, "gqa 4, 32 layers", 10, "Q3_K"),
+    ("IQ2_XXS", V, "gqa 8, 80 layers", 10, "Q4_K"),  # but not in the mixes of fewest bits
+    # So many layers at the beginning.
+    ("Q3_K_M", V, "gqa 4, 32 layers", 1, "Q5_K"),
+    ("Q3_K_M", V, "gqa 4, 32 layers", 2, "Q4_K"),
+    ("Q3_K_M", DOWN_PROJ, "gqa 4, 32 layers", 1, "Q5_K"),  # a sixteenth of 32
+    ("Q3_K_M", DOWN_PROJ, "gqa 4, 32 layers", 2, "Q4_K"),
+    ("Q4_K_S", V, "gqa 4, 32 layers", 3, "Q5_K"),
+    ("Q4_K_S", V, "gqa 4, 32 layers", 4, "Q4_K"),
+    ("Q4_K_S", DOWN_PROJ, "gqa 4, 32 layers", 3, "Q5_K"),  # an eighth of 32
+    ("Q4_K_S", DOWN_PROJ, "gqa 4, 32 layers", 4, "Q4_K"),
+    # All but the first and the last eighth.
+    *[("IQ3_XS", name, "gqa 4, 32 layers", layer, "IQ3_XXS") for name in (GATE, UP) for layer in (4, 27)],
+    *[("IQ3_XS", name, "gqa 4, 32 layers", layer, "IQ3_S") for name in (GATE, UP) for layer in (3, 28)],
+    # Few KV heads, and for the mixes of fewest bits experts too.
+    ("Q2_K", V, "gqa 4, 32 layers", 9, "Q4_K"),
+    ("Q2_K", V, "gqa 1, 32 layers", 9, "Q3_K"),
+    ("Q2_K", V, "gqa 1, 60 experts", 9, "Q3_K"),
+    ("IQ2_XXS", V, "gqa 1, 32 layers", 9, "Q2_K"),
+    ("IQ2_XXS", V, "gqa 1, 60 experts", 9, "Q4_K"),
+    ("IQ2_M", V, "gqa 1, 32 layers", 9, "IQ3_S"),
+    # Eight experts.
+    *[("Q4_K_M", name, "8 experts", 9, "Q8_0") for name in (V, K)],
+    *[("IQ2_XS", name, "8 experts", 9, "Q4_K") for name in (V, K)],
+    ("Q4_K_M", Q, "8 experts", 9, "Q4_K"),
+    *[(mix, OUT, "8 experts", 9, "Q5_K") for mix in ("Q4_K_M", "IQ2_XS", "Q2_K", "Q3_K_M", "IQ4_NL")],
+    *[("IQ3_M", "mlp.experts.down_proj", "8 experts", layer, "Q4_K") for layer in (3, 9, 28)],
+    ("IQ3_M", "mlp.experts.down_proj", "8 experts", 8, "IQ3_S"),
+    ("IQ3_M", DOWN_PROJ, "gqa 4, 32 layers", 3, "Q4_K"),
+    ("IQ3_M", DOWN_PROJ, "gqa 4, 32 layers", 9, "IQ3_S"),
+    ("Q3_K_L", OUT, "8 experts", 9, "Q3_K"),
+    ("Q2_K_S", OUT, "8 experts", 9, "Q2_K"),
+    ("Q6_K", OUT, "8 experts", 9, "Q6_K"),
+    ("Q3_K_L", OUT, "gqa 4, 32 layers", 9, "Q5_K"),
+    ("Q2_K", OUT, "gqa 4, 32 layers", 9, "Q3_K"),
+]
+
+
+@pytest.mark.parametrize(("mix", "name", "model", "layer", "expected"), CHOSEN)
+def test_formats_of_gguf_tensors(mix, name, model, layer, expected):
+    tensor = Tensor(name=name, group=MLP, rows=1024, columns=4096)
+    found = gguf_precision(catalog.precision("precision", mix), tensor, MODELS[model], layer)
+    assert found.name == expected
+
+
+@pytest.mark.parametrize(
+    ("tensor", "expected"),
+    [
+        # Routers and whatever has one dimension stay in 32 bits; towers are a file of their own, in 16.
+        (Tensor(name="mlp.gate", group=ROUTER, rows=8, columns=4096), ("F32", 4, 1)),
+        (Tensor(name="input_layernorm", group=VECTOR, rows=4096), ("F32", 4, 1)),
+        (Tensor(name="conv1d", group=VECTOR, rows=4096, columns=4), ("F32", 4, 1)),
+        (Tensor(name="vision.fc1", group=VISION, rows=4096, columns=1024), ("F16", 2, 1)),
+        # Rows that are no multiple of 256 values fall back to blocks of 32, and of neither to 16 bits.
+        (Tensor(name=UP, group=MLP, rows=8, columns=2880), ("Q5_0", 22, 32)),
+        (Tensor(name=UP, group=MLP, rows=8, columns=1000), ("F16", 2, 1)),
+        (Tensor(name="lm_head", group=HEAD, rows=8, columns=2880), ("Q8_0", 34, 32)),
+    ],
+)
+def test_gguf_tensors_that_cannot_be_as_the_rest(tensor, expected):
+    found = gguf_precision(catalog.precision("precision", "q4_k_m"), tensor, LLAMA_8B, 9)
+    assert (found.name, found.block_bytes, found.block_values) == expected
+
+
+def test_fallbacks_take_as_many_bytes_as_llama_cpps():
+    """Q3_K and the rest become Q4_0 or IQ4_NL, both of 18 bytes for 32 values; Q5_K becomes Q5_1."""
+    row = Tensor(name=UP, group=MLP, rows=8, columns=2880)
+    for mix, block_bytes in (("q3_k_s", 18), ("q2_k", 18), ("iq3_s", 18), ("q5_k_s", 24), ("q6_k", 34)):
+        found = gguf_precision(catalog.precision("precision", mix), row, LLAMA_8B, 9)
+        assert (found.block_bytes, found.block_values) == (block_bytes, 32)
 
 
 # Linear layers of Llama-3.1-8B by hand: 32 × (4096 × (4096 + 1024 + 1024 + 4096) + 3 × 4096 × 14336).
@@ -70,6 +170,13 @@ def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
     assert weights_bytes(spec, catalog.precision("precision", name)) == expected_gb * 10**9
 
 
+def test_the_biases_of_routers_are_stored_in_32_bits():
+    """DeepSeek-V3 as if trained in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
+    vLLM models/deepseek_v2.py: torch.float32)."""
+    spec = replace(catalog.model("deepseek-v3").spec, quantization=None)
+    assert weights_bytes(spec) == 2 * footprint(spec).parameters.total + 2 * 58 * 256
+
+
 QUANTIZED = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
              "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "head_dim": 128}  # fmt: skip
 
@@ -94,6 +201,54 @@ QUANTIZED = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14
 def test_as_shipped_is_the_format_of_that_name(settings, named):
     spec = spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
     assert weights_bytes(spec) == weights_bytes(spec, catalog.precision("precision", named))
+
+
+@pytest.mark.parametrize(
+    ("written", "tensor", "layer", "selected"),
+    [
+        # A path in full means what is below it, in that layer alone.
+        ("model.layers.3.self_attn", "self_attn.q_proj", 3, True),
+        ("model.layers.3.self_attn", "self_attn.q_proj", 4, False),
+        ("model.layers.3.self_attn.q_proj", "self_attn.k_proj", 3, False),
+        # A star at the end is any ending; anywhere else it stands for whatever is there.
+        ("model.layers.3.mlp.*", "mlp.up_proj", 3, True),
+        ("model.layers.3.mlp.*", "mlp.up_proj", 30, False),
+        ("model.layers.3.mlp.*", "self_attn.q_proj", 3, False),
+        ("model.layers.3.mlp.up_pro*j", "mlp.up_proj", 3, True),
+        ("model.layers.*.mlp.up_proj", "mlp.up_proj", 7, True),
+        ("model.layers.*.mlp.up_proj", "mlp.down_proj", 7, False),
+        # Parts of a path stand in any layer, and outside of them.
+        ("self_attn", "self_attn.q_proj", 0, True),
+        ("attn", "mlp.up_proj", 0, False),
+        ("model.embed_tokens", "embed_tokens", None, True),
+        ("lm_head", "lm_head", None, True),
+        ("lm_head", "lm_head_2", None, False),
+        # Regular expressions, of whole paths from the beginning.
+        (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 3, True),
+        (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 4, False),
+        ("re:.*lm_head", "lm_head", None, True),
+        ("re:up_proj", "mlp.up_proj", 4, False),
+        # Names of other checkpoints: Mixtral's experts, GPT's layers, fused projections.
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.gate_proj", 3, True),
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.down_proj", 3, False),
+        ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.shared_experts.gate_proj", 3, False),
+        ("transformer.h.3.attn.q_proj", "self_attn.q_proj", 3, True),
+        ("model.layers.3.self_attn.qkv_proj", "self_attn.v_proj", 3, True),
+        ("model.layers.3.mlp.router", "mlp.gate", 3, True),
+        # Towers have layers of the same numbers.
+        ("visual.layers.3.self_attn", "self_attn.q_proj", 3, False),
+    ],
+)
+def test_what_a_name_in_config_json_selects(written, tensor, layer, selected):
+    """How transformers, vLLM and compressed-tensors read `ignore` and `modules_to_not_convert`."""
+    assert modules([written]).has(Tensor(name=tensor, group=MLP, rows=8, columns=8), layer) is selected
+
+
+def test_vectors_are_never_quantized():
+    everything = Quantization(method="fp8", formats=((EVERYTHING, catalog.precision("precision", "fp8_tensor")),))
+    for columns, name in ((1, None), (2, "fp8_tensor")):
+        found = everything.precision_of(Tensor(name="mlp.up_proj", group=MLP, rows=8, columns=columns), 0)
+        assert (found and found.name) == name
 
 
 def test_modules_that_a_checkpoint_leaves_alone_stay_in_16_bits():

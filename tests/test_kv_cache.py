@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from core import catalog
 from core.kv_cache import KvProfile, kv_profile, layer_profile
 from core.model_spec import (
+    CompressedAttention,
     FullAttention,
     LatentAttention,
     LayerRun,
@@ -123,8 +124,39 @@ def test_windows_of_one_size_are_added_and_of_two_sizes_kept_apart():
     assert kv_profile(spec).values(200) == 4 * 200 + 16 * 128 + 8 * 200
 
 
+def test_every_part_of_what_two_layers_keep_is_added():
+    first = KvProfile(values_per_token=1, windowed=((8, 2),), fixed_values=3, fixed_bytes=4, index_bytes_per_token=5)
+    other = KvProfile(
+        values_per_token=10, windowed=((8, 20),), fixed_values=30, fixed_bytes=40, index_bytes_per_token=50
+    )
+    assert first + other == KvProfile(
+        values_per_token=11, windowed=((8, 22),), fixed_values=33, fixed_bytes=44, index_bytes_per_token=55
+    )
+    assert first * 3 == KvProfile(
+        values_per_token=3, windowed=((8, 6),), fixed_values=9, fixed_bytes=12, index_bytes_per_token=15
+    )
+
+
 def test_a_latent_is_kept_once_for_all_heads():
     assert layer_profile(latent(512, 64)) == KvProfile(values_per_token=576)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "per_token", "index"),
+    [
+        (0, 0, 0),  # the window alone
+        (4, 128, 33),
+        (128, 4, 2),  # 132 bytes ÷ 128, a whole byte
+    ],
+)
+def test_compressed_attention_by_hand(ratio, per_token, index):
+    """DeepSeek-V4: a vector of 512 values for each of the last 128 tokens, and for every few tokens one and the 132
+    bytes of its index key, on every rank."""
+    mixer = CompressedAttention(
+        num_attention_heads=64, head_dim=512, sliding_window=128, compress_ratio=ratio, index_bytes=132
+    )
+    expected = KvProfile(values_per_token=per_token, windowed=((128, 512),), index_bytes_per_token=index)
+    assert layer_profile(mixer) == layer_profile(mixer, 8) == expected
 
 
 def test_a_state_is_kept_once_however_long_the_context():

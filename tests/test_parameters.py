@@ -10,7 +10,23 @@ from core.errors import UnsupportedModelError
 from core.model_spec import PER_HEAD, FullAttention, GatedMlp, LayerRun, ModelSpec
 from core.parameters import ParameterCount, count_parameters, mixer_tensors, mlp_tensors, tensors_with_counts
 from core.readers.hf_config import spec_from_config
-from core.tensors import ATTENTION, EMBEDDING, EXPERT, GROUPS, HEAD, MLP, VECTOR, VISION
+from core.tensors import (
+    ATTENTION,
+    BY_COLUMNS,
+    BY_KV_HEADS,
+    BY_ROWS,
+    BY_VOCABULARY,
+    EMBEDDING,
+    EXPERT,
+    GROUPS,
+    HEAD,
+    MLP,
+    VECTOR,
+    VISION,
+    WHOLE,
+    Tensor,
+    linear,
+)
 from core.weights import tensor_precision
 from tests import golden_tables
 
@@ -164,3 +180,33 @@ def test_nothing_gets_lighter_by_growing(hidden, intermediate, layers, heads, gr
     before = count_parameters(dense(*shape)).total
     shape[which] += 1
     assert count_parameters(dense(*shape)).total > before
+
+
+@pytest.mark.parametrize(
+    ("split", "rows", "columns", "tp", "part"),
+    [
+        # Megatron-LM, arXiv:1909.08053, section 3: the first of two projections by rows, the second by columns.
+        (BY_ROWS, 97, 10, 4, (25, 10)),
+        (BY_COLUMNS, 97, 10, 4, (97, 3)),
+        (WHOLE, 97, 10, 4, (97, 10)),
+        # Eight KV heads of 12 rows: two a rank, and one where there are more ranks than heads.
+        (BY_KV_HEADS, 96, 10, 4, (24, 10)),
+        (BY_KV_HEADS, 96, 10, 16, (12, 10)),
+        # vLLM pads the vocabulary to 64 rows before it splits it; a single rank's is counted as it is.
+        (BY_VOCABULARY, 1000, 10, 4, (256, 10)),
+        *[(split, 1000, 10, 1, (1000, 10)) for split in (BY_ROWS, BY_COLUMNS, WHOLE, BY_VOCABULARY)],
+    ],
+)
+def test_the_part_of_a_tensor_on_a_rank(split, rows, columns, tp, part):
+    tensor = Tensor(name="w", group=MLP, rows=rows, columns=columns, copies=3, split=split, kv_heads=8)
+    found = tensor.on_rank(tp)
+    assert (found.rows, found.columns, found.copies) == (*part, 3)
+    assert found.parameters == part[0] * part[1] * 3
+
+
+def test_biases_of_split_projections():
+    """A bias is cut with its rows; that of a projection cut by columns is whole on every rank."""
+    for split, kept in ((BY_ROWS, BY_ROWS), (BY_COLUMNS, WHOLE)):
+        weight, bias = linear("up", MLP, 8, 4, split, bias=True, fused="gate_up")
+        assert (weight.rows, weight.columns, weight.split, weight.fused) == (8, 4, split, "gate_up")
+        assert (bias.rows, bias.columns, bias.split, bias.fused, bias.group) == (8, 1, kept, "", VECTOR)

@@ -194,7 +194,8 @@ def test_a_planner_of_before_has_fewer_columns(tmp_path):
 
 def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
     def rearrange(ws, book):
-        values = [[cell.value for cell in row] for row in ws.iter_rows(min_row=6, max_row=16, max_col=len(INPUT_COLUMNS))]
+        area = ws.iter_rows(min_row=6, max_row=16, max_col=len(INPUT_COLUMNS))
+        values = [[cell.value for cell in cells] for cells in area]
         other = book.create_sheet("Elsewhere", 0)
         for i, cells in enumerate(values[:1] + values[3:5]):
             for j, value in enumerate(reversed(cells)):

@@ -7,13 +7,14 @@ import statistics
 import pytest
 
 from core import catalog
-from core.allocation import PAGED, RESERVED, kept_tokens
-from core.errors import PlannerError
+from core.allocation import PAGED, RESERVED, allocation_named, kept_tokens
+from core.errors import PlannerError, UnknownNameError, WrongTypeError
 from core.fleet import Replica, Service, choice_of_gpu, users_per_replica
 from core.own_model import own_model
 from core.planning import (
     CACHE,
     LAYOUTS,
+    RULE,
     SEQUENCES,
     SPLIT,
     VLLM,
@@ -21,17 +22,20 @@ from core.planning import (
     LayoutShape,
     PlannedGpu,
     Workload,
+    activation_bytes,
     best_layout,
     engine_named,
     has_shapes,
+    kv_bytes_per_user,
     layout_needs,
     layout_plans,
     needs_of,
     node_allows,
     nodes_of,
     planned_gpu,
+    vllm_usable_bytes,
 )
-from core.units import GB
+from core.units import GB, GIB, MIB
 
 FP16 = catalog.precision("precision", "fp16")
 GPUS = ("h100-sxm", "a100-sxm-80gb", "b200", "l40s")
@@ -103,6 +107,102 @@ def test_by_hand():
     assert found.binds == CACHE
 
 
+H100_BYTES = 81_559 * MIB
+# vLLM 0.31 takes 92 % of what a process is shown, the driver's memory less 410 MiB and 2 in 1000.
+USABLE = (0.998 * H100_BYTES - 410 * MIB) * 0.92
+CUBLAS = 8_519_680  # (2 × 4096 + 8 × 16) KiB, of a GPU that is not told by its name
+OTHER = 0.85 * GIB  # 0.25 outside PyTorch, 0.6 of CUDA graphs
+
+# Peak activation of Llama 3.1 8B by the tokens of a step. On one GPU the feed-forward block decides: gate, up and their
+# product (3 × 14 336) and four times the hidden size. On two it is half as wide, and in the smaller steps sampling is
+# the more: 256 or 1024 sequences × 128 256 words × 2 × (2 + ½) bytes, and hidden states of the step and twice the
+# sequences.
+FORWARD_ONE, FORWARD_TWO = (3 * 14_336 + 4 * 4096) * 2, (3 * 7168 + 4 * 4096) * 2
+ACTIVATIONS = {
+    (2048, False): 2048 * FORWARD_ONE + CUBLAS,
+    (8192, False): 8192 * FORWARD_ONE + CUBLAS,
+    (16_384, False): 16_384 * FORWARD_ONE + CUBLAS,
+    (2048, True): 256 * 128_256 * 5 + (2048 + 512) * 4096 * 2 + CUBLAS,
+    (8192, True): 1024 * 128_256 * 5 + (8192 + 2048) * 4096 * 2 + CUBLAS,
+    (16_384, True): 16_384 * FORWARD_TWO + CUBLAS,
+}
+
+
+@pytest.mark.parametrize(("step", "several"), ACTIVATIONS)
+def test_activations_by_hand(step, several):
+    found = activation_bytes(catalog.model("llama-3.1-8b").spec, step, several=several)
+    assert found == ACTIVATIONS[step, several]
+
+
+def test_vllms_budget_by_hand():
+    """Llama 3.1 8B on an H100 with 8192 tokens: 16 060 522 496 bytes of weights, a rotary table of 131 072 × 128 values
+    of 2 bytes, and 131 072 × 8192 bytes of cache a user."""
+    model = workload("llama-3.1-8b", context=8192, engine=VLLM)
+    found, reserve = plan(model, 1), H100_BYTES - USABLE + ACTIVATIONS[8192, False] + OTHER
+    assert found.kv_budget_bytes == pytest.approx(H100_BYTES - reserve - 16_060_522_496 - 131_072 * 128 * 2, abs=1)
+    assert found.kv_bytes_per_user == 2**30
+    assert (found.users_per_replica, found.binds) == (56, CACHE)  # 60 137 908 342 ÷ 2³⁰ = 56.008
+    needs = needs_of(model)
+    assert (needs.weights_bytes, needs.kv_bytes, needs.gpus) == (16_060_522_496, 10 * 2**30, 1)
+    assert needs.overhead_bytes == pytest.approx(reserve, abs=1)
+
+
+def test_needs_beyond_one_gpu_reckon_with_what_several_keep():
+    """Llama 3.1 70B: 248 481 595 392 bytes on H100s that keep 1.4 GiB each beside activations: on two, sampling takes
+    1024 × 128 256 × 5 bytes and 10 240 hidden states of 8192, less than the block: 8192 × (3 × 14 336 + 4 × 8192) × 2.
+    """
+    needs = needs_of(workload("llama-3.1-70b", engine=VLLM))
+    reserve = H100_BYTES - USABLE + 8192 * (3 * 14_336 + 4 * 8192) * 2 + CUBLAS + 1.4 * GIB
+    assert needs.gpus == 4  # 248 481 595 392 ÷ 75 372 991 811 = 3.3
+    assert needs.overhead_bytes == pytest.approx(4 * reserve, abs=4)
+
+
+@pytest.mark.parametrize(
+    ("model", "tp", "context", "expected"),
+    [
+        # Gemma 3 27B: 8192 bytes a layer and token. Groups of 10: one that sees everything, six of windows, padded from
+        # 52 layers to 60, which keep the window, the step of 8192 tokens, at most the context, and a block of 16.
+        ("gemma-3-27b", 1, 8192, 8192 * (10 * 8192 + 60 * (8192 + 16))),
+        ("gemma-3-27b", 1, 32_768, 8192 * (10 * 32_768 + 60 * (1024 + 8192 + 16))),
+        # Qwen3-Next: 12 layers keep 2048 bytes a token; a page of 16 tokens is stretched 66-fold until it holds a state
+        # of 2 146 304 bytes, which 36 layers keep.
+        ("qwen3-next-80b-a3b", 1, 32_768, 12 * 2048 * 32_768 + 36 * 66 * 16 * 2048),
+        ("qwen3-next-80b-a3b", 2, 32_768, (12 * 2048 * 32_768 + 36 * 66 * 16 * 2048) / 2),
+    ],
+)
+def test_padded_caches_by_hand(model, tp, context, expected):
+    found = workload(model, context=context, engine=VLLM)
+    needs = layout_needs(found.model, LayoutShape(tp, 1))
+    assert kv_bytes_per_user(found, needs.kv) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_another_process_is_shown():
+    assert vllm_usable_bytes(H100_BYTES) == pytest.approx(USABLE)
+    assert vllm_usable_bytes(400 * MIB) == 0  # all of it is the driver's
+
+
+def test_a_gpu_that_activations_fill():
+    """Gemma 3 27B computes 2048 tokens of 5376 and as many words as 262 208 on a GPU of 2 GB."""
+    tiny = PlannedGpu(memory_bytes=2 * GB, gpus_per_node=8, step_tokens=2048, max_sequences=256)
+    with pytest.raises(PlannerError, match="gpu: vLLM's activations and buffers leave nothing"):
+        needs_of(workload("gemma-3-27b", engine=VLLM, gpu=tiny))
+
+
+@pytest.mark.parametrize(
+    ("node", "allowed"),
+    [
+        (8, {(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (2, 4), (4, 2), (8, 2), (8, 4)}),
+        (4, {(1, 1), (2, 1), (4, 1), (2, 2), (4, 2), (4, 4)}),
+        (6, {(1, 1), (2, 1), (3, 2), (6, 4)}),
+    ],
+)
+def test_what_nodes_take(node, allowed):
+    """TP divides the node and stays inside it; stages share it evenly, or each has whole nodes, four at most."""
+    splits = {(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (2, 4), (2, 8), (3, 2), (4, 2), (4, 4), (4, 5), (6, 4), (8, 2),
+              (8, 4), (8, 5)}  # fmt: skip
+    assert {split for split in splits if node_allows(LayoutShape(*split), node)} == allowed
+
+
 @pytest.mark.parametrize(
     ("changes", "tp", "binds"),
     [
@@ -143,6 +243,16 @@ def test_best_layout_has_the_fewest_gpus():
 )
 def test_kept_tokens(allocation, average, blocks, tokens):
     assert kept_tokens(1000, allocation, average, blocks=blocks) == tokens
+
+
+def test_names_are_taken_whatever_their_case():
+    assert [allocation_named(name) for name in ("reserved", " Paged ")] == [RESERVED, PAGED]
+    assert [engine_named(name) for name in ("Rule", " VLLM")] == [RULE, VLLM]
+    for named in (allocation_named, engine_named):
+        with pytest.raises(UnknownNameError, match="is not known"):
+            named("lazy")
+        with pytest.raises(WrongTypeError, match="is not text"):
+            named(1)
 
 
 def test_paged_needs_no_more_than_reserved():
@@ -193,3 +303,5 @@ class TestOwnModel:
                 if layout.pp == 1:
                     assert found.kv == expected.kv, (name, layout)
                 assert found.parameters == -(-1_000_003 // layout.gpus)
+            # Nothing of its shapes is told, so no budget of an engine follows from them.
+            assert own.hidden_size == 0 and not has_shapes(own) and not any(run.complete for run in own.layers)

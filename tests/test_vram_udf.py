@@ -734,6 +734,17 @@ def test_the_card_of_a_precision():
 
 
 @pytest.mark.parametrize(
+    ("model", "weights_gb"),
+    [("deepseek-v3", 673.15), ("gpt-oss-120b", 65.25), ("llama-3.1-70b", 141.11)],  # the nine-case table, tests/golden/nine_models.csv
+)
+def test_weights_as_shipped(model, weights_gb):
+    for name in ("shipped", " Shipped"):
+        assert round(VRAM_WEIGHTS(model, name), 2) == weights_gb
+    assert VRAM_TOTAL(model, 32_768, 10, "shipped") > VRAM_WEIGHTS(model, "shipped")
+    assert VRAM_KV(model, 32_768, 10, "shipped") == "#N/A"  # a cache is not shipped
+
+
+@pytest.mark.parametrize(
     ("model", "kv_precision", "overhead"),
     [
         ("llama-3.1-70b", None, None),

@@ -68,11 +68,11 @@ def named_styles(lang: str) -> list[NamedStyle]:
               indent=1),
         style(FORMULA_TEXT, boxed=True, wrap=True, horizontal="left", indent=1),
         style(SOURCE_FIGURE, boxed=True, italic=True, horizontal="right"),
-        style(FORMULA, boxed=True),
+        style(FORMULA, boxed=True, horizontal="right"),
         style(LINK, boxed=True, colour=LINK_GREEN),
         style(LINK_TEXT, boxed=True, colour=LINK_GREEN, wrap=True, horizontal="left", indent=1),
         style(ANSWER, size=12, bold=True, background=TOTAL_FILL, boxed=True, wrap=True, horizontal="left", indent=1),
-        style(TOTAL, boxed=True, bold=True, background=TOTAL_FILL),
+        style(TOTAL, boxed=True, bold=True, background=TOTAL_FILL, horizontal="right"),
         style(CHECK, boxed=True, horizontal="center"),
         style(STATEMENT, size=11, bold=True, horizontal="left"),
     ]

@@ -554,10 +554,9 @@ class _Page:
             label = "windowed" if key.startswith("windowed") else key
             self.grid.put(row, column, styles.HEADING, labels(f"export.layout_{label}"))
         self._layout_rows = row + 1, row + len(self._layouts)
-        first, end = self._layout_rows[0], self._layout_rows[1] + 1
-        for place, layout in zip(range(first, end), self._layouts):
-            self._write_layout(place, layout, self._plans[layout.shape])
-        return end
+        for i, layout in enumerate(self._layouts, start=row + 1):
+            self._write_layout(i, layout, self._plans[layout.shape])
+        return row + len(self._layouts) + 1
 
     def _write_layout(self, row: int, layout: LayoutFigures, plan: LayoutPlan) -> None:
         number = row + 1

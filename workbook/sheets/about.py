@@ -38,7 +38,7 @@ def write(book: Book, ws) -> None:
     row = _write_answer(book, ws, 4) + 1
     put(ws, f"A{row}", styles.LABEL, labels("about.status"))
     verdict = f"IF(master_check=1,{f.text(labels('about.all_pass'))},{f.text(labels('about.some_fail'))})"
-    put_formula(ws, f"B{row}", styles.TOTAL, verdict)
+    put_formula(ws, f"B{row}", styles.ANSWER, verdict)
     put(ws, f"A{row + 1}", styles.LABEL, labels("about.version"))
     put(ws, f"B{row + 1}", styles.LABEL, __version__)
     put(ws, f"A{row + 2}", styles.LABEL, labels("about.data_date"))

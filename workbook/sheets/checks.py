@@ -26,7 +26,7 @@ def write(book: Book, ws) -> None:
     put(ws, f"A{ADDIN_ROW}", styles.LABEL, labels("checks.addin"))
     # An unknown function is #NAME?, which is no number: the one place where the add-in is asked for.
     put_formula(ws, f"B{ADDIN_ROW}", styles.CHECK, "IF(ISNUMBER(VRAM_WEIGHTS(1)),1,0)")
-    put(ws, f"A{MASTER_ROW}", styles.TOTAL, labels("checks.master"))
+    put(ws, f"A{MASTER_ROW}", styles.ANSWER, labels("checks.master"))
     for letter, key in zip("ABC", ("check", "result", "meaning")):
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"checks.{key}"))
     rows = [*_article_checks(book), *_other_checks(book)]
