@@ -91,8 +91,9 @@ def page(found: list[Package]) -> str:
         "",
         "Written by `make licences`, checked by `make lint`. The planner is Apache-2.0; nothing of these packages is",
         "part of it. xlwings-server is under the PolyForm Noncommercial licence: only the tests install it, and",
-        "whoever deploys it commercially needs a licence of xlwings. What `make peers`, `make fuzz`, `make mutation`",
-        "install besides stands in pyproject.toml. On Windows pywin32 (PSF) and colorama (BSD) come too.",
+        "whoever deploys it commercially needs a licence of xlwings. What `make peers`, `make fuzz` and",
+        "`make mutation` install besides stands in pyproject.toml.",
+        "On Windows pywin32 (PSF) and colorama (BSD) come too.",
     ]
     for shipped, heading in ((True, "For users"), (False, "For tests and checks alone")):
         rows = [f"| {package.name} | {package.licence} |" for package in found if package.shipped == shipped]

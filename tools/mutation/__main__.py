@@ -60,7 +60,7 @@ def main() -> None:
         REMEMBERED.parent.mkdir(exist_ok=True)
         REMEMBERED.write_text(json.dumps(remembered, indent=0), "utf-8")
     results = {
-        module: [(each, remembered.get(_key(each)), equivalent.get((module, each.after))) for each in some]
+        module: [(each, remembered.get(_key(each), SURVIVED), equivalent.get((module, each.after))) for each in some]
         for module, some in found.items()
     }
     for module, some in results.items():

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -72,7 +73,7 @@ def _is_of_identity(name: str) -> bool:
     return "ReplaceComparisonOperator" in parts and bool(parts & {"Is", "IsNot"}) and bool(parts & {"Eq", "NotEq"})
 
 
-def _changes_nothing(node: object) -> bool:
+def _changes_nothing(node: Any) -> bool:
     """Whether `node` belongs to a decorator or an annotation, or is the star before keyword-only parameters."""
     if node.parent is None:
         return False

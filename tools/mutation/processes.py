@@ -7,11 +7,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
+from types import CodeType, ModuleType
 
 from tools.mutation.mutants import Mutant
 
@@ -28,8 +29,9 @@ class _Loader(SourceFileLoader):
         super().__init__(name, path)
         self._code = code
 
-    def get_code(self, fullname: str) -> object:
-        return compile(self._code, self.path, "exec", dont_inherit=True)
+    def get_code(self, fullname: str) -> CodeType | None:
+        code: CodeType = compile(self._code, self.path, "exec", dont_inherit=True)
+        return code
 
 
 class _Finder(MetaPathFinder):
@@ -39,7 +41,9 @@ class _Finder(MetaPathFinder):
         self._name = mutant.module.removesuffix(".py").replace("/", ".")
         self._path, self._code = str(root / mutant.module), mutant.code
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> object:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != self._name:
             return None
         return spec_from_file_location(fullname, self._path, loader=_Loader(fullname, self._path, self._code))
@@ -54,7 +58,8 @@ def outcomes(root: Path, work: Iterable[tuple[Mutant, list[list[str]]]], workers
     """
     for name in _SLOW_IMPORTS:
         __import__(name)
-    waiting, running = iter(work), {}
+    waiting = iter(work)
+    running: dict[int, tuple[Mutant, float]] = {}
     while True:
         while len(running) < workers and (each := next(waiting, None)) is not None:
             running[_forked(root, *each)] = (each[0], time.monotonic())

@@ -48,6 +48,7 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Layout
     """
     order, owned, rented = costs and costs.order, costs and costs.owned, costs and costs.rented
     gpu = figures.scenario.gpu
+    assert gpu is not None, "only a GPU with a name has prices"
     server = server_usd_per_gpu(found)
     verb = _cheaper_of_known(costs)
 
@@ -165,11 +166,16 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Layout
         CostLine("rent_tco", of(rented, "tco_usd"), renting("{rent_month}*horizon_months")),
         CostLine("rent_npv", of(rented, "npv_usd"), renting("{rent_month}*annuity")),
         CostLine(
-            "break_even", NOTHING if not both else never if costs.break_even_month is None else costs.break_even_month,
+            "break_even",
+            NOTHING
+            if costs is None or not both
+            else never
+            if costs.break_even_month is None
+            else costs.break_even_month,
             break_even, COUNT_FORMAT,
         ),
         CostLine(
-            "cheaper", NOTHING if not both else labels(f"procurement.{costs.cheaper}"), cheaper, None
+            "cheaper", NOTHING if costs is None or not both else labels(f"procurement.{costs.cheaper}"), cheaper, None
         ),
         CostLine(
             "verb", NOTHING if verb is None else labels(f"procurement.{verb}"),

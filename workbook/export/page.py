@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import partial
 from itertools import count
+from typing import Any
 
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
@@ -110,7 +112,8 @@ class _Page:
         self.grid = Grid()
         self.has_costs = self._prices is not None and (self._costs is not None or figures.best is None)
         self._lines = self._cost_lines()
-        self._row, self._gaps = 0, set()
+        self._row = 0
+        self._gaps: set[int] = set()
         self._title()
         self._recommendation()
         first = self._row
@@ -161,7 +164,7 @@ class _Page:
         if self.has_costs:
             template = labels("export.recommendation_costs")
             unknown = labels("export.costs_unknown")
-            by_key = {line.key: line.value for line in self._lines}
+            by_key: dict[str, Any] = {line.key: line.value for line in self._lines}
             known = by_key["verb"] != NOTHING
             money = ("best_gpus", "best_month", "best_npv")
             money_values = {
@@ -183,7 +186,7 @@ class _Page:
         self._text(styles.NOTE, caveat, height=height_of(caveat, _WIDE_NOTE_LINE))
         self._gap()
 
-    def _sentence_values(self) -> dict[str, str]:
+    def _sentence_values(self) -> dict[str, str | None]:
         scenario, figures, best = self._scenario, self._figures, self._figures.best
         return {
             "model": scenario.model.title,
@@ -269,7 +272,7 @@ class _Page:
             self.grid.put(row, RIGHT + 1, role, value, formula, GB_FORMAT, key=key)
             share = f"{key}_share"
             self.grid.put(
-                row, RIGHT + 2, styles.FORMULA, value / total, lambda at, key=key: f"{at(key)}/{at('total')}", "0.0%",
+                row, RIGHT + 2, styles.FORMULA, value / total, partial(_share_of_total, key), "0.0%",
                 key=share,
             )  # fmt: skip
             row += 1
@@ -315,7 +318,7 @@ class _Page:
             return lambda at: f"IF({at('best')}>0,{formula(at)},{_NOTHING})"
 
         line("gpus", "article.gpus", figures.gpus, self._gpus_formula, COUNT_FORMAT, "unit.gpus")
-        title = of_plan(lambda p: p.layout.title)
+        title = str(of_plan(lambda p: p.layout.title))
         self._named(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
         row += 1
         line("best_weights", "procurement.weights_gpu", of_plan(lambda p: p.weights_bytes / GB), of_best("weights"),
@@ -347,7 +350,7 @@ class _Page:
         return row + 1
 
     def _cost_lines(self) -> list[CostLine]:
-        if not self.has_costs:
+        if self._prices is None or not self.has_costs:
             return []
         return cost_lines(self._labels, self._figures, self._prices, self._costs)
 
@@ -392,13 +395,14 @@ class _Page:
     def _cost_assumptions(self) -> None:
         """Prices with their sources, and what else matters most, which stands on a sheet of its own."""
         labels = self._labels
+        gpu = self._scenario.gpu
+        assert gpu is not None and self._prices is not None, "only a GPU with a name has prices"
         self._section_over_both("prices", "export.value", "article.unit", "procurement.source")
         for field, quote in quotes(self._prices).items():
             value = quote.amount_usd if quote else None
             shown = "#,##0.00##" if field.endswith("hour") else "#,##0.00"
             source = _source_of(quote) if quote else labels("export.source_no_price")
             self._full(field, f"export.price_{field}", value, labels(_PRICE_UNITS[field]), source, shown, styles.INPUT)
-        gpu = self._scenario.gpu
         source = f"{gpu.source}; {gpu.as_of}"
         self._full("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
         note = labels("export.indicative")
@@ -725,6 +729,10 @@ _WORKING_LABELS = {
 
 def _source_of(quote: Quote) -> str:
     return f"{quote.source}; {quote.as_of}"
+
+
+def _share_of_total(key: str, at: At) -> str:
+    return f"{at(key)}/{at('total')}"
 
 
 def fixed_text(number: float, decimals: int) -> str:

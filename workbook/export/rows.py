@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from xlsxwriter.utility import xl_col_to_name
 
@@ -195,7 +196,7 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         *(
             _known(
                 f"windowed_{i}", "export.layout_windowed",
-                lambda row, i=i: _windowed(row.layout.windowed_bytes, i) if row.layout else None,
+                partial(_layout_windowed, i),
             )
             for i in range(most_windows)
         ),
@@ -244,6 +245,10 @@ def _gpu_memory_gb(row: _Row) -> object:
 
 def _of_best(row: _Row, field: str) -> object:
     return NOTHING if row.figures.best is None else getattr(row.figures.best, field)
+
+
+def _layout_windowed(i: int, row: _Row) -> float | None:
+    return _windowed(row.layout.windowed_bytes, i) if row.layout else None
 
 
 def _windowed(pairs: tuple[tuple[int, float], ...], i: int, part: int = 1) -> float:

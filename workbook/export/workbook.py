@@ -73,7 +73,7 @@ def _survey(given: GivenScenarios) -> _Survey:
     for row in given.given_rows():
         problem_count += len(row.problems)
         lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
-        if problem_count == 0:
+        if problem_count == 0 and row.scenario is not None:
             count += 1
             most_windows = max(most_windows, len(footprint(row.scenario.model.spec).kv.windowed))
     if problem_count:
