@@ -63,8 +63,8 @@ def main() -> None:
         module: [(each, remembered.get(_key(each), SURVIVED), equivalent.get((module, each.after))) for each in some]
         for module, some in found.items()
     }
-    for module, some in results.items():
-        counts = Counter("equivalent" if why else outcome for _, outcome, why in some)
+    for module, told in results.items():
+        counts = Counter("equivalent" if why else outcome for _, outcome, why in told)
         print(f"{module}: {places[module]} places, {dict(counts)}")
     if not chosen.modules:
         text = report(places, results, settings["earlier"], datetime.date.today())
