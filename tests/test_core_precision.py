@@ -53,7 +53,6 @@ def test_bytes_of(precision, values, size_bytes):
 def test_values_and_scales_of_a_tensor(layout, values, scales):
     precision, tensor = Precision(name="test", **layout), Tensor(name="w", group=MLP, rows=300, columns=256, copies=3)
     assert precision.parts_of_tensor(tensor) == (3 * values, 3 * scales)
-    assert precision.bytes_of_tensor(tensor) == 3 * (values + scales)
 
 
 def test_bits_and_bytes_per_value():
