@@ -1032,6 +1032,6 @@ class Labels:
         return text.format(**values) if values else text
 
 
-def keys() -> tuple[str, ...]:
+def all_keys() -> tuple[str, ...]:
     """Every key, for the test that none is without a translation or a use."""
     return tuple(_TEXTS)

@@ -117,9 +117,10 @@ def audit_workbook(path: Path) -> None:
 def _check_row(row) -> None:
     assert (row.scenario is None) == bool(row.problems)
     if row.scenario is not None:
-        needs, gpus = row.scenario.sized()
-        _check_estimate(needs)
-        assert gpus >= 1
+        needs = row.scenario.sized()
+        sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes)
+        assert all(type(size) is int and size >= 0 for size in sizes) and needs.weights_bytes > 0
+        assert needs.gpus >= 1
 
 
 def _check_model(spec) -> None:
