@@ -606,7 +606,7 @@ def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
         "best_user_month": chosen("own_user_month", "rent_user_month"),
         "best_npv": chosen("own_npv", "rent_npv"),
         "break_even": f"IF(AND(ISNUMBER({own}),ISNUMBER({rent})),IF({saved}*horizon_months>={capex},{paid_off},{at_the_end}),{_NOTHING})",
-        "rank": f"IF({any_price},IF({considered},{cell('best_npv')}+ROW()*{f.ROUNDING_NOISE},{_NOTHING}),{_NOTHING})",
+        "rank": f"IF({any_price},IF({considered},{cell('best_npv')}*(1+ROW()*{f.ROUNDING_NOISE}),{_NOTHING}),{_NOTHING})",
         "mark": f"IF(ISNUMBER({cell('rank')}),IF({cell('rank')}=MIN({column(book, 'rank')}),{f.text(labels('procurement.cheapest'))},{_NOTHING}),{_NOTHING})",
     }
 
