@@ -18,7 +18,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 from click.testing import CliRunner
-from openpyxl.utils import get_column_letter, range_boundaries
+from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.formula import ArrayFormula
 
 import vram_udf
@@ -28,6 +28,7 @@ from core.checks import LIMITS
 from tests.engines import libreoffice
 from workbook.cli import vram
 from workbook.labels import LANGUAGES, Labels
+from workbook.sheets import scenarios
 from workbook.template import build
 
 DECLARED = {function.name: function for function in declared_functions()}
@@ -257,13 +258,14 @@ def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     content, _ = build(lang)
     (tmp_path / "planner.xlsx").write_bytes(content)
     sheet = openpyxl.load_workbook(tmp_path / "planner.xlsx")[labels("sheet.scenarios")]
-    (table,) = sheet.tables.values()
-    _, top, right, bottom = range_boundaries(table.ref)
-    verdicts = [(sheet.title, f"{get_column_letter(right)}{row}") for row in range(top + 1, bottom + 1)]
-    users = (sheet.title, f"D{top + 1}")
+    rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.DEFAULT_SCENARIOS))]
+    verdicts = [(sheet.title, f"{scenarios.letter('addin')}{row}") for row in rows]
+    users = (sheet.title, f"{scenarios.letter('users')}{scenarios.FIRST_ROW}")
+    alike = [given.engine == "rule" and given.allocation == "reserved" for given in scenarios.DEFAULT_SCENARIOS]
+    expected = [labels("scenarios.addin_agrees" if compared else "scenarios.addin_other") for compared in alike]
     with libreoffice.WhatIf(tmp_path / "planner.xlsx", extension=oxt) as planner:
         assert planner.named(["addin_loaded", "master_check"]) == [1.0, 1.0]
-        assert set(planner.get(verdicts)) == {labels("scenarios.addin_agrees")}
+        assert planner.get(verdicts) == expected
         changed = planner.run([{users: 123.0}, {users: 0.5}], verdicts[:1])
     assert changed == [[labels("scenarios.addin_agrees")], [labels("scenarios.addin_no_input")]]
 
@@ -274,11 +276,14 @@ def test_declaring_a_function_is_enough(tmp_path):
 
 from math import prod
 
+from core.cells.arguments import CONTEXT, USERS
+from core.cells.spill import computed
+
 
 @cell_function
 def VRAM_PRODUCT(context, users=None):
     '''Context times users.'''
-    return _spilled(broadcast(lambda *factors: float(prod(factors)), _workload(context, users)))
+    return computed(lambda *factors: float(prod(factors)), (CONTEXT, USERS), (context, users))
 """
     source = Path(vram_udf.__file__).read_text(encoding="utf-8")
     (tmp_path / "vram_udf.py").write_text(source + declaration, encoding="utf-8")
