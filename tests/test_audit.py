@@ -626,7 +626,7 @@ def test_the_command_names_places_and_fails(vram, planners, tmp_path):
     (tmp_path / "t.xlsx").write_bytes(x.content)
     status, out, err = vram("audit", tmp_path / "t.xlsx")
     assert (status, err) == (1, "")
-    assert "  ✗ No hard-coded number among formulas: 1 × not: 方案!J9 (140)\n" in out
+    assert "  ✗ No hard-coded number among formulas: 1 × not: 方案!N9 (140)\n" in out
     assert out.endswith(f"1 of {len(CHECKS)} checks fail.\n")
 
 
