@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.checks import one_of
 from core.engines.blocks import BLOCK_TOKENS
-from core.errors import UnknownNameError, WrongTypeError, quoted
 
 RESERVED, PAGED = "reserved", "paged"
 ALLOCATIONS = (RESERVED, PAGED)
@@ -16,11 +16,7 @@ def allocation_named(value: object) -> str:
         WrongTypeError: not text.
         UnknownNameError: neither of them.
     """
-    if not isinstance(value, str):
-        raise WrongTypeError("allocation", f"{quoted(value)} is not text", 'Write "reserved" or "paged".')
-    if value.strip().lower() not in ALLOCATIONS:
-        raise UnknownNameError("allocation", f"{quoted(value)} is not known", 'Write "reserved" or "paged".')
-    return value.strip().lower()
+    return one_of("allocation", value, ALLOCATIONS)
 
 
 def in_blocks(tokens: int) -> int:

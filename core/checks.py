@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.errors import OutOfRangeError, WrongTypeError, quoted
+from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError, quoted
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,21 @@ def text(field: str, value: object) -> str:
         problem = "it is blank" if value is None else f"{quoted(value)} is not text"
         raise WrongTypeError(field, problem, "Write text.")
     return value
+
+
+def one_of(field: str, value: object, choices: Sequence[str]) -> str:
+    """The one of `choices` that `value` names, whatever its case.
+
+    Raises:
+        WrongTypeError: not text.
+        UnknownNameError: none of them.
+    """
+    remedy = "Write " + " or ".join(f'"{choice}"' for choice in choices) + "."
+    if not isinstance(value, str):
+        raise WrongTypeError(field, f"{quoted(value)} is not text", remedy)
+    if value.strip().lower() not in choices:
+        raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
+    return value.strip().lower()
 
 
 def flag(field: str, value: object) -> bool:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from core.allocation import RESERVED, kept_tokens
+from core.checks import one_of
 from core.engine_memory import loaded_weights_by_stage
 from core.engines import vllm
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.shapes import StageShapes, stage_shapes
-from core.errors import UnknownNameError, UnsupportedModelError, WrongTypeError, quoted
+from core.errors import UnsupportedModelError
 from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE, MOST_NODES_PER_REPLICA, GpuChoice
 from core.kv_cache import KvProfile, kv_profile
 from core.model_spec import ModelSpec
@@ -454,8 +455,4 @@ def engine_named(value: object) -> str:
         WrongTypeError: not text.
         UnknownNameError: none of them.
     """
-    if not isinstance(value, str):
-        raise WrongTypeError("engine", f"{quoted(value)} is not text", 'Write "rule" or "vllm".')
-    if value.strip().lower() not in ENGINES:
-        raise UnknownNameError("engine", f"{quoted(value)} is not known", 'Write "rule" or "vllm".')
-    return value.strip().lower()
+    return one_of("engine", value, ENGINES)
