@@ -41,7 +41,7 @@ def write_planner(path: Path) -> int:
         {**examples[i % len(examples)], "scenario": f"Scenario {i}", "model": names[i % len(names)], "context": 1024 + i}
         for i in range(ROWS)
     ]
-    path.write_bytes(template._saved(template._book("en", rows)))
+    path.write_bytes(template.without_values("en", rows))
     ws = load_workbook(path, read_only=True)[Labels("en")("sheet.scenarios")]
     row = next(ws.iter_rows(min_row=scenarios.FIRST_ROW, max_row=scenarios.FIRST_ROW, values_only=True))
     return sum(isinstance(value, str) and value.startswith("=") for value in row)

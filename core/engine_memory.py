@@ -7,17 +7,17 @@ kernels want.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from core.model_spec import ModelSpec
-from core.parallelism import by_stage, layers_on_rank, of_each_layer, outer_on_rank
+from core.parallelism import by_stage, of_each_layer, outer_on_rank, tensors_on_rank
 from core.precision import Precision
 from core.tensors import EXPERT, Tensor
 from core.units import MIB
-from core.weights import stored_parts, tells_layers_apart, tensor_precision
+from core.weights import stored_alike, stored_parts, tensor_precision
 
 # PyTorch c10/cuda/CUDACachingAllocator.cpp: kMinBlockSize, kMinLargeAlloc, kRoundLarge, kSmallSize.
 _MIN_BLOCK_BYTES = 512
@@ -62,19 +62,20 @@ def loaded_weights_by_stage(
 
     def outside(stage: int) -> int:
         # Each stands alone, so that nothing here is stored as one with another.
-        alone = ((tensor,) for tensor in outer_on_rank(model, tp, pp, stage))
-        return rotary_cache_bytes(model) + sum(_allocated_for(tensors, model, None, precision) for tensors in alone)
+        alone = (((tensor,), times) for tensor, times in outer_on_rank(model, tp, pp, stage))
+        return rotary_cache_bytes(model) + sum(
+            _allocated_for(tensors, model, None, precision) * times for tensors, times in alone
+        )
 
     return by_stage(model, pp, _layers_bytes(model, precision, tp, whole_experts), outside)
 
 
 @lru_cache(maxsize=256)
 def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_experts: bool) -> tuple[int, ...]:
-    return of_each_layer(
-        layers_on_rank(model, tp, whole_experts),
-        lambda tensors, number: _allocated_for(tensors, model, number, precision),
-        told_apart=tells_layers_apart(model, precision),
-    )
+    def size(tensors: tuple[Tensor, ...], layer: int) -> int:
+        return _allocated_for(tensors_on_rank(tensors, tp, whole_experts), model, layer, precision)
+
+    return of_each_layer(stored_alike(model, precision), size)
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:
@@ -84,8 +85,8 @@ def rotary_cache_bytes(model: ModelSpec) -> int:
 
 def _allocated_for(tensors: Sequence[Tensor], model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
     """What is allocated for the tensors of one layer; those that are fused are stored as one."""
-    values: Counter[object] = Counter()
-    scales: Counter[object] = Counter()
+    values: defaultdict[object, int] = defaultdict(int)
+    scales: defaultdict[object, int] = defaultdict(int)
     for number, tensor in enumerate(tensors):
         padded = _padded(tensor, tensor_precision(tensor, model, layer, precision))
         stored_as_one = padded.fused or number

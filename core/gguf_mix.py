@@ -7,7 +7,7 @@ without one for the others) and ggml/src/ggml-common.h (the layout of the blocks
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from core.model_spec import FullAttention, ModelSpec, MoeMlp
@@ -116,11 +116,11 @@ def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer
     return _of_blocks(chosen, chosen)
 
 
-def position(precision: Precision, model: ModelSpec, layer: int) -> tuple[bool, ...]:
-    """What of a layer's place in the model the formats of its tensors depend on, in the mix that `precision` names."""
+def positions(precision: Precision, model: ModelSpec) -> tuple[tuple[bool, ...], ...]:
+    """For each layer, what of its place in the model its formats depend on, in the mix that `precision` names."""
     mix = MIXES[precision.mix]
-    choices = (mix.value, _down(precision.mix, model), mix.gate_and_up)
-    return tuple(_applies(choice.where, model, layer) for choice in choices if choice is not None)
+    wheres = {choice.where for choice in (mix.value, _down(precision.mix, model), mix.gate_and_up) if choice}
+    return tuple(zip(*(_applies(where, model) for where in wheres))) or ((),) * model.num_hidden_layers
 
 
 @cache
@@ -170,19 +170,28 @@ def _is_70b(model: ModelSpec) -> bool:
 def _chosen(choice: Choice | None, base: str, model: ModelSpec, layer: int | None) -> str:
     if choice is None:
         return base
-    return choice.better if _applies(choice.where, model, layer or 0) else choice.otherwise or base
+    return choice.better if _applies(choice.where, model)[layer or 0] else choice.otherwise or base
 
 
-def _applies(where: str, model: ModelSpec, layer: int) -> bool:
-    layers = model.num_hidden_layers
+def _applies(where: str, model: ModelSpec) -> tuple[bool, ...]:
+    """For each layer, whether `where` (of a `Choice`) names it."""
+    if where in ("gqa", "small"):
+        few_kv_heads = _queries_per_key(model) >= _FEW_QUERIES_PER_KEY
+        applies = few_kv_heads or (where == "small" and _experts(model) >= _FEW_EXPERTS)
+        return (applies,) * model.num_hidden_layers
+    return _named_layers(where, model.num_hidden_layers)
+
+
+@cache
+def _named_layers(where: str, layers: int) -> tuple[bool, ...]:
+    return tuple(_is_named(where, layer, layers) for layer in range(layers))
+
+
+def _is_named(where: str, layer: int, layers: int) -> bool:
     first_eighth, last_eighth = layer < layers // 8, layer >= 7 * layers // 8
-    if where == "more":
-        return first_eighth or last_eighth or (layer - layers // 8) % 3 == 2
-    few_kv_heads = _queries_per_key(model) >= _FEW_QUERIES_PER_KEY
     return {
-        "gqa": few_kv_heads,
-        "small": few_kv_heads or _experts(model) >= _FEW_EXPERTS,
         "all": True,
+        "more": first_eighth or last_eighth or (layer - layers // 8) % 3 == 2,
         "eighth": first_eighth,
         "sixteenth": layer < layers // 16,
         "two": layer < 2,
@@ -191,6 +200,7 @@ def _applies(where: str, model: ModelSpec, layer: int) -> bool:
     }[where]
 
 
+@lru_cache(maxsize=512)
 def _queries_per_key(model: ModelSpec) -> int:
     return max(
         (run.mixer.num_attention_heads // run.mixer.num_key_value_heads
@@ -199,5 +209,6 @@ def _queries_per_key(model: ModelSpec) -> int:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=512)
 def _experts(model: ModelSpec) -> int:
     return max((run.mlp.num_experts for run in model.layers if isinstance(run.mlp, MoeMlp)), default=0)

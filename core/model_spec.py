@@ -316,7 +316,7 @@ class ModelSpec:
     quantization: Quantization | None = None
     bytes_per_value: int = 2
 
-    @property
+    @cached_property
     def num_hidden_layers(self) -> int:
         return sum(run.count for run in self.layers)
 

@@ -6,17 +6,17 @@ model_executor/layers/linear.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
-from core.model_spec import LayerRun, ModelSpec, ParallelMixers
-from core.parameters import layer_tensors, outer_tensors
+from core.model_spec import Mixer, ModelSpec, ParallelMixers
+from core.parameters import AlikeLayers, alike_layers, counted_outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
-from core.weights import stored_bytes, tells_layers_apart, weights_bytes
+from core.weights import stored_alike, stored_bytes, weights_bytes
 
 
 def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
@@ -85,7 +85,6 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
     return tuple(ends)
 
 
-@lru_cache(maxsize=256)
 def layers_on_rank(model: ModelSpec, tp: int, whole_experts: bool = False) -> tuple[tuple[Tensor, ...], ...]:
     """The tensors of every layer, first to last, as one of `tp` ranks holds them.
 
@@ -96,13 +95,18 @@ def layers_on_rank(model: ModelSpec, tp: int, whole_experts: bool = False) -> tu
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    return tuple(
-        tensors
-        for run in model.layers
-        for tensors in [
-            tuple(_on_rank(tensor, tp, whole_experts) for tensor in layer_tensors(run, model.hidden_size))
-        ] * run.count
-    )
+    on_rank = {
+        number: tensors_on_rank(tensors, tp, whole_experts)
+        for tensors, numbers in alike_layers(model)
+        for number in numbers
+    }
+    return tuple(on_rank[number] for number in range(model.num_hidden_layers))
+
+
+@lru_cache(maxsize=1024)
+def tensors_on_rank(tensors: tuple[Tensor, ...], tp: int, whole_experts: bool = False) -> tuple[Tensor, ...]:
+    """The `tensors` as one of `tp` ranks holds them."""
+    return tuple(_on_rank(tensor, tp, whole_experts) for tensor in tensors)
 
 
 def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
@@ -111,15 +115,17 @@ def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
     return tensor.on_rank(tp)
 
 
-def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[Tensor, ...]:
-    """The tensors outside the layers that a rank of a stage holds: the embedding in front, the head behind."""
-    return tuple(part for tensor, part in _outer(model, tp) if _is_on_stage(tensor, model, stage, pp))
+@lru_cache(maxsize=2048)
+def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[tuple[Tensor, int], ...]:
+    """The tensors outside the layers that a rank of a stage holds, and how many of each.
 
-
-@lru_cache(maxsize=64)
-def _outer(model: ModelSpec, tp: int) -> tuple[tuple[Tensor, Tensor], ...]:
-    """Each tensor outside the layers, whole and as a rank holds it."""
-    return tuple((tensor, tensor.on_rank(tp)) for tensor in outer_tensors(model))
+    The embedding is in front, the head behind.
+    """
+    return tuple(
+        (tensor.on_rank(tp), times)
+        for tensor, times in counted_outer_tensors(model)
+        if _is_on_stage(tensor, model, stage, pp)
+    )
 
 
 def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
@@ -137,7 +143,8 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
         return -(-weights_bytes(model, precision) // (tp * pp))
 
     def outside(stage: int) -> int:
-        return sum(stored_bytes(tensor, model, None, precision) for tensor in outer_on_rank(model, tp, pp, stage))
+        parts = outer_on_rank(model, tp, pp, stage)
+        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
 
     return max(by_stage(model, pp, stored_bytes_of_layers(model, precision, tp), outside))
 
@@ -145,41 +152,42 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
 @lru_cache(maxsize=256)
 def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
     """Bytes of the weights of every layer on one of `tp` ranks."""
-    return of_each_layer(
-        layers_on_rank(model, tp),
-        lambda tensors, number: sum(stored_bytes(tensor, model, number, precision) for tensor in tensors),
-        told_apart=tells_layers_apart(model, precision),
-    )
+
+    def size(tensors: tuple[Tensor, ...], layer: int) -> int:
+        return sum(stored_bytes(tensor, model, layer, precision) for tensor in tensors_on_rank(tensors, tp))
+
+    return of_each_layer(stored_alike(model, precision), size)
 
 
 def of_each_layer(
-    layers: tuple[tuple[Tensor, ...], ...], size_of: Callable[[tuple[Tensor, ...], int], int], *, told_apart: bool
+    layers: Iterable[AlikeLayers], size_of: Callable[[tuple[Tensor, ...], int], int]
 ) -> tuple[int, ...]:
-    """`size_of` the tensors and the number of every layer, counted once for a run of layers not told apart."""
-    found: dict[int, int] = {}
-    for number, tensors in enumerate(layers):
-        key = number if told_apart else id(tensors)  # a run's layers share their tensors
-        if key not in found:
-            found[key] = size_of(tensors, number)
-    return tuple(found[number if told_apart else id(tensors)] for number, tensors in enumerate(layers))
+    """For every layer what `size_of` gives for the tensors and the number of one that is alike."""
+    sizes = {number: size for alike in layers for size in [size_of(*alike.first)] for number in alike.numbers}
+    return tuple(sizes[number] for number in range(len(sizes)))
 
 
 def kv_profile_per_gpu(model: ModelSpec, tp: int = 1, pp: int = 1) -> tuple[KvProfile, ...]:
     """What one sequence keeps on a GPU of each stage: KV heads split until there is one a rank, then replicated."""
-    numbered = list(_layers(model))
     return tuple(
-        sum((layer_profile(run.mixer, tp) for number, run in numbered if first <= number < end), KvProfile())
-        for first, end in stages(model, pp)
+        sum((layer_profile(mixer, tp) * count for mixer, count in mixers.items()), KvProfile())
+        for mixers in _mixers_by_stage(model, pp)
     )
 
 
-def _layers(model: ModelSpec) -> Iterator[tuple[int, LayerRun]]:
-    number = 0
-    for run in model.layers:
-        one = replace(run, count=1)
-        for _ in range(run.count):
-            yield number, one
-            number += 1
+def _mixers_by_stage(model: ModelSpec, pp: int) -> list[dict[Mixer, int]]:
+    """How many layers of each kind each stage has."""
+    found: list[dict[Mixer, int]] = []
+    for first, end in stages(model, pp):
+        counts: dict[Mixer, int] = {}
+        start = 0
+        for run in model.layers:
+            inside = min(end, start + run.count) - max(first, start)
+            if inside > 0:
+                counts[run.mixer] = counts.get(run.mixer, 0) + inside
+            start += run.count
+        found.append(counts)
+    return found
 
 
 def _is_on_stage(tensor: Tensor, model: ModelSpec, stage: int, pp: int) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import singledispatch
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import lru_cache, singledispatch
+from typing import Any, NamedTuple
 
 from core.errors import UnsupportedModelError
 from core.model_spec import (
@@ -96,11 +97,52 @@ def tensors_with_counts(spec: ModelSpec) -> Iterator[tuple[Tensor, int]]:
     Raises:
         UnsupportedModelError: a field that counting needs is not there.
     """
+    for layers in alike_layers(spec):
+        for tensor in layers.tensors:
+            yield tensor, len(layers.numbers)
+    yield from counted_outer_tensors(spec)
+
+
+@lru_cache(maxsize=512)
+def counted_outer_tensors(spec: ModelSpec) -> tuple[tuple[Tensor, int], ...]:
+    """The tensors outside the layers, and how many there are of each: a vision tower has the same in each of its layers.
+
+    Raises:
+        UnsupportedModelError: `vocab_size` is not known.
+    """
+    return tuple(Counter(outer_tensors(spec)).items())
+
+
+class AlikeLayers(NamedTuple):
+    """Layers of a model that are made alike, wherever they stand.
+
+    Attributes:
+        tensors: of one of them.
+        numbers: which they are, counted from 0.
+    """
+
+    tensors: tuple[Tensor, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def first(self) -> tuple[tuple[Tensor, ...], int]:
+        """The first of them: its tensors and its number."""
+        return self.tensors, self.numbers[0]
+
+
+@lru_cache(maxsize=512)
+def alike_layers(spec: ModelSpec) -> tuple[AlikeLayers, ...]:
+    """The layers of `spec`, those together that have the same tensors.
+
+    Raises:
+        UnsupportedModelError: the description says too little to list them.
+    """
+    numbers: dict[LayerRun, list[int]] = {}
+    first = 0
     for run in spec.layers:
-        for tensor in layer_tensors(run, spec.hidden_size):
-            yield tensor, run.count
-    for tensor in outer_tensors(spec):
-        yield tensor, 1
+        numbers.setdefault(replace(run, count=1), []).extend(range(first, first + run.count))
+        first += run.count
+    return tuple(AlikeLayers(layer_tensors(run, spec.hidden_size), tuple(found)) for run, found in numbers.items())
 
 
 def outer_tensors(spec: ModelSpec) -> tuple[Tensor, ...]:

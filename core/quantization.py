@@ -56,11 +56,6 @@ class Modules:
     anywhere: frozenset[str]
     patterns: tuple[str, ...]
 
-    @cached_property
-    def _beginnings_by_layer(self) -> dict[int, tuple[str, ...]]:
-        layers = {layer for layer, _ in self.beginnings}
-        return {layer: tuple(start for number, start in self.beginnings if number == layer) for layer in layers}
-
     @property
     def tells_layers_apart(self) -> bool:
         """Whether it may have a module of one layer and not the same one of another."""
@@ -70,22 +65,33 @@ class Modules:
         """Whether the tensor, the one of `layer` (None: outside the layers), is among them."""
         if self.patterns == EVERYTHING.patterns:
             return True
-        names = _names(tensor.name)
-        for name in names:
-            parts = _parts(name)
-            if layer is not None:
-                if self.in_layers and any((layer, part) in self.in_layers for part in parts if name.startswith(part)):
-                    return True
-                if name.startswith(self._beginnings_by_layer.get(layer, ())):
-                    return True
-            if not self.anywhere.isdisjoint(parts):
-                return True
-        return any(_compiled(pattern).match(path) for pattern in self.patterns for path in _paths(names, layer))
+        if tensor.name not in self._layers_of:
+            self._layers_of[tensor.name] = self._named_layers(_names(tensor.name))
+        named = self._layers_of[tensor.name]
+        if named is None or layer in named:
+            return True
+        if not self.patterns:
+            return False
+        paths = _paths(_names(tensor.name), layer)
+        return any(_compiled(pattern).match(path) for pattern in self.patterns for path in paths)
+
+    @cached_property
+    def _layers_of(self) -> dict[str, frozenset[int] | None]:
+        """What `_named_layers` said of the modules that were asked for: layers ask for the same ones."""
+        return {}
+
+    def _named_layers(self, names: tuple[str, ...]) -> frozenset[int] | None:
+        """The layers whose module of one of these `names` is named, patterns aside; None if it is wherever it stands."""
+        if any(not self.anywhere.isdisjoint(_parts(name)) for name in names):
+            return None
+        above = frozenset[str]().union(*map(_beginnings, names))
+        in_full = {layer for layer, path in self.in_layers if path in above}
+        return frozenset(in_full | {layer for layer, start in self.beginnings if any(n.startswith(start) for n in names)})
 
 
 def modules(written: Iterable[str]) -> Modules:
     """The selection that a list of names in config.json makes."""
-    in_layers, beginnings, anywhere, patterns = set(), set(), set(), []
+    in_layers, beginnings, anywhere, patterns, globs = set(), set(), set(), [], []
     for name in written:
         if name.startswith("re:"):
             patterns.append(name[3:])
@@ -96,9 +102,11 @@ def modules(written: Iterable[str]) -> Modules:
         elif found and "*" not in name[:-1]:
             beginnings.add((int(found[1]), found[2][:-1]))
         elif "*" in name:
-            patterns.append(fnmatch.translate(name).replace("\\Z", r"(?:\Z|\.)").replace("\\z", r"(?:\Z|\.)"))
+            globs.append(fnmatch.translate(name).replace("\\Z", r"(?:\Z|\.)").replace("\\z", r"(?:\Z|\.)"))
         else:
             anywhere.add(name.removeprefix("model.").removeprefix("language_model."))
+    if globs:
+        patterns.append("|".join(globs))  # one look at each path instead of one for each glob
     return Modules(frozenset(in_layers), frozenset(beginnings), frozenset(anywhere), tuple(patterns))
 
 
@@ -149,6 +157,13 @@ def _names(name: str) -> tuple[str, ...]:
         names.append(f"{parent}.{_FUSED_NAMES[last]}")
     return tuple(dict.fromkeys(names + [each.replace(*other, 1) for each in names for other in _OTHER_NAMES
                                         if each.startswith(other[0])]))  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _beginnings(name: str) -> frozenset[str]:
+    """Every run of whole components with which a path begins, itself included."""
+    words = name.split(".")
+    return frozenset(".".join(words[:end]) for end in range(1, len(words) + 1))
 
 
 @lru_cache(maxsize=4096)

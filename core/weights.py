@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 
 from core.model_spec import ModelSpec
-from core.parameters import count_parameters, layer_tensors, outer_tensors
+from core.parameters import AlikeLayers, alike_layers, count_parameters, counted_outer_tensors
 from core.precision import Precision
 from core.tensors import Tensor
 
@@ -63,35 +63,41 @@ def tensor_precision(
     return precision if tensor.group in precision.groups else None
 
 
-def tells_layers_apart(model: ModelSpec, precision: Precision | None) -> bool:
-    """Whether layers of the same shape may be stored differently, in `precision` or as shipped."""
-    if precision is None:
-        return model.quantization is not None and model.quantization.tells_layers_apart
-    return bool(precision.mix)
+@lru_cache(maxsize=2048)
+def stored_alike(model: ModelSpec, precision: Precision | None) -> tuple[AlikeLayers, ...]:
+    """The layers of `model`, those together whose tensors are the same and stored alike, in `precision` or as shipped.
+
+    Raises:
+        UnsupportedModelError: the model's tensors cannot be listed.
+    """
+    quantization = model.quantization
+    if precision is not None and precision.mix:
+        from core.gguf_mix import positions
+
+        of_each = positions(precision, model)
+        return _split(model, lambda tensors, layer: of_each[layer])
+    if precision is None and quantization is not None and quantization.tells_layers_apart:
+        return _split(model, lambda tensors, layer: tuple(quantization.precision_of(t, layer) for t in tensors))
+    return alike_layers(model)
+
+
+def _split(
+    model: ModelSpec, manner: Callable[[tuple[Tensor, ...], int], Hashable]
+) -> tuple[AlikeLayers, ...]:
+    """The layers that are made alike, parted by the `manner` in which those tensors of that layer are stored."""
+    parts = []
+    for tensors, numbers in alike_layers(model):
+        alike: dict[Hashable, list[int]] = {}
+        for number in numbers:
+            alike.setdefault(manner(tensors, number), []).append(number)
+        parts += [AlikeLayers(tensors, tuple(same)) for same in alike.values()]
+    return tuple(parts)
 
 
 def _stored(model: ModelSpec, precision: Precision | None) -> Iterator[tuple[Tensor, int | None, int]]:
-    """Tensors with their layer, and for how many layers they stand: all of a run that are stored alike."""
-    layer = 0
-    for run in model.layers:
-        tensors = layer_tensors(run, model.hidden_size)
-        for first, count in _stored_alike(model, precision, range(layer, layer + run.count)):
-            for tensor in tensors:
-                yield tensor, first, count
-        layer += run.count
-    for tensor in outer_tensors(model):
-        yield tensor, None, 1
-
-
-def _stored_alike(model: ModelSpec, precision: Precision | None, layers: range) -> Iterable[tuple[int, int]]:
-    """One of the `layers` of one shape for each way in which they are stored, and how many are stored so."""
-    if not tells_layers_apart(model, precision):
-        return [(layers[0], len(layers))]
-    if precision is None:
-        return [(layer, 1) for layer in layers]
-    from core.gguf_mix import position
-
-    alike: dict[object, list[int]] = {}
-    for layer in layers:
-        alike.setdefault(position(precision, model, layer), []).append(layer)
-    return [(same[0], len(same)) for same in alike.values()]
+    """Tensors with their layer, and for how many layers they stand: all that are stored alike."""
+    for tensors, numbers in stored_alike(model, precision):
+        for tensor in tensors:
+            yield tensor, numbers[0], len(numbers)
+    for tensor, times in counted_outer_tensors(model):
+        yield tensor, None, times

@@ -142,13 +142,14 @@ def test_stages_add_up_to_the_whole(model, precision, pp):
     assert sum(kv_profile_per_gpu(model, 1, pp), KvProfile()) == kv_profile(model)
 
     def outside(stage: int) -> int:
-        return sum(stored_bytes(tensor, model, None, precision) for tensor in outer_on_rank(model, 1, pp, stage))
+        parts = outer_on_rank(model, 1, pp, stage)
+        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
 
     together = sum(by_stage(model, pp, stored_bytes_of_layers(model, precision, 1), outside))
     copies = pp > 1 and model.tie_word_embeddings
-    twice = next(tensor for tensor in outer_on_rank(model, 1, 1, 0) if tensor.name == "embed_tokens")
+    twice = next(tensor for tensor, _ in outer_on_rank(model, 1, 1, 0) if tensor.name == "embed_tokens")
     whole = sum(by_stage(model, 1, stored_bytes_of_layers(model, precision, 1), lambda stage: sum(
-        stored_bytes(tensor, model, None, precision) for tensor in outer_on_rank(model, 1, 1, 0))))  # fmt: skip
+        stored_bytes(tensor, model, None, precision) * times for tensor, times in outer_on_rank(model, 1, 1, 0))))  # fmt: skip
     assert together == whole + (stored_bytes(twice, model, None, precision) if copies else 0)
 
 

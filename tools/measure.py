@@ -37,7 +37,11 @@ class Measured:
 
 def stored_tensors(spec: ModelSpec) -> list[int]:
     """Bytes of every tensor that an engine keeps on one GPU in 16 bits, fused ones as one, and the rotary table."""
-    sizes = [tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS) for tensor in outer_on_rank(spec, 1, 1, 0)]
+    sizes = [
+        tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS)
+        for tensor, times in outer_on_rank(spec, 1, 1, 0)
+        for _ in range(times)
+    ]
     for tensors in layers_on_rank(spec, 1):
         fused: dict[object, int] = defaultdict(int)
         for number, tensor in enumerate(tensors):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from string import ascii_uppercase, digits
+from weakref import WeakKeyDictionary
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell
 from openpyxl.chart._chart import ChartBase
-from openpyxl.utils import get_column_letter
+from openpyxl.styles.cell_style import StyleArray
+from openpyxl.utils import coordinate_to_tuple, get_column_letter
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.hyperlink import Hyperlink
@@ -83,24 +86,36 @@ def absolute(ws: Worksheet, cells: str) -> str:
 
 def put(ws: Worksheet, address: str, role: str, value: object = None, number_format: str | None = None) -> Cell:
     """Writes a constant: text stays text, whatever it begins with."""
-    cell = ws[address]
-    cell.style = styles.style_name(role)
+    cell = _styled(ws, address, role, number_format)
     if isinstance(value, str):
         put_text(cell, value)
     else:
         cell.value = value
-    if number_format:
-        cell.number_format = number_format
     return cell
 
 
 def put_formula(ws: Worksheet, address: str, role: str, formula: str, number_format: str | None = None) -> Cell:
     """Writes a formula, given without its "="."""
-    cell = ws[address]
-    cell.style = styles.style_name(role)
+    cell = _styled(ws, address, role, number_format)
     cell.value = "=" + formula
-    if number_format:
-        cell.number_format = number_format
+    return cell
+
+
+# Of each workbook the look that a role and a number format have: openpyxl searches all styles at each assignment.
+_looks: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], StyleArray]] = WeakKeyDictionary()
+
+
+def _styled(ws: Worksheet, address: str, role: str, number_format: str | None) -> Cell:
+    cell = ws.cell(*coordinate_to_tuple(address))
+    looks = _looks.setdefault(ws.parent, {})
+    look = looks.get((role, number_format))
+    if look is None:
+        cell.style = styles.style_name(role)
+        if number_format:
+            cell.number_format = number_format
+        looks[role, number_format] = copy(cell._style)
+    else:
+        cell._style = copy(look)
     return cell
 
 

@@ -53,9 +53,20 @@ def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[by
     Returns:
         The .xlsx, and the values by sheet and address.
     """
-    unfilled = _saved(_book(lang, rows))
-    values = computed_values(unfilled)
-    return with_values(unfilled, values), values
+    formulas = without_values(lang, rows)
+    values = computed_values(formulas)
+    return with_values(formulas, values), values
+
+
+def without_values(lang: str, rows: Sequence[scenarios.Values] | None = None) -> bytes:
+    """The same planner before its formulas are computed."""
+    collects = gc.isenabled()
+    gc.disable()  # tens of thousands of cells come to be and none goes: there is nothing to look for among them
+    try:
+        return _saved(_book(lang, rows))
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _book(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:

@@ -75,8 +75,8 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     def outside(stage: int) -> int:
         tied = model.tie_word_embeddings and stage == deployment.pp - 1
         return sum(
-            stored_bytes(tensor, model, None, precision)
-            for tensor in outer_on_rank(model, 1, deployment.pp, stage)
+            stored_bytes(tensor, model, None, precision) * times
+            for tensor, times in outer_on_rank(model, 1, deployment.pp, stage)
             if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
         )
 
