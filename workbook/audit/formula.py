@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from openpyxl.formula import Tokenizer
 from openpyxl.formula.tokenizer import Token, TokenizerError
@@ -83,7 +84,7 @@ class FormulaReader:
         )
         form = self._form(form_text, lambda: _form(form_text, tokens))
         areas, names, unresolved = [], [], []
-        for operand in _operands(tokens):
+        for operand in _operands(text):
             try:
                 found = self._resolver.areas(operand, sheet, row, column)
             except UnresolvedError as error:
@@ -105,8 +106,9 @@ class FormulaReader:
         return self._forms[text]
 
 
+@lru_cache(maxsize=4096)
 def _tokens(text: str) -> list[Token] | None:
-    """The tokens of a formula; None if it is none."""
+    """The tokens of a formula; None if it is none. The rows of a table have the same."""
     try:
         tokens = Tokenizer(text).items
     except (TokenizerError, IndexError):  # openpyxl lets the latter escape for some broken texts
@@ -146,10 +148,11 @@ def _form(text: str, tokens: list[Token]) -> Form:
     )
 
 
-def _operands(tokens: list[Token]) -> list[str]:
+@lru_cache(maxsize=4096)
+def _operands(text: str) -> list[str]:
     """The references whose cells' contents matter: not those that ROW or COLUMNS only asks the place of."""
     open_calls, operands = [], []
-    for token in tokens:
+    for token in _tokens(text) or ():
         if token.type in (Token.FUNC, Token.PAREN, Token.ARRAY):
             if token.subtype == Token.OPEN:
                 open_calls.append(token.value.upper())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from openpyxl import Workbook
@@ -53,6 +54,7 @@ def address(sheet: str, row: int, column: int) -> str:
     return f"{title}!{get_column_letter(column)}{row}"
 
 
+@lru_cache(maxsize=4096)
 def sheet_and_rest(operand: str) -> tuple[str | None, str]:
     """ "'My sheet'!A1" → ("My sheet", "A1"); a reference to the formula's own sheet has None."""
     match = _SHEET.fullmatch(operand)
@@ -103,6 +105,8 @@ class Resolver:
             for ws in workbook.worksheets
             for table in ws.tables.values()
         }
+        # What stands in the brackets of structured references, which every row of a table repeats.
+        self._items: dict[tuple[str, str], tuple[set[str], list[int]]] = {}
         self._names: dict[tuple[str | None, str], DefinedName] = {
             (None, name.casefold()): defined for name, defined in workbook.defined_names.items()
         }
@@ -139,6 +143,8 @@ class Resolver:
         if "#REF!" in operand.upper():
             raise UnresolvedError(operand)
         sheets = [sheet] if prefix is None else self._sheets(prefix)
+        if match := _TABLE.fullmatch(rest):
+            return [self._table_area(match[1], match[2], sheet, row, column)]
         if match := _CELLS.fullmatch(rest):
             corners = range_boundaries(":".join(corner for corner in match.groups() if corner).replace("$", "").upper())
             return [Area(title, *_ordered(corners)) for title in sheets]
@@ -148,8 +154,6 @@ class Resolver:
         if match := _ROWS.fullmatch(rest):
             first, last = sorted(map(int, match.groups()))
             return [Area(title, first, 1, last, LAST_COLUMN) for title in sheets]
-        if match := _TABLE.fullmatch(rest):
-            return [self._table_area(match[1], match[2], sheet, row, column)]
         if rest.casefold() in self._tables:
             return [self._table_area(rest, "", sheet, row, column)]
         if rest.startswith(_NOT_WORKBOOK_NAMES) or not _NAME.fullmatch(rest):
@@ -172,9 +176,12 @@ class Resolver:
     def _table_area(self, name: str, inside: str, sheet: str, row: int, column: int) -> Area:
         title, table = self._table(name, sheet, row, column)
         first_column, first_row, last_column, last_row = range_boundaries(table.ref)
-        specifiers, columns = _table_items(inside)
-        if columns:
-            places = [_column_place(table, item) for item in columns]
+        key = table.displayName, inside
+        if key not in self._items:
+            specifiers, columns = _table_items(inside)
+            self._items[key] = specifiers, [_column_place(table, item) for item in columns]
+        specifiers, places = self._items[key]
+        if places:
             first_column, last_column = first_column + min(places), first_column + max(places)
         headers = 1 if table.headerRowCount is None else table.headerRowCount
         totals = table.totalsRowCount or 0

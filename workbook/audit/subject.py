@@ -109,7 +109,12 @@ class Subject:
 
     def cell(self, place: Place) -> Cell:
         """The cell at `place`, which must stand in the file; none is made."""
-        return self.workbook[place.sheet]._cells[place.row, place.column]
+        return self._sheet_of[place.sheet]._cells[place.row, place.column]
+
+    @cached_property
+    def _sheet_of(self) -> dict[str, Worksheet]:
+        """The sheets by title; the workbook itself would go through them all each time."""
+        return {ws.title: ws for ws in self.sheets}
 
     def value(self, place: Place) -> object:
         """The constant or the stored result at `place`; None if there is neither. Errors are text such as "#N/A"."""
