@@ -89,7 +89,8 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         "sum": f.equal(f"({lines})", sum_of_usable("total")),
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
         "deploy": f"IF({all_usable},IF(COUNTIF({scenario('holds')},1)=ROWS({scenario('holds')}),1,0),0)",
-        "scenario_names": none_twice(scenario("scenario")),
+        # The chosen name alone: comparing all names with all would be most of what a sheet of 10 000 scenarios costs.
+        "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=chosen_scenario)*1)<=1,1,0)",
         "chosen": f"IF(ISTEXT({chosen}),IF({chosen}={ok},1,0),0)",
         "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
         "owning": f.equal(
