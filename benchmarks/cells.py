@@ -6,10 +6,12 @@ own (`python -m benchmarks.cells`), because the stand-in changes xlwings for goo
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
-import types
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 
 from benchmarks.timing import Measure, calls, in_turn
 from tests.com import pywin32_stand_in
@@ -32,26 +34,33 @@ def constant(name, value):
 """
 
 
-def _constants() -> str:
-    """A module of functions that return constants; gives its name."""
-    module = types.ModuleType("constants")
-    module.__file__ = "constants.py"
-    exec(_CONSTANT, module.__dict__)
+def _constants(folder: str) -> str:
+    """A module of functions that return constants; gives its name.
+
+    In a file, which xlwings looks at before each call to see whether it has changed.
+    """
+    Path(folder, "constants.py").write_text(_CONSTANT, encoding="utf-8")
+    sys.path.insert(0, folder)
+    module = importlib.import_module("constants")
     module.GRID = module.constant("GRID", [[float(i * j) for j in range(COLUMNS)] for i in range(ROWS)])
     module.COLUMN = module.constant("COLUMN", [[float(i)] for i in range(SCENARIOS)])
     module.SCALAR = module.constant("SCALAR", 1.0)
-    sys.modules[module.__name__] = module
     return module.__name__
 
 
 def measures() -> list[Measure]:
     """The three measures; in the process that is asked for them."""
+    with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
+        return _measures(folder)
+
+
+def _measures(folder: str) -> list[Measure]:
     pywin32_stand_in.install()
     from xlwings.com_server import XLPython
 
     from core import catalog
 
-    server, caller, constants = XLPython(), pywin32_stand_in._ComRange([[None]]), _constants()
+    server, caller, constants = XLPython(), pywin32_stand_in._ComRange([[None]]), _constants(folder)
 
     def call(module: str, function: str, arguments: list[object]) -> object:
         return server.CallUDF(module, function, list(arguments), None, caller)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError, quoted
 
@@ -65,6 +66,19 @@ def number(field: str, value: object) -> float | int:
         if value == int(value):
             return int(value)
     return number_within(field, value, limits)
+
+
+def numbers(field: str, values: Sequence[Any]) -> list[float | int] | None:
+    """What `number` makes of each of many values; None if there may be one among them that it refuses.
+
+    For ranges of a workbook, where a look at all of them at once takes a third of the time.
+    """
+    limits = LIMITS[field]
+    if set(map(type, values)) != {float} or not (limits.least <= min(values) and max(values) <= limits.most):
+        return None
+    if limits.whole:
+        return list(map(int, values)) if all(map(float.is_integer, values)) else None
+    return None if any(map(math.isnan, values)) else list(values)
 
 
 def number_within(field: str, value: object, limits: Limits) -> float | int:

@@ -105,7 +105,7 @@ def tensors_with_counts(spec: ModelSpec) -> Iterator[tuple[Tensor, int]]:
 
 @lru_cache(maxsize=512)
 def counted_outer_tensors(spec: ModelSpec) -> tuple[tuple[Tensor, int], ...]:
-    """The tensors outside the layers, and how many there are of each: a vision tower has the same in each of its layers.
+    """The tensors outside the layers, and how many of each: a vision tower has the same in each of its layers.
 
     Raises:
         UnsupportedModelError: `vocab_size` is not known.

@@ -9,6 +9,7 @@ engines do not quantize in 16 bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from core.errors import OutOfRangeError, quoted
 from core.tensors import GROUPS, Tensor
@@ -50,9 +51,13 @@ class Precision:
     mix: str = ""
     source: str = ""
 
-    def __hash__(self) -> int:
-        """Of the little that tells precisions apart: they are the keys of caches that every estimate looks into."""
+    @cached_property
+    def _hash(self) -> int:
         return hash((self.name, self.block_bytes, self.block_values))
+
+    def __hash__(self) -> int:
+        """Of the little that tells them apart, and once: they are the keys of caches that every estimate looks into."""
+        return self._hash
 
     @property
     def bytes_per_value(self) -> float:

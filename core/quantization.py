@@ -81,12 +81,13 @@ class Modules:
         return {}
 
     def _named_layers(self, names: tuple[str, ...]) -> frozenset[int] | None:
-        """The layers whose module of one of these `names` is named, patterns aside; None if it is wherever it stands."""
+        """The layers in which a module of one of these `names` is named, patterns aside; None if it is in all."""
         if any(not self.anywhere.isdisjoint(_parts(name)) for name in names):
             return None
         above = frozenset[str]().union(*map(_beginnings, names))
         in_full = {layer for layer, path in self.in_layers if path in above}
-        return frozenset(in_full | {layer for layer, start in self.beginnings if any(n.startswith(start) for n in names)})
+        begun = {layer for layer, start in self.beginnings if any(name.startswith(start) for name in names)}
+        return frozenset(in_full | begun)
 
 
 def modules(written: Iterable[str]) -> Modules:

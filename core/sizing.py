@@ -18,6 +18,9 @@ from core.weights import weights_bytes
 # Whole numbers up to 2^53 are exact in floats; half of that leaves room for the overhead.
 _EXACT_IN_FLOATS = 2**52
 
+# Added to a smaller number it leaves no room for a fraction: the number is rounded as by round(), in half the time.
+_ROUNDS = 2.0**52
+
 
 class LineItem(NamedTuple):
     """One line of an estimate: `key` is "weights", "kv_cache" or "overhead"."""
@@ -109,7 +112,10 @@ class Sizing:
         if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
             return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
         fixed, each = float(weights), float(one)
-        return [(needed + round(needed * overhead)) / unit_bytes for needed in [fixed + each * n for n in users]]
+        return [
+            (needed + ((needed * overhead + _ROUNDS) - _ROUNDS)) / unit_bytes
+            for needed in [fixed + each * number for number in users]
+        ]
 
 
 @lru_cache(maxsize=2048)

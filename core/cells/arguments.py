@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 
 from core import catalog
-from core.cells.broadcast import Parsed, parsed
+from core.cells.broadcast import Array, parsed
 from core.cells.models import model_cells, model_of_cell, size_or_model_of_cell
 from core.cells.values import CellError, Grid, error_code, grid, is_blank
-from core.checks import number, text
+from core.checks import number, numbers, text
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
 from core.units import DEFAULT_UNIT, unit_bytes
 
@@ -25,9 +26,9 @@ class Argument:
     """
 
     of_cell: Callable[[object], object]
-    of_range: Callable[[Grid], Parsed] | None = None
+    of_range: Callable[[Grid], Array] | None = None
 
-    def read(self, cells: object) -> Parsed:
+    def read(self, cells: object) -> Array:
         """The values of `cells`, one cell or a range of them, and what is wrong with the others."""
         cells = grid(cells)
         return self.of_range(cells) if self.of_range else parsed(cells, self.of_cell)
@@ -51,7 +52,13 @@ def field(name: str, read: Callable[[object], object], default: object = None) -
 
 
 def _number(name: str, default: float | None = None) -> Argument:
-    return field(name, partial(number, name), default)
+    one = field(name, partial(number, name), default)
+
+    def of_range(cells: Grid) -> Array:
+        found = numbers(name, list(chain.from_iterable(cells)))
+        return parsed(cells, one.of_cell) if found is None else Array(found, len(cells[0]))
+
+    return Argument(one.of_cell, of_range)
 
 
 MODEL = Argument(model_of_cell, lambda cells: model_cells(cells, size_is_enough=False))

@@ -13,7 +13,7 @@ from core.cells.arguments import (
     USERS,
     field,
 )
-from core.cells.broadcast import Rows, broadcast
+from core.cells.broadcast import Array, broadcast
 from core.cells.spill import spilled
 from core.checks import LIMITS, number
 from core.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
@@ -51,7 +51,7 @@ def context(
     return spilled(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
-def _services(model: object, precision: object, kv_precision: object, overhead: object) -> Rows:
+def _services(model: object, precision: object, kv_precision: object, overhead: object) -> Array:
     """Everything that does not change with the workload; an overhead left blank reckons with an engine."""
     formats = [PRECISION.read(precision), KV_PRECISION.read(kv_precision)]
     every = [MODEL.read(model), *formats, OVERHEAD_IF_ANY.read(overhead)]

@@ -8,7 +8,7 @@ from typing import Any
 from core import catalog
 from core.card import Card, card_field
 from core.cells.arguments import FIELD, MODEL, field
-from core.cells.broadcast import Parsed, broadcast
+from core.cells.broadcast import Array, broadcast
 from core.cells.spill import labelled, spilled
 from core.cells.values import grid, is_blank
 from core.gpu import gpu_card
@@ -31,16 +31,16 @@ def precision(name: object, field_name: object) -> object:
     return _cards(PRECISION_ROW.read(name), precision_card, field_name)
 
 
-def _cards(things: Parsed, card_of: Callable[[Any], Card], field_name: object) -> object:
+def _cards(things: Array, card_of: Callable[[Any], Card], field_name: object) -> object:
     """One field of the card of each thing, or with no field the whole cards side by side."""
     if not all(is_blank(cell) for row in grid(field_name) for cell in row):
         return spilled(
             broadcast(lambda thing, name: card_field(card_of(thing), name), [things, FIELD.read(field_name)])
         )
     cards = broadcast(card_of, [things])
-    fullest_first = sorted((card for row in cards for card in row if isinstance(card, dict)), key=len, reverse=True)
+    fullest_first = sorted((card for card in cards.elements if isinstance(card, dict)), key=len, reverse=True)
     labels = list(dict.fromkeys(label for card in fullest_first for label in card)) or ["name"]
-    columns = [
-        [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in row] for row in cards
-    ]
-    return labelled(labels, columns)
+    return labelled(
+        labels,
+        [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in cards.elements],
+    )

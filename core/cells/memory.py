@@ -75,7 +75,7 @@ def breakdown(*scenario: object) -> object:
         return [size / unit for size in (*(item.size_bytes for item in result.line_items), result.total_bytes)]
 
     columns = broadcast(sizes, [argument.read(cells) for argument, cells in zip(SCENARIO, scenario)])
-    return labelled(["weights", "KV cache", "overhead", "total"], columns)
+    return labelled(["weights", "KV cache", "overhead", "total"], columns.elements)
 
 
 def check(*scenario: object) -> object:

@@ -10,11 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NoReturn
 
 from core import catalog
-from core.cells.broadcast import parsed
+from core.cells.broadcast import Array, parsed
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
@@ -37,8 +36,8 @@ _LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fi
 ModelCell = ModelSpec | PlannerError
 
 
-def model_cells(cells: Grid, *, size_is_enough: bool) -> Sequence[Sequence[ModelCell]]:
-    """The models that `cells` describe, as a grid of models and, where there is none, of what is wrong.
+def model_cells(cells: Grid, *, size_is_enough: bool) -> Array:
+    """The models that `cells` describe, and where there is none what is wrong.
 
     Args:
         cells: the argument.
@@ -46,12 +45,12 @@ def model_cells(cells: Grid, *, size_is_enough: bool) -> Sequence[Sequence[Model
     """
     flat = [value for row in cells for value in row]
     if 1 in (len(cells), len(cells[0])) and _is_triple(flat, or_sizes=size_is_enough):
-        return [[_of_triple(flat)]]
+        return Array([_of_triple(flat)], 1)
     if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row, or_sizes=size_is_enough) for row in cells):
-        return [[_of_triple(row)] for row in cells]
+        return Array([_of_triple(row) for row in cells], 1)
     labelled = _labelled_records(cells)
     if labelled is not None:
-        return [[_of_labels(pairs)] for pairs in labelled]
+        return Array([_of_labels(pairs) for pairs in labelled], 1)
     return parsed(cells, size_or_model_of_cell if size_is_enough else model_of_cell)
 
 

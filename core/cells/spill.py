@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from core.cells.arguments import Argument
-from core.cells.broadcast import Line, Rows, broadcast
+from core.cells.broadcast import Array, Line, broadcast
 from core.cells.values import excel_error, single_cells
 from core.errors import PlannerError
 
@@ -28,14 +28,13 @@ def computed(
     return spilled(broadcast(function, [a.read(value) for a, value in zip(arguments, given)], failed, line))
 
 
-def spilled(rows: Rows) -> object:
+def spilled(results: Array) -> object:
     """A rectangle of results as a cell function returns it: one result alone is no rectangle."""
-    return rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else rows
+    return results.elements[0] if len(results.elements) == 1 else results.in_rows()
 
 
-def labelled(labels: list[str], results: Rows) -> object:
+def labelled(labels: list[str], columns: Sequence[object]) -> object:
     """One column of labels, and beside it a column for each result; a result that failed is that error all down."""
-    columns = [cell for row in results for cell in row]
     if len(columns) == 1 and not isinstance(columns[0], list):
         return columns[0]
     return [

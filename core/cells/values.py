@@ -67,11 +67,11 @@ def single_cells(arguments: Sequence[object]) -> list[object] | None:
     """The cells of arguments of which each is one cell, as most are; None if one is a range."""
     cells = []
     for value in arguments:
-        if isinstance(value, (list, tuple)):
+        if value is not None and isinstance(value, (list, tuple)):
             if len(value) != 1 or not isinstance(value[0], (list, tuple)) or len(value[0]) != 1:
                 return None
             value = value[0][0]
-        cells.append(_cell(value) if isinstance(value, Decimal) else value)
+        cells.append(_cell(value) if type(value) is Decimal else value)
     return cells
 
 
