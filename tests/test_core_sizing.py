@@ -12,10 +12,11 @@ from core import catalog
 from core.checks import LIMITS
 from core.errors import OutOfRangeError, UnsupportedModelError, WrongTypeError
 from core.fleet import gpus_by_division
+from core.kv_cache import KvProfile
 from core.model_spec import FullAttention, LayerRun, ModelSpec
 from core.overhead import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
 from core.precision import precision_of_bytes
-from core.sizing import estimate, footprint
+from core.sizing import Sizing, estimate, footprint
 from core.units import GB
 from core.weights import weights_bytes
 
@@ -182,3 +183,25 @@ def test_the_gpus_hold_the_total_and_one_fewer_do_not(scenario, gpu_memory_gb):
     total_bytes = needs(**scenario).total_bytes
     gpus, one = gpus_by_division(total_bytes, gpu_memory_gb), round(gpu_memory_gb * GB)
     assert (gpus - 1) * one < total_bytes <= gpus * one
+
+
+# ---- many numbers of users at once ---------------------------------------------------------------------
+
+
+@given(
+    weights=st.integers(0, 2**52),
+    values_per_token=st.integers(0, 2**24),
+    context=st.integers(1, 10**8),
+    users=st.lists(st.integers(1, 10**8), min_size=1, max_size=4),
+    overhead=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1),
+)
+def test_many_users_at_once_need_what_each_number_of_them_does(weights, values_per_token, context, users, overhead):
+    """To the last byte, a half rounded to even as round() does; and where floats are exact no longer."""
+    sizing = Sizing(LLAMA, parameters=1, weights_bytes=weights, kv=KvProfile(values_per_token=values_per_token))
+    one_by_one = [sizing.total_bytes(context, number, FP16, overhead) / GB for number in users]
+    assert sizing.totals(context, users, FP16, overhead, GB) == one_by_one
+
+
+def test_half_a_byte_of_overhead_is_rounded_to_even():
+    sizing = Sizing(LLAMA, parameters=1, weights_bytes=0, kv=KvProfile(fixed_bytes=5))
+    assert sizing.totals(1, [1, 3, 5], FP16, 0.5, 1) == [5 + 2, 15 + 8, 25 + 12]
