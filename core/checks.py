@@ -68,6 +68,18 @@ def number(field: str, value: object) -> float | int:
     return number_within(field, value, limits)
 
 
+def whole(field: str, value: object) -> int:
+    """`value` as a whole number within the limits of `field`, as `number` gives it.
+
+    Raises:
+        PlannerError: as `number` does.
+    """
+    limits = LIMITS[field]
+    if type(value) is int and limits.least <= value <= limits.most:
+        return value
+    return int(number_within(field, value, limits))
+
+
 def numbers(field: str, values: Sequence[Any]) -> list[float | int] | None:
     """What `number` makes of each of many values; None if there may be one among them that it refuses.
 

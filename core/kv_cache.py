@@ -55,8 +55,11 @@ class KvProfile:
     def bytes_of_sequences(self, users: int, context: int, precision: Precision) -> int:
         """Bytes that `users` sequences of `context` tokens each keep."""
         values = self.values(context) if self.windowed else self.values_per_token * context + self.fixed_values
-        in_precision = -(-users * values * precision.block_bytes // precision.block_values)
-        return in_precision + users * (self.fixed_bytes + self.index_bytes_per_token * context)
+        in_precision = users * values * precision.block_bytes
+        if precision.block_values > 1:
+            in_precision = -(-in_precision // precision.block_values)
+        others = self.fixed_bytes + self.index_bytes_per_token * context
+        return in_precision + users * others if others else in_precision
 
     def is_proportional(self, context: int, precision: Precision) -> bool:
         """Whether twice the sequences of `context` tokens keep exactly twice the bytes: no byte is rounded up."""

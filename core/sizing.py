@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from core.checks import number
+from core.checks import number, whole
 from core.kv_cache import KvProfile, kv_profile
 from core.model_spec import ModelSpec
 from core.overhead import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
@@ -147,8 +147,7 @@ def estimate(
     Raises:
         PlannerError: an input is of the wrong type or out of range, or the model's parameters cannot be counted.
     """
-    context = int(number("context", context))
-    users = int(number("users", users))
+    context, users = whole("context", context), whole("users", users)
     overhead = number("overhead", overhead)
     fixed = sizing(model, precision)
     kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)

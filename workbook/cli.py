@@ -11,7 +11,7 @@ from typing import ClassVar
 import click
 
 from core import __version__, catalog
-from core.checks import LIMITS, number
+from core.checks import LIMITS, number, whole
 from core.errors import PlannerError
 from core.model_details import memory_details, shipped_as
 from core.overhead import DEFAULT_OVERHEAD_FRACTION
@@ -116,7 +116,7 @@ def estimate_command(
         "overhead": overhead,
     }
     if as_json:
-        workload = {"context": int(context), "users": int(users), "tp": int(number("tp", tp))}
+        workload = {"context": int(context), "users": int(users), "tp": whole("tp", tp)}
         details = memory_details(found.spec, kv_precision=kv, **workload)
         click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
     else:

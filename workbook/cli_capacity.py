@@ -10,7 +10,7 @@ import click
 from core import catalog
 from core.capacity import Capacity, Count, users_that_fit
 from core.capacity import capacity as capacity_of
-from core.checks import number
+from core.checks import number, whole
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.deployment import Deployment, Device, Engine, Size, parse_version
 from core.errors import OutOfRangeError, UnknownNameError
@@ -85,8 +85,8 @@ def capacity(
         precision=weights,
         kv_precision=_kv_precision(spec, weights, kv_precision),
         device=_device(gpu, gpu_memory_gib),
-        tp=int(number("tp", tp)),
-        pp=int(number("pp", pp)),
+        tp=whole("tp", tp),
+        pp=whole("pp", pp),
         whole_experts=expert_parallel,
         context=_context(spec, context),
         version=parse_version(engine_version or ENGINES[engine].default_version),
@@ -182,12 +182,12 @@ def _optional(field: str, value: float | None) -> float | int | None:
 
 
 def _optional_whole(field: str, value: float | None) -> int | None:
-    return None if value is None else int(number(field, value))
+    return None if value is None else whole(field, value)
 
 
 def _context(spec: ModelSpec, context: float | None) -> int:
     if context is not None:
-        return int(number("context", context))
+        return whole("context", context)
     if spec.max_position_embeddings is None:
         raise OutOfRangeError("context", "it is not given, and the model does not say its longest", "Give --context.")
     return spec.max_position_embeddings

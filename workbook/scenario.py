@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from core import catalog
 from core.allocation import PAGED, RESERVED, allocation_named
 from core.catalog import CatalogModel
-from core.checks import number
+from core.checks import number, whole
 from core.errors import OutOfRangeError, PlannerError
 from core.fleet import choice_of_gb, choice_of_gpu
 from core.gpu import Gpu
@@ -180,7 +180,7 @@ def _is_blank(value: object) -> bool:
 def _average_tokens(value: object, allocation: object) -> int | None:
     """Asked for with a paged cache alone."""
     if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
-        return int(number("average_tokens", value))
+        return whole("average_tokens", value)
     return None
 
 

@@ -6,7 +6,7 @@ of what a file does not say and llama.cpp knows: src/models/*.cpp, `load_arch_hp
 
 from __future__ import annotations
 
-from core.checks import number
+from core.checks import whole
 from core.errors import PlannerError, UnsupportedModelError, quoted
 from core.readers.gguf_header import Gguf, LongArray
 
@@ -114,7 +114,7 @@ class _Metadata:
             raise UnsupportedModelError(
                 f"{self._architecture}.block_count", "it is missing", "Give the GGUF file of a language model."
             )
-        return int(number("num_hidden_layers", blocks - (self._whole("nextn_predict_layers") or 0)))
+        return whole("num_hidden_layers", blocks - (self._whole("nextn_predict_layers") or 0))
 
     def _vocab_size(self) -> int | None:
         embedding = self._tensors.get("token_embd.weight")
