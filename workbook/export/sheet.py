@@ -5,12 +5,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import ClassVar
+from xml.sax.saxutils import escape
 
 from openpyxl.styles import NamedStyle
 from xlsxwriter import Workbook
 from xlsxwriter.format import Format
+from xlsxwriter.utility import xl_col_to_name
 from xlsxwriter.worksheet import Worksheet
 
 from core.texts import FORMULA_STARTS
@@ -28,14 +31,20 @@ _LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points, at the 9 points of a note an
 
 
 class PlainWorksheet(Worksheet):
-    """A worksheet whose formulas are written as they are.
+    """A worksheet for a hundred thousand rows that differ in nothing but their values.
 
-    XlsxWriter looks into every formula for some forty functions that are newer than Excel 2010; here are none, and that
-    search takes most of the time of a sheet of many rows.
+    XlsxWriter makes some twenty calls for each cell, and looks into every formula for forty functions that are newer
+    than Excel 2010; here are none of them. The file is the same.
     """
 
     def _prepare_formula(self, formula: str, expand_future_functions: bool = False) -> str:
         return formula.removeprefix("=")
+
+    def write_row_xml(self, row: int, xml: str) -> None:
+        """Writes row number `row`, counted from 0, which is the next one: `xml` is its whole element."""
+        self._write_single_row(row)  # what is still held of the row before
+        self.row_data_fh.write(xml)
+        self.previous_row, self.dim_rowmax = row + 1, row
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,13 @@ class Column:
     number_format: str | None = None
     formula: str | None = None
 
+    def cell(self, column: int, row: int, value: object) -> Cell:
+        """The cell in that row; `value` may be a whole cell, which does not look as its column does."""
+        if isinstance(value, Cell):
+            return value
+        formula = self.formula and self.formula.replace(self.ROW, str(row))
+        return Cell(column, self.role, value, formula, self.number_format)
+
 
 class Formats:
     """XlsxWriter's formats for the roles of `workbook.styles`."""
@@ -96,6 +112,48 @@ class Formats:
                 properties["text_wrap"] = True
             self._formats[key] = self._workbook.add_format(properties)
         return self._formats[key]
+
+
+class _RowTemplate:
+    """A row of which only its number and its values are missing."""
+
+    def __init__(self, columns: Sequence[Column], forms: Sequence[Format]) -> None:
+        self._starts = [
+            f'<c r="{xl_col_to_name(i)}{Column.ROW}" s="{form._get_xf_index()}"' for i, form in enumerate(forms)
+        ]
+        self._formulas = [column.formula and f"<f>{escape(column.formula)}</f>" for column in columns]
+
+    def filled(self, number: int, values: Sequence[object]) -> str | None:
+        """The element of row `number`; None if one of `values` needs more than to be put there."""
+        parts = [f'<row r="{Column.ROW}">']
+        for start, formula, value in zip(self._starts, self._formulas, values):
+            kind = type(value)
+            if kind is str and not _is_plain(value):
+                return None
+            if formula is not None and kind in (int, float, str):
+                text_type = ' t="str"' if kind is str else ""
+                parts.append(f"{start}{text_type}>{formula}<v>{value}</v></c>")
+            elif formula is not None:
+                return None
+            elif kind is str:
+                parts.append(f'{start} t="inlineStr"><is><t>{value}</t></is></c>')
+            elif value is None:
+                parts.append(f"{start}/>")
+            elif kind is int or kind is float:
+                parts.append(f"{start}><v>{value:.16G}</v></c>")
+            else:
+                return None
+        parts.append("</row>")
+        return "".join(parts).replace(Column.ROW, str(number))
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(text: str) -> bool:
+    """Whether XlsxWriter writes `text` as it is: nothing to escape, no spaces to keep, no formula, error or rich text."""
+    return (
+        text != "" and text.isprintable() and text == text.strip() and escape(text) == text and "_x" not in text
+        and not text.startswith(("#", *FORMULA_STARTS))
+    )  # fmt: skip
 
 
 class Sheet:
@@ -123,25 +181,14 @@ class Sheet:
 
         A value may be a whole cell, where it does not look as its column does.
         """
-        forms = [self._formats(column.role, column.number_format) for column in columns]
-        formulas = [column.formula and f"={column.formula}" for column in columns]
-        ws, mark = self.ws, Column.ROW
+        template = _RowTemplate(columns, [self._formats(column.role, column.number_format) for column in columns])
         for values in rows:
-            number = str(self._row + 1)
-            for i, (value, formula, form) in enumerate(zip(values, formulas, forms)):
-                if isinstance(value, Cell):
-                    self._write(value)
-                elif formula is not None:
-                    ws.write_formula(self._row, i, formula.replace(mark, number), form, value)
-                elif value is None or value == "":
-                    ws.write_blank(self._row, i, None, form)
-                elif not isinstance(value, str):
-                    ws.write_number(self._row, i, value, form)
-                elif value.startswith(FORMULA_STARTS):
-                    self._write(Cell(i, columns[i].role, value, None, columns[i].number_format))
-                else:
-                    ws.write_string(self._row, i, value, form)
-            self._row += 1
+            xml = template.filled(self._row + 1, values)
+            if xml is not None:
+                self.ws.write_row_xml(self._row, xml)
+                self._row += 1
+            else:
+                self.row(column.cell(i, self._row + 1, value) for i, (column, value) in enumerate(zip(columns, values)))
 
     def _write(self, cell: Cell) -> None:
         quoted = isinstance(cell.value, str) and cell.formula is None and cell.value.startswith(FORMULA_STARTS)
