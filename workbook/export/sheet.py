@@ -149,7 +149,7 @@ class _RowTemplate:
 
 @lru_cache(maxsize=4096)
 def _is_plain(text: str) -> bool:
-    """Whether XlsxWriter writes `text` as it is: nothing to escape, no spaces to keep, no formula, error or rich text."""
+    """Whether XlsxWriter writes `text` as it is: nothing to escape, no spaces to keep, no formula and no error."""
     return (
         text != "" and text.isprintable() and text == text.strip() and escape(text) == text and "_x" not in text
         and not text.startswith(("#", *FORMULA_STARTS))
