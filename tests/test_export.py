@@ -573,7 +573,7 @@ def test_the_same_scenarios_give_the_same_bytes(tmp_path):
 
 
 def test_memory_does_not_grow_with_the_scenarios(tmp_path, monkeypatch):
-    """Four times the rows take no more memory; a row that is held takes some kilobytes, and 20 bytes would show."""
+    """Four times the rows take no more memory; a row that is held takes some kilobytes, and 50 bytes would show."""
     monkeypatch.setattr(exported, "MOST_PAGES", 1)
 
     class Many(Given):
@@ -592,8 +592,9 @@ def test_memory_does_not_grow_with_the_scenarios(tmp_path, monkeypatch):
     tracemalloc.start()
     try:
         peak_bytes(5000)
-        # From two thousand rows on, as up to there what XlsxWriter and zlib buffer still fills.
-        assert peak_bytes(8000) < peak_bytes(2000) + 100_000
+        # From two thousand rows on, as up to there what XlsxWriter and zlib buffer still fills; and a cache that makes its
+        # table anew has the old one beside it for a moment.
+        assert peak_bytes(8000) < peak_bytes(2000) + 300_000
     finally:
         tracemalloc.stop()
 
