@@ -18,13 +18,13 @@ from core.errors import OutOfRangeError
 from core.gpu import Gpu
 from core.kv_cache import KvProfile
 from core.model_spec import ModelSpec
+from core.nodes import MOST_NODES_PER_REPLICA, node_takes, nodes_for
 from core.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
 from core.precision import Precision
 from core.units import GB, MIB
 
 # Servers hold eight of the larger GPUs (NVIDIA HGX, AMD Instinct platforms); for GPUs whose row does not say.
 USUAL_GPUS_PER_NODE = 8
-MOST_NODES_PER_REPLICA = 4
 MOST_STAGES = 16
 MOST_GPUS = 100_000  # beyond that no layout is looked for
 
@@ -100,9 +100,7 @@ class Replica:
 
     def nodes(self, replicas: int) -> int:
         """Nodes that so many replicas take; a replica of more than a node has whole ones."""
-        if self.gpus >= self.gpu.gpus_per_node:
-            return replicas * -(-self.gpus // self.gpu.gpus_per_node)
-        return -(-replicas // (self.gpu.gpus_per_node // self.gpus))
+        return nodes_for(replicas, self.gpus, self.gpu.gpus_per_node)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,19 +171,18 @@ def _rule_parts(model: ModelSpec, precision: Precision | None, tp: int, pp: int)
 
 @lru_cache(maxsize=1024)
 def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Replica, ...]:
-    """Every replica that can be deployed: TP within a node and dividing it, PP over what TP leaves and over nodes."""
-    found = []
-    for tp in range(1, gpu.gpus_per_node + 1):
-        if gpu.gpus_per_node % tp or (engine_name == "llama.cpp" and tp > 1) or tensor_parallel_obstacle(model, tp):
-            continue
-        most = min(MOST_STAGES, model.num_hidden_layers, MOST_NODES_PER_REPLICA * gpu.gpus_per_node // tp)
-        for pp in range(1, most + 1):
-            if tp * pp <= gpu.gpus_per_node and gpu.gpus_per_node % (tp * pp) and engine_name != "llama.cpp":
-                continue
-            if tp * pp > gpu.gpus_per_node and (tp < gpu.gpus_per_node or engine_name == "llama.cpp"):
-                continue
-            found.append(Replica(gpu, tp, pp))
-    return tuple(found)
+    """Every replica that can be deployed; llama.cpp splits by layers alone, over any number of one node's GPUs."""
+    node = gpu.gpus_per_node
+    stages = range(1, min(MOST_STAGES, model.num_hidden_layers) + 1)
+    if engine_name == "llama.cpp":
+        return tuple(Replica(gpu, 1, pp) for pp in stages if pp <= node)
+    return tuple(
+        Replica(gpu, tp, pp)
+        for tp in range(1, node + 1)
+        if not node % tp and not tensor_parallel_obstacle(model, tp)
+        for pp in stages
+        if node_takes(tp, pp, node)
+    )
 
 
 def layouts(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Layout]:

@@ -19,9 +19,10 @@ from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.shapes import StageShapes, stage_shapes
 from core.errors import UnsupportedModelError
-from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE, MOST_NODES_PER_REPLICA, GpuChoice
+from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE, GpuChoice
 from core.kv_cache import KvProfile, kv_profile
 from core.model_spec import ModelSpec
+from core.nodes import node_takes, nodes_for
 from core.overhead import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
 from core.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
 from core.precision import Precision, precision_of_bytes
@@ -371,26 +372,10 @@ def best_layout(workload: Workload) -> LayoutPlan | None:
     return min((plan for plan in layout_plans(workload) if plan.gpus), key=lambda plan: plan.gpus, default=None)
 
 
-def node_allows(layout: LayoutShape, gpus_per_node: int) -> bool:
-    """Whether nodes of so many GPUs take the layout: TP inside a node and dividing it, stages over whole nodes."""
-    if gpus_per_node % layout.tp:
-        return False
-    if layout.gpus <= gpus_per_node:
-        return gpus_per_node % layout.gpus == 0
-    return layout.tp == gpus_per_node and layout.pp <= MOST_NODES_PER_REPLICA
-
-
-def nodes_of(layout: LayoutShape, replicas: int, gpus_per_node: int) -> int:
-    """Nodes that so many replicas take; one of more than a node has whole ones."""
-    if layout.gpus >= gpus_per_node:
-        return replicas * -(-layout.gpus // gpus_per_node)
-    return -(-replicas // (gpus_per_node // layout.gpus))
-
-
 def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
     gpu, engine = workload.gpu, workload.engine
     needs = layout_needs(workload.model, layout)
-    if needs is None or not node_allows(layout, gpu.gpus_per_node):
+    if needs is None or not node_takes(layout.tp, layout.pp, gpu.gpus_per_node):
         return LayoutPlan(
             layout=layout, weights_bytes=0, kv_budget_bytes=0, kv_bytes_per_user=0, users_per_replica=0, binds=SPLIT,
             replicas=0, gpus=0, nodes=0,
@@ -414,7 +399,7 @@ def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
         binds=WEIGHTS if not users else CACHE if users == fitting else SEQUENCES,
         replicas=replicas,
         gpus=replicas * layout.gpus,
-        nodes=nodes_of(layout, replicas, gpu.gpus_per_node) if replicas else 0,
+        nodes=nodes_for(replicas, layout.gpus, gpu.gpus_per_node),
     )
 
 

@@ -11,6 +11,7 @@ from core import catalog
 from core.allocation import PAGED, RESERVED, allocation_named, kept_tokens
 from core.errors import PlannerError, UnknownNameError, WrongTypeError
 from core.fleet import Replica, Service, choice_of_gpu, users_per_replica
+from core.nodes import node_takes, nodes_for
 from core.own_model import own_model
 from core.planning import (
     CACHE,
@@ -31,8 +32,6 @@ from core.planning import (
     layout_needs,
     layout_plans,
     needs_of,
-    node_allows,
-    nodes_of,
     planned_gpu,
     vllm_usable_bytes,
 )
@@ -201,7 +200,7 @@ def test_what_nodes_take(node, allowed):
     """TP divides the node and stays inside it; stages share it evenly, or each has whole nodes, four at most."""
     splits = {(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (2, 4), (2, 8), (3, 2), (4, 2), (4, 4), (4, 5), (6, 4), (8, 2),
               (8, 4), (8, 5)}  # fmt: skip
-    assert {split for split in splits if node_allows(LayoutShape(*split), node)} == allowed
+    assert {split for split in splits if node_takes(*split, node)} == allowed
 
 
 @pytest.mark.parametrize(
@@ -290,11 +289,11 @@ def test_layouts_that_a_model_cannot_be_split_into():
 
 
 def test_layouts_of_nodes():
-    assert [layout for layout in LAYOUTS if node_allows(layout, 8)] == list(LAYOUTS)
-    assert [layout.gpus for layout in LAYOUTS if node_allows(layout, 4)] == [1, 2, 4]
-    assert [layout.gpus for layout in LAYOUTS if node_allows(layout, 1)] == [1]
-    assert nodes_of(LayoutShape(8, 2), 3, 8) == 6
-    assert nodes_of(LayoutShape(2, 1), 5, 8) == 2
+    assert [layout for layout in LAYOUTS if node_takes(layout.tp, layout.pp, 8)] == list(LAYOUTS)
+    assert [layout.gpus for layout in LAYOUTS if node_takes(layout.tp, layout.pp, 4)] == [1, 2, 4]
+    assert [layout.gpus for layout in LAYOUTS if node_takes(layout.tp, layout.pp, 1)] == [1]
+    assert nodes_for(3, 16, 8) == 6
+    assert nodes_for(5, 2, 8) == 2
 
 
 def test_engine_of_a_model_told_by_its_size_alone():

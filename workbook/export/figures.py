@@ -14,6 +14,7 @@ from core.fleet import Layout, Replica, choice_of_gpu
 from core.kv_cache import KvProfile
 from core.layout_costs import LayoutCosts, costs_of_layout
 from core.model_spec import ModelSpec
+from core.nodes import node_takes
 from core.planning import (
     LAYOUTS,
     RULE,
@@ -26,7 +27,6 @@ from core.planning import (
     best_layout,
     block_padding,
     layout_needs,
-    node_allows,
     other_bytes,
     vllm_usable_bytes,
     weights_on_gpu,
@@ -161,7 +161,7 @@ class LayoutFigures:
 def layout_figures(workload: Workload, shape: LayoutShape) -> LayoutFigures | None:
     """The figures of a layout; None if the model cannot be split so, or nodes do not take it."""
     needs = layout_needs(workload.model, shape)
-    if needs is None or not node_allows(shape, workload.gpu.gpus_per_node):
+    if needs is None or not node_takes(shape.tp, shape.pp, workload.gpu.gpus_per_node):
         return None
     by_vllm, value_bytes, kv = workload.engine == VLLM, workload.kv_precision.bytes_per_value, needs.kv
     padding = block_padding(workload.model) if by_vllm else Padding()
@@ -238,7 +238,7 @@ def is_within_longest(context: str, longest: str) -> str:
 
 
 def nodes(replicas: str, per_replica: str, per_node: str) -> str:
-    """Formula: `core.planning.nodes_of`."""
+    """Formula: `core.nodes.nodes_for`."""
     shared = f.rounded_up(f"{replicas}/INT({per_node}/{per_replica})")
     whole = f"{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')}"
     return f"IF({per_replica}>={per_node},{whole},{shared})"

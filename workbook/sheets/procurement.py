@@ -12,7 +12,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from core import catalog
 from core.costs import COST_LIMITS, HOURS_PER_MONTH, MONTHS_PER_YEAR
 from core.fleet import USUAL_GPUS_PER_NODE, choice_of_gpu
-from core.planning import LAYOUTS, STEP_TOKENS, VLLM, node_allows
+from core.nodes import node_takes
+from core.planning import LAYOUTS, STEP_TOKENS, VLLM
 from core.prices import cost_defaults, date_of
 from workbook import formulas as f
 from workbook import styles
@@ -237,7 +238,7 @@ def table_rows() -> list[tuple[str, int]]:
         (gpu.name, number)
         for gpu in catalog.gpus()
         for number, layout in enumerate(LAYOUTS)
-        if node_allows(layout, choice_of_gpu(gpu).gpus_per_node)
+        if node_takes(layout.tp, layout.pp, choice_of_gpu(gpu).gpus_per_node)
     ]
 
 

@@ -320,7 +320,7 @@ def _users(cell: Cell, model: Cell, number: int) -> str:
 
 
 def _is_possible(cell: Cell, parameters: str, number: int) -> str:
-    """Whether the model splits so, and nodes of the GPU take the layout (`core.planning.node_allows`)."""
+    """Whether the model splits so, and nodes of the GPU take the layout (`core.nodes.node_takes`)."""
     tp, pp = _layout_cells(number)
     in_node = f"MOD({cell('per_node')},{tp}*{pp})=0"
     over_nodes = f"{cell('per_node')}={tp}"
