@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from string import ascii_uppercase, digits
@@ -124,6 +124,49 @@ def heading(ws: Worksheet, title: str, subtitle: str) -> None:
     put(ws, "A1", styles.TITLE, title)
     put(ws, "A2", styles.SUBTITLE, subtitle)
     ws.row_dimensions[1].height = 28
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: the key by which formulas ask for it, and how its cells look."""
+
+    key: str
+    width: float
+    role: str = styles.FORMULA
+    number_format: str | None = COUNT_FORMAT
+
+
+def filled_table(
+    ws: Worksheet,
+    name: str,
+    header_row: int,
+    columns: Sequence[Column],
+    header: Callable[[str], str],
+    rows: Iterable[Mapping[str, object]],
+    calculated: Mapping[str, str],
+) -> int:
+    """Writes an Excel table from column A on, and gives its last row.
+
+    Args:
+        header: the heading of a column, by its key.
+        rows: of each row what its constants are, by the key of their column.
+        calculated: key → the column's formula, without "=".
+    """
+    letters = [get_column_letter(number) for number in range(1, len(columns) + 1)]
+    for letter, column in zip(letters, columns):
+        put(ws, f"{letter}{header_row}", styles.HEADING, header(column.key))
+    last = header_row
+    for last, values in enumerate(rows, start=header_row + 1):
+        for letter, column in zip(letters, columns):
+            address = f"{letter}{last}"
+            if column.key in calculated:
+                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
+            else:
+                put(ws, address, column.role, values[column.key], column.number_format)
+    headings = [header(column.key) for column in columns]
+    by_heading = {header(key): formula for key, formula in calculated.items()}
+    table(ws, name, f"A{header_row}:{letters[-1]}{last}", headings, by_heading)
+    return last
 
 
 def table(ws: Worksheet, name: str, cells: str, columns: Sequence[str], calculated: dict[str, str]) -> None:

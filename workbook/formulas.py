@@ -83,6 +83,11 @@ def rounded_up(number: str) -> str:
     return f"ROUNDUP({number}-{ROUNDING_NOISE},0)"
 
 
+def users_that_fit(room: str, each: str) -> str:
+    """How many users' sequences of `each` so much have room, noise aside; below 0 where there is none."""
+    return f"INT({room}/{each}+{ROUNDING_NOISE})"
+
+
 def kept_tokens(context: str, average_tokens: str, *, paged: str, in_blocks: str) -> str:
     """`core.allocation.kept_tokens`; `paged` and `in_blocks` are conditions."""
     kept = f"IF({paged},MIN({context},{average_tokens}),{context})"

@@ -593,7 +593,7 @@ class _Page:
         formulas: dict[str, Callable[[At], str]] = {
             "budget": budget,
             "kv_user": kv_user,
-            "fitting": lambda at: f"MAX(0,INT({cell('budget')}/{cell('kv_user')}+{f.ROUNDING_NOISE}))",
+            "fitting": lambda at: f"MAX(0,{f.users_that_fit(cell('budget'), cell('kv_user'))})",
             "users": lambda at: most.format(most=at("max_sequences") if self._by_vllm else "", fitting=cell("fitting")),
             "all_gpus": lambda at: (
                 f"IF({cell('users')}>0,{f.rounded_up(at('users') + '/' + cell('users'))}*{cell('tp')}*{cell('pp')},0)"

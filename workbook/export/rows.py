@@ -300,7 +300,7 @@ def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
             for i in range(most_windows)
         )
         each = "+".join([f"{at['growing']}*{at['tokens']}", *in_windows, at["fixed"]])
-        fitting = f"INT(({at['usable']}-{at['held']})*{f.GB}/({each})+{f.ROUNDING_NOISE})"
+        fitting = f.users_that_fit(f"({at['usable']}-{at['held']})*{f.GB}", f"({each})")
         # MIN passes over the blank cell of a row that goes by the rule.
         return f"IF(ISNUMBER({at['per_replica']}),MAX(0,MIN({at['max_sequences']},{fitting})),{_NOTHING})"
 

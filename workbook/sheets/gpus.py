@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from openpyxl.utils import get_column_letter
 
 from core import catalog
@@ -18,13 +21,13 @@ from workbook.book import (
     GB_FORMAT,
     MONEY_FORMAT,
     Book,
+    Column,
     between_rule,
     date_rule,
+    filled_table,
     heading,
     protect,
     put,
-    put_formula,
-    table,
     text_rule,
     validate,
 )
@@ -36,45 +39,44 @@ FIRST_ROW = HEADER_ROW + 1
 CURRENCY = "USD"  # of the indicative prices
 _LONGEST_SOURCE = 255  # characters
 
-# (label key, width, role, number format), in order
 _OF_GPU = (
-    ("gpu", 24, styles.LABEL, None),
-    ("gpu_title", 44, styles.LABEL, None),
-    ("maker", 10, styles.LABEL, None),
-    ("label", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("memory_mib", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("memory_gb", 11, styles.TOTAL, GB_FORMAT),
-    ("basis", 20, styles.FORMULA_TEXT, None),
-    ("memory_type", 10, styles.LABEL, None),
-    ("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("interconnect", 22, styles.LABEL, None),
-    ("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
-    ("form_factor", 11, styles.LABEL, None),
-    ("architecture", 15, styles.LABEL, None),
-    ("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("source", 60, styles.NOTE, None),
-    ("memory_source", 60, styles.NOTE, None),
-    ("as_of", 10, styles.NOTE, None),
-    ("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
-    ("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    ("shortlist", 11, styles.INPUT, COUNT_FORMAT),
-    ("currency", 10, styles.INPUT_TEXT, None),
+    Column("gpu", 24, styles.LABEL, None),
+    Column("gpu_title", 44, styles.LABEL, None),
+    Column("maker", 10, styles.LABEL, None),
+    Column("label", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("memory_mib", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("memory_gb", 11, styles.TOTAL, GB_FORMAT),
+    Column("basis", 20, styles.FORMULA_TEXT, None),
+    Column("memory_type", 10, styles.LABEL, None),
+    Column("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("interconnect", 22, styles.LABEL, None),
+    Column("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
+    Column("form_factor", 11, styles.LABEL, None),
+    Column("architecture", 15, styles.LABEL, None),
+    Column("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("source", 60, styles.NOTE, None),
+    Column("memory_source", 60, styles.NOTE, None),
+    Column("as_of", 10, styles.NOTE, None),
+    Column("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
+    Column("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    Column("shortlist", 11, styles.INPUT, COUNT_FORMAT),
+    Column("currency", 10, styles.INPUT_TEXT, None),
 )
 _OF_PRICE = (
-    ("amount", 13, styles.INPUT, MONEY_FORMAT),
-    ("as_of", 12, styles.INPUT, DATE_FORMAT),
-    ("stale", 12, styles.FORMULA_TEXT, None),
-    ("source", 46, styles.INPUT_TEXT, None),
+    Column("amount", 13, styles.INPUT, MONEY_FORMAT),
+    Column("as_of", 12, styles.INPUT, DATE_FORMAT),
+    Column("stale", 12, styles.FORMULA_TEXT, None),
+    Column("source", 46, styles.INPUT_TEXT, None),
 )
 _COLUMNS = (
     *_OF_GPU,
-    *((f"{item}_{part}", width, role, number_format) for item in ITEMS for part, width, role, number_format in _OF_PRICE),
+    *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE),
 )
-_LETTER = {key: get_column_letter(number) for number, (key, *_) in enumerate(_COLUMNS, start=1)}
+_LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _AMOUNT_LIMITS = {
     "purchase": "gpu_usd",
     "server_per_gpu": "server_usd_per_node",
@@ -86,25 +88,12 @@ _AMOUNT_LIMITS = {
 def write(book: Book) -> None:
     """Writes the sheet and defines `gpu_names`; its flags need the names `plan_date` and `stale_after_months`."""
     labels = book.labels
-    ws = book.sheet("gpus", [width for _, width, *_ in _COLUMNS])
+    ws = book.sheet("gpus", [column.width for column in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
-    columns = [header(labels, key) for key, *_ in _COLUMNS]
-    for column, (key, *_) in zip(columns, _COLUMNS):
-        put(ws, f"{_LETTER[key]}{HEADER_ROW}", styles.HEADING, column)
     ws.row_dimensions[HEADER_ROW].height = 58
-    calculated = _formulas(labels)
-    rows = catalog.gpus()
-    for i, gpu in enumerate(rows, start=FIRST_ROW):
-        values = _values(gpu)
-        for key, _, role, number_format in _COLUMNS:
-            if key in calculated:
-                put_formula(ws, f"{_LETTER[key]}{i}", role, calculated[key], number_format)
-            else:
-                put(ws, f"{_LETTER[key]}{i}", role, values[key], number_format)
-    last = FIRST_ROW + len(rows) - 1
-    by_column = {header(labels, key): formula for key, formula in calculated.items()}
-    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1][0]]}{last}", columns, by_column)
+    rows = map(_values, catalog.gpus())
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(labels))
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
     _validate(labels, ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 from openpyxl.chart import BarChart, Reference
 from openpyxl.utils import get_column_letter
@@ -23,15 +23,16 @@ from workbook.book import (
     GB_FORMAT,
     MONEY_FORMAT,
     Book,
+    Column,
     absolute,
     between_rule,
     date_rule,
+    filled_table,
     heading,
     list_rule,
     protect,
     put,
     put_formula,
-    table,
     text_rule,
     validate,
 )
@@ -110,64 +111,56 @@ _WATERFALL_ROW = _CHOICE_ROW - 1
 _WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
 
 
-@dataclass(frozen=True)
-class _Column:
-    key: str
-    width: float
-    role: str = styles.FORMULA
-    number_format: str | None = COUNT_FORMAT
-
-
-def _money(key: str, role: str = styles.FORMULA) -> _Column:
-    return _Column(key, 14, role, "#,##0")
+def _money(key: str, role: str = styles.FORMULA) -> Column:
+    return Column(key, 14, role, "#,##0")
 
 
 _COLUMNS = (
-    _Column("gpu", 34, styles.LABEL, None),
-    _Column("layout", 34, styles.LABEL, None),
-    _Column("mark", 18, styles.FORMULA_TEXT, None),
-    _Column("binds", 50, styles.FORMULA_TEXT, None),
-    _Column("cheaper", 12, styles.FORMULA_TEXT, None),
-    _Column("best_gpus", 12, styles.TOTAL),
-    _Column("nodes", 24),
+    Column("gpu", 34, styles.LABEL, None),
+    Column("layout", 34, styles.LABEL, None),
+    Column("mark", 18, styles.FORMULA_TEXT, None),
+    Column("binds", 50, styles.FORMULA_TEXT, None),
+    Column("cheaper", 12, styles.FORMULA_TEXT, None),
+    Column("best_gpus", 12, styles.TOTAL),
+    Column("nodes", 24),
     _money("best_month", styles.TOTAL),
-    _Column("best_user_month", 12, styles.FORMULA, "#,##0.00"),
+    Column("best_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("best_npv", styles.TOTAL),
-    _Column("break_even", 20),
-    _Column("users_per_replica", 12),
-    _Column("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
-    _Column("kv_budget", 12, styles.FORMULA, GB_FORMAT),
-    _Column("kv_user", 12, styles.FORMULA, "0.0000"),
-    _Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
-    _Column("by_division", 12),
-    _Column("deployable", 12),
-    _Column("with_headroom", 12),
-    _Column("in_nodes", 12),
-    _Column("with_spares", 12),
-    _Column("order", 12, styles.TOTAL),
+    Column("break_even", 20),
+    Column("users_per_replica", 12),
+    Column("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
+    Column("kv_budget", 12, styles.FORMULA, GB_FORMAT),
+    Column("kv_user", 12, styles.FORMULA, "0.0000"),
+    Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    Column("by_division", 12),
+    Column("deployable", 12),
+    Column("with_headroom", 12),
+    Column("in_nodes", 12),
+    Column("with_spares", 12),
+    Column("order", 12, styles.TOTAL),
     _money("capex"),
-    _Column("it_kw", 12, styles.FORMULA, "#,##0.0"),
+    Column("it_kw", 12, styles.FORMULA, "#,##0.0"),
     _money("power"),
     _money("hosting"),
     _money("support"),
     _money("depreciation"),
     _money("own_month"),
-    _Column("own_user_month", 12, styles.FORMULA, "#,##0.00"),
+    Column("own_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("own_tco"),
     _money("own_npv"),
     _money("on_demand_month"),
     _money("reserved_month"),
     _money("rent_month"),
-    _Column("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
+    Column("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("rent_tco"),
     _money("rent_npv"),
     _money("rank"),
-    _Column("gpu_row", 10),
-    _Column("layout_row", 10),
-    _Column("per_replica", 10),
-    _Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
-    _Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    _Column("replicas", 10),
+    Column("gpu_row", 10),
+    Column("layout_row", 10),
+    Column("per_replica", 10),
+    Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    Column("replicas", 10),
     _money("opex"),
     _money("value"),
 )
@@ -419,22 +412,9 @@ def _layout_figure(key: str, row: str) -> str:
 def _write_table(book: Book, ws: Worksheet) -> int:
     labels = book.labels
     _section(ws, HEADER_ROW - 1, "ABCDE", labels("procurement.ranking"))
-    for column in _COLUMNS:
-        put(ws, f"{_LETTER[column.key]}{HEADER_ROW}", styles.HEADING, header(labels, column.key))
     ws.row_dimensions[HEADER_ROW].height = 58
-    calculated = _formulas(book)
-    for row, (gpu, number) in enumerate(table_rows(), start=FIRST_ROW):
-        for column in _COLUMNS:
-            address = f"{_LETTER[column.key]}{row}"
-            if column.key in calculated:
-                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
-            else:
-                put(ws, address, column.role, gpu if column.key == "gpu" else LAYOUTS[number].title)
-    last = FIRST_ROW + len(table_rows()) - 1
-    by_column = {header(labels, key): formula for key, formula in calculated.items()}
-    columns = [header(labels, column.key) for column in _COLUMNS]
-    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
-    return last
+    rows = ({"gpu": gpu, "layout": LAYOUTS[number].title} for gpu, number in table_rows())
+    return filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book))
 
 
 def _formulas(book: Book) -> dict[str, str]:
@@ -482,7 +462,7 @@ def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dic
         return f"{layout(size)}*(MIN({_scenario('tokens')},{number}+{step})+{block})"
 
     tokens_in_windows = "+".join(in_window(_scenario(key), f"kv_{key}") for key in _WINDOWS)
-    fitting = f"INT({cell('kv_budget')}/{cell('kv_user')}+{f.ROUNDING_NOISE})"
+    fitting = f.users_that_fit(cell("kv_budget"), cell("kv_user"))
     most = f"IF({_by_vllm()},MIN({gpu('max_sequences')},{fitting}),{fitting})"
     users = cell("users_per_replica")
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from openpyxl.chart import BarChart, LineChart, Reference
 from openpyxl.utils import get_column_letter
@@ -20,12 +21,12 @@ from workbook.book import (
     GB_FORMAT,
     PERCENT_FORMAT,
     Book,
+    Column,
     between_rule,
+    filled_table,
     heading,
     list_rule,
     put,
-    put_formula,
-    table,
     text_rule,
     validate,
 )
@@ -73,57 +74,49 @@ DEFAULT_SCENARIOS = (
 )
 
 
-@dataclass(frozen=True)
-class _Column:
-    key: str
-    width: float
-    role: str
-    number_format: str | None = None
-
-
 _INPUTS = (
-    _Column("scenario", 38, styles.INPUT_TEXT),
-    _Column("model", 20, styles.INPUT_TEXT),
-    _Column("context", 12, styles.INPUT, COUNT_FORMAT),
-    _Column("users", 12, styles.INPUT, COUNT_FORMAT),
-    _Column("allocation", 11, styles.INPUT_TEXT),
-    _Column("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
-    _Column("precision", 11, styles.INPUT_TEXT),
-    _Column("kv_precision", 11, styles.INPUT_TEXT),
-    _Column("engine", 9, styles.INPUT_TEXT),
-    _Column("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
-    _Column("gpu", 18, styles.INPUT_TEXT),
-    _Column("gpu_memory", 13, styles.INPUT, "#,##0.##"),
+    Column("scenario", 38, styles.INPUT_TEXT, None),
+    Column("model", 20, styles.INPUT_TEXT, None),
+    Column("context", 12, styles.INPUT, COUNT_FORMAT),
+    Column("users", 12, styles.INPUT, COUNT_FORMAT),
+    Column("allocation", 11, styles.INPUT_TEXT, None),
+    Column("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
+    Column("precision", 11, styles.INPUT_TEXT, None),
+    Column("kv_precision", 11, styles.INPUT_TEXT, None),
+    Column("engine", 9, styles.INPUT_TEXT, None),
+    Column("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
+    Column("gpu", 18, styles.INPUT_TEXT, None),
+    Column("gpu_memory", 13, styles.INPUT, "#,##0.##"),
 )
 _ANSWERS = (
-    _Column("input_check", 30, styles.FORMULA_TEXT),
-    _Column("weights", 11, styles.FORMULA, GB_FORMAT),
-    _Column("kv", 11, styles.FORMULA, GB_FORMAT),
-    _Column("overhead", 11, styles.FORMULA, GB_FORMAT),
-    _Column("total", 12, styles.TOTAL, GB_FORMAT),
-    _Column("gpus", 11, styles.TOTAL, COUNT_FORMAT),
-    _Column("layout", 12, styles.FORMULA_TEXT),
-    _Column("replicas", 10, styles.FORMULA, COUNT_FORMAT),
-    _Column("deploy", 10, styles.TOTAL, COUNT_FORMAT),
-    _Column("nodes", 8, styles.FORMULA, COUNT_FORMAT),
-    _Column("capacity", 12, styles.FORMULA, GB_FORMAT),
-    _Column("addin", 16, styles.FORMULA_TEXT),
+    Column("input_check", 30, styles.FORMULA_TEXT, None),
+    Column("weights", 11, styles.FORMULA, GB_FORMAT),
+    Column("kv", 11, styles.FORMULA, GB_FORMAT),
+    Column("overhead", 11, styles.FORMULA, GB_FORMAT),
+    Column("total", 12, styles.TOTAL, GB_FORMAT),
+    Column("gpus", 11, styles.TOTAL, COUNT_FORMAT),
+    Column("layout", 12, styles.FORMULA_TEXT, None),
+    Column("replicas", 10, styles.FORMULA, COUNT_FORMAT),
+    Column("deploy", 10, styles.TOTAL, COUNT_FORMAT),
+    Column("nodes", 8, styles.FORMULA, COUNT_FORMAT),
+    Column("capacity", 12, styles.FORMULA, GB_FORMAT),
+    Column("addin", 16, styles.FORMULA_TEXT, None),
 )
 _WORKING = (
-    _Column("model_row", 10, styles.FORMULA, COUNT_FORMAT),
-    _Column("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
-    _Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
-    _Column("per_node", 10, styles.FORMULA, COUNT_FORMAT),
-    _Column("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
-    _Column("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
-    _Column("tokens", 11, styles.FORMULA, COUNT_FORMAT),
-    _Column("value_bytes", 10, styles.FORMULA, "0.0###"),
-    _Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
-    _Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    *(_Column(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
-    *(_Column(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
-    *(_Column(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
-    _Column("holds", 12, styles.CHECK),
+    Column("model_row", 10, styles.FORMULA, COUNT_FORMAT),
+    Column("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
+    Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    Column("per_node", 10, styles.FORMULA, COUNT_FORMAT),
+    Column("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
+    Column("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
+    Column("tokens", 11, styles.FORMULA, COUNT_FORMAT),
+    Column("value_bytes", 10, styles.FORMULA, "0.0###"),
+    Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    *(Column(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
+    *(Column(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    *(Column(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    Column("holds", 12, styles.CHECK, None),
 )
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
@@ -169,22 +162,8 @@ def write(book: Book, rows: Sequence[Values]) -> None:
         put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].least, number_format)
         put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].most, number_format)
     _write_layouts(ws, labels)
-    for column in _COLUMNS:
-        put(ws, f"{_LETTER[column.key]}{HEADER_ROW}", styles.HEADING, header(labels, column.key))
     ws.row_dimensions[HEADER_ROW].height = 46
-
-    calculated = _formulas(book)
-    for row, values in enumerate(rows, start=FIRST_ROW):
-        for column in _COLUMNS:
-            address = f"{_LETTER[column.key]}{row}"
-            if column.key in calculated:
-                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
-            else:
-                put(ws, address, column.role, values[column.key], column.number_format)
-    last = FIRST_ROW + len(rows) - 1
-    columns = [header(labels, column.key) for column in _COLUMNS]
-    by_column = {header(labels, key): formula for key, formula in calculated.items()}
-    table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, by_column)
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book))
     book.name("scenario_names", ws, f"A{FIRST_ROW}:A{last}")
     _validate(book, ws, last)
     _write_chart(book, ws, last)
@@ -315,7 +294,7 @@ def _users(cell: Cell, model: Cell, number: int) -> str:
     loading = f.in_gb(f"SIGN({cell('step_tokens')})*{needs('loading')}")
     budget = f"({usable}-{loading}-{weights})"
     each = _kv_of_user(cell, model, needs)
-    users = f"MAX(0,MIN({cell('max_sequences')},INT({budget}/({each})+{f.ROUNDING_NOISE})))"
+    users = f"MAX(0,MIN({cell('max_sequences')},{f.users_that_fit(budget, f'({each})')}))"
     return f"IF({_is_possible(cell, needs('parameters'), number)},{users},0)"
 
 
