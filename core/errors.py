@@ -7,6 +7,7 @@ One class per Excel error, so that a cell can show the right one: `WrongTypeErro
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 LONGEST_QUOTED_VALUE = 60
 _MOST_BITS_WRITTEN = 4096  # Python itself refuses to write more than 4300 digits
@@ -25,7 +26,10 @@ class PlannerError(ValueError):
         self.field = field
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{field}: {problem}. {remedy}")
+        super().__init__(field, problem, remedy)
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}. {self.remedy}"
 
 
 class WrongTypeError(PlannerError):
@@ -38,6 +42,24 @@ class OutOfRangeError(PlannerError):
 
 class UnknownNameError(PlannerError):
     """The value is a name that the catalog does not have."""
+
+
+class _NotAmongError(UnknownNameError):
+    """The same with the names that are known: the nearest are looked for when somebody reads the remedy.
+
+    That takes a millisecond, and ten thousand cells of a column that are wrong show nothing but #N/A.
+    """
+
+    def __init__(self, field: str, name: str, known: Iterable[str], where: str) -> None:
+        self._name, self._known, self._where = name, known, where
+        super().__init__(field, f"{quoted(name)} is not known", "")
+        del self.remedy
+
+    @cached_property
+    def remedy(self) -> str:  # type: ignore[override]
+        """The nearest known names, or where to find them."""
+        near = " or ".join(repr(candidate) for candidate in _nearest(self._name, list(self._known)))
+        return f"Did you mean {near}?" if near else f"Write one of the names in {self._where}."
 
 
 class UnsupportedModelError(PlannerError):
@@ -69,9 +91,7 @@ def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> Unk
         known: every name that would have been accepted.
         where: where the user can see the known names, for when none is near ("the Precisions sheet").
     """
-    near = " or ".join(repr(candidate) for candidate in _nearest(name, list(known)))
-    remedy = f"Did you mean {near}?" if near else f"Write one of the names in {where}."
-    return UnknownNameError(field, f"{quoted(name)} is not known", remedy)
+    return _NotAmongError(field, name, known, where)
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:

@@ -163,6 +163,6 @@ KNOWN = ["llama-3.1-70b", "llama-3.1-8b", "qwen2.5-72b", "fp16", "GB", "GiB"]
 )
 def test_the_nearest_name_is_proposed(name, remedy):
     error = unknown_name("model", name, KNOWN, "the list")
-    assert type(error) is UnknownNameError
+    assert isinstance(error, UnknownNameError)
     assert error.remedy == remedy
     assert str(error) == f"model: {quoted(name)} is not known. {remedy}"
