@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+from itertools import count
 
 import openpyxl
 import pytest
@@ -35,21 +36,16 @@ LLAMA_8B = {
 def own(tmp_path, monkeypatch):
     """Writes the file of own models, and makes the catalog read it."""
 
+    written = count()
+
     def write(text: str | bytes) -> str:
-        path = tmp_path / "own models.csv"
+        path = tmp_path / str(next(written)) / "own models.csv"  # a new one each time: a process reads a file once
+        path.parent.mkdir()
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         monkeypatch.setenv(catalog.MODELS_VARIABLE, str(path))
-        forget()
         return str(path)
 
-    yield write
-    forget()
-
-
-def forget() -> None:
-    """The catalog reads a file once in a process; tests write several under one name."""
-    for function in (catalog._model_rows, catalog._model_names_by_normal, catalog._catalog_model):
-        function.cache_clear()
+    return write
 
 
 ROW = "house-model,org/House-Model,House model,llama,2,4096,14336,32,8,1000\n"
@@ -284,8 +280,7 @@ def run(tmp_path, monkeypatch):
         assert result.exit_code == 0, result.output
         return result.stdout
 
-    yield run
-    forget()
+    return run
 
 
 def test_import_adds_a_row_that_the_commands_then_know(run):

@@ -56,7 +56,7 @@ def hub_model(name: str) -> ModelFile:
 
 def _use_models(_context: click.Context, _option: click.Parameter, path: str | None) -> None:
     if path is not None:
-        os.environ[catalog.MODELS_VARIABLE] = path
+        os.environ[catalog.MODELS_VARIABLE] = os.path.abspath(path)  # the same file wherever the process goes
 
 
 models_option = click.option(
