@@ -254,6 +254,24 @@ def test_impossible_triples(triple, error):
     assert results == error or results == row(error, error, error)
 
 
+def test_null_says_that_there_is_none_and_a_blank_that_it_is_as_usual():
+    """DeepSeek-V2-Lite's config.json has "q_lora_rank": null; without the field, the model type's 1536 is meant."""
+    fields = {
+        "model_type": "deepseek_v2", "num_hidden_layers": 27, "hidden_size": 2048, "intermediate_size": 10_944,
+        "moe_intermediate_size": 1408, "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6,
+        "first_k_dense_replace": 1, "num_attention_heads": 16, "num_key_value_heads": 16, "kv_lora_rank": 512,
+        "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128, "vocab_size": 102_400,
+        "tie_word_embeddings": False,
+    }  # fmt: skip
+
+    def weights(q_lora_rank: object) -> object:
+        return VRAM_WEIGHTS([[label, value] for label, value in (fields | {"q_lora_rank": q_lora_rank}).items()])
+
+    assert weights("null") == VRAM_WEIGHTS("deepseek-v2-lite") == 31.412968448
+    assert weights(None) == weights("") == weights(1536) == 31.497986048
+    assert weights("none") == "#VALUE!"
+
+
 @pytest.mark.parametrize(
     "description, sentence",
     [

@@ -33,6 +33,8 @@ _OF_A_WORKLOAD = {
 }  # fmt: skip
 _LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fields()
 
+_NULL = "null"  # config.json's word for "there is none", where a blank cell means "as usual for this model_type"
+
 ModelCell = ModelSpec | PlannerError
 
 
@@ -161,7 +163,7 @@ def _fields(pairs: Grid) -> dict[str, object]:
             )
         if label in fields:
             raise UnsupportedModelError(label, "it is given twice", "Give it once.")
-        fields[label] = value
+        fields[label] = None if value == _NULL and label != "name" else value
     return fields
 
 
