@@ -29,6 +29,7 @@ CORE_RANKS = (
     ("core.engine_memory",),
     ("core.engines",),
     ("core.capacity",),
+    ("core.nodes",),
     ("core.fleet",),
     ("core.sizing", "core.article", "core.costs", "core.allocation"),
     ("core.planning",),
