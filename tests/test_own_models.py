@@ -19,8 +19,8 @@ from core import catalog
 from core.errors import PlannerError, UnknownNameError
 from core.model_rows import COLUMNS, BadRowError, needed_fields, read_rows, row_of, with_row
 from core.readers.files import UnreadableFileError
-from core.texts import FORMULA_STARTS
 from core.readers.hf_config import spec_from_config
+from core.texts import FORMULA_STARTS
 from tests.readers import gguf_files
 from workbook.cli import main, vram
 from workbook.sheets import models
