@@ -100,29 +100,9 @@ class KvProfile:
 
 
 @lru_cache(maxsize=2048)
-def kv_profile(spec: ModelSpec, tp: int = 1, *, compressed: bool = True) -> KvProfile:
-    """What one sequence keeps over all layers of `spec` on one of `tp` tensor-parallel ranks.
-
-    Args:
-        compressed: False for engines that cache the keys and values of latent attention head by head.
-    """
-    return sum(
-        (layer_profile(run.mixer if compressed else _decompressed(run.mixer), tp) * run.count for run in spec.layers),
-        KvProfile(),
-    )
-
-
-def _decompressed(mixer: Mixer) -> Mixer:
-    """Latent attention as the multi-head attention that it stands for (arXiv:2405.04434, section 2.1.2)."""
-    if not isinstance(mixer, LatentAttention):
-        return mixer
-    return FullAttention(
-        num_attention_heads=mixer.num_attention_heads,
-        num_key_value_heads=mixer.num_attention_heads,
-        head_dim=mixer.qk_nope_head_dim + mixer.qk_rope_head_dim,
-        v_head_dim=mixer.v_head_dim,
-        indexer=mixer.indexer,
-    )
+def kv_profile(spec: ModelSpec, tp: int = 1) -> KvProfile:
+    """What one sequence keeps over all layers of `spec` on one of `tp` tensor-parallel ranks."""
+    return sum((layer_profile(run.mixer, tp) * run.count for run in spec.layers), KvProfile())
 
 
 @singledispatch

@@ -110,11 +110,6 @@ def linear(
     return weight, replace(weight, name=f"{name}.bias", group=VECTOR, columns=1, split=kept, fused="")
 
 
-def total(tensors: Iterable[Tensor]) -> int:
-    """Parameters in all `tensors`."""
-    return sum(tensor.parameters for tensor in tensors)
-
-
 def renamed(tensors: Iterable[Tensor], prefix: str) -> Iterator[Tensor]:
     """`tensors` under another module."""
     return (replace(tensor, name=prefix + tensor.name) for tensor in tensors)

@@ -116,6 +116,13 @@ def test_hybrids_by_hand(name, tp, context, concurrency_per_gib):
     assert found.max_concurrency.expected == pytest.approx(left_gib * concurrency_per_gib, rel=1e-3)
 
 
+def test_a_format_asked_for_is_taken_at_its_word_where_matrices_are_not_known():
+    """A model told with layers but without its feed-forward blocks: nothing says which matrices stay in 16 bits."""
+    unknown = replace(LLAMA_8B, layers=tuple(replace(run, mlp=None, complete=False) for run in LLAMA_8B.layers))
+    fp8, int4 = (catalog.precision("precision", name) for name in ("fp8", "int4"))
+    assert [stage_shapes(unknown, asked, 1, 1)[0].quantized for asked in (None, FP16, fp8, int4)] == [False, False, True, False]
+
+
 @pytest.mark.parametrize(
     ("full", "windowed", "groups"),
     [

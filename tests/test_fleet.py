@@ -241,6 +241,13 @@ def test_what_fits_nowhere_says_so():
         gpus_to_deploy(served(model("deepseek-v3")), choice_of_gb(8), 1, 32_768)
 
 
+def test_more_gpus_than_anybody_has_are_no_layout():
+    """Two A100s hold one user of 32 000 tokens: 60 000 users would take 120 000 of them, past the most looked for."""
+    assert 2 in {layout.gpus for layout in layouts(served(), A100, 1, 32_000)}
+    assert all(layout.gpus <= 100_000 for layout in layouts(served(), A100, 60_000, 32_000))
+    assert not list(layouts(served(), A100, 10**8, 32_000))
+
+
 # ---- precisions as served ----------------------------------------------------------------------------
 
 
@@ -250,6 +257,7 @@ def test_a_bare_name_is_served_with_its_scales():
     assert served_precision(LLAMA, FP16) is FP16
     assert served_precision(LLAMA, None) is None
     assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # shipped so
+    assert served_precision(model("deepseek-v3"), int4).name == "w4a16"  # half of what it is shipped in
 
 
 def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():

@@ -287,13 +287,6 @@ def test_the_latent_is_whole_on_every_rank():
     assert kept(config, tp=8) == kept(config)
 
 
-def test_the_uncompressed_form_of_latent_attention():
-    """DeepSeek-V2-Lite without compression: 16 heads of 128 + 64 for keys and 128 for values, split over ranks."""
-    spec = spec_from_config(published("deepseek-v2-lite"), name="m")
-    assert kv_profile(spec, compressed=False).values(1) == 27 * 16 * (128 + 64 + 128)
-    assert kv_profile(spec, 8, compressed=False).values(1) == 27 * 2 * (128 + 64 + 128)
-
-
 def test_states_are_split_by_heads_and_groups_are_replicated():
     """Mamba-2 with 8 groups on 16 ranks: every rank keeps one group's inputs."""
     config = {"model_type": "mamba2", "hidden_size": 4096, "num_hidden_layers": 1, "num_heads": 128, "head_dim": 64,

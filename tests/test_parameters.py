@@ -160,6 +160,12 @@ def test_what_cannot_be_counted_says_what_is_missing(spec, field):
         count_parameters(spec)
 
 
+def test_a_tied_head_has_a_bias_of_its_own():
+    """GPT-J's head has one; tied to the embedding, a bias is all that it adds: one value for each of 10 words."""
+    tied = replace(LLAMA_3_1_70B, vocab_size=10, tie_word_embeddings=True)
+    assert count_parameters(replace(tied, head_bias=True)).total == count_parameters(tied).total + 10
+
+
 @pytest.mark.parametrize("tensors", [mixer_tensors, mlp_tensors])
 def test_a_layer_without_a_rule_is_refused_rather_than_left_out(tensors):
     with pytest.raises(TypeError, match="no rule for the tensors of a str"):

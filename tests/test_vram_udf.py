@@ -379,6 +379,12 @@ def test_impossible_units(unit, error):
     assert VRAM_TOTAL(LLAMA, 1000, None, None, None, None, unit) == error
 
 
+def test_two_grids_of_one_size_go_cell_by_cell():
+    contexts, users = [[1000, 2000], [3000, 4000]], [[1, 2], [3, 4]]
+    one_by_one = [[VRAM_TOTAL(LLAMA, contexts[i][j], users[i][j]) for j in range(2)] for i in range(2)]
+    assert VRAM_TOTAL(LLAMA, contexts, users) == one_by_one
+
+
 # ---- arrays ------------------------------------------------------------------------------------------
 
 

@@ -195,10 +195,8 @@ def _groups_of_one_size(layers: dict[Kept, list[int]], spans: tuple[tuple[int, i
 
 def _page_bytes(layers: dict[Kept, list[int]]) -> int:
     """The one size of a page: the largest page of attention, stretched by whole blocks until a state fits."""
-    page_bytes = BLOCK_TOKENS * max((kept.bytes_per_token for kept in layers), default=0)
+    page_bytes = BLOCK_TOKENS * max(kept.bytes_per_token for kept in layers)
     state_bytes = max(kept.state_bytes for kept in layers)
-    if not page_bytes:
-        return state_bytes
     return page_bytes * max(1, -(-state_bytes // page_bytes))
 
 
