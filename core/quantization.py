@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from core.errors import UnsupportedModelError, quoted
 from core.precision import Precision
 from core.tensors import ATTENTION, EMBEDDING, EXPERT, HEAD, MLP, ROUTER, VISION, Tensor
 
@@ -95,7 +96,7 @@ def modules(written: Iterable[str]) -> Modules:
     in_layers, beginnings, anywhere, patterns, globs = set(), set(), set(), [], []
     for name in written:
         if name.startswith("re:"):
-            patterns.append(name[3:])
+            patterns.append(_checked(name[3:]))
             continue
         found = None if _TOWER.match(name) else _LAYER.match(name)
         if found and "*" not in name:
@@ -110,6 +111,29 @@ def modules(written: Iterable[str]) -> Modules:
         patterns.append("|".join(globs))  # one look at each path instead of one for each glob
     return Modules(frozenset(in_layers), frozenset(beginnings), frozenset(anywhere), tuple(patterns))
 
+
+def _checked(pattern: str) -> str:
+    """A regular expression that ends in reasonable time, as far as its looks tell.
+
+    Raises:
+        UnsupportedModelError: it is none, or repeats what repeats itself.
+    """
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UnsupportedModelError(
+            "quantization_config", f"{quoted(pattern)} is not a regular expression ({error})", "Name a precision."
+        ) from error
+    if _REPEATED_REPEAT.search(pattern) or len(_REPEAT.findall(pattern)) > _MOST_REPEATS:
+        raise UnsupportedModelError(
+            "quantization_config", f"{quoted(pattern)} could be looked for without end", "Name a precision."
+        )
+    return pattern
+
+
+# (a+)+ takes twice as long for each letter more; each repeat takes as many times longer as a path has letters.
+_REPEAT, _REPEATED_REPEAT = re.compile(r"(?<!\\)[*+]"), re.compile(r"[*+}?]\)+[*+{]")
+_MOST_REPEATS = 8
 
 EVERYTHING = Modules(frozenset(), frozenset(), frozenset(), (".*",))
 NOTHING = Modules(frozenset(), frozenset(), frozenset(), ())

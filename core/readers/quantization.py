@@ -26,6 +26,7 @@ Config = Mapping[str, object]
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
 _UNQUANTIZED_BITS = 16
+_MOST_BITS, _MOST_VALUES = 32, 10**6
 _TILE_SIDES = range(1, 10**5)
 
 
@@ -86,11 +87,23 @@ def _strings(settings: Config, *fields: str) -> list[str]:
 
 
 def _whole(settings: Config, *fields: str) -> int | None:
+    """The number in the first of these fields that has one: of bits, or of values in a group (-1: a whole row)."""
     for field in fields:
         value = settings.get(field)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not -1 <= value <= _MOST_VALUES or value != int(value):
+                raise UnsupportedModelError(
+                    f"{_FIELD}.{field}", f"{quoted(value)} is no number of bits or values", "Name a precision."
+                )
             return int(value)
     return None
+
+
+def _bits(settings: Config, *fields: str) -> int | None:
+    bits = _whole(settings, *fields)
+    if bits is not None and not 0 <= bits <= _MOST_BITS:
+        raise UnsupportedModelError(f"{_FIELD}.{fields[0]}", f"{bits} is no number of bits", "Name a precision.")
+    return bits
 
 
 def _tile(settings: Config, field: str) -> tuple[int, int] | None:
@@ -100,11 +113,15 @@ def _tile(settings: Config, field: str) -> tuple[int, int] | None:
         return None
     if isinstance(tile, str) and re.fullmatch(r"\d{1,5}x\d{1,5}", tile):  # compressed-tensors' older spelling
         tile = [int(side) for side in tile.split("x")]
-    if not isinstance(tile, Sequence) or len(tile) != 2 or not all(side in _TILE_SIDES for side in tile):
+    if not isinstance(tile, Sequence) or len(tile) != 2 or not all(map(_is_side, tile)):
         raise UnsupportedModelError(
             f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128]."
         )
     return int(tile[0]), int(tile[1])
+
+
+def _is_side(value: object) -> bool:
+    return not isinstance(value, bool) and value in _TILE_SIDES
 
 
 def _fp8(settings: Config) -> Quantization:
@@ -155,9 +172,9 @@ def _mlx(settings: Config) -> Quantization:
 
 
 def _mlx_precision(settings: Config) -> Precision:
-    bits, group_size, mode = _whole(settings, "bits"), _whole(settings, "group_size"), settings.get("mode", "affine")
+    bits, group_size, mode = _bits(settings, "bits"), _whole(settings, "group_size"), settings.get("mode", "affine")
     floats = {"mxfp4": mxfp4, "mxfp8": mxfp8, "nvfp4": nvfp4}
-    if mode in floats:
+    if str(mode) in floats:
         return floats[str(mode)]()
     if mode != "affine" or not bits or not group_size or bits > 8 or group_size < 0:
         raise UnsupportedModelError("quantization", f"{quoted(mode)}, {bits} bits in groups of {group_size} is not "
@@ -229,7 +246,7 @@ def _gptq(settings: Config) -> Quantization:
     """
     def precision(own: Config) -> Precision:
         given = {**settings, **own}
-        return grouped(_whole(given, "bits") or 4, _whole(given, "group_size") or 128, zero_points=True, g_idx=True)
+        return grouped(_bits(given, "bits") or 4, _whole(given, "group_size") or 128, zero_points=True, g_idx=True)
 
     own, excluded = _gptq_rules(settings)
     plain = _of_layers("gptq", precision({}), settings, excluded)
@@ -255,7 +272,7 @@ def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
         if not isinstance(entry, Mapping):
             continue
         name = f"re:{name}" if "*" in name else name
-        if (_whole(entry, "bits") or 0) >= _UNQUANTIZED_BITS:
+        if (_bits(entry, "bits") or 0) >= _UNQUANTIZED_BITS:
             excluded.append(name)
         else:
             own.append((name, entry))
@@ -264,7 +281,7 @@ def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
 
 def _awq(settings: Config) -> Quantization:
     """AWQ's layout: packed weights, 16-bit scales, packed zero points (vLLM layers/quantization/awq.py)."""
-    bits = _whole(settings, "bits", "w_bit") or 4
+    bits = _bits(settings, "bits", "w_bit") or 4
     precision = grouped(bits, _whole(settings, "group_size", "q_group_size") or 128, zero_points=True)
     return _of_layers("awq", precision, settings)
 
@@ -353,7 +370,7 @@ def _targets(targets: Sequence[str]) -> Modules:
 
 
 def _scheme(weights: Config) -> Precision:
-    bits, group_size = _whole(weights, "num_bits") or 8, _whole(weights, "group_size")
+    bits, group_size = _bits(weights, "num_bits") or 8, _whole(weights, "group_size")
     floats, strategy = weights.get("type") == "float", weights.get("strategy")
     asymmetric = weights.get("symmetric") is False
     if floats and bits == 4:
@@ -364,7 +381,7 @@ def _scheme(weights: Config) -> Precision:
                          tile_bytes=_SCALE_BYTES)  # fmt: skip
     if group_size and group_size > 0:
         return grouped(bits, group_size, zero_points=asymmetric)
-    if strategy == "channel":
+    if strategy == "channel" or (strategy is None and group_size == -1):
         return Precision(name=f"w{bits}_channel", block_bytes=bits, block_values=8,
                          row_bytes=_SCALE_BYTES + (1 if asymmetric else 0))  # fmt: skip
     return Precision(name=f"w{bits}_tensor", block_bytes=bits, block_values=8, tensor_bytes=_SCALE_BYTES)
@@ -409,11 +426,14 @@ def _modelopt_mixed(settings: Config) -> Quantization:
     by_algorithm: dict[str, list[str]] = {}
     layers = settings.get("quantized_layers")
     for name, entry in (layers if isinstance(layers, Mapping) else {}).items():
-        by_algorithm.setdefault(str(entry["quant_algo"]), []).append(str(name))
+        algorithm = entry.get("quant_algo") if isinstance(entry, Mapping) else entry
+        by_algorithm.setdefault(str(algorithm), []).append(str(name))
     formats = [(modules(names), _algorithm(algorithm)) for algorithm, names in by_algorithm.items()]
     if settings.get("quant_method") == "fp8":
-        formats.append((EVERYTHING, _fp8(settings).formats[0][1]))
-        return Quantization(method="modelopt", formats=tuple(formats))
+        formats.append((EVERYTHING, _fp8(settings).formats[-1][1]))
+        # vLLM's Fp8Config.from_config reads these two lists; "ignore" is what Model Optimizer itself left in FP8.
+        skipped = modules(_strings(settings, "modules_to_not_convert", "ignored_layers"))
+        return Quantization(method="modelopt", formats=tuple(formats), excluded=skipped)
     skipped = modules(_strings(settings, "exclude_modules", "ignore"))
     return Quantization(method="modelopt", formats=tuple(formats), excluded=skipped, groups=LINEAR_GROUPS_AND_HEAD)
 
