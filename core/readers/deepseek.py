@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from core.errors import quoted
 from core.model_spec import CompressedAttention, Indexer, LatentAttention, Mixer, Mlp
 from core.readers.decoder import Family, dense_layers, layer_count
 from core.readers.fields import Fields
@@ -70,11 +71,18 @@ def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [own if kind == "full" else base for kind in kinds]
 
 
+_INDEXER_KINDS = {"F": "full", "S": "shared", "full": "full", "shared": "shared"}
+
+
 def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
     """Transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
     pattern = fields.raw("index_topk_pattern")
     if isinstance(pattern, (str, list)) and pattern:
-        return [{"F": "full", "S": "shared"}.get(str(kind), "full") for kind in pattern]
+        kinds = [_INDEXER_KINDS.get(str(kind)) for kind in pattern]
+        if None in kinds or len(kinds) < layers:
+            problem = f"{quoted(pattern)} does not say of each of {layers} layers whether it has an indexer of its own"
+            raise fields.error("index_topk_pattern", problem, "Write F or S for each.")
+        return list(kinds[:layers])
     step = fields.optional("index_topk_freq") or 1
     offset = fields.optional("index_skip_topk_offset") or 2
     return ["full" if max(layer - offset + 1, 0) % step == 0 else "shared" for layer in range(layers)]

@@ -30,7 +30,7 @@ def _t5(fields: Fields, name: str) -> ModelSpec:
     """Transformers models/t5/modeling_t5.py: no biases, relative positions in the first layer of each half."""
     hidden, heads, head_dim = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("d_kv")
     layers = fields.size("num_hidden_layers")
-    activation = fields.text("feed_forward_proj", "relu")
+    activation = fields.text("feed_forward_proj", "relu" if fields.model_type == "t5" else "gated-gelu")
     block = GatedMlp if activation.startswith("gated") or fields.flag("is_gated_act") else PlainMlp
     mlp = block(intermediate_size=fields.size("d_ff"))
     shape: dict[str, Any] = {"num_attention_heads": heads, "num_key_value_heads": heads, "head_dim": head_dim}

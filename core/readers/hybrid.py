@@ -341,7 +341,7 @@ def _nemotron_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
 
 def _checked(fields: Fields, kinds: Sequence[object], known: Mapping[object, object]) -> Sequence[object]:
     for kind in kinds:
-        if kind not in known:
+        if isinstance(kind, (list, Mapping)) or kind not in known:
             raise fields.error("layers_block_type", f"{kind!r} is not a kind of layer that is understood here",
                                f"Write {', '.join(map(str, known))}.")  # fmt: skip
     return kinds

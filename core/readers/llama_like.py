@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from core.errors import quoted
 from core.model_spec import (
     FULL_WIDTH,
     NO_NORM,
@@ -204,31 +205,42 @@ def _without_kv_heads(fields: Fields) -> Fields:
 
 
 def _nas_layer(fields: Fields, base: FullAttention, block: _Block) -> Mixer:
-    part = block.get("attention", {})
-    if part.get("no_op"):
+    part = _part(fields, block, "attention")
+    if part.flag("no_op"):
         return NoMixer()
-    if part.get("replace_with_linear"):
+    if part.flag("replace_with_linear"):
         raise fields.error("block_configs", "attention that is replaced with a projection is not understood",
                            "Give another model.")  # fmt: skip
-    if part.get("window_length") or part.get("num_sink_tokens"):
+    if part.raw("window_length") or part.raw("num_sink_tokens"):
         raise fields.error("block_configs", "attention with a window is not understood here", "Give another model.")
-    return replace(base, num_key_value_heads=base.num_attention_heads // part["n_heads_in_group"])
+    return replace(base, num_key_value_heads=base.num_attention_heads // part.size("n_heads_in_group"))
 
 
 def _nas_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     hidden = fields.size("hidden_size")
     fields.ignore("intermediate_size")
-    return [_nas_mlp(fields, block.get("ffn", {}), hidden) for block in _blocks(fields)]
+    return [_nas_mlp(fields, _part(fields, block, "ffn"), hidden) for block in _blocks(fields)]
 
 
-def _nas_mlp(fields: Fields, part: _Block, hidden: int) -> Mlp | None:
-    if part.get("no_op"):
+def _nas_mlp(fields: Fields, part: Fields, hidden: int) -> Mlp | None:
+    if part.flag("no_op"):
         return None
-    if part.get("replace_with_linear"):
+    if part.flag("replace_with_linear"):
         raise fields.error("block_configs", "a block that is replaced with a projection is not understood",
                            "Give another model.")  # fmt: skip
-    width = int(2 * part["ffn_mult"] * hidden / 3)  # vLLM models/nemotron_nas.py, _ffn_mult_to_intermediate_size
+    multiplier = part.fraction("ffn_mult", 0)
+    if not multiplier:
+        raise part.error("ffn_mult", "it is missing", "Write it as in config.json.")
+    width = int(2 * multiplier * hidden / 3)  # vLLM models/nemotron_nas.py, _ffn_mult_to_intermediate_size
     return GatedMlp(intermediate_size=-(-width // 256) * 256)
+
+
+def _part(fields: Fields, block: _Block, name: str) -> Fields:
+    part = block.get(name) or {}
+    if not isinstance(part, Mapping):
+        raise fields.error("block_configs", f"{name} is {quoted(part)}, which is not an object",
+                           "Write it as in config.json.")  # fmt: skip
+    return Fields(part, "", path=f"block_configs.{name}.", nested=True)
 
 
 def _blocks(fields: Fields) -> list[_Block]:

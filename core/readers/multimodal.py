@@ -362,7 +362,8 @@ def _merged_twice(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 
 def _step3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    return dense("multi_modal_projector", hidden, 4 * tower.size("hidden_size"), bias=outer.flag("projector_bias"))
+    width = tower.optional("width") or tower.size("hidden_size")
+    return dense("multi_modal_projector", hidden, 4 * width, bias=outer.flag("projector_bias"))
 
 
 def _ernie(outer: Fields, tower: Fields, hidden: int) -> Tensors:

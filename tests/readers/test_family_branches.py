@@ -5,11 +5,15 @@ Sizes are tiny, so that every figure can be worked out by hand from the shapes o
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from core.errors import UnsupportedModelError
+from core.errors import PlannerError, UnsupportedModelError
 from core.kv_cache import kv_profile
 from core.parameters import count_parameters, tensors_with_counts
+from core.readers import multimodal
+from core.readers.fields import Fields
 from core.readers.hf_config import spec_from_config
 from core.tensors import EXPERT, HEAD, MLP, ROUTER, VISION
 
@@ -446,7 +450,13 @@ DSA = {**TINY, **LATENT, "index_n_heads": 2, "index_head_dim": 4, "index_topk": 
        "n_routed_experts": 3, "num_experts_per_tok": 1, "moe_intermediate_size": 5}  # fmt: skip
 
 
-@pytest.mark.parametrize(("pattern", "indexers"), [("FSSF", 2), (["F", "S", "S", "S"], 1), ("FFFF", 4)])
+@pytest.mark.parametrize(
+    ("pattern", "indexers"),
+    [
+        ("FSSF", 2), (["F", "S", "S", "S"], 1), ("FFFF", 4), (["full", "shared", "shared", "full"], 2),
+        ("FSSSF", 1),  # a fifth letter is a layer's that drafts tokens, which is not counted
+    ],
+)  # fmt: skip
 def test_a_pattern_says_which_layers_have_an_indexer(pattern, indexers):
     """GlmMoeDsaConfig: F has an indexer of its own, S uses the choice of the last layer that has one."""
     spec = read("glm_moe_dsa", **DSA, index_topk_pattern=pattern)
@@ -454,6 +464,12 @@ def test_a_pattern_says_which_layers_have_an_indexer(pattern, indexers):
     # An index key is 4 bytes and one 32-bit scale.
     assert kv_profile(spec).index_bytes_per_token == indexers * (4 + 4)
     assert kv_profile(spec).values_per_token == 4 * LATENT_CACHED
+
+
+@pytest.mark.parametrize("pattern", ["FS", "FSSX", ["full", "none", "full", "full"]])
+def test_a_pattern_has_a_known_letter_for_each_layer(pattern):
+    with pytest.raises(UnsupportedModelError, match="does not say of each of 4 layers whether it has an indexer"):
+        read("glm_moe_dsa", **DSA, index_topk_pattern=pattern)
 
 
 V4 = {**TINY, "head_dim": 4, "q_lora_rank": 6, "o_groups": 1, "o_lora_rank": 4, "sliding_window": 16,
@@ -627,3 +643,50 @@ def test_internvl_as_its_makers_write_it(qkv_bias, query_norm, norm_type, layer)
     # A norm of 4 × 4 with its bias, then two layers with biases.
     behind = 2 * 16 + (8 * 16 + 8) + (8 * 8 + 8)
     assert count_parameters(spec).of(VISION) == before + 2 * layer + behind
+
+
+# ---- what no checkpoint says, and what few of them say --------------------------------------------------
+
+
+def test_a_search_that_says_too_little_of_a_layer_is_refused():
+    for block, problem in [
+        ({"attention": {}, "ffn": {"ffn_mult": 1.0}}, "block_configs.attention.n_heads_in_group: it is missing"),
+        ({"attention": {"n_heads_in_group": 0}, "ffn": {"ffn_mult": 1.0}}, "n_heads_in_group: 0 is below 1"),
+        ({"attention": {"no_op": True}, "ffn": {}}, "block_configs.ffn.ffn_mult: it is missing"),
+        ({"attention": "all", "ffn": {"ffn_mult": 1.0}}, "block_configs: attention is 'all', which is not an object"),
+    ]:
+        config = {"model_type": "nemotron-nas", "hidden_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4,
+                  "vocab_size": 10, "block_configs": [block]}  # fmt: skip
+        with pytest.raises(PlannerError, match=re.escape(problem)):
+            spec_from_config(config, name="m")
+
+
+@pytest.mark.parametrize("kind", [{}, [], ["mamba"]])
+def test_a_kind_of_layer_that_is_no_word_is_refused(kind):
+    config = {"model_type": "recurrent_gemma", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "intermediate_size": 8, "vocab_size": 10, "block_types": [kind]}  # fmt: skip
+    with pytest.raises(PlannerError, match="is not a kind of layer that is understood here"):
+        spec_from_config(config, name="m")
+
+
+def test_step3s_projector_is_as_wide_as_its_tower_by_either_name():
+    """Of a tower 4 wide, 4 × 4 values become 8: 128 parameters."""
+    for name in ("width", "hidden_size"):
+        tower = Fields({name: 4}, "step3p5_vision", path="vision_config.", nested=True)
+        (projector,) = multimodal._step3(Fields({"projector_bias": False}, "step3p7"), tower, 8)
+        assert projector.parameters == 8 * 4 * 4
+
+
+def test_mt5_is_gated_where_t5_is_not():
+    """Transformers models/mt5 and models/umt5: "gated-gelu" is what their configs begin with, T5's with "relu"."""
+    shape = {"d_model": 8, "d_kv": 4, "d_ff": 16, "num_heads": 2, "num_layers": 1, "num_decoder_layers": 1,
+             "vocab_size": 10, "relative_attention_num_buckets": 4}  # fmt: skip
+    counted = {
+        kind: count_parameters(spec_from_config({"model_type": kind, **shape}, name="m")).total
+        for kind in ("t5", "mt5", "umt5")
+    }
+    assert counted["mt5"] - counted["t5"] == 2 * 8 * 16  # one more matrix in each half
+    assert count_parameters(
+        spec_from_config({"model_type": "mt5", **shape, "feed_forward_proj": "relu"}, name="m")
+    ).total == counted["t5"]
+    assert counted["umt5"] >= counted["mt5"]
