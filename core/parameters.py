@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, singledispatch
+from functools import cached_property, lru_cache, singledispatch
 from typing import Any, NamedTuple
 
 from core.errors import UnsupportedModelError
@@ -68,7 +68,7 @@ class ParameterCount:
         """Parameters of one group."""
         return dict(self.by_group).get(group, 0)
 
-    @property
+    @cached_property
     def total(self) -> int:
         return sum(count for _, count in self.by_group) + self.unattributed
 

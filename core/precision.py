@@ -9,7 +9,7 @@ engines do not quantize in 16 bits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from core.errors import OutOfRangeError, quoted
 from core.tensors import GROUPS, Tensor
@@ -86,6 +86,7 @@ class Precision:
         return (self.bytes_of(values) - in_blocks) * tensor.copies, scales * tensor.copies
 
 
+@lru_cache(maxsize=256)
 def precision_of_bytes(field: str, bytes_per_value: float) -> Precision:
     """The precision written as a number of bytes, as the article writes it: 2, 1, 0.5.
 

@@ -74,7 +74,7 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
     """What each result of the row should be, in GB or whole, by the key of its column."""
     scenario = scenario_of(values)
     assert scenario is not None, values
-    needs, best = scenario.sized(), best_layout(scenario.workload)
+    needs, best = scenario.needs, best_layout(scenario.workload)
     sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes, needs.total_bytes)
     found = {"input_check": OK, "gpus": needs.gpus} | {key: size / GB for key, size in zip(SIZES, sizes)}
     found |= {f"users_{number}": plan.users_per_replica for number, plan in enumerate(layout_plans(scenario.workload))}

@@ -96,7 +96,7 @@ def on_gpu(name: str) -> dict[str, object]:
 
 def can_be_sized(item: Scenario) -> bool:
     try:
-        item.sized()
+        _ = item.needs
     except PlannerError:
         return False
     return True
@@ -225,7 +225,7 @@ def test_the_page_says_what_core_says(sheets, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(sheets, data_only=True)
     for ws, item in zip(pages(book), several_scenarios()):
-        needs, best = item.sized(), best_layout(item.workload)
+        needs, best = item.needs, best_layout(item.workload)
         at = figures_by_label(ws)
 
         def value(label, ws=ws, at=at):
@@ -426,7 +426,7 @@ def test_totals_of_the_index(crowd, sheets):
     for path in (crowd, sheets):
         ws = openpyxl.load_workbook(path, data_only=True).worksheets[0]
         assert ws["C4"].value == len(scenarios)
-        needs, best = [item.sized() for item in scenarios], [best_layout(item.workload) for item in scenarios]
+        needs, best = [item.needs for item in scenarios], [best_layout(item.workload) for item in scenarios]
         assert ws["C5"].value == pytest.approx(sum(n.total_bytes for n in needs) / GB, rel=1e-9)
         assert ws["C6"].value == sum(n.gpus for n in needs)
         assert ws["C7"].value == sum(plan.gpus for plan in best if plan)
@@ -460,7 +460,7 @@ def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
     best = [best_layout(item.workload) for item in scenarios[2:]]
     assert deployed == [plan.gpus if plan else NOTHING for plan in best]
     totals = [row[headings.index("Total (GB)")].value for row in ws.iter_rows(min_row=5)]
-    expected = [item.sized().total_bytes / GB for item in scenarios[2:]]
+    expected = [item.needs.total_bytes / GB for item in scenarios[2:]]
     assert totals == pytest.approx(expected, rel=1e-9)
     assert (
         "2 scenarios" in book.worksheets[0]["A3"].value
@@ -687,7 +687,7 @@ class TestCommand:
         status, _, err = vram("export", planners["zh"], "-o", tmp_path / "out.xlsx")
         assert (status, err) == (0, "")
         index = openpyxl.load_workbook(tmp_path / "out.xlsx", data_only=True)["Index"]
-        expected = [row.scenario.sized().total_bytes / GB for row in Planner(planners["zh"])]
+        expected = [row.scenario.needs.total_bytes / GB for row in Planner(planners["zh"])]
         assert [index[f"Q{14 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
 
     def test_bad_rows_are_all_named_and_nothing_is_written(self, vram, tmp_path):

@@ -72,7 +72,7 @@ def test_the_template_agrees(planner):
     rows = list(Planner(planner))
     assert [row.number for row in rows] == list(range(FIRST_ROW, FIRST_ROW + len(DEFAULT_SCENARIOS)))
     assert not any(row.problems or row.differences or row.uncalculated for row in rows)
-    totals = [row.scenario.sized().total_bytes / GB for row in rows[:3]]
+    totals = [row.scenario.needs.total_bytes / GB for row in rows[:3]]
     assert totals == pytest.approx(FIRST_TOTALS_GB, rel=1e-12)
 
 
@@ -89,7 +89,7 @@ class TestFilled:
         assert rows[8].scenario.context == 16_000 and rows[9].scenario.users == 77
         assert rows[14].scenario.context == 4096
         # Origin: 2 622 720 bytes × 16 000 tokens + 140 GB, and a tenth of both, by hand.
-        assert rows[8].scenario.sized().total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
+        assert rows[8].scenario.needs.total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
 
     def test_what_was_overwritten_is_named(self, filled):
         differences = [difference for row in Planner(filled) for difference in row.differences]
@@ -175,7 +175,7 @@ def test_own_models_are_read_from_their_sheet(planners, tmp_path):
         ws[at("model", 8)].value = "own-2"  # a row that nobody has filled
 
     first, second, *_ = edited(planners["en"], tmp_path, edit)
-    needs = first.scenario.sized()
+    needs = first.scenario.needs
     assert needs.weights_bytes == 2 * 13_015_864_320
     assert needs.kv_bytes == 40 * 2 * 40 * 128 * 2 * 32_000 * 10  # layers × key and value × heads × size × bytes
     assert [problem.field for problem in second.problems] == ["model"]
@@ -189,7 +189,7 @@ def test_a_planner_of_before_has_fewer_columns(tmp_path):
     book.active.append(("llama-3.1-70b", 32_000, 10, "fp16", "fp16", 0.1, 80))
     book.save(tmp_path / "before.xlsx")
     (only,) = Planner(tmp_path / "before.xlsx")
-    assert only.scenario.sized().total_bytes / GB == pytest.approx(270.5615142912)
+    assert only.scenario.needs.total_bytes / GB == pytest.approx(270.5615142912)
 
 
 def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):

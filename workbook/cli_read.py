@@ -102,7 +102,7 @@ def _inputs(row: PlannerRow) -> dict[str, object]:
 def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
     if row.scenario is None:
         return dict.fromkeys(("weights_bytes", "kv_bytes", "overhead_bytes", "total_bytes", "gpus", "gpus_to_deploy"))
-    needs, best = row.scenario.sized(), best_layout(row.scenario.workload)
+    needs, best = row.scenario.needs, best_layout(row.scenario.workload)
     return {
         "weights_bytes": needs.weights_bytes,
         "kv_bytes": needs.kv_bytes,
@@ -173,7 +173,7 @@ def _line(row: PlannerRow) -> list[str]:
     if row.scenario is None:
         shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
     else:
-        needs = row.scenario.sized()
+        needs = row.scenario.needs
         total_gb = f"{needs.total_bytes / GB:,.2f}"
         shown = [f"{row.scenario.context:,}", f"{row.scenario.users:,}", total_gb, f"{needs.gpus:,}"]
     return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

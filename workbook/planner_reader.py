@@ -292,7 +292,7 @@ def _expected(scenario: Scenario | None) -> Mapping[str, object]:
     """What each result's cell should show."""
     if scenario is None:
         return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
-    needs, best = scenario.sized(), best_layout(scenario.workload)
+    needs, best = scenario.needs, best_layout(scenario.workload)
     deployed: dict[str, object] = dict.fromkeys(("layout", "replicas", "deploy", "nodes"), NOT_AVAILABLE)
     if best is not None:
         deployed = {"layout": best.layout.title, "replicas": best.replicas, "deploy": best.gpus, "nodes": best.nodes}

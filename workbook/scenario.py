@@ -103,8 +103,13 @@ class Scenario:
             gpu=replace(planned_gpu(choice), memory_bytes=round(self.gpu_memory_gb * GB)),
         )
 
-    def sized(self) -> Needs:
-        """The memory that it needs, and how many GPUs that is by division."""
+    @cached_property
+    def needs(self) -> Needs:
+        """The memory that it needs, and how many GPUs that is by division.
+
+        Raises:
+            PlannerError: it cannot be counted, or vLLM leaves nothing of the GPU.
+        """
         return needs_of(self.workload)
 
 
@@ -166,7 +171,7 @@ def checked(
     if not problems:
         scenario = Scenario(title=found.pop("scenario") or found["model"].title, **found)
         try:
-            scenario.sized()  # whoever cannot be counted is told so here, beside the other fields' problems
+            _ = scenario.needs  # whoever cannot be counted is told so here, beside the other fields' problems
             return scenario, []
         except PlannerError as problem:
             problems.append(problem)

@@ -117,7 +117,7 @@ def audit_workbook(path: Path) -> None:
 def _check_row(row) -> None:
     assert (row.scenario is None) == bool(row.problems)
     if row.scenario is not None:
-        needs = row.scenario.sized()
+        needs = row.scenario.needs
         sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes)
         assert all(type(size) is int and size >= 0 for size in sizes) and needs.weights_bytes > 0
         assert needs.gpus >= 1

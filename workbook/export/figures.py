@@ -103,7 +103,7 @@ def figures_of(scenario: Scenario) -> Figures:
     Raises:
         PlannerError: `core` cannot size it.
     """
-    needs, workload, memory_gb = scenario.sized(), scenario.workload, scenario.gpu_memory_gb
+    needs, workload, memory_gb = scenario.needs, scenario.workload, scenario.gpu_memory_gb
     weights_gb, kv_gb = needs.weights_bytes / GB, needs.kv_bytes / GB
     if scenario.engine == RULE:
         buffers, usable_gb = (0.0, 0.0), memory_gb / (1 + scenario.overhead)
