@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import resource
 import statistics
 import subprocess
@@ -150,8 +151,11 @@ def report_peak(path: str) -> None:
     """Exports, and prints the peak of this process's memory in bytes; runs in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
         export_scenarios(Path(folder, "out.xlsx"), CsvScenarios(Path(path)), "en")
-    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(kib if sys.platform == "darwin" else kib * 1024)
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage says on Linux is inherited from the process that started this one
+        print(int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024)
+    else:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def measures(rounds: int) -> list[Measure]:
