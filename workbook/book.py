@@ -84,7 +84,11 @@ def absolute(ws: Worksheet, cells: str) -> str:
     return "'" + ws.title.replace("'", "''") + "'!" + corners
 
 
-def put(ws: Worksheet, address: str, role: str, value: object = None, number_format: str | None = None) -> Cell:
+Address = str | tuple[int, int]
+"""Of a cell: as it is written ("B7"), or its row and column."""
+
+
+def put(ws: Worksheet, address: Address, role: str, value: object = None, number_format: str | None = None) -> Cell:
     """Writes a constant: text stays text, whatever it begins with."""
     cell = _styled(ws, address, role, number_format)
     if isinstance(value, str):
@@ -94,7 +98,7 @@ def put(ws: Worksheet, address: str, role: str, value: object = None, number_for
     return cell
 
 
-def put_formula(ws: Worksheet, address: str, role: str, formula: str, number_format: str | None = None) -> Cell:
+def put_formula(ws: Worksheet, address: Address, role: str, formula: str, number_format: str | None = None) -> Cell:
     """Writes a formula, given without its "="."""
     cell = _styled(ws, address, role, number_format)
     cell.value = "=" + formula
@@ -105,8 +109,8 @@ def put_formula(ws: Worksheet, address: str, role: str, formula: str, number_for
 _looks: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], StyleArray]] = WeakKeyDictionary()
 
 
-def _styled(ws: Worksheet, address: str, role: str, number_format: str | None) -> Cell:
-    cell = ws.cell(*coordinate_to_tuple(address))
+def _styled(ws: Worksheet, address: Address, role: str, number_format: str | None) -> Cell:
+    cell = ws.cell(*(coordinate_to_tuple(address) if isinstance(address, str) else address))
     looks = _looks.setdefault(ws.parent, {})
     look = looks.get((role, number_format))
     if look is None:
@@ -152,20 +156,18 @@ def filled_table(
         rows: of each row what its constants are, by the key of their column.
         calculated: key → the column's formula, without "=".
     """
-    letters = [get_column_letter(number) for number in range(1, len(columns) + 1)]
-    for letter, column in zip(letters, columns):
-        put(ws, f"{letter}{header_row}", styles.HEADING, header(column.key))
+    for number, column in enumerate(columns, start=1):
+        put(ws, (header_row, number), styles.HEADING, header(column.key))
     last = header_row
     for last, values in enumerate(rows, start=header_row + 1):
-        for letter, column in zip(letters, columns):
-            address = f"{letter}{last}"
+        for number, column in enumerate(columns, start=1):
             if column.key in calculated:
-                put_formula(ws, address, column.role, calculated[column.key], column.number_format)
+                put_formula(ws, (last, number), column.role, calculated[column.key], column.number_format)
             else:
-                put(ws, address, column.role, values[column.key], column.number_format)
+                put(ws, (last, number), column.role, values[column.key], column.number_format)
     headings = [header(column.key) for column in columns]
     by_heading = {header(key): formula for key, formula in calculated.items()}
-    table(ws, name, f"A{header_row}:{letters[-1]}{last}", headings, by_heading)
+    table(ws, name, f"A{header_row}:{get_column_letter(len(columns))}{last}", headings, by_heading)
     return last
 
 

@@ -7,14 +7,14 @@ import gc
 import sys
 import tempfile
 import traceback
+import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 
 from lxml.etree import SerialisationError
 from openpyxl import Workbook
 from openpyxl.workbook.properties import CalcProperties
-from openpyxl.xml.constants import ARC_CORE
-from openpyxl.xml.functions import tostring
+from openpyxl.writer.excel import ExcelWriter
 
 from core import __version__, catalog
 from workbook import styles
@@ -119,16 +119,14 @@ def _clear_up(error: SerialisationError) -> None:
 
 def _saved(book: Book) -> bytes:
     out = BytesIO()
+    _describe(book)
     try:
-        book.openpyxl.save(out)
+        # Its own save() would put the present time into the file, and compress what `rewritten` compresses below.
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as package:
+            ExcelWriter(book.openpyxl, package).write_data()
     except SerialisationError as error:  # lxml's, of the temporary file that each sheet goes through
         _clear_up(error)
         folder, remedy = tempfile.gettempdir(), "Make room there, or set TMPDIR to another folder."
         raise UnwritableFileError(folder, f"no temporary file can be written ({error})", remedy) from error
-    _describe(book)  # openpyxl has put the present time into the file
-    properties = tostring(book.openpyxl.properties.to_tree())
     texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]
-    return rewritten(
-        out.getvalue(),
-        lambda part, content: properties if part == ARC_CORE else with_chart_texts(part, content, texts),
-    )
+    return rewritten(out.getvalue(), lambda part, content: with_chart_texts(part, content, texts))

@@ -286,8 +286,8 @@ def write(book: Book) -> None:
         if len(_kv(model).windowed) > 2:
             problem = "it has windows of more than two sizes, for which the workbook has no columns"
             raise UnsupportedModelError(model.name, problem, "Leave it out.")
-        for column in _COLUMNS:
-            put(ws, f"{_LETTER[column.key]}{row}", column.role, column.value(model), column.number_format)
+        for number, column in enumerate(_COLUMNS, start=1):
+            put(ws, (row, number), column.role, column.value(model), column.number_format)
     last = _LAST_OWN_ROW + len(rows)
     columns = [column.header(labels) for column in _COLUMNS]
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, {})
