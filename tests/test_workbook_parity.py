@@ -298,7 +298,7 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
         users=int(request["users"]),
     )
     fields = [["params_b", inputs.params_b], ["layers", inputs.num_hidden_layers], ["hidden", inputs.hidden_size]]
-    ((exact_model,),) = model_cells(fields, size_is_enough=False)
+    (exact_model,) = model_cells(fields, size_is_enough=False).elements
     models = {article.EXACT: exact_model, article.REAL: catalog.model(request["real_model"]).spec}
     for block, changes in (
         ("block_base", {}),
