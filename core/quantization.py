@@ -71,10 +71,11 @@ class Modules:
         named = self._layers_of[tensor.name]
         if named is None or layer in named:
             return True
-        if not self.patterns:
-            return False
-        paths = _paths(_names(tensor.name), layer)
-        return any(_compiled(pattern).match(path) for pattern in self.patterns for path in paths)
+        return any(pattern.match(path) for pattern in self._compiled for path in _paths(tensor.name, layer))
+
+    @cached_property
+    def _compiled(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(map(re.compile, self.patterns))
 
     @cached_property
     def _layers_of(self) -> dict[str, frozenset[int] | None]:
@@ -198,12 +199,10 @@ def _parts(name: str) -> frozenset[str]:
     return frozenset(".".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
 
 
-def _paths(names: Iterable[str], layer: int | None) -> list[str]:
-    if layer is None:
-        return [path for name in names for path in (name, f"model.{name}", f"language_model.{name}")]
-    return [f"{prefix}.{layer}.{name}" for prefix in _LAYER_PREFIXES for name in names]
-
-
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
+def _paths(name: str, layer: int | None) -> list[str]:
+    """The paths under which checkpoints have a module of a layer."""
+    names = _names(name)
+    if layer is None:
+        return [path for each in names for path in (each, f"model.{each}", f"language_model.{each}")]
+    return [f"{prefix}.{layer}.{each}" for prefix in _LAYER_PREFIXES for each in names]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 
 from core.model_spec import ModelSpec
@@ -29,9 +29,12 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
         return precision.bytes_of(model.stated_parameters)
     if precision is not None and precision.is_nominal:
         return precision.bytes_of(count_parameters(model).total)
-    return sum(
-        stored_bytes(tensor, model, layer, precision) * times for tensor, layer, times in _stored(model, precision)
+    in_layers = sum(
+        sum(stored_bytes(tensor, model, numbers[0], precision) for tensor in tensors) * len(numbers)
+        for tensors, numbers in stored_alike(model, precision)
     )
+    outside = counted_outer_tensors(model)
+    return in_layers + sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in outside)
 
 
 def stored_bytes(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
@@ -92,12 +95,3 @@ def _split(
             alike.setdefault(manner(tensors, number), []).append(number)
         parts += [AlikeLayers(tensors, tuple(same)) for same in alike.values()]
     return tuple(parts)
-
-
-def _stored(model: ModelSpec, precision: Precision | None) -> Iterator[tuple[Tensor, int | None, int]]:
-    """Tensors with their layer, and for how many layers they stand: all that are stored alike."""
-    for tensors, numbers in stored_alike(model, precision):
-        for tensor in tensors:
-            yield tensor, numbers[0], len(numbers)
-    for tensor, times in counted_outer_tensors(model):
-        yield tensor, None, times

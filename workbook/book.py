@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from string import ascii_uppercase, digits
 from weakref import WeakKeyDictionary
@@ -117,9 +116,9 @@ def _styled(ws: Worksheet, address: Address, role: str, number_format: str | Non
         cell.style = styles.style_name(role)
         if number_format:
             cell.number_format = number_format
-        looks[role, number_format] = copy(cell._style)
+        looks[role, number_format] = StyleArray(cell._style)
     else:
-        cell._style = copy(look)
+        cell._style = StyleArray(look)
     return cell
 
 

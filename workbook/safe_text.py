@@ -6,12 +6,14 @@ from openpyxl.cell import Cell
 
 from core.texts import FORMULA_STARTS
 
+_QUOTED_STARTS = (*FORMULA_STARTS, "_x")
+
 
 def put_text(cell: Cell, text: str) -> None:
     """Writes `text` into `cell` as text, whatever it begins with."""
     cell.value = text
     cell.data_type = "s"
-    if text.startswith((*FORMULA_STARTS, "_x")):  # "_x003D_" is read as "=" (ECMA-376 part 1, 22.9.2.19)
+    if text.startswith(_QUOTED_STARTS):  # "_x003D_" is read as "=" (ECMA-376 part 1, 22.9.2.19)
         cell.quotePrefix = True
 
 
