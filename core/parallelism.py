@@ -6,13 +6,14 @@ model_executor/layers/linear.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
-from core.model_spec import Mixer, ModelSpec, ParallelMixers
+from core.model_spec import LayerRun, Mixer, ModelSpec, ParallelMixers
 from core.parameters import AlikeLayers, alike_layers, counted_outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
@@ -162,32 +163,33 @@ def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: in
 def of_each_layer(
     layers: Iterable[AlikeLayers], size_of: Callable[[tuple[Tensor, ...], int], int]
 ) -> tuple[int, ...]:
-    """For every layer what `size_of` gives for the tensors and the number of one that is alike."""
-    sizes = {number: size for alike in layers for size in [size_of(*alike.first)] for number in alike.numbers}
+    """For every layer what `size_of` gives for the tensors and the number of the first that is alike."""
+    sizes: dict[int, int] = {}
+    for tensors, numbers in layers:
+        sizes |= dict.fromkeys(numbers, size_of(tensors, numbers[0]))
     return tuple(sizes[number] for number in range(len(sizes)))
 
 
 def kv_profile_per_gpu(model: ModelSpec, tp: int = 1, pp: int = 1) -> tuple[KvProfile, ...]:
     """What one sequence keeps on a GPU of each stage: KV heads split until there is one a rank, then replicated."""
-    return tuple(
-        sum((layer_profile(mixer, tp) * count for mixer, count in mixers.items()), KvProfile())
-        for mixers in _mixers_by_stage(model, pp)
-    )
+    return tuple(_kv_profile_between(model, tp, *span) for span in stages(model, pp))
 
 
-def _mixers_by_stage(model: ModelSpec, pp: int) -> list[dict[Mixer, int]]:
-    """How many layers of each kind each stage has."""
-    found: list[dict[Mixer, int]] = []
-    for first, end in stages(model, pp):
-        counts: dict[Mixer, int] = {}
-        start = 0
-        for run in model.layers:
-            inside = min(end, start + run.count) - max(first, start)
-            if inside > 0:
-                counts[run.mixer] = counts.get(run.mixer, 0) + inside
-            start += run.count
-        found.append(counts)
-    return found
+def _kv_profile_between(model: ModelSpec, tp: int, first: int, end: int) -> KvProfile:
+    counts: Counter[Mixer] = Counter()
+    for run, count in runs_between(model, first, end):
+        counts[run.mixer] += count
+    return sum((layer_profile(mixer, tp) * count for mixer, count in counts.items()), KvProfile())
+
+
+def runs_between(model: ModelSpec, first: int, end: int) -> Iterator[tuple[LayerRun, int]]:
+    """The runs that have layers from `first` up to `end`, and how many of them are there."""
+    start = 0
+    for run in model.layers:
+        inside = min(end, start + run.count) - max(first, start)
+        if inside > 0:
+            yield run, inside
+        start += run.count
 
 
 def _is_on_stage(tensor: Tensor, model: ModelSpec, stage: int, pp: int) -> bool:

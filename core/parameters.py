@@ -124,11 +124,6 @@ class AlikeLayers(NamedTuple):
     tensors: tuple[Tensor, ...]
     numbers: tuple[int, ...]
 
-    @property
-    def first(self) -> tuple[tuple[Tensor, ...], int]:
-        """The first of them: its tensors and its number."""
-        return self.tensors, self.numbers[0]
-
 
 @lru_cache(maxsize=512)
 def alike_layers(spec: ModelSpec) -> tuple[AlikeLayers, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.model_spec import GatedMlp, LatentAttention, LayerRun, ModelSpec, MoeMlp, ParallelMixers, PlainMlp
-from core.parallelism import stages
+from core.model_spec import GatedMlp, LatentAttention, ModelSpec, MoeMlp, ParallelMixers, PlainMlp
+from core.parallelism import runs_between, stages
 from core.parameters import layer_tensors
 from core.precision import Precision
 from core.tensors import EXPERT, MLP
@@ -54,7 +54,7 @@ def stage_shapes(
     shapes = []
     number_format = _matrix_format(model, precision)
     for stage, (first, end) in enumerate(stages(model, pp)):
-        runs = _runs_between(model, first, end)
+        runs = [run for run, _ in runs_between(model, first, end)]
         dense = max((_dense(run.mlp, tp) for run in runs), default=(0, 0), key=lambda pair: pair[0] * pair[1])
         cut = 1 if whole_experts else tp
         sparse = max(
@@ -78,15 +78,6 @@ def stage_shapes(
             )
         )
     return tuple(shapes)
-
-
-def _runs_between(model: ModelSpec, first: int, end: int) -> list[LayerRun]:
-    runs, start = [], 0
-    for run in model.layers:
-        if start < end and start + run.count > first:
-            runs.append(run)
-        start += run.count
-    return runs
 
 
 def _dense(mlp: object, tp: int) -> tuple[int, int]:
@@ -117,13 +108,11 @@ def _matrix_format(model: ModelSpec, precision: Precision | None) -> Precision |
     """The format of the feed-forward matrices in the middle of the model, where formats leave none in 16 bits."""
     if not all(run.complete for run in model.layers):
         return precision
-    middle, start = model.num_hidden_layers // 2, 0
-    for run in model.layers:
-        if start <= middle < start + run.count:
-            for tensor in layer_tensors(run, model.hidden_size):
-                if tensor.group in (MLP, EXPERT) and tensor.columns > 1:
-                    return tensor_precision(tensor, model, middle, precision)
-        start += run.count
+    middle = model.num_hidden_layers // 2
+    for run, _ in runs_between(model, middle, middle + 1):
+        for tensor in layer_tensors(run, model.hidden_size):
+            if tensor.group in (MLP, EXPERT) and tensor.columns > 1:
+                return tensor_precision(tensor, model, middle, precision)
     return None
 
 
