@@ -14,7 +14,7 @@ from functools import lru_cache
 from core.errors import OutOfRangeError
 from core.kv_cache import KvProfile, layer_profile
 from core.model_spec import LayerRun, Mixer, ModelSpec, ParallelMixers
-from core.parameters import AlikeLayers, alike_layers, counted_outer_tensors
+from core.parameters import AlikeLayers, counted_outer_tensors
 from core.precision import Precision
 from core.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.weights import stored_alike, stored_bytes, weights_bytes
@@ -86,27 +86,14 @@ def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
     return tuple(ends)
 
 
-def layers_on_rank(model: ModelSpec, tp: int, whole_experts: bool = False) -> tuple[tuple[Tensor, ...], ...]:
-    """The tensors of every layer, first to last, as one of `tp` ranks holds them.
+@lru_cache(maxsize=1024)
+def tensors_on_rank(tensors: tuple[Tensor, ...], tp: int, whole_experts: bool = False) -> tuple[Tensor, ...]:
+    """The `tensors` as one of `tp` ranks holds them.
 
     Args:
         whole_experts: expert parallelism: ranks share the experts out whole instead of cutting each of them (vLLM
             --enable-expert-parallel, model_executor/layers/fused_moe/layer.py, determine_expert_map).
-
-    Raises:
-        UnsupportedModelError: the model's tensors cannot be listed.
     """
-    on_rank = {
-        number: tensors_on_rank(tensors, tp, whole_experts)
-        for tensors, numbers in alike_layers(model)
-        for number in numbers
-    }
-    return tuple(on_rank[number] for number in range(model.num_hidden_layers))
-
-
-@lru_cache(maxsize=1024)
-def tensors_on_rank(tensors: tuple[Tensor, ...], tp: int, whole_experts: bool = False) -> tuple[Tensor, ...]:
-    """The `tensors` as one of `tp` ranks holds them."""
     return tuple(_on_rank(tensor, tp, whole_experts) for tensor in tensors)
 
 

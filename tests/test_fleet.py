@@ -32,10 +32,11 @@ from core.parallelism import (
     check_pipeline_parallel,
     check_tensor_parallel,
     layers_by_stage,
-    layers_on_rank,
     outer_on_rank,
     tensor_parallel_obstacle,
+    tensors_on_rank,
 )
+from core.parameters import alike_layers
 from core.serving import served_precision, service_of
 from core.units import GB, GIB, MIB
 from tests.test_capacity import model
@@ -146,7 +147,7 @@ def test_uneven_stages(layers, pp, stages):
 )
 def test_experts_on_a_rank(whole, shapes):
     """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
-    last = layers_on_rank(model("deepseek-v3"), 8, whole)[-1]
+    last = tensors_on_rank(alike_layers(model("deepseek-v3"))[-1].tensors, 8, whole)
     found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
     assert {name: found[name] for name in shapes} == shapes
 

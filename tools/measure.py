@@ -17,7 +17,8 @@ from core.engines import vllm
 from core.engines.deployment import Deployment, Device, parse_version
 from core.errors import PlannerError
 from core.model_spec import ModelSpec
-from core.parallelism import layers_on_rank, outer_on_rank
+from core.parallelism import outer_on_rank
+from core.parameters import alike_layers
 from core.units import MIB
 
 SMALL_MODELS = 3
@@ -42,11 +43,11 @@ def stored_tensors(spec: ModelSpec) -> list[int]:
         for tensor, times in outer_on_rank(spec, 1, 1, 0)
         for _ in range(times)
     ]
-    for tensors in layers_on_rank(spec, 1):
+    for tensors, numbers in alike_layers(spec):
         fused: dict[object, int] = defaultdict(int)
         for number, tensor in enumerate(tensors):
             fused[tensor.fused or number] += tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS)
-        sizes += fused.values()
+        sizes += [*fused.values()] * len(numbers)
     return [*sizes, rotary_cache_bytes(spec)]
 
 
