@@ -25,18 +25,18 @@ test: $(VENV)/installed-test
 
 # The tests that need Python alone: no LibreOffice, Wine, Node.
 test-fast: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n auto -m "not engine"
+	$(BIN)/python -m pytest -n auto -m "not needs"
 
 # The quickest of them on each other supported Python that is installed here.
 test-pythons:
 	.ci/test-pythons
 
 test-windows: $(VENV)/installed-test
-	$(BIN)/python -m pytest tests/test_windows_stack.py
+	$(BIN)/python -m pytest tests/hosts/windows
 
 # Branch coverage by the tests that need no engine: core/ wholly, the cell functions and workbook/ nearly so.
 coverage: $(VENV)/installed-lint
-	$(BIN)/python -m pytest -n auto -m "not engine" --cov --cov-report=
+	$(BIN)/python -m pytest -n auto -m "not needs" --cov --cov-report=
 	$(BIN)/python -m coverage report --include="core/*" --show-missing --skip-covered --fail-under=100
 	$(BIN)/python -m coverage report --include="vram_udf.py,workbook/*" --show-missing --skip-covered --fail-under=95
 
@@ -99,7 +99,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-	  --platform any --python-version 3.14 -d tests/web/wheels -r tests/web/pyodide-requirements.txt
+	  --platform any --python-version 3.14 -d tests/hosts/web/wheels -r tests/hosts/web/pyodide-requirements.txt
 	@touch $@
 
 $(MUTATION)/installed: pyproject.toml constraints.txt

@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks import books, growth, office, peers, server, starts
 from benchmarks.report import DOCS, Report, plot, report
 from benchmarks.timing import Measure, written
-from tests.engines.libreoffice import _find_office
+from tests.spreadsheets.libreoffice import _find_office
 from workbook.files import write_whole
 
 
@@ -53,7 +53,7 @@ def main(peers_python: str | None, rounds: int) -> None:
 
 
 def _cells() -> list[Measure]:
-    ran = subprocess.run([sys.executable, "-m", "benchmarks.cells"], check=True, stdout=subprocess.PIPE)
+    ran = subprocess.run([sys.executable, "-m", "tests.hosts.com.benchmark"], check=True, stdout=subprocess.PIPE)
     return [Measure(**fields) for fields in json.loads(ran.stdout)]
 
 

@@ -19,8 +19,8 @@ from benchmarks.timing import Measure, Timed, in_turn, written
 from core import catalog
 from workbook import styles, template
 from workbook.cached_values import with_values
-from workbook.engine import computed_values
 from workbook.export.workbook import export_scenarios
+from workbook.recalculation import computed_values
 from workbook.scenario_csv import CsvScenarios
 
 SCENARIOS = 100_000

@@ -13,11 +13,11 @@ CELLS = (1, 100, 1_000, 10_000, 100_000)
 _FIRST_TIME = """
 import time
 from core import catalog
-from core.sizing import footprint
+from core.model.counts import model_counts
 catalog.model("llama-3.1-8b")
 start = time.perf_counter()
 for model in catalog.models():
-    footprint(model.spec)
+    model_counts(model.spec)
 print((time.perf_counter() - start) / len(catalog.models()))
 """
 

@@ -16,7 +16,7 @@ CALLS = 1000
 
 def planner(case):
     from core import catalog
-    from core.sizing import estimate
+    from core.plan.estimate import estimate
 
     model, kv = catalog.model("llama-3.1-70b").spec, catalog.precision("kv_precision", "fp16")
     return (

@@ -12,7 +12,7 @@ import tempfile
 from benchmarks.timing import Measure, in_turn, process
 
 ROUNDS = 15
-_ESTIMATE = "import sys; sys.argv[0] = 'vram'; from workbook.cli import main; main()"
+_ESTIMATE = "import sys; sys.argv[0] = 'vram'; from vram.cli.main import main; main()"
 _ARGUMENTS = ("estimate", "llama-3.1-70b", "--context", "32768", "--users", "10")
 
 

@@ -7,23 +7,13 @@ import sys
 import pytest
 from hypothesis import settings
 
-from tests.engine_tests import SLOW_FILES, needs_engine
-from workbook import cli
+from vram.cli import main as cli
 from workbook.labels import LANGUAGES
 from workbook.template import build
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what `make test-fast` leaves out, and what one version of Python is enough for."""
-    for item in items:
-        if needs_engine(item):
-            item.add_marker("engine")
-        if item.path.name in SLOW_FILES:
-            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)

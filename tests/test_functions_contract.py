@@ -14,7 +14,7 @@ import pytest
 import vram_udf
 from addin import xlwings_udfs
 from addin.functions import declared_functions
-from tests.com.pywin32_stand_in import ExcelCaller, Range
+from tests.hosts.com.pywin32_stand_in import ExcelCaller, Range
 
 FUNCTIONS = pytest.mark.parametrize("function", vram_udf.FUNCTIONS, ids=lambda function: function.__name__)
 

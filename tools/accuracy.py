@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core import catalog
-from core.capacity import Capacity, capacity
 from core.engines import vllm
+from core.engines.capacity import Capacity, capacity
 from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
-from tests import golden_tables
-from tools import logged_runs
+from tools import golden_tables, logged_runs
 from tools.peers import cases
 from tools.peers import table as peers
 from workbook.files import write_whole

@@ -16,11 +16,11 @@ from core import catalog
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import kept_by_layer
 from core.engines.deployment import Budget, Deployment, Device, Engine, parse_version
-from core.model_spec import LatentAttention, ModelSpec, MoeMlp
-from core.tensors import VISION
+from core.model.spec import LatentAttention, ModelSpec, MoeMlp
+from core.model.tensors import VISION
+from core.model.weights import weights_bytes
 from core.units import GIB
-from core.weights import weights_bytes
-from tests import golden_tables
+from tools import golden_tables
 
 ENGINES = {engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, llama_cpp.ENGINE)}
 

@@ -11,14 +11,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from core import catalog
-from core.capacity import capacity
-from core.engine_memory import loaded_weights_bytes, rotary_cache_bytes
 from core.engines import vllm
+from core.engines.capacity import capacity
 from core.engines.deployment import Deployment, Device, parse_version
+from core.engines.loaded_weights import loaded_weights_bytes, rotary_cache_bytes
+from core.engines.parallelism import outer_on_rank
 from core.errors import PlannerError
-from core.model_spec import ModelSpec
-from core.parallelism import outer_on_rank
-from core.parameters import alike_layers
+from core.model.parameters import alike_layers
+from core.model.spec import ModelSpec
 from core.units import MIB
 
 SMALL_MODELS = 3

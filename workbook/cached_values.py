@@ -12,8 +12,8 @@ from io import BytesIO
 from lxml import etree
 from openpyxl.xml.constants import SHEET_MAIN_NS
 
-from workbook.engine import Values
 from workbook.package import rewritten, sheet_of_part
+from workbook.recalculation import Values
 
 _CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
 

@@ -42,7 +42,7 @@ def looked_up(key: str, keys: str, values: str) -> str:
 
 
 def weights_gb(parameters: str, bytes_per_value: str) -> str:
-    """`core.weights.weights_bytes`, in GB."""
+    """`core.model.weights.weights_bytes`, in GB."""
     return f"{parameters}*{bytes_per_value}/{GB}"
 
 
@@ -57,7 +57,7 @@ def kv_gb(
     users: str,
     value_bytes: str,
 ) -> str:
-    """`core.kv_cache.KvProfile.bytes_of_sequences`, in GB; `windowed` are (window, values per token)."""
+    """`core.model.kv_cache.KvProfile.bytes_of_sequences`, in GB; `windowed` are (window, values per token)."""
     in_windows = (f"{values}*MIN({context},{window})" for window, values in windowed)
     values = "+".join([f"{values_per_token}*{context}", *in_windows, fixed_values])
     return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
@@ -69,12 +69,12 @@ def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:
 
 
 def overhead_gb(weights: str, kv: str, fraction: str) -> str:
-    """`core.overhead.rule_overhead_bytes`, in GB."""
+    """`core.plan.estimate.rule_overhead_bytes`, in GB."""
     return f"({weights}+{kv})*{fraction}"
 
 
 def gpus_by_division(total_gb: str, gpu_memory_gb: str) -> str:
-    """`core.fleet.gpus_by_division`."""
+    """`core.plan.fleet.gpus_by_division`."""
     return f"ROUNDUP({total_gb}/{gpu_memory_gb}-{ROUNDING_NOISE},0)"
 
 
@@ -89,13 +89,13 @@ def users_that_fit(room: str, each: str) -> str:
 
 
 def kept_tokens(context: str, average_tokens: str, *, paged: str, in_blocks: str) -> str:
-    """`core.allocation.kept_tokens`; `paged` and `in_blocks` are conditions."""
+    """`core.plan.allocation.kept_tokens`; `paged` and `in_blocks` are conditions."""
     kept = f"IF({paged},MIN({context},{average_tokens}),{context})"
     return f"IF(OR({paged},{in_blocks}),ROUNDUP({kept}/kv_block_tokens,0)*kv_block_tokens,{context})"
 
 
 def vllm_usable_gb(memory_gb: str) -> str:
-    """`core.planning.vllm_usable_bytes`, in GB."""
+    """`core.plan.worksheet.vllm_usable_bytes`, in GB."""
     shown = f"{memory_gb}*(1-driver_keeps_share)-driver_keeps_mib*{MIB}/{GB}"
     return f"MAX(0,{shown})*vllm_share"
 
@@ -111,7 +111,7 @@ def article_mb_per_token(bytes_per_token: str) -> str:
 
 
 def gpu_memory_gb(driver_mib: str, label_gb: str) -> str:
-    """`core.gpu.Gpu.memory_bytes`, in GB."""
+    """`core.catalog.hardware.Gpu.memory_bytes`, in GB."""
     return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB}/{GB},{label_gb})"
 
 

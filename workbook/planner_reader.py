@@ -19,8 +19,8 @@ from openpyxl.xml.functions import fromstring
 
 from core.catalog import CatalogModel
 from core.errors import PlannerError, WrongTypeError
-from core.own_model import own_model
-from core.planning import best_layout
+from core.model.own_model import own_model
+from core.plan.worksheet import best_layout
 from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.formulas import OK

@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from core import catalog
-from core.allocation import PAGED, RESERVED, allocation_named
 from core.catalog import CatalogModel
+from core.catalog.hardware import Gpu
 from core.checks import number, whole
 from core.errors import OutOfRangeError, PlannerError
-from core.fleet import choice_of_gb, choice_of_gpu
-from core.gpu import Gpu
-from core.planning import RULE, Needs, Workload, engine_named, needs_of, planned_gpu
-from core.precision import Precision
+from core.model.precision import Precision
+from core.plan.allocation import PAGED, RESERVED, allocation_named
+from core.plan.fleet import choice_of_gb, choice_of_gpu
+from core.plan.worksheet import RULE, Needs, Workload, engine_named, needs_of, planned_gpu
 from core.texts import NOT_PRINTABLE, plain_letters
 from core.units import GB
 from workbook.labels import LANGUAGES, Labels
@@ -56,8 +56,8 @@ class Scenario:
         context: tokens per sequence.
         users: concurrent sequences.
         precision: of the weights; None as the model is shipped.
-        allocation, average_tokens: `core.allocation`.
-        engine: `core.planning.ENGINES`.
+        allocation, average_tokens: `core.plan.allocation`.
+        engine: `core.plan.worksheet.ENGINES`.
         overhead: fraction of weights and KV cache, for the rule.
         gpu: the catalog's GPU; None where only a memory is given.
         gpu_memory_gb: memory of one GPU in GB.
@@ -88,7 +88,7 @@ class Scenario:
 
     @cached_property
     def workload(self) -> Workload:
-        """The same as `core.planning` takes it."""
+        """The same as `core.plan.worksheet` takes it."""
         choice = choice_of_gb(self.gpu_memory_gb) if self.gpu is None else choice_of_gpu(self.gpu)
         return Workload(
             model=self.model.spec,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
-from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.texts import plain_letters
 from workbook import scenario
 from workbook.files import UnreadableFileError

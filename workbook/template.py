@@ -21,10 +21,10 @@ from workbook import styles
 from workbook.book import Book
 from workbook.cached_values import with_values
 from workbook.chart_texts import with_chart_texts
-from workbook.engine import Values, computed_values
 from workbook.files import UnwritableFileError
 from workbook.labels import Labels
 from workbook.package import rewritten
+from workbook.recalculation import Values, computed_values
 from workbook.sheets import (
     about,
     article,

@@ -12,7 +12,7 @@ from core.cells.broadcast import Array, parsed
 from core.cells.models import model_cells, model_of_cell, size_or_model_of_cell
 from core.cells.values import CellError, Grid, error_code, grid, is_blank
 from core.checks import number, numbers, text
-from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import DEFAULT_UNIT, unit_bytes
 
 

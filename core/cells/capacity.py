@@ -16,8 +16,8 @@ from core.cells.arguments import (
 from core.cells.broadcast import Array, broadcast
 from core.cells.spill import spilled
 from core.checks import LIMITS, number
-from core.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
-from core.serving import service_of
+from core.plan.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
+from core.plan.serving import service_of
 
 
 def gpus(

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from core import catalog
-from core.card import Card, card_field
+from core.catalog.cards import Card, card_field, gpu_card, model_card, precision_card
 from core.cells.arguments import FIELD, MODEL, field
 from core.cells.broadcast import Array, broadcast
 from core.cells.spill import labelled, spilled
 from core.cells.values import grid, is_blank
-from core.gpu import gpu_card
-from core.model_card import model_card
-from core.precision_card import precision_card
 
 GPU = field("gpu", catalog.gpu)
 PRECISION_ROW = field("precision", catalog.precision_named)

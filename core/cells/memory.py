@@ -20,11 +20,11 @@ from core.cells.arguments import (
 )
 from core.cells.broadcast import Line, broadcast
 from core.cells.spill import computed, labelled
-from core.kv_cache import kv_profile
-from core.model_spec import ModelSpec
-from core.precision import Precision
-from core.sizing import Estimate, estimate, sizing
-from core.weights import weights_bytes
+from core.model.kv_cache import kv_profile
+from core.model.precision import Precision
+from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
+from core.plan.estimate import Estimate, estimate, sizing
 
 
 def weights(model: object, precision: object, unit: object) -> object:

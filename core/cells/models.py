@@ -17,8 +17,8 @@ from core.cells.broadcast import Array, parsed
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
-from core.model_spec import ModelSpec
-from core.readers.families import known_fields
+from core.model.spec import ModelSpec
+from core.readers.architectures.known import known_fields
 from core.readers.hf_config import spec_from_config
 from core.texts import plain_letters, printable
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 
 from core.engines.deployment import Version
-from core.kv_cache import layer_profile
-from core.model_spec import CrossAttention, FullAttention, LatentAttention, Mixer, ModelSpec, ParallelMixers
-from core.parallelism import stages
-from core.precision import Precision
+from core.engines.parallelism import stages
+from core.model.kv_cache import layer_profile
+from core.model.precision import Precision
+from core.model.spec import CrossAttention, FullAttention, LatentAttention, Mixer, ModelSpec, ParallelMixers
 
 BLOCK_TOKENS = 16  # vllm/config/cache.py, DEFAULT_BLOCK_SIZE
 

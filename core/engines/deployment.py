@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from core.errors import OutOfRangeError, quoted
-from core.model_spec import ModelSpec
-from core.precision import Precision
+from core.model.precision import Precision
+from core.model.spec import ModelSpec
 
 Version = tuple[int, int, int]
 

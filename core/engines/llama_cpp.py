@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from core.engines.blocks import Kept, kept_by_layer
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
+from core.engines.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
 from core.engines.shapes import StageShapes, stage_shapes
-from core.model_spec import FullAttention, ModelSpec
-from core.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
-from core.tensors import EMBEDDING, VISION
+from core.model.spec import FullAttention, ModelSpec
+from core.model.tensors import EMBEDDING, VISION
+from core.model.weights import stored_bytes, weights_bytes
 from core.units import GIB
-from core.weights import stored_bytes, weights_bytes
 
 # Cells of the cache come in multiples of this (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
 _CELLS = 256

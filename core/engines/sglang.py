@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from core.engine_memory import loaded_weights_by_stage
 from core.engines.blocks import Kept, kept_by_layer
 from core.engines.deployment import Budget, Deployment, Device, Engine, Pool, Size, within
-from core.parallelism import stages
+from core.engines.loaded_weights import loaded_weights_by_stage
+from core.engines.parallelism import stages
 from core.units import GIB, MIB
 
 # The static share follows from the size of a step since 0.4.8; before, from the tensor parallel size alone.

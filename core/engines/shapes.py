@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.model_spec import GatedMlp, LatentAttention, ModelSpec, MoeMlp, ParallelMixers, PlainMlp
-from core.parallelism import runs_between, stages
-from core.parameters import layer_tensors
-from core.precision import Precision
-from core.tensors import EXPERT, MLP
-from core.weights import tensor_precision
+from core.engines.parallelism import runs_between, stages
+from core.model.parameters import layer_tensors
+from core.model.precision import Precision
+from core.model.spec import GatedMlp, LatentAttention, ModelSpec, MoeMlp, ParallelMixers, PlainMlp
+from core.model.tensors import EXPERT, MLP
+from core.model.weights import tensor_precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from core.engine_memory import loaded_weights_by_stage
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
 from core.engines.deployment import Budget, Deployment, Device, Engine, Pool, Size, exactly, within
+from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.shapes import StageShapes, stage_shapes
-from core.model_spec import ModelSpec
+from core.model.spec import ModelSpec
 from core.units import GIB, MIB
 
 # Version 1 of the engine core is the default from here on (release notes of 0.8.0).

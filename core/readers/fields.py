@@ -17,7 +17,7 @@ from core.checks import LIMITS, Limits, flag, number_within
 from core.errors import UnsupportedModelError, WrongTypeError, quoted
 
 _DEFAULTS_FILE = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "data", "config_defaults.csv"
+    os.path.dirname(os.path.abspath(__file__)), "config_defaults.csv"
 )
 
 # Never taken from a default at the top of a config.json: whoever leaves these out has not described a model. In the

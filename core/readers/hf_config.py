@@ -1,6 +1,6 @@
 """Hugging Face `config.json` → `ModelSpec`.
 
-Which architectures are read, and by which module: `core.readers.families`.
+Which architectures are read, and by which module: `core.readers.architectures.known`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from core.model_spec import ModelSpec
-from core.readers import families, quantization
+from core.model.spec import ModelSpec
+from core.readers import quantization
+from core.readers.architectures import known as families
 from core.readers.files import UnreadableFileError, read_json_object
 from core.texts import printable
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import UnsupportedModelError, quoted
-from core.precision import Precision
-from core.quantization import (
+from core.model.precision import Precision
+from core.model.quantization import (
     EVERY_MATRIX,
     EVERYTHING,
     LINEAR_GROUPS,
@@ -18,7 +18,7 @@ from core.quantization import (
     Quantization,
     modules,
 )
-from core.tensors import EXPERT
+from core.model.tensors import EXPERT
 
 Config = Mapping[str, object]
 

@@ -19,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from tests.com import pywin32_stand_in
+from tests.hosts.com import pywin32_stand_in
 
 RETURNABLE_ERRORS = {"#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"}
 LONGEST_CELL = 32_767  # support.microsoft.com, "Excel specifications and limits"

@@ -25,7 +25,7 @@ from tests.fuzz import seeds
 
 OLD = b"the old file"
 MODULES = (
-    "workbook.cli_export", "workbook.export.workbook", "workbook.cli_model", "workbook.template", "workbook.report",
+    "vram.cli.export", "workbook.export.workbook", "vram.cli.model", "workbook.template", "vram.cli.article_figures",
     "ironcalc", "addin.build", "addin.vba_project", "addin.libreoffice",
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def old_content(name: str) -> bytes:
 
 def run_command(arguments: list[object]) -> int:
     """The command line in this process, without output; its exit status."""
-    from workbook import cli
+    from vram.cli import main as cli
 
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         sys.argv = ["vram", *map(str, arguments)]

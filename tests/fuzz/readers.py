@@ -47,13 +47,13 @@ class Reader(NamedTuple):
 
 
 def read_config(path: Path) -> None:
-    from core.model_files import read_model
+    from core.readers.model_files import read_model
 
     _check_model(read_model(str(path)).spec)
 
 
 def read_weights(path: Path) -> None:
-    from core.readers.safetensors_header import read_safetensors
+    from core.readers.weight_files.safetensors_header import read_safetensors
 
     stored = read_safetensors(str(path))
     content = path.read_bytes()
@@ -67,15 +67,15 @@ def read_weights(path: Path) -> None:
 
 
 def read_index(path: Path) -> None:
-    from core.readers.safetensors_header import read_safetensors
+    from core.readers.weight_files.safetensors_header import read_safetensors
 
     assert read_safetensors(str(path)).missing_shards  # none of them is there
 
 
 def read_gguf_file(path: Path) -> None:
     from core.errors import PlannerError
-    from core.model_files import read_model
-    from core.readers.gguf_header import read_gguf
+    from core.readers.model_files import read_model
+    from core.readers.weight_files.gguf_header import read_gguf
 
     stored = read_gguf(str(path)).stored
     assert stored.missing_shards or 0 <= stored.total_bytes <= path.stat().st_size
@@ -84,8 +84,8 @@ def read_gguf_file(path: Path) -> None:
 
 
 def read_model_rows(path: Path) -> None:
+    from core.catalog.rows import read_rows
     from core.errors import PlannerError
-    from core.model_rows import read_rows
 
     for row in read_rows(str(path)):
         with contextlib.suppress(PlannerError):
@@ -125,7 +125,7 @@ def _check_row(row) -> None:
 
 def _check_model(spec) -> None:
     from core import catalog
-    from core.sizing import estimate
+    from core.plan.estimate import estimate
 
     fp16 = catalog.precision("precision", "fp16")
     _check_estimate(estimate(spec, context=1000, users=2, precision=fp16, kv_precision=fp16, overhead=0.1))
@@ -212,7 +212,7 @@ def guided(key: str, runs: int, seed: int) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["core", "workbook"]):
-        import core.model_files  # noqa: F401
+        import core.readers.model_files  # noqa: F401
         import workbook.audit.run
         import workbook.planner_reader
         import workbook.scenario_csv  # noqa: F401

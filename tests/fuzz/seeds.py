@@ -13,9 +13,9 @@ import numpy as np
 import xlsxwriter
 from safetensors.numpy import save
 
-from core.model_rows import row_of, with_row
-from tests import golden_tables
-from tests.readers import gguf_files
+from core.catalog.rows import row_of, with_row
+from tests.core.readers import gguf_files
+from tools import golden_tables
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS
 from workbook.scenario import COLUMN_LABELS, FIELDS

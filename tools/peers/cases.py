@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core import catalog
+from core.plan.estimate import estimate
 from core.readers.hf_config import spec_from_config
-from core.sizing import estimate
 from core.units import GIB
-from tests import golden_tables
+from tools import golden_tables
 from tools.peers.ask import Case, Sizes
 
 if TYPE_CHECKING:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xlsxwriter import Workbook
 
-from core.costs import (
+from core.catalog.prices import cost_defaults
+from core.engines.blocks import BLOCK_TOKENS
+from core.plan.costs import (
     COST_LIMITS,
     HOURS_PER_MONTH,
     MONTHS_PER_YEAR,
@@ -13,10 +15,8 @@ from core.costs import (
     monthly_rate,
     present_value_usd,
 )
-from core.engines.blocks import BLOCK_TOKENS
-from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
-from core.planning import MEMORY_UTILIZATION
-from core.prices import cost_defaults
+from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.plan.worksheet import MEMORY_UTILIZATION
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
@@ -140,7 +140,7 @@ def _write_line(
 
 
 def _derived() -> tuple[tuple[str, float, str, str], ...]:
-    """`core.costs.monthly_rate`, `present_value_usd` of one a month, `discount_factor`."""
+    """`core.plan.costs.monthly_rate`, `present_value_usd` of one a month, `discount_factor`."""
     given = default_assumptions()
     rate = given.discount_rate_per_year
     checks = (

@@ -1,13 +1,13 @@
-"""The costs of a page: `core.costs`, restated over the page's cells and the names of the shared assumptions."""
+"""The costs of a page: `core.plan.costs`, restated over the page's cells and the names of the shared assumptions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.costs import comes_on_baseboards, server_usd_per_gpu
-from core.layout_costs import LayoutCosts
-from core.prices import GpuPrices, Quote
+from core.catalog.prices import GpuPrices, Quote
+from core.plan.costs import comes_on_baseboards, server_usd_per_gpu
+from core.plan.layout_costs import LayoutCosts
 from workbook import formulas as f
 from workbook.book import COUNT_FORMAT
 from workbook.export.figures import NOTHING, Figures, nodes

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.allocation import PAGED
+from core.catalog.prices import GpuPrices, prices
 from core.checks import LIMITS
-from core.costs import Assumptions, OrderPolicy
 from core.errors import PlannerError
-from core.fleet import Layout, Replica, choice_of_gpu
-from core.kv_cache import KvProfile
-from core.layout_costs import LayoutCosts, costs_of_layout
-from core.model_spec import ModelSpec
-from core.nodes import node_takes
-from core.planning import (
+from core.model.counts import model_counts
+from core.model.kv_cache import KvProfile
+from core.model.spec import ModelSpec
+from core.plan.allocation import PAGED
+from core.plan.costs import Assumptions, OrderPolicy
+from core.plan.fleet import Layout, Replica, choice_of_gpu
+from core.plan.layout_costs import LayoutCosts, costs_of_layout
+from core.plan.nodes import node_takes
+from core.plan.worksheet import (
     LAYOUTS,
     RULE,
     VLLM,
@@ -31,8 +33,6 @@ from core.planning import (
     vllm_usable_bytes,
     weights_on_gpu,
 )
-from core.prices import GpuPrices, prices
-from core.sizing import footprint
 from core.units import GB
 from workbook import formulas as f
 from workbook.scenario import Scenario
@@ -116,7 +116,7 @@ def figures_of(scenario: Scenario) -> Figures:
     longest = scenario.model.spec.max_position_embeddings
     return Figures(
         scenario=scenario,
-        kv=footprint(scenario.model.spec).kv,
+        kv=model_counts(scenario.model.spec).kv,
         weights_bytes=needs.weights_bytes,
         weights_gb=weights_gb,
         kv_gb=kv_gb,
@@ -141,7 +141,7 @@ def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class LayoutFigures:
-    """What one GPU of a layout holds, in the terms of `core.planning.kv_bytes_per_user`.
+    """What one GPU of a layout holds, in the terms of `core.plan.worksheet.kv_bytes_per_user`.
 
     Attributes:
         loading_gb: what vLLM allocates beyond the weights' bytes; 0 by the rule.
@@ -238,7 +238,7 @@ def is_within_longest(context: str, longest: str) -> str:
 
 
 def nodes(replicas: str, per_replica: str, per_node: str) -> str:
-    """Formula: `core.nodes.nodes_for`."""
+    """Formula: `core.plan.nodes.nodes_for`."""
     shared = f.rounded_up(f"{replicas}/INT({per_node}/{per_replica})")
     whole = f"{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')}"
     return f"IF({per_replica}>={per_node},{whole},{shared})"

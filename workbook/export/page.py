@@ -16,10 +16,10 @@ from typing import Any
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
-from core.allocation import PAGED
+from core.catalog.prices import Quote, cost_defaults
 from core.checks import LIMITS
-from core.planning import CACHE, SEQUENCES, VLLM, LayoutPlan, layout_plans
-from core.prices import Quote, cost_defaults
+from core.plan.allocation import PAGED
+from core.plan.worksheet import CACHE, SEQUENCES, VLLM, LayoutPlan, layout_plans
 from core.units import GB
 from workbook import formulas as f
 from workbook import styles

@@ -8,8 +8,8 @@ from functools import partial
 
 from xlsxwriter.utility import xl_col_to_name
 
-from core.allocation import PAGED
-from core.planning import RULE, VLLM
+from core.plan.allocation import PAGED
+from core.plan.worksheet import RULE, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
@@ -291,7 +291,7 @@ def _room(at: dict[str, str]) -> str:
 
 
 def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
-    """`core.planning.layout_plans`, for the layout that was the best when the file was written."""
+    """`core.plan.worksheet.layout_plans`, for the layout that was the best when the file was written."""
 
     def formula(at: dict[str, str]) -> str:
         block = f"SIGN({at['step_tokens']})*kv_block_tokens"

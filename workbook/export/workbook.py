@@ -14,7 +14,7 @@ from xlsxwriter.exceptions import FileCreateError
 
 from core import __version__, catalog
 from core.errors import PlannerError
-from core.sizing import footprint
+from core.model.counts import model_counts
 from workbook.export import assumptions, index, page, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
@@ -75,7 +75,7 @@ def _survey(given: GivenScenarios) -> _Survey:
         lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
         if problem_count == 0 and row.scenario is not None:
             count += 1
-            most_windows = max(most_windows, len(footprint(row.scenario.model.spec).kv.windowed))
+            most_windows = max(most_windows, len(model_counts(row.scenario.model.spec).kv.windowed))
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:

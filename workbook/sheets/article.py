@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.article import ONE_USER, SHORT_CONTEXT, ArticleInputs
 from core.checks import LIMITS
+from core.plan.article import ONE_USER, SHORT_CONTEXT, ArticleInputs
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (

@@ -8,11 +8,11 @@ from functools import partial
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.costs import COST_LIMITS, comes_on_baseboards
-from core.fleet import choice_of_gpu
-from core.gpu import Gpu, computes_in_fp8
-from core.planning import planned_gpu
-from core.prices import ITEMS, date_of, prices
+from core.catalog.hardware import Gpu, computes_in_fp8
+from core.catalog.prices import ITEMS, date_of, prices
+from core.plan.costs import COST_LIMITS, comes_on_baseboards
+from core.plan.fleet import choice_of_gpu
+from core.plan.worksheet import planned_gpu
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (

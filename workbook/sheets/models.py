@@ -11,10 +11,12 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.checks import LIMITS
 from core.errors import UnsupportedModelError
-from core.kv_cache import KvProfile
-from core.model_details import shipped_as
-from core.model_spec import FullAttention, SlidingWindowAttention
-from core.planning import (
+from core.model.counts import model_counts
+from core.model.kv_cache import KvProfile
+from core.model.spec import FullAttention, SlidingWindowAttention
+from core.model.weights import weights_bytes
+from core.plan.details import shipped_as
+from core.plan.worksheet import (
     LAYOUTS,
     STEP_TOKENS,
     LayoutNeeds,
@@ -24,9 +26,7 @@ from core.planning import (
     has_shapes,
     layout_needs,
 )
-from core.sizing import footprint
 from core.units import GB
-from core.weights import weights_bytes
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (
@@ -116,8 +116,8 @@ _BASE = (
     _column("model", 30, styles.LABEL, None, lambda model: model.name, "name"),
     _column("model_title", 30, styles.LABEL, None, lambda model: model.title),
     _column("developer", 14, styles.LABEL, None, lambda model: model.developer),
-    _known("parameters", 18, lambda model: footprint(model.spec).parameters.total, "parameters"),
-    _known("active", 18, lambda model: footprint(model.spec).parameters.active),
+    _known("parameters", 18, lambda model: model_counts(model.spec).parameters.total, "parameters"),
+    _known("active", 18, lambda model: model_counts(model.spec).parameters.active),
     _column("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT, lambda model: model.published_parameters),
     _column("shipped_as", 22, styles.LABEL, None, lambda model: shipped_as(model.spec)),
     _known(
@@ -397,7 +397,7 @@ def _validate_own(book: Book, ws) -> None:
 
 
 def _kv(model: CatalogModel) -> KvProfile:
-    return footprint(model.spec).kv
+    return model_counts(model.spec).kv
 
 
 def _window(kv: KvProfile, number: int) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
-from core.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
-from core.planning import ENGINES, MEMORY_UTILIZATION, STEP_TOKENS, other_bytes
+from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.plan.worksheet import ENGINES, MEMORY_UTILIZATION, STEP_TOKENS, other_bytes
 from core.units import GB
 from workbook import formulas as f
 from workbook import styles

@@ -10,11 +10,11 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
-from core.costs import COST_LIMITS, HOURS_PER_MONTH, MONTHS_PER_YEAR
-from core.fleet import USUAL_GPUS_PER_NODE, choice_of_gpu
-from core.nodes import node_takes
-from core.planning import LAYOUTS, STEP_TOKENS, VLLM
-from core.prices import cost_defaults, date_of
+from core.catalog.prices import cost_defaults, date_of
+from core.plan.costs import COST_LIMITS, HOURS_PER_MONTH, MONTHS_PER_YEAR
+from core.plan.fleet import USUAL_GPUS_PER_NODE, choice_of_gpu
+from core.plan.nodes import node_takes
+from core.plan.worksheet import LAYOUTS, STEP_TOKENS, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (
@@ -443,7 +443,7 @@ def _formulas(book: Book) -> dict[str, str]:
 
 
 def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dict[str, str]:
-    """`core.planning.layout_plans`."""
+    """`core.plan.worksheet.layout_plans`."""
     step = f"IF({_by_vllm()},{gpu('step_tokens')},0)"
     block = f"SIGN({step})*kv_block_tokens"
 
@@ -485,7 +485,7 @@ def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dic
 
 
 def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.costs.order_quantity`; blank where nothing fits."""
+    """`core.plan.costs.order_quantity`; blank where nothing fits."""
     users, each, per_replica = _scenario("users"), cell("users_per_replica"), cell("per_replica")
     per_node, replicas = gpu("per_node_planned"), cell("replicas")
     size = f"({_scenario('weights')}+{_scenario('kv')})"
@@ -523,7 +523,7 @@ def _if_number(of: str, formula: str) -> str:
 
 
 def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.costs.owning`; blank where a price or the power of the GPU is not known."""
+    """`core.plan.costs.owning`; blank where a price or the power of the GPU is not known."""
     price, server, tdp = gpu("purchase_amount"), gpu("server_per_gpu_amount"), gpu("tdp")
     server = f"IF(ISNUMBER({server}),{server},{price}*server_share_of_gpus)"
     hardware = f"{cell('order')}*{price}+{cell('nodes')}*{server}*{gpu('per_node_planned')}"
@@ -549,7 +549,7 @@ def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
 
 
 def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.costs.renting`; blank where there is no price."""
+    """`core.plan.costs.renting`; blank where there is no price."""
 
     def month(price: str, share: str) -> str:
         known = f"AND(ISNUMBER({cell('in_nodes')}),ISNUMBER({price}))"
@@ -567,7 +567,7 @@ def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
 
 
 def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.costs.cheaper` and `break_even_month`, and which row to take."""
+    """`core.plan.costs.cheaper` and `break_even_month`, and which row to take."""
     labels = book.labels
     capex, own, rent = cell("capex"), cell("own_npv"), cell("rent_npv")
     buys = f"IF(ISNUMBER({own}),IF(ISNUMBER({rent}),{own}<={rent},TRUE),FALSE)"

@@ -10,10 +10,10 @@ from openpyxl.chart import BarChart, LineChart, Reference
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from core.allocation import ALLOCATIONS, PAGED, RESERVED
 from core.checks import LIMITS
-from core.overhead import DEFAULT_OVERHEAD_FRACTION
-from core.planning import LAYOUTS, RULE, STEP_TOKENS, VLLM
+from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
+from core.plan.worksheet import LAYOUTS, RULE, STEP_TOKENS, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (
@@ -283,7 +283,7 @@ def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
 
 
 def _users(cell: Cell, model: Cell, number: int) -> str:
-    """Most concurrent users of one replica (`core.planning.layout_plans`); 0 if the layout is not possible."""
+    """Most concurrent users of one replica (`core.plan.worksheet.layout_plans`); 0 if the layout is not possible."""
 
     def needs(part: str) -> str:
         return model(models.layout_key(number, part))
@@ -299,7 +299,7 @@ def _users(cell: Cell, model: Cell, number: int) -> str:
 
 
 def _is_possible(cell: Cell, parameters: str, number: int) -> str:
-    """Whether the model splits so, and nodes of the GPU take the layout (`core.nodes.node_takes`)."""
+    """Whether the model splits so, and nodes of the GPU take the layout (`core.plan.nodes.node_takes`)."""
     tp, pp = _layout_cells(number)
     in_node = f"MOD({cell('per_node')},{tp}*{pp})=0"
     over_nodes = f"{cell('per_node')}={tp}"
@@ -314,7 +314,7 @@ def _layout_cells(number: int) -> tuple[str, str]:
 
 
 def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
-    """GB that one user's sequence takes on a GPU of the layout (`core.planning.kv_bytes_per_user`)."""
+    """GB that one user's sequence takes on a GPU of the layout (`core.plan.worksheet.kv_bytes_per_user`)."""
     tokens, step, value_bytes = cell("tokens"), cell("step_tokens"), cell("value_bytes")
     block = f"SIGN({step})*kv_block_tokens"
 

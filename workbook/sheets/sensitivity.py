@@ -10,8 +10,8 @@ from openpyxl.styles.numbers import NumberFormat
 from openpyxl.utils import get_column_letter
 
 from core.checks import LIMITS
-from core.fleet import USUAL_GPUS_PER_NODE
-from core.overhead import DEFAULT_OVERHEAD_FRACTION
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
+from core.plan.fleet import USUAL_GPUS_PER_NODE
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (

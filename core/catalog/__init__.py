@@ -1,0 +1,37 @@
+"""What can be written by name: models, GPUs, precisions and prices, from the CSV files in `data`."""
+
+from core.catalog.names import (
+    DATA_FOLDER,
+    MODELS_VARIABLE,
+    SHIPPED,
+    CatalogModel,
+    CatalogPrecision,
+    gpu,
+    gpu_names,
+    gpus,
+    model,
+    model_names,
+    models,
+    precision,
+    precision_named,
+    precisions,
+    weights_precision,
+)
+
+__all__ = [
+    "CatalogModel",
+    "CatalogPrecision",
+    "DATA_FOLDER",
+    "MODELS_VARIABLE",
+    "SHIPPED",
+    "gpu",
+    "gpu_names",
+    "gpus",
+    "model",
+    "model_names",
+    "models",
+    "precision",
+    "precision_named",
+    "precisions",
+    "weights_precision",
+]

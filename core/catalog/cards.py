@@ -1,0 +1,130 @@
+"""Cards: what the catalog knows of a model, a GPU or a precision, as labelled fields in the order to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.catalog import names
+from core.catalog.hardware import Gpu
+from core.catalog.names import CatalogPrecision
+from core.errors import UnknownNameError, unknown_name
+from core.model.counts import model_counts
+from core.model.precision import Precision
+from core.model.spec import FullAttention, ModelSpec
+from core.units import GB
+
+_SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
+
+CardValue = float | str
+Card = dict[str, CardValue]
+
+
+def known_fields(fields: Mapping[str, float | str | None]) -> Card:
+    """A card of the fields that are known, neither None nor "", with whole numbers as floats, as a cell holds them."""
+    return {
+        field: float(value) if isinstance(value, int) else value
+        for field, value in fields.items()
+        if value is not None and value != ""
+    }
+
+
+def card_field(card: Card, field: str) -> CardValue:
+    """One field of the card, whatever its case.
+
+    Raises:
+        UnknownNameError: the card has no such field.
+    """
+    name = field.strip().lower()
+    if name not in card:
+        raise unknown_name("field", field, card, "the card")
+    return card[name]
+
+
+def model_card(spec: ModelSpec) -> Card:
+    """The fields of `spec` that are known, in the order in which to show them.
+
+    `kv_bytes_per_token` is at 16 bits. A catalog model's card also names its maker, licence, source and date.
+    """
+    known = model_counts(spec)
+    mixer = spec.layers[0].mixer
+    heads = mixer if isinstance(mixer, FullAttention) and spec.vocab_size is not None else None
+    fields: dict[str, float | str | None] = {
+        "name": spec.name,
+        "parameters": known.parameters.total,
+        "num_hidden_layers": spec.num_hidden_layers,
+        "hidden_size": spec.hidden_size,
+        "num_attention_heads": heads.num_attention_heads if heads else None,
+        "num_key_value_heads": heads.num_key_value_heads if heads else None,
+        "head_dim": heads.head_dim if heads else None,
+        "vocab_size": spec.vocab_size,
+        "max_position_embeddings": spec.max_position_embeddings,
+        "kv_bytes_per_token": known.kv.bytes_per_token(_SIXTEEN_BITS),
+        **_provenance(spec),
+    }
+    return known_fields(fields)
+
+
+def _provenance(spec: ModelSpec) -> dict[str, str]:
+    try:
+        known = names.model(spec.name)
+    except UnknownNameError:
+        return {}
+    if known.spec is not spec:
+        return {}
+    return {
+        "title": known.title,
+        "developer": known.developer,
+        "licence": known.licence,
+        "source": known.source,
+        "as_of": known.as_of,
+    }
+
+
+def gpu_card(gpu: Gpu) -> Card:
+    """What is known of `gpu`; `memory_basis` says whether its memory is the "driver"'s figure or the "label"."""
+    return known_fields(
+        {
+            "name": gpu.name,
+            "title": gpu.title,
+            "maker": gpu.maker,
+            "architecture": gpu.architecture,
+            "compute_capability": gpu.compute_capability,
+            "sm_count": gpu.sm_count,
+            "form_factor": gpu.form_factor,
+            "label_gb": gpu.label_gb,
+            "memory_mib": gpu.memory_mib,
+            "memory_gb": gpu.memory_bytes / GB,
+            "memory_basis": "label" if gpu.memory_is_label else "driver",
+            "memory_type": gpu.memory_type,
+            "bandwidth_gb_per_s": gpu.bandwidth_gb_per_s,
+            "tdp_w": gpu.tdp_w,
+            "gpus_per_node": gpu.gpus_per_node,
+            "interconnect": gpu.interconnect,
+            "interconnect_gb_per_s": gpu.interconnect_gb_per_s,
+            "source": gpu.source,
+            "memory_source": gpu.memory_source,
+            "as_of": gpu.as_of,
+        }
+    )
+
+
+def precision_card(row: CatalogPrecision) -> Card:
+    """What is known of a format; `bits_per_value` is of its blocks, and scales per row or tile come on top.
+
+    `stored_in_it` tells the groups of tensors that are stored so where the others stay in 16 bits.
+    """
+    precision = row.precision
+    return known_fields(
+        {
+            "name": precision.name,
+            "title": row.titles["en"],
+            "used_for": row.use or "weights and KV cache",
+            "bytes_per_value": precision.bytes_per_value,
+            "bits_per_value": precision.bits_per_value,
+            "block_bytes": precision.block_bytes,
+            "block_values": precision.block_values,
+            "stored_in_it": "every tensor" if precision.is_nominal else ", ".join(sorted(precision.groups)),
+            "source": precision.source,
+            "as_of": row.as_of,
+        }
+    )

@@ -1,0 +1,1 @@
+"""How a model is served: memory estimates, layouts, GPUs to deploy, and what they cost."""

@@ -1,0 +1,142 @@
+"""The one entry: a model and a workload in, the memory they need out, as ordered line items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from core.checks import number, whole
+from core.model.counts import model_counts
+from core.model.kv_cache import KvProfile
+from core.model.precision import Precision
+from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
+
+DEFAULT_OVERHEAD_FRACTION = 0.1  # the article's rule: "about 10 %" of weights and KV cache
+
+# Whole numbers up to 2^53 are exact in floats; half of that leaves room for the overhead.
+_EXACT_IN_FLOATS = 2**52
+
+# Added to a smaller number it leaves no room for a fraction: the number is rounded as by round(), in half the time.
+_ROUNDS = 2.0**52
+
+
+def rule_overhead_bytes(weights_bytes: int, kv_bytes: int, fraction: float) -> int:
+    """The article's rule: a fraction of weights and KV cache, rounded to a whole byte."""
+    return round((weights_bytes + kv_bytes) * fraction)
+
+
+class LineItem(NamedTuple):
+    """One line of an estimate: `key` is "weights", "kv_cache" or "overhead"."""
+
+    key: str
+    size_bytes: int
+
+
+class Estimate(NamedTuple):
+    """The memory that a model needs to serve a workload.
+
+    Attributes:
+        sizing: what it shares with every other workload.
+    """
+
+    sizing: Sizing
+    kv_precision: Precision
+    kv_bytes: int
+    overhead_bytes: int
+
+    @property
+    def model(self) -> ModelSpec:
+        return self.sizing.model
+
+    @property
+    def parameters(self) -> int:
+        return self.sizing.parameters
+
+    @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes by which one long sequence grows with each token."""
+        return self.sizing.kv.bytes_per_token(self.kv_precision)
+
+    @property
+    def weights_bytes(self) -> int:
+        return self.sizing.weights_bytes
+
+    @property
+    def line_items(self) -> tuple[LineItem, ...]:
+        """What adds up to the total, in the order in which to show it."""
+        return (
+            LineItem("weights", self.weights_bytes),
+            LineItem("kv_cache", self.kv_bytes),
+            LineItem("overhead", self.overhead_bytes),
+        )
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.kv_bytes + self.overhead_bytes
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A model with its weights in a format: all of an estimate that is the same for every workload."""
+
+    model: ModelSpec
+    parameters: int
+    weights_bytes: int
+    kv: KvProfile
+
+    def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
+        """The memory for `users` sequences of `context` tokens; arguments within the limits of `estimate`."""
+        weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
+        return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
+
+    def totals(
+        self, context: int, users: Sequence[int], kv_precision: Precision, overhead: float, unit_bytes: int
+    ) -> list[float]:
+        """`total_bytes` for each number of `users`, in units of `unit_bytes`: the same, in a fraction of the time."""
+        weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
+        if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
+            return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
+        fixed, each = float(weights), float(one)
+        return [
+            (needed + ((needed * overhead + _ROUNDS) - _ROUNDS)) / unit_bytes
+            for needed in [fixed + each * number for number in users]
+        ]
+
+
+@lru_cache(maxsize=2048)
+def sizing(model: ModelSpec, precision: Precision | None) -> Sizing:
+    """What `estimate` reckons with, counted once; the arguments are its own."""
+    needs = model_counts(model)
+    return Sizing(model, needs.parameters.total, weights_bytes(model, precision), needs.kv)
+
+
+def estimate(
+    model: ModelSpec,
+    *,
+    context: float,
+    users: float = 1,
+    precision: Precision | None = None,
+    kv_precision: Precision,
+    overhead: float = DEFAULT_OVERHEAD_FRACTION,
+) -> Estimate:
+    """The memory to serve `users` concurrent sequences of `context` tokens each, every token reserved.
+
+    Args:
+        model: what is served.
+        context: tokens per sequence.
+        users: concurrent sequences.
+        precision: of the weights; None as the model's checkpoint stores them.
+        kv_precision: of the cached values.
+        overhead: fraction of weights and KV cache.
+
+    Raises:
+        PlannerError: an input is of the wrong type or out of range, or the model's parameters cannot be counted.
+    """
+    context, users = whole("context", context), whole("users", users)
+    overhead = number("overhead", overhead)
+    fixed = sizing(model, precision)
+    kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)
+    return Estimate(fixed, kv_precision, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))

@@ -1,0 +1,443 @@
+"""The planner's reckoning of layouts: so few terms that each has a cell of its own, and an auditor can follow them.
+
+`core.plan.fleet` asks an engine's model about every layout that can be deployed. A worksheet has no such model, but what
+matters of it is a handful of numbers for each model and layout, which stand in the workbook's catalog. Here they are
+computed, and here is what the workbook's formulas restate. tests/core/plan/test_worksheet.py holds it against `core.plan.fleet`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from core.checks import one_of
+from core.engines import vllm
+from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
+from core.engines.deployment import Deployment, Device, parse_version
+from core.engines.loaded_weights import loaded_weights_by_stage
+from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
+from core.engines.shapes import StageShapes, stage_shapes
+from core.errors import UnsupportedModelError
+from core.model.counts import model_counts
+from core.model.kv_cache import KvProfile, kv_profile
+from core.model.precision import Precision, precision_of_bytes
+from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
+from core.plan.allocation import RESERVED, kept_tokens
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
+from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE, GpuChoice
+from core.plan.nodes import node_takes, nodes_for
+from core.units import GIB, MIB
+
+RULE, VLLM = "rule", vllm.ENGINE.name
+ENGINES = (RULE, VLLM)
+
+# Less than a billionth of a user or of a GPU is the arithmetic's own noise.
+_NOISE = 1e-9
+
+
+@dataclass(frozen=True)
+class LayoutShape:
+    """GPUs of one replica: tensor parallel × pipeline parallel size."""
+
+    tp: int
+    pp: int
+
+    @property
+    def gpus(self) -> int:
+        return self.tp * self.pp
+
+    @property
+    def title(self) -> str:
+        return f"TP {self.tp}" if self.pp == 1 else f"TP {self.tp} × PP {self.pp}"
+
+
+# What is usually deployed: within a node of up to eight GPUs, or one stage on each of two such nodes.
+LAYOUTS = (LayoutShape(1, 1), LayoutShape(2, 1), LayoutShape(4, 1), LayoutShape(8, 1), LayoutShape(8, 2))
+
+# An example of each class of GPU that vLLM's defaults tell apart, by the tokens of one step: 2048, 8192, 16 384.
+_EXAMPLES = (Device("small", 40 * GIB), Device("large", 79 * GIB), Device("largest", 180 * GIB))
+STEP_TOKENS = (2048, 8192, 16_384)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedGpu:
+    """A GPU to plan with.
+
+    Attributes:
+        memory_bytes: what its driver reports.
+        gpus_per_node: how many share a node.
+        step_tokens, max_sequences: vLLM's defaults for it: tokens of one step, and sequences at once.
+    """
+
+    memory_bytes: int
+    gpus_per_node: int
+    step_tokens: int
+    max_sequences: int
+
+
+def planned_gpu(choice: GpuChoice) -> PlannedGpu:
+    """The same GPU with what vLLM's defaults are on it."""
+    step = vllm.largest_step(_started(choice.device))
+    return PlannedGpu(
+        memory_bytes=choice.memory_bytes,
+        gpus_per_node=choice.gpus_per_node,
+        step_tokens=step.tokens,
+        max_sequences=step.sequences,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutNeeds:
+    """What one GPU of a layout holds; sizes are the fullest GPU's.
+
+    Attributes:
+        parameters: parameters on it.
+        shipped_bytes: their bytes as the checkpoint stores them.
+        loading_bytes: what vLLM allocates beyond the bytes of 16-bit weights (rotary table, rounding); 0 if the model's
+            shapes are not known.
+        kv: what one sequence keeps there; of several pipeline stages the largest of each part.
+    """
+
+    parameters: int
+    shipped_bytes: int
+    loading_bytes: int
+    kv: KvProfile
+
+
+@lru_cache(maxsize=4096)
+def layout_needs(model: ModelSpec, layout: LayoutShape) -> LayoutNeeds | None:
+    """What one GPU of `layout` holds of `model`; None if it cannot be split so."""
+    tp, pp = layout.tp, layout.pp
+    if tensor_parallel_obstacle(model, tp) or pp > model.num_hidden_layers:
+        return None
+    one_byte, two_bytes = (precision_of_bytes("precision", size) for size in (1, 2))
+    parameters = weights_bytes_per_gpu(model, one_byte, tp=tp, pp=pp)
+    loading = 0
+    if has_shapes(model):
+        loaded = max(loaded_weights_by_stage(model, two_bytes, tp, pp))
+        loading = max(0, loaded - 2 * parameters)
+    kv = _largest(kv_profile_per_gpu(model, tp, pp))
+    if not model.heads_are_known:  # keys and values are cut like everything else
+        kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
+    return LayoutNeeds(
+        parameters=parameters,
+        shipped_bytes=weights_bytes_per_gpu(model, tp=tp, pp=pp),
+        loading_bytes=loading,
+        kv=kv,
+    )
+
+
+def has_shapes(model: ModelSpec) -> bool:
+    """Whether more than its size is known of `model`; an engine's budget follows from the rest."""
+    return model.vocab_size is not None and model.stated_parameters is None
+
+
+def _largest(profiles: tuple[KvProfile, ...]) -> KvProfile:
+    windows = sorted({window for profile in profiles for window, _ in profile.windowed})
+    return KvProfile(
+        values_per_token=max(profile.values_per_token for profile in profiles),
+        windowed=tuple((window, max(dict(p.windowed).get(window, 0) for p in profiles)) for window in windows),
+        fixed_values=max(profile.fixed_values for profile in profiles),
+        fixed_bytes=max(profile.fixed_bytes for profile in profiles),
+        index_bytes_per_token=max(profile.index_bytes_per_token for profile in profiles),
+    )
+
+
+@lru_cache(maxsize=4096)
+def activation_bytes(model: ModelSpec, step_tokens: int, *, several: bool) -> int:
+    """VLLM's peak activation with 16-bit weights, the default settings and the model's longest context.
+
+    Args:
+        step_tokens: one of `STEP_TOKENS`.
+        several: whether tensor parallelism is used; with two ranks, where it is the largest.
+
+    Raises:
+        UnsupportedModelError: only its size is known of the model.
+    """
+    if not has_shapes(model):
+        raise UnsupportedModelError(
+            "engine", f"{model.name} is told by its size alone, and vLLM's budget follows from shapes", 'Write "rule".'
+        )
+    tp = 2 if several and not tensor_parallel_obstacle(model, 2) else 1
+    deployment = _started(_EXAMPLES[STEP_TOKENS.index(step_tokens)], model, tp)
+    shapes = stage_shapes(model, deployment.precision, tp, 1)
+    return max(vllm.activation_peak_bytes(deployment, stage) for stage in shapes)
+
+
+def other_bytes(*, several: bool) -> int:
+    """What a vLLM process holds outside PyTorch and in CUDA graphs (`vllm.other_bytes`, `vllm.graph_bytes`)."""
+    deployment = _started(_EXAMPLES[0], tp=2 if several else 1)
+    return (vllm.other_bytes(deployment, _NO_SHAPES) + vllm.graph_bytes(deployment, 1)).expected
+
+
+_NO_MODEL = ModelSpec(name="", hidden_size=0, layers=())
+_VERSION = parse_version(vllm.ENGINE.default_version)
+MEMORY_UTILIZATION = vllm.default_memory_utilization(_VERSION)
+
+
+def _started(device: Device, model: ModelSpec = _NO_MODEL, tp: int = 1) -> Deployment:
+    """VLLM's default version with default settings and 16-bit values."""
+    two_bytes = precision_of_bytes("precision", 2)
+    return Deployment(
+        model=model,
+        precision=two_bytes,
+        kv_precision=two_bytes,
+        device=device,
+        tp=tp,
+        context=model.max_position_embeddings or max(STEP_TOKENS),
+        version=_VERSION,
+    )
+
+
+_NO_SHAPES = StageShapes(
+    layers=0, hidden_size=0, vocab_size=0, is_first=True, mlp_width=0, mlp_copies=0, experts_per_token=0,
+    expert_width=0, expert_input=0, latent_width=0, expert_workspace=False, bytes_per_value=2, quantized=False,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Padding:
+    """How much more vLLM's blocks take than what they hold, for layers that keep all tokens, a window, a state."""
+
+    all_tokens: float = 1
+    windows: float = 1
+    states: float = 1
+
+
+@lru_cache(maxsize=2048)
+def block_padding(model: ModelSpec) -> Padding:
+    """The padding of `core.engines.blocks` with a 16-bit cache, where layers of several kinds share a pool."""
+    two_bytes = precision_of_bytes("kv_precision", 2)
+    found, held = blocks(model, two_bytes, 1, 1, _VERSION), kv_profile(model)
+    return Padding(
+        _ratio(_block_bytes_per_token(found, windows=False), held.bytes_per_token(two_bytes)),
+        _ratio(_block_bytes_per_token(found, windows=True), sum(two_bytes.bytes_of(v) for _, v in held.windowed)),
+        _ratio(
+            sum(found.block_bytes[0] for group in found.groups if group.kept.state_bytes),
+            held.fixed_bytes_per_sequence(two_bytes),
+        ),
+    )
+
+
+def _block_bytes_per_token(found: Blocks, *, windows: bool) -> float:
+    return sum(
+        found.block_bytes[0] / group.block_tokens
+        for group in found.groups
+        if group.kept.bytes_per_token and bool(group.kept.window) == windows
+    )
+
+
+def _ratio(taken: float, held: float) -> float:
+    return taken / held if held and taken else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What is to be planned.
+
+    Attributes:
+        model: what is served.
+        precision: of the weights; None as the checkpoint stores them.
+        kv_precision: of the cached values.
+        context: the longest that a sequence may become, in tokens.
+        users: concurrent sequences.
+        allocation, average_tokens: `core.plan.allocation`.
+        engine: `RULE`, a fraction on top of weights and cache; or `VLLM`, the budget of its default settings.
+        overhead: that fraction; the budget does without it.
+        gpu: what it runs on.
+    """
+
+    model: ModelSpec
+    precision: Precision | None
+    kv_precision: Precision
+    context: int
+    users: int
+    allocation: str = RESERVED
+    average_tokens: int | None = None
+    engine: str = RULE
+    overhead: float = DEFAULT_OVERHEAD_FRACTION
+    gpu: PlannedGpu
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that each sequence is given room for; vLLM allocates whole blocks."""
+        return kept_tokens(self.context, self.allocation, self.average_tokens, blocks=self.engine == VLLM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a workload needs, whatever the layout.
+
+    Attributes:
+        overhead_bytes: by the rule; or what vLLM keeps for itself on `gpus` GPUs.
+        gpus: by division: what is left of each GPU, divided among weights and cache, rounded up.
+    """
+
+    weights_bytes: int
+    kv_bytes: int
+    overhead_bytes: int
+    gpus: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.weights_bytes + self.kv_bytes + self.overhead_bytes
+
+
+def needs_of(workload: Workload) -> Needs:
+    """The memory that `workload` needs, and the GPUs that is by division.
+
+    Raises:
+        UnsupportedModelError: vLLM's budget of a model of which only the size is known, or that is larger than the GPU.
+    """
+    weights = weights_bytes(workload.model, workload.precision)
+    kv = model_counts(workload.model).kv.bytes_of_sequences(workload.users, workload.tokens, workload.kv_precision)
+    if workload.engine == RULE:
+        overhead = rule_overhead_bytes(weights, kv, workload.overhead)
+        return Needs(
+            weights_bytes=weights,
+            kv_bytes=kv,
+            overhead_bytes=overhead,
+            gpus=_rounded_up((weights + kv + overhead) / workload.gpu.memory_bytes),
+        )
+    one, several = (workload.gpu.memory_bytes - reserve_bytes(workload, several=more) for more in (False, True))
+    room = one if weights + kv <= one else several
+    if room <= 0:
+        raise UnsupportedModelError(
+            "gpu", "vLLM's activations and buffers leave nothing of it for this model", "Choose a larger GPU."
+        )
+    gpus = _rounded_up((weights + kv) / room)
+    return Needs(
+        weights_bytes=weights,
+        kv_bytes=kv,
+        overhead_bytes=round(gpus * (workload.gpu.memory_bytes - room)),
+        gpus=gpus,
+    )
+
+
+def reserve_bytes(workload: Workload, *, several: bool) -> float:
+    """What vLLM keeps of each GPU beside weights and cache."""
+    return (
+        workload.gpu.memory_bytes
+        - vllm_usable_bytes(workload.gpu.memory_bytes)
+        + activation_bytes(workload.model, workload.gpu.step_tokens, several=several)
+        + other_bytes(several=several)
+    )
+
+
+def vllm_usable_bytes(memory_bytes: int) -> float:
+    """VLLM's share of what a process is shown of a GPU (`core.plan.fleet.GpuChoice.device`)."""
+    shown = memory_bytes - DRIVER_KEEPS_MIB * MIB - memory_bytes * DRIVER_KEEPS_SHARE
+    return max(0.0, shown) * MEMORY_UTILIZATION
+
+
+# What is in the way of more users on a replica.
+SPLIT, WEIGHTS, CACHE, SEQUENCES = "split", "weights", "cache", "sequences"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutPlan:
+    """One layout for a workload.
+
+    Attributes:
+        layout: GPUs of one replica.
+        weights_bytes: on the fullest GPU.
+        kv_budget_bytes: what is left for the cache on it; below 0 if the weights do not fit.
+        kv_bytes_per_user: what one user's sequence takes of it.
+        users_per_replica: most concurrent users of one replica; 0 if the layout is not possible.
+        binds: what is in the way of more: `SPLIT`, the layout is not possible; `WEIGHTS`, they leave no room for one
+            user; `CACHE`, it is full; `SEQUENCES`, the engine runs no more at once.
+        replicas, gpus, nodes: for all users; 0 if not even one fits.
+    """
+
+    layout: LayoutShape
+    weights_bytes: float
+    kv_budget_bytes: float
+    kv_bytes_per_user: float
+    users_per_replica: int
+    binds: str
+    replicas: int
+    gpus: int
+    nodes: int
+
+
+def layout_plans(workload: Workload) -> tuple[LayoutPlan, ...]:
+    """Every one of `LAYOUTS` for `workload`."""
+    return tuple(_layout_plan(workload, layout) for layout in LAYOUTS)
+
+
+def best_layout(workload: Workload) -> LayoutPlan | None:
+    """The layout with the fewest GPUs, of several the one with the fewest to a replica; None if none fits."""
+    return min((plan for plan in layout_plans(workload) if plan.gpus), key=lambda plan: plan.gpus, default=None)
+
+
+def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
+    gpu, engine = workload.gpu, workload.engine
+    needs = layout_needs(workload.model, layout)
+    if needs is None or not node_takes(layout.tp, layout.pp, gpu.gpus_per_node):
+        return LayoutPlan(
+            layout=layout, weights_bytes=0, kv_budget_bytes=0, kv_bytes_per_user=0, users_per_replica=0, binds=SPLIT,
+            replicas=0, gpus=0, nodes=0,
+        )  # fmt: skip
+    weights = weights_on_gpu(workload, needs)
+    if engine == RULE:
+        budget = gpu.memory_bytes / (1 + workload.overhead) - weights
+    else:
+        reserved = reserve_bytes(workload, several=layout.tp > 1)
+        budget = gpu.memory_bytes - reserved - needs.loading_bytes - weights
+    each = kv_bytes_per_user(workload, needs.kv)
+    fitting = max(0, math.floor(budget / each + _NOISE))
+    users = fitting if engine == RULE else min(fitting, gpu.max_sequences)
+    replicas = _rounded_up(workload.users / users) if users else 0
+    return LayoutPlan(
+        layout=layout,
+        weights_bytes=weights,
+        kv_budget_bytes=budget,
+        kv_bytes_per_user=each,
+        users_per_replica=users,
+        binds=WEIGHTS if not users else CACHE if users == fitting else SEQUENCES,
+        replicas=replicas,
+        gpus=replicas * layout.gpus,
+        nodes=nodes_for(replicas, layout.gpus, gpu.gpus_per_node),
+    )
+
+
+def weights_on_gpu(workload: Workload, needs: LayoutNeeds) -> float:
+    """Bytes of the weights on the fullest GPU; a format's scales are shared out as its values are."""
+    if workload.precision is None:
+        return needs.shipped_bytes
+    whole = model_counts(workload.model).parameters.total
+    return weights_bytes(workload.model, workload.precision) * needs.parameters / whole
+
+
+def kv_bytes_per_user(workload: Workload, kv: KvProfile) -> float:
+    """Bytes that one user's sequence takes on the fullest GPU.
+
+    vLLM pads blocks of layers of several kinds, and keeps of a window as many tokens more as one step computes, and a
+    block (`core.engines.blocks.Group.blocks`).
+    """
+    tokens, value_bytes = workload.tokens, workload.kv_precision.bytes_per_value
+    padding, more, block = Padding(), 0, 0
+    if workload.engine == VLLM:
+        padding, more, block = block_padding(workload.model), workload.gpu.step_tokens, BLOCK_TOKENS
+    windowed = sum(values * (min(tokens, window + more) + block) for window, values in kv.windowed)
+    return (
+        (kv.values_per_token * value_bytes + kv.index_bytes_per_token) * tokens * padding.all_tokens
+        + windowed * value_bytes * padding.windows
+        + (kv.fixed_values * value_bytes + kv.fixed_bytes) * padding.states
+    )
+
+
+def _rounded_up(number: float) -> int:
+    return math.ceil(number - _NOISE)
+
+
+def engine_named(value: object) -> str:
+    """One of `ENGINES`, whatever its case.
+
+    Raises:
+        WrongTypeError: not text.
+        UnknownNameError: none of them.
+    """
+    return one_of("engine", value, ENGINES)

@@ -1,0 +1,250 @@
+"""Families with multi-head latent attention: DeepSeek V2 and V3 and what is built like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from core.errors import quoted
+from core.model.spec import CompressedAttention, Indexer, LatentAttention, Mixer, Mlp
+from core.model.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, WHOLE, Tensor, linear, vector
+from core.readers.architectures.decoder import Family, dense_layers, layer_count
+from core.readers.architectures.llama_like import LLAMA
+from core.readers.architectures.moe import Blocks, after_first, everywhere, mixture, shared_experts
+from core.readers.architectures.rotary import rotary_values
+from core.readers.fields import Fields
+
+# vLLM model_executor/models/deepseek_v2.py, DeepseekV32IndexerCache: 8-bit values, a 32-bit scale for every 128.
+_VALUES_PER_INDEX_SCALE, _INDEX_SCALE_BYTES = 128, 4
+
+
+def latent_attention(fields: Fields) -> LatentAttention:
+    """Latent attention as DeepSeek's fields describe it."""
+    fields.ignore("num_key_value_heads", "head_dim", "qk_head_dim")
+    return LatentAttention(
+        num_attention_heads=fields.size("num_attention_heads"),
+        kv_lora_rank=fields.size("kv_lora_rank"),
+        qk_rope_head_dim=fields.size("qk_rope_head_dim"),
+        qk_nope_head_dim=fields.size("qk_nope_head_dim"),
+        v_head_dim=fields.size("v_head_dim", fields.size("hidden_size") // fields.size("num_attention_heads")),
+        q_lora_rank=fields.optional("q_lora_rank"),
+        projection_bias=fields.flag("attention_bias"),
+    )
+
+
+def indexer(fields: Fields) -> Indexer:
+    """The indexer of DeepSeek sparse attention.
+
+    Source: transformers models/deepseek_v32/modeling_deepseek_v32.py, DeepseekV32Indexer.
+    """
+    heads, size = fields.size("index_n_heads"), fields.size("index_head_dim")
+    hidden, query = fields.size("hidden_size"), fields.optional("q_lora_rank") or fields.size("hidden_size")
+    fields.ignore("index_topk")
+    return Indexer(
+        index_head_dim=size,
+        bytes_per_token=index_key_bytes(size),
+        tensors=(
+            *linear("self_attn.indexer.wq_b", ATTENTION, heads * size, query, WHOLE),
+            *linear("self_attn.indexer.wk", ATTENTION, size, hidden, WHOLE),
+            vector("self_attn.indexer.k_norm", size),
+            vector("self_attn.indexer.k_norm.bias", size),
+            *linear("self_attn.indexer.weights_proj", ATTENTION, heads, hidden, WHOLE),
+        ),
+    )
+
+
+def index_key_bytes(size: int) -> int:
+    """Bytes of one index key in the engine's cache."""
+    return size + -(-size // _VALUES_PER_INDEX_SCALE) * _INDEX_SCALE_BYTES
+
+
+def _latent_layers(fields: Fields, family: Family) -> list[Mixer]:
+    return [latent_attention(fields)] * layer_count(fields)
+
+
+def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
+    """Latent attention with an indexer, in every layer unless `indexer_types` says which share another's."""
+    base, layers = latent_attention(fields), layer_count(fields)
+    kinds = fields.per_layer("indexer_types", layers) or _indexer_kinds(fields, layers)
+    fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset", "layer_types")
+    own = replace(base, indexer=indexer(fields))
+    return [own if kind == "full" else base for kind in kinds]
+
+
+_INDEXER_KINDS = {"F": "full", "S": "shared", "full": "full", "shared": "shared"}
+
+
+def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
+    """Transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
+    pattern = fields.raw("index_topk_pattern")
+    if isinstance(pattern, (str, list)) and pattern:
+        kinds = [_INDEXER_KINDS.get(str(kind)) for kind in pattern]
+        if None in kinds or len(kinds) < layers:
+            problem = f"{quoted(pattern)} does not say of each of {layers} layers whether it has an indexer of its own"
+            raise fields.error("index_topk_pattern", problem, "Write F or S for each.")
+        return list(kinds[:layers])
+    step = fields.optional("index_topk_freq") or 1
+    offset = fields.optional("index_skip_topk_offset") or 2
+    return ["full" if max(layer - offset + 1, 0) % step == 0 else "shared" for layer in range(layers)]
+
+
+# DeepSeek-V4: compressed attention, and hyper-connections between the layers (transformers models/deepseek_v4).
+_V4_RATIOS = {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128, "sliding_attention": 0}
+_V4_MLPS = {"hash_moe": True, "moe": False}  # whether a layer chooses its experts by a table of tokens
+_OVERLAPPING_RATIO = 4  # at this ratio vectors overlap, so that projections are twice as wide, and an indexer picks
+
+
+def _v4_ratios(fields: Fields) -> list[int]:
+    layers = layer_count(fields)
+    kinds, ratios = fields.per_layer("layer_types", layers), fields.per_layer("compress_ratios", layers)
+    if ratios is not None:
+        fields.ignore("layer_types", "compress_rates")
+        return list(fields.sizes("compress_ratios"))[:layers]
+    if kinds is None:
+        raise fields.error("compress_ratios", "it is missing", "Give one ratio for each layer, as in config.json.")
+    unknown = [kind for kind in kinds if kind not in _V4_RATIOS]
+    if unknown:
+        raise fields.error("layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_RATIOS)}.")
+    rates = fields.inside("compress_rates")
+    own = {kind: rates.size(kind, ratio) if ratio else 0 for kind, ratio in _V4_RATIOS.items()}
+    return [own[str(kind)] for kind in kinds]
+
+
+def _v4_attention(fields: Fields, family: Family) -> list[Mixer]:
+    return [_v4_layer(fields, ratio) for ratio in _v4_ratios(fields)]
+
+
+def _v4_layer(fields: Fields, ratio: int) -> CompressedAttention:
+    hidden, heads, size = fields.size("hidden_size"), fields.size("num_attention_heads"), fields.size("head_dim")
+    query, groups = fields.size("q_lora_rank"), fields.size("o_groups")
+    output = groups * fields.size("o_lora_rank")
+    fields.ignore("num_key_value_heads", "qk_rope_head_dim", "index_topk")
+    tensors = [
+        vector("self_attn.sinks", heads, BY_ROWS),
+        *linear("self_attn.q_a_proj", ATTENTION, query, hidden, WHOLE),
+        vector("self_attn.q_a_norm", query),
+        *linear("self_attn.q_b_proj", ATTENTION, heads * size, query, BY_ROWS),
+        *linear("self_attn.kv_proj", ATTENTION, size, hidden, WHOLE),
+        vector("self_attn.kv_norm", size),
+        *linear("self_attn.o_a_proj", ATTENTION, output, heads * size // groups, BY_ROWS),
+        *linear("self_attn.o_b_proj", ATTENTION, hidden, output, BY_COLUMNS),
+    ]
+    index_size, index_bytes = fields.size("index_head_dim"), 0
+    if ratio:
+        tensors += _compressor("self_attn.compressor", hidden, size, ratio)
+    if ratio == _OVERLAPPING_RATIO:
+        index_heads = fields.size("index_n_heads")
+        tensors += [
+            *_compressor("self_attn.compressor.indexer", hidden, index_size, ratio),
+            *linear("self_attn.compressor.indexer.q_b_proj", ATTENTION, index_heads * index_size, query, WHOLE),
+            *linear("self_attn.compressor.indexer.weights_proj", ATTENTION, index_heads, hidden, WHOLE),
+        ]
+        index_bytes = index_key_bytes(index_size)
+    return CompressedAttention(
+        num_attention_heads=heads, head_dim=size, sliding_window=fields.size("sliding_window"), compress_ratio=ratio,
+        index_bytes=index_bytes, tensors=tuple(tensors),
+    )  # fmt: skip
+
+
+def _compressor(name: str, hidden: int, size: int, ratio: int) -> tuple[Tensor, ...]:
+    wide = size * (2 if ratio == _OVERLAPPING_RATIO else 1)
+    return (
+        *linear(f"{name}.kv_proj", ATTENTION, wide, hidden, WHOLE),
+        *linear(f"{name}.gate_proj", ATTENTION, wide, hidden, WHOLE),
+        vector(f"{name}.position_bias", ratio * wide),
+        vector(f"{name}.kv_norm", size),
+    )
+
+
+def _hyper_connections(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """For attention and for the feed-forward block: a map of the residual streams onto each other."""
+    streams = fields.size("hc_mult")
+    width, maps = streams * fields.size("hidden_size"), (2 + streams) * streams
+    return 2 * (vector("hc.fn", maps * width), vector("hc.base", maps), vector("hc.scale", 3))
+
+
+def _hyper_head(fields: Fields) -> tuple[Tensor, ...]:
+    streams = fields.size("hc_mult")
+    return (
+        vector("hc_head.hc_fn", streams * streams * fields.size("hidden_size")),
+        vector("hc_head.hc_base", streams),
+        vector("hc_head.hc_scale", 1),
+    )
+
+
+def _v4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+    """Experts in every layer; the first ones choose them by a table of tokens and need no correction."""
+    layers, kinds = layer_count(fields), fields.per_layer("mlp_layer_types", layer_count(fields))
+    if kinds is None:
+        hashed = fields.size("num_hash_layers", 3, least=0)
+        kinds = ["hash_moe" if layer < hashed else "moe" for layer in range(layers)]
+    unknown = [kind for kind in kinds if kind not in _V4_MLPS]
+    if unknown:
+        raise fields.error("mlp_layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_MLPS)}.")
+    fields.ignore("num_hash_layers")
+    chosen, routed = (
+        mixture(everywhere, experts="n_routed_experts", shared=shared_experts(), correction_bias=bias)(fields, family)
+        for bias in (False, True)
+    )
+    return [chosen[layer] if _V4_MLPS[str(kind)] else routed[layer] for layer, kind in enumerate(kinds)]
+
+
+def _rope_only(fields: Fields) -> int:
+    return rotary_values(fields, fields.size("qk_rope_head_dim"))
+
+
+def experts(correction_bias: bool = True) -> Blocks:
+    """DeepSeek's experts: dense blocks first, shared experts beside the routed ones."""
+    return mixture(after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=correction_bias)
+
+
+_DEEPSEEK = replace(
+    LLAMA, source="transformers models/deepseek_v3/modeling_deepseek_v3.py", mlp_bias=False, mixers=_latent_layers,
+    mlps=experts(), rotary=_rope_only, ignored=("ep_size", "num_nextn_predict_layers"),
+)  # fmt: skip
+
+
+def _v2_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    """DeepSeek V2 and Kimi's first models: a correction bias only with `topk_method` noaux_tc."""
+    return experts(fields.text("topk_method") == "noaux_tc")(fields, family)
+
+
+def _norm_behind_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """A.X K1: a norm behind the experts (transformers models/axk1, AXK1MoE)."""
+    return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_first(fields, layer) else ()
+
+
+FAMILIES: dict[str, Family] = {
+    "deepseek_v2": replace(
+        _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_experts
+    ),
+    "deepseek_v3": _DEEPSEEK,
+    "kimi_k2": replace(_DEEPSEEK, source="vLLM model_executor/models/deepseek_v2.py"),
+    "deepseek_v32": replace(
+        _DEEPSEEK, source="transformers models/deepseek_v32/modeling_deepseek_v32.py", mixers=_sparse_latent_layers
+    ),
+    "deepseek_v4": replace(
+        _DEEPSEEK, source="transformers models/deepseek_v4/modeling_deepseek_v4.py", mixers=_v4_attention,
+        mlps=_v4_experts, layer_extra=_hyper_connections, extra=_hyper_head,
+    ),
+    "glm_moe_dsa": replace(
+        _DEEPSEEK, source="transformers models/glm_moe_dsa/modeling_glm_moe_dsa.py", mixers=_sparse_latent_layers
+    ),
+    "glm4_moe_lite": replace(
+        _DEEPSEEK, source="transformers models/glm4_moe_lite/modeling_glm4_moe_lite.py",
+        defaults={"first_k_dense_replace": 1},
+    ),
+    "mistral4": replace(
+        _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
+    ),
+    "axk1": replace(
+        _DEEPSEEK, source="transformers models/axk1/modeling_axk1.py", layer_extra=_norm_behind_experts,
+        defaults={"first_k_dense_replace": 1},
+    ),
+    "youtu": replace(
+        _DEEPSEEK, source="transformers models/youtu/modeling_youtu.py", mlps=dense_layers, mlp_bias="mlp_bias"
+    ),
+    "minicpm3": replace(
+        _DEEPSEEK, source="transformers models/minicpm3/modeling_minicpm3.py", mlps=dense_layers,
+    ),
+}  # fmt: skip

@@ -1,0 +1,147 @@
+"""Which module reads which `model_type`.
+
+An architecture is read only if its `model_type` is known here: whoever guesses at an unknown one is wrong without a
+sign of it. Dense decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent
+layers in `hybrid`, models with an encoder in `encoder_decoder`, those with towers for images or sound in `multimodal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.errors import UnsupportedModelError, quoted, unknown_name
+from core.model.spec import ModelSpec
+from core.readers.architectures import deepseek, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
+from core.readers.architectures.decoder import Family, decoder
+from core.readers.fields import Fields, family_defaults
+
+DECODERS: dict[str, Family] = llama_like.FAMILIES | gemma.FAMILIES | moe.FAMILIES | deepseek.FAMILIES | hybrid.FAMILIES
+
+# Names under which the same architecture goes as well.
+_SAME_AS = {
+    "qwen2_vl_text": "qwen2",
+    "qwen2_5_vl_text": "qwen2",
+    "qwen2_5_omni_text": "qwen2",
+    "qwen3_vl_text": "qwen3",
+    "qwen3_vl_moe_text": "qwen3_moe",
+    "qwen3_omni_moe_text": "qwen3_moe",
+    "glm4v_text": "glm4",
+    "glm4v_moe_text": "glm4_moe",
+    "exaone4_5_text": "exaone4",
+    "gpt-sw3": "gpt2",
+    "apertus1p5_text": "apertus",
+    "sarvam_mla": "deepseek_v3",
+    "sarvam_moe": "glm4_moe",
+    "gemma4_unified_text": "gemma4_text",
+    "bailing_moe_v2": "bailing_moe",
+    "deepseek_ref": "deepseek_v4",
+    "yi": "llama",
+    "llama4": "llama4_text",
+}
+
+
+def known_model_types() -> tuple[str, ...]:
+    """Every `model_type` that is understood."""
+    composites = {*multimodal.TOWERS, *multimodal.THINKERS}
+    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *composites}))
+
+
+def known_fields() -> frozenset[str]:
+    """Every field that some family reads."""
+    return frozenset(MEMORY_FIELDS).union(*(family_defaults(model_type) for model_type in known_model_types()))
+
+
+def read(config: Mapping[str, object], name: str) -> ModelSpec:
+    """The model that a config.json describes.
+
+    Raises:
+        PlannerError: a field is missing, wrong, or not understood.
+    """
+    model_type = _model_type(config)
+    if model_type in multimodal.TOWERS or model_type in multimodal.THINKERS:
+        return multimodal.read(config, model_type, name, read_decoder)
+    if model_type in encoder_decoder.READERS:
+        fields = Fields(config, model_type, aliases=encoder_decoder.ALIASES.get(model_type))
+        spec = encoder_decoder.READERS[model_type](fields, name)
+        check_nothing_overlooked(fields)
+        return spec
+    return read_decoder(config, model_type, name)
+
+
+def read_decoder(
+    config: Mapping[str, object], model_type: str, name: str, *, path: str = "", nested: bool = False
+) -> ModelSpec:
+    """The decoder that `config`, a whole config.json or its part for text, describes."""
+    known_as = model_type if model_type in DECODERS else _SAME_AS.get(model_type)
+    if known_as is None:
+        raise _unknown(path + "model_type", model_type)
+    family = DECODERS[known_as]
+    fields = Fields(config, model_type, path=path, nested=nested, aliases=family.aliases, defaults=family.defaults)
+    spec = decoder(fields, family, name)
+    check_nothing_overlooked(fields)
+    return spec
+
+
+def check_nothing_overlooked(fields: Fields) -> None:
+    """Sees to it that every field that changes memory was read.
+
+    Raises:
+        UnsupportedModelError: one was not.
+    """
+    overlooked = fields.unread(MEMORY_FIELDS)
+    if overlooked:
+        raise fields.error(
+            overlooked[0],
+            f"it changes the memory of a model, and how it does in {fields.model_type} is not understood",
+            "Remove the field if it says nothing, or give the model's size as params_b.",
+        )
+
+
+def _model_type(config: Mapping[str, object]) -> str:
+    model_type = config.get("model_type")
+    if model_type is None:
+        raise UnsupportedModelError(
+            "model_type", "it is missing", f"Give the model_type; understood are {', '.join(known_model_types())}."
+        )
+    if not isinstance(model_type, str):
+        raise _unknown("model_type", model_type)
+    return model_type
+
+
+def _unknown(field: str, model_type: object) -> UnsupportedModelError:
+    near = (
+        unknown_name(field, model_type, known_model_types(), "the documentation")
+        if isinstance(model_type, str)
+        else None
+    )
+    hint = near.remedy if near is not None and near.remedy.startswith("Did") else ""
+    return UnsupportedModelError(
+        field,
+        f"{quoted(model_type)} is not an architecture that is understood",
+        f"{hint} Understood are {', '.join(known_model_types())}.".strip(),
+    )
+
+
+# Fields of any family by which memory changes. One that stands in a config and that its family's reader has not read is
+# an architecture that is not understood.
+MEMORY_FIELDS = (
+    "sliding_window", "sliding_window_pattern", "layer_types", "max_window_layers", "use_sliding_window",
+    "attention_chunk_size", "num_kv_shared_layers", "kv_lora_rank", "q_lora_rank", "qk_rope_head_dim",
+    "v_head_dim", "index_head_dim", "index_n_heads", "compress_ratios", "num_experts", "num_local_experts",
+    "n_routed_experts", "moe_num_experts", "moe_intermediate_size", "n_shared_experts", "num_shared_experts",
+    "shared_expert_intermediate_size", "shared_intermediate_size", "first_k_dense_replace", "moe_layer_freq",
+    "moe_layers", "interleave_moe_layer_step", "decoder_sparse_step", "mlp_only_layers", "mlp_layer_types",
+    "moe_latent_size", "full_attention_interval", "linear_num_value_heads", "linear_attn_config", "attn_layer_period",
+    "attn_layer_indices", "attn_type_list", "hybrid_override_pattern", "hybrid_layer_pattern", "layers_block_type",
+    "block_configs", "mamba_d_state", "mamba_expand", "ssm_state_size", "state_size", "conv_kernel", "conv_L_cache",
+    "full_attn_idxs", "global_head_dim", "num_global_key_value_heads", "attention_k_eq_v", "enable_moe_block",
+    "hidden_size_per_layer_input", "altup_num_inputs", "laurel_rank", "swa_head_dim", "swa_num_key_value_heads",
+    "attention_other_setting", "sparse_attention_config", "cross_attention_layers", "add_cross_attention",
+    "num_kv_heads",
+    "multi_query_group_num", "kv_channels", "num_attention_groups", "qk_layernorm", "use_qk_norm",
+    "attention_bias", "mlp_bias", "use_bias", "bias", "add_bias_linear", "add_qkv_bias", "qkv_bias", "use_qkv_bias",
+    "lm_head_bias", "intermediate_size_mlp", "dense_intermediate_size", "word_embed_proj_dim", "embedding_size",
+    "moe_every_n_layers", "hc_mult", "o_lora_rank", "attn_res_block_size", "use_mla", "head_dim", "num_key_value_heads",
+    "routed_expert_hidden_size", "zero_expert_num", "num_memory_layers", "text_config", "vision_config", "audio_config",
+    "encoder_layers", "per_layer_config", "num_attention_heads_per_layer", "compress_rates", "use_post_norm",
+)  # fmt: skip

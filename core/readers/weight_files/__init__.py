@@ -1,0 +1,1 @@
+"""Headers of safetensors and GGUF files: names, shapes and types of tensors, never their values."""

@@ -1,0 +1,206 @@
+"""The files that carry the functions, read by programs that are not ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from lxml import etree
+from oletools.olevba import VBA_Parser
+from openpyxl import load_workbook
+from pyopenvba import ExcelFile
+from pyopenvba.integrity import check_file
+
+from addin.build import addin_file, workbook_with_functions
+from addin.functions import declared_functions
+from addin.vba_project import PROJECT_TITLE, TEMPLATE, functions_source
+from tests.paths import GOLDEN, ROOT
+from tests.spreadsheets import libreoffice
+from workbook.template import build
+
+pytestmark = pytest.mark.slow
+
+FUNCTIONS = GOLDEN / "vram_functions.bas"
+
+MODULES = {
+    "vram.xlam": {"ThisWorkbook", "Dictionary", "xlwings", "Sheet2", "xlwings_udfs"},
+    "planner.xlsm": {"ThisWorkbook", "Dictionary", "xlwings", "xlwings_udfs"},
+}
+FILES = pytest.mark.parametrize("name", list(MODULES))
+
+
+@pytest.fixture(scope="module")
+def planner() -> bytes:
+    return build("en")[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, planner) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "vram.xlam").write_bytes(addin_file())
+    (folder / "planner.xlsm").write_bytes(workbook_with_functions(planner, None))
+    return folder
+
+
+def _modules(path: Path) -> dict[str, str]:
+    parser = VBA_Parser(str(path))
+    try:
+        return {Path(name).stem: code for _, _, name, code in parser.extract_macros()}
+    finally:
+        parser.close()
+
+
+def test_the_functions_module_is_the_one_that_was_reviewed():
+    """If the change is meant: `make golden`, and read the difference."""
+    assert functions_source().encode("ascii") == FUNCTIONS.read_bytes()
+
+
+@FILES
+def test_olevba_finds_our_code(folder, name):
+    modules = _modules(folder / name)
+    assert modules.keys() >= MODULES[name]
+    # olevba leaves out the Attribute lines of procedures.
+    code = [line for line in functions_source().splitlines() if not line.startswith("Attribute ")]
+    found = [line for line in modules["xlwings_udfs"].splitlines() if not line.startswith("Attribute ")]
+    assert found == code
+    assert "Private Sub Workbook_Open()" in modules["ThisWorkbook"]
+
+
+@FILES
+def test_the_samples_of_the_template_are_gone(folder, name):
+    text = "\n".join(_modules(folder / name).values())
+    assert "SampleCall" not in text
+    assert "myaddin" not in text.lower()
+
+
+@FILES
+def test_nothing_depends_on_the_active_workbook(folder, name):
+    assert "ActiveWorkbook" not in "\n".join(_modules(folder / name).values())
+
+
+@FILES
+def test_the_structure_of_package_and_vba_project_is_sound(folder, name):
+    with ExcelFile(folder / name) as book:
+        assert book.validate() == []
+    report = check_file(folder / name)
+    assert report.ok, report.errors
+
+
+def test_each_function_has_its_description_in_the_file(folder):
+    with ExcelFile(folder / "vram.xlam") as book:
+        source = book.get_module("xlwings_udfs")
+    for function in declared_functions():
+        text = function.description.replace('"', '""')
+        assert f'Attribute {function.name}.VB_Description = "{text}"' in source
+
+
+@pytest.mark.needs("libreoffice")
+@FILES
+def test_libreoffice_opens_it_and_finds_every_module(folder, name, tmp_path):
+    with zipfile.ZipFile(libreoffice.to_ods(folder / name, tmp_path)) as converted:
+        library = PROJECT_TITLE if name == "vram.xlam" else "VBAProject"
+        modules = {Path(part).stem for part in converted.namelist() if part.startswith(f"Basic/{library}/")}
+        assert modules >= MODULES[name]
+        text = "".join(etree.fromstring(converted.read(f"Basic/{library}/xlwings_udfs.xml")).itertext())
+    for function in declared_functions():
+        assert f"Function {function.name}(" in text
+
+
+def test_the_add_in_is_an_add_in(folder):
+    with zipfile.ZipFile(folder / "vram.xlam") as package, zipfile.ZipFile(TEMPLATE) as template:
+        assert package.namelist() == template.namelist()
+        types = package.read("[Content_Types].xml")
+        assert b"application/vnd.ms-excel.addin.macroEnabled.main+xml" in types
+        everything = b"".join(package.read(part) for part in package.namelist())
+    assert b"felix" not in everything.lower(), "the template's author and path"
+
+
+# In each process another clock, time zone, folder and order of sets; the same bytes must come out.
+BUILD = textwrap.dedent("""
+    import sys, time
+    now = float(sys.argv[1])
+    time.time = lambda: now
+    if __name__ == "__main__":
+        from addin.build import addin_file, workbook_with_functions
+        from addin.vba_project import functions_source
+        planner = open(sys.argv[2], "rb").read()
+        for content in (addin_file(), functions_source().encode(), workbook_with_functions(planner, None)):
+            sys.stdout.buffer.write(content)
+""")
+
+
+def test_the_files_are_the_same_at_any_time_and_place(tmp_path, planner):
+    (tmp_path / "build.py").write_text(BUILD, encoding="utf-8")
+    (tmp_path / "planner.xlsx").write_bytes(planner)
+    results = []
+    for number, (now, zone) in enumerate([("1000000000", "Asia/Shanghai"), ("1900000000", "America/New_York")]):
+        here = tmp_path / str(number)
+        here.mkdir()
+        root = str(ROOT)
+        environment = {"PYTHONPATH": root, "TZ": zone, "PYTHONHASHSEED": str(number + 1), "TMPDIR": str(here)}
+        command = [sys.executable, str(tmp_path / "build.py"), now, str(tmp_path / "planner.xlsx")]
+        results.append(subprocess.run(command, cwd=here, env=environment, check=True, capture_output=True).stdout)
+    assert len(results[0]) > 100_000
+    assert results[0] == results[1]
+
+
+def _cells(content: bytes, **options) -> dict[str, dict[str, object]]:
+    workbook = load_workbook(BytesIO(content), **options)
+    return {ws.title: {c.coordinate: c.value for row in ws for c in row if c.value is not None} for ws in workbook}
+
+
+@pytest.mark.parametrize("data_only", [False, True], ids=["formulas", "values"])
+def test_formulas_and_values_of_the_planner_stay(folder, planner, data_only):
+    before = _cells(planner, data_only=data_only)
+    after = _cells((folder / "planner.xlsm").read_bytes(), data_only=data_only, keep_vba=True)
+    settings = after.pop("vram.conf")
+    assert after == before
+    assert settings["A1"] == "ADD_WORKBOOK_TO_PYTHONPATH" and settings["B1"] == "false"
+
+
+@pytest.mark.needs("libreoffice")
+def test_libreoffice_recalculates_the_planner_to_the_values_in_it(folder, planner):
+    recalculated = libreoffice.recalculate(folder / "planner.xlsm")
+    numbers = 0
+    for sheet, cells in _cells(planner, data_only=True).items():
+        for address, value in cells.items():
+            if isinstance(value, float):
+                numbers += 1
+                assert recalculated[sheet][address] == pytest.approx(value, rel=1e-12), (sheet, address)
+    assert numbers > 100
+
+
+def test_openpyxl_keeps_the_macros_when_it_saves_the_planner(folder, tmp_path):
+    workbook = load_workbook(folder / "planner.xlsm", keep_vba=True)
+    workbook.save(tmp_path / "again.xlsm")
+    assert _modules(tmp_path / "again.xlsm").keys() >= MODULES["planner.xlsm"]
+
+
+def test_every_sheet_has_its_module_as_excel_makes_it(folder):
+    with zipfile.ZipFile(folder / "planner.xlsm") as package:
+        sheets = [part for part in package.namelist() if part.startswith("xl/worksheets/") and part.endswith(".xml")]
+        names = [etree.fromstring(package.read(part))[0].get("codeName") for part in sheets]
+    assert sorted(names) == sorted(f"Sheet{number}" for number in range(1, len(sheets) + 1))
+    assert set(names) <= _modules(folder / "planner.xlsm").keys()
+
+
+def test_no_formula_of_the_planner_leads_to_another_file(folder):
+    with zipfile.ZipFile(folder / "planner.xlsm") as package:
+        assert not [part for part in package.namelist() if "externalLink" in part]
+        assert not [part for part in package.namelist() if b".xlam" in package.read(part)]
+
+
+def test_the_interpreter_stands_in_the_book_when_it_is_known(planner):
+    path = r"%USERPROFILE%\venv\Scripts\pythonw.exe"
+    settings = _cells(workbook_with_functions(planner, path))["vram.conf"]
+    assert (settings["A1"], settings["B1"]) == ("INTERPRETER_WIN", path)
+
+
+def test_a_book_that_is_no_xlsx_is_refused(folder):
+    with pytest.raises(ValueError, match="not an .xlsx"):
+        workbook_with_functions((folder / "planner.xlsm").read_bytes(), None)

@@ -1,0 +1,133 @@
+"""The add-in's VBA, executed: what a cell shows for what Python returns."""
+
+from __future__ import annotations
+
+import pytest
+
+from addin.functions import declared_functions
+from addin.wrapper import functions_module, workbook_module
+from tests.hosts.com.pywin32_stand_in import MISSING, ExcelCaller
+from tests.hosts.com.vba_host import ExcelError, FunctionWizard, OpenedWorkbook, PythonError, VbaHost, through_xlwings
+
+# The numbers are Excel's XlCVError enumeration (Microsoft, Excel VBA reference).
+RETURNED = [
+    (140.0, 140.0),
+    ("OK", "OK"),
+    ("", ""),
+    ("#NULL!", ExcelError.NULL),
+    ("#DIV/0!", ExcelError.DIV0),
+    ("#VALUE!", ExcelError.VALUE),
+    ("#REF!", ExcelError.REF),
+    ("#NAME?", ExcelError.NAME),
+    ("#NUM!", ExcelError.NUM),
+    ("#N/A", ExcelError.NA),
+    ("#SPILL!", ExcelError.SPILL),
+    ("#CALC!", ExcelError.CALC),
+    ("#BUSY!", ExcelError.VALUE),
+    ("#NUM! is not one", "#NUM! is not one"),
+    ([1.0, "#NUM!", "x"], [1.0, ExcelError.NUM, "x"]),
+    ([["weights", 1.0], ["total", "#N/A"]], [["weights", 1.0], ["total", ExcelError.NA]]),
+    ([["#NUM!"], [2.0], ["#VALUE!"]], [[ExcelError.NUM], [2.0], [ExcelError.VALUE]]),
+]
+
+
+@pytest.fixture(scope="module")
+def source() -> str:
+    return functions_module()
+
+
+@pytest.mark.parametrize(("returned", "shown"), RETURNED, ids=[str(case[0]) for case in RETURNED])
+def test_a_result_becomes_what_the_cell_shows(source, returned, shown):
+    assert VbaHost(lambda function, arguments: returned, source).cell("VRAM_WEIGHTS", 70.0) == shown
+
+
+def test_an_exception_becomes_an_error_cell_and_keeps_its_text(source):
+    def raising(function, arguments):
+        raise PythonError("ModuleNotFoundError: No module named 'vram_udf'")
+
+    host = VbaHost(raising, source)
+    assert host.cell("VRAM_LAST_ERROR") == ""
+    assert host.cell("VRAM_TOTAL", "llama-3.1-70b", 32768.0) == ExcelError.VALUE
+    assert host.cell("VRAM_LAST_ERROR") == "ModuleNotFoundError: No module named 'vram_udf'"
+
+
+@pytest.mark.parametrize("function", declared_functions(), ids=lambda function: function.name)
+def test_every_argument_arrives_in_its_place(source, function):
+    seen = []
+    host = VbaHost(lambda name, arguments: seen.append((name, list(arguments))) or 0.0, source)
+    given = [float(number) for number in range(len(function.arguments))]
+    required = [number for number, argument in zip(given, function.arguments, strict=True) if not argument.optional]
+    host.cell(function.name, *given)
+    host.cell(function.name, *required)
+    assert seen == [
+        (function.name, given),
+        (function.name, required + [MISSING] * (len(given) - len(required))),
+    ]
+
+
+@pytest.fixture(scope="module")
+def excel(source):
+    """The whole way: VBA, xlwings' conversion, the function, and back."""
+    with ExcelCaller("vram_udf") as caller:
+        yield VbaHost(through_xlwings(caller), source)
+
+
+# 70e9 parameters of 2 bytes; 80 layers, 8 KV heads of 128, key and value, 2 bytes: 327,680 bytes a token.
+WHOLE_WAY = [
+    (("VRAM_WEIGHTS", 70.0), 140.0),
+    (("VRAM_KV_PER_TOKEN", "llama-3.1-70b", MISSING, "B"), 327680.0),
+    (("VRAM_WEIGHTS", -1.0), ExcelError.NUM),
+    (("VRAM_WEIGHTS", "no such model"), ExcelError.NA),
+    (("VRAM_KV", "llama-3.1-70b", "many"), ExcelError.VALUE),
+]
+
+
+@pytest.mark.parametrize(("formula", "shown"), WHOLE_WAY, ids=[str(case[0]) for case in WHOLE_WAY])
+def test_the_whole_way_from_vba_to_python_and_back(excel, formula, shown):
+    assert excel.cell(*formula) == shown
+
+
+def test_in_a_spilled_column_only_the_failing_cell_fails(excel):
+    assert excel.cell("VRAM_WEIGHTS", [[70.0], [-1.0], ["?"]]) == [[140.0], [ExcelError.NUM], [ExcelError.NA]]
+    assert excel.cell("VRAM_WEIGHTS", [[70.0, -1.0]]) == [140.0, ExcelError.NUM]
+
+
+def test_what_python_raises_arrives_with_its_message(source):
+    with ExcelCaller("vram_udf") as caller:
+        host = VbaHost(lambda function, arguments: through_xlwings(caller)("NO_SUCH_FUNCTION", arguments), source)
+        assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
+        assert "has no attribute 'NO_SUCH_FUNCTION'" in host.cell("VRAM_LAST_ERROR").splitlines()[0]
+
+
+def test_the_function_wizard_is_told_what_functions_and_arguments_are():
+    wizard = FunctionWizard()
+    wizard.closed = False
+    OpenedWorkbook("vram.xlam", wizard, workbook_module()).run("Workbook_Open")
+    assert wizard.told == {
+        f"'vram.xlam'!{function.name}": (
+            function.description,
+            "VRAM",
+            [argument.description for argument in function.arguments],
+        )
+        for function in declared_functions()
+    }
+
+
+def test_a_wizard_that_refuses_at_start_is_told_when_a_workbook_is_activated():
+    wizard = FunctionWizard()
+    book = OpenedWorkbook("vram.xlam", wizard, workbook_module())
+    book.run("Workbook_Open")
+    assert wizard.told == {}
+    wizard.closed = False
+    book.run("mExcel_WorkbookActivate", book)
+    assert len(wizard.told) == len(declared_functions())
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_telling_the_wizard_does_not_make_the_workbook_ask_to_be_saved(saved):
+    wizard = FunctionWizard()
+    wizard.closed = False
+    book = OpenedWorkbook("vram_planner.xlsm", wizard, workbook_module())
+    book.saved = saved
+    book.run("Workbook_Open")
+    assert book.saved is saved

@@ -1,0 +1,176 @@
+"""Each check of `vram doctor`, for a machine that is well and for one that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from addin import doctor, machine
+from addin.doctor import Finding, examine
+from addin.machine import Excel, Machine, this_machine
+from vram.cli import addin as cli
+
+WINDOWS = Machine(
+    python_version="3.11.7",
+    python_bits=64,
+    executable=r"C:\Users\Ann\venv\Scripts\python.exe",
+    prefix=r"C:\Users\Ann\venv",
+    base_prefix=r"C:\Users\Ann\AppData\Local\Programs\Python\Python311",
+    is_conda=False,
+    dlls=("xlwings32-0.37.8.dll", "xlwings64-0.37.8.dll"),
+    installed={"vram-planner": "0.1.0", "xlwings": "0.37.8", "openpyxl": "3.1.5"},
+    wanted_xlwings=("0.37.8", "0.37.0"),
+    onedrive=(r"C:\Users\Ann\OneDrive",),
+    libreoffice=r"C:\Program Files\LibreOffice\program\soffice.exe",
+    excel=Excel(
+        bits=64,
+        addin=b"the add-in",
+        expected_addin=b"the add-in",
+        addin_path=r"C:\Users\Ann\AppData\Roaming\Microsoft\Excel\XLSTART\vram.xlam",
+        interpreter=r"c:\users\ann\venv\Scripts\pythonw.exe",
+        interpreter_found=True,
+        encoding="cp1252",
+    ),
+)
+
+
+def _but(**changes) -> Machine:
+    """That machine with other facts; those of Excel by their own names."""
+    of_excel = {name: changes.pop(name) for name in list(changes) if name not in vars(WINDOWS)}
+    return dataclasses.replace(WINDOWS, excel=dataclasses.replace(WINDOWS.excel, **of_excel), **changes)
+
+
+# The check, what is different, what the finding says, what the remedy says.
+ILL = [
+    ("packages", {"installed": {"vram-planner": "0.1.0", "xlwings": None}}, "not installed: xlwings", "with pip"),
+    ("xlwings_version", {"installed": {"xlwings": "0.36.0"}}, "is 0.36.0, wanted is 0.37.8", "xlwings==0.37.8"),
+    ("libreoffice", {"libreoffice": None}, "LibreOffice was not found", "Install it"),
+    ("store_python", {"base_prefix": r"C:\Program Files\WindowsApps\Python.3.11"}, "Microsoft Store", "python.org"),
+    ("conda", {"is_conda": True}, "conda environment", "virtual environment"),
+    ("dll", {"dlls": ()}, "xlwings64-0.37.8.dll for 64-bit Excel is not in", "--force-reinstall"),
+    ("dll", {"dlls": ("xlwings64-0.36.0.dll",)}, "only xlwings64-0.36.0.dll", "--force-reinstall"),
+    ("dll", {"bits": 32, "dlls": ("xlwings64-0.37.8.dll",)}, "xlwings32-0.37.8.dll for 32-bit", "virus scanner"),
+    ("synchronised_folder", {"prefix": r"c:\users\ann\onedrive\venv"}, "Python is in OneDrive", "%LOCALAPPDATA%"),
+    ("excel_found", {"bits": None}, "Excel was not found", "Install Excel"),
+    ("addin_in_place", {"addin": None}, "the add-in is not at", "vram addin install"),
+    ("addin_in_place", {"addin": b"older"}, "is from another version", "vram addin install"),
+    ("interpreter", {"interpreter": None}, "does not know which Python", "vram addin install"),
+    ("interpreter", {"interpreter_found": False}, "which is not there", "vram addin install"),
+    ("interpreter", {"interpreter": r"D:\other\pythonw.exe"}, "another Python", "vram addin install"),
+    ("readable_path", {"interpreter": r"D:\工具\pythonw.exe"}, "not in this Windows' code page", "another folder"),
+    ("command_line_length", {"interpreter": "C:\\" + 1800 * "x" + ".exe"}, "of 2047 characters", "shorter path"),
+]
+
+# Without these the functions work, or work with another Python.
+OPTIONAL = {"LibreOffice was not found", "Excel was not found", "another Python"}
+
+CHECKS_OF_EXCEL = {"excel_found", "addin_in_place", "interpreter", "readable_path", "command_line_length"}
+
+
+def _run(check: str, facts: Machine) -> Finding:
+    arguments = (facts, facts.excel) if check in CHECKS_OF_EXCEL else (facts,)
+    return getattr(doctor, check)(*arguments)
+
+
+@pytest.mark.parametrize("check", sorted({case[0] for case in ILL} | {"functions_answer", "workbook_engine"}))
+def test_a_healthy_machine_passes(check):
+    finding = _run(check, WINDOWS)
+    assert (finding.ok, finding.remedy) == (True, "")
+
+
+@pytest.mark.parametrize(("check", "facts", "text", "remedy"), ILL, ids=[f"{case[0]}: {case[2]}" for case in ILL])
+def test_what_is_wrong_is_said_with_its_remedy(check, facts, text, remedy):
+    finding = _run(check, _but(**facts))
+    assert (finding.ok, finding.matters) == (False, text not in OPTIONAL)
+    assert text in finding.text
+    assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(("spare", "ok"), [(0, True), (-1, False)])
+def test_the_longest_command_line_is_2047_bytes(spare, ok):
+    # A GUID in braces has 38 characters, the placeholder $(CLSID) has 8.
+    others = len(doctor.command_line("", WINDOWS.excel.addin_path)) + 38 - 8
+    finding = doctor.command_line_length(WINDOWS, _but(interpreter=(2047 - others - spare) * "é").excel)
+    assert finding.ok is ok
+
+
+def test_functions_that_compute_something_else_are_reported(monkeypatch):
+    import vram_udf
+
+    monkeypatch.setattr(vram_udf, "VRAM_WEIGHTS", lambda model: 139.0)
+    finding = doctor.functions_answer(WINDOWS)
+    assert not finding.ok and "reinstall" in finding.remedy
+
+
+def test_an_engine_that_cannot_be_loaded_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ironcalc", None)
+    finding = doctor.workbook_engine(WINDOWS)
+    assert not finding.ok and finding.remedy == "Run: python -m pip install ironcalc"
+
+
+def test_every_check_is_part_of_the_examination():
+    # The docstring of each check is a sentence about the machine; of the other functions here none takes facts.
+    checks = {case[0] for case in ILL} | {"functions_answer", "workbook_engine"}
+    assert len(examine(WINDOWS)) == len(checks)
+    assert all(finding.ok for finding in examine(WINDOWS))
+
+
+def test_excel_is_no_matter_on_other_systems():
+    assert len(examine(dataclasses.replace(WINDOWS, excel=None))) == 5
+
+
+def test_python_may_have_another_bitness_than_excel():
+    assert doctor.dll(_but(bits=32)).ok
+    assert doctor.dll(_but(python_bits=32)).ok
+
+
+def test_a_package_that_is_not_installed_pins_nothing():
+    assert doctor.xlwings_version(_but(wanted_xlwings=())).ok
+
+
+# Registry values as Office writes them (Microsoft, "Determine the bitness of Office"; the App Paths of its installer).
+@pytest.mark.parametrize(
+    ("registry", "bits"),
+    [
+        ({"Platform": "x64"}, 64),
+        ({"Platform": "x86"}, 32),
+        ({"": r"C:\Program Files\Microsoft Office\Root\Office16\EXCEL.EXE"}, 64),
+        ({"": r"C:\Program Files (x86)\Microsoft Office\Root\Office16\EXCEL.EXE"}, 32),
+        ({}, None),
+    ],
+)
+def test_the_bitness_of_excel_is_read_from_the_registry(registry, bits):
+    assert machine._excel_bits(lambda key, name: registry.get(name)) == bits
+
+
+def test_the_facts_of_this_machine_are_found():
+    facts = this_machine()
+    assert facts.executable == sys.executable
+    assert facts.installed["openpyxl"]
+    assert (facts.excel is None) == (sys.platform != "win32")
+
+
+@pytest.mark.parametrize(
+    ("finding", "line", "status"),
+    [
+        (Finding(True, "all is well"), "✓ all is well.\n", 0),
+        (Finding(False, "this is wrong", "Do that."), "✗ this is wrong. Do that.\n", 1),
+        (Finding(False, "this is wrong", "Do that.", matters=False), "✗ this is wrong (optional). Do that.\n", 0),
+    ],
+)
+def test_one_line_a_check_and_a_status(monkeypatch, finding, line, status):
+    monkeypatch.setattr(doctor, "examine", lambda facts: [finding])
+    result = CliRunner().invoke(cli.doctor)
+    assert (result.output, result.exit_code) == (line, status)
+
+
+def test_a_console_without_the_signs_gets_words():
+    command = [sys.executable, "-c", "from vram.cli.main import main; main()", "doctor"]
+    result = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    lines = result.stdout.decode("cp1252").splitlines()
+    assert lines and all(line.startswith(("ok ", "NO ")) for line in lines), result.stderr

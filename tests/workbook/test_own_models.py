@@ -1,0 +1,357 @@
+"""The user's own models: rows that are read, rows that are written, and `vram model`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from itertools import count
+
+import openpyxl
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+import vram_udf
+from core import catalog
+from core.catalog.rows import COLUMNS, BadRowError, needed_fields, read_rows, row_of, with_row
+from core.errors import PlannerError, UnknownNameError
+from core.readers.files import UnreadableFileError
+from core.readers.hf_config import spec_from_config
+from core.texts import FORMULA_STARTS
+from tests.core.readers import gguf_files
+from vram.cli.main import main, vram
+from workbook.sheets import models
+from workbook.template import build
+
+pytestmark = pytest.mark.slow
+
+LLAMA_8B = {
+    "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "intermediate_size": 14336,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072,
+    "tie_word_embeddings": False, "attention_bias": False,
+}  # fmt: skip
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Writes the file of own models, and makes the catalog read it."""
+
+    written = count()
+
+    def write(text: str | bytes) -> str:
+        path = tmp_path / str(next(written)) / "own models.csv"  # a new one each time: a process reads a file once
+        path.parent.mkdir()
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        monkeypatch.setenv(catalog.MODELS_VARIABLE, str(path))
+        return str(path)
+
+    return write
+
+
+ROW = "house-model,org/House-Model,House model,llama,2,4096,14336,32,8,1000\n"
+HEADER = (
+    "name,aliases,title,model_type,num_hidden_layers,hidden_size,intermediate_size,num_attention_heads,"
+    "num_key_value_heads,vocab_size\n"
+)
+
+
+# ---- reading -------------------------------------------------------------------------------------------
+
+
+def test_own_models_go_before_the_catalog(own):
+    shipped = catalog.model_names()
+    own(HEADER + ROW + ROW.replace("house-model", "LLAMA 3.1 8B").replace("org/House-Model", ""))
+    assert catalog.model_names() == ("house-model", "LLAMA 3.1 8B", *(n for n in shipped if n != "llama-3.1-8b"))
+    assert catalog.model("llama-3.1-8b").spec.num_hidden_layers == 2
+    assert catalog.model("House_Model").spec.hidden_size == 4096
+    assert catalog.model("ORG/house-model").name == "house-model"
+    assert catalog.model("llama-3.1-70b").spec.num_hidden_layers == 80
+
+
+def test_cells_know_own_models_and_an_unnamed_file_changes_nothing(own, monkeypatch):
+    own(HEADER + ROW)
+    # 2 layers × 2 × 8 heads × 128 values × 2 bytes
+    assert vram_udf.VRAM_KV_PER_TOKEN([["house-model"]], unit=[["B"]]) == 8192
+    monkeypatch.delenv(catalog.MODELS_VARIABLE)
+    assert vram_udf.VRAM_KV_PER_TOKEN([["house-model"]], unit=[["B"]]) == "#N/A"
+
+
+def test_a_cell_tells_what_is_wrong_with_the_file(own):
+    path = own(HEADER + ROW.replace("4096", "wide"))
+    assert vram_udf.VRAM_TOTAL([["house-model"]], [[100]]) == "#VALUE!"
+    said = vram_udf.VRAM_CHECK([["house-model"]], [[100]])
+    assert said.startswith(f"{path}, line 2, hidden_size: 'wide' is not a number")
+    assert vram_udf.VRAM_CHECK([["llama-3.1-8b"]], [[100]]) == "OK"  # the other models are none the worse
+
+
+def test_what_excel_saves_as_csv_utf_8_is_read(own):
+    second = ROW.replace("house-model,org/House-Model", "住房模型,")
+    own(("\ufeff" + HEADER + ROW + second + ",,,,,,,,,\n").replace("\n", "\r\n"))
+    assert catalog.model("住房模型").spec.num_hidden_layers == 2
+
+
+def test_other_fields_are_read(own):
+    own(
+        HEADER.rstrip() + ",other_fields\n"
+        + ROW.replace(",8,1000", ",,1000").rstrip() + ',"{""num_key_value_heads"":4,""head_dim"":64}"\n'
+    )  # fmt: skip
+    mixer = catalog.model("house-model").spec.layers[0].mixer
+    assert (mixer.num_key_value_heads, mixer.head_dim) == (4, 64)
+
+
+BAD_FILES = {
+    "nothing": ("", "it has no column name"),
+    "no model_type": ("name,title\n", "it has no column model_type"),
+    "an unknown column": ("name,model_type,hiden_size\n", "unknown column 'hiden_size'"),
+    "a column twice": ("name,model_type,name\n", "a column twice"),
+    "semicolons": (HEADER.replace(",", ";"), "separated by semicolons"),
+    "another code page": ((HEADER + "模型,").encode("gbk"), 'save it as "CSV UTF-8"'),
+    "an open quote": (HEADER + '"house', "line 2"),
+    "NUL": (HEADER + "a\0b", ""),
+    "a cell too many": (HEADER + ROW.rstrip() + ",1\n", "line 2, number of cells: it has 11, the first line 10"),
+    "a cell too few": (HEADER + "\n" + "house-model,x\n", "line 3, number of cells: it has 2"),
+    "no name": (HEADER + ROW.replace("house-model", ""), "line 2, name: it is missing"),
+    "a name twice": (HEADER + ROW + ROW, "line 3, name: 'house-model' stands in line 2 too"),
+    **{
+        f"a name that begins with {start!r}": (HEADER + start + ROW, "begins as a formula does")
+        for start in "=+-@"
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content, said", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_refused_in_a_sentence_that_names_it(own, content, said):
+    path = own(content)
+    with pytest.raises((UnreadableFileError, BadRowError)) as error:
+        catalog.model("llama-3.1-8b")
+    assert said in str(error.value) and path in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row, extra_column, extra, said",
+    [
+        (ROW.replace(",2,", ",two,"), "", "", "line 2, num_hidden_layers: 'two' is not a number"),
+        (ROW.replace(",2,", ",-2,"), "", "", "line 2, num_hidden_layers: -2 is below 1"),
+        (ROW.replace(",2,", ",nan,"), "", "", "line 2, num_hidden_layers: nan is not a finite number"),
+        (ROW.replace(",2,", ',"4,096",'), "", "", "line 2, num_hidden_layers: '4,096' is not a number"),
+        (ROW.replace(",2,", ",,"), "", "", "line 2, num_hidden_layers: it is missing"),
+        (ROW.replace("llama", "lama"), "", "", "line 2, model_type: 'lama' is not an architecture"),
+        (ROW, "tie_word_embeddings", "maybe", "line 2, tie_word_embeddings: 'maybe' is neither true nor false"),
+        (ROW, "published_parameters", "7e10", "line 2, published_parameters: '7e10' is not a whole number"),
+        (ROW, "as_of", "yesterday", "line 2, as_of: 'yesterday' is not a date"),
+        (ROW, "as_of", "2026-02-30", "line 2, as_of: '2026-02-30' is not a date"),
+        (ROW, "other_fields", "{", "line 2, other_fields: '{' is not a JSON object"),
+        (ROW, "other_fields", "[]", "line 2, other_fields: '[]' is not a JSON object"),
+        (ROW, "other_fields", "[" * 9000, "is not a JSON object"),
+        (ROW, "other_fields", '"{""hidden_size"":1}"', "line 2, other_fields: hidden_size has a column of its own"),
+    ],
+)
+def test_a_bad_row_is_refused_by_line_and_column(own, row, extra_column, extra, said):
+    header = HEADER.rstrip() + ("," + extra_column if extra_column else "") + "\n"
+    path = own(header + row.rstrip() + ("," + extra if extra_column else "") + "\n")
+    with pytest.raises(BadRowError) as error:
+        catalog.model("house-model")
+    assert said in str(error.value) and path in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["missing.csv", "."])
+def test_a_file_that_cannot_be_read_is_named(monkeypatch, path):
+    monkeypatch.setenv(catalog.MODELS_VARIABLE, path)
+    with pytest.raises(UnreadableFileError, match="cannot be read as a CSV file of models"):
+        catalog.models()
+
+
+def test_a_date_as_excel_rewrites_it_is_understood(own):
+    own(HEADER.rstrip() + ",as_of\n" + ROW.rstrip() + ",2026/3/9\n")
+    assert catalog.model("house-model").as_of == "2026-03-09"
+
+
+def test_the_planner_workbook_lists_own_models(own):
+    own(HEADER.rstrip() + ",source\n" + ROW.rstrip() + ',"=HYPERLINK(""http://x"")"\n')
+    content, _ = build("en")
+    sheet = openpyxl.load_workbook(io.BytesIO(content))["Models"]
+    cells = {heading.value: cell for heading, cell in zip(sheet[models.HEADER_ROW], sheet[models.FIRST_ROW + len(models.OWN_MODELS)])}
+    assert cells["Model"].value == "house-model"
+    assert cells["KV values per token"].value == 4096  # 2 layers × 2 × 8 heads × 128 values
+    assert (cells["Source"].value, cells["Source"].data_type) == ('=HYPERLINK("http://x")', "s")
+
+
+# ---- writing -------------------------------------------------------------------------------------------
+
+NOISE = {
+    "architectures": ["LlamaForCausalLM"], "torch_dtype": "bfloat16", "bos_token_id": 1, "rope_theta": 500000.0,
+    "rope_scaling": {"factor": 8.0, "rope_type": "llama3"}, "eos_token_id": [1, 2], "pad_token_id": None,
+}  # fmt: skip
+
+
+def row(fields: dict[str, object], **cells: str) -> dict[str, str]:
+    return row_of(fields, **({"name": "m", "title": "m", "source": "config.json", "as_of": "2026-11-23"} | cells))
+
+
+def test_only_what_is_looked_at_is_kept():
+    assert needed_fields(LLAMA_8B | NOISE, name="m") == LLAMA_8B
+    assert row(LLAMA_8B | NOISE)["other_fields"] == ""
+
+
+def test_what_only_equals_a_default_is_kept():
+    """So that the row means the same whatever the defaults of later versions are."""
+    qwen = {field: value for field, value in LLAMA_8B.items() if field != "attention_bias"} | {"model_type": "qwen2"}
+    assert row(qwen | NOISE | {"use_sliding_window": False})["other_fields"] == '{"use_sliding_window":false}'
+
+
+@given(
+    layers=st.integers(1, 200),
+    kv_heads=st.sampled_from([1, 2, 4, 8]),
+    head_dim=st.sampled_from([None, 64, 128]),
+    params_b=st.none() | st.floats(0.001, 2000),
+    flags=st.tuples(st.none() | st.booleans(), st.none() | st.booleans()),
+    model_type=st.sampled_from(["llama", "qwen2"]),
+)
+def test_a_model_survives_its_row(tmp_path_factory, layers, kv_heads, head_dim, params_b, flags, model_type):
+    fields = LLAMA_8B | NOISE | {
+        "model_type": model_type, "num_hidden_layers": layers, "num_key_value_heads": kv_heads, "head_dim": head_dim,
+        "params_b": params_b, "tie_word_embeddings": flags[0], "attention_bias": flags[1],
+    }  # fmt: skip
+    fields = {field: value for field, value in fields.items() if value is not None or field == "head_dim"}
+    if model_type == "qwen2":
+        fields.pop("attention_bias", None)  # these models have it whatever is said
+    path = tmp_path_factory.getbasetemp() / "one_row.csv"
+    path.write_bytes(with_row(b"", row(fields)))
+    [read] = read_rows(str(path))
+    assert read.spec() == spec_from_config(fields, name="m")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("column", ["name", "title", "source"])
+def test_no_cell_is_written_that_a_spreadsheet_takes_for_a_formula(column, start):
+    with pytest.raises(PlannerError, match=f"{column}: .* begins as a formula does"):
+        row(LLAMA_8B, **{column: start + "1+1"})
+
+
+def test_control_characters_are_not_written():
+    with pytest.raises(PlannerError, match="control characters"):
+        row(LLAMA_8B, title="a\x1b[31mb")
+
+
+TITLES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
+
+
+@given(st.lists(TITLES, min_size=1, max_size=4))
+def test_every_text_that_is_written_is_read_back(tmp_path_factory, titles):
+    path = tmp_path_factory.getbasetemp() / "one_row.csv"
+    content, written = b"", []
+    for i, title in enumerate(titles):
+        try:
+            content = with_row(content, row(LLAMA_8B, name=f"m{i}", title=title))
+            written.append(title.strip())
+        except PlannerError:
+            assert title.startswith(FORMULA_STARTS)
+    path.write_bytes(content or b"name,model_type\r\n")
+    assert [read["title"] for read in read_rows(str(path))] == written
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_row_is_added_in_the_order_of_the_file_and_nothing_else_changes(end, mark):
+    before = f"{mark}model_type, name ,{','.join(c for c in COLUMNS if c not in ('model_type', 'name'))}{end}".encode()
+    after = with_row(before, row(LLAMA_8B, name="m"))
+    assert after.startswith(before)
+    [_, cells] = list(csv.reader(io.StringIO(after.decode("utf-8-sig"), newline="")))
+    assert cells[:2] == ["llama", "m"]
+
+
+def test_a_file_without_a_needed_column_is_not_written_to():
+    with pytest.raises(PlannerError, match="Add the column"):
+        with_row(b"name,model_type\n", row(LLAMA_8B))
+
+
+# ---- vram model ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs `vram` in a folder with one GGUF model, and gives what it printed."""
+    gguf_files.write(tmp_path / "tiny.gguf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(catalog.MODELS_VARIABLE, "")
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(vram, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+def test_import_adds_a_row_that_the_commands_then_know(run):
+    card = json.loads(run("model", "import", "tiny.gguf", "--add-to", "my.csv", "--json"))
+    assert card["parameters"] == gguf_files.LLAMA_PARAMETERS
+    assert sum(card["stored_bytes_by_dtype"].values()) == card["stored_weights_bytes"]
+    run("model", "import", "tiny.gguf", "--add-to", "my.csv", "--name", "tiny two")
+    assert [row["name"] for row in read_rows("my.csv")] == ["tiny", "tiny two"]
+    listed = json.loads(run("model", "list", "--models", "my.csv", "--search", "TINY", "--json"))
+    assert [card["name"] for card in listed][:2] == ["tiny", "tiny two"]  # own models first
+    shown = json.loads(run("model", "show", "tiny two", "--models", "my.csv", "--json"))
+    assert shown["parameters"] == gguf_files.LLAMA_PARAMETERS
+    estimated = json.loads(run("estimate", "tiny", "--models", "my.csv", "--context", "10", "--json"))
+    assert estimated["weights_bytes"] == 2 * gguf_files.LLAMA_PARAMETERS
+
+
+def test_import_refuses_a_name_that_is_taken_and_leaves_the_file(run, tmp_path):
+    run("model", "import", "tiny.gguf", "--add-to", "my.csv")
+    before = (tmp_path / "my.csv").read_bytes()
+    with pytest.raises(BadRowError, match="my.csv, line 2, name: 'tiny' is there already"):
+        run("model", "import", "tiny.gguf", "--add-to", "my.csv")
+    assert (tmp_path / "my.csv").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["my.csv", "tiny.gguf"]
+
+
+def test_import_refuses_to_add_to_another_file(run, tmp_path):
+    (tmp_path / "notes.csv").write_text("to do\n")
+    with pytest.raises(UnreadableFileError, match="unknown column 'to do'"):
+        run("model", "import", "tiny.gguf", "--add-to", "notes.csv")
+    assert (tmp_path / "notes.csv").read_text() == "to do\n"
+
+
+def test_import_refuses_a_file_named_as_a_formula(run, tmp_path):
+    (tmp_path / "tiny.gguf").rename(tmp_path / "=1+1.gguf")
+    with pytest.raises(PlannerError, match="name: '=1[+]1' begins as a formula does"):
+        run("model", "import", "=1+1.gguf", "--add-to", "my.csv")
+    assert not (tmp_path / "my.csv").exists()
+
+
+def test_import_refuses_what_the_catalog_has(run):
+    with pytest.raises(PlannerError, match="is in the catalog already"):
+        run("model", "import", "llama-3.1-8b", "--add-to", "my.csv")
+
+
+def test_cards_are_tables_for_people(run):
+    shown = run("model", "show", "tiny.gguf")
+    assert f"{gguf_files.LLAMA_PARAMETERS:,}" in shown and "of these in Q4_K" in shown
+    assert "llama-3.1-70b" in run("model", "list")
+    assert run("model", "list", "--search", "no such").strip() == "No model has 'no such' in its name."
+
+
+def test_markup_in_a_name_is_only_text(run, tmp_path):
+    (tmp_path / "tiny.gguf").rename(tmp_path / "[bold]x[/nothing].gguf".replace("/", "|"))
+    assert "[bold]x[|nothing]" in run("model", "show", "[bold]x[|nothing].gguf")
+    assert "[bold]x" in run("estimate", "[bold]x[|nothing].gguf", "--context", "10")
+
+
+@pytest.mark.parametrize("arguments", ["model show nope", "model show nope.gguf", "estimate x/ --context 1"])
+def test_what_is_not_there_is_one_sentence_and_status_2(arguments, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["vram", *arguments.split()])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    printed = capsys.readouterr()
+    assert (stopped.value.code, printed.out, len(printed.err.splitlines())) == (2, "", 1)
+
+
+def test_an_unknown_name_is_not_looked_for_on_the_hub():
+    from vram.model_argument import model_of
+
+    with pytest.raises(UnknownNameError, match="Did you mean 'llama-3.1-70b'"):
+        model_of("llama-3.1-70bb")

@@ -1,0 +1,364 @@
+"""The native formulas against `core`, recalculated by LibreOffice and by IronCalc."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import openpyxl
+import pytest
+
+from core import catalog
+from core.cells.models import model_cells
+from core.model.own_model import own_model
+from core.model.precision import precision_of_bytes
+from core.plan.article import ArticleInputs, article_figures
+from core.plan.estimate import Estimate, estimate
+from core.plan.fleet import gpus_by_division
+from core.plan.worksheet import LAYOUTS, best_layout, layout_plans, needs_of
+from core.units import GB
+from tests.spreadsheets import libreoffice
+from tests.spreadsheets.programs import PROGRAMS
+from tests.workbook.article_names import ARTICLE_NAMES
+from tests.workbook.planner_rows import DEPLOYED, NOMINAL, SIZES, expected_of, random_row, row, scenario_of
+from workbook.labels import Labels
+from workbook.sheets import article, gpus, models, precisions, procurement, scenarios, sensitivity
+from workbook.template import build
+
+TOLERANCE = 1e-9
+ONE_BYTE_GB = 1e-9  # `core` works in whole bytes, formulas do not
+RANDOM_CASES = 100  # of the article's inputs
+RANDOM_ROWS = 300
+CONTEXTS = (100, 4_096, 131_072)
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def program(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def what_if(program, planners):
+    """One open planner for all tests, which leave it as it was."""
+    with program.WhatIf(planners["en"]) as session:
+        yield session
+
+
+def test_recalculated_values_are_those_in_the_file(program, planner):
+    """A hard recalculation of every formula changes nothing, in either language."""
+    stored = stored_values(planner)
+    recalculated = program.recalculate(planner)
+    for (sheet, address), value in stored.items():
+        assert same(recalculated[sheet][address], value), (sheet, address)
+
+
+def test_the_articles_figures_come_out_of_live_formulas(what_if):
+    figures = dict(zip(ARTICLE_NAMES, what_if.named(list(ARTICLE_NAMES))))
+    assert figures == pytest.approx(ARTICLE_NAMES, rel=1e-12)
+    assert what_if.named(["exact_kv_gb", "exact_total_gb", "real_kv_gb", "master_check"]) == pytest.approx(
+        [839.2704, 1077.19744, 104.8576, 1], rel=1e-12
+    )
+
+
+def test_article_follows_its_inputs(what_if):
+    """Each input changed at random: as printed, exact and real model are what `core` says."""
+    rng = random.Random(20261123)
+    sheet = Labels("en")("sheet.article")
+    cells = article.input_cells()
+    figures = article.figure_cells()
+    outputs = [(sheet, address) for address in figures.values()]
+    requests = [random_article_request(rng) for _ in range(RANDOM_CASES)]
+    cases = [{(sheet, cells[key]): value for key, value in request.items()} for request in requests]
+    for request, values in zip(requests, what_if.run(cases, outputs)):
+        found = dict(zip(figures, values))
+        for (block, step, column), expected in expected_article(request).items():
+            one_byte = 1 if step == "kv_bytes_per_token" else ONE_BYTE_GB
+            assert found[block, step, column] == pytest.approx(expected, rel=TOLERANCE, abs=one_byte), (
+                request,
+                (block, step, column),
+            )
+
+
+@pytest.fixture(scope="module")
+def many_rows(tmp_path_factory):
+    """A planner with a row for each model at contexts below, inside and above its windows, and with random rows."""
+    rng = random.Random(42)
+    rows = [
+        row(f"{name} {context}", name, context=context) for name in catalog.model_names() for context in CONTEXTS
+    ]
+    rows += [random_row(rng, f"random {number}") for number in range(RANDOM_ROWS)]
+    path = tmp_path_factory.mktemp("many") / "planner.xlsx"
+    path.write_bytes(build("en", rows)[0])
+    return path, rows
+
+
+def test_scenarios_are_what_core_says(program, many_rows):
+    """Every model, every precision, engine, allocation and GPU: GB, GPUs, layouts, users of each layout."""
+    path, rows = many_rows
+    sheet = program.recalculate(path)["Scenarios"]
+    for number, values in enumerate(rows, start=scenarios.FIRST_ROW):
+        for key, expected in expected_of(values).items():
+            found = sheet[f"{scenarios.letter(key)}{number}"]
+            if isinstance(expected, float):
+                assert found == pytest.approx(expected, rel=TOLERANCE, abs=ONE_BYTE_GB), (values, key)
+            else:
+                assert found == expected, (values, key)
+
+
+def test_own_models(what_if):
+    """The own rows of Models: planned with as `core` plans the same figures."""
+    rng = random.Random(3)
+    cells = models.own_inputs()
+    first, row_number = Labels("en")("sheet.models"), scenarios.FIRST_ROW
+    keys = ("weights", "kv", "total", "gpus", "deploy", *(f"users_{number}" for number in range(len(LAYOUTS))))
+    outputs = [("Scenarios", f"{scenarios.letter(key)}{row_number}") for key in keys]
+    requests = [random_own_model(rng) for _ in range(12)]
+    cases = [
+        {(first, cells[key]): value for key, value in request.items()}
+        | {("Scenarios", f"{scenarios.letter('model')}{row_number}"): request["model"]}
+        for request in requests
+    ]
+    given = scenarios.default_rows(Labels("en"))[0]
+    for request, found in zip(requests, what_if.run(cases, outputs)):
+        spec = own_model(
+            str(request["model"]),
+            parameters=int(request["parameters"]),
+            num_hidden_layers=int(request["layers"]),
+            num_key_value_heads=int(request["kv_heads"]),
+            head_dim=int(request["head_dim"]),
+            windowed_layers=int(request["windowed_layers"]),
+            sliding_window=int(request["window"]),
+        )
+        workload = replace(scenario_of(given).workload, model=spec)
+        needs, best = needs_of(workload), best_layout(workload)
+        sizes = [needs.weights_bytes / GB, needs.kv_bytes / GB, needs.total_bytes / GB]
+        assert found[:3] == pytest.approx(sizes, rel=TOLERANCE), request
+        assert found[3:5] == [needs.gpus, best.gpus if best else "#N/A"], request
+        assert found[5:] == [plan.users_per_replica for plan in layout_plans(workload)], request
+
+
+def random_own_model(rng: random.Random) -> dict[str, object]:
+    layers = rng.randint(2, 120)
+    return {
+        "model": f"mine {rng.randint(1, 9)}",
+        "parameters": float(rng.randint(10**8, 10**11)),
+        "layers": float(layers),
+        "windowed_layers": float(rng.choice([0, layers // 2, rng.randint(0, layers)])),
+        "kv_heads": float(rng.choice([1, 2, 4, 8, 16, 64])),
+        "head_dim": float(rng.choice([64, 96, 128, 256])),
+        "window": float(rng.choice([512, 1024, 4096])),
+    }
+
+
+def test_sensitivity_follows_its_inputs(what_if):
+    """Both grids are what `core` says, for models and precisions drawn at random."""
+    rng = random.Random(7)
+    sheet = Labels("en")("sheet.sensitivity")
+    cells, grid = sensitivity.input_cells(), sensitivity.grid_cells()
+    outputs = [(sheet, address) for address in grid.values()]
+    keys = ("model", "precision", "kv_precision", "overhead_rate", "gpu_memory")
+    values = [random_sensitivity(rng) for _ in range(12)]
+    cases = [{(sheet, cells[key]): value for key, value in zip(keys, row)} for row in values]
+    for (model, precision, kv_precision, fraction, gpu_memory_gb), found in zip(values, what_if.run(cases, outputs)):
+        for (kind, context, users), value in zip(grid, found):
+            expected = estimate_of(model, context, users, precision, kv_precision, fraction).total_bytes
+            if kind == "gpus":
+                assert value == gpus_by_division(expected, gpu_memory_gb)
+            else:
+                assert value == pytest.approx(expected / GB, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "problem"),
+    [
+        ("model", "llama*", "Model"),
+        ("model", "nonesuch", "Model"),
+        ("model", 70.0, "Model"),
+        ("model", None, "Model"),
+        ("model", "own-2", "Model"),
+        ("context", 0.0, "Context"),
+        ("context", 1.5, "Context"),
+        ("context", "32K", "Context"),
+        ("context", None, "Context"),
+        ("context", 1e12, "Context"),
+        ("users", 0.0, "Users"),
+        ("users", "ten", "Users"),
+        ("allocation", "Paged ", "Allocation"),
+        ("allocation", None, "Allocation"),
+        ("allocation", "paged", "Average tokens"),
+        ("precision", "fp17", "Weights precision"),
+        ("precision", None, "Weights precision"),
+        ("kv_precision", "=1+1", "KV precision"),
+        ("kv_precision", "awq", "KV precision"),
+        ("engine", "tgi", "Engine"),
+        ("engine", "vllm", "Engine"),  # of the article's model only the size is known
+        ("overhead_rate", -0.1, "Overhead"),
+        ("overhead_rate", 10.0, "Overhead"),
+        ("gpu", "h1000", "GPU"),
+        ("gpu", "h*", "GPU"),
+        ("gpu", None, "GPU"),
+        ("gpu_memory", 0.5, "GPU memory"),
+        ("gpu_memory", "80 GB", "GPU memory"),
+    ],
+)
+def test_bad_input_says_so_and_gives_no_number(what_if, column, value, problem):
+    sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    keys = ("input_check", *SIZES, "gpus", *DEPLOYED, "capacity")
+    outputs = [(sheet, f"{scenarios.letter(key)}{row_number}") for key in keys] + ["master_check"]
+    ((verdict, *results, master),) = what_if.run([{(sheet, f"{scenarios.letter(column)}{row_number}"): value}], outputs)
+    assert verdict.startswith(f"{problem}:")
+    assert results == ["#N/A"] * (len(keys) - 1)
+    assert master == 0
+
+
+def test_a_gpu_that_the_engine_fills_says_so(what_if):
+    sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+    cells = {"model": "gemma-3-27b", "engine": "vllm", "gpu_memory": 2.0}
+    case = {(sheet, f"{scenarios.letter(key)}{row_number}"): value for key, value in cells.items()}
+    ((verdict,),) = what_if.run([case], [(sheet, f"{scenarios.letter('input_check')}{row_number}")])
+    assert verdict.startswith("GPU:")
+
+
+_TAMPERED_ROW = scenarios.FIRST_ROW + 2
+_CATALOG_ROW = models.FIRST_ROW + len(models.OWN_MODELS) + 1
+
+
+@pytest.mark.parametrize(
+    ("sheet", "address", "value"),
+    [
+        pytest.param("Article", article.figure_cells()["block_base", "kv", article.LIVE], 801, id="a figure"),
+        pytest.param("Scenarios", f"{scenarios.letter('total')}{_TAMPERED_ROW}", 1, id="a total"),
+        pytest.param("Scenarios", f"{scenarios.letter('gpus')}{_TAMPERED_ROW}", 1, id="a GPU count"),
+        pytest.param("Scenarios", f"{scenarios.letter('deploy')}{_TAMPERED_ROW}", 1, id="GPUs to deploy"),
+        pytest.param("Procurement", f"{procurement.letter('order')}{procurement.FIRST_ROW + 40}", 0, id="an order"),
+        pytest.param("GPUs", gpus.address("currency", "h100-sxm"), "EUR", id="another currency"),
+        pytest.param("Models", f"D{_CATALOG_ROW}", 7_000_000_000, id="a parameter count"),
+        pytest.param("Models", f"D{_CATALOG_ROW + 2}", "many", id="text for a parameter count"),
+    ],
+)
+def test_master_check_sees_what_was_overwritten(program, planners, tmp_path, sheet, address, value):
+    assert master_check_after(program, planners["en"], tmp_path, sheet, address, value) == 0
+
+
+@pytest.mark.needs("libreoffice")
+def test_master_check_sees_a_model_listed_twice(planners, tmp_path):
+    """Not in IronCalc, whose COUNTIF takes no array of criteria (0.9.1)."""
+    assert master_check_after(libreoffice, planners["en"], tmp_path, "Models", f"A{_CATALOG_ROW + 1}", "llama-2-7b") == 0
+
+
+def master_check_after(program, planner, folder, sheet, address, value):
+    """The master check of a copy of `planner` in which one cell was overwritten, locked or not."""
+    book = openpyxl.load_workbook(planner)
+    book[sheet][address].value = value
+    tampered = folder / "tampered.xlsx"
+    book.save(tampered)
+    with program.WhatIf(tampered) as session:
+        return session.named(["master_check"])[0]
+
+
+def estimate_of(model, context, users, precision, kv_precision, overhead) -> Estimate:
+    """What `core` says of a row, by the names that stand in its cells."""
+    return estimate(
+        catalog.model(model).spec,
+        context=context,
+        users=users,
+        precision=catalog.weights_precision(precision),
+        kv_precision=catalog.precision("kv_precision", kv_precision),
+        overhead=overhead,
+    )
+
+
+def random_article_request(rng: random.Random) -> dict[str, float | str]:
+    return {
+        "parameters": rng.choice([7, 13, 70, 405, rng.uniform(0.1, 2000)]),
+        "layers": float(rng.randint(1, 200)),
+        "hidden": float(rng.randint(64, 20_000)),
+        "bytes_per_parameter": rng.choice([4.0, 2.0, 1.0, 0.5, 0.5625]),
+        "bytes_per_value": rng.choice([4.0, 2.0, 1.0, 0.5, 0.5625]),
+        "context": float(rng.randint(1, 1_000_000)),
+        "users": float(rng.randint(1, 10_000)),
+        "overhead_rate": rng.choice([0.0, 0.1, 1.0, rng.random()]),
+        "one_user": float(rng.randint(1, 5)),
+        "short_context": float(rng.randint(1, 10_000)),
+        "gpu_memory": rng.choice([24.0, 40.0, 80.0, 141.0, rng.uniform(8, 300)]),
+        "real_model": rng.choice(catalog.model_names()),
+    }
+
+
+def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, str], float]:
+    expected = {}
+    inputs = ArticleInputs(
+        params_b=request["parameters"],
+        num_hidden_layers=int(request["layers"]),
+        hidden_size=int(request["hidden"]),
+        bytes_per_parameter=request["bytes_per_parameter"],
+        bytes_per_value=request["bytes_per_value"],
+        overhead=request["overhead_rate"],
+        gpu_memory_gb=request["gpu_memory"],
+        context=int(request["context"]),
+        users=int(request["users"]),
+    )
+    fields = [["params_b", inputs.params_b], ["layers", inputs.num_hidden_layers], ["hidden", inputs.hidden_size]]
+    (exact_model,) = model_cells(fields, size_is_enough=False).elements
+    models = {article.EXACT: exact_model, article.REAL: catalog.model(request["real_model"]).spec}
+    for block, changes in (
+        ("block_base", {}),
+        ("block_one_user", {"users": int(request["one_user"])}),
+        ("block_8k", {"context": int(request["short_context"])}),
+    ):
+        case = replace(inputs, **changes)
+        printed = article_figures(case)
+        for step, value in (
+            ("weights", printed.weights_gb),
+            ("kv_per_token", printed.kv_per_token_mb),
+            ("kv", printed.kv_gb),
+            ("overhead", printed.overhead_gb),
+            ("total", printed.total_gb),
+            ("gpus", printed.gpus),
+        ):
+            expected[block, step, article.LIVE] = value
+        for column, model in models.items():
+            need = estimate(
+                model,
+                context=case.context,
+                users=case.users,
+                precision=precision_of_bytes("precision", case.bytes_per_parameter),
+                kv_precision=precision_of_bytes("kv_precision", case.bytes_per_value),
+                overhead=case.overhead,
+            )
+            expected |= {
+                (block, "weights", column): need.weights_bytes / GB,
+                (block, "kv_bytes_per_token", column): need.kv_bytes_per_token,
+                (block, "kv", column): need.kv_bytes / GB,
+                (block, "overhead", column): need.overhead_bytes / GB,
+                (block, "total", column): need.total_bytes / GB,
+                (block, "gpus", column): gpus_by_division(need.total_bytes, case.gpu_memory_gb),
+            }
+    return expected
+
+
+def random_sensitivity(rng: random.Random) -> tuple:
+    return (
+        rng.choice(catalog.model_names()),
+        rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
+        rng.choice(NOMINAL),
+        rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
+        rng.choice([24.0, 40.0, 80.0, 141.0, 192.0]),
+    )
+
+
+def stored_values(path) -> dict[tuple[str, str], object]:
+    values = openpyxl.load_workbook(path, data_only=True)
+    return {
+        (ws.title, cell.coordinate): values[ws.title][cell.coordinate].value
+        for ws in openpyxl.load_workbook(path)
+        for row in ws.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    }
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == pytest.approx(b, rel=1e-12)
+    return a == b

@@ -1,0 +1,226 @@
+"""Scenarios from CSV files of every country, and what is said of rows that cannot be planned with."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import catalog
+from core.plan.allocation import PAGED, RESERVED
+from core.plan.worksheet import RULE, VLLM
+from core.units import GB
+from workbook.files import UnreadableFileError
+from workbook.safe_text import csv_text, without_csv_guard
+from workbook.scenario import FIELDS
+from workbook.scenario_csv import CsvScenarios, number_of
+
+pytestmark = pytest.mark.slow
+
+ROW = "Chat,llama-3.1-70b,32768,10,fp8,fp8,0.1,80"
+KEYS = "scenario,model,context,users,precision,kv_precision,overhead,gpu_memory_gb"
+ALL_FIELDS = "Chat,llama-3.1-70b,32768,10,paged,2000,shipped,fp8,vllm,0.1,h100-sxm,"
+
+
+def read(path, text: str, encoding: str = "utf-8") -> list:
+    path = path / "scenarios.csv"
+    path.write_bytes(text.encode(encoding))
+    return list(CsvScenarios(path).given_rows())
+
+
+def only(rows):
+    (row,) = rows
+    assert row.problems == ()
+    return row.scenario
+
+
+def is_the_chat(scenario) -> bool:
+    return (
+        scenario.title == "Chat"
+        and scenario.model.name == "llama-3.1-70b"
+        and (scenario.context, scenario.users) == (32768, 10)
+        and (scenario.precision.name, scenario.kv_precision.name) == ("fp8", "fp8")
+        and (scenario.overhead, scenario.gpu_memory_gb) == (0.1, 80)
+    )
+
+
+HEADERS = {
+    "plain keys": KEYS,
+    "English": "Scenario,Model,Context (tokens),Users,Weights precision,KV precision,Overhead (%),GPU memory (GB)",
+    "Chinese": "方案名称,模型,上下文 (token),用户数,权重精度,KV 精度,额外开销 (%),单卡显存 (GB)",
+    "as people type": " SCENARIO ,Model,context(TOKENS),ｕｓｅｒｓ,Precision,KV Precision,OVERHEAD,GPU memory GB",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_headers(tmp_path, header):
+    assert is_the_chat(only(read(tmp_path, f"{header}\n{ROW}\n")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gbk", "gb18030"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_encodings_delimiters_and_line_ends(tmp_path, encoding, delimiter, line_end):
+    text = line_end.join([HEADERS["Chinese"], ROW.replace("Chat", "客服，问答"), ""]).replace(",", delimiter)
+    scenario = only(read(tmp_path, text, encoding))
+    assert scenario.title == "客服，问答"
+    assert scenario.context == 32768
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "Chat;llama-3.1-70b;32768;10;fp8;fp8;0,1;80",
+        "Chat;llama-3.1-70b;32.768;10;fp8;fp8;10 %;80,0",
+        "Chat;llama-3.1-70b;32 768;10;FP8;1;10%;80.00",
+        '"Chat";llama-3.1-70b;"32,768";10,0;fp8;fp8;1e-1;80',
+        "  Chat ; meta-llama/Llama-3.1-70B ;３２７６８;10;fp8;fp8;,1;80",
+    ],
+)
+def test_numbers_of_other_countries(tmp_path, row):
+    scenario = only(read(tmp_path, HEADERS["plain keys"].replace(",", ";") + "\n" + row))
+    assert (scenario.context, scenario.users, scenario.overhead, scenario.gpu_memory_gb) == (32768, 10, 0.1, 80)
+    assert scenario.kv_precision.bytes_per_value == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "fraction"),
+    [
+        ("32768", 32768, 32768),
+        ("32,768", 32768, 32.768),  # a whole number's groups are thousands; a fraction has a decimal comma
+        ("1.000", 1000, 1),
+        ("1.234.567", 1234567, 1234567),
+        ("1'234'567", 1234567, 1234567),
+        ("1 234 567", 1234567, 1234567),
+        ("1\u202f234", 1234, 1234),
+        ("1,234.5", 1234.5, 1234.5),
+        ("1.234,5", 1234.5, 1234.5),
+        ("0,125", 0.125, 0.125),
+        ("12,5", 12.5, 12.5),
+        ("1E5", 100000, 100000),
+        ("10 %", 0.1, 0.1),
+        ("-3", -3, -3),
+        ("32K", None, None),
+        ("nan", None, None),
+        ("inf", None, None),
+        ("1_000", None, None),
+        ("0x10", None, None),
+        ("1,2,3", None, None),
+        ("1.234,567.8", None, None),
+        ("", None, None),
+        ("1" * 41, None, None),
+    ],
+)
+def test_number_of(text, whole, fraction):
+    assert number_of(text, whole=True) == whole
+    assert number_of(text, whole=False) == fraction
+
+
+@given(st.integers(1, 10**9))
+def test_thousands_are_read_as_every_country_writes_them(number):
+    for separator in (",", ".", " ", "'", "\u00a0"):
+        assert number_of(f"{number:,}".replace(",", separator), whole=True) == number
+
+
+def test_every_field(tmp_path):
+    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}\n"))
+    assert (scenario.allocation, scenario.average_tokens, scenario.engine) == (PAGED, 2000, VLLM)
+    assert (scenario.precision, scenario.precision_name, scenario.kv_precision.name) == (None, "shipped", "fp8")
+    assert scenario.gpu == catalog.gpu("h100-sxm")
+    assert scenario.gpu_memory_gb * GB == pytest.approx(scenario.gpu.memory_bytes, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "words"),
+    [
+        (ALL_FIELDS.replace("paged", "swapped"), "allocation", 'Write "reserved" or "paged".'),
+        (ALL_FIELDS.replace("2000", ""), "average_tokens", "it is blank"),
+        (ALL_FIELDS.replace("vllm", "tgi"), "engine", 'Write "rule" or "vllm".'),
+        (ALL_FIELDS.replace("h100-sxm", "h100-sxn"), "gpu", "Did you mean"),
+        (ALL_FIELDS.replace("llama-3.1-70b", "article-llama-70b"), "engine", 'Write "rule".'),
+    ],
+)
+def test_what_is_wrong_with_the_other_fields(tmp_path, row, field, words):
+    (found,) = read(tmp_path, f"{','.join(FIELDS)}\n{row}\n")
+    (problem,) = found.problems
+    assert problem.field == field and words in str(problem)
+
+
+def test_a_memory_goes_before_that_of_the_gpu(tmp_path):
+    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}80\n"))
+    assert (scenario.gpu_name, scenario.gpu_memory_gb) == ("h100-sxm", 80)
+
+
+def test_what_may_be_missing(tmp_path):
+    scenario = only(read(tmp_path, "model,context,users,gpu_memory_gb\nllama-3-8b,8192,1,24\n"))
+    assert scenario.title == "Llama 3 8B"
+    assert (scenario.precision.name, scenario.kv_precision.name, scenario.overhead) == ("fp16", "fp16", 0.1)
+    assert (scenario.allocation, scenario.engine, scenario.gpu) == (RESERVED, RULE, None)
+
+
+def test_blank_rows_and_other_columns_do_not_matter(tmp_path):
+    text = "note,model,context,users,gpu_memory_gb\n,,,,\nx,llama-3-8b,8192,1,24\n\n  ,,\n"
+    assert only(read(tmp_path, text)).context == 8192
+
+
+def test_excels_separator_line(tmp_path):
+    rows = read(tmp_path, f"sep=|\n{HEADERS['plain keys']}\n{ROW}\n{ROW.replace('32768', 'x')}\n".replace(",", "|"))
+    assert is_the_chat(rows[0].scenario)
+    assert rows[1].place == "line 4"
+
+
+def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
+    text = (
+        f"{HEADERS['plain keys']}\n"
+        '"two\nlines",llama-3-8b,8192,1,fp16,fp16,0.1,80\n'
+        "a,lama-3.1-70b,32K,0,fp17,16,10,0\n"
+        "b,,,,,,,\n"
+        "c,llama-3-8b,8192,1,fp16,fp16,0,1,80\n"
+    )
+    good, bad, blank, shifted = read(tmp_path, text)
+    assert good.scenario.title == "two lines"
+    assert bad.place == "line 4" and blank.place == "line 5" and shifted.place == "line 6"
+    assert [problem.field for problem in bad.problems] == KEYS.split(",")[1:]
+    for problem, words in zip(
+        bad.problems,
+        [
+            "Did you mean 'llama-3.1-70b'?",
+            "'32K' is not a number",
+            "0 is below 1",
+            "Did you mean 'fp16'?",
+            "bytes, not bits",
+            "10 is above 1. Write a fraction, for example 0.1",
+            "0 is below 1. Write the GB of one GPU",
+        ],
+    ):
+        assert words in str(problem)
+    assert [problem.field for problem in blank.problems] == ["model", "context", "users", "gpu"]
+    assert "9 cells" in str(shifted.problems[0]) and shifted.scenario is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\n\n", "it is empty"),
+        (b"a,b\n1,2\n", "names no column model, context, users, gpu or gpu_memory_gb"),
+        (b"model,Model,context,users,gpu_memory_gb\n", "two columns are named 'Model'"),
+        (b"model,context,users,gpu_memory_gb\n\x00\x01", "not a text file"),
+        (b"model,context,users,gpu_memory_gb\n" + b"x" * 2**21, "not a text file"),
+        (b'model,context,users,gpu_memory_gb\n"' + b"x,\n" * 2**17, "cannot be read"),
+        (b"\xff\xfe\x00", "not UTF-16"),
+        (b"model,context,users,gpu_memory_gb\n\x80\xff\xff\xff", "neither UTF-8 nor GBK"),
+    ],
+)
+def test_files_that_are_refused(tmp_path, content, words):
+    path = tmp_path / "scenarios.csv"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=words):
+        list(CsvScenarios(path).given_rows())
+
+
+@given(st.text(max_size=40))
+def test_the_csv_guard_comes_off_again(text):
+    guarded = csv_text(text)
+    assert without_csv_guard(guarded) == text
+    assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r"))

@@ -1,0 +1,275 @@
+"""The template as a file: sheets, names, texts, cached values, and what procurement departments forbid."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+
+import openpyxl
+import pandas
+import pytest
+
+from core import catalog
+from core.catalog.prices import ITEMS, cost_defaults, date_of, is_stale, prices
+from core.model.counts import model_counts
+from core.plan.worksheet import LAYOUTS
+from tests.workbook.article_names import ARTICLE_NAMES
+from workbook import labels as label_table
+from workbook.labels import Labels
+from workbook.sheets import models, precisions, procurement, scenarios
+from workbook.template import SHEET_ORDER, build
+
+pytestmark = pytest.mark.slow
+
+RESULT_NAMES = (*ARTICLE_NAMES, "exact_total_gb", "real_total_gb", "master_check")
+
+
+def named_values(path) -> dict[str, object]:
+    """Every single-cell workbook name with the value stored in the file."""
+    book = openpyxl.load_workbook(path, data_only=True)
+    values = {}
+    for name, defined in book.defined_names.items():
+        ((sheet, address),) = defined.destinations
+        if ":" not in address:
+            values[name] = book[sheet][address.replace("$", "")].value
+    return values
+
+
+def formulas(path):
+    for ws in openpyxl.load_workbook(path):
+        for row in ws.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    yield ws.title, cell.coordinate, cell.value
+
+
+def test_sheets_stand_in_order(planner, language):
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner)
+    assert book.sheetnames == [labels(f"sheet.{key}") for key in SHEET_ORDER]
+    assert book.active.title == labels("sheet.about")
+    assert all(ws.sheet_state == "visible" for ws in book)
+
+
+def test_the_file_carries_the_articles_figures(planner):
+    # Origin: the article's table; exact and real by hand, (140 + 839.2704) × 1.1 and (141.107412992 + 104.8576) × 1.1.
+    values = named_values(planner)
+    assert {name: values[name] for name in RESULT_NAMES} == pytest.approx(
+        {
+            **ARTICLE_NAMES,
+            "exact_total_gb": 1077.19744,
+            "real_total_gb": 270.5615142912,
+            "master_check": 1,
+        },
+        rel=1e-12,
+    )
+
+
+def test_pandas_reads_numbers_before_anybody_recalculates(planner, language):
+    sheet = pandas.read_excel(planner, sheet_name=Labels(language)("sheet.article"), header=None)
+    assert 1034 in sheet.to_numpy()
+    assert 1077.19744 in sheet.to_numpy()
+
+
+def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
+    values = openpyxl.load_workbook(planner, data_only=True)
+    cells = list(formulas(planner))
+    assert len(cells) > 150
+    for sheet, address, formula in cells:
+        value = values[sheet][address].value
+        assert value is not None, (sheet, address, formula)
+        assert not str(value).startswith("#"), (sheet, address, formula, value)
+
+
+def test_formulas_are_ones_that_excel_2010_knows(planner):
+    known = {
+        "ABS", "AND", "COUNT", "COUNTIF", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "LEN", "MATCH", "MAX", "MIN", "MOD", "NA", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUM", "SUMIF",
+        "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
+    }  # fmt: skip
+    for _, _, formula in formulas(planner):
+        without_text = re.sub(r'"[^"]*"', "", formula)
+        assert set(re.findall(r"([A-Z_][A-Z_0-9.]*)\(", without_text)) <= known, formula
+
+
+def test_the_headline_numbers_need_no_add_in(planner, language):
+    """Only the cross-check column and the question whether the add-in is there name its functions."""
+    labels = Labels(language)
+    users = {(sheet, re.sub(r"\d", "", address)) for sheet, address, formula in formulas(planner) if "VRAM_" in formula}
+    assert users == {(labels("sheet.scenarios"), scenarios.letter("addin")), (labels("sheet.checks"), "B")}
+
+
+def test_nothing_that_procurement_forbids(planner):
+    with zipfile.ZipFile(planner) as package:
+        assert package.testzip() is None
+        names = package.namelist()
+    assert not [n for n in names if "vbaProject" in n or "externalLink" in n or "connections" in n or "activeX" in n]
+
+
+def test_the_same_version_writes_the_same_bytes(language):
+    assert build(language)[0] == build(language)[0]
+
+
+def test_models_sheet_is_the_catalog(planner, language):
+    ws = openpyxl.load_workbook(planner)[Labels(language)("sheet.models")]
+    labels = Labels(language)
+    headers = {cell.value: cell.column - 1 for cell in ws[models.HEADER_ROW]}
+    rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=models.FIRST_ROW)]
+    own = len(models.OWN_MODELS)
+    assert [row[0] for row in rows] == [*models.OWN_MODELS, *catalog.model_names()]
+    for row in rows[own:]:
+        known = catalog.model(row[0])
+        assert row[headers[labels("models.parameters")]] == model_counts(known.spec).parameters.total
+        assert row[headers[labels("models.source")]] == known.source
+
+
+def test_gpus_sheet_is_the_catalog(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    columns = [cell.value for cell in ws[4]]
+    rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
+    assert [row[labels("gpus.gpu")] for row in rows] == list(catalog.gpu_names())
+    basis = {True: labels("gpus.basis_label"), False: labels("gpus.basis_driver")}
+    for row in rows:
+        known = catalog.gpu(row[labels("gpus.gpu")])
+        shown = {
+            "gpus.maker": known.maker,
+            "gpus.label": known.label_gb,
+            "gpus.memory_mib": known.memory_mib,
+            "gpus.basis": basis[known.memory_is_label],
+            "gpus.bandwidth": known.bandwidth_gb_per_s,
+            "gpus.tdp": known.tdp_w,
+            "gpus.per_node": known.gpus_per_node,
+            "gpus.interconnect": known.interconnect or None,
+            "gpus.source": known.source,
+            "gpus.as_of": known.as_of,
+        }
+        assert {key: row[labels(key)] for key in shown} == shown
+        # The formula against core: 81559 MiB are 85.52 GB, a label is itself.
+        assert row[labels("gpus.memory_gb")] == pytest.approx(known.memory_bytes / 10**9, rel=1e-12)
+
+
+def test_every_input_is_unlocked_and_checked(planner, language):
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner)
+    for key in ("article", "scenarios", "sensitivity", "procurement", "models", "gpus"):
+        ws = book[labels(f"sheet.{key}")]
+        validated = {
+            place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
+        }
+        inputs = [cell for row in ws.iter_rows() for cell in row if cell.style in ("VRAM input", "VRAM input text")]
+        assert inputs
+        for cell in inputs:
+            assert not cell.protection.locked
+            assert (cell.row, cell.column) in validated, cell.coordinate
+
+
+def test_lists_offer_what_the_catalog_has(planner):
+    book = openpyxl.load_workbook(planner)
+    for name, known in (
+        ("model_names", [*models.OWN_MODELS, *catalog.model_names()]),
+        ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
+        ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", *precisions.FORMATS, "shipped"]),
+        ("engine_names", ["rule", "vllm"]),
+        ("gpu_names", list(catalog.gpu_names())),
+    ):
+        ((sheet, cells),) = book.defined_names[name].destinations
+        assert [cell.value for (cell,) in book[sheet][cells]] == known
+
+
+def test_prices_are_the_catalogs_and_say_whether_they_are_stale(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    columns = [cell.value for cell in ws[4]]
+    rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
+    stale = {True: labels("gpus.is_stale"), False: labels("gpus.is_current"), None: "–"}
+    today = max(date_of(default.as_of) for default in cost_defaults().values())
+    months = int(cost_defaults()["stale_after_months"].value)
+    flags = set()
+    for row in rows:
+        known = prices(row[labels("gpus.gpu")])
+        for item in ITEMS:
+            quote, title = getattr(known, item), labels(f"gpus.{item}")
+            is_old = quote and quote.amount_usd and is_stale(quote.as_of, today, months)
+            assert row[title] == (quote and quote.amount_usd)
+            flag = row[f"{title}: {labels('gpus.price_stale')}"]
+            assert flag == stale[is_old if quote and quote.amount_usd else None], (row[labels("gpus.gpu")], item)
+            flags.add(flag)
+            if quote:
+                assert row[f"{title}: {labels('gpus.price_as_of')}"].date() == date_of(quote.as_of)
+                assert quote.source[:200] in row[f"{title}: {labels('gpus.price_source')}"]
+    assert flags == set(stale.values())
+
+
+def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language):
+    """Found again from the table's own values, by what the sheet says it goes by."""
+    labels = Labels(language)
+    book = openpyxl.load_workbook(planner, data_only=True)
+    ws, gpu_sheet = book[labels("sheet.procurement")], book[labels("sheet.gpus")]
+    columns = [cell.value for cell in gpu_sheet[4]]
+    shortlist = {
+        row[0]: (row[columns.index(labels("gpus.shortlist"))], row[columns.index(labels("gpus.bandwidth"))] or 0)
+        for row in gpu_sheet.iter_rows(min_row=5, values_only=True)
+    }
+    inputs = {name: ws[address].value for name, address in procurement.input_cells().items()}
+    considered = []
+    for number, (gpu, layout) in enumerate(procurement.table_rows(), start=procurement.FIRST_ROW):
+        cost = ws[f"{procurement.letter('best_npv')}{number}"].value
+        listed, bandwidth = shortlist[gpu]
+        fast = bandwidth >= inputs["least_bandwidth_gb_per_s"]
+        small = LAYOUTS[layout].gpus <= inputs["most_gpus_per_replica"]
+        if isinstance(cost, (int, float)) and listed == 1 and fast and small:
+            considered.append((cost, number))
+    cheapest = min(considered)[1]
+    marks = [
+        number
+        for number in range(procurement.FIRST_ROW, procurement.FIRST_ROW + len(procurement.table_rows()))
+        if ws[f"{procurement.letter('mark')}{number}"].value == labels("procurement.cheapest")
+    ]
+    assert marks == [cheapest]
+    title = catalog.gpu(ws[f"A{cheapest}"].value).title
+    answer = [ws[f"A{number}"].value for number in procurement.ANSWER_ROWS]
+    assert title in answer[0] and f"{len(considered)}" in answer[2]
+    assert answer[0] in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
+
+
+def test_links_lead_to_sheets(planner):
+    book = openpyxl.load_workbook(planner)
+    links = [cell.hyperlink for row in book.worksheets[0].iter_rows() for cell in row if cell.hyperlink]
+    assert len(links) == len(SHEET_ORDER) - 1
+    for link in links:
+        assert link.target is None
+        assert link.location.split("!")[0].strip("'") in book.sheetnames
+
+
+def test_every_chart_says_in_words_what_it_shows(planner):
+    with zipfile.ZipFile(planner) as package:
+        drawings = [package.read(n).decode() for n in package.namelist() if re.match(r"xl/drawings/drawing\d+\.xml", n)]
+    frames = [frame for drawing in drawings for frame in re.findall(r"<cNvPr [^>]*>", drawing)]
+    assert frames and all(re.search(r'descr="[^"]{20,}"', frame) for frame in frames)
+
+
+class TestLabels:
+    def test_each_has_both_languages(self):
+        en, zh = Labels("en"), Labels("zh")
+        for key in label_table.all_keys():
+            assert en(key).strip() and zh(key).strip(), key
+
+    def test_chinese_is_chinese(self):
+        universal = {"unit.gb", "unit.gib", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens"}
+        for key in set(label_table.all_keys()) - universal:
+            assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
+
+    def test_placeholders_agree(self):
+        for key in label_table.all_keys():
+            found = [sorted(re.findall(r"{\w+}", Labels(lang)(key))) for lang in ("en", "zh")]
+            assert found[0] == found[1], key
+
+    def test_prompts_fit_into_excels_boxes(self):
+        # ECMA-376: prompt and error texts of a data validation hold 255 characters.
+        for lang in ("en", "zh"):
+            assert all(len(Labels(lang)(key)) <= 255 for key in label_table.all_keys() if key.startswith("prompt."))
+
+    def test_another_language_is_refused(self):
+        with pytest.raises(ValueError, match="fr"):
+            Labels("fr")

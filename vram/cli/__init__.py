@@ -1,0 +1,1 @@
+"""The command line: `vram`, one module per command."""

@@ -1,0 +1,177 @@
+"""`vram model`: show, list and import models."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core import catalog
+from core.catalog.cards import model_card
+from core.catalog.rows import read_rows, row_of, with_row
+from core.errors import PlannerError
+from core.readers.model_files import ModelFile
+from core.units import GB, GIB
+from vram.model_argument import hub_model, is_hub_name, is_path, model_of, models_option
+from workbook.files import alone_in, write_whole
+
+
+class UnknownFieldsError(PlannerError):
+    """The model is one of the catalog, which has no files to import from."""
+
+
+@click.group()
+def model() -> None:
+    """Show, list and import models."""
+
+
+@model.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@models_option
+def show(model: str, as_json: bool) -> None:
+    """Show the card of MODEL: a catalog name, a path, or org/model on the Hugging Face hub."""
+    found = model_of(model)
+    _print_card(_card(found), as_json)
+
+
+@model.command("list")
+@click.option("--search", metavar="TEXT", default="", help="Only models with TEXT in their name, title or maker.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON list, sizes in bytes.")
+@models_option
+def list_models(search: str, as_json: bool) -> None:
+    """List the models that can be written in a cell, your own first."""
+    found = [known for known in catalog.models() if search.casefold() in _searched(known).casefold()]
+    cards = [_whole_numbers(model_card(known.spec)) for known in found]
+    if as_json:
+        click.echo(json.dumps(cards, indent=2, ensure_ascii=False))
+    elif not cards:
+        click.echo(f"No model has {search!r} in its name.")
+    else:
+        _print_list(cards)
+
+
+@model.command("import")
+@click.argument("source", metavar="PATH_OR_ID")
+@click.option("--name", help="What to call it; otherwise after the file, the folder or the hub's name.")
+@click.option(
+    "--add-to", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="Append it as a row to this CSV file of your own models, which is made if need be.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+def import_model(source: str, name: str | None, file: Path | None, as_json: bool) -> None:
+    """Read a model from its files, or from the Hugging Face hub (org/model), and print its card.
+
+    \b
+    vram model import ./Llama-3.1-8B-Q4_K_M.gguf
+    vram model import Qwen/Qwen2.5-7B-Instruct --add-to my_models.csv
+    """
+    on_hub = not is_path(source) and is_hub_name(source)
+    found = hub_model(source) if on_hub else model_of(source)
+    card = _card(found)
+    if file is not None:
+        _append(file, _row(found, source, name, on_hub))
+    _print_card(card, as_json)
+    if file is not None:
+        click.echo(f"Added to {file}. Use it with --models {file}, or set {catalog.MODELS_VARIABLE}.", err=True)
+
+
+def _searched(known: catalog.CatalogModel) -> str:
+    return "\n".join((known.name, known.title, known.developer, *known.aliases))
+
+
+def _row(found: ModelFile, source: str, name: str | None, on_hub: bool) -> dict[str, str]:
+    if not found.fields:
+        raise UnknownFieldsError("model", f"{source!r} is in the catalog already", "Give a path, or org/model.")
+    model_id = source.partition("@")[0]
+    shipped = "" if found.stored is None else f", weights as shipped {found.stored.total_bytes} bytes"
+    return row_of(
+        found.fields,
+        name=name or found.spec.name.rpartition("/")[2],
+        aliases=(model_id,) if on_hub else (),
+        title=found.spec.name,
+        source=(f"Hugging Face {source} config.json" if on_hub else Path(source).resolve().name) + shipped,
+        as_of=datetime.date.today().isoformat(),
+    )
+
+
+def _append(file: Path, row: dict[str, str]) -> None:
+    with alone_in(file.parent):
+        content = b""
+        if file.exists():
+            taken = {known["name"]: known for known in read_rows(str(file))}
+            if row["name"] in taken:
+                problem = f"{row['name']!r} is there already"
+                raise taken[row["name"]].error("name", problem, "Give another one with --name.")
+            content = file.read_bytes()
+        write_whole(file, with_row(content, row))
+
+
+def _card(found: ModelFile) -> dict[str, object]:
+    card = _whole_numbers(model_card(found.spec))
+    stored = found.stored
+    if stored is not None:
+        card["stored_tensors"] = stored.tensor_count
+        card["stored_weights_bytes"] = stored.total_bytes
+        card["stored_bytes_by_dtype"] = dict(stored.bytes_by_dtype)
+    return card
+
+
+def _whole_numbers(card: dict[str, float | str]) -> dict[str, object]:
+    return {
+        field: int(value) if isinstance(value, float) and value.is_integer() else value for field, value in card.items()
+    }
+
+
+def _print_card(card: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(card, indent=2, ensure_ascii=False))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_header=False)
+    stored = card.pop("stored_bytes_by_dtype", {})
+    for field, value in card.items():
+        table.add_row(field.replace("_", " "), Text(_printable(_shown(field, value))))
+    for dtype, size_bytes in stored.items():
+        table.add_row(f"of these in {dtype}", _size(size_bytes))
+    _print(table)
+
+
+def _print_list(cards: list[dict[str, object]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    columns = {"name": "Name", "title": "Title", "parameters": "Parameters", "kv_bytes_per_token": "KV bytes per token"}
+    for field, title in columns.items():
+        table.add_column(title, justify="left" if field in ("name", "title") else "right", overflow="fold")
+    for card in cards:
+        table.add_row(*(Text(_printable(_shown(field, card.get(field, "")))) for field in columns))
+    _print(table)
+
+
+def _print(table: object) -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _shown(field: str, value: object) -> str:
+    if not isinstance(value, int):
+        return str(value)
+    return _size(value) if field == "stored_weights_bytes" else f"{value:,}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes:,} bytes ({size_bytes / GB:,.2f} GB, {size_bytes / GIB:,.2f} GiB)"
+
+
+def _printable(text: str) -> str:
+    """Text from a file without what would steer the terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "�", text)

@@ -1,0 +1,179 @@
+"""`vram read`: a filled planner, recomputed and compared."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from core.plan.worksheet import best_layout
+from core.units import GB
+from vram.model_argument import models_option
+from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
+from workbook.safe_text import csv_text
+from workbook.scenario import FIELDS
+
+DISAGREES = 1
+MOST_ROWS_SHOWN = 200  # a terminal shows no more; --json and --csv give all
+
+_KINDS = {
+    Kind.DIFFERS: "is {stored}, not {expected}",
+    Kind.OVERWRITTEN: "was overwritten by {stored}; the formula gives {expected}",
+    Kind.BLANK: "is blank; it should be {expected}",
+}
+
+
+@click.command()
+@click.argument("planner", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one scenario a line; `vram export` reads it.")
+@models_option
+@click.pass_context
+def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None:
+    """Read the filled PLANNER.xlsx, recompute every scenario and compare.
+
+    The table of scenarios is found by its name or by its columns, in English or Chinese. Every result is computed
+    anew; a cell that holds something else, or a constant instead of its formula, is named with what it should be.
+
+    \b
+    Exit status: 0 every row agrees; 1 a cell does not, or a row cannot be planned with; 2 the file is unreadable.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: give one of them.")
+    table = Planner(planner)
+    rows = list(table)
+    if as_json:
+        click.echo(json.dumps(_as_dict(table, rows), ensure_ascii=False, indent=2))
+    elif as_csv:
+        click.echo(_as_csv(rows), nl=False)
+    else:
+        _print(table, rows)
+    ctx.exit(DISAGREES if any(row.problems or row.differences for row in rows) else 0)
+
+
+def _as_dict(table: Planner, rows: list[PlannerRow]) -> dict[str, object]:
+    return {
+        "file": str(table.path),
+        "sheet": table.sheet,
+        "agrees": not any(row.problems or row.differences for row in rows),
+        "rows": [
+            {"row": row.number, **_inputs(row), **_sizes_bytes(row), "problems": [*map(str, row.problems)]}
+            for row in rows
+        ],
+        "differences": [
+            asdict(found) | {"kind": found.kind.value, "stored": _plain(found.stored)}
+            for row in rows
+            for found in row.differences
+        ],
+        "formulas_without_value": sum(row.uncalculated for row in rows),
+    }
+
+
+def _inputs(row: PlannerRow) -> dict[str, object]:
+    """What the user gave: as it is meant where it means something, else as it stands in the cells."""
+    given = row.scenario
+    if given is None:
+        return {field: _plain(row.inputs.get(field)) for field in FIELDS}
+    return {
+        "scenario": given.title,
+        "model": given.model.name,
+        "context": given.context,
+        "users": given.users,
+        "allocation": given.allocation,
+        "average_tokens": given.average_tokens,
+        "precision": given.precision_name,
+        "kv_precision": given.kv_precision.name,
+        "engine": given.engine,
+        "overhead": given.overhead,
+        "gpu": given.gpu_name,
+        "gpu_memory_gb": given.gpu_memory_gb,
+    }
+
+
+def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
+    if row.scenario is None:
+        return dict.fromkeys(("weights_bytes", "kv_bytes", "overhead_bytes", "total_bytes", "gpus", "gpus_to_deploy"))
+    needs, best = row.scenario.needs, best_layout(row.scenario.workload)
+    return {
+        "weights_bytes": needs.weights_bytes,
+        "kv_bytes": needs.kv_bytes,
+        "overhead_bytes": needs.overhead_bytes,
+        "total_bytes": needs.total_bytes,
+        "gpus": needs.gpus,
+        "gpus_to_deploy": None if best is None else best.gpus,
+    }
+
+
+def _plain(value: object) -> object:
+    """A cell's value as JSON and CSV can hold it: dates and the like as text."""
+    return value if isinstance(value, (str, int, float, type(None))) else str(value)
+
+
+def _as_csv(rows: Iterable[PlannerRow]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for number, row in enumerate(rows):
+        remarks = [str(problem) for problem in row.problems] + [_sentence(d) for d in row.differences]
+        cells = {"row": row.number, **_inputs(row), **_sizes_bytes(row), "remarks": " | ".join(remarks)}
+        if number == 0:
+            writer.writerow(cells)
+        writer.writerow(csv_text(value) if isinstance(value, str) else value for value in cells.values())
+    return out.getvalue()
+
+
+def _sentence(difference: Difference) -> str:
+    stored, expected = _readable(difference.stored), _readable(difference.expected)
+    return f"{difference.cell} {_KINDS[difference.kind].format(stored=stored, expected=expected)}"
+
+
+def _readable(value: object) -> str:
+    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _print(table: Planner, rows: list[PlannerRow]) -> None:
+    console = Console()
+    shown = Table(title=f"{escape(str(table.path))}, {escape(table.sheet)}", title_justify="left", box=box.SIMPLE_HEAD)
+    shown.add_column("row", justify="right", no_wrap=True)
+    shown.add_column("scenario", overflow="fold")
+    shown.add_column("model", overflow="fold")
+    for heading in ("context", "users", "total GB", "GPUs"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    shown.add_column("agrees?", no_wrap=True)
+    for row in rows[:MOST_ROWS_SHOWN]:
+        shown.add_row(*map(escape, _line(row)))
+    if rows:
+        console.print(shown)
+    if len(rows) > MOST_ROWS_SHOWN:
+        console.print(f"… and {len(rows) - MOST_ROWS_SHOWN:,} more rows; --json or --csv gives them all.")
+    wrong = [f"row {row.number}: {problem}" for row in rows for problem in row.problems]
+    wrong += [_sentence(difference) for row in rows for difference in row.differences]
+    for sentence in wrong[:MOST_ROWS_SHOWN]:
+        console.print(escape(sentence), highlight=False, soft_wrap=True)
+    if len(wrong) > MOST_ROWS_SHOWN:
+        console.print(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
+    uncalculated = sum(row.uncalculated for row in rows)
+    if uncalculated:
+        console.print(f"{uncalculated:,} formulas carry no value: no spreadsheet program has calculated the file.")
+    if not wrong:
+        console.print(f"{len(rows):,} scenarios; every result that the file carries agrees.")
+
+
+def _line(row: PlannerRow) -> list[str]:
+    given = _inputs(row)
+    verdict = "no: inputs" if row.problems else f"no: {len(row.differences)}" if row.differences else "yes"
+    if row.scenario is None:
+        shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
+    else:
+        needs = row.scenario.needs
+        total_gb = f"{needs.total_bytes / GB:,.2f}"
+        shown = [f"{row.scenario.context:,}", f"{row.scenario.users:,}", total_gb, f"{needs.gpus:,}"]
+    return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

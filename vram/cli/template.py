@@ -1,0 +1,40 @@
+"""`vram template`: the planner workbook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from core.errors import PlannerError
+from vram.model_argument import models_option
+from workbook.labels import LANGUAGES
+
+
+@click.command()
+@click.option(
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path),
+    show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
+)  # fmt: skip
+@click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
+@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
+@models_option
+def template(path: Path | None, lang: str, macro: bool) -> None:
+    """Write the planner workbook, and print the article's figures from its formulas."""
+    from vram.cli.article_figures import print_article_figures
+    from workbook.files import write_whole
+    from workbook.template import build
+
+    suffix = ".xlsm" if macro else ".xlsx"
+    path = path or Path(f"vram_planner{suffix}")
+    if path.suffix.lower() != suffix:
+        remedy = "Excel opens such a file only under its own ending."
+        raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
+    content, values = build(lang)
+    if macro:
+        from addin.build import this_interpreter, workbook_with_functions
+
+        content = workbook_with_functions(content, this_interpreter())
+    write_whole(path, content)
+    print_article_figures(values, lang)
+    click.echo(f"Wrote {path}")

@@ -1,0 +1,184 @@
+"""Models on the Hugging Face hub: config.json and the headers of the weights, never the weights.
+
+Through `huggingface_hub`, so that its cache, its tokens and HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE work as they do
+everywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NoReturn
+
+from core.errors import PlannerError, quoted
+from core.readers.files import UnreadableFileError
+from core.readers.hf_config import config_fields, spec_from_config
+from core.readers.model_files import CONFIG_FILE, ModelFile
+from core.readers.weight_files.safetensors_header import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    read_safetensors,
+    shards_of_index,
+    stored_tensors,
+)
+from core.readers.weight_files.stored import StoredTensor, StoredTensors
+
+_AT_A_TIME = 8  # as huggingface_hub's own snapshot_download, max_workers
+
+
+class HubError(PlannerError):
+    """The hub does not give the model."""
+
+
+def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
+    """The model `model_id` (org/model) at `revision`, or its latest, from the cache or else from the hub.
+
+    Where the repository has no safetensors files, `stored` is None; likewise when the hub cannot be reached and only
+    config.json is in the cache.
+
+    Raises:
+        HubError: the `hub` extra is not installed, the model is not there, gated, or the hub cannot be reached.
+        PlannerError: what the hub gave is not understood.
+    """
+    with _clear_errors(model_id):
+        config, connected = _download_config(model_id, revision)
+    fields = config_fields(config)
+    spec = spec_from_config(fields, name=model_id)
+    snapshot = os.path.dirname(config)
+    stored = _cached(snapshot)
+    if stored is None and connected:
+        stored = _fetched(model_id, os.path.basename(snapshot))
+    return ModelFile(spec=spec, fields=fields, stored=stored)
+
+
+def _download_config(model_id: str, revision: str | None) -> tuple[str, bool]:
+    """The path of config.json in the cache, up to date if the hub could be reached, and whether it could."""
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        # Asked first since hf_hub_download tries an unreachable hub again for half a minute.
+        get_hf_file_metadata(hf_hub_url(model_id, CONFIG_FILE, revision=revision))
+        return hf_hub_download(model_id, CONFIG_FILE, revision=revision), True
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
+        raise
+    except (errors.HTTPError, OSError) as problem:
+        try:
+            return hf_hub_download(model_id, CONFIG_FILE, revision=revision, local_files_only=True), False
+        except errors.LocalEntryNotFoundError:
+            raise problem from None
+
+
+def _cached(snapshot: str) -> StoredTensors | None:
+    """The weights that were downloaded before; None unless all of them were."""
+    for name in (SINGLE_FILE, INDEX_FILE):
+        path = os.path.join(snapshot, name)
+        if os.path.exists(path):
+            stored = read_safetensors(path)
+            return None if stored.missing_shards else stored
+    return None
+
+
+def _fetched(model_id: str, revision: str) -> StoredTensors | None:
+    """What the headers of the weights on the hub say; `revision` is the one that config.json came from."""
+    with _clear_errors(model_id):
+        shards = _shards(model_id, revision)
+        if not shards:
+            return None
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            waiting = pool.map(lambda shard: _tensors_of(model_id, shard, revision), shards)
+            headers = list(_with_progress(waiting, len(shards)))
+    return StoredTensors(tensors=tuple(tensor for header in headers for tensor in header))
+
+
+def _tensors_of(model_id: str, shard: str, revision: str) -> tuple[StoredTensor, ...]:
+    from huggingface_hub import HfApi, errors
+
+    def bad(problem: str) -> NoReturn:
+        raise UnreadableFileError(f"{model_id}/{shard}", "a safetensors file", problem, "Tell the model's maker.")
+
+    try:
+        found = HfApi().parse_safetensors_file_metadata(model_id, shard, revision=revision).tensors
+    # The last three since it takes the header's entries for what they should be.
+    except (errors.SafetensorsParsingError, AttributeError, TypeError, RecursionError):
+        bad("its header is cut short or damaged")
+    header = {
+        name: {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": list(tensor.data_offsets)}
+        for name, tensor in found.items()
+    }
+    return stored_tensors(header, bad)
+
+
+def _shards(model_id: str, revision: str) -> Sequence[str]:
+    from huggingface_hub import HfApi, hf_hub_download
+
+    api = HfApi()
+    if api.file_exists(model_id, SINGLE_FILE, revision=revision):
+        return [SINGLE_FILE]
+    if api.file_exists(model_id, INDEX_FILE, revision=revision):
+        return shards_of_index(hf_hub_download(model_id, INDEX_FILE, revision=revision))
+    return []
+
+
+def _with_progress(headers: Iterator[tuple[StoredTensor, ...]], count: int) -> Iterator[tuple[StoredTensor, ...]]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)  # never into what a script reads
+    hidden = not console.is_terminal
+    return iter(track(headers, "Reading headers", count, console=console, transient=True, disable=hidden))
+
+
+@contextmanager
+def _clear_errors(model_id: str) -> Iterator[None]:
+    """Every way in which huggingface_hub fails, as one sentence."""
+    try:
+        import huggingface_hub  # noqa: F401
+        from huggingface_hub import constants, errors
+    except ImportError:
+        raise HubError(
+            model_id,
+            "reading from the Hugging Face hub needs the package huggingface_hub",
+            'Install it with: pip install "vram-planner[hub]"',
+        ) from None
+    where = f"{constants.ENDPOINT}/{model_id}"
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise HubError(
+            model_id,
+            "the model is gated",
+            f"Ask for access at {where}, then log in with: hf auth login (or set HF_TOKEN).",
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise HubError(
+            model_id, "the hub has no such model, or it is private", "Check the name, or log in with: hf auth login."
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise HubError(model_id, "the model has no such revision", f"See the branches and tags at {where}.") from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
+        raise _unreachable(model_id, where) from None
+    except errors.EntryNotFoundError:
+        raise HubError(
+            model_id, "the model has no config.json", "Download a file of its and give its path."
+        ) from None
+    except errors.HFValidationError:
+        raise HubError(model_id, f"{quoted(model_id)} is not a name that the hub allows", "Write org/model.") from None
+    except errors.HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "no status"
+        raise HubError(model_id, f"{constants.ENDPOINT} answered with HTTP {status}", "Try again later.") from None
+    except (errors.HTTPError, OSError) as error:
+        raise _unreachable(model_id, where, _first_line(error)) from None
+
+
+def _unreachable(model_id: str, where: str, why: str = "") -> HubError:
+    return HubError(
+        model_id,
+        f"{where} cannot be reached{why and f' ({why})'}, and the model is not in the cache",
+        "Connect to the network, or give the path of the model's files.",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
