@@ -9,7 +9,7 @@ import vram_udf
 
 
 @dataclass(frozen=True)
-class Argument:
+class FunctionArgument:
     """One argument: its name, its text for the function wizard, and whether it may be left out."""
 
     name: str
@@ -23,7 +23,7 @@ class CellFunction:
 
     name: str
     description: str
-    arguments: tuple[Argument, ...]
+    arguments: tuple[FunctionArgument, ...]
 
     @property
     def signature(self) -> str:
@@ -39,7 +39,7 @@ def declared_functions() -> tuple[CellFunction, ...]:
             name=function.__name__,
             description=" ".join(function.__doc__.split()),
             arguments=tuple(
-                Argument(
+                FunctionArgument(
                     name,
                     vram_udf.argument_text(function.__name__, name),
                     optional=parameter.default is not parameter.empty,

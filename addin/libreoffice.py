@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import core
 import vram_udf
-from addin.functions import Argument, CellFunction, declared_functions
+from addin.functions import CellFunction, FunctionArgument, declared_functions
 from core.cells.values import error_code
 from core.checks import LIMITS
 
@@ -119,12 +119,12 @@ def function_texts(functions: tuple[CellFunction, ...]) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _named_arguments(function: CellFunction) -> Iterator[tuple[str, Argument]]:
+def _named_arguments(function: CellFunction) -> Iterator[tuple[str, FunctionArgument]]:
     """The arguments with their names in the type library, where "kv_precision" is no identifier."""
     return ((f"argument{number}", argument) for number, argument in enumerate(function.arguments, start=1))
 
 
-def _description(argument: Argument) -> str:
+def _description(argument: FunctionArgument) -> str:
     counts_zero = argument.optional and argument.name in LIMITS
     return argument.description + (_BLANK_IS_ZERO if counts_zero else "")
 

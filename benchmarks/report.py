@@ -54,7 +54,14 @@ def report(found: Report) -> str:
 def _row(measure: Measure) -> str:
     times = (written(statistics.median(each)) for each in (measure.seconds, measure.baseline_seconds))
     most = "" if measure.most is None else f"≤ {measure.most:g}"
-    cells = (measure.name, measure.baseline, *times, f"{measure.ratio:.2f}", most, "" if measure.is_reached else "missed")
+    cells = (
+        measure.name,
+        measure.baseline,
+        *times,
+        f"{measure.ratio:.2f}",
+        most,
+        "" if measure.is_reached else "missed",
+    )
     return f"| {' | '.join(cells)} |"
 
 
@@ -135,7 +142,7 @@ _LIMITS = [
     "  Without it the ratio is 1.8.",
     "* `vram estimate`: half is importing click and making Python's dataclasses; a resident process would be the next step.",
     "* `vram template`: two fifths is counting the weights of every model in 14 formats and 5 layouts, two milliseconds a",
-    "  model. Kept in a file they would take none, and be a second truth beside the tensors.",
+    "  model. CacheSpec in a file they would take none, and be a second truth beside the tensors.",
     "* `vram export`: reading each scenario twice, once to check all before anything is written.",
     "* LibreOffice: the baseline has 10 short formulas a row, a scenario 36 of which the longest look up eighteen figures",
     "  of their model. Fewer would be layouts that cannot be followed cell by cell. Cost grows in proportion to the rows.",

@@ -776,7 +776,11 @@ def test_the_card_of_a_precision():
 
 @pytest.mark.parametrize(
     ("model", "weights_gb"),
-    [("deepseek-v3", 673.15), ("gpt-oss-120b", 65.25), ("llama-3.1-70b", 141.11)],  # the nine-case table, tests/golden/nine_models.csv
+    [
+        ("deepseek-v3", 673.15),
+        ("gpt-oss-120b", 65.25),
+        ("llama-3.1-70b", 141.11),
+    ],  # the nine-case table, tests/golden/nine_models.csv
 )
 def test_weights_as_shipped(model, weights_gb):
     for name in ("shipped", " Shipped"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from core import catalog
 from core.engines import llama_cpp, sglang, vllm
-from core.engines.blocks import kept_by_layer
+from core.engines.blocks import cache_specs
 from core.engines.deployment import Budget, Deployment, Device, Engine, parse_version
 from core.model.spec import LatentAttention, ModelSpec, MoeMlp
 from core.model.tensors import VISION
@@ -74,7 +74,7 @@ def _gpu_gib(name: str) -> float:
 
 def family_of(spec: ModelSpec) -> str:
     """The kind of architecture that decides how its cache is kept."""
-    kept = [each for layer in kept_by_layer(spec, catalog.precision("kv_precision", "fp16"), 1) for each in layer]
+    kept = [each for layer in cache_specs(spec, catalog.precision("kv_precision", "fp16"), 1) for each in layer]
     if any(each.state_bytes for each in kept):
         return "hybrid"
     if any(each.window for each in kept):
@@ -115,9 +115,7 @@ def _without_towers(spec: ModelSpec) -> ModelSpec:
     return replace(spec, extra=tuple(tensor for tensor in spec.extra if tensor.group != VISION))
 
 
-def _of_cache(
-    row: dict[str, str], start: Deployment, engine: Engine, family: str, budget: Budget
-) -> list[Figure]:
+def _of_cache(row: dict[str, str], start: Deployment, engine: Engine, family: str, budget: Budget) -> list[Figure]:
     pool, left_gib = engine.pool(start), float(row["kv_available_gib"])
     each = pool.blocks_of(start.context)
     if engine is llama_cpp.ENGINE:

@@ -17,7 +17,7 @@ from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_bytes, rotary_cache_bytes
 from core.engines.parallelism import outer_on_rank
 from core.errors import PlannerError
-from core.model.parameters import alike_layers
+from core.model.parameters import layer_groups
 from core.model.spec import ModelSpec
 from core.units import MIB
 
@@ -43,7 +43,7 @@ def stored_tensors(spec: ModelSpec) -> list[int]:
         for tensor, times in outer_on_rank(spec, 1, 1, 0)
         for _ in range(times)
     ]
-    for tensors, numbers in alike_layers(spec):
+    for tensors, numbers in layer_groups(spec):
         fused: dict[object, int] = defaultdict(int)
         for number, tensor in enumerate(tensors):
             fused[tensor.fused or number] += tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS)

@@ -160,9 +160,7 @@ def _clear_errors(model_id: str) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise _unreachable(model_id, where) from None
     except errors.EntryNotFoundError:
-        raise HubError(
-            model_id, "the model has no config.json", "Download a file of its and give its path."
-        ) from None
+        raise HubError(model_id, "the model has no config.json", "Download a file of its and give its path.") from None
     except errors.HFValidationError:
         raise HubError(model_id, f"{quoted(model_id)} is not a name that the hub allows", "Write org/model.") from None
     except errors.HfHubHTTPError as error:

@@ -130,7 +130,7 @@ def heading(ws: Worksheet, title: str, subtitle: str) -> None:
 
 
 @dataclass(frozen=True)
-class Column:
+class SheetColumn:
     """One column of a table: the key by which formulas ask for it, and how its cells look."""
 
     key: str
@@ -143,7 +143,7 @@ def filled_table(
     ws: Worksheet,
     name: str,
     header_row: int,
-    columns: Sequence[Column],
+    columns: Sequence[SheetColumn],
     header: Callable[[str], str],
     rows: Iterable[Mapping[str, object]],
     calculated: Mapping[str, str],

@@ -67,7 +67,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path) -> Iterator[None]:
     """Keeps other processes that ask for the same out of `folder`: to read a file, change it, and write it whole.
 
     The folder is made if need be. Nothing is left behind, also if the process is killed. Windows knows no such lock:

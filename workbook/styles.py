@@ -64,8 +64,9 @@ def named_styles(lang: str) -> list[NamedStyle]:
         style(HEADING, bold=True, colour=WHITE, background=HEADING_FILL, boxed=True, wrap=True, horizontal="center"),
         style(LABEL, boxed=True, wrap=True, horizontal="left", indent=1),
         style(INPUT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False),
-        style(INPUT_TEXT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False, horizontal="left",
-              indent=1),
+        style(
+            INPUT_TEXT, colour=INPUT_BLUE, background=INPUT_FILL, boxed=True, locked=False, horizontal="left", indent=1
+        ),
         style(FORMULA_TEXT, boxed=True, wrap=True, horizontal="left", indent=1),
         style(SOURCE_FIGURE, boxed=True, italic=True, horizontal="right"),
         style(FORMULA, boxed=True, horizontal="right"),

@@ -19,11 +19,11 @@ from core.catalog.names import (
 )
 
 __all__ = [
-    "CatalogModel",
-    "CatalogPrecision",
     "DATA_FOLDER",
     "MODELS_VARIABLE",
     "SHIPPED",
+    "CatalogModel",
+    "CatalogPrecision",
     "gpu",
     "gpu_names",
     "gpus",

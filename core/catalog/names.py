@@ -1,4 +1,4 @@
-"""The models, GPUs and precisions that are known by name: in `core/catalog/data`, and the user's own models before them."""
+"""Look up models, GPUs and precisions by name: those in `core/catalog/data`, and the user's own models first."""
 
 from __future__ import annotations
 
@@ -169,6 +169,7 @@ def precision_named(name: object) -> CatalogPrecision:
         WrongTypeError: `name` is not text.
         UnknownNameError: no such precision; the remedy names the nearest one.
     """
+
     def known() -> tuple[str, ...]:
         return tuple(row.precision.name for row in precisions())
 

@@ -40,7 +40,7 @@ _NOT_MUCH_MORE = 1.5
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheSpec:
     """What one layer keeps: `bytes_per_token` for every token or for `window` of them, or a state.
 
     Attributes:
@@ -64,7 +64,7 @@ class Group:
         layers: how many of its layers each pipeline stage has.
     """
 
-    kept: Kept
+    kept: CacheSpec
     block_tokens: int
     layers: tuple[int, ...]
 
@@ -105,13 +105,13 @@ class Blocks:
 def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
     """The groups and blocks of `model` on `tp` × `pp` GPUs; early versions kept all tokens of layers with a window."""
     spans, windows = stages(model, pp), version >= _HYBRID_GROUPS
-    layers: dict[Kept, list[int]] = defaultdict(list)
+    layers: dict[CacheSpec, list[int]] = defaultdict(list)
     cached = model if windows else _as_early_versions_cached(model, version, kv_precision)
-    for number, kept in enumerate(kept_by_layer(cached, kv_precision, tp)):
+    for number, kept in enumerate(cache_specs(cached, kv_precision, tp)):
         for each in kept:
             layers[each if windows else replace(each, window=0)].append(number)
     if not layers:
-        return Blocks((Group(Kept(), BLOCK_TOKENS, (0,) * pp),), (1,) * pp)
+        return Blocks((Group(CacheSpec(), BLOCK_TOKENS, (0,) * pp),), (1,) * pp)
     kinds = {(kept.window, bool(kept.state_bytes)) for kept in layers}
     if len(kinds) == 1:
         return _one_group(layers, spans)
@@ -148,25 +148,25 @@ def _as_early_versions_cached_mixer(mixer: Mixer, version: Version, kv_precision
 
 
 @lru_cache(maxsize=2048)
-def kept_by_layer(model: ModelSpec, kv_precision: Precision, tp: int) -> list[tuple[Kept, ...]]:
+def cache_specs(model: ModelSpec, kv_precision: Precision, tp: int) -> list[tuple[CacheSpec, ...]]:
     """What each layer keeps on one of `tp` ranks, first to last."""
     return [kept for run in model.layers for kept in [tuple(_kept(run.mixer, kv_precision, tp))] * run.count]
 
 
-def _kept(mixer: Mixer, precision: Precision, tp: int) -> list[Kept]:
+def _kept(mixer: Mixer, precision: Precision, tp: int) -> list[CacheSpec]:
     if isinstance(mixer, ParallelMixers):
         return [kept for part in mixer.mixers for kept in _kept(part, precision, tp)]
     profile = layer_profile(mixer, tp)
     per_token = precision.bytes_of(profile.values_per_token) + profile.index_bytes_per_token
     if isinstance(mixer, LatentAttention) and mixer.indexer is not None and precision.bytes_per_value == 1:
         per_token = _SPARSE_LATENT_FP8_BYTES + profile.index_bytes_per_token
-    kept = [Kept(bytes_per_token=per_token)] if per_token else []
-    kept += [Kept(precision.bytes_of(values), window) for window, values in profile.windowed]
+    kept = [CacheSpec(bytes_per_token=per_token)] if per_token else []
+    kept += [CacheSpec(precision.bytes_of(values), window) for window, values in profile.windowed]
     state_bytes = profile.fixed_bytes_per_sequence(precision)
-    return kept + ([Kept(state_bytes=state_bytes)] if state_bytes else [])
+    return kept + ([CacheSpec(state_bytes=state_bytes)] if state_bytes else [])
 
 
-def _one_group(layers: dict[Kept, list[int]], spans: tuple[tuple[int, int], ...]) -> Blocks:
+def _one_group(layers: dict[CacheSpec, list[int]], spans: tuple[tuple[int, int], ...]) -> Blocks:
     """Layers of one kind may differ in width: a block holds a page of each."""
     counts = [sum(_within(numbers, span) for numbers in layers.values()) for span in spans]
     pages = [
@@ -179,7 +179,7 @@ def _one_group(layers: dict[Kept, list[int]], spans: tuple[tuple[int, int], ...]
     return Blocks((Group(next(iter(layers)), BLOCK_TOKENS, tuple(counts)),), tuple(max(1, page) for page in pages))
 
 
-def _groups_of_one_size(layers: dict[Kept, list[int]], spans: tuple[tuple[int, int], ...]) -> Blocks:
+def _groups_of_one_size(layers: dict[CacheSpec, list[int]], spans: tuple[tuple[int, int], ...]) -> Blocks:
     page_bytes = _page_bytes(layers)
     fewest, most = min(map(len, layers.values())), max(map(len, layers.values()))
     size = most if most < fewest * _NOT_MUCH_MORE else fewest
@@ -193,7 +193,7 @@ def _groups_of_one_size(layers: dict[Kept, list[int]], spans: tuple[tuple[int, i
     return Blocks(tuple(groups), tuple(max(1, page_bytes * width) for width in widest))
 
 
-def _page_bytes(layers: dict[Kept, list[int]]) -> int:
+def _page_bytes(layers: dict[CacheSpec, list[int]]) -> int:
     """The one size of a page: the largest page of attention, stretched by whole blocks until a state fits."""
     page_bytes = BLOCK_TOKENS * max(kept.bytes_per_token for kept in layers)
     state_bytes = max(kept.state_bytes for kept in layers)

@@ -6,9 +6,9 @@ src/llama-context.cpp. A "version" is a build number.
 
 from __future__ import annotations
 
-from core.engines.blocks import Kept, kept_by_layer
+from core.engines.blocks import CacheSpec, cache_specs
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
-from core.engines.parallelism import by_stage, outer_on_rank, stages, stored_bytes_of_layers
+from core.engines.parallelism import by_stage, layer_bytes_on_rank, outer_on_rank, stages
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.spec import FullAttention, ModelSpec
 from core.model.tensors import EMBEDDING, VISION
@@ -80,7 +80,7 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
             if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
         )
 
-    return by_stage(model, deployment.pp, stored_bytes_of_layers(model, precision, 1), outside)
+    return by_stage(model, deployment.pp, layer_bytes_on_rank(model, precision, 1), outside)
 
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
@@ -106,7 +106,7 @@ def pool(deployment: Deployment) -> Pool:
 
     A "block" is one byte here, as each sequence takes a stretch of its own length.
     """
-    by_layer = kept_by_layer(deployment.model, deployment.kv_precision, 1)
+    by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
     spans = stages(deployment.model, deployment.pp)
     ubatch = deployment.max_batched_tokens or _UBATCH
     fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
@@ -121,7 +121,7 @@ def pool(deployment: Deployment) -> Pool:
     )
 
 
-def _sequence_bytes(layers: list[tuple[Kept, ...]], context: int, ubatch: int) -> int:
+def _sequence_bytes(layers: list[tuple[CacheSpec, ...]], context: int, ubatch: int) -> int:
     total = 0
     for layer in layers:
         for kept in layer:

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from core.engines.parallelism import by_stage, of_each_layer, outer_on_rank, tensors_on_rank
+from core.engines.parallelism import by_stage, outer_on_rank, sizes_by_layer, tensors_on_rank
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.tensors import EXPERT, Tensor
-from core.model.weights import stored_alike, stored_parts, tensor_precision
+from core.model.weights import storage_groups, stored_parts, tensor_precision
 from core.units import MIB
 
 # PyTorch c10/cuda/CUDACachingAllocator.cpp: kMinBlockSize, kMinLargeAlloc, kRoundLarge, kSmallSize.
@@ -75,7 +75,7 @@ def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
         return _allocated_for(tensors_on_rank(tensors, tp, whole_experts), model, layer, precision)
 
-    return of_each_layer(stored_alike(model, precision), size)
+    return sizes_by_layer(storage_groups(model, precision), size)
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:

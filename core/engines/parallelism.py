@@ -13,11 +13,11 @@ from functools import lru_cache
 
 from core.errors import OutOfRangeError
 from core.model.kv_cache import KvProfile, layer_profile
-from core.model.parameters import AlikeLayers, counted_outer_tensors
+from core.model.parameters import LayerGroup, counted_outer_tensors
 from core.model.precision import Precision
 from core.model.spec import LayerRun, Mixer, ModelSpec, ParallelMixers
 from core.model.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
-from core.model.weights import stored_alike, stored_bytes, weights_bytes
+from core.model.weights import storage_groups, stored_bytes, weights_bytes
 
 
 def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
@@ -134,22 +134,20 @@ def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, 
         parts = outer_on_rank(model, tp, pp, stage)
         return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
 
-    return max(by_stage(model, pp, stored_bytes_of_layers(model, precision, tp), outside))
+    return max(by_stage(model, pp, layer_bytes_on_rank(model, precision, tp), outside))
 
 
 @lru_cache(maxsize=256)
-def stored_bytes_of_layers(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
+def layer_bytes_on_rank(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
     """Bytes of the weights of every layer on one of `tp` ranks."""
 
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
         return sum(stored_bytes(tensor, model, layer, precision) for tensor in tensors_on_rank(tensors, tp))
 
-    return of_each_layer(stored_alike(model, precision), size)
+    return sizes_by_layer(storage_groups(model, precision), size)
 
 
-def of_each_layer(
-    layers: Iterable[AlikeLayers], size_of: Callable[[tuple[Tensor, ...], int], int]
-) -> tuple[int, ...]:
+def sizes_by_layer(layers: Iterable[LayerGroup], size_of: Callable[[tuple[Tensor, ...], int], int]) -> tuple[int, ...]:
     """For every layer what `size_of` gives for the tensors and the number of the first that is alike."""
     sizes: dict[int, int] = {}
     for tensors, numbers in layers:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from core.engines.blocks import Kept, kept_by_layer
+from core.engines.blocks import CacheSpec, cache_specs
 from core.engines.deployment import Budget, Deployment, Device, Engine, Pool, Size, within
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import stages
@@ -89,7 +89,7 @@ def pool(deployment: Deployment) -> Pool:
     A "block" here is one token of the full pool with its share of the windows' pool; with recurrent states, whose pool
     is a share of the memory, one byte.
     """
-    by_layer = kept_by_layer(deployment.model, deployment.kv_precision, deployment.tp)
+    by_layer = cache_specs(deployment.model, deployment.kv_precision, deployment.tp)
     spans = stages(deployment.model, deployment.pp)
     each = [_cell(by_layer[first:end]) for first, end in spans]
     states = [sum(kept.state_bytes for layer in by_layer[first:end] for kept in layer) for first, end in spans]
@@ -114,7 +114,7 @@ def pool(deployment: Deployment) -> Pool:
     )
 
 
-def _cell(layers: list[tuple[Kept, ...]]) -> tuple[int, int]:
+def _cell(layers: list[tuple[CacheSpec, ...]]) -> tuple[int, int]:
     """Bytes of one token in layers that keep all tokens, and in layers that keep a window."""
     full = sum(kept.bytes_per_token for layer in layers for kept in layer if not kept.window)
     return full, sum(kept.bytes_per_token for layer in layers for kept in layer if kept.window)

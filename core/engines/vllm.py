@@ -96,9 +96,7 @@ def largest_step(deployment: Deployment) -> _Step:
 def cublas_bytes(device: Device) -> int:
     """The workspace of matrix products, allocated once and kept."""
     name = device.name.lower()
-    return next(
-        (size for names, size in _CUBLAS_BYTES_BY_NAME if any(each in name for each in names)), _CUBLAS_BYTES
-    )
+    return next((size for names, size in _CUBLAS_BYTES_BY_NAME if any(each in name for each in names)), _CUBLAS_BYTES)
 
 
 def _is_large(device: Device) -> bool:

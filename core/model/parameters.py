@@ -97,7 +97,7 @@ def tensors_with_counts(spec: ModelSpec) -> Iterator[tuple[Tensor, int]]:
     Raises:
         UnsupportedModelError: a field that counting needs is not there.
     """
-    for layers in alike_layers(spec):
+    for layers in layer_groups(spec):
         for tensor in layers.tensors:
             yield tensor, len(layers.numbers)
     yield from counted_outer_tensors(spec)
@@ -113,7 +113,7 @@ def counted_outer_tensors(spec: ModelSpec) -> tuple[tuple[Tensor, int], ...]:
     return tuple(Counter(outer_tensors(spec)).items())
 
 
-class AlikeLayers(NamedTuple):
+class LayerGroup(NamedTuple):
     """Layers of a model that are made alike, wherever they stand.
 
     Attributes:
@@ -126,7 +126,7 @@ class AlikeLayers(NamedTuple):
 
 
 @lru_cache(maxsize=512)
-def alike_layers(spec: ModelSpec) -> tuple[AlikeLayers, ...]:
+def layer_groups(spec: ModelSpec) -> tuple[LayerGroup, ...]:
     """The layers of `spec`, those together that have the same tensors.
 
     Raises:
@@ -137,7 +137,7 @@ def alike_layers(spec: ModelSpec) -> tuple[AlikeLayers, ...]:
     for run in spec.layers:
         numbers.setdefault(replace(run, count=1), []).extend(range(first, first + run.count))
         first += run.count
-    return tuple(AlikeLayers(layer_tensors(run, spec.hidden_size), tuple(found)) for run, found in numbers.items())
+    return tuple(LayerGroup(layer_tensors(run, spec.hidden_size), tuple(found)) for run, found in numbers.items())
 
 
 def outer_tensors(spec: ModelSpec) -> tuple[Tensor, ...]:

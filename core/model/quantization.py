@@ -58,7 +58,7 @@ class Modules:
     patterns: tuple[str, ...]
 
     @property
-    def tells_layers_apart(self) -> bool:
+    def varies_by_layer(self) -> bool:
         """Whether it may have a module of one layer and not the same one of another."""
         return bool(self.in_layers or self.beginnings or (self.patterns and self != EVERYTHING))
 
@@ -157,10 +157,10 @@ class Quantization:
     groups: frozenset[str] = LINEAR_GROUPS
 
     @cached_property
-    def tells_layers_apart(self) -> bool:
+    def varies_by_layer(self) -> bool:
         """Whether layers of the same shape may be stored differently."""
         selections = (self.excluded, *(modules for modules, _ in self.formats))
-        return any(selected.tells_layers_apart for selected in selections)
+        return any(selected.varies_by_layer for selected in selections)
 
     def precision_of(self, tensor: Tensor, layer: int | None) -> Precision | None:
         """The format of a tensor, the one of `layer` (None: outside the layers); None where it stays as it was."""

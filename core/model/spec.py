@@ -1,7 +1,7 @@
-"""What a language model is, as far as its memory goes: a `ModelSpec` made of layers, one class per kind of cache.
+"""Describe a language model as far as its memory goes: a `ModelSpec` of layers, one class per kind of cache.
 
-Field names are those of Hugging Face `config.json`. These classes hold facts only; `core.model.parameters` lists the tensors
-of the layers, `core.model.kv_cache` what they remember. A new kind of layer is one class here and one rule in each of them.
+Field names are those of Hugging Face `config.json`. These classes hold facts only: `core.model.parameters` lists the
+tensors of the layers, `core.model.kv_cache` what they cache.
 """
 
 from __future__ import annotations

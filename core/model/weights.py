@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 
-from core.model.parameters import AlikeLayers, alike_layers, count_parameters, counted_outer_tensors
+from core.model.parameters import LayerGroup, count_parameters, counted_outer_tensors, layer_groups
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.tensors import Tensor
@@ -31,7 +31,7 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
         return precision.bytes_of(count_parameters(model).total)
     in_layers = sum(
         sum(stored_bytes(tensor, model, numbers[0], precision) for tensor in tensors) * len(numbers)
-        for tensors, numbers in stored_alike(model, precision)
+        for tensors, numbers in storage_groups(model, precision)
     )
     outside = counted_outer_tensors(model)
     return in_layers + sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in outside)
@@ -67,7 +67,7 @@ def tensor_precision(
 
 
 @lru_cache(maxsize=2048)
-def stored_alike(model: ModelSpec, precision: Precision | None) -> tuple[AlikeLayers, ...]:
+def storage_groups(model: ModelSpec, precision: Precision | None) -> tuple[LayerGroup, ...]:
     """The layers of `model`, those together whose tensors are the same and stored alike, in `precision` or as shipped.
 
     Raises:
@@ -78,20 +78,22 @@ def stored_alike(model: ModelSpec, precision: Precision | None) -> tuple[AlikeLa
         from core.model.gguf_mix import positions
 
         of_each = positions(precision, model)
-        return _split(model, lambda tensors, layer: of_each[layer])
-    if precision is None and quantization is not None and quantization.tells_layers_apart:
-        return _split(model, lambda tensors, layer: tuple(quantization.precision_of(t, layer) for t in tensors))
-    return alike_layers(model)
+        return _split_by_format(model, lambda tensors, layer: of_each[layer])
+    if precision is None and quantization is not None and quantization.varies_by_layer:
+        return _split_by_format(
+            model, lambda tensors, layer: tuple(quantization.precision_of(t, layer) for t in tensors)
+        )
+    return layer_groups(model)
 
 
-def _split(
-    model: ModelSpec, manner: Callable[[tuple[Tensor, ...], int], Hashable]
-) -> tuple[AlikeLayers, ...]:
-    """The layers that are made alike, parted by the `manner` in which those tensors of that layer are stored."""
+def _split_by_format(
+    model: ModelSpec, format_key: Callable[[tuple[Tensor, ...], int], Hashable]
+) -> tuple[LayerGroup, ...]:
+    """The layers that are made alike, parted by the `format_key` in which those tensors of that layer are stored."""
     parts = []
-    for tensors, numbers in alike_layers(model):
+    for tensors, numbers in layer_groups(model):
         alike: dict[Hashable, list[int]] = {}
         for number in numbers:
-            alike.setdefault(manner(tensors, number), []).append(number)
-        parts += [AlikeLayers(tensors, tuple(same)) for same in alike.values()]
+            alike.setdefault(format_key(tensors, number), []).append(number)
+        parts += [LayerGroup(tensors, tuple(same)) for same in alike.values()]
     return tuple(parts)

@@ -104,7 +104,7 @@ class Replica:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class Option:
     """A way to serve the users.
 
     Attributes:
@@ -185,7 +185,7 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Rep
     )
 
 
-def layouts(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Layout]:
+def options(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Option]:
     """Every deployable way to serve `users` on that GPU, in no order."""
     for replica in replicas_of(service.model, gpu, service.engine.name):
         each = users_per_replica(service, replica, context)
@@ -193,7 +193,7 @@ def layouts(service: Service, gpu: GpuChoice, users: int, context: int) -> Itera
             continue
         replicas = -(-users // each)
         if replicas * replica.gpus <= MOST_GPUS:
-            yield Layout(
+            yield Option(
                 replica=replica,
                 replicas=replicas,
                 users_per_replica=each,
@@ -203,7 +203,7 @@ def layouts(service: Service, gpu: GpuChoice, users: int, context: int) -> Itera
             )
 
 
-def rank(layout: Layout) -> tuple[float, ...]:
+def rank(layout: Option) -> tuple[float, ...]:
     """Smallest first: GPUs, their memory, nodes; then the simpler, and the roomier."""
     replica = layout.replica
     return (
@@ -222,7 +222,7 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     Raises:
         OutOfRangeError: no layout fits.
     """
-    best = min((layout.gpus for layout in layouts(service, gpu, users, context)), default=None)
+    best = min((layout.gpus for layout in options(service, gpu, users, context)), default=None)
     if best is None:
         raise OutOfRangeError(
             "gpu",

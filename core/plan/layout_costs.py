@@ -26,11 +26,11 @@ from core.plan.costs import (
     server_usd_per_gpu,
     usd_per_user_month,
 )
-from core.plan.fleet import Layout
+from core.plan.fleet import Option
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutCosts:
+class OptionCosts:
     """What a layout costs; None where a price, or the GPU's power, is not known.
 
     Attributes:
@@ -50,16 +50,16 @@ class LayoutCosts:
     cheaper: str | None
 
 
-def costs_of_layout(
+def option_costs(
     gpu: Gpu,
-    layout: Layout,
+    layout: Option,
     *,
     users: int,
     gpus_by_division: int,
     policy: OrderPolicy | None = None,
     assumptions: Assumptions | None = None,
     prices: GpuPrices | None = None,
-) -> LayoutCosts:
+) -> OptionCosts:
     """What it costs to serve `users` by `layout` on `gpu`.
 
     Args:
@@ -96,7 +96,7 @@ def costs_of_layout(
         reserved_usd_per_gpu_hour=_usd(prices.reserved_per_gpu_hour),
     )
     rented = renting(rental, assumptions)
-    return LayoutCosts(
+    return OptionCosts(
         order=order,
         owned=owned,
         rented=rented,

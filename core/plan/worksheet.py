@@ -1,8 +1,8 @@
-"""The planner's reckoning of layouts: so few terms that each has a cell of its own, and an auditor can follow them.
+"""Compute layouts with so few terms that each has a cell of its own in the workbook.
 
-`core.plan.fleet` asks an engine's model about every layout that can be deployed. A worksheet has no such model, but what
-matters of it is a handful of numbers for each model and layout, which stand in the workbook's catalog. Here they are
-computed, and here is what the workbook's formulas restate. tests/core/plan/test_worksheet.py holds it against `core.plan.fleet`.
+`core.plan.fleet` asks an engine's model about every layout that can be deployed. A worksheet has no such model, but
+needs only a few numbers for each model and layout, which are columns of the workbook's catalog. They are computed here,
+and the workbook's formulas restate this module. tests/core/plan/test_worksheet.py compares it with `core.plan.fleet`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOISE = 1e-9
 
 
 @dataclass(frozen=True)
-class LayoutShape:
+class Layout:
     """GPUs of one replica: tensor parallel × pipeline parallel size."""
 
     tp: int
@@ -54,7 +54,7 @@ class LayoutShape:
 
 
 # What is usually deployed: within a node of up to eight GPUs, or one stage on each of two such nodes.
-LAYOUTS = (LayoutShape(1, 1), LayoutShape(2, 1), LayoutShape(4, 1), LayoutShape(8, 1), LayoutShape(8, 2))
+LAYOUTS = (Layout(1, 1), Layout(2, 1), Layout(4, 1), Layout(8, 1), Layout(8, 2))
 
 # An example of each class of GPU that vLLM's defaults tell apart, by the tokens of one step: 2048, 8192, 16 384.
 _EXAMPLES = (Device("small", 40 * GIB), Device("large", 79 * GIB), Device("largest", 180 * GIB))
@@ -89,7 +89,7 @@ def planned_gpu(choice: GpuChoice) -> PlannedGpu:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutNeeds:
+class GpuShare:
     """What one GPU of a layout holds; sizes are the fullest GPU's.
 
     Attributes:
@@ -107,7 +107,7 @@ class LayoutNeeds:
 
 
 @lru_cache(maxsize=4096)
-def layout_needs(model: ModelSpec, layout: LayoutShape) -> LayoutNeeds | None:
+def gpu_share(model: ModelSpec, layout: Layout) -> GpuShare | None:
     """What one GPU of `layout` holds of `model`; None if it cannot be split so."""
     tp, pp = layout.tp, layout.pp
     if tensor_parallel_obstacle(model, tp) or pp > model.num_hidden_layers:
@@ -121,7 +121,7 @@ def layout_needs(model: ModelSpec, layout: LayoutShape) -> LayoutNeeds | None:
     kv = _largest(kv_profile_per_gpu(model, tp, pp))
     if not model.heads_are_known:  # keys and values are cut like everything else
         kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
-    return LayoutNeeds(
+    return GpuShare(
         parameters=parameters,
         shipped_bytes=weights_bytes_per_gpu(model, tp=tp, pp=pp),
         loading_bytes=loading,
@@ -337,7 +337,7 @@ SPLIT, WEIGHTS, CACHE, SEQUENCES = "split", "weights", "cache", "sequences"
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayoutPlan:
+class WorksheetPlan:
     """One layout for a workload.
 
     Attributes:
@@ -351,7 +351,7 @@ class LayoutPlan:
         replicas, gpus, nodes: for all users; 0 if not even one fits.
     """
 
-    layout: LayoutShape
+    layout: Layout
     weights_bytes: float
     kv_budget_bytes: float
     kv_bytes_per_user: float
@@ -362,21 +362,21 @@ class LayoutPlan:
     nodes: int
 
 
-def layout_plans(workload: Workload) -> tuple[LayoutPlan, ...]:
+def worksheet_plans(workload: Workload) -> tuple[WorksheetPlan, ...]:
     """Every one of `LAYOUTS` for `workload`."""
     return tuple(_layout_plan(workload, layout) for layout in LAYOUTS)
 
 
-def best_layout(workload: Workload) -> LayoutPlan | None:
+def best_layout(workload: Workload) -> WorksheetPlan | None:
     """The layout with the fewest GPUs, of several the one with the fewest to a replica; None if none fits."""
-    return min((plan for plan in layout_plans(workload) if plan.gpus), key=lambda plan: plan.gpus, default=None)
+    return min((plan for plan in worksheet_plans(workload) if plan.gpus), key=lambda plan: plan.gpus, default=None)
 
 
-def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
+def _layout_plan(workload: Workload, layout: Layout) -> WorksheetPlan:
     gpu, engine = workload.gpu, workload.engine
-    needs = layout_needs(workload.model, layout)
+    needs = gpu_share(workload.model, layout)
     if needs is None or not node_takes(layout.tp, layout.pp, gpu.gpus_per_node):
-        return LayoutPlan(
+        return WorksheetPlan(
             layout=layout, weights_bytes=0, kv_budget_bytes=0, kv_bytes_per_user=0, users_per_replica=0, binds=SPLIT,
             replicas=0, gpus=0, nodes=0,
         )  # fmt: skip
@@ -390,7 +390,7 @@ def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
     fitting = max(0, math.floor(budget / each + _NOISE))
     users = fitting if engine == RULE else min(fitting, gpu.max_sequences)
     replicas = _rounded_up(workload.users / users) if users else 0
-    return LayoutPlan(
+    return WorksheetPlan(
         layout=layout,
         weights_bytes=weights,
         kv_budget_bytes=budget,
@@ -403,7 +403,7 @@ def _layout_plan(workload: Workload, layout: LayoutShape) -> LayoutPlan:
     )
 
 
-def weights_on_gpu(workload: Workload, needs: LayoutNeeds) -> float:
+def weights_on_gpu(workload: Workload, needs: GpuShare) -> float:
     """Bytes of the weights on the fullest GPU; a format's scales are shared out as its values are."""
     if workload.precision is None:
         return needs.shipped_bytes

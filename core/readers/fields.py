@@ -16,9 +16,7 @@ from functools import cache
 from core.checks import LIMITS, Limits, flag, number_within
 from core.errors import UnsupportedModelError, WrongTypeError, quoted
 
-_DEFAULTS_FILE = os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "config_defaults.csv"
-)
+_DEFAULTS_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "config_defaults.csv")
 
 # Never taken from a default at the top of a config.json: whoever leaves these out has not described a model. In the
 # parts of a composite config (`text_config`) they are left out wherever they equal the default.

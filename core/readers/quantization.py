@@ -244,6 +244,7 @@ def _gptq(settings: Config) -> Quantization:
 
     Source: AutoGPTQ nn_modules/qlinear; vLLM model_executor/layers/quantization/gptq.py.
     """
+
     def precision(own: Config) -> Precision:
         given = {**settings, **own}
         return grouped(_bits(given, "bits") or 4, _whole(given, "group_size") or 128, zero_points=True, g_idx=True)

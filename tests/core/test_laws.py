@@ -16,9 +16,9 @@ from core import catalog
 from core.engines.parallelism import (
     by_stage,
     kv_profile_per_gpu,
+    layer_bytes_on_rank,
     layers_by_stage,
     outer_on_rank,
-    stored_bytes_of_layers,
     tensor_parallel_obstacle,
     weights_bytes_per_gpu,
 )
@@ -148,10 +148,10 @@ def test_stages_add_up_to_the_whole(model, precision, pp):
         parts = outer_on_rank(model, 1, pp, stage)
         return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
 
-    together = sum(by_stage(model, pp, stored_bytes_of_layers(model, precision, 1), outside))
+    together = sum(by_stage(model, pp, layer_bytes_on_rank(model, precision, 1), outside))
     copies = pp > 1 and model.tie_word_embeddings
     twice = next(tensor for tensor, _ in outer_on_rank(model, 1, 1, 0) if tensor.name == "embed_tokens")
-    whole = sum(by_stage(model, 1, stored_bytes_of_layers(model, precision, 1), lambda stage: sum(
+    whole = sum(by_stage(model, 1, layer_bytes_on_rank(model, precision, 1), lambda stage: sum(
         stored_bytes(tensor, model, None, precision) * times for tensor, times in outer_on_rank(model, 1, 1, 0))))  # fmt: skip
     assert together == whole + (stored_bytes(twice, model, None, precision) if copies else 0)
 

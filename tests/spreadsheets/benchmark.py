@@ -38,7 +38,12 @@ def write_planner(path: Path) -> int:
     """A planner with 10 000 scenarios, of every model; gives the formulas of one."""
     examples, names = scenarios.default_rows(Labels("en")), catalog.model_names()
     rows = [
-        {**examples[i % len(examples)], "scenario": f"Scenario {i}", "model": names[i % len(names)], "context": 1024 + i}
+        {
+            **examples[i % len(examples)],
+            "scenario": f"Scenario {i}",
+            "model": names[i % len(names)],
+            "context": 1024 + i,
+        }
         for i in range(ROWS)
     ]
     path.write_bytes(template.without_values("en", rows))

@@ -82,7 +82,9 @@ def test_an_answer_is_sizes_or_the_reason_why_there_are_none(monkeypatch):
 
 
 def test_the_kept_answers_are_of_the_pinned_calculators():
-    pinned = dict(re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    pinned = dict(
+        re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     kept = {peer.name: peer.version for peer in table.peers()}
     assert kept == {name: pinned[name] for name in ask.PEERS}, "run make peers"
     assert kept.keys() == table.HOW_ASKED.keys()

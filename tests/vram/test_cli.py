@@ -57,12 +57,16 @@ def test_estimate_of_a_config_file(vram, tmp_path):
 
 
 def test_sizes_are_integers(vram):
-    result = estimate(vram, "llama-3-8b", "--context", 1001, "--users", 3, "--kv-precision", 0.5625, "--overhead", 0.123)
+    result = estimate(
+        vram, "llama-3-8b", "--context", 1001, "--users", 3, "--kv-precision", 0.5625, "--overhead", 0.123
+    )
     assert all(isinstance(result[key], int) for key in result if key.endswith("bytes") or key == "parameters")
     assert result["total_bytes"] == result["weights_bytes"] + result["kv_bytes"] + result["overhead_bytes"]
 
 
-@pytest.mark.parametrize(("precision", "weights_bytes"), [("fp32", 4), ("bf16", 2), ("FP8", 1), ("int4", 0.5), ("1.5", 1.5)])
+@pytest.mark.parametrize(
+    ("precision", "weights_bytes"), [("fp32", 4), ("bf16", 2), ("FP8", 1), ("int4", 0.5), ("1.5", 1.5)]
+)
 def test_precisions(vram, precision, weights_bytes):
     result = estimate(vram, "llama-2-7b", "--context", 10, "--precision", precision)
     assert result["weights_bytes"] == 6_738_415_616 * weights_bytes
@@ -167,7 +171,15 @@ def test_version_and_help(vram):
 
 def test_as_a_process():
     """The installed entry point, and no traceback where input is bad."""
-    command = [sys.executable, "-c", "from vram.cli.main import main; main()", "estimate", "llama-3-8b", "--context", "x"]
+    command = [
+        sys.executable,
+        "-c",
+        "from vram.cli.main import main; main()",
+        "estimate",
+        "llama-3-8b",
+        "--context",
+        "x",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

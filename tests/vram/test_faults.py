@@ -14,7 +14,10 @@ from tests.fuzz import kills, seeds
 from tests.paths import ROOT
 from workbook.files import write_whole
 
-pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor limits of file sizes"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor limits of file sizes"),
+    pytest.mark.slow,
+]
 
 # Under a limit of 2000 bytes a file, which a full disk looks like to whoever writes (EFBIG instead of ENOSPC).
 LIMITED = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from core import catalog
 from core.plan.allocation import ALLOCATIONS, PAGED
-from core.plan.worksheet import ENGINES, RULE, best_layout, has_shapes, layout_plans
+from core.plan.worksheet import ENGINES, RULE, best_layout, has_shapes, worksheet_plans
 from core.units import GB
 from workbook.formulas import OK
 from workbook.scenario import Scenario, checked
@@ -77,7 +77,9 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
     needs, best = scenario.needs, best_layout(scenario.workload)
     sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes, needs.total_bytes)
     found = {"input_check": OK, "gpus": needs.gpus} | {key: size / GB for key, size in zip(SIZES, sizes)}
-    found |= {f"users_{number}": plan.users_per_replica for number, plan in enumerate(layout_plans(scenario.workload))}
+    found |= {
+        f"users_{number}": plan.users_per_replica for number, plan in enumerate(worksheet_plans(scenario.workload))
+    }
     if best is None:
         return found | dict.fromkeys(DEPLOYED, NOT_AVAILABLE)
     return found | dict(zip(DEPLOYED, (best.layout.title, best.replicas, best.gpus, best.nodes)))

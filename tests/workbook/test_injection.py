@@ -120,7 +120,9 @@ def test_titles_of_scenarios_and_models_in_decision_sheets(own, vram, tmp_path):
         writer.writerows([payload, f"mine-{number}", 1000, 1, 80] for number, payload in enumerate(PAYLOADS))
     assert vram("export", scenarios, "-o", tmp_path / "out.xlsx")[0] == 0
     assert_nothing_is_live(tmp_path / "out.xlsx")
-    assert len(openpyxl.load_workbook(tmp_path / "out.xlsx").sheetnames) == len(PAYLOADS) + 2  # the index and the assumptions
+    assert (
+        len(openpyxl.load_workbook(tmp_path / "out.xlsx").sheetnames) == len(PAYLOADS) + 2
+    )  # the index and the assumptions
     # What was written is read back, and written once more.
     assert vram("audit", tmp_path / "out.xlsx", "--no-house")[0] == 0
 

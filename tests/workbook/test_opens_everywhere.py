@@ -56,7 +56,9 @@ def test_formualizer_computes_the_same_and_the_add_in_agrees(planners):
     sheet, column = labels("sheet.scenarios"), scenarios.letter("addin")
     rows = range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + len(scenarios.DEFAULT_SCENARIOS))
     said = [computed[sheet][f"{column}{number}"] for number in rows]
-    by_rule = [scenario.engine == "rule" and scenario.allocation == "reserved" for scenario in scenarios.DEFAULT_SCENARIOS]
+    by_rule = [
+        scenario.engine == "rule" and scenario.allocation == "reserved" for scenario in scenarios.DEFAULT_SCENARIOS
+    ]
     agrees, other = labels("scenarios.addin_agrees"), labels("scenarios.addin_other")
     assert said == [agrees if alike else other for alike in by_rule]
     for (name, address), value in stored_values(planners["en"]).items():

@@ -173,7 +173,10 @@ def test_the_planner_workbook_lists_own_models(own):
     own(HEADER.rstrip() + ",source\n" + ROW.rstrip() + ',"=HYPERLINK(""http://x"")"\n')
     content, _ = build("en")
     sheet = openpyxl.load_workbook(io.BytesIO(content))["Models"]
-    cells = {heading.value: cell for heading, cell in zip(sheet[models.HEADER_ROW], sheet[models.FIRST_ROW + len(models.OWN_MODELS)])}
+    cells = {
+        heading.value: cell
+        for heading, cell in zip(sheet[models.HEADER_ROW], sheet[models.FIRST_ROW + len(models.OWN_MODELS)])
+    }
     assert cells["Model"].value == "house-model"
     assert cells["KV values per token"].value == 4096  # 2 layers × 2 × 8 heads × 128 values
     assert (cells["Source"].value, cells["Source"].data_type) == ('=HYPERLINK("http://x")', "s")

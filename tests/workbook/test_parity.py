@@ -15,7 +15,7 @@ from core.model.precision import precision_of_bytes
 from core.plan.article import ArticleInputs, article_figures
 from core.plan.estimate import Estimate, estimate
 from core.plan.fleet import gpus_by_division
-from core.plan.worksheet import LAYOUTS, best_layout, layout_plans, needs_of
+from core.plan.worksheet import LAYOUTS, best_layout, needs_of, worksheet_plans
 from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import PROGRAMS
@@ -83,9 +83,7 @@ def test_article_follows_its_inputs(what_if):
 def many_rows(tmp_path_factory):
     """A planner with a row for each model at contexts below, inside and above its windows, and with random rows."""
     rng = random.Random(42)
-    rows = [
-        row(f"{name} {context}", name, context=context) for name in catalog.model_names() for context in CONTEXTS
-    ]
+    rows = [row(f"{name} {context}", name, context=context) for name in catalog.model_names() for context in CONTEXTS]
     rows += [random_row(rng, f"random {number}") for number in range(RANDOM_ROWS)]
     path = tmp_path_factory.mktemp("many") / "planner.xlsx"
     path.write_bytes(build("en", rows)[0])
@@ -134,7 +132,7 @@ def test_own_models(what_if):
         sizes = [needs.weights_bytes / GB, needs.kv_bytes / GB, needs.total_bytes / GB]
         assert found[:3] == pytest.approx(sizes, rel=TOLERANCE), request
         assert found[3:5] == [needs.gpus, best.gpus if best else "#N/A"], request
-        assert found[5:] == [plan.users_per_replica for plan in layout_plans(workload)], request
+        assert found[5:] == [plan.users_per_replica for plan in worksheet_plans(workload)], request
 
 
 def random_own_model(rng: random.Random) -> dict[str, object]:
@@ -243,7 +241,9 @@ def test_master_check_sees_what_was_overwritten(program, planners, tmp_path, she
 @pytest.mark.needs("libreoffice")
 def test_master_check_sees_a_model_listed_twice(planners, tmp_path):
     """Not in IronCalc, whose COUNTIF takes no array of criteria (0.9.1)."""
-    assert master_check_after(libreoffice, planners["en"], tmp_path, "Models", f"A{_CATALOG_ROW + 1}", "llama-2-7b") == 0
+    assert (
+        master_check_after(libreoffice, planners["en"], tmp_path, "Models", f"A{_CATALOG_ROW + 1}", "llama-2-7b") == 0
+    )
 
 
 def master_check_after(program, planner, folder, sheet, address, value):

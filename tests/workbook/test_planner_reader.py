@@ -119,7 +119,9 @@ def test_a_stored_value_that_is_not_cores(planners, tmp_path):
         if "worksheets" not in part or f'r="{KV}7"'.encode() not in content or b"Scenarios[" not in content:
             return content
         for address, value in wrong.items():
-            content, count = re.subn(rb'(<c r="%s".*?<v>)[^<]*(</v>)' % address, rb"\g<1>%s\g<2>" % value, content, count=1)
+            content, count = re.subn(
+                rb'(<c r="%s".*?<v>)[^<]*(</v>)' % address, rb"\g<1>%s\g<2>" % value, content, count=1
+            )
             assert count == 1
         return content
 
@@ -190,7 +192,15 @@ def test_own_models_are_read_from_their_sheet(planners, tmp_path):
 def test_a_planner_of_before_has_fewer_columns(tmp_path):
     """Without allocation, engine and GPU it means what it meant: all reserved, by the rule, so many GB."""
     book = openpyxl.Workbook()
-    headings = ("Model", "Context (tokens)", "Users", "Weights precision", "KV precision", "Overhead (%)", "GPU memory (GB)")
+    headings = (
+        "Model",
+        "Context (tokens)",
+        "Users",
+        "Weights precision",
+        "KV precision",
+        "Overhead (%)",
+        "GPU memory (GB)",
+    )
     book.active.append(headings)
     book.active.append(("llama-3.1-70b", 32_000, 10, "fp16", "fp16", 0.1, 80))
     book.save(tmp_path / "before.xlsx")

@@ -10,9 +10,9 @@ import pytest
 from core import catalog
 from core.errors import PlannerError
 from core.plan.costs import COST_LIMITS, Assumptions, OrderPolicy, default_assumptions, default_policy
-from core.plan.fleet import Layout, Replica, choice_of_gpu
-from core.plan.layout_costs import LayoutCosts, costs_of_layout
-from core.plan.worksheet import LayoutPlan, layout_plans, needs_of
+from core.plan.fleet import Option, Replica, choice_of_gpu
+from core.plan.layout_costs import OptionCosts, option_costs
+from core.plan.worksheet import WorksheetPlan, needs_of, worksheet_plans
 from core.units import GB
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import random_row, scenario_of, without_override
@@ -29,7 +29,9 @@ SCENARIOS, CASES, ROWS = 30, 25, 60
 def planner(tmp_path_factory):
     """A planner with random scenarios to choose from."""
     rng = random.Random(11)
-    rows = [random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS)]
+    rows = [
+        random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS)
+    ]
     path = tmp_path_factory.mktemp("procurement") / "planner.xlsx"
     path.write_bytes(build("en", rows)[0])
     return path, {row["scenario"]: row for row in rows}
@@ -81,7 +83,7 @@ def expected_of_row(request: dict[str, object], scenarios: dict[str, dict], row:
     gpu_name, number = procurement.table_rows()[row]
     gpu = catalog.gpu(gpu_name)
     scenario = without_override(scenario_of(scenarios[request["scenario"]]), gpu_name)
-    plan = layout_plans(scenario.workload)[number]
+    plan = worksheet_plans(scenario.workload)[number]
     try:
         by_division = needs_of(scenario.workload).gpus
     except PlannerError:
@@ -102,17 +104,17 @@ def expected_of_row(request: dict[str, object], scenarios: dict[str, dict], row:
     }
 
 
-def costs_of(request, gpu, plan: LayoutPlan, users: int, by_division: int | None) -> LayoutCosts:
+def costs_of(request, gpu, plan: WorksheetPlan, users: int, by_division: int | None) -> OptionCosts:
     choice = choice_of_gpu(gpu)
     replica = Replica(choice, plan.layout.tp, plan.layout.pp)
-    layout = Layout(
+    layout = Option(
         replica=replica, replicas=plan.replicas, users_per_replica=plan.users_per_replica, gpus=plan.gpus,
         nodes=plan.nodes, headroom=0,
     )  # fmt: skip
     whole = {"horizon_months", "spare_nodes", "spare_gpus"}
     given = {name: int(value) if name in whole else value for name, value in request.items() if name != "scenario"}
     given["whole_nodes"] = bool(given["whole_nodes"])
-    return costs_of_layout(
+    return option_costs(
         gpu,
         layout,
         users=users,
@@ -122,12 +124,12 @@ def costs_of(request, gpu, plan: LayoutPlan, users: int, by_division: int | None
     )
 
 
-def order_of(costs: LayoutCosts | None) -> dict[str, object]:
+def order_of(costs: OptionCosts | None) -> dict[str, object]:
     keys = ("deployable", "with_headroom", "in_nodes", "with_spares", "nodes")
     return {key: NOTHING if costs is None else getattr(costs.order, key) for key in keys}
 
 
-def owning_of(costs: LayoutCosts | None) -> dict[str, object]:
+def owning_of(costs: OptionCosts | None) -> dict[str, object]:
     names = {
         "capex": "capex_usd", "it_kw": "it_kw", "power": "power_usd_per_month", "hosting": "hosting_usd_per_month",
         "support": "support_usd_per_month", "depreciation": "depreciation_usd_per_month", "own_month": "usd_per_month",
@@ -137,7 +139,7 @@ def owning_of(costs: LayoutCosts | None) -> dict[str, object]:
     return {key: NOTHING if owned is None else getattr(owned, name) for key, name in names.items()}
 
 
-def renting_of(costs: LayoutCosts | None) -> dict[str, object]:
+def renting_of(costs: OptionCosts | None) -> dict[str, object]:
     names = {
         "on_demand_month": "on_demand_usd_per_month", "reserved_month": "reserved_usd_per_month",
         "rent_month": "usd_per_month", "rent_tco": "tco_usd", "rent_npv": "npv_usd",
@@ -147,10 +149,12 @@ def renting_of(costs: LayoutCosts | None) -> dict[str, object]:
     return {key: NOTHING if value is None else value for key, value in found.items()}
 
 
-def choice_of(costs: LayoutCosts | None, labels: Labels) -> dict[str, object]:
+def choice_of(costs: OptionCosts | None, labels: Labels) -> dict[str, object]:
     owned, rented = (None, None) if costs is None else (costs.owned, costs.rented)
     if owned is None and rented is None:
-        return dict.fromkeys(("cheaper", "best_gpus", "best_month", "best_user_month", "best_npv", "break_even"), NOTHING)
+        return dict.fromkeys(
+            ("cheaper", "best_gpus", "best_month", "best_user_month", "best_npv", "break_even"), NOTHING
+        )
     buys = rented is None or (owned is not None and costs.cheaper == "buy")
     month = costs.break_even_month
     both = owned is not None and rented is not None

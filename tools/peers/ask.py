@@ -155,9 +155,7 @@ def ridgepoint(case: Case, folder: str) -> Sizes:
     if case.model not in RIDGEPOINT:
         raise NotBuiltIn
     dtype = {"bf16": "fp16"}.get(case.weights, case.weights)
-    written = peer.fit(
-        RIDGEPOINT[case.model], "h100-80gb", count=GPUS, dtype=dtype, ctx=case.context, as_json=True
-    )
+    written = peer.fit(RIDGEPOINT[case.model], "h100-80gb", count=GPUS, dtype=dtype, ctx=case.context, as_json=True)
     found = json.loads(written)
     return Sizes(found["memory"]["weights_bytes"]["best"], case.users * found["capacity"]["bytes_per_seq"])
 

@@ -19,13 +19,13 @@ from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.plan.fleet import (
     GpuChoice,
-    Layout,
+    Option,
     Replica,
     Service,
     capacity_of_replica,
     choice_of_gb,
     choice_of_gpu,
-    layouts,
+    options,
     rank,
     replicas_of,
     users_per_replica,
@@ -146,7 +146,7 @@ def plan(
     )
     users, context = number("users", users), number("context", context)
     choices = [_choice(name) for name in gpus] or [choice_of_gpu(gpu) for gpu in catalog.gpus()]
-    found = [layout for choice in choices for layout in layouts(service, choice, users, context)]
+    found = [layout for choice in choices for layout in options(service, choice, users, context)]
     costs = costs_by_layout(service, found, users, context) if with_costs else None
     order = rank if costs is None else lambda layout: cost_rank(costs.get(layout), layout)
     ranked = sorted(found if gpus else _best_of_each_gpu(found, order), key=order)
@@ -212,8 +212,8 @@ def _device(name: str | None, memory_gib: float | None) -> Device:
     return Device(known_as, round(number("gpu_memory_gib", memory_gib) * GIB))
 
 
-def _best_of_each_gpu(found: Iterable[Layout], order: Callable[[Layout], tuple[float, ...]]) -> list[Layout]:
-    best: dict[GpuChoice, Layout] = {}
+def _best_of_each_gpu(found: Iterable[Option], order: Callable[[Option], tuple[float, ...]]) -> list[Option]:
+    best: dict[GpuChoice, Option] = {}
     for layout in found:
         gpu = layout.replica.gpu
         if gpu not in best or order(layout) < order(best[gpu]):
@@ -222,7 +222,7 @@ def _best_of_each_gpu(found: Iterable[Layout], order: Callable[[Layout], tuple[f
 
 
 def _ruled_out(
-    service: Service, gpu: GpuChoice, context: int, found: list[Layout], every_layout: bool
+    service: Service, gpu: GpuChoice, context: int, found: list[Option], every_layout: bool
 ) -> Iterable[str]:
     """Why a GPU, or where layouts are listed a layout of it, cannot serve."""
     if every_layout:
@@ -315,7 +315,7 @@ def _print_capacity(found: Capacity, answer: dict[str, object]) -> None:
     Console().print(table)
 
 
-def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out, costs) -> dict[str, object]:
+def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Option], out, costs) -> dict[str, object]:
     return {
         "model": spec.name,
         "users": users,
@@ -339,7 +339,7 @@ def _plan_as_dict(spec: ModelSpec, users: int, context: int, ranked: list[Layout
     }
 
 
-def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Layout], out, costs) -> None:
+def _print_plan(spec: ModelSpec, users: int, context: int, ranked: list[Option], out, costs) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -17,7 +17,7 @@ from core.errors import PlannerError
 from core.readers.model_files import ModelFile
 from core.units import GB, GIB
 from vram.model_argument import hub_model, is_hub_name, is_path, model_of, models_option
-from workbook.files import alone_in, write_whole
+from workbook.files import folder_lock, write_whole
 
 
 class UnknownFieldsError(PlannerError):
@@ -100,7 +100,7 @@ def _row(found: ModelFile, source: str, name: str | None, on_hub: bool) -> dict[
 
 
 def _append(file: Path, row: dict[str, str]) -> None:
-    with alone_in(file.parent):
+    with folder_lock(file.parent):
         content = b""
         if file.exists():
             taken = {known["name"]: known for known in read_rows(str(file))}

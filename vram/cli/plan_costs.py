@@ -7,8 +7,8 @@ import math
 from core import catalog
 from core.errors import UnknownNameError
 from core.plan.estimate import estimate
-from core.plan.fleet import Layout, Service, gpus_by_division, rank
-from core.plan.layout_costs import LayoutCosts, costs_of_layout
+from core.plan.fleet import Option, Service, gpus_by_division, rank
+from core.plan.layout_costs import OptionCosts, option_costs
 from core.units import GB
 
 COSTS_NOTE = "prices are indicative, replace with your quote"
@@ -16,7 +16,7 @@ LEGEND = "order: GPUs with headroom and spares; own, rent: USD a month; even: th
 HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
 
 
-def costs_by_layout(service: Service, found: list[Layout], users: int, context: int) -> dict[Layout, LayoutCosts]:
+def costs_by_layout(service: Service, found: list[Option], users: int, context: int) -> dict[Option, OptionCosts]:
     """What each layout costs; those of a GPU that the catalog does not have are left out."""
     total_bytes = estimate(
         service.model, context=context, users=users, precision=service.precision, kv_precision=service.kv_precision
@@ -29,11 +29,11 @@ def costs_by_layout(service: Service, found: list[Layout], users: int, context: 
         except UnknownNameError:
             continue
         least = gpus_by_division(total_bytes, choice.memory_bytes / GB)
-        costs[layout] = costs_of_layout(gpu, layout, users=users, gpus_by_division=least)
+        costs[layout] = option_costs(gpu, layout, users=users, gpus_by_division=least)
     return costs
 
 
-def cost_rank(costs: LayoutCosts | None, layout: Layout) -> tuple[float, ...]:
+def cost_rank(costs: OptionCosts | None, layout: Option) -> tuple[float, ...]:
     """The cheapest month first, owned or rented; what has no price comes last, the smallest first."""
     months = [] if costs is None else [way.usd_per_month for way in (costs.owned, costs.rented) if way is not None]
     return (min(months, default=math.inf), *rank(layout))
@@ -43,7 +43,7 @@ def _cents(usd: float | None) -> float | None:
     return None if usd is None else round(usd, 2)
 
 
-def costs_as_dict(costs: LayoutCosts | None) -> dict[str, object] | None:
+def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
     """For JSON, in dollars and cents."""
     if costs is None:
         return None
@@ -72,7 +72,7 @@ def costs_as_dict(costs: LayoutCosts | None) -> dict[str, object] | None:
     }  # fmt: skip
 
 
-def cost_cells(layout: Layout, costs: LayoutCosts | None) -> tuple[str, ...]:
+def cost_cells(layout: Option, costs: OptionCosts | None) -> tuple[str, ...]:
     """The row under the headings; blank where nothing is known."""
     replica = layout.replica
     cells = (replica.gpu.name, f"{layout.gpus:,}", f"{replica.tp}×{replica.pp}")

@@ -23,9 +23,7 @@ ALLOWED_FUNCTIONS = (
         "article", "article.kv_per_token", ("ROUND",), "the article's own rounding, shown beside the exact figure"
     ),
     Allowance("article", "article.gpus", ("ROUNDUP",), "GPUs are bought whole"),
-    Allowance(
-        "scenarios", "scenarios.input_check", ("IFERROR",), "its verdict on any input is words, never an error"
-    ),
+    Allowance("scenarios", "scenarios.input_check", ("IFERROR",), "its verdict on any input is words, never an error"),
     Allowance("scenarios", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and blocks of tokens are whole"),
     *(
         Allowance("scenarios", f"scenarios.{key}", ("IFERROR",), "looked at by the input check, itself no error")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from core.catalog.prices import GpuPrices, Quote
 from core.plan.costs import comes_on_baseboards, server_usd_per_gpu
-from core.plan.layout_costs import LayoutCosts
+from core.plan.layout_costs import OptionCosts
 from workbook import formulas as f
 from workbook.book import COUNT_FORMAT
 from workbook.export.figures import NOTHING, Figures, nodes
@@ -40,7 +40,7 @@ def quotes(found: GpuPrices) -> dict[str, Quote | None]:
     }
 
 
-def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: LayoutCosts | None) -> list[CostLine]:
+def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: OptionCosts | None) -> list[CostLine]:
     """Every figure of the costs, each after those that it follows from.
 
     Args:
@@ -196,7 +196,7 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Layout
     ]  # fmt: skip
 
 
-def _cheaper_of_known(costs: LayoutCosts | None) -> str | None:
+def _cheaper_of_known(costs: OptionCosts | None) -> str | None:
     """What to do by present value; of one way whose price alone is known, that one."""
     if costs is None or (costs.owned is None and costs.rented is None):
         return None

@@ -14,21 +14,21 @@ from core.model.kv_cache import KvProfile
 from core.model.spec import ModelSpec
 from core.plan.allocation import PAGED
 from core.plan.costs import Assumptions, OrderPolicy
-from core.plan.fleet import Layout, Replica, choice_of_gpu
-from core.plan.layout_costs import LayoutCosts, costs_of_layout
+from core.plan.fleet import Option, Replica, choice_of_gpu
+from core.plan.layout_costs import OptionCosts, option_costs
 from core.plan.nodes import node_takes
 from core.plan.worksheet import (
     LAYOUTS,
     RULE,
     VLLM,
-    LayoutPlan,
-    LayoutShape,
+    Layout,
     Padding,
     Workload,
+    WorksheetPlan,
     activation_bytes,
     best_layout,
     block_padding,
-    layout_needs,
+    gpu_share,
     other_bytes,
     vllm_usable_bytes,
     weights_on_gpu,
@@ -84,7 +84,7 @@ class Figures:
     room_gb: float
     overhead_gb: float
     gpus: int
-    best: LayoutPlan | None
+    best: WorksheetPlan | None
     is_within_longest: bool
 
     @property
@@ -140,7 +140,7 @@ def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class LayoutFigures:
+class PlanFigures:
     """What one GPU of a layout holds, in the terms of `core.plan.worksheet.kv_bytes_per_user`.
 
     Attributes:
@@ -150,7 +150,7 @@ class LayoutFigures:
         fixed_bytes: however long it is.
     """
 
-    shape: LayoutShape
+    shape: Layout
     weights_gb: float
     loading_gb: float
     growing_bytes: float
@@ -158,14 +158,14 @@ class LayoutFigures:
     fixed_bytes: float
 
 
-def layout_figures(workload: Workload, shape: LayoutShape) -> LayoutFigures | None:
+def layout_figures(workload: Workload, shape: Layout) -> PlanFigures | None:
     """The figures of a layout; None if the model cannot be split so, or nodes do not take it."""
-    needs = layout_needs(workload.model, shape)
+    needs = gpu_share(workload.model, shape)
     if needs is None or not node_takes(shape.tp, shape.pp, workload.gpu.gpus_per_node):
         return None
     by_vllm, value_bytes, kv = workload.engine == VLLM, workload.kv_precision.bytes_per_value, needs.kv
     padding = block_padding(workload.model) if by_vllm else Padding()
-    return LayoutFigures(
+    return PlanFigures(
         shape=shape,
         weights_gb=weights_on_gpu(workload, needs) / GB,
         loading_gb=needs.loading_bytes / GB if by_vllm else 0.0,
@@ -175,7 +175,7 @@ def layout_figures(workload: Workload, shape: LayoutShape) -> LayoutFigures | No
     )
 
 
-def possible_layouts(workload: Workload) -> list[LayoutFigures]:
+def possible_layouts(workload: Workload) -> list[PlanFigures]:
     """The figures of every layout that can be deployed, in their order."""
     found = (layout_figures(workload, shape) for shape in LAYOUTS)
     return [figures for figures in found if figures is not None]
@@ -201,7 +201,7 @@ def costs_of(
     *,
     policy: OrderPolicy | None = None,
     given: Assumptions | None = None,
-) -> LayoutCosts | None:
+) -> OptionCosts | None:
     """What the layout to deploy costs; None if there is none, or it takes more GPUs than are reckoned with.
 
     Args:
@@ -210,7 +210,7 @@ def costs_of(
     scenario, best = figures.scenario, figures.best
     if best is None or scenario.gpu is None:
         return None
-    layout = Layout(
+    layout = Option(
         replica=Replica(choice_of_gpu(scenario.gpu), best.layout.tp, best.layout.pp),
         replicas=best.replicas,
         users_per_replica=best.users_per_replica,
@@ -219,7 +219,7 @@ def costs_of(
         headroom=1 - scenario.users / (best.replicas * best.users_per_replica),
     )
     try:
-        return costs_of_layout(
+        return option_costs(
             scenario.gpu, layout, users=scenario.users, gpus_by_division=figures.gpus, prices=prices, policy=policy,
             assumptions=given,
         )  # fmt: skip

@@ -62,9 +62,7 @@ class Grid:
 
     def absolute(self, sheet: str) -> dict[str, str]:
         """Key → absolute reference from anywhere; `sheet` as it stands before "!"."""
-        return {
-            key: f"{sheet}!${xl_col_to_name(column)}${row + 1}" for key, (row, column) in self._places.items()
-        }
+        return {key: f"{sheet}!${xl_col_to_name(column)}${row + 1}" for key, (row, column) in self._places.items()}
 
     def write(self, sheet: Sheet) -> None:
         """Writes every row up to the last that has a cell or a height."""

@@ -19,7 +19,7 @@ from xlsxwriter.utility import xl_col_to_name
 from core.catalog.prices import Quote, cost_defaults
 from core.checks import LIMITS
 from core.plan.allocation import PAGED
-from core.plan.worksheet import CACHE, SEQUENCES, VLLM, LayoutPlan, layout_plans
+from core.plan.worksheet import CACHE, SEQUENCES, VLLM, WorksheetPlan, worksheet_plans
 from core.units import GB
 from workbook import formulas as f
 from workbook import styles
@@ -31,7 +31,7 @@ from workbook.export.figures import (
     NOTHING,
     RATE_FORMAT,
     Figures,
-    LayoutFigures,
+    PlanFigures,
     costs_of,
     input_is_usable,
     is_within_longest,
@@ -107,7 +107,7 @@ class _Page:
         self._scenario, self._labels = figures.scenario, context.labels
         self._by_vllm = figures.scenario.engine == VLLM
         self._layouts = possible_layouts(figures.scenario.workload)
-        self._plans = {plan.layout: plan for plan in layout_plans(figures.scenario.workload)}
+        self._plans = {plan.layout: plan for plan in worksheet_plans(figures.scenario.workload)}
         self._prices, self._costs = prices_of(figures.scenario), costs_of(figures)
         self.grid = Grid()
         self.has_costs = self._prices is not None and (self._costs is not None or figures.best is None)
@@ -311,7 +311,7 @@ class _Page:
             self._figure(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
             row += 1
 
-        def of_plan(value: Callable[[LayoutPlan], object]) -> object:
+        def of_plan(value: Callable[[WorksheetPlan], object]) -> object:
             return NOTHING if best is None else value(best)
 
         def if_fits(formula: Callable[[At], str]) -> Callable[[At], str]:
@@ -558,7 +558,7 @@ class _Page:
             self._write_layout(i, layout, self._plans[layout.shape])
         return row + len(self._layouts) + 1
 
-    def _write_layout(self, row: int, layout: LayoutFigures, plan: LayoutPlan) -> None:
+    def _write_layout(self, row: int, layout: PlanFigures, plan: WorksheetPlan) -> None:
         number = row + 1
         fitting = max(0, int(plan.kv_budget_bytes / plan.kv_bytes_per_user + 1e-9))
         values = {
@@ -745,9 +745,7 @@ def _validate(sheet: Sheet, figures: Figures, context: Context, page: _Page) -> 
     labels = context.labels
     for field in open_inputs(figures.scenario):
         least, most = context.limits[field]
-        rule = assumptions.between(
-            labels, labels(_PROMPTS[field]), f"={least}", f"={most}", whole=LIMITS[field].whole
-        )
+        rule = assumptions.between(labels, labels(_PROMPTS[field]), f"={least}", f"={most}", whole=LIMITS[field].whole)
         sheet.ws.data_validation(page.grid.at(field), rule)
     if page.has_costs:
         for field in assumptions.PRICES:

@@ -19,14 +19,14 @@ from workbook.export.figures import (
     OPEN_INPUTS,
     RATE_FORMAT,
     Figures,
-    LayoutFigures,
+    PlanFigures,
     input_is_usable,
     is_within_longest,
     layout_figures,
     open_inputs,
     tokens_in_window,
 )
-from workbook.export.sheet import Cell, Column, Sheet, quoted_sheet
+from workbook.export.sheet import Cell, ColumnCells, Sheet, quoted_sheet
 from workbook.labels import Labels
 from workbook.scenario import COLUMN_LABELS, FIELDS
 
@@ -40,11 +40,11 @@ class _Row:
     """A scenario, and what a GPU of its layout holds; None where none fits."""
 
     figures: Figures
-    layout: LayoutFigures | None
+    layout: PlanFigures | None
 
 
 @dataclass(frozen=True)
-class _Column:
+class _RowColumn:
     """One column: its `value` for a scenario, and the `formula` for it, of the same row's cells (key → address)."""
 
     key: str
@@ -82,9 +82,9 @@ def write(
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.more_layout"))])
     headings = [labels("export.number"), *(labels(column.label) for column in columns)]
     sheet.row([Cell(i, styles.HEADING, heading) for i, heading in enumerate(headings)], 58)
-    at = {column.key: f"{xl_col_to_name(i)}{Column.ROW}" for i, column in enumerate(columns, start=1)}
-    written = [Column(styles.CHECK, COUNT_FORMAT)]
-    written += [Column(c.role, c.number_format, c.formula and c.formula(at)) for c in columns]
+    at = {column.key: f"{xl_col_to_name(i)}{ColumnCells.ROW}" for i, column in enumerate(columns, start=1)}
+    written = [ColumnCells(styles.CHECK, COUNT_FORMAT)]
+    written += [ColumnCells(c.role, c.number_format, c.formula and c.formula(at)) for c in columns]
     values = [column.value for column in columns]
     rows = (_row(figures) for figures in scenarios)
     sheet.rows(
@@ -106,7 +106,7 @@ def _row(figures: Figures) -> _Row:
     return _Row(figures, layout_figures(figures.scenario.workload, best.layout) if best else None)
 
 
-def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str]] | None) -> list[_Column]:
+def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str]] | None) -> list[_RowColumn]:
     inputs: dict[str, tuple[float, str | None, Callable[[_Row], object]]] = {
         "scenario": (36, None, lambda row: row.figures.scenario.title),
         "model": (22, None, lambda row: row.figures.scenario.model.name),
@@ -123,10 +123,10 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
     }
     return [
         *(
-            _Column(field, COLUMN_LABELS[field], width, _role(field), value, shown)
+            _RowColumn(field, COLUMN_LABELS[field], width, _role(field), value, shown)
             for field, (width, shown, value) in inputs.items()
         ),
-        _Column(
+        _RowColumn(
             "check", "export.checks", 11, styles.CHECK, lambda row: int(row.figures.is_right),
             labels("check.format"), lambda at: "" if limits is None else _check(at, limits),
         ),
@@ -149,7 +149,7 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
             "gpus", lambda row: row.figures.gpus, lambda at: f.rounded_up(f"({at['weights']}+{at['kv']})/{at['room']}"),
             styles.TOTAL, COUNT_FORMAT,
         ),
-        _Column(
+        _RowColumn(
             "layout", "scenarios.layout", 14, styles.FORMULA_TEXT,
             lambda row: NOTHING if row.layout is None else row.layout.shape.title,
         ),
@@ -218,8 +218,8 @@ def _role(field: str) -> str:
     return styles.INPUT if field in OPEN_INPUTS else styles.FORMULA_TEXT
 
 
-def _known(key: str, label: str, value: Callable[[_Row], object], number_format: str = BYTES_FORMAT) -> _Column:
-    return _Column(key, label, 16, styles.SOURCE_FIGURE, value, number_format)
+def _known(key: str, label: str, value: Callable[[_Row], object], number_format: str = BYTES_FORMAT) -> _RowColumn:
+    return _RowColumn(key, label, 16, styles.SOURCE_FIGURE, value, number_format)
 
 
 def _result(
@@ -230,8 +230,8 @@ def _result(
     number_format: str = GB_FORMAT,
     *,
     label: str | None = None,
-) -> _Column:
-    return _Column(key, label or f"scenarios.{key}", 13, role, value, number_format, formula)
+) -> _RowColumn:
+    return _RowColumn(key, label or f"scenarios.{key}", 13, role, value, number_format, formula)
 
 
 def _gpu_memory_gb(row: _Row) -> object:
@@ -256,7 +256,7 @@ def _windowed(pairs: tuple[tuple[int, float], ...], i: int, part: int = 1) -> fl
     return pairs[i][part] if i < len(pairs) else 0
 
 
-def _window(i: int) -> tuple[_Column, _Column]:
+def _window(i: int) -> tuple[_RowColumn, _RowColumn]:
     """The size of a model's window number `i` and what it keeps of it."""
     return (
         _known(f"window_{i}", "models.window", lambda row: _windowed(row.figures.kv.windowed, i, 0)),
@@ -291,7 +291,7 @@ def _room(at: dict[str, str]) -> str:
 
 
 def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
-    """`core.plan.worksheet.layout_plans`, for the layout that was the best when the file was written."""
+    """`core.plan.worksheet.worksheet_plans`, for the layout that was the best when the file was written."""
 
     def formula(at: dict[str, str]) -> str:
         block = f"SIGN({at['step_tokens']})*kv_block_tokens"

@@ -68,7 +68,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnCells:
     """What every cell of a column has in common.
 
     Attributes:
@@ -117,15 +117,15 @@ class Formats:
 class _RowTemplate:
     """A row of which only its number and its values are missing."""
 
-    def __init__(self, columns: Sequence[Column], forms: Sequence[Format]) -> None:
+    def __init__(self, columns: Sequence[ColumnCells], forms: Sequence[Format]) -> None:
         self._starts = [
-            f'<c r="{xl_col_to_name(i)}{Column.ROW}" s="{form._get_xf_index()}"' for i, form in enumerate(forms)
+            f'<c r="{xl_col_to_name(i)}{ColumnCells.ROW}" s="{form._get_xf_index()}"' for i, form in enumerate(forms)
         ]
         self._formulas = [column.formula and f"<f>{escape(column.formula)}</f>" for column in columns]
 
     def filled(self, number: int, values: Sequence[object]) -> str | None:
         """The element of row `number`; None if one of `values` needs more than to be put there."""
-        parts = [f'<row r="{Column.ROW}">']
+        parts = [f'<row r="{ColumnCells.ROW}">']
         for start, formula, value in zip(self._starts, self._formulas, values):
             kind = type(value)
             if kind is str and not _is_plain(value):
@@ -144,7 +144,7 @@ class _RowTemplate:
             else:
                 return None
         parts.append("</row>")
-        return "".join(parts).replace(Column.ROW, str(number))
+        return "".join(parts).replace(ColumnCells.ROW, str(number))
 
 
 @lru_cache(maxsize=4096)
@@ -176,7 +176,7 @@ class Sheet:
         self._row += 1
         return self._row
 
-    def rows(self, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+    def rows(self, columns: Sequence[ColumnCells], rows: Iterable[Sequence[object]]) -> None:
         """Writes many rows of one kind; of each the values of all columns, also of those with a formula.
 
         A value may be a whole cell, where it does not look as its column does.

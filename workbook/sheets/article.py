@@ -201,12 +201,15 @@ def _validate_input(labels, ws, cell: str, key: str, field: str | None) -> None:
 def _write_block(book: Book, ws, block: Block) -> None:
     labels = book.labels
     header_row = _step_row(block, STEPS[0][0]) - 1
-    header = (WHAT, labels(f"article.{block.key}")), *(
-        (letter, labels(f"article.{key}"))
-        for letter, key in zip(
-            (HOW, UNIT, PRINTED, LIVE, AGREES, EXACT, REAL, WHY),
-            ("how", "unit", "printed", "as_printed", "agrees", "exact", "real", "why"),
-        )
+    header = (
+        (WHAT, labels(f"article.{block.key}")),
+        *(
+            (letter, labels(f"article.{key}"))
+            for letter, key in zip(
+                (HOW, UNIT, PRINTED, LIVE, AGREES, EXACT, REAL, WHY),
+                ("how", "unit", "printed", "as_printed", "agrees", "exact", "real", "why"),
+            )
+        ),
     )
     for letter, text in header:
         put(ws, f"{letter}{header_row}", styles.HEADING, text)
@@ -245,7 +248,11 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
             return models.kv_bytes_per_token(book, name, given("bytes_per_value"))
         return f.full_width_bytes_per_token(given("layers"), given("hidden"), given("bytes_per_value"))
     if step == "kv_per_token":
-        return f.article_mb_per_token(above("kv_bytes_per_token")) if column == LIVE else f"{above('kv_bytes_per_token')}/10^6"
+        return (
+            f.article_mb_per_token(above("kv_bytes_per_token"))
+            if column == LIVE
+            else f"{above('kv_bytes_per_token')}/10^6"
+        )
     if step == "kv":
         if column == LIVE:
             return f.uniform_kv_gb(f"{above('kv_per_token')}*10^6", context, users)

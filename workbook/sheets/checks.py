@@ -106,6 +106,4 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         "gpus_complete": f"IF(COUNTIF({gpu('memory_gb')},{f.text('>0')})=ROWS({gpu('gpu')}),1,0)",
         "addin_agrees": f"IF(COUNTIF({scenario('addin')},{differs})=0,1,0)",
     }
-    return [
-        (labels(f"checks.{key}"), formula, labels(f"checks.{key}_wrong")) for key, formula in formulas.items()
-    ]
+    return [(labels(f"checks.{key}"), formula, labels(f"checks.{key}_wrong")) for key, formula in formulas.items()]

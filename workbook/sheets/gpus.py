@@ -21,7 +21,7 @@ from workbook.book import (
     GB_FORMAT,
     MONEY_FORMAT,
     Book,
-    Column,
+    SheetColumn,
     between_rule,
     date_rule,
     filled_table,
@@ -40,37 +40,37 @@ CURRENCY = "USD"  # of the indicative prices
 _LONGEST_SOURCE = 255  # characters
 
 _OF_GPU = (
-    Column("gpu", 24, styles.LABEL, None),
-    Column("gpu_title", 44, styles.LABEL, None),
-    Column("maker", 10, styles.LABEL, None),
-    Column("label", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("memory_mib", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("memory_gb", 11, styles.TOTAL, GB_FORMAT),
-    Column("basis", 20, styles.FORMULA_TEXT, None),
-    Column("memory_type", 10, styles.LABEL, None),
-    Column("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("interconnect", 22, styles.LABEL, None),
-    Column("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
-    Column("form_factor", 11, styles.LABEL, None),
-    Column("architecture", 15, styles.LABEL, None),
-    Column("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("source", 60, styles.NOTE, None),
-    Column("memory_source", 60, styles.NOTE, None),
-    Column("as_of", 10, styles.NOTE, None),
-    Column("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
-    Column("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    Column("shortlist", 11, styles.INPUT, COUNT_FORMAT),
-    Column("currency", 10, styles.INPUT_TEXT, None),
+    SheetColumn("gpu", 24, styles.LABEL, None),
+    SheetColumn("gpu_title", 44, styles.LABEL, None),
+    SheetColumn("maker", 10, styles.LABEL, None),
+    SheetColumn("label", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("memory_mib", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("memory_gb", 11, styles.TOTAL, GB_FORMAT),
+    SheetColumn("basis", 20, styles.FORMULA_TEXT, None),
+    SheetColumn("memory_type", 10, styles.LABEL, None),
+    SheetColumn("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("interconnect", 22, styles.LABEL, None),
+    SheetColumn("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
+    SheetColumn("form_factor", 11, styles.LABEL, None),
+    SheetColumn("architecture", 15, styles.LABEL, None),
+    SheetColumn("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("source", 60, styles.NOTE, None),
+    SheetColumn("memory_source", 60, styles.NOTE, None),
+    SheetColumn("as_of", 10, styles.NOTE, None),
+    SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("shortlist", 11, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("currency", 10, styles.INPUT_TEXT, None),
 )
 _OF_PRICE = (
-    Column("amount", 13, styles.INPUT, MONEY_FORMAT),
-    Column("as_of", 12, styles.INPUT, DATE_FORMAT),
-    Column("stale", 12, styles.FORMULA_TEXT, None),
-    Column("source", 46, styles.INPUT_TEXT, None),
+    SheetColumn("amount", 13, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("as_of", 12, styles.INPUT, DATE_FORMAT),
+    SheetColumn("stale", 12, styles.FORMULA_TEXT, None),
+    SheetColumn("source", 46, styles.INPUT_TEXT, None),
 )
 _COLUMNS = (
     *_OF_GPU,
@@ -189,6 +189,10 @@ def _validate(labels: Labels, ws, last: int) -> None:
     attach("currency", text_rule(3), labels("prompt.currency"))
     for item in ITEMS:
         limits = COST_LIMITS[_AMOUNT_LIMITS[item]]
-        attach(f"{item}_amount", between_rule(f"{limits.least:g}", f"{limits.most:.0f}", whole=False), labels("prompt.price"))
+        attach(
+            f"{item}_amount",
+            between_rule(f"{limits.least:g}", f"{limits.most:.0f}", whole=False),
+            labels("prompt.price"),
+        )
         attach(f"{item}_as_of", date_rule(), labels("prompt.as_of"))
         attach(f"{item}_source", text_rule(_LONGEST_SOURCE), labels("prompt.source"))

@@ -19,12 +19,12 @@ from core.plan.details import shipped_as
 from core.plan.worksheet import (
     LAYOUTS,
     STEP_TOKENS,
-    LayoutNeeds,
-    LayoutShape,
+    GpuShare,
+    Layout,
     activation_bytes,
     block_padding,
+    gpu_share,
     has_shapes,
-    layout_needs,
 )
 from core.units import GB
 from workbook import formulas as f
@@ -71,7 +71,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Column:
+class ModelColumn:
     """One column of the sheet.
 
     Attributes:
@@ -88,7 +88,7 @@ class Column:
     number_format: str | None
     value: Value
     own: str | Formula | None = None
-    layout: LayoutShape | None = None
+    layout: Layout | None = None
 
 
 def _labelled(key: str) -> Callable[[Labels], str]:
@@ -97,11 +97,11 @@ def _labelled(key: str) -> Callable[[Labels], str]:
 
 def _column(
     key: str, width: float, role: str, number_format: str | None, value: Value, own: str | Formula | None = None
-) -> Column:
-    return Column(key, _labelled(key), width, role, number_format, value, own)
+) -> ModelColumn:
+    return ModelColumn(key, _labelled(key), width, role, number_format, value, own)
 
 
-def _known(key: str, width: float, value: Value, own: str | Formula | None = None) -> Column:
+def _known(key: str, width: float, value: Value, own: str | Formula | None = None) -> ModelColumn:
     return _column(key, width, styles.FORMULA, COUNT_FORMAT, value, own)
 
 
@@ -149,16 +149,16 @@ _BASE = (
 )  # fmt: skip
 
 
-def _format_column(name: str) -> Column:
+def _format_column(name: str) -> ModelColumn:
     """The weights in a format with scales of its own, whose bytes follow from the shapes of the tensors."""
-    return Column(
+    return ModelColumn(
         f"format_{name}", lambda labels: name, 18, styles.FORMULA, COUNT_FORMAT,
         lambda model: weights_bytes(model.spec, catalog.precision("precision", name)),
         lambda row: f"ROUNDUP({row('parameters')}*{precisions.bytes_of(Row.above(f'format_{name}', HEADER_ROW))},0)",
     )  # fmt: skip
 
 
-def _activation_column(step_tokens: int, several: bool) -> Column:
+def _activation_column(step_tokens: int, several: bool) -> ModelColumn:
     def header(labels: Labels) -> str:
         return labels(f"models.activation_{'several' if several else 'one'}", tokens=f"{step_tokens:,}")
 
@@ -167,23 +167,23 @@ def _activation_column(step_tokens: int, several: bool) -> Column:
             return None
         return activation_bytes(model.spec, step_tokens, several=several) / GB
 
-    return Column(activation_key(step_tokens, several), header, 13, styles.FORMULA, "#,##0.000", value)
+    return ModelColumn(activation_key(step_tokens, several), header, 13, styles.FORMULA, "#,##0.000", value)
 
 
-def _padding_column(part: str) -> Column:
+def _padding_column(part: str) -> ModelColumn:
     return _column(
         f"padding_{part}", 12, styles.FORMULA, "0.000", lambda model: getattr(block_padding(model.spec), part)
     )
 
 
-def _layout_columns(number: int, layout: LayoutShape) -> list[Column]:
+def _layout_columns(number: int, layout: Layout) -> list[ModelColumn]:
     """What one GPU of a layout holds; of one GPU alone the other columns say most."""
 
-    def column(part: str, value: Callable[[CatalogModel], object], own: Formula | None = None) -> Column:
+    def column(part: str, value: Callable[[CatalogModel], object], own: Formula | None = None) -> ModelColumn:
         def header(labels: Labels) -> str:
             return f"{layout.title}: {labels(f'models.{part}_per_gpu')}"
 
-        return Column(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
+        return ModelColumn(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
 
     def needs(part: str) -> Value:
         return said_by(lambda found: getattr(found, part))
@@ -191,9 +191,9 @@ def _layout_columns(number: int, layout: LayoutShape) -> list[Column]:
     def kv(value: Callable[[KvProfile], int]) -> Value:
         return said_by(lambda found: value(found.kv))
 
-    def said_by(of: Callable[[LayoutNeeds], object]) -> Value:
+    def said_by(of: Callable[[GpuShare], object]) -> Value:
         def value(model: CatalogModel) -> object:
-            found = layout_needs(model.spec, layout)
+            found = gpu_share(model.spec, layout)
             return None if found is None else of(found)
 
         return value
@@ -355,7 +355,7 @@ def own_inputs() -> dict[str, str]:
 
 
 def headers(labels: Labels) -> dict[str, str]:
-    """Column key → its heading, for whoever reads the sheet back."""
+    """ModelColumn key → its heading, for whoever reads the sheet back."""
     return {column.key: column.header(labels) for column in _COLUMNS}
 
 

@@ -23,7 +23,7 @@ from workbook.book import (
     GB_FORMAT,
     MONEY_FORMAT,
     Book,
-    Column,
+    SheetColumn,
     absolute,
     between_rule,
     date_rule,
@@ -111,56 +111,56 @@ _WATERFALL_ROW = _CHOICE_ROW - 1
 _WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
 
 
-def _money(key: str, role: str = styles.FORMULA) -> Column:
-    return Column(key, 14, role, "#,##0")
+def _money(key: str, role: str = styles.FORMULA) -> SheetColumn:
+    return SheetColumn(key, 14, role, "#,##0")
 
 
 _COLUMNS = (
-    Column("gpu", 34, styles.LABEL, None),
-    Column("layout", 34, styles.LABEL, None),
-    Column("mark", 18, styles.FORMULA_TEXT, None),
-    Column("binds", 50, styles.FORMULA_TEXT, None),
-    Column("cheaper", 12, styles.FORMULA_TEXT, None),
-    Column("best_gpus", 12, styles.TOTAL),
-    Column("nodes", 24),
+    SheetColumn("gpu", 34, styles.LABEL, None),
+    SheetColumn("layout", 34, styles.LABEL, None),
+    SheetColumn("mark", 18, styles.FORMULA_TEXT, None),
+    SheetColumn("binds", 50, styles.FORMULA_TEXT, None),
+    SheetColumn("cheaper", 12, styles.FORMULA_TEXT, None),
+    SheetColumn("best_gpus", 12, styles.TOTAL),
+    SheetColumn("nodes", 24),
     _money("best_month", styles.TOTAL),
-    Column("best_user_month", 12, styles.FORMULA, "#,##0.00"),
+    SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("best_npv", styles.TOTAL),
-    Column("break_even", 20),
-    Column("users_per_replica", 12),
-    Column("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
-    Column("kv_budget", 12, styles.FORMULA, GB_FORMAT),
-    Column("kv_user", 12, styles.FORMULA, "0.0000"),
-    Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
-    Column("by_division", 12),
-    Column("deployable", 12),
-    Column("with_headroom", 12),
-    Column("in_nodes", 12),
-    Column("with_spares", 12),
-    Column("order", 12, styles.TOTAL),
+    SheetColumn("break_even", 20),
+    SheetColumn("users_per_replica", 12),
+    SheetColumn("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("kv_budget", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("kv_user", 12, styles.FORMULA, "0.0000"),
+    SheetColumn("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("by_division", 12),
+    SheetColumn("deployable", 12),
+    SheetColumn("with_headroom", 12),
+    SheetColumn("in_nodes", 12),
+    SheetColumn("with_spares", 12),
+    SheetColumn("order", 12, styles.TOTAL),
     _money("capex"),
-    Column("it_kw", 12, styles.FORMULA, "#,##0.0"),
+    SheetColumn("it_kw", 12, styles.FORMULA, "#,##0.0"),
     _money("power"),
     _money("hosting"),
     _money("support"),
     _money("depreciation"),
     _money("own_month"),
-    Column("own_user_month", 12, styles.FORMULA, "#,##0.00"),
+    SheetColumn("own_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("own_tco"),
     _money("own_npv"),
     _money("on_demand_month"),
     _money("reserved_month"),
     _money("rent_month"),
-    Column("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
+    SheetColumn("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
     _money("rent_tco"),
     _money("rent_npv"),
     _money("rank"),
-    Column("gpu_row", 10),
-    Column("layout_row", 10),
-    Column("per_replica", 10),
-    Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
-    Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    Column("replicas", 10),
+    SheetColumn("gpu_row", 10),
+    SheetColumn("layout_row", 10),
+    SheetColumn("per_replica", 10),
+    SheetColumn("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("replicas", 10),
     _money("opex"),
     _money("value"),
 )
@@ -273,7 +273,9 @@ def _write_assumptions(book: Book, ws: Worksheet) -> None:
     for column, key in zip("ABCDE", ("assumption", "value_of", "unit", "source", "as_of")):
         put(ws, f"{column}{_ASSUMPTION_HEADER_ROW}", styles.HEADING, labels(f"procurement.{key}"))
 
-    def line(name: str, value: object, number_format: str, unit: str, source: str, as_of: str, role=styles.INPUT) -> None:
+    def line(
+        name: str, value: object, number_format: str, unit: str, source: str, as_of: str, role=styles.INPUT
+    ) -> None:
         row = _ROW[name]
         put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
         put(ws, f"B{row}", role, value, number_format)
@@ -443,7 +445,7 @@ def _formulas(book: Book) -> dict[str, str]:
 
 
 def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dict[str, str]:
-    """`core.plan.worksheet.layout_plans`."""
+    """`core.plan.worksheet.worksheet_plans`."""
     step = f"IF({_by_vllm()},{gpu('step_tokens')},0)"
     block = f"SIGN({step})*kv_block_tokens"
 
@@ -642,7 +644,20 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
     """The first of the ranking, in the columns of the table below."""
     labels = book.labels
     rank = column(book, "rank")
-    shown = ("gpu", "layout", "mark", "binds", "cheaper", "best_gpus", "nodes", "best_month", "best_user_month", "best_npv", "break_even", "users_per_replica")
+    shown = (
+        "gpu",
+        "layout",
+        "mark",
+        "binds",
+        "cheaper",
+        "best_gpus",
+        "nodes",
+        "best_month",
+        "best_user_month",
+        "best_npv",
+        "break_even",
+        "users_per_replica",
+    )
     _section(ws, _CHEAPEST_HEADER_ROW - 1, "ABCDE", labels("procurement.cheapest_ten"))
     by_key = {column_.key: column_ for column_ in _COLUMNS}
     for key in shown:
@@ -665,14 +680,22 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
     """From the fewest GPUs that hold the memory to the order, of the cheapest row."""
     labels = book.labels
     step, level, base, more, fewer = tuple(_WATERFALL_COLUMNS)
-    for column_, key in zip(_WATERFALL_COLUMNS, ("waterfall", "waterfall_gpus", "waterfall_base", "waterfall_more", "waterfall_fewer")):
+    for column_, key in zip(
+        _WATERFALL_COLUMNS, ("waterfall", "waterfall_gpus", "waterfall_base", "waterfall_more", "waterfall_fewer")
+    ):
         put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
     ws.row_dimensions[_WATERFALL_ROW].height = 32
     for i, key in enumerate((*WATERFALL_STEPS, "best_gpus")):
         column_key = "best_gpus" if key == "with_spares" else key  # who rents has no spares
         row, before = _WATERFALL_ROW + 1 + i, f"{level}{_WATERFALL_ROW + i}"
         put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.step_{key}"))
-        put_formula(ws, f"{level}{row}", styles.FORMULA, f"IF(best_row>0,INDEX({column(book, column_key)},best_row),0)", COUNT_FORMAT)
+        put_formula(
+            ws,
+            f"{level}{row}",
+            styles.FORMULA,
+            f"IF(best_row>0,INDEX({column(book, column_key)},best_row),0)",
+            COUNT_FORMAT,
+        )
         first_or_last = key in (WATERFALL_STEPS[0], "best_gpus")
         start = "0" if first_or_last else before
         put_formula(ws, f"{base}{row}", styles.FORMULA, f"MIN({start},{level}{row})", COUNT_FORMAT)
@@ -681,7 +704,9 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
     first, last = _WATERFALL_ROW + 1, _WATERFALL_ROW + 1 + len(WATERFALL_STEPS)
     chart = BarChart()
     chart.grouping, chart.overlap, chart.gapWidth = "stacked", 100, 40
-    columns = {name: ord(letter_) - ord("A") + 1 for name, letter_ in zip(("base", "more", "fewer"), (base, more, fewer))}
+    columns = {
+        name: ord(letter_) - ord("A") + 1 for name, letter_ in zip(("base", "more", "fewer"), (base, more, fewer))
+    }
     for name, colour in (("base", None), ("more", styles.PART_COLOURS[1]), ("fewer", styles.PART_COLOURS[2])):
         chart.add_data(
             Reference(ws, min_col=columns[name], min_row=_WATERFALL_ROW, max_row=last), titles_from_data=True

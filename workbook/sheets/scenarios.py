@@ -21,7 +21,7 @@ from workbook.book import (
     GB_FORMAT,
     PERCENT_FORMAT,
     Book,
-    Column,
+    SheetColumn,
     between_rule,
     filled_table,
     heading,
@@ -42,7 +42,7 @@ _ROWS_TO_GROW = 14  # between the table and the chart below it
 
 
 @dataclass(frozen=True)
-class Scenario:
+class ExampleScenario:
     """One of the rows that the template starts with; `title` is the key of a label."""
 
     title: str
@@ -61,62 +61,62 @@ class Scenario:
 
 _LABEL_GB = 80  # the article divides by the label of an A100 80 GB
 DEFAULT_SCENARIOS = (
-    Scenario("row_article", "article-llama-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_article_one_user", "article-llama-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_article_8k", "article-llama-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_real", "llama-3.1-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_real_one_user", "llama-3.1-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_real_8k", "llama-3.1-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
-    Scenario("row_real_fp8", "llama-3.1-70b", 32_768, 50, "fp8", "fp8", engine=VLLM, gpu="h100-sxm"),
-    Scenario("row_small", "llama-3.1-8b", 8_192, 100, engine=VLLM, gpu="l40s"),
-    Scenario("row_qwen", "qwen2.5-72b", 32_768, 20, "awq", "fp16", PAGED, 8_000, VLLM, gpu="h100-sxm"),
-    Scenario("row_large", "deepseek-v3", 32_768, 20, precisions.SHIPPED, "fp16", engine=VLLM, gpu="h200-sxm"),
+    ExampleScenario("row_article", "article-llama-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_article_one_user", "article-llama-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_article_8k", "article-llama-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_real", "llama-3.1-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_real_one_user", "llama-3.1-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_real_8k", "llama-3.1-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
+    ExampleScenario("row_real_fp8", "llama-3.1-70b", 32_768, 50, "fp8", "fp8", engine=VLLM, gpu="h100-sxm"),
+    ExampleScenario("row_small", "llama-3.1-8b", 8_192, 100, engine=VLLM, gpu="l40s"),
+    ExampleScenario("row_qwen", "qwen2.5-72b", 32_768, 20, "awq", "fp16", PAGED, 8_000, VLLM, gpu="h100-sxm"),
+    ExampleScenario("row_large", "deepseek-v3", 32_768, 20, precisions.SHIPPED, "fp16", engine=VLLM, gpu="h200-sxm"),
 )
 
 
 _INPUTS = (
-    Column("scenario", 38, styles.INPUT_TEXT, None),
-    Column("model", 20, styles.INPUT_TEXT, None),
-    Column("context", 12, styles.INPUT, COUNT_FORMAT),
-    Column("users", 12, styles.INPUT, COUNT_FORMAT),
-    Column("allocation", 11, styles.INPUT_TEXT, None),
-    Column("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
-    Column("precision", 11, styles.INPUT_TEXT, None),
-    Column("kv_precision", 11, styles.INPUT_TEXT, None),
-    Column("engine", 9, styles.INPUT_TEXT, None),
-    Column("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
-    Column("gpu", 18, styles.INPUT_TEXT, None),
-    Column("gpu_memory", 13, styles.INPUT, "#,##0.##"),
+    SheetColumn("scenario", 38, styles.INPUT_TEXT, None),
+    SheetColumn("model", 20, styles.INPUT_TEXT, None),
+    SheetColumn("context", 12, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("users", 12, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("allocation", 11, styles.INPUT_TEXT, None),
+    SheetColumn("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("precision", 11, styles.INPUT_TEXT, None),
+    SheetColumn("kv_precision", 11, styles.INPUT_TEXT, None),
+    SheetColumn("engine", 9, styles.INPUT_TEXT, None),
+    SheetColumn("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
+    SheetColumn("gpu", 18, styles.INPUT_TEXT, None),
+    SheetColumn("gpu_memory", 13, styles.INPUT, "#,##0.##"),
 )
 _ANSWERS = (
-    Column("input_check", 30, styles.FORMULA_TEXT, None),
-    Column("weights", 11, styles.FORMULA, GB_FORMAT),
-    Column("kv", 11, styles.FORMULA, GB_FORMAT),
-    Column("overhead", 11, styles.FORMULA, GB_FORMAT),
-    Column("total", 12, styles.TOTAL, GB_FORMAT),
-    Column("gpus", 11, styles.TOTAL, COUNT_FORMAT),
-    Column("layout", 12, styles.FORMULA_TEXT, None),
-    Column("replicas", 10, styles.FORMULA, COUNT_FORMAT),
-    Column("deploy", 10, styles.TOTAL, COUNT_FORMAT),
-    Column("nodes", 8, styles.FORMULA, COUNT_FORMAT),
-    Column("capacity", 12, styles.FORMULA, GB_FORMAT),
-    Column("addin", 16, styles.FORMULA_TEXT, None),
+    SheetColumn("input_check", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("weights", 11, styles.FORMULA, GB_FORMAT),
+    SheetColumn("kv", 11, styles.FORMULA, GB_FORMAT),
+    SheetColumn("overhead", 11, styles.FORMULA, GB_FORMAT),
+    SheetColumn("total", 12, styles.TOTAL, GB_FORMAT),
+    SheetColumn("gpus", 11, styles.TOTAL, COUNT_FORMAT),
+    SheetColumn("layout", 12, styles.FORMULA_TEXT, None),
+    SheetColumn("replicas", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("deploy", 10, styles.TOTAL, COUNT_FORMAT),
+    SheetColumn("nodes", 8, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("capacity", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("addin", 16, styles.FORMULA_TEXT, None),
 )
 _WORKING = (
-    Column("model_row", 10, styles.FORMULA, COUNT_FORMAT),
-    Column("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
-    Column("memory_gb", 12, styles.FORMULA, GB_FORMAT),
-    Column("per_node", 10, styles.FORMULA, COUNT_FORMAT),
-    Column("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
-    Column("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
-    Column("tokens", 11, styles.FORMULA, COUNT_FORMAT),
-    Column("value_bytes", 10, styles.FORMULA, "0.0###"),
-    Column("usable_one", 12, styles.FORMULA, GB_FORMAT),
-    Column("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    *(Column(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
-    *(Column(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
-    *(Column(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
-    Column("holds", 12, styles.CHECK, None),
+    SheetColumn("model_row", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("memory_gb", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("per_node", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("tokens", 11, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("value_bytes", 10, styles.FORMULA, "0.0###"),
+    SheetColumn("usable_one", 12, styles.FORMULA, GB_FORMAT),
+    SheetColumn("usable_several", 12, styles.FORMULA, GB_FORMAT),
+    *(SheetColumn(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
+    *(SheetColumn(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    *(SheetColumn(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    SheetColumn("holds", 12, styles.CHECK, None),
 )
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
@@ -190,7 +190,7 @@ def column(book: Book, key: str) -> str:
     return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _values(labels: Labels, scenario: Scenario) -> Values:
+def _values(labels: Labels, scenario: ExampleScenario) -> Values:
     return {
         "scenario": labels(f"scenarios.{scenario.title}"),
         "model": scenario.model,
@@ -283,7 +283,7 @@ def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
 
 
 def _users(cell: Cell, model: Cell, number: int) -> str:
-    """Most concurrent users of one replica (`core.plan.worksheet.layout_plans`); 0 if the layout is not possible."""
+    """Most concurrent users of one replica (`core.plan.worksheet.worksheet_plans`); 0 if the layout is not possible."""
 
     def needs(part: str) -> str:
         return model(models.layout_key(number, part))
@@ -321,7 +321,9 @@ def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
     def in_window(window: str, values: str) -> str:
         return f"{needs(values)}*(MIN({tokens},{model(window)}+{step})+{block})"
 
-    growing = f"({needs('values_per_token')}*{value_bytes}+{needs('index_bytes')})*{tokens}*{cell('padding_all_tokens')}"
+    growing = (
+        f"({needs('values_per_token')}*{value_bytes}+{needs('index_bytes')})*{tokens}*{cell('padding_all_tokens')}"
+    )
     windowed = f"{in_window('window', 'windowed_values')}+{in_window('window_2', 'windowed_values_2')}"
     fixed = f"({needs('fixed_values')}*{value_bytes}+{needs('fixed_bytes')})*{cell('padding_states')}"
     return f"({growing}+({windowed})*{value_bytes}*{cell('padding_windows')}+{fixed})/{f.GB}"

@@ -99,7 +99,9 @@ def _write_grid(book: Book, ws, header_row: int, key: str, number_format: str, f
             put(ws, address, styles.INPUT, context, COUNT_FORMAT)
             _validate(labels, ws, address, "context", "context")
         else:
-            put_formula(ws, address, styles.FORMULA, address.replace(str(header_row), str(_TOTAL_HEADER_ROW)), COUNT_FORMAT)
+            put_formula(
+                ws, address, styles.FORMULA, address.replace(str(header_row), str(_TOTAL_HEADER_ROW)), COUNT_FORMAT
+            )
     for i, users in enumerate(USERS):
         row = header_row + 1 + i
         if is_first_grid:
@@ -182,10 +184,16 @@ def _write_chart(book: Book, ws) -> None:
     chart.y_axis.number_format = "#,##0"
     chart.y_axis.scaling.logBase = 10  # from one user to a thousand
     data = Reference(
-        ws, min_col=_FIRST_COLUMN, max_col=_LAST_COLUMN, min_row=_TOTAL_HEADER_ROW, max_row=_TOTAL_HEADER_ROW + len(USERS)
+        ws,
+        min_col=_FIRST_COLUMN,
+        max_col=_LAST_COLUMN,
+        min_row=_TOTAL_HEADER_ROW,
+        max_row=_TOTAL_HEADER_ROW + len(USERS),
     )
     chart.add_data(data, titles_from_data=True)
-    chart.set_categories(Reference(ws, min_col=1, min_row=_TOTAL_HEADER_ROW + 1, max_row=_TOTAL_HEADER_ROW + len(USERS)))
+    chart.set_categories(
+        Reference(ws, min_col=1, min_row=_TOTAL_HEADER_ROW + 1, max_row=_TOTAL_HEADER_ROW + len(USERS))
+    )
     for series, marker in zip(chart.series, ("circle", "square", "diamond", "triangle", "x", "star", "plus")):
         series.smooth = False
         series.marker.symbol = marker  # lines are told apart by more than colour

@@ -32,7 +32,7 @@ WINDOW_FIELDS = (
     "sliding_window", "sliding_window_pattern", "_sliding_window_pattern", "max_window_layers", "use_sliding_window",
 )  # fmt: skip
 
-Said = bool | str | Callable[[Fields], bool]  # a fact of the family, or the flag in config.json that says it
+Flag = bool | str | Callable[[Fields], bool]  # a fact of the family, or the flag in config.json that says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +64,12 @@ class Family:
     aliases: Mapping[str, str] = field(default_factory=dict)
     ignored: Sequence[str] = ()
     defaults: Mapping[str, object] = field(default_factory=dict)
-    qkv_bias: Said = "attention_bias"
-    output_bias: Said = "attention_bias"
-    mlp_bias: Said = False
-    head_bias: Said = False
+    qkv_bias: Flag = "attention_bias"
+    output_bias: Flag = "attention_bias"
+    mlp_bias: Flag = False
+    head_bias: Flag = False
     qk_norm: str | Callable[[Fields], str] = NO_NORM
-    output_gate: Said = False
+    output_gate: Flag = False
     sinks: bool = False
     gated: bool = True
     norms: int | Callable[[Fields], int] = 2
@@ -115,7 +115,7 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         max_position_embeddings=fields.stated("max_position_embeddings"),
         final_norms=family.final_norms if isinstance(family.final_norms, int) else family.final_norms(fields),
         norm_bias=family.norm_bias,
-        head_bias=said(fields, family.head_bias),
+        head_bias=flag_value(fields, family.head_bias),
         extra=tuple(family.extra(fields)),  # noqa: S610  no Django here
         rotary_values=0 if article else family.rotary(fields),
         layers=runs(
@@ -144,7 +144,7 @@ def layer_count(fields: Fields) -> int:
     return len(kinds) if kinds else fields.size("num_hidden_layers")
 
 
-def said(fields: Fields, fact: Said) -> bool:
+def flag_value(fields: Fields, fact: Flag) -> bool:
     """A fact of the family, or what the flag that it names says."""
     if callable(fact):
         return fact(fields)
@@ -185,10 +185,10 @@ def attention(fields: Fields, family: Family, prefix: str = "") -> FullAttention
         num_key_value_heads=kv_heads,
         head_dim=head_dim,
         v_head_dim=fields.optional(prefix + "v_head_dim") if fields.given(prefix + "v_head_dim") else None,
-        qkv_bias=said(fields, family.qkv_bias),
-        output_bias=said(fields, family.output_bias),
+        qkv_bias=flag_value(fields, family.qkv_bias),
+        output_bias=flag_value(fields, family.output_bias),
         qk_norm=norm,
-        output_gate=said(fields, family.output_gate),
+        output_gate=flag_value(fields, family.output_gate),
         sinks=family.sinks,
     )
 
@@ -258,4 +258,4 @@ def dense_mlp(fields: Fields, family: Family, name: str = "intermediate_size") -
     if not size:
         return None
     block = GatedMlp if family.gated else PlainMlp
-    return block(intermediate_size=size, bias=said(fields, family.mlp_bias))
+    return block(intermediate_size=size, bias=flag_value(fields, family.mlp_bias))

@@ -143,9 +143,12 @@ def _gemma4_overrides(fields: Fields) -> Fields:
         if not isinstance(entry, Mapping) or any(values.setdefault(name, entry[name]) != entry[name] for name in entry):
             raise fields.error("per_layer_config", f"what layer {layer} has is not understood", _GLOBAL_LAYERS_ONLY)
     kinds = fields.per_layer("layer_types", layer_count(fields))
-    if settings and kinds is not None and {int(layer) for layer in settings if str(layer).isdigit()} != {
-        layer for layer, kind in enumerate(kinds) if kind == "full_attention"
-    }:
+    if (
+        settings
+        and kinds is not None
+        and {int(layer) for layer in settings if str(layer).isdigit()}
+        != {layer for layer, kind in enumerate(kinds) if kind == "full_attention"}
+    ):
         raise fields.error("per_layer_config", "it is not for the layers that see everything", _GLOBAL_LAYERS_ONLY)
     found = Fields(values, "", path=f"{fields.path}per_layer_config.", nested=True)
     unknown = found.unread([name for name in values if name not in ("head_dim", "num_key_value_heads")])

@@ -19,7 +19,7 @@ from core.model.spec import (
     PlainMlp,
 )
 from core.model.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
-from core.readers.architectures.decoder import Family, attention, layer_count, layer_windows, said, windowed
+from core.readers.architectures.decoder import Family, attention, flag_value, layer_count, layer_windows, windowed
 from core.readers.fields import Fields
 
 _Block = Mapping[str, Any]
@@ -140,7 +140,7 @@ _GPT2_NAMES = {
 def _four_times(fields: Fields, family: Family) -> list[Mlp | None]:
     """Feed-forward blocks four times as wide as the model, unless their width is given."""
     width = fields.optional("intermediate_size") or 4 * fields.size("hidden_size")
-    return [PlainMlp(intermediate_size=width, bias=said(fields, family.mlp_bias))] * layer_count(fields)
+    return [PlainMlp(intermediate_size=width, bias=flag_value(fields, family.mlp_bias))] * layer_count(fields)
 
 
 def _multi_query(fields: Fields, family: Family) -> list[Mixer]:

@@ -89,9 +89,7 @@ def shard_names(file_name: str) -> tuple[str, ...]:
     return tuple(f"{stem}-{number:05d}-of-{count:05d}{numbered[3]}" for number in range(1, count + 1))
 
 
-def read_shards(
-    folder: str, names: Sequence[str], read: Callable[[str], Sequence[StoredTensor]]
-) -> StoredTensors:
+def read_shards(folder: str, names: Sequence[str], read: Callable[[str], Sequence[StoredTensor]]) -> StoredTensors:
     """The tensors of the files `names` in `folder`, each read by `read`; a tensor may stand in one of them only.
 
     Raises:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.engines import llama_cpp, sglang, vllm
-from core.engines.blocks import Blocks, Group, Kept, blocks
+from core.engines.blocks import Blocks, CacheSpec, Group, blocks
 from core.engines.capacity import capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Size, parse_version
 from core.engines.shapes import stage_shapes
@@ -119,7 +119,12 @@ def test_a_format_asked_for_is_taken_at_its_word_where_matrices_are_not_known():
     """A model told with layers but without its feed-forward blocks: nothing says which matrices stay in 16 bits."""
     unknown = replace(LLAMA_8B, layers=tuple(replace(run, mlp=None, complete=False) for run in LLAMA_8B.layers))
     fp8, int4 = (catalog.precision("precision", name) for name in ("fp8", "int4"))
-    assert [stage_shapes(unknown, asked, 1, 1)[0].quantized for asked in (None, FP16, fp8, int4)] == [False, False, True, False]
+    assert [stage_shapes(unknown, asked, 1, 1)[0].quantized for asked in (None, FP16, fp8, int4)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,16 +159,16 @@ def test_groups_of_layers_by_hand(full, windowed, groups):
 )
 def test_blocks_of_a_sequence_by_hand(window, context, in_flight, count):
     """vLLM v1/kv_cache_interface.py, max_memory_usage_bytes: ⌈min(window − 1 + tokens of a step, context) ÷ 16⌉ + 1."""
-    assert Group(Kept(bytes_per_token=1, window=window), 16, (1,)).blocks(context, in_flight) == count
+    assert Group(CacheSpec(bytes_per_token=1, window=window), 16, (1,)).blocks(context, in_flight) == count
 
 
 def test_a_state_is_one_block_however_long_the_context():
-    assert Group(Kept(state_bytes=5), 16, (1,)).blocks(10**6, 8192) == 1
+    assert Group(CacheSpec(state_bytes=5), 16, (1,)).blocks(10**6, 8192) == 1
 
 
 def test_layers_that_keep_nothing_need_no_memory():
     nothing = ModelSpec(name="test", hidden_size=8, layers=(LayerRun(count=4, mixer=NoMixer()),))
-    assert blocks(nothing, FP16, 1, 2, (0, 19, 0)) == Blocks((Group(Kept(), 16, (0, 0)),), (1, 1))
+    assert blocks(nothing, FP16, 1, 2, (0, 19, 0)) == Blocks((Group(CacheSpec(), 16, (0, 0)),), (1, 1))
 
 
 def test_deepseek_v3_on_eight_h200():

@@ -15,17 +15,20 @@ SHORT = replace(ARTICLE, context=SHORT_CONTEXT)
 
 def test_the_articles_inputs():
     # 8196 is the article's own figure; the real model has 8192.
-    assert ArticleInputs(
-        params_b=70,
-        num_hidden_layers=80,
-        hidden_size=8196,
-        bytes_per_parameter=2,
-        bytes_per_value=2,
-        context=32_000,
-        users=10,
-        overhead=0.1,
-        gpu_memory_gb=80,
-    ) == ARTICLE
+    assert (
+        ArticleInputs(
+            params_b=70,
+            num_hidden_layers=80,
+            hidden_size=8196,
+            bytes_per_parameter=2,
+            bytes_per_value=2,
+            context=32_000,
+            users=10,
+            overhead=0.1,
+            gpu_memory_gb=80,
+        )
+        == ARTICLE
+    )
     assert (ONE_USER, SHORT_CONTEXT) == (1, 8_000)
 
 

@@ -34,8 +34,8 @@ from core.plan.costs import (
     server_usd_per_gpu,
     usd_per_user_month,
 )
-from core.plan.fleet import GpuChoice, Layout, Replica, choice_of_gpu
-from core.plan.layout_costs import costs_of_layout
+from core.plan.fleet import GpuChoice, Option, Replica, choice_of_gpu
+from core.plan.layout_costs import option_costs
 
 DATA = Path(catalog.DATA_FOLDER)
 NODE_OF_8 = GpuChoice("80 GB", 80 * 10**9, 8)
@@ -308,10 +308,10 @@ def test_an_order_grows_step_by_step_and_serves_the_users(split, users, each, pe
 # ---- a layout of a GPU of the catalog ---------------------------------------------------------------
 
 
-def layout(gpu_name: str, tp: int, users: int, each: int) -> Layout:
+def layout(gpu_name: str, tp: int, users: int, each: int) -> Option:
     replicas = -(-users // each)
     replica = Replica(choice_of_gpu(catalog.gpu(gpu_name)), tp, 1)
-    return Layout(
+    return Option(
         replica=replica,
         replicas=replicas,
         users_per_replica=each,
@@ -327,7 +327,7 @@ def test_a_layout_at_the_indicative_prices():
     capex 24 × 30 000 + 3 × 8 × 9 625 = 951 000, and 4.86 % of network on top: 997 218.6.
     Rent: 16 × 730 × 2.35 = 27 448 a month reserved, less than 3.78 on demand round the clock.
     """
-    found = costs_of_layout(catalog.gpu("h100"), layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    found = option_costs(catalog.gpu("h100"), layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
     assert (found.order.gpus, found.order.nodes, found.order.rented_gpus) == (24, 3, 16)
     assert found.owned.capex_usd == pytest.approx(997_218.6)
     assert (found.rented.plan, found.rented.usd_per_month) == ("reserved", pytest.approx(27_448))
@@ -336,22 +336,22 @@ def test_a_layout_at_the_indicative_prices():
 
 
 def test_cards_are_bought_one_by_one():
-    found = costs_of_layout(catalog.gpu("l4"), layout("l4", 1, 3, 2), users=3, gpus_by_division=1)
+    found = option_costs(catalog.gpu("l4"), layout("l4", 1, 3, 2), users=3, gpus_by_division=1)
     assert (found.order.in_nodes, found.order.gpus) == (3, 6)  # 3 ÷ 1.4 is 3 cards, and as many in the spare node
 
 
 def test_what_has_no_price_has_no_cost():
     """The A10G is only for rent; of the Ascend nothing is known."""
-    rent_only = costs_of_layout(catalog.gpu("a10g"), layout("a10g", 1, 3, 2), users=3, gpus_by_division=1)
+    rent_only = option_costs(catalog.gpu("a10g"), layout("a10g", 1, 3, 2), users=3, gpus_by_division=1)
     assert rent_only.owned is None and rent_only.rented is not None
     assert rent_only.cheaper is None and rent_only.break_even_month is None
-    unknown = costs_of_layout(catalog.gpu("ascend-910b"), layout("ascend-910b", 1, 3, 2), users=3, gpus_by_division=1)
+    unknown = option_costs(catalog.gpu("ascend-910b"), layout("ascend-910b", 1, 3, 2), users=3, gpus_by_division=1)
     assert unknown.owned is None and unknown.rented is None and unknown.owning_usd_per_user_month is None
 
 
 def test_a_gpu_of_unknown_power_has_no_cost_of_owning():
     h100 = replace(catalog.gpu("h100"), tdp_w=None)
-    found = costs_of_layout(h100, layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    found = option_costs(h100, layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
     assert found.owned is None and found.rented is not None
 
 

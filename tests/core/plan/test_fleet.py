@@ -19,20 +19,20 @@ from core.engines.parallelism import (
     tensors_on_rank,
 )
 from core.errors import OutOfRangeError
-from core.model.parameters import alike_layers
+from core.model.parameters import layer_groups
 from core.model.spec import FullAttention, GatedMlp, LayerRun, ModelSpec, MoeMlp
 from core.plan.fleet import (
     GpuChoice,
-    Layout,
+    Option,
     Replica,
     choice_of_gb,
     choice_of_gpu,
     gpus_by_division,
     gpus_to_deploy,
     largest,
-    layouts,
     max_context,
     max_users,
+    options,
     rank,
     replicas_of,
     users_per_replica,
@@ -63,14 +63,14 @@ def test_the_articles_one_user_by_division_and_as_deployed():
 
 def test_the_same_model_as_it_really_is():
     """141 GB of weights and 10.5 GB of cache: two A100s hold it, and no second user; four hold ten."""
-    best = min(layouts(served(), A100, 1, 32_000), key=rank)
+    best = min(options(served(), A100, 1, 32_000), key=rank)
     assert (best.gpus, best.users_per_replica) == (2, 1)
     assert gpus_to_deploy(served(), A100, 2, 32_000) == 4
     assert max_users(served(), A100, 4, 32_000) > 10
 
 
 def test_ten_users_of_the_real_model():
-    best = min(layouts(served(), H100, 10, 32_768), key=rank)
+    best = min(options(served(), H100, 10, 32_768), key=rank)
     assert (best.replica.tp, best.replica.pp, best.replicas, best.gpus, best.nodes) == (4, 1, 1, 4, 1)
     assert best.headroom == 1 - 10 / best.users_per_replica
 
@@ -147,7 +147,7 @@ def test_uneven_stages(layers, pp, stages):
 )
 def test_experts_on_a_rank(whole, shapes):
     """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
-    last = tensors_on_rank(alike_layers(model("deepseek-v3"))[-1].tensors, 8, whole)
+    last = tensors_on_rank(layer_groups(model("deepseek-v3"))[-1].tensors, 8, whole)
     found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
     assert {name: found[name] for name in shapes} == shapes
 
@@ -225,7 +225,7 @@ def test_a_gpu_that_the_driver_fills():
 
 def test_what_is_ranked_first():
     """Fewest GPUs; of as many, less memory, fewer nodes, no pipeline, fewer replicas, more places free."""
-    one = Layout(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
+    one = Option(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
     later = [
         replace(one, gpus=5, headroom=0.9),
         replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), headroom=0.9),
@@ -244,9 +244,9 @@ def test_what_fits_nowhere_says_so():
 
 def test_more_gpus_than_anybody_has_are_no_layout():
     """Two A100s hold one user of 32 000 tokens: 60 000 users would take 120 000 of them, past the most looked for."""
-    assert 2 in {layout.gpus for layout in layouts(served(), A100, 1, 32_000)}
-    assert all(layout.gpus <= 100_000 for layout in layouts(served(), A100, 60_000, 32_000))
-    assert not list(layouts(served(), A100, 10**8, 32_000))
+    assert 2 in {layout.gpus for layout in options(served(), A100, 1, 32_000)}
+    assert all(layout.gpus <= 100_000 for layout in options(served(), A100, 60_000, 32_000))
+    assert not list(options(served(), A100, 10**8, 32_000))
 
 
 # ---- precisions as served ----------------------------------------------------------------------------

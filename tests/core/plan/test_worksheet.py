@@ -21,19 +21,19 @@ from core.plan.worksheet import (
     SPLIT,
     VLLM,
     WEIGHTS,
-    LayoutShape,
+    Layout,
     PlannedGpu,
     Workload,
     activation_bytes,
     best_layout,
     engine_named,
+    gpu_share,
     has_shapes,
     kv_bytes_per_user,
-    layout_needs,
-    layout_plans,
     needs_of,
     planned_gpu,
     vllm_usable_bytes,
+    worksheet_plans,
 )
 from core.units import GB, GIB, MIB
 
@@ -54,7 +54,7 @@ def workload(model: str, **changes) -> Workload:
 
 
 def plan(found: Workload, tp: int, pp: int = 1):
-    return next(plan for plan in layout_plans(found) if plan.layout == LayoutShape(tp, pp))
+    return next(plan for plan in worksheet_plans(found) if plan.layout == Layout(tp, pp))
 
 
 def test_agrees_with_the_engines_own_model():
@@ -68,7 +68,7 @@ def test_agrees_with_the_engines_own_model():
             context = min(32_768, model.spec.max_position_embeddings or 32_768)
             service = Service(model=model.spec, precision=FP16, kv_precision=FP16)
             found = workload(model.name, context=context, engine=VLLM, gpu=planned_gpu(gpu))
-            for each in layout_plans(found):
+            for each in worksheet_plans(found):
                 if each.binds == SPLIT:
                     continue
                 expected = users_per_replica(service, Replica(gpu, each.layout.tp, each.layout.pp), context)
@@ -87,7 +87,7 @@ def test_rule_agrees_with_the_fleets_rule():
     gpu = choice_of_gpu(catalog.gpu("h100-sxm"))
     for model in catalog.models():
         service = Service(model=model.spec, precision=FP16, kv_precision=FP16, overhead=0.1)
-        for each in layout_plans(workload(model.name, context=8192, gpu=planned_gpu(gpu))):
+        for each in worksheet_plans(workload(model.name, context=8192, gpu=planned_gpu(gpu))):
             if each.binds != SPLIT:
                 expected = users_per_replica(service, Replica(gpu, each.layout.tp, each.layout.pp), 8192)
                 if each.layout.pp == 1:
@@ -172,7 +172,7 @@ def test_needs_beyond_one_gpu_reckon_with_what_several_keep():
 )
 def test_padded_caches_by_hand(model, tp, context, expected):
     found = workload(model, context=context, engine=VLLM)
-    needs = layout_needs(found.model, LayoutShape(tp, 1))
+    needs = gpu_share(found.model, Layout(tp, 1))
     assert kv_bytes_per_user(found, needs.kv) == pytest.approx(expected, rel=1e-12)
 
 
@@ -234,7 +234,7 @@ def test_latent_cache_is_whole_on_every_rank():
 
 def test_best_layout_has_the_fewest_gpus():
     found = workload("llama-3.1-70b", users=100)
-    fewest = min(each.gpus for each in layout_plans(found) if each.gpus)
+    fewest = min(each.gpus for each in worksheet_plans(found) if each.gpus)
     assert best_layout(found).gpus == fewest
     assert best_layout(workload("deepseek-v3", users=1, gpu=planned_gpu(choice_of_gpu(catalog.gpu("l4"))))) is None
 
@@ -283,9 +283,9 @@ def test_layouts_that_a_model_cannot_be_split_into():
     """GPT-2 has twelve heads and twelve layers."""
     gpt2 = catalog.model("gpt2").spec
     assert [layout.title for layout in LAYOUTS] == ["TP 1", "TP 2", "TP 4", "TP 8", "TP 8 × PP 2"]
-    assert [layout_needs(gpt2, layout) is None for layout in LAYOUTS] == [False, False, False, True, True]
-    assert layout_needs(gpt2, LayoutShape(1, 12)) is not None
-    assert layout_needs(gpt2, LayoutShape(1, 13)) is None
+    assert [gpu_share(gpt2, layout) is None for layout in LAYOUTS] == [False, False, False, True, True]
+    assert gpu_share(gpt2, Layout(1, 12)) is not None
+    assert gpu_share(gpt2, Layout(1, 13)) is None
 
 
 def test_layouts_of_nodes():
@@ -317,7 +317,7 @@ class TestOwnModel:
             known = catalog.model(name).spec
             own = own_model("mine", parameters=1_000_003, **figures)
             for layout in LAYOUTS:
-                expected, found = layout_needs(known, layout), layout_needs(own, layout)
+                expected, found = gpu_share(known, layout), gpu_share(own, layout)
                 if layout.pp == 1:
                     assert found.kv == expected.kv, (name, layout)
                 assert found.parameters == -(-1_000_003 // layout.gpus)

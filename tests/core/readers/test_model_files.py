@@ -171,5 +171,3 @@ def test_noise_is_refused_in_a_sentence(tmp_path_factory, noise):
     path.write_bytes(noise)
     with pytest.raises(PlannerError, match=r"\.$"):
         read_model(str(path))
-
-

@@ -130,7 +130,14 @@ CALLS = {
     "a number format's card": ("VRAM_PRECISION", "awq"),
     "GPUs' cards side by side": ("VRAM_GPU", Range([["h100-sxm", "no such GPU", "dgx-spark"]])),
     "GPUs for columns of users and contexts": (
-        "VRAM_GPUS", LLAMA, Range([[8192], [32768]]), Range([[1, 100]]), Range([["h100"]]), "fp8", MISSING, MISSING
+        "VRAM_GPUS",
+        LLAMA,
+        Range([[8192], [32768]]),
+        Range([[1, 100]]),
+        Range([["h100"]]),
+        "fp8",
+        MISSING,
+        MISSING,
     ),
     "GPUs of so many GB, by the rule": ("VRAM_GPUS", Range([[70, 80, 8196]]), 32000, 1, 80, MISSING, MISSING, 0.1),
     "users, and what fits nowhere": ("VRAM_MAX_USERS", LLAMA, 32768, "h100", Range([[1, 4, -1]])),

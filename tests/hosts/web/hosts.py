@@ -149,7 +149,10 @@ def lite(wheel: Path, calls: Sequence[dict]) -> Report:
 def _downloaded(package: str) -> Path:
     wheels = sorted((HERE / "wheels").glob(f"{package}-*.whl"))
     if not wheels:
-        missing("Pyodide", "tests/hosts/web/wheels is empty; 'make clean test' fetches tests/hosts/web/pyodide-requirements.txt")
+        missing(
+            "Pyodide",
+            "tests/hosts/web/wheels is empty; 'make clean test' fetches tests/hosts/web/pyodide-requirements.txt",
+        )
     return wheels[-1]
 
 

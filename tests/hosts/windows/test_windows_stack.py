@@ -194,5 +194,7 @@ def test_the_command_line_is_the_one_that_the_add_in_writes():
 def test_wine_gets_the_version_of_xlwings_that_users_get():
     project = Path(vram_udf.__file__).parent
     wanted = re.findall(r'"xlwings==([\d.]+); python_version >= ', (project / "pyproject.toml").read_text())
-    given = re.findall(r"^xlwings==([\d.]+) ", (project / "tests/hosts/windows/requirements.txt").read_text(), re.MULTILINE)
+    given = re.findall(
+        r"^xlwings==([\d.]+) ", (project / "tests/hosts/windows/requirements.txt").read_text(), re.MULTILINE
+    )
     assert given == wanted

@@ -32,7 +32,7 @@ from core.model.spec import (
 )
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.costs import default_assumptions, default_policy
-from core.plan.worksheet import RULE, VLLM, best_layout, layout_plans, needs_of
+from core.plan.worksheet import RULE, VLLM, best_layout, needs_of, worksheet_plans
 from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
@@ -405,7 +405,7 @@ def test_rows_follow_their_inputs(program, crowd):
         needs = needs_of(item.workload)
         assert total == pytest.approx(needs.total_bytes / GB, rel=1e-9)
         assert gpus == needs.gpus
-        plan = next((plan for plan in layout_plans(item.workload) if plan.layout.title == layout), None)
+        plan = next((plan for plan in worksheet_plans(item.workload) if plan.layout.title == layout), None)
         assert deploy == (plan.gpus or NOTHING if plan else NOTHING)
 
 

@@ -686,7 +686,8 @@ def test_mt5_is_gated_where_t5_is_not():
         for kind in ("t5", "mt5", "umt5")
     }
     assert counted["mt5"] - counted["t5"] == 2 * 8 * 16  # one more matrix in each half
-    assert count_parameters(
-        spec_from_config({"model_type": "mt5", **shape, "feed_forward_proj": "relu"}, name="m")
-    ).total == counted["t5"]
+    assert (
+        count_parameters(spec_from_config({"model_type": "mt5", **shape, "feed_forward_proj": "relu"}, name="m")).total
+        == counted["t5"]
+    )
     assert counted["umt5"] >= counted["mt5"]
