@@ -1,8 +1,9 @@
-# The commands: `make workbook`, `make test` and its part `make test-windows`, `make fuzz`. They set up what they need in .venv.
+# Each command installs what it needs in .venv or another .venv-* folder.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
 MUTATION := .venv-mutation
+USERS := .venv-users
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -11,6 +12,7 @@ endif
 BIN := $(VENV)/$(SCRIPTS)
 AUDIT := .venv-audit
 PEERS_BIN := $(PEERS)/$(SCRIPTS)
+USERS_PYTHON := $(USERS)/$(SCRIPTS)/python
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
@@ -23,39 +25,48 @@ workbook: $(VENV)/installed
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
 
-# The tests that need Python alone: no LibreOffice, Wine, Node.
+# The tests that need no LibreOffice, Wine or Node.
 test-fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto -m "not needs"
 
-# The quickest of them on each other supported Python that is installed here.
+# The quickest of them on each other supported Python that is installed.
 test-pythons:
 	.ci/test-pythons
 
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/hosts/windows
 
-# Branch coverage by the tests that need no engine: core/ wholly, the cell functions and workbook/ nearly so.
+# Branch coverage of the tests that need no other program: core/ 100%, the cell functions and workbook/ 95%.
 coverage: $(VENV)/installed-lint
 	$(BIN)/python -m pytest -n auto -m "not needs" --cov --cov-report=
 	$(BIN)/python -m coverage report --include="core/*" --show-missing --skip-covered --fail-under=100
 	$(BIN)/python -m coverage report --include="vram_udf.py,workbook/*" --show-missing --skip-covered --fail-under=95
 
-# Style, types, dead code, licences.
-lint: $(VENV)/installed-lint
+# Style, types, dead code, licences. These licences are accepted for tests only: GPL (pcodedmp), PolyForm Noncommercial
+# (xlwings-server), and none in the metadata (aiocache, BSD-3-Clause in its licence file).
+TESTS_ONLY := aiocache pcodedmp xlwings-server
+lint: $(VENV)/installed-lint $(USERS)/installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/vulture
-	$(BIN)/python -m tools.licences --check
+	$(BIN)/pip-licenses --summary --python $(USERS_PYTHON)
+	$(BIN)/pip-licenses --summary --ignore-packages vram-planner $(TESTS_ONLY)
 
-licences: $(VENV)/installed-lint
-	$(BIN)/python -m tools.licences
+# Renew the tables of docs/licences.md: what users install, and what tests and checks install in addition.
+licences: $(VENV)/installed-lint $(USERS)/installed
+	$(BIN)/pip-licenses --format markdown --python $(USERS_PYTHON) \
+	  | $(BIN)/python -m tools.documents docs/licences.md users
+	$(BIN)/pip-licenses --format markdown --allow-only "" \
+	  --ignore-packages $$($(USERS_PYTHON) -m pip list --format freeze | cut -d= -f1) \
+	  | $(BIN)/python -m tools.documents docs/licences.md tests
 
-# Known vulnerabilities of the pinned versions; asks the package index's own interface, which mirrors do not have.
+# Known vulnerabilities of the pinned versions; asks PyPI's own interface, which mirrors do not have.
 audit-dependencies: $(AUDIT)/installed
 	$(AUDIT)/$(SCRIPTS)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
-# The campaigns against other people's data, with their counts; each runs alone too: python -m tests.fuzz.cells --help.
-# The readers' is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is for each of them.
+# Fuzzing of everything that reads foreign data; each program also runs alone: python -m tests.fuzz.cells --help.
+# Fuzzing the readers is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is the number for each reader.
 FUZZ_CALLS ?= 1000000
 FUZZ_FILES ?= 20000
 FUZZ_KILLS ?= 300
@@ -65,28 +76,31 @@ fuzz: $(VENV)/installed-fuzz
 	$(BIN)/python -m tests.fuzz.readers --runs $(FUZZ_FILES) --seed $(FUZZ_SEED)
 	$(BIN)/python -m tests.fuzz.kills --kills $(FUZZ_KILLS) --seed $(FUZZ_SEED)
 
-# Every logged run beside what is computed for it; writes docs/accuracy.md.
+# Compare logged runs with what is computed; renew docs/accuracy.md.
 accuracy: $(VENV)/installed
 	$(BIN)/python -m tools.accuracy
 
-# Asks other calculators anew, in an environment of their own, and writes what they answered into docs/accuracy.md.
+# Ask other calculators again, in a separate environment, and renew docs/accuracy.md with their answers.
 peers: $(VENV)/installed $(PEERS)/installed
 	$(BIN)/python -m tools.peers.collect $(PEERS_BIN)/python
 	$(BIN)/python -m tools.accuracy
 
-# How fast everything is, each against a baseline in the same run; writes docs/performance.md. Takes some minutes.
+# Measure speeds, each against a baseline in the same run; renew docs/performance.md. Takes some minutes.
 bench: $(VENV)/installed-test $(PEERS)/installed
 	$(BIN)/python -m benchmarks --peers $(PEERS_BIN)/python
 
-# What a GPU here really allocates beside what is computed; needs an NVIDIA GPU and PyTorch.
+# Compare what a GPU really allocates with what is computed; needs an NVIDIA GPU and PyTorch.
 measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
 
-# Changes the code of core/ and sees whether a test notices; writes docs/mutation.md. Half an hour, then minutes.
+# Change the code of core/ in many small ways and check that a test of tests/core fails each time. All of core/ takes hours,
+# so name a part: make mutation MUTATE="core.plan.nodes*". `mutmut show NAME` prints a change that no test noticed.
+MUTATE ?= core.*
 mutation: $(MUTATION)/installed
-	$(MUTATION)/$(SCRIPTS)/python -m tools.mutation
+	$(MUTATION)/$(SCRIPTS)/mutmut run "$(MUTATE)"
+	$(MUTATION)/$(SCRIPTS)/mutmut results | sed '/: not checked$$/d'
 
-# Renews the reviewed copy of the generated VBA; read the difference before committing it.
+# Renew the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed
 	$(BIN)/vram addin build -o dist
 	cp dist/vram_functions.bas tests/golden/
@@ -107,6 +121,11 @@ $(MUTATION)/installed: pyproject.toml constraints.txt
 	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
 	@touch $@
 
+$(USERS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(USERS)
+	$(USERS_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[hub]"
+	@touch $@
+
 $(VENV)/installed-lint: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint,coverage]"
 	@touch $@
@@ -116,7 +135,7 @@ $(AUDIT)/installed: Makefile
 	$(AUDIT)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
-# llm-analysis uses transformers and huggingface_hub only to fetch configs; its pins of them are of 2023.
+# Without dependencies: llm-analysis uses transformers and huggingface_hub only to fetch configs, and pins versions of 2023.
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[peers]"
@@ -128,4 +147,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) .wine dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) $(USERS) .wine mutants dist build *.egg-info

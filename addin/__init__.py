@@ -1,4 +1,4 @@
-"""Carries the cell functions of `vram_udf` into spreadsheet programs.
+"""Package the cell functions of `vram_udf` for spreadsheet programs, and install them in Excel.
 
-Uses `vram_udf` and `core`; of `workbook` only `files` and `package`, which know nothing of sheets.
+Imports `vram_udf`, `core`, and of `workbook` only `files` and `package`, which do not depend on its sheets.
 """

@@ -1,4 +1,4 @@
-"""The checks of `vram doctor`: facts of the machine in, one sentence out."""
+"""The checks of `vram doctor`: each takes facts about the machine and returns a finding."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import PureWindowsPath
 from addin.functions import declared_functions
 from addin.machine import PACKAGE, Excel, Machine
 
-# Bytes; longer, and Excel ends: xlwings' DLL copies the line into char cmdLine[2048] (src/xlwingsdll/config.cpp).
+# In bytes. Excel crashes if it is longer: xlwings' DLL copies it into char cmdLine[2048] (src/xlwingsdll/config.cpp).
 LONGEST_COMMAND_LINE = 2047
 
-# The DLL puts in a new GUID for $(CLSID), such as this one.
-_A_CLSID = "{506e67c3-55b5-48c3-a035-eed5deea7d6d}"
+# The DLL replaces $(CLSID) with a new GUID such as this one.
+_SAMPLE_CLSID = "{506e67c3-55b5-48c3-a035-eed5deea7d6d}"
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,10 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        ok: whether all is well.
-        text: what was found, a sentence without its full stop.
-        remedy: what to do, a whole sentence; empty if `ok`.
-        matters: whether the product is hampered if not `ok`.
+        ok: whether the check passed.
+        text: what was found, a sentence without a full stop.
+        remedy: what to do, a complete sentence; empty if `ok`.
+        matters: whether a failed check is an error; otherwise it is optional.
     """
 
     ok: bool
@@ -33,8 +33,9 @@ class Finding:
 
 
 def examine(machine: Machine) -> list[Finding]:
-    """Every check that this machine's system has use for, in the order in which to mend things."""
-    findings = [check(machine) for check in (packages, xlwings_version, functions_answer, workbook_engine, libreoffice)]
+    """Run all checks for this operating system, in the order in which to fix problems."""
+    general_checks = (packages, xlwings_version, functions_answer, workbook_calculation, libreoffice)
+    findings = [check(machine) for check in general_checks]
     if machine.excel is not None:
         findings += [check(machine) for check in (store_python, conda, dll, synchronised_folder)]
         findings += [
@@ -45,45 +46,45 @@ def examine(machine: Machine) -> list[Finding]:
 
 
 def packages(machine: Machine) -> Finding:
-    """This package and its libraries are installed in this Python."""
+    """Check that this package and its dependencies are installed in this Python."""
     where = f"Python {machine.python_version}, {machine.python_bits}-bit, {machine.executable}"
     missing = [name for name, version in machine.installed.items() if version is None]
     if missing:
-        remedy = f"Install {PACKAGE} again with pip, which brings them along."
+        remedy = f"Install {PACKAGE} again with pip, which also installs them."
         return Finding(False, f"{where}: not installed: {', '.join(missing)}", remedy)
     return Finding(True, f"{where}: {', '.join(f'{name} {version}' for name, version in machine.installed.items())}")
 
 
 def xlwings_version(machine: Machine) -> Finding:
-    """Xlwings has the version that this package was built for: the name of its DLL carries it."""
-    found = machine.installed["xlwings"]
-    if not machine.wanted_xlwings or found in machine.wanted_xlwings:
-        return Finding(True, f"xlwings {found} is the version wanted")
-    wanted = machine.wanted_xlwings[0]
-    return Finding(False, f"xlwings is {found}, wanted is {wanted}", f"Run: python -m pip install xlwings=={wanted}")
+    """Check that xlwings has the version that this package requires: the name of xlwings' DLL contains it."""
+    found, required = machine.installed["xlwings"], machine.required_xlwings
+    if not required or found in required:
+        return Finding(True, f"xlwings {found} is the required version")
+    text = f"xlwings is version {found}, but version {required[0]} is required"
+    return Finding(False, text, f"Run: python -m pip install xlwings=={required[0]}")
 
 
 def functions_answer(machine: Machine) -> Finding:
-    """The functions can be loaded and compute."""
+    """Check that the functions load and compute correctly."""
     import vram_udf
 
     answer = vram_udf.VRAM_WEIGHTS(70)
     text = f"{len(declared_functions())} cell functions load; VRAM_WEIGHTS(70) = {answer:g}"
     # 70 billion parameters of 2 bytes.
-    return Finding(answer == 140, text, "" if answer == 140 else f"It should be 140: reinstall {PACKAGE}.")
+    return Finding(answer == 140, text, "" if answer == 140 else f"The result should be 140: reinstall {PACKAGE}.")
 
 
-def workbook_engine(machine: Machine) -> Finding:
-    """IronCalc, which computes the workbook's values, can be loaded."""
+def workbook_calculation(machine: Machine) -> Finding:
+    """Check that IronCalc, which calculates the workbook's values, can be loaded."""
     try:
         import ironcalc  # noqa: F401
     except ImportError as error:
-        return Finding(False, f"the workbook cannot be computed: {error}", "Run: python -m pip install ironcalc")
-    return Finding(True, "IronCalc, which computes the workbook's values, can be loaded")
+        return Finding(False, f"the workbook cannot be calculated: {error}", "Run: python -m pip install ironcalc")
+    return Finding(True, "IronCalc, which calculates the workbook's values, can be loaded")
 
 
 def libreoffice(machine: Machine) -> Finding:
-    """LibreOffice, for opening the workbook where there is no Excel."""
+    """Check for LibreOffice, which opens the workbook without Excel."""
     if machine.libreoffice:
         return Finding(True, f"LibreOffice is at {machine.libreoffice}")
     remedy = "Install it to open the workbook without Excel, or to run the tests."
@@ -91,67 +92,68 @@ def libreoffice(machine: Machine) -> Finding:
 
 
 def store_python(machine: Machine) -> Finding:
-    """Not the Python of the Microsoft Store, whose folders other programs cannot load a DLL from."""
+    """Check that Python is not from the Microsoft Store: other programs cannot load DLLs from its folders."""
     if any(sign in machine.base_prefix for sign in ("WindowsApps", "PythonSoftwareFoundation")):
         return Finding(
             False,
             f"this Python comes from the Microsoft Store ({machine.base_prefix}): Excel cannot load a DLL from there",
-            "Install Python from python.org and make the virtual environment with it.",
+            "Install Python from python.org and create the virtual environment with it.",
         )
     return Finding(True, "Python is not from the Microsoft Store")
 
 
 def conda(machine: Machine) -> Finding:
-    """Not a conda environment, which needs to be activated before pywin32 finds its DLLs."""
+    """Check that this is not a conda environment, where pywin32 finds its DLLs only after activation."""
     if machine.is_conda:
         return Finding(
             False,
             f"{machine.prefix} is a conda environment, which the add-in does not activate",
-            f"Make a virtual environment with Python from python.org, install {PACKAGE} there: vram addin install",
+            f"Create a virtual environment with Python from python.org, install {PACKAGE} in it, and run there: "
+            "vram addin install",
         )
     return Finding(True, "Python is not a conda environment")
 
 
 def dll(machine: Machine) -> Finding:
-    """Xlwings' DLL for Excel's bitness lies beside Python, in xlwings' own version.
+    """Check that Python's folder has xlwings' DLL for Excel's bitness, in the version of xlwings.
 
-    Python may differ from Excel: it runs as a process of its own (xlwings issue 766), and the wheel brings both DLLs.
+    Python's own bitness may differ: it is a separate process (xlwings issue 766), and the wheel contains both DLLs.
     """
     bits = (machine.excel.bits if machine.excel else None) or machine.python_bits
-    wanted = f"xlwings{bits}-{machine.installed['xlwings']}.dll"
-    if wanted in machine.dlls:
-        text = f"{wanted} for {bits}-bit Excel is in {machine.prefix}; Python itself is {machine.python_bits}-bit"
+    required = f"xlwings{bits}-{machine.installed['xlwings']}.dll"
+    if required in machine.dlls:
+        text = f"{required} for {bits}-bit Excel is in {machine.prefix}; Python itself is {machine.python_bits}-bit"
         return Finding(True, text)
-    there = f"only {', '.join(machine.dlls)}" if machine.dlls else "no other version either"
+    others = f", which has only {', '.join(machine.dlls)}" if machine.dlls else ""
     return Finding(
         False,
-        f"{wanted} for {bits}-bit Excel is not in {machine.prefix}, {there}",
+        f"{required} for {bits}-bit Excel is not in {machine.prefix}{others}",
         "Run: python -m pip install --force-reinstall --no-deps xlwings=="
         f"{machine.installed['xlwings']} (a virus scanner may have removed the file)",
     )
 
 
 def synchronised_folder(machine: Machine) -> Finding:
-    """Python is not in a OneDrive folder, where files may be in the cloud only."""
+    """Check that Python is not in a OneDrive folder, whose files may exist only in the cloud."""
     for folder in machine.onedrive:
         if _inside(machine.prefix, folder):
             return Finding(
                 False,
                 f"Python is in OneDrive ({machine.prefix})",
-                "Make the virtual environment outside it, for example in %LOCALAPPDATA%.",
+                "Create the virtual environment in another folder, for example in %LOCALAPPDATA%.",
             )
     return Finding(True, "Python is not in a OneDrive folder")
 
 
 def excel_found(machine: Machine, excel: Excel) -> Finding:
-    """Excel is installed."""
+    """Check that Excel is installed."""
     if excel.bits is None:
         return Finding(False, "Excel was not found", "Install Excel for the desktop.", matters=False)
     return Finding(True, f"Excel is installed, {excel.bits}-bit")
 
 
 def addin_in_place(machine: Machine, excel: Excel) -> Finding:
-    """The add-in is in Excel's start-up folder, as this version builds it."""
+    """Check that Excel's start-up folder has the add-in as this version builds it."""
     if excel.addin is None:
         return Finding(False, f"the add-in is not at {excel.addin_path}", "Run: vram addin install")
     if excel.addin != excel.expected_addin:
@@ -160,43 +162,43 @@ def addin_in_place(machine: Machine, excel: Excel) -> Finding:
 
 
 def interpreter(machine: Machine, excel: Excel) -> Finding:
-    """The add-in starts this Python."""
+    """Check that the add-in starts this Python."""
     if excel.interpreter is None:
         return Finding(False, "the add-in does not know which Python to start", "Run: vram addin install")
     if not excel.interpreter_found:
-        return Finding(False, f"the add-in starts {excel.interpreter}, which is not there", "Run: vram addin install")
+        return Finding(False, f"the add-in starts {excel.interpreter}, which is missing", "Run: vram addin install")
     if not _inside(excel.interpreter, machine.prefix):
-        remedy = "Run `vram addin install` if it shall be this one."
+        remedy = "To use this one instead, run: vram addin install"
         return Finding(False, f"the add-in starts another Python, {excel.interpreter}", remedy, matters=False)
     return Finding(True, f"the add-in starts {excel.interpreter}")
 
 
 def readable_path(machine: Machine, excel: Excel) -> Finding:
-    """Xlwings' DLL, which knows no Unicode, can read the interpreter's path."""
+    """Check that xlwings' DLL, which does not support Unicode, can read the interpreter's path."""
     path = excel.interpreter or machine.executable
     try:
         path.encode(excel.encoding)
     except UnicodeEncodeError:
         return Finding(
             False,
-            f"the path {path} has characters that are not in this Windows' code page",
-            "Make the virtual environment in another folder.",
+            f"the path {path} has characters that are not in the code page of this Windows",
+            "Create the virtual environment in a folder whose path has only characters of that code page.",
         )
-    return Finding(True, "the interpreter's path can be read in this Windows' code page")
+    return Finding(True, "the interpreter's path has only characters of this Windows' code page")
 
 
 def command_line_length(machine: Machine, excel: Excel) -> Finding:
-    """The command line that starts Python is not so long that Excel crashes."""
-    line = command_line(excel.interpreter or machine.executable, excel.addin_path).replace("$(CLSID)", _A_CLSID)
+    """Check that the command line that starts Python is short enough for Excel not to crash."""
+    line = command_line(excel.interpreter or machine.executable, excel.addin_path).replace("$(CLSID)", _SAMPLE_CLSID)
     length = len(line.encode(excel.encoding, errors="replace"))
-    text = f"the command line that starts Python has {length} of {LONGEST_COMMAND_LINE} characters"
+    text = f"the command line that starts Python has {length} bytes, {LONGEST_COMMAND_LINE} are allowed"
     if length > LONGEST_COMMAND_LINE:
-        return Finding(False, text, "Make the virtual environment in a folder with a shorter path.")
+        return Finding(False, text, "Create the virtual environment in a folder with a shorter path.")
     return Finding(True, text)
 
 
 def command_line(interpreter: str, addin: str) -> str:
-    """What the add-in starts: the function XLPyCommand of xlwings' VBA, with our settings."""
+    """Return the command that the add-in runs: the result of XLPyCommand in xlwings' VBA with our settings."""
     escaped = addin.replace("\\", "\\\\").replace("'", "\\'").replace("&", "^&")
     path = f"false;{escaped};{escaped};;;;"
     return (
@@ -206,5 +208,5 @@ def command_line(interpreter: str, addin: str) -> str:
 
 
 def _inside(path: str, folder: str) -> bool:
-    """Whether a Windows path is in a folder; letter case and the kind of slash do not count."""
+    """Return whether a Windows path is in a folder, ignoring letter case and the kind of slash."""
     return PureWindowsPath(path).is_relative_to(PureWindowsPath(folder))

@@ -1,4 +1,4 @@
-"""The cell functions as `vram_udf` declares them: the one list that add-ins, documentation and tests are made from."""
+"""List the cell functions that `vram_udf` declares, with their texts, for add-ins, documentation and tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import vram_udf
 
 @dataclass(frozen=True)
 class FunctionArgument:
-    """One argument: its name, its text for the function wizard, and whether it may be left out."""
+    """One argument: its name, its description in the function wizard, and whether it is optional."""
 
     name: str
     description: str
@@ -19,7 +19,7 @@ class FunctionArgument:
 
 @dataclass(frozen=True)
 class CellFunction:
-    """One cell function: its name, its text for the function wizard, and its arguments in order."""
+    """One cell function: its name, its description in the function wizard, and its arguments in order."""
 
     name: str
     description: str
@@ -27,13 +27,13 @@ class CellFunction:
 
     @property
     def signature(self) -> str:
-        """As documentation prints it: VRAM_KV(model, context, [users])."""
+        """The function as documentation shows it: VRAM_KV(model, context, [users])."""
         names = (f"[{argument.name}]" if argument.optional else argument.name for argument in self.arguments)
         return f"{self.name}({', '.join(names)})"
 
 
 def declared_functions() -> tuple[CellFunction, ...]:
-    """Every function that `vram_udf` declares, in its order."""
+    """Return the functions in the order in which `vram_udf` declares them."""
     return tuple(
         CellFunction(
             name=function.__name__,

@@ -1,7 +1,7 @@
-"""Puts the add-in where Excel of this Windows user loads it at every start, and takes it away again.
+"""Install the add-in for the current Windows user, and remove it again.
 
-The folder is XLSTART of the user's profile: Excel opens what lies there, and trusts it without asking. No registry, no
-administrator's rights, nothing outside the profile.
+Excel opens and trusts all files in the folder XLSTART of the user's profile. Installing needs no registry entries, no
+administrator rights and no files outside the profile.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ ADDIN_NAME = "vram.xlam"
 
 
 class NotOnWindowsError(PlannerError):
-    """Excel loads this add-in on Windows only."""
+    """This command needs Windows, where Excel can load the add-in."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """The places in a Windows user's profile.
+    """The paths in a Windows user's profile.
 
     Attributes:
         addin: the add-in in Excel's start-up folder.
         settings: the file in which xlwings looks for the interpreter.
-        home: the profile's folder.
+        home: the folder of the profile.
         encoding: the code page in which VBA reads the settings.
     """
 
@@ -41,26 +41,26 @@ class Profile:
 
 
 def windows_profile(system: str = sys.platform, environment: Mapping[str, str] | None = None) -> Profile:
-    """The profile of the user of this machine.
+    """Return the profile of the current user.
 
     Args:
-        system: as `sys.platform` names it.
-        environment: the environment variables, if not this process's own.
+        system: an operating system as in `sys.platform`.
+        environment: the environment variables; None: those of this process.
 
     Raises:
-        NotOnWindowsError: this is another system; the message says what to do there.
-        PlannerError: Windows does not say where the profile is.
+        NotOnWindowsError: this is another operating system; the message says what to do there.
+        PlannerError: an environment variable with the profile's path is not set.
     """
     if system != "win32":
         raise NotOnWindowsError(
             "add-in",
             "only Excel on Windows can load it",
-            "Run this command there; on a Mac and in Excel on the web use xlwings Lite, in LibreOffice its own add-in.",
+            "Run this command on Windows; on a Mac and in Excel on the web use xlwings Lite, in LibreOffice vram.oxt.",
         )
     environment = os.environ if environment is None else environment
     for name in ("APPDATA", "USERPROFILE"):
         if not environment.get(name):
-            remedy = "Run the command in a window of your own user."
+            remedy = "Run the command in a terminal of the logged-in Windows user."
             raise PlannerError(name, "the environment variable is not set", remedy)
     home = Path(environment["USERPROFILE"])
     return Profile(
@@ -72,18 +72,18 @@ def windows_profile(system: str = sys.platform, environment: Mapping[str, str] |
 
 
 def windowless(interpreter: Path) -> Path:
-    """pythonw.exe beside python.exe, if there is one: it opens no console window."""
+    """Return pythonw.exe, which opens no console window, if it is next to python.exe; otherwise `interpreter`."""
     candidate = interpreter.with_name("pythonw.exe")
     return candidate if candidate.is_file() else interpreter
 
 
 def install(profile: Profile, addin: bytes, interpreter: Path) -> list[Path]:
-    """Installs the add-in; a second time, it brings add-in and interpreter up to date.
+    """Install the add-in, or update an installed add-in and its interpreter.
 
     Args:
-        profile: where to.
-        addin: the file's content.
-        interpreter: the Python that has this package, as the add-in shall start it.
+        profile: the profile to install into.
+        addin: the content of the add-in.
+        interpreter: the Python with this package, which the add-in will start.
 
     Returns:
         The files written.
@@ -99,28 +99,28 @@ def install(profile: Profile, addin: bytes, interpreter: Path) -> list[Path]:
 
 
 def uninstall(profile: Profile) -> list[Path]:
-    """Removes the add-in and its setting, and the settings' file and folder if nothing else is in them.
+    """Remove the add-in and its setting, and the settings file and its folder if nothing else is in them.
 
     Returns:
-        The files removed or changed; none if there was nothing.
+        The files removed or changed; an empty list if the add-in was not installed.
     """
-    done = []
+    changed = []
     if profile.addin.exists():
         _while_excel_is_closed(profile.addin, profile.addin.unlink)
-        done.append(profile.addin)
+        changed.append(profile.addin)
     if installed_interpreter(profile) is not None:
-        _forget_interpreter(profile)
-        done.append(profile.settings)
-    return done
+        _remove_interpreter(profile)
+        changed.append(profile.settings)
+    return changed
 
 
 def installed_interpreter(profile: Profile) -> str | None:
-    """The interpreter that the user's settings name, %USERPROFILE% put in; None if there is none."""
+    """Return the interpreter in the user's settings, with %USERPROFILE% expanded; None if there is none."""
     path = settings.read_settings(_content(profile.settings), profile.encoding).get(settings.INTERPRETER)
     return path and path.replace("%USERPROFILE%", str(profile.home))
 
 
-def _forget_interpreter(profile: Profile) -> None:
+def _remove_interpreter(profile: Profile) -> None:
     rest = settings.with_setting(_content(profile.settings), settings.INTERPRETER, None, profile.encoding)
     if rest:
         write_whole(profile.settings, rest)

@@ -1,11 +1,11 @@
-"""The cell functions in LibreOffice Calc: the extension vram.oxt, made without LibreOffice, the same bytes everywhere.
+"""Build vram.oxt, the extension with the cell functions for LibreOffice Calc, without LibreOffice.
 
-What an add-in of Calc consists of: an interface with one method per function (a type library), their names and texts
+An add-in for Calc consists of an interface with one method per function (a type library), their names and descriptions
 (CalcAddIns.xcu), and a component that implements the interface (libreoffice_host/vram_functions.py).
 Source: LibreOffice's Developer's Guide, "Spreadsheet Add-Ins", and sc/source/core/tool/addincol.cxx of its source.
 
-The type library is plain UNOIDL text. LibreOffice reads that as readily as the binary format (unoidl/README.md in its
-source), so that nothing has to be compiled.
+The type library is UNOIDL text, which LibreOffice reads like the binary format (unoidl/README.md in its source), so
+nothing has to be compiled.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ _HOST = Path(__file__).with_name("libreoffice_host")
 _CORE = Path(core.__file__).parent
 _TEXT_FILES = (".py", ".csv", ".xml", ".components")
 
-# The oldest date that a zip archive can bear.
+# The earliest date in a zip archive.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 _SERVICE = "vramplanner.CellFunctions"
 _CELLS = "sequence< sequence< any > >"
 _TEXTS = "sequence< sequence< string > >"
 
-_BLANK_IS_ZERO = " In Calc a blank cell counts as 0 here: to take the default, leave the argument out."
+_BLANK_IS_ZERO = " In Calc a blank cell counts as 0 here; omit the argument to use the default."
 
 
 def extension() -> bytes:
-    """The extension vram.oxt."""
+    """Return the content of vram.oxt; the same on every machine."""
     out = BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name, text in sorted(_files()):
             info = zipfile.ZipInfo(name, _ZIP_EPOCH)
-            info.create_system = 3  # Unix, wherever it is made
+            info.create_system = 3  # Unix, on every machine
             info.external_attr = 0o644 << 16
-            # Stored, not deflated: zlib's versions differ in the bytes they write.
+            # Stored, not deflated, because versions of zlib write different bytes.
             archive.writestr(info, text.encode())
     return out.getvalue()
 
 
 def _files() -> Iterator[tuple[str, str]]:
-    """Path inside the extension, text."""
+    """Yield the path in the extension and the text of each file."""
     functions = declared_functions()
     for name, text in _texts_under(_HOST):
         yield name, text.replace('version value="VERSION"', f'version value="{core.__version__}"')
@@ -68,32 +68,32 @@ def _texts_under(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def type_library(functions: tuple[CellFunction, ...]) -> str:
-    """The interface in UNOIDL.
+    """Return the interface in UNOIDL.
 
-    Calc lets an argument be left out only if its type is `any`. Results are rows of cells, because Python cannot return
-    such rows as an `any`.
+    In Calc, only arguments of type `any` can be omitted. Results are sequences, because Python cannot return rows of
+    cells as `any`.
     """
     methods = []
     for function in functions:
         parameters = ", ".join(
             f"[in] {'any' if argument.optional else _CELLS} {name}" for name, argument in _named_arguments(function)
         )
-        methods.append(f"        {_TEXTS if _gives_text(function) else _CELLS} {function.name}({parameters});\n")
+        methods.append(f"        {_TEXTS if _returns_text(function) else _CELLS} {function.name}({parameters});\n")
     return f"module vramplanner {{\n    interface XCellFunctions {{\n{''.join(methods)}    }};\n}};\n"
 
 
-def _gives_text(function: CellFunction) -> bool:
-    """Whether the function always answers in words: it does so even if all its arguments are blank.
+def _returns_text(function: CellFunction) -> bool:
+    """Return whether the function always returns text: it does so even if all its arguments are blank.
 
-    In rows of `any`, Calc compares texts wrongly (=VRAM_CHECK(…)="OK" is FALSE): it forgets to intern them
-    (ScSequenceToMatrix::CreateMixedMatrix). Rows of `string` have no such fault, and no numbers either.
+    In rows of `any`, Calc compares texts incorrectly (=VRAM_CHECK(…)="OK" is FALSE), because it does not intern them
+    (ScSequenceToMatrix::CreateMixedMatrix). Rows of `string` do not have this bug, but cannot hold numbers.
     """
-    answer = getattr(vram_udf, function.name)(*(None for _ in function.arguments))
-    return isinstance(answer, str) and error_code(answer) is None
+    result = getattr(vram_udf, function.name)(*(None for _ in function.arguments))
+    return isinstance(result, str) and error_code(result) is None
 
 
 def function_texts(functions: tuple[CellFunction, ...]) -> str:
-    """The names and texts for formulas and the function wizard, as the configuration file CalcAddIns.xcu."""
+    """Return CalcAddIns.xcu, the configuration file with the functions' names and descriptions."""
     root = ElementTree.Element(
         "oor:component-data",
         {
@@ -120,13 +120,13 @@ def function_texts(functions: tuple[CellFunction, ...]) -> str:
 
 
 def _named_arguments(function: CellFunction) -> Iterator[tuple[str, FunctionArgument]]:
-    """The arguments with their names in the type library, where "kv_precision" is no identifier."""
+    """Return the arguments with their names in the type library, where "kv_precision" is not a valid identifier."""
     return ((f"argument{number}", argument) for number, argument in enumerate(function.arguments, start=1))
 
 
 def _description(argument: FunctionArgument) -> str:
-    counts_zero = argument.optional and argument.name in LIMITS
-    return argument.description + (_BLANK_IS_ZERO if counts_zero else "")
+    is_optional_number = argument.optional and argument.name in LIMITS
+    return argument.description + (_BLANK_IS_ZERO if is_optional_number else "")
 
 
 def _added(parent: ElementTree.Element, name: str) -> ElementTree.Element:

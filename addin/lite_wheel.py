@@ -1,7 +1,7 @@
-"""The cell functions as one wheel, for the hosts that install Python packages: xlwings Lite and xlwings Server.
+"""Build a wheel with the cell functions for xlwings Lite and xlwings Server, which install Python packages.
 
-The wheel holds `vram_udf`, `core` and its data, and asks for no other package: both hosts bring xlwings themselves, and
-xlwings Lite runs in WebAssembly, where most compiled packages cannot be had.
+The wheel contains `vram_udf`, `core` and its data, and no dependencies: both hosts include xlwings, and xlwings Lite
+runs in WebAssembly, for which most compiled packages are not available.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import core
 import vram_udf
 
-# What the workbook's main.py (xlwings Lite) or the project's custom_functions/__init__.py (xlwings Server) has to say.
+# The line that main.py of the workbook (xlwings Lite) or custom_functions/__init__.py (xlwings Server) must contain.
 REGISTER = "from vram_udf import *"
 
 _PROJECT = {
@@ -28,7 +28,7 @@ _PROJECT = {
             "build": {
                 "targets": {
                     "wheel": {
-                        "core-metadata-version": "2.4",  # not the newest: the host's installer may be older than ours
+                        "core-metadata-version": "2.4",  # not the newest, because the host's installer may be old
                         "force-include": {
                             vram_udf.__file__: "vram_udf.py",
                             str(Path(core.__file__).parent): "core",
@@ -42,8 +42,8 @@ _PROJECT = {
 
 
 def build_wheel() -> tuple[str, bytes]:
-    """The wheel's file name and content: the same bytes whenever and wherever it is built from the same sources."""
-    from hatchling.builders.wheel import WheelBuilder  # here: nothing else on the command line needs it
+    """Return the wheel's file name and content; the same sources always give the same bytes."""
+    from hatchling.builders.wheel import WheelBuilder  # imported here because no other command needs it
 
     with tempfile.TemporaryDirectory(prefix="vram-wheel-") as folder:
         (path,) = WheelBuilder(folder, config=_PROJECT).build(directory=folder, versions=["standard"])

@@ -1,4 +1,4 @@
-"""What there is to know of this machine for `vram doctor`."""
+"""Collect facts about this machine for `vram doctor`."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from pathlib import Path
 
 PACKAGE = "vram-planner"
 
-# Where the installers of Windows and macOS put LibreOffice, which is not on the path there.
-_LIBREOFFICE_ELSEWHERE = (
+# LibreOffice's default location on Windows and macOS, where it is not on the PATH.
+_LIBREOFFICE_PATHS = (
     r"C:\Program Files\LibreOffice\program\soffice.exe",
     "/Applications/LibreOffice.app/Contents/MacOS/soffice",
 )
 
-# Value and key under which Windows' registry keeps what Excel there is; see `_excel_bits`.
+# Keys and values of the Windows registry that describe the installed Excel; see `_excel_bits`.
 _CLICK_TO_RUN = (r"SOFTWARE\Microsoft\Office\ClickToRun\Configuration", "Platform")
 _EXCEL_PATH = (r"SOFTWARE\Microsoft\Windows\CurrentVersion\App Paths\excel.exe", "")
 
 
 @dataclass(frozen=True)
 class Excel:
-    """Excel of this machine and the add-in in it; Windows only.
+    """Excel and its add-in on this machine; Windows only.
 
     Attributes:
-        bits: 32 or 64, or None if no Excel was found.
-        addin: the add-in in the start-up folder, or None.
-        expected_addin: what this version of the package would put there.
-        addin_path: where that is.
-        interpreter: the Python that the user's settings name, or None.
-        interpreter_found: whether that file is there.
-        encoding: the code page of Windows' programs that do not know Unicode, xlwings' DLL among them.
+        bits: 32 or 64, or None if Excel was not found.
+        addin: the content of the add-in in the start-up folder, or None.
+        expected_addin: the content of the add-in that this version of the package would install.
+        addin_path: the path of the add-in.
+        interpreter: the Python in the user's settings, or None.
+        interpreter_found: whether that file exists.
+        encoding: the code page of programs without Unicode support, such as xlwings' DLL.
     """
 
     bits: int | None
@@ -52,21 +52,21 @@ class Excel:
 
 @dataclass(frozen=True)
 class Machine:
-    """The facts that the checks judge.
+    """The facts that the checks need.
 
     Attributes:
         python_version: "3.11.7".
         python_bits: 32 or 64.
         executable: the path of the running Python.
         prefix: the folder of its environment.
-        base_prefix: the folder of the Python that the environment was made from.
+        base_prefix: the folder of the Python that created the environment.
         is_conda: whether it is a conda environment.
         dlls: the names of xlwings' DLLs in `prefix`.
         installed: package → version, None if it is missing.
-        wanted_xlwings: the versions of xlwings that this package is made for; empty if the package is not installed.
-        onedrive: the folders that OneDrive keeps in step.
+        required_xlwings: the versions of xlwings that this package requires; empty if the package is not installed.
+        onedrive: the folders that OneDrive synchronises.
         libreoffice: the path of soffice, or None.
-        excel: None on other systems than Windows.
+        excel: None on operating systems other than Windows.
     """
 
     python_version: str
@@ -77,14 +77,14 @@ class Machine:
     is_conda: bool
     dlls: tuple[str, ...]
     installed: dict[str, str | None]
-    wanted_xlwings: tuple[str, ...]
+    required_xlwings: tuple[str, ...]
     onedrive: tuple[str, ...]
     libreoffice: str | None
     excel: Excel | None
 
 
 def this_machine() -> Machine:
-    """The facts of the machine and of the Python that runs this."""
+    """Return the facts about this machine and the running Python."""
     prefix = Path(sys.prefix)
     return Machine(
         python_version=platform.python_version(),
@@ -95,9 +95,9 @@ def this_machine() -> Machine:
         is_conda=(prefix / "conda-meta").is_dir() or Path(sys.base_prefix, "conda-meta").is_dir(),
         dlls=tuple(sorted(path.name for path in prefix.glob("xlwings*.dll"))),
         installed={name: _version(name) for name in (PACKAGE, "xlwings", "openpyxl", "ironcalc", "pyOpenVBA")},
-        wanted_xlwings=_pinned("xlwings"),
+        required_xlwings=_pinned_versions("xlwings"),
         onedrive=tuple(filter(None, map(os.environ.get, ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")))),
-        libreoffice=shutil.which("soffice") or next(filter(os.path.isfile, _LIBREOFFICE_ELSEWHERE), None),
+        libreoffice=shutil.which("soffice") or next(filter(os.path.isfile, _LIBREOFFICE_PATHS), None),
         excel=_excel() if sys.platform == "win32" else None,
     )
 
@@ -120,7 +120,7 @@ def _excel() -> Excel:
 
 
 def _excel_bits(registry: Callable[[str, str], str | None]) -> int | None:
-    """Whether Excel is a 32-bit or a 64-bit program, from the registry's local machine keys."""
+    """Return whether Excel is a 32-bit or 64-bit program, from the registry under HKEY_LOCAL_MACHINE."""
     click_to_run = registry(*_CLICK_TO_RUN)
     if click_to_run:
         return {"x86": 32, "x64": 64}.get(click_to_run)
@@ -134,7 +134,7 @@ def _registry_value(key: str, name: str) -> str | None:
     if sys.platform == "win32":
         import winreg
 
-        # 64-bit Windows keeps Office's keys in the 64-bit view, also those of a 32-bit Office.
+        # On 64-bit Windows, Office's keys are in the 64-bit view, even those of a 32-bit Office.
         access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
         with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, access=access) as opened:
             return winreg.QueryValueEx(opened, name)[0]
@@ -148,8 +148,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _pinned(package: str) -> tuple[str, ...]:
-    """The versions of `package` that this package's metadata name with `==`."""
+def _pinned_versions(package: str) -> tuple[str, ...]:
+    """Return the versions of `package` that the metadata of this package pin with `==`."""
     try:
         requirements = importlib.metadata.requires(PACKAGE) or []
     except importlib.metadata.PackageNotFoundError:

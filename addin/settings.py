@@ -1,7 +1,7 @@
-"""The settings by which xlwings' VBA finds Python: which there are, and where they stand.
+"""Read and write the settings with which xlwings' VBA finds Python.
 
-xlwings asks, in this order, a sheet named `vram.conf` of the file that holds the functions, then the user's file
-`.vram\\vram.conf` (its function GetConfig; the file's format is that of its GetConfigFromFile).
+xlwings looks first in the sheet `vram.conf` of the file with the functions, then in the user's file `.vram\\vram.conf`
+(its VBA function GetConfig; the file has the format of GetConfigFromFile).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import PureWindowsPath
 
 from core.errors import PlannerError
 
-# In VBA the constant PROJECT_NAME, from which xlwings makes the names of the sheet and of the file.
+# The VBA constant PROJECT_NAME, from which xlwings derives the names of the sheet and the file.
 PROJECT_NAME = "vram"
 SETTINGS_SHEET = f"{PROJECT_NAME}.conf"
 USER_SETTINGS = (f".{PROJECT_NAME}", f"{PROJECT_NAME}.conf")
@@ -22,13 +22,13 @@ _LINE = re.compile(r'^"(?P<name>[^"]*)","(?P<value>[^"]*)"$')
 
 
 def sheet_rows(interpreter: str | None) -> list[tuple[str, str, str]]:
-    """Name, value and meaning of each setting in the sheet.
+    """Return the name, value and description of each setting in the sheet.
 
     Args:
-        interpreter: the path of python.exe; None leaves it to the user's file.
+        interpreter: the path of python.exe; None: it is in the user's file.
     """
     rows = [
-        ("ADD_WORKBOOK_TO_PYTHONPATH", "false", "Python does not look for code beside the workbook, nor in OneDrive."),
+        ("ADD_WORKBOOK_TO_PYTHONPATH", "false", "Python does not search the workbook's folder or OneDrive for code."),
         ("UDF MODULES", "vram_udf", "The Python module with the functions."),
     ]
     if interpreter:
@@ -37,7 +37,7 @@ def sheet_rows(interpreter: str | None) -> list[tuple[str, str, str]]:
 
 
 def portable(path: str, profile: str) -> str:
-    """`path` with the user's profile folder as %USERPROFILE%, which xlwings puts back: no user name in a file."""
+    """Replace the user's profile folder with %USERPROFILE%, which xlwings expands, to keep the user name private."""
     inside, folder = PureWindowsPath(path), PureWindowsPath(profile)
     if profile and inside.is_relative_to(folder):
         return str(PureWindowsPath("%USERPROFILE%") / inside.relative_to(folder))
@@ -45,22 +45,22 @@ def portable(path: str, profile: str) -> str:
 
 
 def read_settings(content: bytes, encoding: str) -> dict[str, str]:
-    """Name → value of a settings file; lines that are none are left out."""
+    """Return name → value of a settings file, ignoring lines in other formats."""
     lines = (_LINE.match(line.strip()) for line in content.decode(encoding, errors="replace").splitlines())
     return {line["name"].upper(): line["value"] for line in lines if line}
 
 
 def with_setting(content: bytes, name: str, value: str | None, encoding: str) -> bytes:
-    """A settings file with `name` set to `value`, or without it; everything else stays.
+    """Return a settings file's `content` with `name` set to `value`, or removed if `value` is None.
 
     Args:
         encoding: the code page in which VBA reads files ("mbcs" on Windows).
 
     Raises:
-        PlannerError: `value` has characters that the code page lacks.
+        PlannerError: `value` has characters that are not in the code page.
     """
     lines = content.decode(encoding).splitlines()
-    kept = [line for line in lines if line.strip() and not _is(name, line)]
+    kept = [line for line in lines if line.strip() and not _sets(name, line)]
     if value is not None:
         kept.append(f'"{name}","{value}"')
     try:
@@ -69,10 +69,10 @@ def with_setting(content: bytes, name: str, value: str | None, encoding: str) ->
         raise PlannerError(
             name,
             f"Excel cannot read the path {value}",
-            "Make the virtual environment in a folder whose name has only letters of this Windows' own language.",
+            "Create the virtual environment in a folder whose path has only characters of this Windows' code page.",
         ) from error
 
 
-def _is(name: str, line: str) -> bool:
-    found = _LINE.match(line.strip())
-    return found is not None and found["name"].upper() == name.upper()
+def _sets(name: str, line: str) -> bool:
+    setting = _LINE.match(line.strip())
+    return setting is not None and setting["name"].upper() == name.upper()

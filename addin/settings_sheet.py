@@ -1,4 +1,4 @@
-"""The worksheet with the settings, as a part of a workbook's package."""
+"""Write the worksheet with the settings, as a part of a workbook's package."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from lxml import etree
 from openpyxl.xml.constants import SHEET_MAIN_NS
 
-# Widths of the columns name, value, meaning, in characters.
+# Widths of the columns name, value and description, in characters.
 _WIDTHS = (32, 60, 70)
 
 
 def settings_sheet(rows: Sequence[tuple[str, str, str]], code_name: str) -> bytes:
-    """A worksheet with one row a setting, from A1 on, where xlwings expects them.
+    """Return a worksheet's XML with one row per setting, from A1 on, where xlwings expects them.
 
     Args:
-        rows: name, value, meaning.
+        rows: name, value and description of each setting.
         code_name: the sheet's name in VBA.
     """
     sheet = etree.Element(_tag("worksheet"), nsmap={None: SHEET_MAIN_NS})

@@ -1,4 +1,4 @@
-"""The VBA project that carries the functions: xlwings' own modules, adapted, and ours beside them."""
+"""Build the VBA project with the functions, from xlwings' adapted modules and our own."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PROJECT_PART = "xl/vbaProject.bin"
 # The project's name in the VBA editor.
 PROJECT_TITLE = "VramPlanner"
 
-# xlwings' template of an add-in of one's own; its modules, and the ones of them that are samples.
+# xlwings' add-in template, the modules that we use, and its sample modules, which we delete.
 TEMPLATE = Path(xlwings.__file__).parent / "quickstart_addin.xlam"
 XLWINGS_MODULE, DICTIONARY_CLASS = "xlwings", "Dictionary"
 _SAMPLES = ("Module1",)
 
-_ADAPTED = {
+_REPLACEMENTS = {
     'PROJECT_NAME As String = "myaddin"': f'PROJECT_NAME As String = "{PROJECT_NAME}"',
-    # Without the sheet, the range is asked of the active workbook.
+    # Without the sheet, Range refers to the active workbook.
     'In Range(sht.Range("A1"), lastCell)': 'In sht.Range(sht.Range("A1"), lastCell)',
 }
 
@@ -38,12 +38,12 @@ _PROJECTNAME_RECORD = 0x0004  # [MS-OVBA] 2.3.4.2.1.6
 
 
 def functions_source() -> str:
-    """The module with the functions as a file: the VBA editor's import wants CR LF."""
-    return _for_vba(functions_module())
+    """Return the functions' module as a file for import in the VBA editor, which requires CR LF."""
+    return _with_crlf(functions_module())
 
 
 def addin_project() -> bytes:
-    """The add-in's vbaProject.bin: xlwings' template with our modules."""
+    """Return the add-in's vbaProject.bin: xlwings' template with our modules."""
 
     def edit(book: ExcelFile) -> None:
         project = book.vba_project()
@@ -57,7 +57,7 @@ def addin_project() -> bytes:
 
 
 def with_functions(xlsm: bytes) -> bytes:
-    """The macro-enabled workbook `xlsm`, which has no VBA project yet, with one that holds the functions."""
+    """Add a VBA project with the functions to the macro-enabled workbook `xlsm`, which must not have one."""
 
     def edit(book: ExcelFile) -> None:
         project = book.add_vba_project()
@@ -69,34 +69,34 @@ def with_functions(xlsm: bytes) -> bytes:
 
 
 def xlwings_module() -> str:
-    """Xlwings' VBA, for all workbooks alike.
+    """Return xlwings' VBA, adapted so that it does not depend on the active workbook.
 
     Raises:
-        RuntimeError: the module of the installed xlwings has another form.
+        RuntimeError: the installed xlwings' VBA is not the expected one.
     """
     source = template_module(XLWINGS_MODULE)
-    # The workbook that holds the functions for the active one, as xlwings itself has it in quickstart_standalone.xlsm.
-    # The DLL keeps one server for each command line: with the active workbook's path in it, each workbook would start a
-    # Python of its own (xlwings issue 787), and a sheet of any opened workbook could say which program to run.
+    # As in xlwings' quickstart_standalone.xlsm. The DLL has one server per command line, which contains this workbook's
+    # path: with the active one's, each workbook would start its own Python (xlwings issue 787), and a sheet of any open
+    # workbook could choose the program to run.
     source = source.replace("ActiveWorkbook", "ThisWorkbook")
-    for old, new in _ADAPTED.items():
+    for old, new in _REPLACEMENTS.items():
         if source.count(old) != 1:
-            raise RuntimeError(f"xlwings' VBA module has {source.count(old)} times, not once: {old}")
+            raise RuntimeError(f"this text is {source.count(old)} times in xlwings' VBA module, not once: {old}")
         source = source.replace(old, new)
     return source
 
 
 def template_module(name: str) -> str:
-    """The source of a module of xlwings' template."""
+    """Return the source of a module of xlwings' template."""
     with ExcelFile(TEMPLATE) as book:
         return book.get_module(name)
 
 
 def renamed(vba_project: bytes, name: str) -> bytes:
-    """A vbaProject.bin with the project named `name`, which is ASCII: in the streams `dir` and `PROJECT`."""
+    """Change the project name in the streams `dir` and `PROJECT` of a vbaProject.bin to `name`, which must be ASCII."""
     project = CFB.from_bytes(vba_project)
     directory = decompress(project.get_stream_in_storage("VBA", "dir"))
-    start = _record(directory, _PROJECTNAME_RECORD)
+    start = _record_offset(directory, _PROJECTNAME_RECORD)
     (old_size,) = struct.unpack_from("<I", directory, start + 2)
     record = struct.pack("<HI", _PROJECTNAME_RECORD, len(name)) + name.encode("ascii")
     directory = directory[:start] + record + directory[start + 6 + old_size :]
@@ -106,24 +106,24 @@ def renamed(vba_project: bytes, name: str) -> bytes:
     return project.to_bytes()
 
 
-def _record(directory: bytes, wanted: int) -> int:
-    """Where the record begins, among those at the front of the dir stream, which all have an id and a size."""
-    at = 0
+def _record_offset(directory: bytes, record_id: int) -> int:
+    """Return the offset of a record among the first ones of the dir stream, each of which has an id and a size."""
+    offset = 0
     while True:
-        record, size = struct.unpack_from("<HI", directory, at)
-        if record == wanted:
-            return at
-        at += 6 + size
+        found_id, size = struct.unpack_from("<HI", directory, offset)
+        if found_id == record_id:
+            return offset
+        offset += 6 + size
 
 
 def _add_functions(book: ExcelFile) -> None:
     project: VBAProject = book.vba_project()
     project.add_module(MODULE_NAME, functions_source())
-    book.set_module("ThisWorkbook", _for_vba(workbook_module()))
+    book.set_module("ThisWorkbook", _with_crlf(workbook_module()))
 
 
 def _edited(content: bytes, suffix: str, edit: Callable[[ExcelFile], None]) -> bytes:
-    """The file after `edit`; by way of a temporary one, since pyOpenVBA works on files."""
+    """Return the file's content after `edit`, using a temporary file because pyOpenVBA works on files."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"book{suffix}"
         path.write_bytes(content)
@@ -137,5 +137,5 @@ def _edited(content: bytes, suffix: str, edit: Callable[[ExcelFile], None]) -> b
         return path.read_bytes()
 
 
-def _for_vba(source: str) -> str:
+def _with_crlf(source: str) -> str:
     return source.replace("\n", "\r\n")

@@ -1,7 +1,7 @@
-"""`xlwings.udfs`, the code behind xlwings' functions in Windows Excel, imported on any system.
+"""Import `xlwings.udfs`, which implements xlwings' functions for Excel on Windows, on any operating system.
 
-Where pywin32 is missing, the three modules that `xlwings.udfs` needs to be imported are filled in: enough to declare
-functions and to write their VBA, not to call them. This, like the decorators, holds for the rest of the process.
+Without pywin32, placeholders replace the modules that `xlwings.udfs` imports. They suffice to declare functions and
+generate their VBA, not to call them. Placeholders and changed decorators stay for the rest of the process.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import types
 
 
 def imported() -> types.ModuleType:
-    """`xlwings.udfs`, with xlwings' decorators declaring functions as they do in Windows Excel."""
+    """Return `xlwings.udfs`, and make xlwings' decorators declare functions as they do on Windows."""
     if sys.platform != "win32":
         add_module("pythoncom", CoInitialize=None)
         add_module("pywintypes", com_error=OSError)
@@ -25,7 +25,7 @@ def imported() -> types.ModuleType:
 
 
 def add_module(name: str, **contents: object) -> None:
-    """Puts a module with `contents` where `import name` finds it."""
+    """Add a module with `contents`, so that `import name` finds it."""
     module = types.ModuleType(name)
     vars(module).update(contents)
     sys.modules[name] = module
@@ -35,7 +35,7 @@ def add_module(name: str, **contents: object) -> None:
 
 
 def decorate_for_windows(udfs: types.ModuleType) -> None:
-    """What `import xlwings` does on Windows: elsewhere its decorators do nothing."""
+    """Use the decorators that `import xlwings` sets only on Windows; elsewhere they do nothing."""
     import xlwings
 
     xlwings.func, xlwings.arg, xlwings.ret = udfs.xlfunc, udfs.xlarg, udfs.xlret
@@ -43,13 +43,13 @@ def decorate_for_windows(udfs: types.ModuleType) -> None:
 
 
 def generated_wrapper(module_name: str) -> str:
-    """The VBA that xlwings' own generator writes for a module's functions; see `imported` for what else it does."""
+    """Return the VBA that xlwings' generator writes for a module's functions; has the side effects of `imported`."""
     udfs = imported()
-    # Imported before, its functions are not declared: a new process begins by repeating its parent's main script.
+    # If the parent's main script, which a new process runs first, imported the module, its functions are not declared.
     sys.modules.pop(module_name, None)
     text = io.StringIO()
-    # The name decides which workbook the calls pass on: any but *.xlam gives ThisWorkbook. The active workbook would
-    # be searched for sheets with Python code, and a user's sheet named *.py would stop every function.
+    # With any name but *.xlam, calls pass ThisWorkbook. xlwings would search the active workbook for sheets with Python
+    # code, and a user's sheet named *.py would make all functions fail.
     workbook = types.SimpleNamespace(Name="vram.xlsm")
     udfs.generate_vba_wrapper(module_name, importlib.import_module(module_name), text, workbook)
     return text.getvalue()

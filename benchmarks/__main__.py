@@ -1,11 +1,10 @@
-"""`python -m benchmarks [--peers PYTHON]`: measures everything, prints a table, and writes docs/performance.md."""
+"""Run every benchmark, print a table, and renew the measures in docs/performance.md."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 
@@ -13,66 +12,51 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import books, growth, office, peers, server, starts
-from benchmarks.report import DOCS, Report, plot, report
-from benchmarks.timing import Measure, written
-from tests.spreadsheets.libreoffice import _find_office
-from workbook.files import write_whole
+from benchmarks.timing import Measure, with_unit
+from tools.documents import DOCS, renew, table
+
+# Each prints a JSON list of measures. Those of the tests' hosts are next to the code that they use.
+PROGRAMS = (
+    "tests.hosts.com.benchmark", "benchmarks.starts", "benchmarks.books", "tests.spreadsheets.benchmark",
+    "tests.hosts.web.benchmark",
+)  # fmt: skip
+HEADINGS = ("measured", "baseline", "time", "baseline's", "ratio", "goal", "")
 
 
 @click.command()
 @click.option("--peers", "peers_python", help="The Python that the other calculators are installed in.")
-@click.option("--rounds", default=3, show_default=True, help="Of the measures that take minutes.")
+@click.option("--rounds", default=1000, show_default=True, help="At most so many rounds of each measure.")
 def main(peers_python: str | None, rounds: int) -> None:
-    """Takes some minutes; nothing here is a test."""
+    """Measure everything (takes some minutes), print a table, and renew docs/performance.md."""
     console = Console()
-
-    def said(what: str) -> None:
-        console.print(f"{what} …", style="dim")
-
-    said("cell functions")
-    measures = _cells()
-    said("starts")
-    measures += starts.measures()
-    speeds = []
-    if peers_python:
-        said("other calculators")
-        speeds = peers.speeds(peers_python)
-        measures += peers.measures(speeds)
-    said("growth, server")
-    grown, served = growth.growth(), server.loads()
-    said("workbooks")
-    measures += books.measures(rounds)
-    if _find_office()[0]:
-        said("LibreOffice")
-        measures.append(office.measure(rounds))
-    found = Report(measures, speeds, grown, served, _machine())
-    console.print(_table(measures))
-    write_whole(DOCS / "performance.md", report(found).encode("utf-8"))
-    write_whole(DOCS / "performance.svg", plot(measures).encode("utf-8"))
+    found = []
+    for program in [*PROGRAMS, *(["benchmarks.peers"] if peers_python else [])]:
+        console.print(f"{program} …", style="dim")
+        arguments = [peers_python] if program == "benchmarks.peers" else []
+        command = [sys.executable, "-m", program, "--rounds", str(rounds), *arguments]
+        found += [Measure(**fields) for fields in json.loads(subprocess.check_output(command, cwd=DOCS.parent))]
+    _print(console, found)
+    renew(DOCS / "performance.md", {"measures": document_part(found)})
 
 
-def _cells() -> list[Measure]:
-    ran = subprocess.run([sys.executable, "-m", "tests.hosts.com.benchmark"], check=True, stdout=subprocess.PIPE)
-    return [Measure(**fields) for fields in json.loads(ran.stdout)]
+def document_part(found: list[Measure]) -> str:
+    """Return the table, the notes and the machine as Markdown."""
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    notes = [f"* {measure.name}: {measure.note}" for measure in found if measure.note]
+    return "\n".join([table(HEADINGS, map(_cells, found), "llrrrrl"), "", *notes, "", f"Measured with {machine}."])
 
 
-def _machine() -> str:
-    return f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+def _print(console: Console, found: list[Measure]) -> None:
+    shown = Table(*HEADINGS, title="Ratios to a baseline in the same run", title_justify="left")
+    for measure in found:
+        shown.add_row(*_cells(measure), style=None if measure.is_reached else "red")
+    console.print(shown)
 
 
-def _table(measures: list[Measure]) -> Table:
-    table = Table(title="Ratios to a baseline in the same run", title_justify="left")
-    for heading in ("measured", "baseline"):
-        table.add_column(heading)
-    for heading in ("time", "baseline", "ratio", "reach"):
-        table.add_column(heading, justify="right")
-    for measure in measures:
-        times = (written(statistics.median(each)) for each in (measure.seconds, measure.baseline_seconds))
-        style = None if measure.is_reached else "red"
-        ratio, most = f"{measure.ratio:.2f}", "" if measure.most is None else f"≤ {measure.most:g}"
-        table.add_row(measure.name, measure.baseline, *times, ratio, most, style=style)
-    return table
+def _cells(measure: Measure) -> tuple[str, ...]:
+    goal, missed = f"≤ {measure.target:g}" if measure.target else "", "" if measure.is_reached else "missed"
+    times = with_unit(measure.seconds), with_unit(measure.baseline_seconds)
+    return measure.name, measure.baseline, *times, f"{measure.ratio:.2f}", goal, missed
 
 
 if __name__ == "__main__":

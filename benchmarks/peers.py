@@ -1,91 +1,73 @@
-"""One estimate in process, beside that of the other calculators that work offline; Llama 3.1 70B."""
+"""Time of one estimate in process, compared with other calculators that work offline; Llama 3.1 70B.
+
+`python -m benchmarks.peers PYTHON`: PYTHON is the interpreter that the other calculators are installed in.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.peer_worker import ESTIMATES
-from benchmarks.timing import Measure
-from tools.peers.cases import nine_models
-from tools.peers.table import RIGHT
+from benchmarks.timing import Measure, compared, print_measures
+from core import catalog
+from core.plan.estimate import estimate
+from tools.peers import ask
+from tools.peers.cases import CONTEXT, USERS, nine_models
+from tools.peers.table import errors
 
 MODEL = "llama-3.1-70b"
+PEERS = ("llm-sizer", "ridgepoint", "sparkfit", "vllm-wizard", "vramcalc")
 ROUNDS = 15
-OURS = "this planner"
 
 
 class _Worker:
-    def __init__(self, python: str, name: str, case: dict[str, object], stack: ExitStack) -> None:
-        self.name = name
-        self._process = subprocess.Popen(
-            [python, str(Path(__file__).with_name("peer_worker.py")), name],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={"PATH": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": "." if name == OURS else ""},
+    """A calculator in a separate process, which times one estimate for each line that it is sent."""
+
+    def __init__(self, python: str, peer: str, case: ask.Case, stack: ExitStack) -> None:
+        self.peer = peer
+        self._process = stack.enter_context(
+            subprocess.Popen(
+                [python, ask.__file__, peer, "--time"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={"PATH": ""},
+            )
         )  # fmt: skip
-        stack.callback(self._end)
-        self.sizes = self._asked(case)
+        stack.callback(self._process.kill)
+        self.sizes = ask.Sizes(*self.ask(case))
 
-    def seconds(self) -> float:
-        return self._asked("")
-
-    def _asked(self, message: object):
+    def ask(self, message: object = ""):
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
+def measures(most_rounds: int, peers_python: str) -> list[Measure]:
+    """Compare with each calculator that answers; only those that are right on this model set a goal."""
+    model, kv = catalog.model(MODEL).spec, catalog.precision("kv_precision", "fp16")
 
-@dataclass(frozen=True)
-class Speed:
-    """A calculator's seconds for one estimate, by round, and whether its weights and its cache are right."""
+    def ours() -> float:
+        return ask.mean_seconds(lambda: estimate(model, context=CONTEXT, users=USERS, kv_precision=kv))
 
-    name: str
-    seconds: list[float]
-    right: tuple[bool, bool]
-
-
-def speeds(peers_python: str) -> list[Speed]:
-    """Of this planner first, then of each calculator that is installed and answers; all asked in turn."""
+    ours()  # fills the caches with this model; nine_models() has an equal one, which takes longer to look up
     known = next(known for known in nine_models() if known.case.model == MODEL)
-    with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder, ExitStack() as stack:
-        path = Path(folder, "config.json")
-        path.write_text(json.dumps(known.case.config), encoding="utf-8")
-        case = {
-            "path": str(path), "folder": folder, "config": known.case.config,
-            "context": known.case.context, "users": known.case.users,
-        }  # fmt: skip
+    with ExitStack() as stack:
         workers = []
-        for name in ESTIMATES:
+        for peer in PEERS:
             try:
-                workers.append(_Worker(sys.executable if name == OURS else peers_python, name, case, stack))
+                workers.append(_Worker(peers_python, peer, known.case, stack))
             except (OSError, ValueError) as error:  # not installed, or it ended instead of answering
-                print(f"{name}: no answer ({error})", file=sys.stderr)
-        rounds = [[worker.seconds() for worker in workers] for _ in range(ROUNDS)]
-    right = known.right.weights_bytes, known.right.kv_bytes
-    return [
-        Speed(
-            worker.name,
-            [each[i] for each in rounds],
-            tuple(abs(size / exact - 1) <= RIGHT for size, exact in zip(worker.sizes, right)),
-        )
-        for i, worker in enumerate(workers)
-    ]
+                print(f"{peer}: no answer ({error})", file=sys.stderr)
+        rounds = [(ours(), *(worker.ask() for worker in workers)) for _ in range(min(ROUNDS, most_rounds))]
+    ours_s, *peers_s = zip(*rounds)
+    found = []
+    for worker, seconds in zip(workers, peers_s):
+        right = errors(worker.sizes, known.right).right
+        wrong = " and ".join(name for name, is_right in zip(("weights", "KV cache"), right) if not is_right)
+        baseline = f"{worker.peer} (wrong {wrong})" if wrong else worker.peer
+        found.append(compared("one estimate in process", ours_s, baseline, seconds, None if wrong else 1.0))
+    return found
 
 
-def measures(found: list[Speed]) -> list[Measure]:
-    """This planner against each calculator that is right on the model: faster is less than 1."""
-    ours, *peers = found
-    return [
-        Measure("one estimate in process, all line items", peer.name, ours.seconds, peer.seconds, 1.0)
-        for peer in peers
-        if all(peer.right)
-    ]
+if __name__ == "__main__":
+    print_measures(measures)

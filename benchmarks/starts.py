@@ -1,6 +1,6 @@
-"""What it takes to start: importing the cell functions, and an estimate on the command line.
+"""Time to start: importing the cell functions, and an estimate on the command line.
 
-With compiled bytecode in place, as every installed package has it.
+Compiled bytecode is in place, as in every installed package.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ import os
 import sys
 import tempfile
 
-from benchmarks.timing import Measure, in_turn, process
+from benchmarks.timing import Measure, in_turn, print_measures, process
 
 ROUNDS = 15
 _ESTIMATE = "import sys; sys.argv[0] = 'vram'; from vram.cli.main import main; main()"
 _ARGUMENTS = ("estimate", "llama-3.1-70b", "--context", "32768", "--users", "10")
 
 
-def measures() -> list[Measure]:
-    """Each as whole processes."""
+def measures(most_rounds: int) -> list[Measure]:
     with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         variables |= {"PYTHONPYCACHEPREFIX": folder, "PYTHONPATH": os.getcwd()}
@@ -25,13 +24,18 @@ def measures() -> list[Measure]:
         def python(*arguments: str):
             return process([sys.executable, *arguments], env=variables)
 
+        rounds = min(ROUNDS, most_rounds)
         return [
             in_turn(
                 "import vram_udf", python("-c", "import vram_udf"), "import xlwings", python("-c", "import xlwings"),
-                rounds=ROUNDS, most=1.15,
+                rounds=rounds, target=1.15,
             ),
             in_turn(
                 "vram estimate", python("-c", _ESTIMATE, *_ARGUMENTS), "python -c pass", python("-c", "pass"),
-                rounds=ROUNDS, most=5,
+                rounds=rounds, target=5,
             ),
         ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    print_measures(measures)

@@ -1,4 +1,4 @@
-"""The limits of every numeric input, and the one way to check a number against them."""
+"""The limits of every numeric input, and functions that check values of inputs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError, quote
 
 @dataclass(frozen=True)
 class Limits:
-    """What a numeric input may be. The upper limits are there to catch slips (bytes for GB, a count for billions).
+    """The allowed values of a numeric input. The upper limits catch wrong units (bytes for GB, a count for billions).
 
     Attributes:
         least, most: the smallest and the largest value allowed.
         whole: whether only whole numbers are allowed.
-        remedy: what to write instead, a whole sentence.
+        remedy: what to write instead, a complete sentence.
     """
 
     least: float
@@ -27,40 +27,41 @@ class Limits:
 
 
 LIMITS: dict[str, Limits] = {
-    # Longest context of a published model: 10 million tokens (Llama 4 Scout's config.json); ten times that is a slip.
-    "context": Limits(1, 10**8, True, "Write the tokens per sequence, for example 32768."),
+    # Longest context of a published model: 10 million tokens (Llama 4 Scout's config.json); the limit is ten times it.
+    "context": Limits(1, 10**8, True, "Write the context in tokens, for example 32768."),
     "users": Limits(1, 10**8, True, "Write the number of concurrent users, for example 10."),
-    "overhead": Limits(0, 1, False, "Write a fraction, for example 0.1 for 10 %."),
-    "tp": Limits(1, 1024, True, "Write the number of GPUs, for example 8."),
+    "overhead": Limits(0, 1, False, "Write a fraction from 0 to 1, for example 0.1 for 10 %."),
+    "tp": Limits(1, 1024, True, "Write the number of GPUs in a tensor parallel group, for example 8."),
     "pp": Limits(1, 1024, True, "Write the number of pipeline stages, for example 2."),
     "gpus": Limits(1, 10**5, True, "Write the number of GPUs, for example 8."),
-    "memory_utilization": Limits(0.01, 1, False, "Write a fraction, for example 0.9."),
-    "max_batched_tokens": Limits(1, 10**7, True, "Write the tokens of one step, for example 8192."),
-    "max_sequences": Limits(1, 10**6, True, "Write the sequences of one step, for example 256."),
-    "average_tokens": Limits(1, 10**8, True, "Write the tokens that a sequence has on average, for example 2000."),
-    "gpu_memory_gib": Limits(1, 10**5, False, "Write the GiB that a process is shown, for example 79.19."),
-    "gpu_memory_gb": Limits(1, 10**5, False, "Write the GB of one GPU, for example 80."),
-    "params_b": Limits(1e-6, 10**5, False, "Write billions of parameters, for example 70."),
+    "memory_utilization": Limits(0.01, 1, False, "Write a fraction from 0.01 to 1, for example 0.9."),
+    "max_batched_tokens": Limits(1, 10**7, True, "Write the most tokens in one step of the engine, for example 8192."),
+    "max_sequences": Limits(1, 10**6, True, "Write the most sequences in one step of the engine, for example 256."),
+    "average_tokens": Limits(1, 10**8, True, "Write the average number of tokens per sequence, for example 2000."),
+    "gpu_memory_gib": Limits(1, 10**5, False, "Write the memory of one GPU in GiB, for example 79.19."),
+    "gpu_memory_gb": Limits(1, 10**5, False, "Write the memory of one GPU in GB, for example 80."),
+    "params_b": Limits(1e-6, 10**5, False, "Write the number of parameters in billions, for example 70."),
     "num_hidden_layers": Limits(1, 10**4, True, "Write the number of layers, for example 80."),
     "hidden_size": Limits(1, 10**6, True, "Write the hidden dimension, for example 8192."),
     "intermediate_size": Limits(1, 10**7, True, "Write the width of the feed-forward layer, for example 28672."),
     "vocab_size": Limits(1, 10**7, True, "Write the size of the vocabulary, for example 128256."),
     "num_attention_heads": Limits(1, 10**4, True, "Write the number of attention heads, for example 64."),
     "num_key_value_heads": Limits(1, 10**4, True, "Write the number of key/value heads, for example 8."),
-    "head_dim": Limits(1, 10**6, True, "Write the size of one attention head, for example 128."),
-    "max_position_embeddings": Limits(1, 10**9, True, "Write the longest context of the model, in tokens."),
+    "head_dim": Limits(1, 10**6, True, "Write the dimension of one attention head, for example 128."),
+    "max_position_embeddings": Limits(1, 10**9, True, "Write the model's longest context in tokens."),
 }
 
 
 def number(field: str, value: object) -> float | int:
-    """`value` as a number within the limits of `field`: an int where only whole numbers are allowed, else a float.
+    """Return `value` if it is within the limits of `field`: as int if only whole numbers are allowed, else as float.
 
     Raises:
-        WrongTypeError: not a number (text, a boolean, a date, nothing).
+        WrongTypeError: not a number (text, a boolean, a date, None).
         OutOfRangeError: not finite, not whole, or outside the limits.
     """
     limits = LIMITS[field]
-    if (type(value) is float or type(value) is int) and limits.least <= value <= limits.most:  # else wrong, or odd
+    # The common case first; `number_within` handles errors and subclasses of float and int.
+    if (type(value) is float or type(value) is int) and limits.least <= value <= limits.most:
         if not limits.whole:
             return float(value)
         if value == int(value):
@@ -69,10 +70,10 @@ def number(field: str, value: object) -> float | int:
 
 
 def whole(field: str, value: object) -> int:
-    """`value` as a whole number within the limits of `field`, as `number` gives it.
+    """Return `value` as int if it is a whole number within the limits of `field`.
 
     Raises:
-        PlannerError: as `number` does.
+        PlannerError: the same errors as `number`.
     """
     limits = LIMITS[field]
     if type(value) is int and limits.least <= value <= limits.most:
@@ -81,9 +82,9 @@ def whole(field: str, value: object) -> int:
 
 
 def numbers(field: str, values: Sequence[Any]) -> list[float | int] | None:
-    """What `number` makes of each of many values; None if there may be one among them that it refuses.
+    """Return `number(field, value)` for each of `values`, or None if one of them may be invalid.
 
-    For ranges of a workbook, where a look at all of them at once takes a third of the time.
+    Checks a range of cells all at once, in a third of the time.
     """
     limits = LIMITS[field]
     if set(map(type, values)) != {float} or not (limits.least <= min(values) and max(values) <= limits.most):
@@ -94,7 +95,7 @@ def numbers(field: str, values: Sequence[Any]) -> list[float | int] | None:
 
 
 def number_within(field: str, value: object, limits: Limits) -> float | int:
-    """`value` as a number within `limits`, as `number` does; `field` is only named in the message."""
+    """Check `value` against `limits` like `number`; `field` is used only in the message."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, _not_a_number(value), limits.remedy)
     if not isinstance(value, int) and not math.isfinite(value):
@@ -114,11 +115,11 @@ def _not_a_number(value: object) -> str:
     if value is None:
         return "it is blank"
     # A cell may hold the text "10", which looks like a number.
-    return f"{quoted(value)} is not a number but text" if isinstance(value, str) else f"{quoted(value)} is not a number"
+    return f"{quoted(value)} is text, not a number" if isinstance(value, str) else f"{quoted(value)} is not a number"
 
 
 def text(field: str, value: object) -> str:
-    """`value` as text.
+    """Return `value` if it is text.
 
     Raises:
         WrongTypeError: not text.
@@ -130,11 +131,11 @@ def text(field: str, value: object) -> str:
 
 
 def one_of(field: str, value: object, choices: Sequence[str]) -> str:
-    """The one of `choices` that `value` names, whatever its case.
+    """Return the element of `choices`, all lower-case, that equals `value` in any letter case.
 
     Raises:
         WrongTypeError: not text.
-        UnknownNameError: none of them.
+        UnknownNameError: not one of `choices`.
     """
     remedy = "Write " + " or ".join(f'"{choice}"' for choice in choices) + "."
     if not isinstance(value, str):
@@ -145,7 +146,7 @@ def one_of(field: str, value: object, choices: Sequence[str]) -> str:
 
 
 def flag(field: str, value: object) -> bool:
-    """`value` as true or false; a sheet may say 1 and 0.
+    """Return `value` as a boolean; 1 and 0 are also accepted.
 
     Raises:
         WrongTypeError: neither true nor false.

@@ -1,4 +1,4 @@
-"""What can be wrong with an input, in words that name the field, the value and the remedy.
+"""The errors for invalid inputs; each message names the field, the value and a remedy.
 
 One class per Excel error, so that a cell can show the right one: `WrongTypeError` is `#VALUE!`,
 `OutOfRangeError` is `#NUM!`, `UnknownNameError` is `#N/A`.
@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from functools import cached_property
 
 LONGEST_QUOTED_VALUE = 60
-_MOST_BITS_WRITTEN = 4096  # Python itself refuses to write more than 4300 digits
+_MOST_BITS_SHOWN = 4096  # Python cannot convert integers of more than 4300 digits to text
 
 
 class PlannerError(ValueError):
-    """An input that cannot be planned with.
+    """An input that the planner cannot use.
 
     Args:
-        field: the input's name, as the user knows it ("context", "num_hidden_layers").
-        problem: what is wrong, value included ("-3 is below 1").
-        remedy: what to write instead, a whole sentence.
+        field: the input's name as the user sees it ("context", "num_hidden_layers").
+        problem: what is wrong, including the value ("-3 is below 1").
+        remedy: what to write instead, a complete sentence.
     """
 
     def __init__(self, field: str, problem: str, remedy: str) -> None:
@@ -33,21 +33,21 @@ class PlannerError(ValueError):
 
 
 class WrongTypeError(PlannerError):
-    """The value is of a kind that the field cannot take (text for a number, a blank that is required)."""
+    """The value has the wrong type (text instead of a number, a required value that is blank)."""
 
 
 class OutOfRangeError(PlannerError):
-    """The value is a number, but none that the field can take (negative, fractional, NaN, absurdly large)."""
+    """The value is a number that the field does not allow (negative, fractional, NaN, far too large)."""
 
 
 class UnknownNameError(PlannerError):
-    """The value is a name that the catalog does not have."""
+    """The value is a name that is not in the catalog."""
 
 
-class _NotAmongError(UnknownNameError):
-    """The same with the names that are known: the nearest are looked for when somebody reads the remedy.
+class _SuggestingNameError(UnknownNameError):
+    """An unknown name whose remedy suggests similar known names.
 
-    That takes a millisecond, and ten thousand cells of a column that are wrong show nothing but #N/A.
+    The search takes a millisecond, so it waits until the remedy is read: cells show only #N/A and never read it.
     """
 
     def __init__(self, field: str, name: str, known: Iterable[str], where: str) -> None:
@@ -57,24 +57,24 @@ class _NotAmongError(UnknownNameError):
 
     @cached_property
     def remedy(self) -> str:  # type: ignore[override]
-        """The nearest known names, or where to find them."""
-        near = " or ".join(repr(candidate) for candidate in _nearest(self._name, list(self._known)))
+        """The most similar known names, or where to find the known names."""
+        near = " or ".join(repr(candidate) for candidate in _similar(self._name, list(self._known)))
         return f"Did you mean {near}?" if near else f"Write one of the names in {self._where}."
 
 
 class UnsupportedModelError(PlannerError):
-    """The description of a model has a field or an architecture that is not understood."""
+    """The description of a model has a field or an architecture that is not supported."""
 
 
 def quoted(value: object) -> str:
-    """`value` as it may stand in a sentence: quoted if it is text, shortened if it is long."""
+    """Return `value` as text for an error message: quoted if it is text, shortened if it is long."""
     if isinstance(value, bool):
         return str(value).upper()  # as a cell shows it
     if isinstance(value, str):
         return repr(value if len(value) <= LONGEST_QUOTED_VALUE else value[: LONGEST_QUOTED_VALUE - 1] + "…")
     if isinstance(value, float) and value.is_integer() and abs(value) < 10**15:
-        value = int(value)  # a cell's 3.0 is a 3 to whoever typed it
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS_WRITTEN:
+        value = int(value)  # a cell that shows 3 holds 3.0
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS_SHOWN:
         return f"an integer of {value.bit_length()} bits"
     text = str(value)
     if len(text) > LONGEST_QUOTED_VALUE:
@@ -83,22 +83,22 @@ def quoted(value: object) -> str:
 
 
 def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> UnknownNameError:
-    """The error for a name that is not among `known`, with the nearest known names as the remedy.
+    """Return the error for a name that is not in `known`, with the most similar known names as the remedy.
 
     Args:
         field: the input's name.
         name: what the user wrote.
-        known: every name that would have been accepted.
-        where: where the user can see the known names, for when none is near ("the Precisions sheet").
+        known: every accepted name.
+        where: where the user finds the known names, used if none is similar ("the Precisions sheet").
     """
-    return _NotAmongError(field, name, known, where)
+    return _SuggestingNameError(field, name, known, where)
 
 
-def _nearest(name: str, known: list[str]) -> list[str]:
-    """The known name that `name` most resembles, or up to three that begin much as it does."""
+def _similar(name: str, known: list[str]) -> list[str]:
+    """Return the known name most similar to `name`, or else up to three with a similar beginning."""
     if len(name) > LONGEST_QUOTED_VALUE:
-        return []  # no slip of the pen, and slow to compare
-    import difflib  # only on the way to an error: it is slow to import
+        return []  # not a typing error, and slow to compare
+    import difflib  # imported here because it is slow to import and needed only for errors
 
     name = name.strip().casefold()
     by_lower_case = {candidate.casefold(): candidate for candidate in known}

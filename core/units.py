@@ -1,4 +1,4 @@
-"""Units of memory. GB is 10⁹ bytes and GiB is 2³⁰ bytes, never the one for the other (IEC 80000-13)."""
+"""Units of memory. GB is 10⁹ bytes, GiB is 2³⁰ bytes; the two are never interchanged (IEC 80000-13)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _BY_LOWER_CASE = {unit.lower(): size_bytes for unit, size_bytes in UNIT_BYTES.it
 
 
 def unit_bytes(unit: object) -> int:
-    """Bytes in one `unit`, whatever its case and the width of its letters.
+    """Return the bytes in one `unit`, given in any letter case and letter width.
 
     Raises:
         WrongTypeError: `unit` is not text.
-        UnknownNameError: no such unit.
+        UnknownNameError: there is no such unit.
     """
     if not isinstance(unit, str):
         raise WrongTypeError("unit", f"{quoted(unit)} is not a unit", 'Write "GB" (10⁹ bytes) or "GiB" (2³⁰ bytes).')

@@ -1,4 +1,4 @@
-"""What every cell function must keep to, so that Excel on Windows, on the web and LibreOffice can call it."""
+"""Test the rules that let Excel on Windows, Excel on the web and LibreOffice call each cell function."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ VBA_RESERVED = frozenset(
 )
 
 
-def test_there_are_functions_and_no_two_of_one_name():
+def test_function_names_are_unique():
     names = [function.__name__.upper() for function in vram_udf.FUNCTIONS]
     assert names
     assert len(set(names)) == len(names)
 
 
 @FUNCTIONS
-def test_the_name_is_one_that_excel_takes_for_a_function(function):
+def test_the_name_is_valid_for_a_function_in_excel(function):
     name = function.__name__
-    assert re.fullmatch(r"VRAM_[A-Z]+(_[A-Z]+)*", name), "with an underscore it is no cell's address"
+    assert re.fullmatch(r"VRAM_[A-Z]+(_[A-Z]+)*", name), "the underscore distinguishes it from a cell's address"
     assert len(name) <= LONGEST_NAME
 
 
@@ -55,18 +55,18 @@ def test_arguments_are_positional_and_untyped(function):
     assert parameters
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
     assert {parameter.default for parameter in parameters} <= {inspect.Parameter.empty, None}
-    # xlwings takes a type hint for a converter, which fails on unions and casts nothing else.
+    # xlwings uses a type hint as a converter, which fails for unions.
     assert inspect.get_annotations(function) == {}
 
 
 @FUNCTIONS
-def test_no_argument_bears_a_name_that_vba_or_xlwings_reserves(function):
-    # xlwings hands the calling cell to an argument named caller.
+def test_no_argument_has_a_name_that_vba_or_xlwings_reserves(function):
+    # xlwings passes the calling cell to an argument named caller.
     assert not {name.lower() for name in inspect.signature(function).parameters} & (VBA_RESERVED | {"caller"})
 
 
 @FUNCTIONS
-def test_nothing_is_asynchronous(function):
+def test_the_function_is_not_asynchronous(function):
     assert not inspect.iscoroutinefunction(function)
 
 
@@ -75,13 +75,13 @@ def test_texts_fit_the_function_wizard(function):
     texts = {function.name: function.description} | {a.name: a.description for a in function.arguments}
     for name, text in texts.items():
         assert 0 < len(text) <= LONGEST_DESCRIPTION, name
-        # VBA source is stored in a code page, which differs from country to country.
+        # VBA source is stored in a code page, which depends on the country.
         assert text.isascii() and text.isprintable(), name
 
 
 @pytest.fixture(scope="module")
 def declared():
-    """What xlwings knows of each function where it is declared for Windows: in a process of its own."""
+    """Return xlwings' data about each function as declared on Windows, from a separate process."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(_declared).result()
 
@@ -98,21 +98,21 @@ def test_xlwings_declares_the_same_functions(declared):
 
 
 @FUNCTIONS
-def test_every_argument_arrives_as_rows_with_its_errors_as_text(declared, function):
+def test_every_argument_is_passed_as_rows_with_errors_as_text(declared, function):
     for argument in declared[function.__name__]["args"]:
         options = argument["options"]
-        # Without err_to_str an error cell arrives as None, like a blank one; without ndim one cell is no range.
+        # Without err_to_str an error cell is passed as None, like a blank one; without ndim one cell is not a range.
         assert options == {"ndim": 2, "err_to_str": True}, argument["name"]
         assert argument["doc"] == vram_udf.argument_text(function.__name__, argument["name"])
 
 
 @FUNCTIONS
-def test_a_function_computes_only_when_its_cells_change(declared, function):
-    known = declared[function.__name__]
-    assert (known["volatile"], known["async_mode"], known["call_in_wizard"]) == (False, None, True)
+def test_a_function_is_recalculated_only_when_its_cells_change(declared, function):
+    data = declared[function.__name__]
+    assert (data["volatile"], data["async_mode"], data["call_in_wizard"]) == (False, None, True)
 
 
-def test_an_argument_that_no_function_has_is_not_described():
+def test_only_arguments_of_functions_are_described():
     arguments = {(function.name, argument.name) for function in declared_functions() for argument in function.arguments}
     names = {name for _, name in arguments} | {f"{function}.{name}" for function, name in arguments}
     assert {name for _, name in arguments} <= set(vram_udf.ARGUMENTS) <= names
@@ -125,8 +125,8 @@ def excel():
 
 
 @pytest.mark.parametrize("function", declared_functions(), ids=lambda function: function.name)
-def test_an_error_cell_goes_through(excel, function):
-    """Every argument given as the error #DIV/0!: the result is an error or, from VRAM_CHECK, a sentence about it."""
+def test_an_error_cell_gives_an_error(excel, function):
+    """With #DIV/0! for every argument, the result is that error or, from VRAM_CHECK, a message about it."""
     answer = excel(function.name, *[Range([["#DIV/0!"]]) for _ in function.arguments])
     assert answer.type == "VT_BSTR"
     assert "#DIV/0!" in answer.value

@@ -1,4 +1,4 @@
-"""The cell functions as plain Python functions: what goes into a cell, what comes out of it."""
+"""Test the cell functions as plain Python functions: cell values in, cell values out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ARTICLE_KV_PER_TOKEN_BYTES = 2_622_720.0
 # Llama 3.1 70B's config.json: 80 layers × 8 KV heads × 128 × 2 × 2 bytes.
 LLAMA_KV_PER_TOKEN_BYTES = 327_680.0
 
-# COM's codes of #SPILL! and #CALC!: 0x800A0000 + 2045 and + 2050 (Microsoft, XlCVError), which xlwings leaves integers.
+# COM's codes of #SPILL! and #CALC!: 0x800A0000 + 2045 and + 2050 (Microsoft, XlCVError); xlwings passes integers.
 SPILL_ERROR_OVER_COM, CALC_ERROR_OVER_COM = -2146826243, -2146826238
 
 
@@ -99,7 +99,7 @@ def test_breakdown_has_a_column_for_each_scenario():
     assert VRAM_BREAKDOWN("no such model", 1000) == NA
 
 
-# ---- what describes a model --------------------------------------------------------------------------
+# ---- descriptions of a model -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_breakdown_has_a_column_for_each_scenario():
         "ＬＬＡＭＡ　３．１　７０Ｂ",
     ],
 )
-def test_names_aliases_case_and_width(name):
+def test_names_in_any_case_and_width(name):
     assert VRAM_MODEL(name, "name") == LLAMA
 
 
 @pytest.mark.parametrize("known", catalog.models(), ids=lambda known: known.name)
-def test_every_catalog_model_goes_by_its_name_and_aliases(known):
+def test_every_catalog_model_is_found_by_its_name_and_aliases(known):
     for name in (known.name, *known.aliases):
         assert VRAM_CHECK(name.upper(), 1000) == "OK"
         assert VRAM_MODEL(name, "parameters") == VRAM_MODEL(known.name, "parameters")
@@ -149,12 +149,12 @@ ARTICLE_LABELS = [["params_b", 70.0], ["num_hidden_layers", 80.0], ["hidden_size
         row(Decimal(70), Decimal(80), Decimal(8196)),
     ],
 )
-def test_the_articles_model_described(description):
+def test_descriptions_of_the_articles_model(description):
     assert kv_per_token_bytes(description) == ARTICLE_KV_PER_TOKEN_BYTES
     assert VRAM_WEIGHTS(description) == 140.0
 
 
-def test_a_custom_model_is_counted_from_its_fields():
+def test_parameters_of_a_custom_model_are_counted_from_its_fields():
     known = catalog.model(LLAMA).spec
     fields = {
         "num_hidden_layers": 80.0,
@@ -168,7 +168,7 @@ def test_a_custom_model_is_counted_from_its_fields():
     labelled = [list(pair) for pair in fields.items()]
     assert VRAM_TOTAL(labelled, 32768, 10) == VRAM_TOTAL(known.name, 32768, 10)
     assert VRAM_TOTAL([list(fields), list(fields.values())], 32768, 10) == VRAM_TOTAL(known.name, 32768, 10)
-    # Qwen2 has biases on queries, keys and values: (64 + 2 × 8) × 128 a layer.
+    # Qwen2 has biases on queries, keys and values: (64 + 2 × 8) × 128 per layer.
     qwen = VRAM_MODEL([*labelled, ["model_type", "qwen2"]], "parameters")
     assert qwen == known_parameters(LLAMA) + 80 * (64 + 2 * 8) * 128
 
@@ -177,15 +177,15 @@ def known_parameters(name):
     return VRAM_MODEL(name, "parameters")
 
 
-def test_the_cache_does_not_need_what_only_the_weights_need():
+def test_the_kv_cache_needs_no_fields_of_the_weights():
     heads_alone = [["layers", 80], ["hidden", 8192], ["num_attention_heads", 64], ["num_key_value_heads", 8]]
     assert kv_per_token_bytes(heads_alone) == LLAMA_KV_PER_TOKEN_BYTES
     assert VRAM_KV(heads_alone, 32768, 10, None, "GiB") == 100.0
     assert VRAM_WEIGHTS(heads_alone) == VALUE
     for missing, more in (("intermediate_size", []), ("vocab_size", [["intermediate_size", 28672]])):
         assert VRAM_CHECK([*heads_alone, *more], 1) == (
-            f"{missing}: it is needed to count the parameters, and is not given. "
-            f"Give {missing}, or state the total as params_b."
+            f"{missing}: it is missing, and the parameters cannot be counted without it. "
+            f"Add {missing}, or give the number of parameters in billions as params_b."
         )
 
 
@@ -208,22 +208,22 @@ def test_several_models(models, per_token_bytes):
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        # One model: a hidden dimension of at least 512 that four divides, and at most 1000 layers, whole ones.
+        # One model: a hidden dimension of at least 512 and divisible by 4, and a whole number of at most 1000 layers.
         ([1, 4, 512], 2.0),
         ([1, 1000, 512], 2.0),
-        # Three sizes, of two bytes a parameter.
+        # Three sizes, with 2 bytes per parameter.
         ([1, 4, 508], [[2.0, 8.0, 1016.0]]),
         ([1, 4, 514], [[2.0, 8.0, 1028.0]]),
         ([1, 1001, 512], [[2.0, 2002.0, 1024.0]]),
         ([1, 4.5, 512], [[2.0, 9.0, 1024.0]]),
     ],
 )
-def test_where_three_numbers_are_one_model_and_where_three(cells, expected):
+def test_three_numbers_are_one_model_or_three_sizes(cells, expected):
     assert VRAM_WEIGHTS(row(*cells)) == expected
 
 
 @pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 400], [0.5, 32, 671], [7, 70.6, 1000], [8, 1600, 2000]])
-def test_three_sizes_are_three_models_where_only_weights_are_asked(sizes):
+def test_three_sizes_are_three_models_for_weights(sizes):
     gb = [2.0 * size for size in sizes]
     assert VRAM_WEIGHTS(row(*sizes)) == row(*gb)
     assert VRAM_WEIGHTS(column(*sizes)) == column(*gb)
@@ -231,7 +231,7 @@ def test_three_sizes_are_three_models_where_only_weights_are_asked(sizes):
 
 
 @pytest.mark.parametrize("sizes", [[8, 70, 405], [7, 13, 400], [0.5, 32, 671]])
-def test_three_sizes_are_no_model_where_the_cache_is_asked(sizes):
+def test_three_sizes_are_not_models_for_the_kv_cache(sizes):
     assert kv_per_token_bytes(row(*sizes)) == row(VALUE, VALUE, VALUE)
 
 
@@ -249,13 +249,13 @@ def test_three_sizes_are_no_model_where_the_cache_is_asked(sizes):
         ((70, 80, 10**9), NUM),
     ],
 )
-def test_impossible_triples(triple, error):
+def test_invalid_triples(triple, error):
     results = kv_per_token_bytes(row(*triple))
     assert results == error or results == row(error, error, error)
 
 
-def test_null_says_that_there_is_none_and_a_blank_that_it_is_as_usual():
-    """DeepSeek-V2-Lite's config.json has "q_lora_rank": null; without the field, the model type's 1536 is meant."""
+def test_null_means_absent_and_a_blank_means_the_default():
+    """DeepSeek-V2-Lite's config.json has "q_lora_rank": null; without the field, the model type's default is 1536."""
     fields = {
         "model_type": "deepseek_v2", "num_hidden_layers": 27, "hidden_size": 2048, "intermediate_size": 10_944,
         "moe_intermediate_size": 1408, "n_routed_experts": 64, "n_shared_experts": 2, "num_experts_per_tok": 6,
@@ -273,21 +273,21 @@ def test_null_says_that_there_is_none_and_a_blank_that_it_is_as_usual():
 
 
 @pytest.mark.parametrize(
-    "description, sentence",
+    "description, message",
     [
         (
             [["numlayers", 80], *ARTICLE_LABELS[::2]],
-            "numlayers: this label is not understood. Use the names of config.json.",
+            "numlayers: this label is not known. Use a field name of config.json.",
         ),
         (
             [*ARTICLE_LABELS, ["hiden_size", 3]],
-            "hiden_size: this label is not understood. Use the names of config.json.",
+            "hiden_size: this label is not known. Use a field name of config.json.",
         ),
-        ([*ARTICLE_LABELS, ["layers", 81]], "num_hidden_layers: it is given twice. Give it once."),
+        ([*ARTICLE_LABELS, ["layers", 81]], "num_hidden_layers: it is given twice. Remove one of the two."),
         (ARTICLE_LABELS[:2], "hidden_size: it is missing. Write the hidden dimension, for example 8192."),
         (
             [*ARTICLE_LABELS[:2], ["hidden_size", "wide"]],
-            "hidden_size: 'wide' is not a number but text. Write the hidden dimension, for example 8192.",
+            "hidden_size: 'wide' is text, not a number. Write the hidden dimension, for example 8192.",
         ),
         (
             [*ARTICLE_LABELS, ["tie_word_embeddings", "yes"]],
@@ -295,18 +295,18 @@ def test_null_says_that_there_is_none_and_a_blank_that_it_is_as_usual():
         ),
         (
             [*ARTICLE_LABELS, ["vocab_size", "#REF!"]],
-            "vocab_size: it is the Excel error #REF!. Mend the cell that it comes from.",
+            "vocab_size: it is the Excel error #REF!. Correct the cell that the error comes from.",
         ),
     ],
 )
-def test_what_is_wrong_with_a_labelled_range(description, sentence):
-    assert VRAM_CHECK(description, 1000) == sentence
-    assert VRAM_TOTAL(description, 1000) == ("#REF!" if "#REF!" in sentence else VALUE)
+def test_messages_for_invalid_labelled_ranges(description, message):
+    assert VRAM_CHECK(description, 1000) == message
+    assert VRAM_TOTAL(description, 1000) == ("#REF!" if "#REF!" in message else VALUE)
 
 
-def test_an_unknown_architecture_is_not_guessed_at():
+def test_an_unknown_architecture_is_refused():
     verdict = VRAM_CHECK([*ARTICLE_LABELS, ["model_type", "mystery"]], 1000)
-    assert verdict.startswith("model_type: 'mystery' is not an architecture that is understood. Understood are ")
+    assert verdict.startswith("model_type: 'mystery' is not a supported architecture. Write one of: ")
     assert VRAM_TOTAL([*ARTICLE_LABELS, ["model_type", "mystery"]], 1000) == VALUE
 
 
@@ -322,18 +322,18 @@ def test_a_blank_is_an_omitted_argument(blank):
     assert VRAM_MODEL(LLAMA, blank) == VRAM_MODEL(LLAMA)
 
 
-def test_a_blank_among_others_is_the_default_there():
+def test_a_blank_cell_of_a_range_is_the_default():
     assert VRAM_KV(LLAMA, 1000, column(None, 2)) == column(VRAM_KV(LLAMA, 1000, 1), VRAM_KV(LLAMA, 1000, 2))
 
 
 @pytest.mark.parametrize("blank", [None, "", " ", [[None]]])
-def test_a_blank_that_is_needed_is_an_error(blank):
+def test_a_required_argument_that_is_blank_is_an_error(blank):
     assert VRAM_TOTAL(blank, 1000) == VRAM_TOTAL(LLAMA, blank) == VRAM_WEIGHTS(blank) == VRAM_MODEL(blank) == VALUE
     assert VRAM_CHECK(blank, 1000) == 'model: it is blank. Write a name such as "llama-3.1-70b".'
-    assert VRAM_CHECK(LLAMA, blank) == "context: it is blank. Write the tokens per sequence, for example 32768."
+    assert VRAM_CHECK(LLAMA, blank) == "context: it is blank. Write the context in tokens, for example 32768."
 
 
-# Bytes per value by the formats' own width: 32, 16, 8 and 4 bits.
+# Bytes per value of formats with 32, 16, 8 and 4 bits.
 @pytest.mark.parametrize(
     "names, bytes_per_value",
     [
@@ -353,12 +353,12 @@ def test_precisions_as_names_and_as_bytes(names, bytes_per_value):
     "precision, error",
     [(8, NUM), (16, NUM), (0, NUM), (-2, NUM), (math.nan, NUM), ("fp15", NA), ("16", NA), (True, VALUE)],
 )
-def test_impossible_precisions(precision, error):
+def test_invalid_precisions(precision, error):
     assert VRAM_WEIGHTS(70, precision) == error
     assert VRAM_KV(LLAMA, 1000, 1, precision) == error
 
 
-# IEC 80000-13: SI prefixes are powers of ten, binary ones of two.
+# IEC 80000-13: SI prefixes are powers of ten, binary prefixes are powers of two.
 @pytest.mark.parametrize(
     "unit, size_bytes",
     [
@@ -374,12 +374,12 @@ def test_units(unit, size_bytes):
 
 
 @pytest.mark.parametrize("unit, error", [("G", NA), ("gigabyte", NA), (9, VALUE), (True, VALUE)])
-def test_impossible_units(unit, error):
+def test_invalid_units(unit, error):
     assert VRAM_WEIGHTS(70, None, unit) == error
     assert VRAM_TOTAL(LLAMA, 1000, None, None, None, None, unit) == error
 
 
-def test_two_grids_of_one_size_go_cell_by_cell():
+def test_two_grids_of_equal_size_are_combined_cell_by_cell():
     contexts, users = [[1000, 2000], [3000, 4000]], [[1, 2], [3, 4]]
     one_by_one = [[VRAM_TOTAL(LLAMA, contexts[i][j], users[i][j]) for j in range(2)] for i in range(2)]
     assert VRAM_TOTAL(LLAMA, contexts, users) == one_by_one
@@ -388,14 +388,14 @@ def test_two_grids_of_one_size_go_cell_by_cell():
 # ---- arrays ------------------------------------------------------------------------------------------
 
 
-def test_a_column_against_a_row_fills_a_grid():
+def test_a_column_and_a_row_give_a_grid():
     users, contexts = [1, 5, 10], [8192, 32768]
     grid = VRAM_TOTAL(LLAMA, column(*contexts), row(*users))
     assert grid == [[VRAM_TOTAL(LLAMA, context, count) for count in users] for context in contexts]
     assert VRAM_TOTAL(LLAMA, row(*contexts), column(*users)) == [list(line) for line in zip(*grid)]
 
 
-def test_a_grid_against_a_column_and_a_row():
+def test_a_grid_with_a_column_and_a_row():
     contexts = [[1000, 2000], [3000, 4000]]
     result = VRAM_KV(LLAMA, contexts, column(1, 2), row("fp16", "fp8"))
     assert result == [
@@ -415,7 +415,7 @@ def test_a_column_of_scenarios_is_one_call():
     assert VRAM_CHECK(*columns) == column(*(VRAM_CHECK(*scenario) for scenario in scenarios))
 
 
-def test_where_only_one_array_has_an_element_it_is_not_available():
+def test_elements_beyond_the_shorter_range_are_na():
     assert VRAM_KV(LLAMA, column(1, 2), column(1, 2, 3)) == column(VRAM_KV(LLAMA, 1), VRAM_KV(LLAMA, 2, 2), NA)
     assert VRAM_KV(LLAMA, row(1, 2, 3), row(1, 2)) == row(VRAM_KV(LLAMA, 1), VRAM_KV(LLAMA, 2, 2), NA)
     assert VRAM_CHECK(LLAMA, column(1, 2), column(1, 2, 3))[2] == [
@@ -423,14 +423,14 @@ def test_where_only_one_array_has_an_element_it_is_not_available():
     ]
 
 
-def test_one_failing_element_leaves_its_neighbours_alone():
+def test_an_error_affects_only_its_own_element():
     contexts = [1000, -1, "x", 2000, None, "#DIV/0!"]
     expected = [VRAM_TOTAL(LLAMA, 1000), NUM, VALUE, VRAM_TOTAL(LLAMA, 2000), VALUE, "#DIV/0!"]
     assert VRAM_TOTAL(LLAMA, row(*contexts)) == row(*expected)
     assert VRAM_TOTAL(LLAMA, column(*contexts)) == column(*expected)
 
 
-def test_one_cell_is_a_scalar_whatever_its_wrapping():
+def test_one_cell_in_nested_lists_is_a_scalar():
     assert VRAM_TOTAL([[LLAMA]], [[1000.0]]) == VRAM_TOTAL([LLAMA], (1000,)) == VRAM_TOTAL(LLAMA, 1000)
 
 
@@ -440,19 +440,19 @@ def test_an_empty_array_is_blank(empty):
     assert results == VALUE or results == [[VALUE]] * len(empty)
 
 
-# ---- the error rule ----------------------------------------------------------------------------------
+# ---- errors ------------------------------------------------------------------------------------------
 
-# Of numbers: wrong type is #VALUE!, out of range is #NUM!.
+# A wrong type is #VALUE!, a number out of range is #NUM!.
 WRONG_NUMBERS = [
     ("ten", VALUE), ("10", VALUE), (" 10 ", VALUE), ("1e3", VALUE), ("１０", VALUE), ("10,000", VALUE),
     (True, VALUE), (False, VALUE), (datetime.datetime(2026, 11, 23), VALUE),
     (-1, NUM), (-0.5, NUM), (1e12, NUM), (1e308, NUM), (10**30, NUM),
     (math.nan, NUM), (math.inf, NUM), (-math.inf, NUM),
 ]  # fmt: skip
-COUNTS_ALONE = [(0, NUM), (0.0, NUM), (1.5, NUM), (1e-300, NUM)]
+WRONG_COUNTS = [*WRONG_NUMBERS, (0, NUM), (0.0, NUM), (1.5, NUM), (1e-300, NUM)]
 
 
-@pytest.mark.parametrize("value, error", WRONG_NUMBERS + COUNTS_ALONE)
+@pytest.mark.parametrize("value, error", WRONG_COUNTS)
 def test_wrong_counts(value, error):
     assert VRAM_KV(LLAMA, value) == VRAM_KV(LLAMA, 1000, value) == error
     assert VRAM_TOTAL(LLAMA, value) == VRAM_TOTAL(LLAMA, 1000, value) == error
@@ -481,15 +481,15 @@ def test_wrong_models(model, error):
     assert VRAM_CHECK(model, 1).startswith("model: ")
 
 
-def test_a_size_is_no_model_where_the_cache_is_asked():
+def test_a_size_is_not_a_model_for_the_kv_cache():
     assert VRAM_KV(70, 1) == VRAM_TOTAL(70, 1) == VRAM_MODEL(70) == VALUE
     assert VRAM_CHECK(70, 1) == (
-        "model: 70 is a number of parameters, which says nothing of the KV cache. "
+        "model: 70 is only a number of parameters, not enough for the KV cache. "
         "Write a name, or {billions of parameters, layers, hidden dimension}."
     )
 
 
-# The seven errors that every host makes of a returned text; a newer one cannot be returned and becomes #VALUE!.
+# All hosts convert the texts of these seven errors to errors; newer errors become #VALUE!.
 @pytest.mark.parametrize(
     "cell, error",
     [
@@ -500,7 +500,7 @@ def test_a_size_is_no_model_where_the_cache_is_asked():
         (CALC_ERROR_OVER_COM, VALUE),
     ],
 )
-def test_an_error_cell_goes_through(cell, error):
+def test_an_error_cell_gives_that_error(cell, error):
     for function in (VRAM_WEIGHTS, VRAM_KV, VRAM_KV_PER_TOKEN, VRAM_TOTAL, VRAM_BREAKDOWN, VRAM_MODEL):
         parameters = inspect.signature(function).parameters
         good = {"model": LLAMA, "name": LLAMA, "context": 1000}
@@ -511,13 +511,13 @@ def test_an_error_cell_goes_through(cell, error):
         assert VRAM_CHECK(*arguments).startswith(f"{field}: it is the Excel error #")
 
 
-def test_the_first_argument_that_is_wrong_decides():
+def test_the_first_invalid_argument_gives_the_error():
     assert VRAM_TOTAL("no such model", -1) == NA
     assert VRAM_TOTAL(LLAMA, -1, "x") == NUM
 
 
 def test_currency_cells_are_numbers():
-    # Excel hands a cell formatted as currency over COM as VT_CY, which pywin32 makes a Decimal.
+    # Over COM, a cell formatted as currency is a VT_CY, which pywin32 converts to Decimal.
     assert VRAM_TOTAL(LLAMA, Decimal(1000), Decimal(10)) == VRAM_TOTAL(LLAMA, 1000, 10)
     assert VRAM_WEIGHTS(Decimal(70)) == 140.0
 
@@ -526,15 +526,15 @@ def test_currency_cells_are_numbers():
 
 
 @pytest.mark.parametrize(
-    "arguments, sentence",
+    "arguments, message",
     [
         ((LLAMA, 32768, 10), "OK"),
         (("lama-3.1-70b", 1), "model: 'lama-3.1-70b' is not known. Did you mean 'llama-3.1-70b'?"),
         (("zzz", 1), "model: 'zzz' is not known. Write one of the names in the Models sheet of the planner."),
-        ((LLAMA, -3), "context: -3 is below 1. Write the tokens per sequence, for example 32768."),
-        ((LLAMA, 1.5), "context: 1.5 is not a whole number. Write the tokens per sequence, for example 32768."),
-        ((LLAMA, 1e9), "context: 1000000000 is above 100,000,000. Write the tokens per sequence, for example 32768."),
-        ((LLAMA, "10"), "context: '10' is not a number but text. Write the tokens per sequence, for example 32768."),
+        ((LLAMA, -3), "context: -3 is below 1. Write the context in tokens, for example 32768."),
+        ((LLAMA, 1.5), "context: 1.5 is not a whole number. Write the context in tokens, for example 32768."),
+        ((LLAMA, 1e9), "context: 1000000000 is above 100,000,000. Write the context in tokens, for example 32768."),
+        ((LLAMA, "10"), "context: '10' is text, not a number. Write the context in tokens, for example 32768."),
         ((LLAMA, 1, True), "users: TRUE is not a number. Write the number of concurrent users, for example 10."),
         ((LLAMA, 1, 0), "users: 0 is below 1. Write the number of concurrent users, for example 10."),
         ((LLAMA, 1, 1, "fp8e"), "precision: 'fp8e' is not known. Did you mean 'fp8'?"),
@@ -543,18 +543,21 @@ def test_currency_cells_are_numbers():
             "kv_precision: 16 bytes per value is not between 0.0625 and 4. "
             'Write bytes, not bits (2 for 16 bits, 0.5 for 4), or a name such as "fp16".',
         ),
-        ((LLAMA, 1, 1, None, None, 10), "overhead: 10 is above 1. Write a fraction, for example 0.1 for 10 %."),
+        (
+            (LLAMA, 1, 1, None, None, 10),
+            "overhead: 10 is above 1. Write a fraction from 0 to 1, for example 0.1 for 10 %.",
+        ),
         ((LLAMA, 1, 1, None, None, None, "GBs"), "unit: 'GBs' is not known. Did you mean 'GB'?"),
         ((LLAMA, 1, 1, None, None, None, 9), 'unit: 9 is not a unit. Write "GB" (10⁹ bytes) or "GiB" (2³⁰ bytes).'),
         ((-70, 1), "model: -70 is below 1e-06. Write a name, or {billions of parameters, layers, hidden dimension}."),
-        (("#REF!", 1), "model: it is the Excel error #REF!. Mend the cell that it comes from."),
+        (("#REF!", 1), "model: it is the Excel error #REF!. Correct the cell that the error comes from."),
     ],
 )
-def test_what_check_says(arguments, sentence):
-    assert VRAM_CHECK(*arguments) == sentence
+def test_messages_of_check(arguments, message):
+    assert VRAM_CHECK(*arguments) == message
 
 
-def test_what_check_says_fits_a_cell():
+def test_messages_of_check_are_short():
     verdict = VRAM_CHECK("x" * 40_000, 1)
     assert len(verdict) < 200
     assert verdict.startswith("model: 'xxx") and "…' is not known." in verdict
@@ -597,7 +600,7 @@ def test_cards_side_by_side():
     assert VRAM_MODEL(row("no such model", 70)) == [["name", NA, VALUE]]
 
 
-def test_a_custom_models_card_claims_no_source():
+def test_the_card_of_a_custom_model_has_no_source():
     card = dict(VRAM_MODEL([["name", LLAMA], *ARTICLE_LABELS]))
     assert card["parameters"] == 70e9
     assert not {"title", "developer", "licence", "source", "as_of"} & set(card)
@@ -642,14 +645,14 @@ def test_the_card_of_a_gpu():
         assert VRAM_GPU("h100", field) == VRAM_GPU("h100", f" {field.upper()} ") == value
 
 
-def test_what_is_not_known_of_a_gpu_is_not_made_up():
+def test_unknown_facts_of_a_gpu_are_na():
     assert VRAM_GPU("dgx-spark", row("label_gb", "memory_gb", "memory_basis", "memory_mib")) == row(
         128.0, 128.0, "label", NA
     )
 
 
-def test_gpus_side_by_side_show_what_is_known_of_any():
-    # The T4's card has a driver's figure, the DGX Spark's has none; the MI300A's has neither bandwidth nor power.
+def test_gpus_side_by_side_show_the_fields_of_all_cards():
+    # The T4's card has the driver's memory, the DGX Spark's does not; the MI300A's has neither bandwidth nor power.
     names = ["mi300a", "t4", "no such GPU"]
     cards = VRAM_GPU(row(*names))
     assert cards[0] == ["name", "mi300a", "t4", NA]
@@ -658,7 +661,7 @@ def test_gpus_side_by_side_show_what_is_known_of_any():
 
 
 @pytest.mark.parametrize("name, error", [("H100 8GB", NA), ("", VALUE), (None, VALUE), (80, VALUE), ("#REF!", "#REF!")])
-def test_what_is_no_gpu(name, error):
+def test_unknown_gpus(name, error):
     assert VRAM_GPU(name) == VRAM_GPU(name, "memory_gb") == error
 
 
@@ -685,7 +688,7 @@ CELLS = PLAUSIBLE | HOSTILE
 
 @st.composite
 def excel_arguments(draw, cells=CELLS):
-    """A cell, or a range of up to 4 × 4 cells, as a grid or (one row) a flat list."""
+    """Draw a cell, or a range of up to 4 × 4 cells."""
     rows, columns = draw(st.integers(0, 4)), draw(st.integers(1, 4))
     if rows == 0:
         return draw(cells)
@@ -707,7 +710,7 @@ def is_result(result):
 @pytest.mark.parametrize("function", vram_udf.FUNCTIONS, ids=lambda function: function.__name__)
 @settings(max_examples=100)
 @given(data=st.data())
-def test_whatever_comes_in_a_cell_value_comes_out(function, data):
+def test_any_arguments_give_cell_values(function, data):
     arity = len(inspect.signature(function).parameters)
     required = sum(p.default is p.empty for p in inspect.signature(function).parameters.values())
     arguments = data.draw(st.lists(excel_arguments(), min_size=required, max_size=arity))
@@ -716,8 +719,8 @@ def test_whatever_comes_in_a_cell_value_comes_out(function, data):
 
 @settings(max_examples=100)
 @given(data=st.data())
-def test_check_is_ok_exactly_where_total_is_a_number(data):
-    good = {
+def test_check_is_ok_if_and_only_if_total_is_a_number(data):
+    valid = {
         "model": LLAMA,
         "context": 1000,
         "users": 2,
@@ -728,8 +731,8 @@ def test_check_is_ok_exactly_where_total_is_a_number(data):
     }
     names = list(inspect.signature(VRAM_TOTAL).parameters)
     assert list(inspect.signature(VRAM_CHECK).parameters) == names
-    spoiled = data.draw(st.sets(st.sampled_from(names), max_size=2))
-    arguments = [data.draw(excel_arguments()) if name in spoiled else good[name] for name in names]
+    varied = data.draw(st.sets(st.sampled_from(names), max_size=2))
+    arguments = [data.draw(excel_arguments()) if name in varied else valid[name] for name in names]
     totals, verdicts = VRAM_TOTAL(*arguments), VRAM_CHECK(*arguments)
     if not isinstance(totals, list):
         totals, verdicts = [[totals]], [[verdicts]]
@@ -758,7 +761,7 @@ def test_the_lines_of_a_breakdown_add_up_to_the_total(model, context, users, pre
 
 @settings(max_examples=50)
 @given(st.lists(CELLS, min_size=2, max_size=4), st.lists(CELLS, min_size=2, max_size=4))
-def test_a_grid_is_what_its_elements_are_alone(contexts, users):
+def test_a_grid_equals_its_elements_computed_separately(contexts, users):
     grid = VRAM_TOTAL(LLAMA, column(*contexts), row(*users))
     assert grid == [[VRAM_TOTAL(LLAMA, context, count) for count in users] for context in contexts]
 
@@ -771,7 +774,7 @@ def test_the_card_of_a_precision():
     assert VRAM_PRECISION([["fp16"], ["fp17"], [None]], "bytes_per_value") == [[2.0], ["#N/A"], ["#VALUE!"]]
 
 
-# ---- grids are computed line by line: each cell as if it were alone ------------------------------------
+# ---- grids, which are computed line by line ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -786,28 +789,28 @@ def test_weights_as_shipped(model, weights_gb):
     for name in ("shipped", " Shipped"):
         assert round(VRAM_WEIGHTS(model, name), 2) == weights_gb
     assert VRAM_TOTAL(model, 32_768, 10, "shipped") > VRAM_WEIGHTS(model, "shipped")
-    assert VRAM_KV(model, 32_768, 10, "shipped") == "#N/A"  # a cache is not shipped
+    assert VRAM_KV(model, 32_768, 10, "shipped") == "#N/A"  # "shipped" is for weights only
 
 
 @pytest.mark.parametrize(
     ("model", "kv_precision", "overhead"),
     [
         ("llama-3.1-70b", None, None),
-        ("gemma-3-27b", "fp8", 0.123),  # windows
-        ("qwen3-next-80b", 0.5625, 1 / 3),  # a state of fixed size; the cache is rounded up to whole bytes
+        ("gemma-3-27b", "fp8", 0.123),  # sliding windows
+        ("qwen3-next-80b", 0.5625, 1 / 3),  # a state of fixed size; the KV cache is rounded up to whole bytes
         ("deepseek-v3", "fp16", 0),
     ],
 )
-def test_a_grid_is_the_cells_alone_either_way_round(model, kv_precision, overhead):
-    contexts, users = [1, 1000.0, 32_769, 10**8], [1, 3.0, 7, 10**8]  # the last of both are beyond what floats count
-    alone = [
+def test_rows_and_columns_of_a_grid_equal_cells_computed_separately(model, kv_precision, overhead):
+    contexts, users = [1, 1000.0, 32_769, 10**8], [1, 3.0, 7, 10**8]  # the product of the last is inexact in floats
+    separate = [
         [VRAM_TOTAL(model, context, number, None, kv_precision, overhead, "B") for number in users]
         for context in contexts
     ]
     down, across = [[context] for context in contexts], [users]
-    assert VRAM_TOTAL(model, down, across, None, kv_precision, overhead, "B") == alone
-    turned = VRAM_TOTAL(model, [contexts], [[number] for number in users], None, kv_precision, overhead, "B")
-    assert turned == [list(column) for column in zip(*alone)]
+    assert VRAM_TOTAL(model, down, across, None, kv_precision, overhead, "B") == separate
+    transposed = VRAM_TOTAL(model, [contexts], [[number] for number in users], None, kv_precision, overhead, "B")
+    assert transposed == [list(column) for column in zip(*separate)]
 
 
 def test_an_error_in_a_grid_stays_in_its_row_and_column():

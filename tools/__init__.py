@@ -1,1 +1,1 @@
-"""What is run by hand on this repository: `make accuracy`, `make measure`."""
+"""Programs for developers: `make accuracy`, `make peers`, `make measure`."""

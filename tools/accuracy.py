@@ -1,7 +1,7 @@
-"""`make accuracy`: every logged run of tests/golden/measured.csv beside what is computed for it.
+"""`make accuracy`: compare logged runs of inference engines with what is computed, and renew docs/accuracy.md.
 
-Prints the table, and writes docs/accuracy.md with a plot, docs/accuracy.svg. Other calculators are in it as
-`make peers` last asked them.
+The runs of tests/golden/measured.csv are compared here, those of logged.csv in tools/logged_runs.py. Other calculators
+appear with the answers that `make peers` last collected.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import functools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from core import catalog
 from core.engines import vllm
@@ -19,21 +18,19 @@ from core.engines.deployment import Budget, Deployment, Device, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tools import golden_tables, logged_runs
+from tools.documents import DOCS, renew, table
 from tools.peers import cases
 from tools.peers import table as peers
-from workbook.files import write_whole
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENT = DOCS / "accuracy.md"
 BYTES_PER_VALUE = {"float32": 4, "float16": 2, "bfloat16": 2}
-ENOUGH_CACHE_GIB = 10  # with less, a few tens of MiB more or less are several per cent of the tokens
-
-# Logged with two decimals.
-ROUNDING_GIB, ROUNDING = 0.005, 0.005
+ENOUGH_CACHE_GIB = 10  # with less, a few tens of MiB are several per cent of the tokens
+ROUNDING_GIB = ROUNDING = 0.005  # the logs have two decimals
 
 
 @dataclass(frozen=True)
 class Run:
-    """A logged run and the capacity that is computed for it; sizes in GiB per GPU."""
+    """A logged run and the capacity computed for it; sizes in GiB per GPU."""
 
     logged: dict[str, str]
     computed: Capacity
@@ -53,7 +50,7 @@ class Run:
 
     @functools.cached_property
     def budget(self) -> Budget:
-        """Of the first pipeline stage, whose GPU writes the log; which stage decides, `computed` knows."""
+        """The memory of the first pipeline stage, whose GPU writes the log; another stage may limit `computed`."""
         return vllm.budgets(self.computed.deployment)[0]
 
     @property
@@ -78,7 +75,7 @@ class Run:
 
     @property
     def is_in_range(self) -> bool:
-        """Whether memory and concurrency are within what is stated."""
+        """Whether logged memory and concurrency are within the computed range."""
         kv, concurrency = self.budget.kv, self.computed.max_concurrency
         return (
             kv.low / GIB - ROUNDING_GIB <= self.figure("kv_available_gib") <= kv.high / GIB + ROUNDING_GIB
@@ -87,12 +84,12 @@ class Run:
 
 
 def runs() -> list[Run]:
-    """Every run of the golden table, computed."""
+    """Return every run of the golden table with its computed capacity."""
     return [Run(logged, capacity(vllm.ENGINE, deployment_of(logged))) for logged in golden_tables.rows("measured")]
 
 
 def deployment_of(logged: dict[str, str]) -> Deployment:
-    """What was started in a logged run."""
+    """Return the deployment of a logged run."""
     row = _models()[logged["model"]]
     spec = spec_from_config(golden_tables.config(row), name=logged["model"])
     precision = row["precision"] or ("fp8_tensor" if logged["quantization"] == "fp8" else "")
@@ -117,20 +114,19 @@ def _models() -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Error:
-    """One figure's errors over the runs: median and worst, without sign."""
+    """The median and the worst absolute error of one figure over the runs."""
 
     name: str
     median: float
     worst: float
     unit: str
 
-    def written(self, value: float) -> str:
-        """An error as the table has it."""
+    def with_unit(self, value: float) -> str:
         return f"{value:.3f} GiB" if self.unit == "GiB" else f"{value:.2%}"
 
 
 def summary(found: list[Run]) -> list[Error]:
-    """The errors of each figure over all runs; of tokens and users over those with 10 GiB or more for the cache."""
+    """Return the errors of each figure: over all runs, or for tokens and concurrency those with 10 GiB of cache."""
     roomy = [run for run in found if run.figure("kv_available_gib") >= ENOUGH_CACHE_GIB]
 
     def error(name: str, of: Callable[[Run], float], among: list[Run], unit: str = "%") -> Error:
@@ -146,87 +142,40 @@ def summary(found: list[Run]) -> list[Error]:
     ]
 
 
-def report(found: list[Run]) -> str:
-    """The table as Markdown."""
-    lines = [
-        "# How right the capacity is",
-        "",
-        "Runs of vLLM 0.19.0 on H100 80 GB as its own log has them (llm-d-planner, pull request 205; figures",
-        "restated), beside what is computed for the same model, layout and settings. Written by `make accuracy`.",
-        "",
-        "| figure | median error | worst |",
-        "|---|---:|---:|",
-        *(
-            f"| {error.name} | {error.written(error.median)} | {error.written(error.worst)} |"
-            for error in summary(found)
-        ),
-        "",
-        f"Within the stated range: {sum(run.is_in_range for run in found)} of {len(found)} runs. Tokens and",
-        f"concurrency are counted over runs with at least {ENOUGH_CACHE_GIB} GiB for the cache. Of a run with",
-        "pipeline stages the memory is the first one's, as its log has it; tokens are what all of them have room for.",
-        "",
-        "![Computed against logged: memory for the cache, and concurrency](accuracy.svg)",
-        "",
-        "| run | weights, GiB | | activation, GiB | | KV cache, GiB | | tokens | | concurrency | |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
-        "| | logged | computed | logged | computed | logged | computed | logged | computed | logged | computed |",
-    ]
-    for run in found:
-        budget = run.budget
-        cells = []
-        for column, size in (("weights_gib_per_gpu", budget.weights), ("activation_peak_gib", budget.activation),
-                             ("kv_available_gib", budget.kv)):  # fmt: skip
-            cells += [f"{run.figure(column):.2f}", f"{size.expected / GIB:.2f}"]
-        cells += [f"{run.figure('kv_tokens'):,.0f}", f"{run.computed.kv_tokens.expected:,.0f}"]
-        cells += [f"{run.figure('max_concurrency'):.2f}", f"{run.computed.max_concurrency.expected:.2f}"]
-        lines.append(f"| {run.name} | {' | '.join(cells)} |")
-    further = logged_runs.report(logged_runs.figures())
-    compared = peers.section(cases.nine_models(), cases.logged_models(found), peers.peers())
-    return "\n".join([*lines, "", further, compared])
+def parts(found: list[Run]) -> dict[str, str]:
+    """Return the generated parts of docs/accuracy.md."""
+    in_range = sum(run.is_in_range for run in found)
+    errors = [(error.name, error.with_unit(error.median), error.with_unit(error.worst)) for error in summary(found)]
+    return {
+        "errors": table(("figure", "median error", "worst"), errors, "lrr")
+        + f"\n\nWithin the stated range: {in_range} of {len(found)} runs.",
+        "runs": table(RUN_HEADINGS, [RUN_SUBHEADINGS, *map(_run_cells, found)], "l" + "r" * 10),
+        "logged": logged_runs.document_part(logged_runs.figures()),
+        **peers.document_parts(cases.nine_models(), cases.logged_models(found), peers.peers()),
+    }
 
 
-_SIDE, _MARGIN = 320, 50
+RUN_HEADINGS = ("run", "weights, GiB", "", "activation, GiB", "", "KV cache, GiB", "", "tokens", "", "concurrency", "")
+RUN_SUBHEADINGS = ("", *("logged", "computed") * 5)
 
 
-def plot(found: list[Run]) -> str:
-    """Two scatter plots as SVG: a point a run, on the diagonal where computed is logged."""
-    panels = (
-        ("KV cache per GPU, GiB", "kv_available_gib", lambda run: run.budget.kv.expected / GIB),
-        ("maximum concurrency (square root)", "max_concurrency", lambda run: run.computed.max_concurrency.expected),
+def _run_cells(run: Run) -> list[str]:
+    budget, computed = run.budget, run.computed
+    figures = (
+        ("weights_gib_per_gpu", budget.weights.expected / GIB, ".2f"),
+        ("activation_peak_gib", budget.activation.expected / GIB, ".2f"),
+        ("kv_available_gib", budget.kv.expected / GIB, ".2f"),
+        ("kv_tokens", computed.kv_tokens.expected, ",.0f"),
+        ("max_concurrency", computed.max_concurrency.expected, ".2f"),
     )
-    width, height = 2 * (_SIDE + 2 * _MARGIN), _SIDE + 2 * _MARGIN
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-        'font-family="sans-serif" font-size="13">',
-        '<rect width="100%" height="100%" fill="white"/>',
-    ]
-    for number, (title, column, computed) in enumerate(panels):
-        root = 0.5 if "root" in title else 1
-        points = [(run.figure(column) ** root, computed(run) ** root) for run in found]
-        scale = _SIDE / (max(max(point) for point in points) * 1.05)
-        left, bottom = number * width / 2 + _MARGIN, _MARGIN + _SIDE
-        parts += [
-            f'<text x="{left}" y="{_MARGIN - 14}">{title}</text>',
-            f'<path d="M{left} {_MARGIN}V{bottom}H{left + _SIDE}" fill="none" stroke="#555"/>',
-            f'<path d="M{left} {bottom}L{left + _SIDE} {_MARGIN}" stroke="#bbb"/>',
-            f'<text x="{left + _SIDE / 2}" y="{bottom + 30}" text-anchor="middle">logged</text>',
-            f'<text x="{left - 20}" y="{_MARGIN + _SIDE / 2}" text-anchor="middle" '
-            f'transform="rotate(-90 {left - 20} {_MARGIN + _SIDE / 2})">computed</text>',
-        ]
-        parts += [
-            f'<circle cx="{left + x * scale:.1f}" cy="{bottom - y * scale:.1f}" r="4" fill="#1f6fb299"/>'
-            for x, y in points
-        ]
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    pairs = [(format(run.figure(column), style), format(size, style)) for column, size, style in figures]
+    return [run.name, *(cell for pair in pairs for cell in pair)]
 
 
 def main() -> None:
-    """Prints the table and writes the documents."""
-    found = runs()
-    text = report(found)
-    print(text)
-    write_whole(DOCS / "accuracy.md", text.encode("utf-8"))
-    write_whole(DOCS / "accuracy.svg", plot(found).encode("utf-8"))
+    renewed = parts(runs())
+    print(renewed["errors"])
+    renew(DOCUMENT, renewed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The tables of golden figures in tests/golden, each row with where its figures come from."""
+"""Read the tables of golden figures in tests/golden; each row names the source of its figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "tests" / "golden"
 
 
 def rows(table: str) -> list[dict[str, str]]:
-    """The rows of a table."""
-    limit = csv.field_size_limit(2**24)  # of the whole process: put back for the readers that are tested
+    """Return the rows of a table."""
+    limit = csv.field_size_limit(2**24)  # holds for the whole process: restored for the readers under test
     try:
         with open(FOLDER / f"{table}.csv", encoding="utf-8", newline="") as lines:
             return list(csv.DictReader(lines))
@@ -20,10 +20,10 @@ def rows(table: str) -> list[dict[str, str]]:
 
 
 def config(row: dict[str, str]) -> dict[str, object]:
-    """The fields of config.json that a row has."""
+    """Return the fields of config.json in a row."""
     return json.loads(row["config"])
 
 
 def ids(table: str) -> list[str]:
-    """The names of a table's models, to name test cases with."""
+    """Return the models of a table, as names of test cases."""
     return [row["model"] for row in rows(table)]

@@ -1,7 +1,7 @@
-"""`make measure`: weights and cache allocated on an NVIDIA GPU as an engine does, beside what is computed.
+"""`make measure`: allocate weights and KV cache on an NVIDIA GPU as vLLM does, and compare with what is computed.
 
-Random weights of real shapes: each tensor of one rank, fused ones as one, then a cache as large as the budget leaves
-room for. What PyTorch's allocator has handed out is compared in MiB. Nothing is downloaded, and no model is run.
+The weights are random numbers in real shapes: each tensor of one rank, fused tensors as one; the cache is as large as
+the budget allows. What PyTorch's allocator reports is compared in MiB. Nothing is downloaded, and no model runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIXTEEN_BITS = 2
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure: what was computed and what the allocator had handed out, in bytes."""
+    """One figure in bytes: as computed, and as the allocator reports it."""
 
     model: str
     what: str
@@ -37,7 +37,7 @@ class Measured:
 
 
 def stored_tensors(spec: ModelSpec) -> list[int]:
-    """Bytes of every tensor that an engine keeps on one GPU in 16 bits, fused ones as one, and the rotary table."""
+    """Return the bytes of every tensor on one GPU in 16 bits, fused tensors as one, and last of the rotary table."""
     sizes = [
         tensor.parameters * (tensor.bytes_per_value or _SIXTEEN_BITS)
         for tensor, times in outer_on_rank(spec, 1, 1, 0)
@@ -52,7 +52,7 @@ def stored_tensors(spec: ModelSpec) -> list[int]:
 
 
 def measure(torch, spec: ModelSpec) -> list[Measured]:
-    """Allocates the weights of `spec` and a cache in what is left, and compares."""
+    """Allocate the weights of `spec` and a cache in the remaining memory, and compare."""
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
     weights = [torch.empty(size, dtype=torch.uint8, device="cuda").random_() for size in stored_tensors(spec) if size]
@@ -76,26 +76,26 @@ def measure(torch, spec: ModelSpec) -> list[Measured]:
 
 
 def models_that_fit(total_bytes: int) -> list[ModelSpec]:
-    """The smallest models of the catalog, and the largest whose weights leave a tenth of the GPU."""
+    """Return the smallest models of the catalog, and the largest whose weights take less than 80% of the GPU."""
     sized = []
     for model in catalog.models():
         try:
             sized.append((loaded_weights_bytes(model.spec), model.name, model.spec))
         except PlannerError:
-            continue  # told by its size alone: it has no tensors
+            continue  # its row has only a size, no tensors
     fitting = [spec for size, _, spec in sorted(sized, key=lambda row: row[:2]) if size < 0.8 * total_bytes]
     return fitting[:SMALL_MODELS] + fitting[SMALL_MODELS:][-1:]
 
 
 def main() -> int:
-    """Prints the comparison; says so where there is nothing to measure on."""
+    """Print the comparison, or why nothing can be measured."""
     try:
         import torch
     except ImportError:
-        print("Nothing was measured: there is no PyTorch here.")
+        print("Nothing was measured: PyTorch is not installed.")
         return 1
     if not torch.cuda.is_available() or torch.version.cuda is None:
-        print("Nothing was measured: there is no NVIDIA GPU here.")
+        print("Nothing was measured: PyTorch finds no NVIDIA GPU.")
         return 1
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}")
     print(f"{'model':28} {'':10} {'computed MiB':>14} {'measured MiB':>14} {'difference':>11}")

@@ -1,1 +1,67 @@
-"""The public Python API of the VRAM planner."""
+"""The Python API of the VRAM planner: what a model needs, what an engine leaves, what to deploy.
+
+    import vram
+
+    vram.model("llama-3.1-70b").parameters
+    vram.estimate("llama-3.1-70b", context=32_768, users=10).total_gb
+    vram.capacity("llama-3.1-70b", gpu="h100", tp=4, context=32_768).max_users.expected
+    vram.plan("llama-3.1-70b", users=50, context=32_768).options[0]
+
+Wrong input raises `PlannerError`, whose text names the argument, the value and a remedy. docs/api.md has more examples.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core import __version__
+from core.errors import PlannerError
+
+if TYPE_CHECKING:
+    from vram.capacities import Capacity, Range, capacity
+    from vram.estimates import Estimate, estimate
+    from vram.models import Model, model
+    from vram.plans import Option, Plan, RuledOut, plan
+
+# Public name → its module, which is imported at first use: the command line starts faster so.
+_MODULES = {
+    "Capacity": "capacities",
+    "Range": "capacities",
+    "capacity": "capacities",
+    "Estimate": "estimates",
+    "estimate": "estimates",
+    "Model": "models",
+    "model": "models",
+    "Option": "plans",
+    "Plan": "plans",
+    "RuledOut": "plans",
+    "plan": "plans",
+}
+
+__all__ = [
+    "Capacity",
+    "Estimate",
+    "Model",
+    "Option",
+    "Plan",
+    "PlannerError",
+    "Range",
+    "RuledOut",
+    "__version__",
+    "capacity",
+    "estimate",
+    "model",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"vram.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

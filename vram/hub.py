@@ -1,7 +1,6 @@
-"""Models on the Hugging Face hub: config.json and the headers of the weights, never the weights.
+"""Read models from the Hugging Face hub: config.json and the headers of the weights, never the weights.
 
-Through `huggingface_hub`, so that its cache, its tokens and HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE work as they do
-everywhere else.
+This uses `huggingface_hub`, so its cache, its tokens and HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE work as usual.
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ _AT_A_TIME = 8  # as huggingface_hub's own snapshot_download, max_workers
 
 
 class HubError(PlannerError):
-    """The hub does not give the model."""
+    """The hub does not give the model, or cannot be reached."""
 
 
 def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
-    """The model `model_id` (org/model) at `revision`, or its latest, from the cache or else from the hub.
+    """Read the model `model_id` (org/model) at `revision`, or its latest, from the cache or from the hub.
 
-    Where the repository has no safetensors files, `stored` is None; likewise when the hub cannot be reached and only
-    config.json is in the cache.
+    `stored` is None where the repository has no safetensors files, or the hub cannot be reached and only config.json is
+    in the cache.
 
     Raises:
         HubError: the `hub` extra is not installed, the model is not there, gated, or the hub cannot be reached.
-        PlannerError: what the hub gave is not understood.
+        PlannerError: a file of the model is not understood.
     """
-    with _clear_errors(model_id):
+    with _one_sentence_errors(model_id):
         config, connected = _download_config(model_id, revision)
     fields = config_fields(config)
     spec = spec_from_config(fields, name=model_id)
@@ -54,11 +53,11 @@ def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
 
 
 def _download_config(model_id: str, revision: str | None) -> tuple[str, bool]:
-    """The path of config.json in the cache, up to date if the hub could be reached, and whether it could."""
+    """Return the path of config.json in the cache, and whether the hub could be reached to update it."""
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        # Asked first since hf_hub_download tries an unreachable hub again for half a minute.
+        # First, because hf_hub_download retries an unreachable hub for half a minute.
         get_hf_file_metadata(hf_hub_url(model_id, CONFIG_FILE, revision=revision))
         return hf_hub_download(model_id, CONFIG_FILE, revision=revision), True
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError):
@@ -71,7 +70,7 @@ def _download_config(model_id: str, revision: str | None) -> tuple[str, bool]:
 
 
 def _cached(snapshot: str) -> StoredTensors | None:
-    """The weights that were downloaded before; None unless all of them were."""
+    """Return the tensors of weights that were downloaded before; None unless all files are there."""
     for name in (SINGLE_FILE, INDEX_FILE):
         path = os.path.join(snapshot, name)
         if os.path.exists(path):
@@ -81,8 +80,8 @@ def _cached(snapshot: str) -> StoredTensors | None:
 
 
 def _fetched(model_id: str, revision: str) -> StoredTensors | None:
-    """What the headers of the weights on the hub say; `revision` is the one that config.json came from."""
-    with _clear_errors(model_id):
+    """Read the headers of the weights on the hub; `revision` is the one of config.json."""
+    with _one_sentence_errors(model_id):
         shards = _shards(model_id, revision)
         if not shards:
             return None
@@ -96,11 +95,13 @@ def _tensors_of(model_id: str, shard: str, revision: str) -> tuple[StoredTensor,
     from huggingface_hub import HfApi, errors
 
     def bad(problem: str) -> NoReturn:
-        raise UnreadableFileError(f"{model_id}/{shard}", "a safetensors file", problem, "Tell the model's maker.")
+        raise UnreadableFileError(
+            f"{model_id}/{shard}", "a safetensors file", problem, "Report it to the model's maker."
+        )
 
     try:
         found = HfApi().parse_safetensors_file_metadata(model_id, shard, revision=revision).tensors
-    # The last three since it takes the header's entries for what they should be.
+    # The last three because it does not check the types of the header's entries.
     except (errors.SafetensorsParsingError, AttributeError, TypeError, RecursionError):
         bad("its header is cut short or damaged")
     header = {
@@ -125,14 +126,14 @@ def _with_progress(headers: Iterator[tuple[StoredTensor, ...]], count: int) -> I
     from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)  # never into what a script reads
+    console = Console(stderr=True)  # scripts read stdout
     hidden = not console.is_terminal
     return iter(track(headers, "Reading headers", count, console=console, transient=True, disable=hidden))
 
 
 @contextmanager
-def _clear_errors(model_id: str) -> Iterator[None]:
-    """Every way in which huggingface_hub fails, as one sentence."""
+def _one_sentence_errors(model_id: str) -> Iterator[None]:
+    """Turn every failure of huggingface_hub into one sentence."""
     try:
         import huggingface_hub  # noqa: F401
         from huggingface_hub import constants, errors
@@ -160,9 +161,11 @@ def _clear_errors(model_id: str) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise _unreachable(model_id, where) from None
     except errors.EntryNotFoundError:
-        raise HubError(model_id, "the model has no config.json", "Download a file of its and give its path.") from None
+        raise HubError(
+            model_id, "the model has no config.json", "Download one of its files and give its path."
+        ) from None
     except errors.HFValidationError:
-        raise HubError(model_id, f"{quoted(model_id)} is not a name that the hub allows", "Write org/model.") from None
+        raise HubError(model_id, f"{quoted(model_id)} is not a valid name on the hub", "Write org/model.") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
         raise HubError(model_id, f"{constants.ENDPOINT} answered with HTTP {status}", "Try again later.") from None

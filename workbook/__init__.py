@@ -1,1 +1,1 @@
-"""The planner workbook: openpyxl writes it, every number in it is a live native formula. Never imports xlwings."""
+"""The planner workbook: openpyxl writes it and every number in it is a live formula. Never imports xlwings."""

@@ -1,4 +1,4 @@
-"""The workbook under construction: sheets in order, cells by role, and the names under which results are found."""
+"""Build the workbook: create sheets, write styled cells and tables, define names, and validate inputs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ MONEY_FORMAT, DATE_FORMAT = "#,##0.00", "yyyy-mm-dd"
 
 @dataclass
 class Book:
-    """An openpyxl workbook, its language, and the addresses that its sheets tell each other of.
+    """An openpyxl workbook with its texts and the names that its sheets share.
 
     Attributes:
         openpyxl: the workbook itself.
-        labels: its texts.
-        names: workbook-level names that have been defined, name → absolute reference.
-        chart_texts: what each chart shows, in words, for people who cannot see it; in the order of the charts.
+        labels: its texts, in one language.
+        names: the workbook-level names defined so far: name → absolute reference.
+        chart_texts: sheet title → the alternative text of each chart, in the order of the charts.
     """
 
     openpyxl: Workbook
@@ -45,9 +45,9 @@ class Book:
     def sheet(
         self, key: str, widths: Sequence[float], *, tab_colour: str = styles.HEADING_FILL, one_page: bool = False
     ) -> Worksheet:
-        """A new last sheet, named by the label `sheet.<key>`, set up for screen and A4 landscape paper.
+        """Add a sheet at the end, named by the label `sheet.<key>`, set up for A4 landscape and one page wide.
 
-        It prints one page wide, and `one_page` long or as long as it is.
+        With `one_page` it also fits on one page in height.
         """
         title = self.labels(f"sheet.{key}")
         ws = self.openpyxl.create_sheet(title)
@@ -66,30 +66,30 @@ class Book:
         return ws
 
     def name(self, name: str, ws: Worksheet, cells: str) -> None:
-        """Defines a workbook-level name for `cells` of `ws` ("B7", "A5:A14")."""
+        """Define a workbook-level name for `cells` of `ws` ("B7", "A5:A14")."""
         reference = absolute(ws, cells)
         self.openpyxl.defined_names[name] = DefinedName(name, attr_text=reference)
         self.names[name] = reference
 
     def add_chart(self, ws: Worksheet, chart: ChartBase, anchor: str, text: str) -> None:
-        """Puts `chart` at the cell `anchor` of `ws`; `text` says in words what it shows."""
+        """Place `chart` at the cell `anchor` of `ws`, with `text` as its alternative text."""
         ws.add_chart(chart, anchor)
         self.chart_texts.setdefault(ws.title, []).append(text)
 
 
 def absolute(ws: Worksheet, cells: str) -> str:
-    """`cells` of `ws` as an absolute reference from anywhere: 'Sheet'!$A$1."""
+    """Return an absolute reference to `cells` of `ws`: 'Sheet'!$A$1."""
     corners = ":".join(f"${corner.rstrip(digits)}${corner.lstrip(ascii_uppercase)}" for corner in cells.split(":"))
     return "'" + ws.title.replace("'", "''") + "'!" + corners
 
 
 Address = str | tuple[int, int]
-"""Of a cell: as it is written ("B7"), or its row and column."""
+"""The address of a cell: in A1 notation ("B7"), or its row and column."""
 
 
 def put(ws: Worksheet, address: Address, role: str, value: object = None, number_format: str | None = None) -> Cell:
-    """Writes a constant: text stays text, whatever it begins with."""
-    cell = _styled(ws, address, role, number_format)
+    """Write a constant in the style of `role`; a text stays a text even if it begins with "="."""
+    cell = _styled_cell(ws, address, role, number_format)
     if isinstance(value, str):
         put_text(cell, value)
     else:
@@ -98,32 +98,32 @@ def put(ws: Worksheet, address: Address, role: str, value: object = None, number
 
 
 def put_formula(ws: Worksheet, address: Address, role: str, formula: str, number_format: str | None = None) -> Cell:
-    """Writes a formula, given without its "="."""
-    cell = _styled(ws, address, role, number_format)
+    """Write a formula, given without its "=", in the style of `role`."""
+    cell = _styled_cell(ws, address, role, number_format)
     cell.value = "=" + formula
     return cell
 
 
-# Of each workbook the look that a role and a number format have: openpyxl searches all styles at each assignment.
-_looks: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], StyleArray]] = WeakKeyDictionary()
+# Workbook → (role, number format) → style. Cached because openpyxl searches all styles at each assignment.
+_style_cache: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], StyleArray]] = WeakKeyDictionary()
 
 
-def _styled(ws: Worksheet, address: Address, role: str, number_format: str | None) -> Cell:
+def _styled_cell(ws: Worksheet, address: Address, role: str, number_format: str | None) -> Cell:
     cell = ws.cell(*(coordinate_to_tuple(address) if isinstance(address, str) else address))
-    looks = _looks.setdefault(ws.parent, {})
-    look = looks.get((role, number_format))
-    if look is None:
+    cached = _style_cache.setdefault(ws.parent, {})
+    style = cached.get((role, number_format))
+    if style is None:
         cell.style = styles.style_name(role)
         if number_format:
             cell.number_format = number_format
-        looks[role, number_format] = StyleArray(cell._style)
+        cached[role, number_format] = StyleArray(cell._style)
     else:
-        cell._style = StyleArray(look)
+        cell._style = StyleArray(style)
     return cell
 
 
 def heading(ws: Worksheet, title: str, subtitle: str) -> None:
-    """The sheet's title and what it is for, in the first two rows."""
+    """Write the sheet's title and its purpose in the first two rows."""
     put(ws, "A1", styles.TITLE, title)
     put(ws, "A2", styles.SUBTITLE, subtitle)
     ws.row_dimensions[1].height = 28
@@ -131,7 +131,7 @@ def heading(ws: Worksheet, title: str, subtitle: str) -> None:
 
 @dataclass(frozen=True)
 class SheetColumn:
-    """One column of a table: the key by which formulas ask for it, and how its cells look."""
+    """One column of a table: its key in formulas, its width in characters, and the style of its cells."""
 
     key: str
     width: float
@@ -148,12 +148,12 @@ def filled_table(
     rows: Iterable[Mapping[str, object]],
     calculated: Mapping[str, str],
 ) -> int:
-    """Writes an Excel table from column A on, and gives its last row.
+    """Write an Excel table that starts in column A and return its last row.
 
     Args:
-        header: the heading of a column, by its key.
-        rows: of each row what its constants are, by the key of their column.
-        calculated: key → the column's formula, without "=".
+        header: returns the heading of the column with that key.
+        rows: the constants of each row: column key → value.
+        calculated: column key → the column's formula, without "=".
     """
     for number, column in enumerate(columns, start=1):
         put(ws, (header_row, number), styles.HEADING, header(column.key))
@@ -171,17 +171,17 @@ def filled_table(
 
 
 def table(ws: Worksheet, name: str, cells: str, columns: Sequence[str], calculated: dict[str, str]) -> None:
-    """Makes `cells` (header row included) an Excel table whose calculated columns fill themselves in new rows.
+    """Make `cells` (including the header row) an Excel table that fills its calculated columns in new rows.
 
     Args:
         name: the table's name in formulas.
-        columns: the column names, as they stand in the header row.
+        columns: the column names, exactly as in the header row.
         calculated: column name → its formula, without "=".
     """
-    made = Table(displayName=name, name=name, ref=cells)
-    made.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=False)
-    made.autoFilter = None
-    made.tableColumns = [
+    new_table = Table(displayName=name, name=name, ref=cells)
+    new_table.tableStyleInfo = TableStyleInfo(name="TableStyleLight1", showRowStripes=False)
+    new_table.autoFilter = None
+    new_table.tableColumns = [
         TableColumn(
             id=number,
             name=column,
@@ -189,11 +189,11 @@ def table(ws: Worksheet, name: str, cells: str, columns: Sequence[str], calculat
         )
         for number, column in enumerate(columns, start=1)
     ]
-    ws.add_table(made)
+    ws.add_table(new_table)
 
 
 def validate(ws: Worksheet, cells: str, rule: DataValidation, *, title: str, prompt: str, wrong_title: str) -> None:
-    """Attaches `rule` to `cells`, with the text shown beforehand (`prompt`) and when something else was typed."""
+    """Attach `rule` to `cells`; Excel shows `prompt` when a cell is selected and after a wrong entry."""
     rule.promptTitle, rule.prompt, rule.showInputMessage = title[:32], prompt, True
     rule.errorTitle, rule.error, rule.showErrorMessage = wrong_title[:32], prompt, True
     rule.allow_blank = False
@@ -202,33 +202,33 @@ def validate(ws: Worksheet, cells: str, rule: DataValidation, *, title: str, pro
 
 
 def list_rule(source: str) -> DataValidation:
-    """One of the cells that `source`, a defined name, covers."""
+    """Return a rule that allows the values in `source`, a defined name or a quoted list ('"a,b"')."""
     return DataValidation(type="list", formula1=source)
 
 
 def between_rule(least: str, most: str, *, whole: bool) -> DataValidation:
-    """A number from `least` to `most`, which are numbers or references."""
+    """Return a rule that allows numbers from `least` to `most`, each a number or a reference."""
     return DataValidation(type="whole" if whole else "decimal", operator="between", formula1=least, formula2=most)
 
 
 def date_rule() -> DataValidation:
-    """A day of this century."""
+    """Return a rule that allows dates from 2000 to 2099."""
     return DataValidation(type="date", operator="between", formula1="DATE(2000,1,1)", formula2="DATE(2099,12,31)")
 
 
 def text_rule(most: int) -> DataValidation:
-    """Text of 1 to `most` characters."""
+    """Return a rule that allows texts of 1 to `most` characters."""
     return DataValidation(type="textLength", operator="between", formula1="1", formula2=str(most))
 
 
 def protect(ws: Worksheet) -> None:
-    """Locks all but the input cells, without a password: against slips, not against the owner."""
+    """Lock all cells except inputs, without a password: this prevents slips, it is not meant as security."""
     ws.protection.sheet = True
     ws.protection.formatColumns = False
     ws.protection.formatRows = False
 
 
 def link_to_sheet(cell: Cell, ws: Worksheet) -> None:
-    """Makes `cell` a link to the first cell of `ws`, inside the workbook."""
+    """Make `cell` a link to the first cell of `ws`, inside the workbook."""
     location = absolute(ws, "A1").replace("$", "")
     cell.hyperlink = Hyperlink(ref=cell.coordinate, location=location, display=str(cell.value))

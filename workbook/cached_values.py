@@ -1,7 +1,7 @@
-"""Puts computed values beside the formulas of an .xlsx.
+"""Store computed values with the formulas of an .xlsx.
 
-openpyxl writes formulas without results; a preview pane, a phone, Protected View or pandas would show nothing. Only the
-formula cells' value elements are touched.
+openpyxl writes formulas without results, so a preview pane, a phone, Protected View or pandas would show nothing. Only
+the value elements of formula cells change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
 
 
 def with_values(xlsx: bytes, values: Values) -> bytes:
-    """The same workbook, with each formula cell's value from `values` (sheet → address → value).
+    """Return the workbook with each formula cell's value taken from `values` (sheet → address → value).
 
     Raises:
         KeyError: a formula cell has no value.
@@ -28,19 +28,19 @@ def with_values(xlsx: bytes, values: Values) -> bytes:
         sheets = sheet_of_part(package)
     return rewritten(
         xlsx,
-        lambda part, content: _filled(content, values.get(sheets[part], {})) if part in sheets else content,
+        lambda part, content: _sheet_with_values(content, values.get(sheets[part], {})) if part in sheets else content,
     )
 
 
-def _filled(sheet_xml: bytes, values: dict[str, object]) -> bytes:
+def _sheet_with_values(sheet_xml: bytes, values: dict[str, object]) -> bytes:
     root = etree.fromstring(sheet_xml, etree.XMLParser(resolve_entities=False))
     for cell in root.iter(_CELL):
         if cell.find(_FORMULA) is not None:
-            _fill(cell, values[cell.get("r")])
+            _store_value(cell, values[cell.get("r")])
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
 
 
-def _fill(cell, value: object) -> None:
+def _store_value(cell, value: object) -> None:
     element = cell.find(_VALUE)
     if element is None:
         element = etree.SubElement(cell, _VALUE)

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Write files atomically: after a failure the old file is still complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import PlannerError
 
-_PREFIX = 32  # characters of the file's name in that of its temporary file, which has to stay below 255 bytes
+_PREFIX = 32  # characters of the file's name used in the temporary file's name, which must stay below 255 bytes
 
 
 class UnwritableFileError(PlannerError):
@@ -19,11 +19,11 @@ class UnwritableFileError(PlannerError):
 
 
 class UnreadableFileError(PlannerError):
-    """The file is not there, is of another kind, is damaged, or is not safe to read."""
+    """The file is missing, of another kind, damaged, or unsafe to read."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes `content` to `path`, so that at every moment the old file or the new one is there, whole.
+    """Write `content` to `path` atomically: readers see the complete old file or the complete new one.
 
     Raises:
         UnwritableFileError: the folder is missing or read-only, the disk is full, or the file is open in Excel.
@@ -34,15 +34,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """For content too large to hold: the block writes to the file that it is given, which then takes `path`'s place.
+    """Yield a temporary file for the block to write; afterwards it replaces `path`.
 
-    If the block raises, the old file stays, and nothing else. Whoever might read the old one may read the new one.
+    Use it for content too large for memory. If the block raises, `path` keeps its old content and the temporary file
+    is deleted. The new file has the permissions of the old one.
 
     Raises:
-        UnwritableFileError: as `write_whole`, also for an OSError of the block.
+        UnwritableFileError: as for `write_whole`, also for an OSError raised in the block.
     """
     if path.is_symlink():
-        path = Path(os.path.realpath(path))  # the link stays
+        path = Path(os.path.realpath(path))  # replace the target and keep the link
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:_PREFIX]}.", suffix=".part")
@@ -68,13 +69,13 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keeps other processes that ask for the same out of `folder`: to read a file, change it, and write it whole.
+    """Hold an exclusive lock on `folder` while one of its files is read, changed and rewritten.
 
-    The folder is made if need be. Nothing is left behind, also if the process is killed. Windows knows no such lock:
-    there the last one wins.
+    Creates the folder if it is missing. The lock ends with the process. On Windows there is no lock: the last writer
+    wins.
 
     Raises:
-        OSError: the folder cannot be made or opened.
+        OSError: the folder cannot be created or opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,4 +1,4 @@
-"""LibreOffice, where it is installed: finding it, and having it convert a file."""
+"""Find an installed LibreOffice and let it convert files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TIMEOUT_S = 180.0
 
 
 class OfficeError(Exception):
-    """LibreOffice did not do what was asked: its own words."""
+    """LibreOffice failed; the message holds its output."""
 
 
 def possible_offices() -> Iterator[Path]:
-    """Every LibreOffice on the path or in a usual place, the likeliest first."""
-    # soffice.com is the variant that waits and prints on Windows, so it comes first.
+    """Yield every LibreOffice on the path or in a usual place, the most likely first."""
+    # soffice.com comes first: on Windows it is the variant that waits for the end and prints.
     on_path = (shutil.which(name) for name in ("soffice.com", "soffice", "libreoffice"))
     usual_places = [
         *(
@@ -36,18 +36,18 @@ def possible_offices() -> Iterator[Path]:
             yield program
 
 
-def converted(office: Path, file: Path, file_type: str, folder: Path, *options: str) -> Path:
-    """The file of type `file_type` that `office` makes of `file`, in `folder`.
+def convert(office: Path, file: Path, file_type: str, folder: Path, *options: str) -> Path:
+    """Convert `file` to `file_type` with LibreOffice and return the path of the new file in `folder`.
 
     Args:
-        options: further ones of its command line, such as the place of a profile.
+        options: more options of the command line, such as the path of a profile.
 
     Raises:
-        OfficeError: there is no such file afterwards, or it takes too long.
+        OfficeError: LibreOffice wrote no such file, or took too long.
     """
     file, folder = file.resolve(), folder.resolve()
     command = [str(office), *options, "--headless", "--norestore", "--convert-to", file_type]
-    output = run_to_end([*command, "--outdir", str(folder), str(file)])
+    output = run_with_timeout([*command, "--outdir", str(folder), str(file)])
     result = folder / f"{file.stem}.{file_type}"
     if not result.is_file():
         # soffice exits with 0 even when it could not read or write a file.
@@ -55,17 +55,17 @@ def converted(office: Path, file: Path, file_type: str, folder: Path, *options: 
     return result
 
 
-def started(command: list[str], **pipes) -> subprocess.Popen:
-    """A process in a group of its own, so that its children can be ended with it."""
+def start_process(command: list[str], **pipes) -> subprocess.Popen:
+    """Start a process in a new group, so that its children can be killed with it."""
     return subprocess.Popen(
         command, text=True, encoding="utf-8", errors="replace", start_new_session=(os.name == "posix"), **pipes
     )
 
 
-def end_with_children(process: subprocess.Popen) -> None:
-    """Ends the process and its group; soffice is a script that starts the office as a grandchild."""
+def kill_process_group(process: subprocess.Popen) -> None:
+    """Kill the process and its group; soffice is a script that starts the real program as a grandchild."""
     if os.name == "posix":
-        # A group that has ended already is reported as missing, or on macOS as forbidden.
+        # A group that has already ended is reported as missing, or on macOS as forbidden.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     elif process.poll() is None:
@@ -73,17 +73,17 @@ def end_with_children(process: subprocess.Popen) -> None:
     process.wait(timeout=30)
 
 
-def run_to_end(command: list[str]) -> str:
-    """What `command` prints.
+def run_with_timeout(command: list[str]) -> str:
+    """Run `command` and return what it prints.
 
     Raises:
-        OfficeError: it takes too long; it and its children are ended.
+        OfficeError: it took more than `TIMEOUT_S`; it and its children are killed.
     """
-    process = started(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = start_process(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         output, _ = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise OfficeError(f"LibreOffice took more than {TIMEOUT_S:.0f} s") from None
     finally:
-        end_with_children(process)
+        kill_process_group(process)
     return output

@@ -1,4 +1,4 @@
-"""An .xlsx as what it is: a zip archive of parts."""
+"""Read and rewrite the parts of an .xlsx, which is a zip archive."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from openpyxl.packaging.workbook import WorkbookPackage
 from openpyxl.xml.constants import ARC_WORKBOOK, ARC_WORKBOOK_RELS
 from openpyxl.xml.functions import fromstring
 
-# What the zip module raises over a damaged archive: besides its own errors, whatever its arithmetic comes to with the
-# offsets and names that stand in the file (a seek below 0, text that is not UTF-8, a record cut short).
+# What the zip module raises for a damaged archive. Besides its own errors, wrong offsets and names in the file cause
+# others: a seek below 0, text that is not UTF-8, a truncated record.
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError,
     ValueError,
 )  # fmt: skip
 
-# What expat raises over a part that is no XML; an encoding that it does not know, Python looks up.
+# What expat raises for a part that is not XML; LookupError and ValueError come from Python's look-up of an encoding.
 XML_ERRORS = (expat.ExpatError, LookupError, ValueError)
 
-# Office's zero of time in zip archives: the same parts give the same bytes.
+# Office writes this fixed date into zip archives; with it the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def rewritten(
     xlsx: bytes, edit: Callable[[str, bytes], bytes], added: Mapping[str, bytes] = MappingProxyType({})
 ) -> bytes:
-    """The same package with each part replaced by `edit(part's name, content)`, and the parts `added` to it."""
+    """Return the package with each part replaced by `edit(part name, content)` and with the parts `added`."""
     out = BytesIO()
     with zipfile.ZipFile(BytesIO(xlsx)) as package, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as result:
         parts = {part: edit(part, package.read(part)) for part in package.namelist()}
@@ -44,7 +44,7 @@ def rewritten(
 
 
 def sheet_of_part(package: zipfile.ZipFile) -> dict[str, str]:
-    """The sheet that each worksheet's part of the package holds: "xl/worksheets/sheet1.xml" → "About"."""
+    """Map each worksheet's part to its sheet title: "xl/worksheets/sheet1.xml" → "About"."""
     workbook = WorkbookPackage.from_tree(fromstring(package.read(ARC_WORKBOOK)))
     relations = get_dependents(package, ARC_WORKBOOK_RELS)
     return {relations.get(sheet.id).target: sheet.name for sheet in workbook.sheets}

@@ -1,4 +1,4 @@
-"""A PDF of an exported workbook, printed by LibreOffice."""
+"""Print an exported workbook to a PDF with LibreOffice."""
 
 from __future__ import annotations
 
@@ -7,29 +7,27 @@ from pathlib import Path
 
 from core.errors import PlannerError
 from workbook.files import write_whole
-from workbook.office import OfficeError, converted, possible_offices
+from workbook.office import OfficeError, convert, possible_offices
 
 
 class NoPdfError(PlannerError):
-    """No PDF can be made."""
+    """The PDF cannot be written."""
 
 
 def office() -> Path:
-    """The LibreOffice that prints.
+    """Return the path of LibreOffice.
 
     Raises:
-        NoPdfError: none is installed.
+        NoPdfError: LibreOffice is not installed.
     """
     found = next(possible_offices(), None)
     if found is None:
-        raise NoPdfError(
-            "pdf", "LibreOffice, which would print it, is not installed", "Install it, or leave --pdf out."
-        )
+        raise NoPdfError("pdf", "LibreOffice is not installed", "Install LibreOffice, or leave --pdf out.")
     return found
 
 
 def write_pdf(xlsx: Path) -> Path:
-    """Prints `xlsx` into a PDF of the same name beside it, and gives its path.
+    """Print `xlsx` to a PDF of the same name in the same folder and return its path.
 
     Raises:
         NoPdfError: LibreOffice is not installed or did not print it.
@@ -37,11 +35,12 @@ def write_pdf(xlsx: Path) -> Path:
     """
     path = xlsx.with_suffix(".pdf")
     with tempfile.TemporaryDirectory(prefix="vram-pdf-", ignore_cleanup_errors=True) as folder:
-        # A profile of its own: LibreOffice converts nothing while the user has it open with the same one.
+        # A separate profile: LibreOffice converts nothing while the user has it open with the same profile.
         profile = f"-env:UserInstallation={Path(folder, 'profile').resolve().as_uri()}"
         try:
-            printed = converted(office(), xlsx, "pdf", Path(folder), profile)
+            printed = convert(office(), xlsx, "pdf", Path(folder), profile)
         except OfficeError as error:
-            raise NoPdfError("pdf", str(error).partition("\n")[0], f"Open {xlsx} and print it.") from error
+            problem = str(error).partition("\n")[0]
+            raise NoPdfError("pdf", problem, f"Open {xlsx} and print it from there.") from error
         write_whole(path, printed.read_bytes())
     return path

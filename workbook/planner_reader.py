@@ -1,4 +1,4 @@
-"""Reads a filled planner back: its rows, and each result that is not what `core` says or is no formula any more."""
+"""Read a filled planner: its rows, and every result that differs from `core` or is no longer a formula."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
-from workbook.scenario import GivenRow, Scenario, checked, field_of_header, plain_header
+from workbook.scenario import GivenRow, Scenario, field_of_header, parse_scenario, plain_header
 from workbook.sheets import models
 from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
-# The results that are compared, and how far two of them may lie apart: the file's rounding, or core's to whole bytes.
+# The results that are compared, with the tolerance: rounding in the file, or rounding to whole bytes in core.
 RESULTS = ("input_check", "weights", "kv", "overhead", "total", "gpus", "layout", "replicas", "deploy", "nodes")
 RELATIVE_TOLERANCE = 1e-9
 _ONE_BYTE_GB = 1 / GB
 
-_LARGEST_TABLE_BYTES = 2**20  # of its definition, without cells
+_LARGEST_TABLE_BYTES = 2**20  # of a table's definition, which holds no cells
 
 NOT_AVAILABLE = "#N/A"
-# Columns without which a table is not one of scenarios; the memory of a GPU, or its name, has to be there too.
-_INPUTS = ("model", "context", "users", "precision", "kv_precision", "overhead")
-_ONE_OF = ("gpu", "gpu_memory_gb")
+# A table of scenarios has all these columns and at least one of the GPU columns.
+_REQUIRED_INPUTS = ("model", "context", "users", "precision", "kv_precision", "overhead")
+_GPU_INPUTS = ("gpu", "gpu_memory_gb")
 MOST_ROWS = 2**20  # of a sheet: support.microsoft.com, "Excel specifications and limits"
-_LAST_HEADER_ROW = 100  # headers are looked for above this row where no table tells
+_LAST_HEADER_ROW = 100  # without an Excel table, the header is searched down to this row
 
 _RESULT_BY_HEADER = {
     plain_header(Labels(lang)(f"scenarios.{result}")): result for result in RESULTS for lang in LANGUAGES
@@ -51,7 +51,7 @@ _RESULT_BY_HEADER = {
 
 
 class Kind(Enum):
-    """What is wrong with a result."""
+    """What is wrong with a result: another value, a constant instead of the formula, or a blank cell."""
 
     DIFFERS = "differs"
     OVERWRITTEN = "overwritten"
@@ -60,11 +60,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Difference:
-    """A result that is not what it should be.
+    """A result that is not what `core` computes.
 
     Attributes:
-        cell: where it stands ("Scenarios!J7").
-        stored, expected: in GB, GPUs, or as the text or error that the cell shows.
+        cell: its address ("Scenarios!J7").
+        stored, expected: a number in GB or GPUs, or the text or error that the cell shows.
     """
 
     cell: str
@@ -80,10 +80,11 @@ class PlannerRow:
 
     Attributes:
         number: the row of the sheet.
-        inputs: what its input cells hold, by field.
-        scenario: what they mean; None where `problems` says why they mean nothing.
-        differences: the results that are not what `core` says.
-        uncalculated: how many formulas carry no value, because no spreadsheet program has calculated the file.
+        inputs: the values of its input cells: field → value.
+        scenario: the scenario that they describe; None if they are not usable.
+        problems: why the inputs are not usable.
+        differences: the results that differ from `core`.
+        uncalculated: the number of formulas without a stored value; no spreadsheet program has calculated the file.
     """
 
     number: int
@@ -96,12 +97,12 @@ class PlannerRow:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the scenarios stand.
+    """Where the scenarios are in the workbook.
 
     Attributes:
-        inputs, results: the column of each.
-        last_row: None where no table says.
-        has_totals: whether the table ends in a row of totals, which is not part of the rows.
+        inputs, results: field → column number.
+        last_row: the last row of the Excel table; None without a table.
+        has_totals: whether a totals row, which is not a scenario, follows the last row.
     """
 
     sheet: str
@@ -121,16 +122,16 @@ class _Place:
 
 
 class Planner:
-    """A filled planner; its rows can be read more than once, and are never held in memory.
+    """A filled planner. Its rows are read as a stream and can be read more than once.
 
     Raises:
-        UnreadableFileError: not an .xlsx, damaged, unsafe, or without the planner's columns.
+        UnreadableFileError: the file is not an .xlsx, is damaged or unsafe, or lacks the planner's columns.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not is_workbook(path):
-            raise UnreadableFileError(str(path), "it is no .xlsx workbook", "Give the planner as Excel saved it.")
+            raise UnreadableFileError(str(path), "it is not an .xlsx workbook", "Save the planner as .xlsx in Excel.")
         check_package(path)
         self._place = self._find()
         self._own_models = self._read_own_models()
@@ -140,14 +141,14 @@ class Planner:
         return self._place.sheet
 
     def given_rows(self) -> Iterator[GivenRow]:
-        """Every row that is not blank, by its row on the sheet."""
+        """Yield every row that is not blank; its place names the row on the sheet."""
         for row in self:
             yield GivenRow(f"{self.sheet} row {row.number}", row.scenario, row.problems)
 
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place
         for number, (cells, stored) in enumerate(self._rows(), start=place.header_row + 1):
-            if number > MOST_ROWS:  # a row's stated number may be anything, and the rows missing before it are made up
+            if number > MOST_ROWS:  # a damaged file can state any row number, and openpyxl fills the gap with rows
                 raise damaged(self.path, ValueError(f"it has a row {number:,}"))
             row = _Row(place, number, cells, stored, self._own_models)
             if not row.is_blank:
@@ -156,7 +157,7 @@ class Planner:
                 return
 
     def _rows(self) -> Iterator[tuple[tuple, tuple]]:
-        """(cells, the values stored for them) of every row below the header."""
+        """Yield (cells, stored values) of every row below the header."""
         place = self._place
         area = {
             "min_row": place.header_row + 1,
@@ -167,13 +168,13 @@ class Planner:
         with self._workbook(data_only=False) as formulas, self._workbook(data_only=True) as values:
             sheets = formulas[place.sheet], values[place.sheet]
             for ws in sheets:
-                ws.reset_dimensions()  # what the file says of its size may be stale
+                ws.reset_dimensions()  # the size stated in the file may be out of date
             yield from zip(sheets[0].iter_rows(**area), sheets[1].iter_rows(values_only=True, **area))
 
     @contextmanager
     def _workbook(self, *, data_only: bool):
-        with warnings.catch_warnings(), _refusing_damage(self.path):
-            warnings.simplefilter("ignore", UserWarning)  # openpyxl's, about what it would not save
+        with warnings.catch_warnings(), _refuse_damaged(self.path):
+            warnings.simplefilter("ignore", UserWarning)  # openpyxl warns of parts that it would not save
             workbook = load_workbook(self.path, read_only=True, data_only=data_only, keep_links=False)
             try:
                 yield workbook
@@ -196,11 +197,11 @@ class Planner:
         raise UnreadableFileError(
             str(self.path),
             "it has no table of scenarios",
-            f"`vram template` writes one, with columns {names} ….",
+            f"Start from the file that `vram template` writes; its table has the columns {names} and more.",
         )
 
     def _read_own_models(self) -> dict[str, CatalogModel]:
-        """The user's own models, from the first rows of the table of models."""
+        """Read the user's own models from the first rows of the table of models."""
         areas = [(sheet, table.ref) for sheet, table in self._tables() if table.displayName == models.TABLE]
         if not areas:
             return {}
@@ -218,8 +219,8 @@ class Planner:
         return {str(cells.get("model")): model for cells in own for model in [_own_model(cells)] if model}
 
     def _tables(self) -> list[tuple[str, Table]]:
-        """(sheet, table) of every table."""
-        with zipfile.ZipFile(self.path) as package, _refusing_damage(self.path):
+        """Return (sheet, table) of every table."""
+        with zipfile.ZipFile(self.path) as package, _refuse_damaged(self.path):
             parts = set(package.namelist())
             return [
                 (sheet, Table.from_tree(fromstring(package.read(relation.target))))
@@ -227,12 +228,12 @@ class Planner:
                 if get_rels_path(part) in parts
                 for relation in get_dependents(package, get_rels_path(part))
                 if relation.Type.endswith("/table")
-                and package.getinfo(relation.target).file_size <= _LARGEST_TABLE_BYTES  # it may point at a sheet
+                and package.getinfo(relation.target).file_size <= _LARGEST_TABLE_BYTES  # it may point to a sheet
             ]
 
 
 class _Row:
-    """One row being read: its cells with their formulas, and the values stored for them."""
+    """One row while it is read: its cells with their formulas and their stored values."""
 
     def __init__(
         self, place: _Place, number: int, cells: tuple, stored: tuple, own_models: Mapping[str, CatalogModel]
@@ -246,12 +247,12 @@ class _Row:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing was entered; a row of the table that nobody filled has formulas all the same."""
+        """Whether all inputs are blank; an unused row of the table still has formulas."""
         return all(cell.value in (None, "") for cell, _ in self._inputs.values())
 
     def read(self) -> PlannerRow:
         inputs = {field: stored for field, (_, stored) in self._inputs.items()}
-        scenario, problems = checked(inputs, self._own_models)
+        scenario, problems = parse_scenario(inputs, self._own_models)
         expected = _expected(scenario)
         differences, uncalculated = [], 0
         for result, (cell, stored) in self._results.items():
@@ -263,16 +264,17 @@ class _Row:
             number=self._number,
             inputs=inputs,
             scenario=scenario,
-            problems=tuple(self._without_value(problem) or problem for problem in problems),
+            problems=tuple(self._uncalculated_input(problem) or problem for problem in problems),
             differences=tuple(differences),
             uncalculated=uncalculated,
         )
 
-    def _without_value(self, problem: PlannerError) -> PlannerError | None:
-        """What to say instead of "it is blank" of an input that is a formula nobody has calculated."""
+    def _uncalculated_input(self, problem: PlannerError) -> PlannerError | None:
+        """Return a better error than "it is blank" for an input that is a formula without a stored value."""
         cell, stored = self._inputs.get(problem.field, (None, None))
         if cell is not None and cell.data_type == FORMULA and stored is None:
-            return WrongTypeError(problem.field, "its formula carries no value", "Open the file in Excel and save it.")
+            remedy = "Open the file in Excel and save it."
+            return WrongTypeError(problem.field, "its formula has no stored value", remedy)
         return None
 
     def _address(self, result: str) -> str:
@@ -289,7 +291,7 @@ def _kind(result: str, cell, stored: object, expected: object) -> Kind | None:
 
 
 def _expected(scenario: Scenario | None) -> Mapping[str, object]:
-    """What each result's cell should show."""
+    """Return what each result's cell should show."""
     if scenario is None:
         return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
     needs, best = scenario.needs, best_layout(scenario.workload)
@@ -315,7 +317,7 @@ def _agrees(result: str, stored: object, expected: object) -> bool:
 
 
 def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
-    """Each row that names all inputs."""
+    """Yield a place for each row whose cells are the headings of all required inputs."""
     ws.reset_dimensions()
     rows = ws.iter_rows(min_row=first_row, max_row=last_row, values_only=True)
     for number, cells in enumerate(rows, start=first_row):
@@ -326,7 +328,7 @@ def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
                 inputs.setdefault(field, column)
             elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
                 results.setdefault(result, column)
-        if all(field in inputs for field in _INPUTS) and any(field in inputs for field in _ONE_OF):
+        if all(field in inputs for field in _REQUIRED_INPUTS) and any(field in inputs for field in _GPU_INPUTS):
             yield _Place(ws.title, number, inputs, results)
 
 
@@ -336,7 +338,7 @@ _OWN_COLUMN_BY_HEADER = {
 
 
 def _own_model(cells: Mapping[str | None, object]) -> CatalogModel | None:
-    """The model that one of the own rows describes; None where it is not filled, or not with whole numbers."""
+    """Return the model described by a row of own models; None if it is not filled with whole numbers."""
 
     def whole(key: str) -> int:
         value = cells.get(key)
@@ -365,8 +367,8 @@ def _own_model(cells: Mapping[str | None, object]) -> CatalogModel | None:
 
 
 @contextmanager
-def _refusing_damage(path: Path) -> Iterator[None]:
-    """Whatever a damaged file makes of the libraries that parse it, the user is told one thing."""
+def _refuse_damaged(path: Path) -> Iterator[None]:
+    """Turn any error that a damaged file causes in the parsing libraries into one refusal."""
     try:
         yield
     except PlannerError:

@@ -1,4 +1,4 @@
-"""Computes a workbook's formulas, in process, so that the file carries its results before anybody opens it."""
+"""Compute a workbook's formulas with IronCalc, so that the file holds the results before anyone opens it."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from workbook.package import rewritten
 
 Values = dict[str, dict[str, object]]
 
-# openpyxl declares a blank cell with a style to be a number, and IronCalc up to 0.9.1 takes it for 0 (its issue 1425).
-_BLANK_DECLARED_A_NUMBER = re.compile(rb'(<c\b[^>]*?) t="n"([^>]*?)(/>|></c>)')
+# openpyxl gives a blank styled cell the type "number", and IronCalc up to 0.9.1 reads it as 0 (IronCalc issue 1425).
+_BLANK_TYPED_AS_NUMBER = re.compile(rb'(<c\b[^>]*?) t="n"([^>]*?)(/>|></c>)')
 
 
 def computed_values(xlsx: bytes) -> Values:
-    """The value of every formula cell: sheet → address → number, text, boolean, or an error's text ("#N/A").
+    """Return the value of every formula cell: sheet → address → number, text, boolean, or error text ("#N/A").
 
     Args:
-        xlsx: a workbook as openpyxl saves it.
+        xlsx: a workbook saved by openpyxl.
     """
-    import ironcalc  # here, because only writing a workbook needs it
+    import ironcalc  # imported here because only writing a workbook needs it
 
     cells = _formula_cells(xlsx)
     handle, path = tempfile.mkstemp(suffix=".xlsx")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(rewritten(xlsx, _with_blanks_blank))
+            file.write(rewritten(xlsx, _untype_blank_cells))
         model = ironcalc.load_from_xlsx(path, "en", "UTC", "en")
     finally:
         os.remove(path)
@@ -40,8 +40,8 @@ def computed_values(xlsx: bytes) -> Values:
     return values
 
 
-def _with_blanks_blank(part: str, content: bytes) -> bytes:
-    return _BLANK_DECLARED_A_NUMBER.sub(rb"\1\2\3", content) if part.startswith("xl/worksheets/") else content
+def _untype_blank_cells(part: str, content: bytes) -> bytes:
+    return _BLANK_TYPED_AS_NUMBER.sub(rb"\1\2\3", content) if part.startswith("xl/worksheets/") else content
 
 
 def _formula_cells(xlsx: bytes) -> list[tuple[str, int, int, int, str]]:

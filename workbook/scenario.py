@@ -1,4 +1,4 @@
-"""A scenario as a user gives it, in a CSV file or in a row of the planner: its fields, their names, their checks."""
+"""The fields of a scenario in a CSV file or a row of the planner: their column names and their checks."""
 
 from __future__ import annotations
 
@@ -39,27 +39,27 @@ COLUMN_LABELS = {
 }
 FIELDS = tuple(COLUMN_LABELS)
 NUMBER_FIELDS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
-# Headings that these columns had before, still read.
+# Headings of earlier versions, which are still read.
 _FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gpu_memory_gb"}
-# What a file without such a column means.
+# The values of fields whose column is missing.
 DEFAULTS = {"allocation": RESERVED, "engine": RULE}
 
-LONGEST_TITLE = 200  # as long as a heading may be that is printed on one page
+LONGEST_TITLE = 200  # characters; a longer heading does not fit on one printed page
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """What is to be sized, every field checked.
+    """One scenario to size, with every field checked.
 
     Attributes:
-        title: what the user calls it; one line of printable text.
+        title: the user's name for it, one line of printable text.
         context: tokens per sequence.
         users: concurrent sequences.
-        precision: of the weights; None as the model is shipped.
-        allocation, average_tokens: `core.plan.allocation`.
-        engine: `core.plan.worksheet.ENGINES`.
-        overhead: fraction of weights and KV cache, for the rule.
-        gpu: the catalog's GPU; None where only a memory is given.
+        precision: of the weights; None: as the model is shipped.
+        allocation, average_tokens: see `core.plan.allocation`.
+        engine: one of `core.plan.worksheet.ENGINES`.
+        overhead: fraction of weights and KV cache, used by the engine "rule".
+        gpu: the catalog's GPU; None if only a memory size is given.
         gpu_memory_gb: memory of one GPU in GB.
     """
 
@@ -78,17 +78,17 @@ class Scenario:
 
     @property
     def precision_name(self) -> str:
-        """The weights' precision as it is written in a cell."""
+        """The weights' precision as written in a cell."""
         return catalog.SHIPPED if self.precision is None else self.precision.name
 
     @property
     def gpu_name(self) -> str:
-        """The GPU as it is written in a cell; "" where only a memory is given."""
+        """The GPU as written in a cell; "" if only a memory size is given."""
         return "" if self.gpu is None else self.gpu.name
 
     @cached_property
     def workload(self) -> Workload:
-        """The same as `core.plan.worksheet` takes it."""
+        """The scenario as input of `core.plan.worksheet`."""
         choice = choice_of_gb(self.gpu_memory_gb) if self.gpu is None else choice_of_gpu(self.gpu)
         return Workload(
             model=self.model.spec,
@@ -105,10 +105,10 @@ class Scenario:
 
     @cached_property
     def needs(self) -> Needs:
-        """The memory that it needs, and how many GPUs that is by division.
+        """The memory that the scenario needs, and that memory divided by the memory of one GPU.
 
         Raises:
-            PlannerError: it cannot be counted, or vLLM leaves nothing of the GPU.
+            PlannerError: the memory cannot be computed, or vLLM leaves nothing of the GPU's memory.
         """
         return needs_of(self.workload)
 
@@ -118,8 +118,9 @@ class GivenRow:
     """A row of a file of scenarios.
 
     Attributes:
-        place: where it stands ("line 3").
-        scenario: what it means; None where `problems` says why it means nothing.
+        place: its position in the file ("line 3").
+        scenario: the scenario that it describes; None if it is not usable.
+        problems: why the row is not usable.
     """
 
     place: str
@@ -128,25 +129,25 @@ class GivenRow:
 
 
 class GivenScenarios(Protocol):
-    """A file of scenarios: can be read more than once, and need not be held in memory."""
+    """A file of scenarios, read as a stream and readable more than once."""
 
     path: Path
 
     def given_rows(self) -> Iterator[GivenRow]:
-        """Every row that is not blank."""
+        """Yield every row that is not blank."""
         ...
 
 
-def checked(
+def parse_scenario(
     values: Mapping[str, object], own_models: Mapping[str, CatalogModel] = MappingProxyType({})
 ) -> tuple[Scenario | None, list[PlannerError]]:
-    """The scenario that `values` (field → number or text) describe, or else everything that is wrong with them.
+    """Return the scenario that `values` describe, or None and every problem with them.
 
     Args:
-        values: None is blank. A blank title is the model's name; blank may be the average tokens of a scenario that
-            reserves the context, and the memory of a GPU that is named, or its name. A field that is missing is as
-            `DEFAULTS` has it.
-        own_models: models that the file itself describes, by name.
+        values: field → number or text; None is blank. A blank title becomes the model's name. The average tokens may
+            be blank if the allocation is "reserved", and either the GPU or its memory may be blank. A missing field
+            has the value in `DEFAULTS`.
+        own_models: models described in the file itself, by name.
     """
     values = {**DEFAULTS, **values}
     checks: dict[str, Callable[[object], object]] = {
@@ -171,7 +172,7 @@ def checked(
     if not problems:
         scenario = Scenario(title=found.pop("scenario") or found["model"].title, **found)
         try:
-            _ = scenario.needs  # whoever cannot be counted is told so here, beside the other fields' problems
+            _ = scenario.needs  # report a model or GPU that cannot be computed together with the other problems
             return scenario, []
         except PlannerError as problem:
             problems.append(problem)
@@ -183,45 +184,44 @@ def _is_blank(value: object) -> bool:
 
 
 def _average_tokens(value: object, allocation: object) -> int | None:
-    """Asked for with a paged cache alone."""
+    """Read the field only for a paged cache; otherwise it has no meaning."""
     if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
         return whole("average_tokens", value)
     return None
 
 
 def _gpu(value: object, gpu_memory_gb: object) -> Gpu | None:
-    """May be blank where its memory is given."""
+    """Return the GPU; None if the field is blank and the memory is given."""
     return None if _is_blank(value) and not _is_blank(gpu_memory_gb) else catalog.gpu(value)
 
 
 def _gpu_memory_gb(value: object, gpu: object) -> float:
-    """As given, or the driver's figure of the GPU that is named."""
+    """Return the given memory, or else that of the named GPU as its driver reports it."""
     if not _is_blank(value):
         return number("gpu_memory_gb", value)
     try:
         return catalog.gpu(gpu).memory_bytes / GB
     except PlannerError:
-        return 0.0  # the GPU's own problem is told by its own field
+        return 0.0  # the field "gpu" reports the problem
 
 
 def field_of_header(text: object) -> str | None:
-    """The field that a column of this header holds, in English, in Chinese, or as its plain key; None if none."""
+    """Return the field of a column by its header: English, Chinese, or the plain key; None if it is unknown."""
     return _FIELD_BY_HEADER.get(plain_header(text)) if isinstance(text, str) else None
 
 
 def plain_header(text: str) -> str:
-    """The form under which headers are compared: case, width of letters and spaces dropped."""
+    """Normalize a header for comparison: ignore case, spaces, and full-width letters."""
     return "".join(plain_letters(text).casefold().replace("_", " ").split())
 
 
 def _title(value: object) -> str:
-    """One line of printable text; nothing for a blank."""
+    """Return the title as one line of printable text; "" for a blank."""
     text = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     title = " ".join(NOT_PRINTABLE.sub(" ", text).split())
     if len(title) > LONGEST_TITLE:
-        raise OutOfRangeError(
-            "scenario", f"its title has {len(title)} characters", f"Write at most {LONGEST_TITLE}; it heads a page."
-        )
+        remedy = f"Write at most {LONGEST_TITLE} characters; the title is printed as the heading of a page."
+        raise OutOfRangeError("scenario", f"its title has {len(title)} characters", remedy)
     return title
 
 

@@ -1,4 +1,4 @@
-"""Scenarios from a CSV file, as Excel, LibreOffice or a script of any country writes it."""
+"""Read scenarios from a CSV file that Excel, LibreOffice or a script wrote, in the format of any country."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from core.texts import plain_letters
 from workbook import scenario
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
-from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, checked, field_of_header
+from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, field_of_header, parse_scenario
 
-# What a file may leave out, and what it then means; the same as for the cell functions.
+# The values of columns that the file omits; the same as for the cell functions.
 DEFAULTS = {
     **scenario.DEFAULTS,
     "precision": "fp16",
@@ -29,7 +29,7 @@ REQUIRED = ("model", "context", "users")
 ONE_OF = ("gpu", "gpu_memory_gb")
 
 _DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own way to say which delimiter follows
+_SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own line that names the delimiter
 _LONGEST_LINE = 1 << 20  # characters; a row of scenarios has a few hundred
 _LONGEST_NUMBER = 40  # characters
 
@@ -39,10 +39,10 @@ _GROUPED_DECIMAL = re.compile(r"[+-]?\d{1,3}(([,' ]\d{3})+\.|([.' ]\d{3})+,)\d+"
 
 
 class CsvScenarios:
-    """The rows of a CSV file; can be read more than once, and is never held in memory.
+    """The rows of a CSV file, read as a stream and readable more than once.
 
     Raises:
-        UnreadableFileError: not a text file, or no header with the columns that are needed.
+        UnreadableFileError: the file is not a text file, or its header lacks required columns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,25 +56,25 @@ class CsvScenarios:
             self._delimiter = separator[1]
         else:
             self._lines_before -= 1
-            self._delimiter = max(_DELIMITERS, key=lambda delimiter: len(_known(header, delimiter)))
+            self._delimiter = max(_DELIMITERS, key=lambda delimiter: len(_known_fields(header, delimiter)))
         self._columns = self._read_columns()
 
     def given_rows(self) -> Iterator[GivenRow]:
-        """Every row that is not blank, by the line on which it begins."""
+        """Yield every row that is not blank; its place names the line on which it begins."""
         with self._open() as file:
             records = self._records(file)
             next(records)
             for line, cells in records:
                 if any(cell.strip() for cell in cells):
-                    found, problems = checked(self._values(cells))
-                    problems = [*self._too_many(cells), *problems]
+                    found, problems = parse_scenario(self._values(cells))
+                    problems = [*self._extra_cells(cells), *problems]
                     yield GivenRow(f"line {line}", None if problems else found, tuple(problems))
 
     def _open(self):
         return open(self.path, encoding=self._encoding, newline="")
 
     def _records(self, file) -> Iterator[tuple[int, list[str]]]:
-        """(line on which it begins, its cells) of each record, the header first."""
+        """Yield (first line, cells) of each record, the header first."""
         lines = _lines(self.path, file)
         for _ in range(self._lines_before):
             next(lines)
@@ -86,7 +86,7 @@ class CsvScenarios:
                 line = self._lines_before + reader.line_num + 1
         except csv.Error as error:
             raise UnreadableFileError(
-                str(self.path), f"line {line} cannot be read ({error})", "Look for a quotation mark without its pair."
+                str(self.path), f"line {line} cannot be read ({error})", "Look for a quotation mark that is not closed."
             ) from error
 
     def _read_columns(self) -> dict[str, int]:
@@ -106,8 +106,8 @@ class CsvScenarios:
         if missing:
             raise UnreadableFileError(
                 str(self.path),
-                f"its first line names no column {', '.join(missing)}",
-                f"Name the columns {', '.join(FIELDS)}, or as on the planner's Scenarios sheet.",
+                f"its first line has no column {', '.join(missing)}",
+                f"Name the columns {', '.join(FIELDS)}, or use the headings of the planner's Scenarios sheet.",
             )
         self._width = len(header)
         return columns
@@ -119,19 +119,19 @@ class CsvScenarios:
             values[field] = _value(field, text) if text else None
         return values | {field: value for field, value in DEFAULTS.items() if values.get(field) is None}
 
-    def _too_many(self, cells: list[str]) -> list[PlannerError]:
+    def _extra_cells(self, cells: list[str]) -> list[PlannerError]:
         if not any(cell.strip() for cell in cells[self._width :]):
             return []
-        problem = f"it has {len(cells)} cells, the first line has {self._width}"
-        return [PlannerError("row", problem, f'Put "…" around a cell that holds a {quoted(self._delimiter)}.')]
+        problem = f"it has {len(cells)} cells, but the first line has {self._width}"
+        return [PlannerError("row", problem, f'Put "…" around a cell that contains {quoted(self._delimiter)}.')]
 
 
 @lru_cache(maxsize=4096)
 def number_of(text: str, *, whole: bool) -> float | None:
-    """The number that `text` writes, whatever the country: 0.1, 0,1, 10 %, 32768, 32,768, 32.768; None if it is none.
+    """Parse a number in the format of any country: 0.1, 0,1, 10 %, 32768, 32,768, 32.768; None if it is not one.
 
     Args:
-        whole: whether only whole numbers make sense, so that groups of three digits are thousands.
+        whole: only whole numbers make sense here, so a separator before three digits marks thousands.
     """
     text = plain_letters(text).replace("’", "'").strip()
     number, divisor = (text[:-1].rstrip(), 100) if text.endswith("%") else (text, 1)
@@ -159,13 +159,13 @@ def _value(field: str, text: str) -> object:
 
 
 def _encoding(path: Path) -> str:
-    """The first of the encodings that Excel writes in which the whole file can be read."""
+    """Return the first of Excel's encodings in which the whole file can be read."""
     try:
         with open(path, "rb") as file:
             start = file.read(4)
             if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
                 return "utf-16"
-            for encoding in ("utf-8-sig", "gb18030"):  # GB 18030 holds all of GBK
+            for encoding in ("utf-8-sig", "gb18030"):  # GB 18030 includes all of GBK
                 file.seek(0)
                 decoder = codecs.getincrementaldecoder(encoding)()
                 try:
@@ -184,20 +184,20 @@ def _lines(path: Path, file) -> Iterator[str]:
     try:
         while line := file.readline(_LONGEST_LINE):
             if "\0" in line or len(line) == _LONGEST_LINE:
-                raise UnreadableFileError(str(path), "it is not a text file", "Export a CSV file, or a planner .xlsx.")
+                raise UnreadableFileError(str(path), "it is not a text file", "Give a CSV file or a planner .xlsx.")
             yield line
-    except UnicodeDecodeError as error:  # UTF-16 is not read beforehand
+    except UnicodeDecodeError as error:  # `_encoding` does not decode UTF-16 files
         raise UnreadableFileError(str(path), "it is not UTF-16 text", 'Save it as "CSV UTF-8".') from error
 
 
 def _header_line(path: Path, lines: Iterator[str]) -> tuple[int, str]:
-    """The first line that is not blank, and its number."""
+    """Return the number and the text of the first line that is not blank."""
     for line_number, line in enumerate(lines, start=1):
         if line.strip():
             return line_number, line
     raise UnreadableFileError(str(path), "it is empty", f"Name the columns {', '.join(FIELDS)} in its first line.")
 
 
-def _known(header: str, delimiter: str) -> set[str]:
+def _known_fields(header: str, delimiter: str) -> set[str]:
     cells = next(csv.reader([header], delimiter=delimiter), [])
     return {field for field in map(field_of_header, cells) if field}

@@ -1,17 +1,17 @@
-"""How cells look: one named style for each role a cell can have. No meaning is carried by colour alone."""
+"""Define the named cell styles, one for each role of a cell. No meaning depends on colour alone."""
 
 from __future__ import annotations
 
 from openpyxl import Workbook
 from openpyxl.styles import Alignment, Border, Font, NamedStyle, PatternFill, Protection, Side
 
-# Fonts that Windows and macOS both have; the Chinese one comes with Office on either.
+# Windows and macOS both have these fonts; the Chinese one comes with Office.
 FONT_NAMES = {"en": "Arial", "zh": "Microsoft YaHei"}
 
 INK, INPUT_BLUE, LINK_GREEN, WHITE, NOTE_GREY = "1A1A1A", "0000FF", "00612E", "FFFFFF", "4D4D4D"
 HEADING_FILL, SECTION_FILL, INPUT_FILL, TOTAL_FILL = "1F3864", "D9E2F3", "FFF8DC", "EDEDED"
 
-# Weights, KV cache, overhead: told apart in print without colours, too.
+# Weights, KV cache, overhead: also distinct when printed without colour.
 PART_COLOURS = ("1F3864", "2E75B6", "9DC3E6")
 
 _THIN = Side(style="thin", color="BFBFBF")
@@ -25,13 +25,13 @@ LABEL, INPUT, INPUT_TEXT, SOURCE_FIGURE, FORMULA, FORMULA_TEXT, LINK, LINK_TEXT,
 
 
 def register(workbook: Workbook, lang: str) -> None:
-    """Adds the named styles to `workbook`, in the font of `lang`."""
+    """Add the named styles to `workbook`, in the font of `lang`."""
     for style in named_styles(lang):
         workbook.add_named_style(style)
 
 
 def style_name(role: str) -> str:
-    """The name under which the style of `role` stands in Excel's gallery."""
+    """Return the name of the style of `role` in Excel's style gallery."""
     return f"VRAM {role.replace('_', ' ')}"
 
 
@@ -40,7 +40,7 @@ def fill(colour: str) -> PatternFill:
 
 
 def named_styles(lang: str) -> list[NamedStyle]:
-    """The style of every role, in the font of `lang`."""
+    """Return the style of every role, in the font of `lang`."""
     font_name = FONT_NAMES[lang]
 
     def style(role: str, *, size: int = 10, bold: bool = False, italic: bool = False, colour: str = INK,

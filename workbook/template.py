@@ -1,4 +1,4 @@
-"""The planner template: the sheets in their order, computed, as the bytes of an .xlsx."""
+"""Build the planner template: all sheets, with computed values, as the bytes of an .xlsx."""
 
 from __future__ import annotations
 
@@ -38,20 +38,19 @@ from workbook.sheets import (
     sensitivity,
 )
 
-# The order in which a reader meets them.
 SHEET_ORDER = (
     "about", "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "checks", "changes",
 )  # fmt: skip
 
 
 def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[bytes, Values]:
-    """The planner in `lang`, with the value of every formula in the file; the same bytes at every call.
+    """Build the planner in `lang` with the value of every formula; the bytes are the same at every call.
 
     Args:
-        rows: what stands on Scenarios; the examples if omitted.
+        rows: the rows of the Scenarios sheet; the examples if omitted.
 
     Returns:
-        The .xlsx, and the values by sheet and address.
+        The .xlsx, and the values: sheet → address → value.
     """
     formulas = without_values(lang, rows)
     values = computed_values(formulas)
@@ -59,17 +58,17 @@ def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[by
 
 
 def without_values(lang: str, rows: Sequence[scenarios.Values] | None = None) -> bytes:
-    """The same planner before its formulas are computed."""
-    collects = gc.isenabled()
-    gc.disable()  # tens of thousands of cells come to be and none goes: there is nothing to look for among them
+    """Build the planner without computing its formulas."""
+    gc_was_enabled = gc.isenabled()
+    gc.disable()  # saves time: tens of thousands of cells are created and none is freed
     try:
-        return _saved(_book(lang, rows))
+        return _save(_build_sheets(lang, rows))
     finally:
-        if collects:
+        if gc_was_enabled:
             gc.enable()
 
 
-def _book(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
+def _build_sheets(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
     workbook = Workbook()
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
@@ -94,13 +93,13 @@ def _book(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
 
 
 def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:
-    """The scenario that Procurement shows at first."""
+    """Return the scenario that Procurement shows in a new planner."""
     example = book.labels(f"scenarios.{procurement.DEFAULT_SCENARIO}")
     names = [str(row["scenario"]) for row in rows]
     return example if example in names else names[0]
 
 
-def _describe(book: Book) -> None:
+def _set_properties(book: Book) -> None:
     properties = book.openpyxl.properties
     properties.title = book.labels("about.title")
     properties.creator = f"VRAM planner {__version__}"
@@ -109,24 +108,24 @@ def _describe(book: Book) -> None:
     properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
 
 
-def _clear_up(error: SerialisationError) -> None:
-    """Closes now what openpyxl leaves open, quietly: at Python's end it would print the same error once more."""
+def _close_open_files(error: SerialisationError) -> None:
+    """Close the files that openpyxl leaves open; at exit Python would print the same error again."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     sys.unraisablehook = hook
 
 
-def _saved(book: Book) -> bytes:
+def _save(book: Book) -> bytes:
     out = BytesIO()
-    _describe(book)
+    _set_properties(book)
     try:
-        # Its own save() would put the present time into the file, and compress what `rewritten` compresses below.
+        # openpyxl's save() would store the current time, and compress the parts that `rewritten` compresses below.
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as package:
             ExcelWriter(book.openpyxl, package).write_data()
-    except SerialisationError as error:  # lxml's, of the temporary file that each sheet goes through
-        _clear_up(error)
-        folder, remedy = tempfile.gettempdir(), "Make room there, or set TMPDIR to another folder."
-        raise UnwritableFileError(folder, f"no temporary file can be written ({error})", remedy) from error
+    except SerialisationError as error:  # lxml cannot write the temporary file of a sheet
+        _close_open_files(error)
+        folder, remedy = tempfile.gettempdir(), "Free some space there, or set TMPDIR to another folder."
+        raise UnwritableFileError(folder, f"a temporary file cannot be written ({error})", remedy) from error
     texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]
     return rewritten(out.getvalue(), lambda part, content: with_chart_texts(part, content, texts))

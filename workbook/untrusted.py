@@ -1,4 +1,4 @@
-"""Workbooks from outside: what is looked at before anything of them is parsed."""
+"""Check a workbook from outside for damage and attacks before any library parses it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from core.errors import PlannerError
 from workbook.files import UnreadableFileError
 from workbook.package import XML_ERRORS, ZIP_ERRORS
 
-# A hundred thousand rows of scenarios take about 0.4 GB of XML, read in a stream; all else is read at once.
+# 100 000 rows of scenarios take about 0.4 GB of XML, read as a stream; all other parts are read into memory.
 LARGEST_SHEETS_BYTES = 2 * 2**30
 LARGEST_REST_BYTES = 128 * 2**20
 MOST_PARTS = 10_000
-# Deflate reaches 1032:1 on one repeated byte; sheets stay well below 100:1. Small parts cannot harm.
+# Deflate reaches 1032:1 on one repeated byte; sheets stay well below 100:1. Small parts do no harm.
 MOST_RATIO, RATIO_COUNTS_FROM_BYTES = 200, 10**6
-# openpyxl makes an object of a kilobyte of each element; Excel itself stops at 65 490 cell formats. Texts that cells
-# share take two elements each, and become plain strings.
+# openpyxl makes an object of about 1 kB from each element; Excel itself allows 65 490 cell formats. Shared strings take
+# two elements each and become plain strings.
 MOST_ELEMENTS = 200_000
 MOST_ELEMENTS_OF_TEXTS = 4_000_000
 
@@ -30,10 +30,10 @@ _LONGEST_PROLOG_BYTES, _BLOCK_BYTES = 2**20, 2**16
 
 
 def is_workbook(path: Path) -> bool:
-    """Whether `path` is an .xlsx package, by its content.
+    """Return whether the content of `path` is an .xlsx package.
 
     Raises:
-        UnreadableFileError: it cannot be read, or is a workbook that is encrypted or older than .xlsx.
+        UnreadableFileError: it cannot be read, or it is an encrypted workbook or an old .xls.
     """
     if not path.is_file():
         raise UnreadableFileError(str(path), "there is no such file", "Check the path.")
@@ -44,13 +44,13 @@ def is_workbook(path: Path) -> bool:
         raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
     if start == _OLE_START:
         raise UnreadableFileError(
-            str(path), "it is protected by a password, or an old .xls", "Save it as .xlsx without a password."
+            str(path), "it is password-protected or an old .xls workbook", "Save it as .xlsx without a password."
         )
     return start == ZIP_START
 
 
 def check_package(path: Path) -> None:
-    """Makes sure that the .xlsx at `path` can be parsed without harm: its size unpacked, no entities in its XML.
+    """Refuse an .xlsx that is unsafe to parse because of its unpacked size or of entities in its XML.
 
     Raises:
         UnreadableFileError: it is damaged, encrypted, too large, or declares a document type.
@@ -59,7 +59,7 @@ def check_package(path: Path) -> None:
         with zipfile.ZipFile(path) as package:
             parts = package.infolist()
             if len(parts) > MOST_PARTS:
-                raise _refused(path, f"it has {len(parts):,} parts")
+                raise _refusal(path, f"it has {len(parts):,} parts, more than {MOST_PARTS:,}")
             if any(part.flag_bits & 0x1 for part in parts):
                 raise UnreadableFileError(str(path), "it is encrypted", "Save it without a password.")
             types = _content_types(path, package)
@@ -73,17 +73,17 @@ def check_package(path: Path) -> None:
 
 
 def damaged(path: Path, error: BaseException) -> UnreadableFileError:
-    """The refusal of a file that is not what it should be."""
+    """Return the error for a file that is damaged or not a workbook."""
     what = str(error).partition("\n")[0][:100] or type(error).__name__
-    return UnreadableFileError(str(path), f"it is damaged or no workbook ({what})", "Save it again as .xlsx.")
+    return UnreadableFileError(str(path), f"it is damaged or not a workbook ({what})", "Save it again as .xlsx.")
 
 
-def _refused(path: Path, problem: str) -> UnreadableFileError:
-    return UnreadableFileError(str(path), problem, "Copy the Scenarios sheet alone into a new planner.")
+def _refusal(path: Path, problem: str) -> UnreadableFileError:
+    return UnreadableFileError(str(path), problem, "Copy only the Scenarios sheet into a new planner.")
 
 
 def _content_types(path: Path, package: zipfile.ZipFile) -> dict[str, set[str]]:
-    """What the package says each part is: it may be read as any of these, wherever it stands, whatever its name."""
+    """Return the declared types of each part; openpyxl may read it as any of them, whatever its name and folder."""
     types: dict[str, set[str]] = {}
 
     def note(name: str, attributes: dict[str, str]) -> None:
@@ -98,22 +98,22 @@ def _content_types(path: Path, package: zipfile.ZipFile) -> dict[str, set[str]]:
 
 
 def _most_elements(types: set[str] | None) -> int:
-    """How many elements a part may have: of sheets, which are read in a stream, only the first is looked at (0)."""
+    """Return the most XML elements that a part may have; 0 for sheets, which are read as a stream."""
     if types == {WORKSHEET_TYPE}:
         return 0
     return MOST_ELEMENTS_OF_TEXTS if types == {SHARED_STRINGS} else MOST_ELEMENTS
 
 
 def _check_sizes(path: Path, parts: list[zipfile.ZipInfo], types: dict[str, set[str]]) -> None:
-    """By the sizes that the archive states: the zip module never unpacks more than those."""
+    """Check the sizes that the archive states; the zip module never unpacks more than those."""
     sheets = sum(part.file_size for part in parts if types.get(part.filename) == {WORKSHEET_TYPE})
     rest = sum(part.file_size for part in parts) - sheets
     for size_bytes, most in ((sheets, LARGEST_SHEETS_BYTES), (rest, LARGEST_REST_BYTES)):
         if size_bytes > most:
-            raise _refused(path, f"unpacked it takes {size_bytes:,} bytes, more than {most:,}")
+            raise _refusal(path, f"it unpacks to {size_bytes:,} bytes, more than {most:,}")
     for part in parts:
         if part.file_size > max(RATIO_COUNTS_FROM_BYTES, MOST_RATIO * part.compress_size):
-            raise _refused(path, f"{part.filename} unpacks to more than {MOST_RATIO} times its size: a zip bomb")
+            raise _refusal(path, f"{part.filename} is a zip bomb (it unpacks to more than {MOST_RATIO} times its size)")
 
 
 def _scan(
@@ -121,14 +121,14 @@ def _scan(
     package: zipfile.ZipFile,
     part: zipfile.ZipInfo,
     most_elements: int,
-    told: Callable[[str, dict[str, str]], None] = lambda name, attributes: None,
+    on_element: Callable[[str, dict[str, str]], None] = lambda name, attributes: None,
 ) -> None:
-    """Reads the XML of a part before anybody makes anything of it, and tells of each element.
+    """Check the XML of a part before openpyxl parses it, and pass each element to `on_element`.
 
-    No document type may stand before the root: Excel writes none, and entities could only be declared there.
+    A document type before the root is refused: Excel writes none, and only there can entities be declared.
 
     Args:
-        most_elements: refused if it has more; 0 to look at the first alone.
+        most_elements: a part with more elements is refused; 0: read only up to the first element.
     """
     count = 0
 
@@ -139,8 +139,8 @@ def _scan(
         nonlocal count
         count += 1
         if most_elements and count > most_elements:
-            raise _refused(path, f"{part.filename} has more than {most_elements:,} elements")
-        told(name, attributes)
+            raise _refusal(path, f"{part.filename} has more than {most_elements:,} elements")
+        on_element(name, attributes)
 
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler, parser.StartElementHandler = refuse, start
@@ -155,5 +155,5 @@ def _scan(
         except PlannerError:
             raise
         except XML_ERRORS as error:
-            if part.filename.endswith((".xml", ".rels")):  # else a picture, or whatever is no XML
+            if part.filename.endswith((".xml", ".rels")):  # other parts, such as pictures, need not be XML
                 raise damaged(path, error) from error

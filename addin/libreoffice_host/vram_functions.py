@@ -1,6 +1,6 @@
-"""The component that LibreOffice loads: hands each call of a cell to `vram_udf`, and the result back to the cell.
+"""The component that LibreOffice loads: it passes calls from cells to `vram_udf`.
 
-Runs in LibreOffice's own Python. `XCellFunctions` is the interface of XCellFunctions.idl, one method per function.
+Runs in LibreOffice's own Python. `XCellFunctions` is the interface in XCellFunctions.idl, with one method per function.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from core.checks import LIMITS
 
 SERVICE = "vramplanner.CellFunctions"
 
-# LibreOffice's numbers of the errors that it shows as Excel does (include/formula/errorcodes.hxx in its source).
+# LibreOffice's numbers of the errors that Excel also has (include/formula/errorcodes.hxx in its source).
 ERROR_NUMBERS = {
     "#NUM!": 503,
     "#VALUE!": 519,
@@ -26,7 +26,7 @@ ERROR_NUMBERS = {
     "#DIV/0!": 532,
     "#N/A": 32767,
 }
-# A cell's error is a NaN that bears the error's number in its lowest bits (CreateDoubleError, in the same file).
+# A cell's error is a NaN with the error's number in its lowest bits (CreateDoubleError, in the same file).
 _QUIET_NAN = 0x7FF8 << 48
 
 
@@ -45,7 +45,7 @@ class CellFunctions(unohelper.Base, XCellFunctions, XServiceInfo):
 
 
 def method(function):
-    """`function` as a method that takes and gives what Calc does."""
+    """Return `function` as a method with the arguments and results of Calc."""
     names = tuple(inspect.signature(function).parameters)
 
     def call(self, *arguments):
@@ -55,14 +55,14 @@ def method(function):
 
 
 def udf_argument(name, value):
-    """An argument as `vram_udf` takes it: None for an omitted one, rows of cells for all others."""
+    """Return an argument as `vram_udf` expects it: None if omitted, otherwise rows of cells."""
     rows = value if isinstance(value, tuple) else ((value,),)
-    # Calc hands a single blank cell to add-ins as 0. Where a number is asked for that is a number; no name is 0.
+    # Calc passes a single blank cell as 0, which is valid only for numeric arguments; for others it means omitted.
     return None if rows == ((0.0,),) and name not in LIMITS else rows
 
 
 def calc_rows(result):
-    """A result as rows of numbers and texts, Excel's errors as Calc's."""
+    """Return a result as rows of numbers and texts, with Calc's errors for Excel's."""
     rows = result if isinstance(result, list) else [[result]]
     return tuple(tuple(calc_value(cell) for cell in row) for row in rows)
 

@@ -1,6 +1,6 @@
 Private mLastError As String
 
-' A function's result as a cell takes it: the text of an Excel error becomes that error, each for itself in an array.
+' Converts texts of Excel errors in a function's result, a single value or an array, to errors.
 Private Function CellValue(ByVal result As Variant) As Variant
     Dim i As Long, j As Long
     Select Case Dimensions(result)
@@ -31,7 +31,7 @@ Private Function ExcelError(ByVal value As Variant) As Variant
         Case "#NAME?": ExcelError = CVErr(xlErrName)
         Case "#NUM!": ExcelError = CVErr(xlErrNum)
         Case "#N/A": ExcelError = CVErr(xlErrNA)
-        ' Newer errors, which came in with an argument. As numbers: Excel 2016 has no names for them.
+        ' Newer errors, passed through from an argument. Excel 2016 has no names for their numbers.
         Case "#GETTING_DATA": ExcelError = CVErr(2043)
         Case "#SPILL!": ExcelError = CVErr(2045)
         Case "#CONNECT!": ExcelError = CVErr(2046)
@@ -43,7 +43,7 @@ Private Function ExcelError(ByVal value As Variant) As Variant
     End Select
 End Function
 
-' VBA can only find this out by asking for a bound that is not there.
+' Counts the dimensions until UBound fails, because VBA has no function for it.
 Private Function Dimensions(ByRef value As Variant) As Long
     Dim bound As Long, found As Long
     If Not IsArray(value) Then Exit Function
@@ -57,7 +57,7 @@ Private Function Dimensions(ByRef value As Variant) As Long
     Dimensions = found
 End Function
 
-' An exception: Python, or the way to it, failed.
+' Called if Python raises an exception or cannot be reached.
 Private Function Failed(ByVal message As String) As Variant
     mLastError = message
     Failed = CVErr(xlErrValue)

@@ -1,7 +1,7 @@
 Option Explicit
 
-' Gives Excel's function wizard the texts of functions and arguments. Excel may refuse them while no workbook is
-' visible, as when it has just started: what fails now is tried again when a workbook is activated.
+' Passes the descriptions of functions and arguments to Excel's function wizard. Excel may refuse them while no
+' workbook is visible, for example at start-up; then the next activation of a workbook tries again.
 Private WithEvents mExcel As Application
 
 Private Sub Workbook_Open()

@@ -1,4 +1,4 @@
-"""What can be written by name: models, GPUs, precisions and prices, from the CSV files in `data`."""
+"""The models, GPUs, precisions and prices that can be looked up by name, from the CSV files in `data`."""
 
 from core.catalog.names import (
     DATA_FOLDER,

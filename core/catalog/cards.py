@@ -1,4 +1,4 @@
-"""Cards: what the catalog knows of a model, a GPU or a precision, as labelled fields in the order to show them."""
+"""Cards: the known facts about a model, a GPU or a precision, as labelled fields in display order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.catalog.names import CatalogPrecision
 from core.errors import UnknownNameError, unknown_name
 from core.model.counts import model_counts
 from core.model.precision import Precision
-from core.model.spec import FullAttention, ModelSpec
+from core.model.spec import ModelSpec
 from core.units import GB
 
 _SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
@@ -20,7 +20,7 @@ Card = dict[str, CardValue]
 
 
 def known_fields(fields: Mapping[str, float | str | None]) -> Card:
-    """A card of the fields that are known, neither None nor "", with whole numbers as floats, as a cell holds them."""
+    """Return a card without the fields that are None or "", with ints converted to floats, as in cells."""
     return {
         field: float(value) if isinstance(value, int) else value
         for field, value in fields.items()
@@ -29,7 +29,7 @@ def known_fields(fields: Mapping[str, float | str | None]) -> Card:
 
 
 def card_field(card: Card, field: str) -> CardValue:
-    """One field of the card, whatever its case.
+    """Return one field of the card; letter case does not matter.
 
     Raises:
         UnknownNameError: the card has no such field.
@@ -41,13 +41,12 @@ def card_field(card: Card, field: str) -> CardValue:
 
 
 def model_card(spec: ModelSpec) -> Card:
-    """The fields of `spec` that are known, in the order in which to show them.
+    """Return the known fields of `spec` in display order.
 
-    `kv_bytes_per_token` is at 16 bits. A catalog model's card also names its maker, licence, source and date.
+    `kv_bytes_per_token` is for a 16-bit cache. A catalog model's card also names its maker, licence, source and date.
     """
     known = model_counts(spec)
-    mixer = spec.layers[0].mixer
-    heads = mixer if isinstance(mixer, FullAttention) and spec.vocab_size is not None else None
+    heads = spec.layers[0].mixer.attention if spec.vocab_size is not None else None
     fields: dict[str, float | str | None] = {
         "name": spec.name,
         "parameters": known.parameters.total,
@@ -81,7 +80,7 @@ def _provenance(spec: ModelSpec) -> dict[str, str]:
 
 
 def gpu_card(gpu: Gpu) -> Card:
-    """What is known of `gpu`; `memory_basis` says whether its memory is the "driver"'s figure or the "label"."""
+    """Return the known facts about `gpu`; `memory_basis` is "driver" (as the driver reports it) or "label"."""
     return known_fields(
         {
             "name": gpu.name,
@@ -109,9 +108,9 @@ def gpu_card(gpu: Gpu) -> Card:
 
 
 def precision_card(row: CatalogPrecision) -> Card:
-    """What is known of a format; `bits_per_value` is of its blocks, and scales per row or tile come on top.
+    """Return the known facts about a format; `bits_per_value` is without the scales per row or tile.
 
-    `stored_in_it` tells the groups of tensors that are stored so where the others stay in 16 bits.
+    `stored_in_it` lists the groups of tensors that use the format; other tensors stay in 16 bits.
     """
     precision = row.precision
     return known_fields(

@@ -1,4 +1,4 @@
-"""A GPU, and how much memory one of them has for a model."""
+"""The class for a GPU's data: memory, bandwidth, power and interconnect."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from core.units import GB, MIB
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One row of gpus.csv: one GPU as an engine sees it, but for boards of two dies, whose title says so.
+    """One row of gpus.csv: one GPU as an engine sees it; the title says where a row is a board of two dies.
 
-    What no source shows is None, or "" for text.
+    Fields without a source are None, or "" for text.
 
     Attributes:
         name: the name to write in a cell.
-        aliases: other names, the driver's among them; it is found under each with and without the maker's name.
-        title: the name in full.
-        maker, architecture: who made it, and what the maker calls its design.
+        aliases: other names, including the driver's; each is accepted with and without the maker's name.
+        title: the full name.
+        maker, architecture: the manufacturer, and its name for the architecture.
         compute_capability: CUDA compute capability ("9.0"), or AMD's LLVM target ("gfx942").
         sm_count: streaming multiprocessors (NVIDIA) or compute units (AMD).
-        form_factor: how it is mounted: "PCIe", "SXM5", "OAM" ...
-        label_gb: the memory that the vendor prints.
+        form_factor: "PCIe", "SXM5", "OAM" ...
+        label_gb: the memory on the vendor's label.
         memory_mib: the memory that the driver reports (nvidia-smi, amd-smi, hl-smi), with ECC as the vendor ships it.
         memory_type: "HBM3", "GDDR7" ...
-        bandwidth_gb_per_s: peak memory bandwidth, 10⁹ bytes a second.
-        tdp_w: the highest power that the vendor states, or the driver's limit for it.
-        gpus_per_node: how many of them the usual server holds.
-        interconnect, interconnect_gb_per_s: how it reaches its neighbours in the node, and how fast one GPU sends and
-            receives together, as NVIDIA prints NVLink.
-        source, memory_source: where the figures, and where the driver's memory was seen.
-        as_of: when.
+        bandwidth_gb_per_s: peak memory bandwidth, 10⁹ bytes per second.
+        tdp_w: the highest power that the vendor states, or else the driver's power limit.
+        gpus_per_node: the number of GPUs in a typical server.
+        interconnect, interconnect_gb_per_s: the link to the other GPUs of the node, and its bandwidth per GPU, both
+            directions added, as NVIDIA states NVLink.
+        source, memory_source: the sources of the figures and of the memory that the driver reports.
+        as_of: the date of the sources.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Gpu:
 
     @property
     def memory_is_label(self) -> bool:
-        """Whether no source shows what the driver reports, so that the vendor's label has to do."""
+        """Whether the memory is the vendor's label because no source shows what the driver reports."""
         return self.memory_mib is None
 
     @property
     def memory_bytes(self) -> int:
-        """What the driver reports or, failing that, the label taken for 10⁹ bytes a GB, rather too little."""
+        """Return the memory that the driver reports, or else the label at 10⁹ bytes per GB, a low estimate."""
         return self.label_gb * GB if self.memory_mib is None else self.memory_mib * MIB
 
 
@@ -69,5 +69,5 @@ _FP8_ARCHITECTURES = frozenset({"Ada Lovelace", "Hopper", "Blackwell", "Blackwel
 
 
 def computes_in_fp8(gpu: Gpu) -> bool:
-    """Whether its matrix units compute in 8-bit floats, as those of every current generation do (Intel: Gaudi 2 on)."""
+    """Return whether the GPU's matrix units compute in FP8: all current generations do (Intel: since Gaudi 2)."""
     return gpu.architecture in _FP8_ARCHITECTURES or "Gaudi" in gpu.title

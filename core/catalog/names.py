@@ -1,4 +1,4 @@
-"""Look up models, GPUs and precisions by name: those in `core/catalog/data`, and the user's own models first."""
+"""Look up models, GPUs and precisions by name. The user's own models take precedence over `core/catalog/data`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
-# The environment variable that names a CSV file of the user's own models; they go before the catalog's.
+# The environment variable with the path of a CSV file of the user's own models.
 MODELS_VARIABLE = "VRAM_MODELS"
 
-# Columns of precisions.csv that are whole numbers of bytes or values; blank is none.
+# Columns of precisions.csv that hold whole numbers of bytes or values; a blank cell means 0.
 _SIZES = (
     "block_bytes",
     "block_values",
@@ -35,7 +35,7 @@ _SIZES = (
     "tensor_bytes",
 )
 
-# The formats that the input of that name cannot take: those for this use alone.
+# Field → the use of the formats that it does not accept.
 _NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
 _USES = {"weights": "weights", "kv": "the KV cache"}
 
@@ -46,11 +46,11 @@ class CatalogModel:
 
     Attributes:
         name: the name to write in a cell.
-        aliases: its identifiers on the Hugging Face hub; it is found under them with and without the maker's part.
-        title: the name in full.
+        aliases: its identifiers on the Hugging Face hub, each accepted with and without the organisation.
+        title: the full name.
         spec: the model itself.
-        published_parameters: the total that the model's maker publishes, where there is one to count against.
-        source, as_of: where its fields were read, and when.
+        published_parameters: the total that the developer publishes, if it counts the same tensors.
+        source, as_of: the source of its fields, and the date of the source.
     """
 
     name: str
@@ -69,7 +69,7 @@ class CatalogPrecision:
     """One row of precisions.csv, with its title in each language.
 
     Attributes:
-        use: "weights" or "kv" for a format of one of them alone, "" for both.
+        use: "weights" or "kv" for a format for one of them only, "" for both.
     """
 
     precision: Precision
@@ -80,111 +80,110 @@ class CatalogPrecision:
 
 
 def model(name: object) -> CatalogModel:
-    """The catalog's model of that name or alias, whatever its case, spaces, hyphens or underscores.
+    """Return the model with that name or alias, ignoring case, spaces, hyphens and underscores.
 
     Raises:
         WrongTypeError: `name` is not text.
-        UnknownNameError: no such model; the remedy names the nearest one.
-        PlannerError: the user's own file of models, or the model's row in it, is not understood.
+        UnknownNameError: there is no such model; the remedy suggests similar names.
+        PlannerError: the user's own file of models, or the model's row in it, is invalid.
     """
     own_file = _own_file()
-    names = _model_names_by_normal(own_file)
-    return _catalog_model(own_file, _known_as("model", name, names, model_names, "Models", "llama-3.1-70b"))
+    names = _model_names_by_key(own_file)
+    return _catalog_model(own_file, _find_name("model", name, names, model_names, "Models", "llama-3.1-70b"))
 
 
 def models() -> tuple[CatalogModel, ...]:
-    """Every model: the user's own, then the catalog's, each in the order of their file."""
+    """Return all models: the user's own, then the catalog's, each in file order."""
     return tuple(model(name) for name in model_names())
 
 
 def model_names() -> tuple[str, ...]:
-    """The name of every model, in the order of `models`."""
+    """Return the names of all models, in the order of `models`."""
     return tuple(_model_rows(_own_file()))
 
 
 def gpu(name: object) -> Gpu:
-    """The catalog's GPU of that name or alias, whatever its case, spaces, hyphens or underscores.
+    """Return the GPU with that name or alias, ignoring case, spaces, hyphens and underscores.
 
-    A name that says nothing of the form factor ("H100") is the SXM module's, where there is one.
+    A name without the form factor ("H100") means the SXM module, if there is one.
 
     Raises:
         WrongTypeError: `name` is not text.
-        UnknownNameError: no such GPU; the remedy names the nearest one.
+        UnknownNameError: there is no such GPU; the remedy suggests similar names.
     """
-    return _gpus_by_name()[_known_as("gpu", name, _gpu_names_by_normal(), gpu_names, "GPUs", "h100-sxm")]
+    return _gpus_by_name()[_find_name("gpu", name, _gpu_names_by_key(), gpu_names, "GPUs", "h100-sxm")]
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every GPU, in the order of the file."""
+    """Return all GPUs, in file order."""
     return tuple(_gpus_by_name().values())
 
 
 def gpu_names() -> tuple[str, ...]:
-    """The name of every GPU, in the order of the file."""
+    """Return the names of all GPUs, in file order."""
     return tuple(_gpus_by_name())
 
 
 def precision(field: str, value: object) -> Precision:
-    """A precision from its name ("fp16"), or from its number of bytes per value (2, 1, 0.5).
+    """Return the precision with that name ("fp16") or that number of bytes per value (2, 1, 0.5).
 
     Raises:
-        WrongTypeError: neither text nor a number.
+        WrongTypeError: `value` is neither text nor a number.
         OutOfRangeError: an impossible number of bytes.
-        UnknownNameError: no such precision, the remedy naming the nearest one that `field` can take; or one that
-            `field` cannot take: of weights alone for "kv_precision", of the KV cache alone for "precision".
+        UnknownNameError: there is no such precision, or `field` does not accept it: one for weights only given as
+            "kv_precision", one for the KV cache only given as "precision".
     """
     if isinstance(value, str):
-        found, excluded = _precisions_by_name().get(_normal(value)), _NOT_FOR.get(field)
+        found, excluded = _precisions_by_key().get(_name_key(value)), _NOT_FOR.get(field)
         if found is None:
             possible = [row.precision.name for row in precisions() if not row.use or row.use != excluded]
             raise unknown_name(field, value, possible, "the Precisions sheet")
         if found.use and found.use == excluded:
             only = _USES[found.use]
-            raise UnknownNameError(field, f"{quoted(value)} is a format of {only} alone", 'Write "fp16" or "fp8".')
+            raise UnknownNameError(field, f"{quoted(value)} is a format for {only} only", 'Write "fp16" or "fp8".')
         return found.precision
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise WrongTypeError(field, f"{quoted(value)} is not a precision", 'Write "fp16", or the bytes per value.')
     return precision_of_bytes(field, value)
 
 
-# Written for a precision of weights, it means the format in which the model's checkpoint stores them.
+# As the precision of weights: the format in which the model's checkpoint stores them.
 SHIPPED = "shipped"
 
 
 def weights_precision(value: object) -> Precision | None:
-    """A precision of weights as `precision` reads it; None, as the checkpoint stores them, for "shipped".
+    """Return the precision of weights that `value` names, or None (as stored in the checkpoint) for "shipped".
 
     Raises:
-        PlannerError: as `precision` does.
+        PlannerError: the same errors as `precision`.
     """
-    if isinstance(value, str) and _normal(value) == SHIPPED:
+    if isinstance(value, str) and _name_key(value) == SHIPPED:
         return None
     return precision("precision", value)
 
 
 def precision_named(name: object) -> CatalogPrecision:
-    """The catalog's row of the precision of that name or alias, whatever it is for.
+    """Return the catalog's row for the precision with that name or alias, for weights or KV cache.
 
     Raises:
         WrongTypeError: `name` is not text.
-        UnknownNameError: no such precision; the remedy names the nearest one.
+        UnknownNameError: there is no such precision; the remedy suggests similar names.
     """
 
     def known() -> tuple[str, ...]:
         return tuple(row.precision.name for row in precisions())
 
-    rows = _precisions_by_name()
-    normal = _known_as("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")
-    return rows[normal]
+    rows = _precisions_by_key()
+    return rows[_find_name("precision", name, {key: key for key in rows}, known, "Precisions", "fp16")]
 
 
 @cache
 def precisions() -> tuple[CatalogPrecision, ...]:
-    """Every precision, in the order of the file."""
+    """Return all precisions, in file order."""
     return tuple(
         CatalogPrecision(
             precision=_precision(row),
-            aliases=_list(row["aliases"]),
+            aliases=_split(row["aliases"]),
             use=row["use"],
             titles={"en": row["title_en"], "zh": row["title_zh"]},
             as_of=row["as_of"],
@@ -208,31 +207,31 @@ def _precision(row: dict[str, str]) -> Precision:
 
 
 @lru_cache(maxsize=4096)
-def _normal(name: str) -> str:
-    """The form under which names are compared: full-width letters made plain, case and separators dropped."""
+def _name_key(name: str) -> str:
+    """Return the form in which names are compared: ASCII letters and digits, no case, no separators."""
     return "".join(c for c in plain_letters(name).casefold() if c not in " \t\u00a0-_")
 
 
-def _known_as(
+def _find_name(
     field: str,
     name: object,
-    names_by_normal: dict[str, str],
+    names_by_key: dict[str, str],
     names: Callable[[], tuple[str, ...]],
     sheet: str,
     example: str,
 ) -> str:
-    """The one of `names()` that the user calls `name`."""
+    """Return the value of `names_by_key` for `name`; `names` lists the known names for the error."""
     if not isinstance(name, str):
         raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
-    known_as = names_by_normal.get(_normal(name))
-    if known_as is None:
+    found = names_by_key.get(_name_key(name))
+    if found is None:
         raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner")
-    return known_as
+    return found
 
 
 @cache
-def _precisions_by_name() -> dict[str, CatalogPrecision]:
-    return {_normal(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
+def _precisions_by_key() -> dict[str, CatalogPrecision]:
+    return {_name_key(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
 
 
 def _own_file() -> str:
@@ -242,20 +241,20 @@ def _own_file() -> str:
 @lru_cache(maxsize=4)
 def _model_rows(own_file: str) -> dict[str, ModelRow]:
     own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
-    taken = {_normal(name) for name in own}
+    taken = {_name_key(name) for name in own}
     shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"))
-    return own | {row["name"]: row for row in shipped if _normal(row["name"]) not in taken}
+    return own | {row["name"]: row for row in shipped if _name_key(row["name"]) not in taken}
 
 
 @lru_cache(maxsize=4)
-def _model_names_by_normal(own_file: str) -> dict[str, str]:
+def _model_names_by_key(own_file: str) -> dict[str, str]:
     rows = _model_rows(own_file)
     names: dict[str, str] = {}
     for name, row in rows.items():
-        for alias in _list(row["aliases"]):
-            names.setdefault(_normal(alias), name)
-            names.setdefault(_normal(alias.rpartition("/")[2]), name)
-    return names | {_normal(name): name for name in reversed(rows)}
+        for alias in _split(row["aliases"]):
+            names.setdefault(_name_key(alias), name)
+            names.setdefault(_name_key(alias.rpartition("/")[2]), name)
+    return names | {_name_key(name): name for name in reversed(rows)}
 
 
 @cache
@@ -263,7 +262,7 @@ def _catalog_model(own_file: str, name: str) -> CatalogModel:
     row = _model_rows(own_file)[name]
     return CatalogModel(
         name=row["name"],
-        aliases=_list(row["aliases"]),
+        aliases=_split(row["aliases"]),
         title=row["title"] or row["name"],
         developer=row["developer"],
         licence=row["licence"],
@@ -281,21 +280,21 @@ def _gpus_by_name() -> dict[str, Gpu]:
     return {
         row["name"]: Gpu(
             name=row["name"],
-            aliases=_list(row["aliases"]),
+            aliases=_split(row["aliases"]),
             title=row["title"],
             maker=row["maker"],
             architecture=row["architecture"],
             compute_capability=row["compute_capability"],
-            sm_count=_whole(row["sm_count"]),
+            sm_count=_int_or_none(row["sm_count"]),
             form_factor=row["form_factor"],
             label_gb=int(row["label_gb"]),
-            memory_mib=_whole(row["memory_mib"]),
+            memory_mib=_int_or_none(row["memory_mib"]),
             memory_type=row["memory_type"],
-            bandwidth_gb_per_s=_decimal(row["bandwidth_gb_per_s"]),
-            tdp_w=_whole(row["tdp_w"]),
-            gpus_per_node=_whole(row["gpus_per_node"]),
+            bandwidth_gb_per_s=_float_or_none(row["bandwidth_gb_per_s"]),
+            tdp_w=_int_or_none(row["tdp_w"]),
+            gpus_per_node=_int_or_none(row["gpus_per_node"]),
             interconnect=row["interconnect"],
-            interconnect_gb_per_s=_decimal(row["interconnect_gb_per_s"]),
+            interconnect_gb_per_s=_float_or_none(row["interconnect_gb_per_s"]),
             source=row["source"],
             memory_source=row["memory_source"],
             as_of=row["as_of"],
@@ -305,20 +304,20 @@ def _gpus_by_name() -> dict[str, Gpu]:
 
 
 @cache
-def _gpu_names_by_normal() -> dict[str, str]:
+def _gpu_names_by_key() -> dict[str, str]:
     return {
-        _normal(written): gpu.name
+        _name_key(written): gpu.name
         for gpu in gpus()
         for alias in (gpu.name, *gpu.aliases)
         for written in (alias, f"{gpu.maker} {alias}")
     }
 
 
-def _whole(text: str) -> int | None:
+def _int_or_none(text: str) -> int | None:
     return int(text) if text else None
 
 
-def _decimal(text: str) -> float | None:
+def _float_or_none(text: str) -> float | None:
     return float(text) if text else None
 
 
@@ -327,5 +326,5 @@ def _read(file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _list(text: str) -> tuple[str, ...]:
+def _split(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(";") if part)

@@ -1,6 +1,6 @@
-"""Indicative prices of GPUs, and the defaults of a cost comparison, each with its source and its date.
+"""Indicative GPU prices and the defaults of a cost comparison, each with its source and date.
 
-They are there to be replaced: by a quote, a contract, a bill.
+Users should replace them with their own quotes, contracts and bills.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from core import catalog
 
 @dataclass(frozen=True, kw_only=True)
 class Quote:
-    """One price, and where and when it was seen.
+    """One price with its source and date.
 
     Attributes:
-        amount_usd: what the item costs.
-        source: the page, price list or report.
+        amount_usd: the price in US dollars.
+        source: the web page, price list or report.
         as_of: "YYYY-MM-DD", or "YYYY-MM".
-        note: what to know about it.
+        note: remarks.
     """
 
     amount_usd: float
@@ -34,13 +34,13 @@ class Quote:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuPrices:
-    """What is known of one GPU's prices; None where no source was found.
+    """The known prices of one GPU; None where no source was found.
 
     Attributes:
-        name: as in gpus.csv.
-        purchase: one GPU.
-        server_per_gpu: the rest of a server, divided by its GPUs.
-        on_demand_per_gpu_hour, reserved_per_gpu_hour: in a cloud, without a commitment and with one of a year.
+        name: the GPU's name in gpus.csv.
+        purchase: the price of one GPU.
+        server_per_gpu: the price of the rest of the server, divided by its number of GPUs.
+        on_demand_per_gpu_hour, reserved_per_gpu_hour: cloud prices without a commitment, and with one of a year.
     """
 
     name: str
@@ -52,7 +52,7 @@ class GpuPrices:
 
 @dataclass(frozen=True, kw_only=True)
 class CostDefault:
-    """One row of cost_defaults.csv: what a comparison goes by until the user knows better."""
+    """One row of cost_defaults.csv: a value that a cost comparison uses until the user enters another."""
 
     field: str
     value: float
@@ -66,44 +66,44 @@ ITEMS = ("purchase", "server_per_gpu", "on_demand_per_gpu_hour", "reserved_per_g
 
 
 def prices(gpu_name: object) -> GpuPrices:
-    """The indicative prices of the catalog's GPU of that name or alias.
+    """Return the indicative prices of the GPU with that name or alias.
 
     Raises:
-        WrongTypeError, UnknownNameError: as `catalog.gpu` does.
+        WrongTypeError, UnknownNameError: the same errors as `catalog.gpu`.
     """
     name = catalog.gpu(gpu_name).name
     return _prices_by_name().get(name, GpuPrices(name=name))
 
 
 def is_stale(as_of: str, today: datetime.date, months: int) -> bool:
-    """Whether a price "YYYY-MM-DD" or "YYYY-MM" (from the month's first day) is older than `months` on `today`.
+    """Return whether a price dated "YYYY-MM-DD" or "YYYY-MM" (its first day) is older than `months` on `today`.
 
-    In Excel: EDATE(as_of, months) < today. The day is given, never taken from the clock.
+    In Excel: EDATE(as_of, months) < today.
 
     Raises:
-        ValueError: `as_of` is no such date.
+        ValueError: `as_of` is not such a date.
     """
     return months_later(date_of(as_of), months) < today
 
 
 def date_of(as_of: str) -> datetime.date:
-    """The day that "YYYY-MM-DD" or "YYYY-MM" stands for, a month for its first.
+    """Return the date "YYYY-MM-DD", or the first day of the month "YYYY-MM".
 
     Raises:
-        ValueError: it is neither.
+        ValueError: `as_of` has neither form.
     """
     return datetime.date.fromisoformat(as_of if len(as_of) > len("YYYY-MM") else f"{as_of}-01")
 
 
 def months_later(day: datetime.date, months: int) -> datetime.date:
-    """The same day so many months later, or the last of a month that is too short, as Excel's EDATE."""
+    """Return the same day `months` later, or the last day of that month if it is shorter, like Excel's EDATE."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return datetime.date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 @cache
 def cost_defaults() -> dict[str, CostDefault]:
-    """Every default, by its field."""
+    """Return all cost defaults by field."""
     return {row["field"]: _cost_default(row) for row in _read("cost_defaults.csv")}
 
 

@@ -1,7 +1,7 @@
-"""Models as rows of a CSV file: the catalog's own models.csv, and the files of the same form that users keep.
+"""Read and write models as rows of a CSV file: the catalog's models.csv, and users' files in the same format.
 
-A row holds the common fields of a config.json in columns of their own, so that it can be read and edited in a
-spreadsheet; whatever else the model needs stands in `other_fields`, a JSON object.
+The common fields of a config.json have their own columns, so that a row can be edited in a spreadsheet; all other
+fields that the model needs are in `other_fields`, a JSON object.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ COLUMNS = (
     "attention_bias", "max_position_embeddings", "published_parameters", "source", "as_of", OTHER_FIELDS,
 )  # fmt: skip
 _REQUIRED_COLUMNS = ("name", "model_type")
-# The columns that are fields of a config.json, by the kind of value they hold.
+# The columns that are fields of a config.json, by type of value.
 _FLAG_COLUMNS = ("tie_word_embeddings", "attention_bias")
 _NUMBER_COLUMNS = (
     "params_b", "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
     "head_dim", "vocab_size", "max_position_embeddings",
 )  # fmt: skip
 
-_NONSENSE = "?"  # no value of any field that is looked at
+_INVALID_VALUE = "?"  # invalid in every field that a reader uses
 
 LARGEST_FILE_BYTES = 16 * 2**20
-LONGEST_NAME = 255  # of what stands in lists, headings and sentences
+LONGEST_NAME = 255  # names and titles are shown in lists, headings and messages
 LONGEST_CELL = 32_767  # Excel's limit: support.microsoft.com, "Excel specifications and limits"
 
 
 class BadRowError(PlannerError):
-    """A file of models has a line that is not understood."""
+    """A CSV file of models has an invalid line."""
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row: its cells, the place of each column among them, and where it stands."""
+    """One row: its cells, column → index of its cell, and the row's file and line."""
 
     cells: Sequence[str]
     places: Mapping[str, int]
@@ -64,16 +64,16 @@ class ModelRow:
         return BadRowError(f"{self.path}, line {self.line}, {column}", problem, remedy)
 
     def published_parameters(self) -> int | None:
-        """The total that the model's maker publishes, if the row says it."""
+        """Return the total that the model's developer publishes; None if the row has none."""
         text = self["published_parameters"]
         if not text:
             return None
         if not text.isascii() or not text.isdigit():
-            raise self.error("published_parameters", f"{quoted(text)} is not a whole number", "Write all its digits.")
+            raise self.error("published_parameters", f"{quoted(text)} is not a whole number", "Write all digits.")
         return int(text)
 
     def as_of(self) -> str:
-        """The date of the row as YYYY-MM-DD; empty if it has none."""
+        """Return the row's date as YYYY-MM-DD; "" if it has none."""
         text = self["as_of"]
         if not text:
             return ""
@@ -82,13 +82,13 @@ class ModelRow:
             year, month, day = map(int, date.groups() if date else ())
             return datetime.date(year, month, day).isoformat()
         except ValueError:
-            raise self.error("as_of", f"{quoted(text)} is not a date", "Write it as 2026-11-23.") from None
+            raise self.error("as_of", f"{quoted(text)} is not a date", "Write a date such as 2026-11-23.") from None
 
     def fields(self) -> dict[str, object]:
-        """The fields of a config.json that the row holds.
+        """Return the config.json fields in the row.
 
         Raises:
-            BadRowError: a cell is not understood.
+            BadRowError: a cell is invalid.
         """
         fields: dict[str, object] = {"model_type": self["model_type"]}
         fields |= {column: self._number(column) for column in _NUMBER_COLUMNS if self[column]}
@@ -96,14 +96,14 @@ class ModelRow:
         others = self._other_fields()
         twice = next((field for field in others if field in fields), None)
         if twice is not None:
-            raise self.error(OTHER_FIELDS, f"{twice} has a column of its own in this row", "Leave it in one of them.")
+            raise self.error(OTHER_FIELDS, f"{twice} is also in its own column", "Write it in one of the two only.")
         return fields | others
 
     def spec(self) -> ModelSpec:
-        """The model.
+        """Return the model.
 
         Raises:
-            BadRowError: a cell is not understood, or what it says is impossible.
+            BadRowError: a cell is invalid.
         """
         fields = self.fields()
         try:
@@ -116,7 +116,7 @@ class ModelRow:
             return float(self[column])
         except ValueError:
             raise self.error(
-                column, f"{quoted(self[column])} is not a number", "Write digits only, with a point if need be."
+                column, f"{quoted(self[column])} is not a number", "Write digits, with a decimal point if needed."
             ) from None
 
     def _flag(self, column: str) -> bool:
@@ -140,14 +140,14 @@ class ModelRow:
 
 
 def read_rows(path: str) -> list[ModelRow]:
-    """The rows of the CSV file at `path`; empty ones are left out.
+    """Return the rows of the CSV file at `path` without the empty ones.
 
     Raises:
-        UnreadableFileError: no such file, too large, not UTF-8, or no CSV with the catalog's columns.
-        BadRowError: a line has no name, one that another has too, or another number of cells than the header.
+        UnreadableFileError: the file is missing, too large, not UTF-8, or not a CSV file with the catalog's columns.
+        BadRowError: a line has no name, the name of another line, or not as many cells as the header.
     """
     with SourceFile(
-        path, kind="a CSV file of models", remedy='Give a file with the columns of "vram model import --add-to".'
+        path, kind="a CSV file of models", remedy='Give a file as "vram model import --add-to" writes it.'
     ) as file:
         if file.size_bytes > LARGEST_FILE_BYTES:
             file.fail(f"it is larger than {LARGEST_FILE_BYTES // 2**20} MiB")
@@ -158,7 +158,7 @@ def read_rows(path: str) -> list[ModelRow]:
         lines = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
             columns = [name.strip() for name in next(lines, [])]
-            problem = _problem_of_header(columns)
+            problem = _header_problem(columns)
             if problem:
                 file.fail(problem)
             return _rows(path, columns, lines)
@@ -169,16 +169,16 @@ def read_rows(path: str) -> list[ModelRow]:
 def row_of(
     fields: Mapping[str, object], *, name: str, aliases: Iterable[str] = (), title: str, source: str, as_of: str
 ) -> dict[str, str]:
-    """The cells of a row for the model that the fields of a config.json describe; only what it needs of them is kept.
+    """Return the row for the model of a config.json: column → cell, without the fields that the planner ignores.
 
     Raises:
-        PlannerError: the model is not understood, or a text cannot stand in a spreadsheet's cell safely.
+        PlannerError: the model is not supported, or a text is not safe in a spreadsheet's cell.
     """
     needed = needed_fields(fields, name=name)
     cells = {"model_type": needed.pop("model_type", "")}
     for column in _NUMBER_COLUMNS + _FLAG_COLUMNS:
         if _fits_column(column, needed.get(column)):
-            cells[column] = _written(needed.pop(column))
+            cells[column] = _cell_text(needed.pop(column))
     cells |= {
         "name": name,
         "aliases": ";".join(aliases),
@@ -193,12 +193,12 @@ def row_of(
 
 
 def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
-    """A file's `content` with `row` behind its last line, in the order of its columns; a new file if it is empty.
+    """Return a CSV file's `content` with `row` appended in its column order; a new file if `content` is empty.
 
-    A new file begins with the mark by which Excel knows UTF-8.
+    A new file begins with a byte order mark, which Excel needs to recognise UTF-8.
 
     Args:
-        content: what `read_rows` has read without an error.
+        content: a file that `read_rows` accepts.
     """
     text = content.decode("utf-8-sig")
     out = io.StringIO(newline="")
@@ -207,10 +207,10 @@ def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
     if not columns:
         columns = list(COLUMNS)
         writer.writerow(columns)
-    lost = [column for column, cell in row.items() if cell and column not in columns]
-    if lost:
+    missing = next((column for column, cell in row.items() if cell and column not in columns), None)
+    if missing is not None:
         raise UnsupportedModelError(
-            lost[0], "the file has no such column", f"Add the column {lost[0]} to its first line, or use another file."
+            missing, "the file has no such column", f"Add the column {missing} to its first line, or use another file."
         )
     if text and not text.endswith(("\n", "\r")):
         out.write("\r\n")
@@ -220,10 +220,10 @@ def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
 
 
 def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, object]:
-    """The fields of a config.json without those that are not looked at.
+    """Return the config.json fields without those that the planner ignores.
 
-    What only equals a default stays, so that a row means the same whatever the defaults of later versions are; and so
-    do fields with a column of their own, for whoever reads the row.
+    Keeps fields that equal their default, so that a row keeps its meaning if a later version changes the default, and
+    fields that have their own column, for people who read the row.
     """
     spec = spec_from_config(fields, name=name)
 
@@ -235,18 +235,18 @@ def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, objec
 
     shown = {field: value for field, value in fields.items() if field == "model_type" or _fits_column(field, value)}
     others = {field: value for field, value in fields.items() if field not in shown}
-    return shown | _pruned(others, lambda rest: same({**shown, **rest}))
+    return shown | _without_ignored(others, lambda rest: same({**shown, **rest}))
 
 
-def _pruned(fields: Mapping[str, object], same: Callable[[Mapping[str, object]], bool]) -> dict[str, object]:
-    """`fields` without those, at any depth, that nobody looks at: nonsense in their place leaves all the `same`."""
+def _without_ignored(fields: Mapping[str, object], same: Callable[[Mapping[str, object]], bool]) -> dict[str, object]:
+    """Remove the fields, at any depth, that do not affect the model: not even an invalid value changes it."""
     kept = dict(fields)
     for field, value in fields.items():
         without = {other: kept[other] for other in kept if other != field}
-        if same(without) and same(without | {field: _NONSENSE}):
+        if same(without) and same(without | {field: _INVALID_VALUE}):
             kept = without
         elif isinstance(value, dict):
-            kept[field] = _pruned(value, partial(_same_inside, same, without, field))
+            kept[field] = _without_ignored(value, partial(_same_inside, same, without, field))
             if not kept[field] and same(without):
                 kept = without
     return kept
@@ -264,35 +264,35 @@ def _fits_column(column: str, value: object) -> bool:
     return column in _NUMBER_COLUMNS and isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _written(value: object) -> str:
+def _cell_text(value: object) -> str:
     return str(value).upper() if isinstance(value, bool) else repr(value)
 
 
 def _check_text(column: str, text: str) -> None:
     if text.startswith(FORMULA_STARTS):
         raise UnsupportedModelError(
-            column, f"{quoted(text)} begins as a formula does, which spreadsheets would run", "Give another one."
+            column, f"{quoted(text)} starts like a formula, which a spreadsheet would run", "Start it with a letter."
         )
     if NOT_PRINTABLE.search(text):
-        raise UnsupportedModelError(column, f"{quoted(text)} has control characters", "Give another one.")
+        raise UnsupportedModelError(column, f"{quoted(text)} has control characters", "Remove them.")
     if len(text) > LONGEST_CELL:
         raise UnsupportedModelError(
-            column, f"it has {len(text)} characters, a spreadsheet's cell holds {LONGEST_CELL}", "Use the file itself."
+            column, f"it has {len(text)} characters, a cell holds {LONGEST_CELL}", "Use the model's own file instead."
         )
 
 
 def _check_cell(row: ModelRow, column: str, text: str) -> None:
-    """What is to stand in a workbook has to be such that it can; other fields stand in none."""
+    """Check that the text can be written to a cell of the workbook; `other_fields` never is."""
     if column == OTHER_FIELDS:
         return
     if NOT_PRINTABLE.search(text):
         raise row.error(column, f"{quoted(text)} has control characters", "Write it on one line of plain text.")
     most = LONGEST_NAME if column in ("name", "title") else LONGEST_CELL
     if len(text) > most:
-        raise row.error(column, f"it has {len(text)} characters, more than {most}", "Write less.")
+        raise row.error(column, f"it has {len(text)} characters, more than {most}", "Write a shorter text.")
 
 
-def _problem_of_header(columns: list[str]) -> str:
+def _header_problem(columns: list[str]) -> str:
     if len(columns) == 1 and ";" in columns[0]:
         return "its columns are separated by semicolons, not by commas"
     unknown = next((name for name in columns if name not in COLUMNS), None)
@@ -301,11 +301,11 @@ def _problem_of_header(columns: list[str]) -> str:
     missing = next((name for name in _REQUIRED_COLUMNS if name not in columns), None)
     if missing is not None:
         return f"it has no column {missing}"
-    return "it has a column twice" if len(set(columns)) < len(columns) else ""
+    return "it has the same column twice" if len(set(columns)) < len(columns) else ""
 
 
 class _CsvReader(Protocol):
-    """What `csv.reader` returns, a type without a public name."""
+    """The type that `csv.reader` returns, which has no public name."""
 
     line_num: int
 
@@ -320,16 +320,16 @@ def _rows(path: str, columns: list[str], lines: _CsvReader) -> list[ModelRow]:
             continue
         row = ModelRow(cells, places, path, lines.line_num)
         if len(cells) != len(columns):
-            problem = f"it has {len(cells)}, the first line {len(columns)}"
-            raise row.error("number of cells", problem, "Put texts with commas in quotes.")
+            problem = f"it has {len(cells)}, but the first line has {len(columns)}"
+            raise row.error("number of cells", problem, "Put texts that contain commas in double quotes.")
         name = row["name"]
         if not name:
             raise row.error("name", "it is missing", "Give the model a name.")
         for column, text in zip(columns, cells):
             _check_cell(row, column, text.strip())
         if name.startswith(FORMULA_STARTS):
-            raise row.error("name", f"{quoted(name)} begins as a formula does", "Begin it with a letter.")
+            raise row.error("name", f"{quoted(name)} starts like a formula", "Start it with a letter.")
         if name in rows:
-            raise row.error("name", f"{quoted(name)} stands in line {rows[name].line} too", "Give it another name.")
+            raise row.error("name", f"{quoted(name)} is also in line {rows[name].line}", "Give the model another name.")
         rows[name] = row
     return list(rows.values())

@@ -1,1 +1,1 @@
-"""What stands in spreadsheet cells: blanks, errors, arrays, and the many ways to write a model."""
+"""The cell functions' handling of spreadsheet cells: blanks, errors, ranges, and the ways to describe a model."""

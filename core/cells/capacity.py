@@ -1,4 +1,4 @@
-"""The cell functions on how many GPUs, users and tokens. What each is, `vram_udf` says."""
+"""The cell functions for the number of GPUs, users and tokens. `vram_udf` describes each function."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from core.cells.arguments import (
     GPUS,
     KV_PRECISION,
     MODEL,
-    OVERHEAD_IF_ANY,
+    OPTIONAL_OVERHEAD,
     PRECISION,
     USERS,
-    field,
+    cell_argument,
 )
 from core.cells.broadcast import Array, broadcast
-from core.cells.spill import spilled
+from core.cells.spill import value_or_rows
 from core.checks import LIMITS, number
 from core.plan.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
 from core.plan.serving import service_of
@@ -28,7 +28,7 @@ def gpus(
         return float(gpus_to_deploy(service, gpu, users, context))
 
     workload = [CONTEXT.read(context), USERS.read(users), GPU.read(gpu)]
-    return spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
 def users(
@@ -38,7 +38,7 @@ def users(
         return float(max_users(service, gpu, gpus, context))
 
     workload = [CONTEXT.read(context), GPU.read(gpu), GPUS.read(gpus)]
-    return spilled(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
 def context(
@@ -48,14 +48,14 @@ def context(
         return float(max_context(service, gpu, gpus, users, int(LIMITS["context"].most)))
 
     workload = [USERS.read(users), GPU.read(gpu), GPUS.read(gpus)]
-    return spilled(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
 
 
 def _services(model: object, precision: object, kv_precision: object, overhead: object) -> Array:
-    """Everything that does not change with the workload; an overhead left blank reckons with an engine."""
+    """Return the services, each without its workload; a blank overhead means the memory budget of vLLM."""
     formats = [PRECISION.read(precision), KV_PRECISION.read(kv_precision)]
-    every = [MODEL.read(model), *formats, OVERHEAD_IF_ANY.read(overhead)]
-    return broadcast(service_of, every, failed=lambda error: error)
+    arguments = [MODEL.read(model), *formats, OPTIONAL_OVERHEAD.read(overhead)]
+    return broadcast(service_of, arguments, on_error=lambda error: error)
 
 
 def _gpu(value: object) -> GpuChoice:
@@ -64,4 +64,4 @@ def _gpu(value: object) -> GpuChoice:
     return choice_of_gpu(catalog.gpu(value))
 
 
-GPU = field("gpu", _gpu)
+GPU = cell_argument("gpu", _gpu)

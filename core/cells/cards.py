@@ -1,4 +1,4 @@
-"""The cell functions on what is known of a thing by name. What each is, `vram_udf` says."""
+"""The cell functions for facts about a model, GPU or precision. `vram_udf` describes each function."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from core import catalog
 from core.catalog.cards import Card, card_field, gpu_card, model_card, precision_card
-from core.cells.arguments import FIELD, MODEL, field
+from core.cells.arguments import FIELD, MODEL, cell_argument
 from core.cells.broadcast import Array, broadcast
-from core.cells.spill import labelled, spilled
+from core.cells.spill import labelled_rows, value_or_rows
 from core.cells.values import grid, is_blank
 
-GPU = field("gpu", catalog.gpu)
-PRECISION_ROW = field("precision", catalog.precision_named)
+GPU = cell_argument("gpu", catalog.gpu)
+PRECISION_ROW = cell_argument("precision", catalog.precision_named)
 
 
 def model(name: object, field_name: object) -> object:
@@ -28,16 +28,16 @@ def precision(name: object, field_name: object) -> object:
     return _cards(PRECISION_ROW.read(name), precision_card, field_name)
 
 
-def _cards(things: Array, card_of: Callable[[Any], Card], field_name: object) -> object:
-    """One field of the card of each thing, or with no field the whole cards side by side."""
+def _cards(items: Array, card_of: Callable[[Any], Card], field_name: object) -> object:
+    """Return one field of each item's card, or without a field the whole cards in adjacent columns."""
     if not all(is_blank(cell) for row in grid(field_name) for cell in row):
-        return spilled(
-            broadcast(lambda thing, name: card_field(card_of(thing), name), [things, FIELD.read(field_name)])
+        return value_or_rows(
+            broadcast(lambda item, name: card_field(card_of(item), name), [items, FIELD.read(field_name)])
         )
-    cards = broadcast(card_of, [things])
+    cards = broadcast(card_of, [items])
     fullest_first = sorted((card for card in cards.elements if isinstance(card, dict)), key=len, reverse=True)
     labels = list(dict.fromkeys(label for card in fullest_first for label in card)) or ["name"]
-    return labelled(
+    return labelled_rows(
         labels,
         [[card.get(label, "") for label in labels] if isinstance(card, dict) else card for card in cards.elements],
     )

@@ -1,6 +1,6 @@
-"""The cell functions on memory: weights, KV cache, and the whole of a scenario. What each is, `vram_udf` says.
+"""The cell functions for memory: weights, KV cache, and total of a scenario. `vram_udf` describes each function.
 
-Those with `*scenario` take the arguments of `core.cells.arguments.SCENARIO`.
+`*scenario` are the arguments in `core.cells.arguments.SCENARIO`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from core.cells.arguments import (
     UNIT,
     USERS,
 )
-from core.cells.broadcast import Line, broadcast
-from core.cells.spill import computed, labelled
+from core.cells.broadcast import LineFunction, broadcast
+from core.cells.spill import evaluate, labelled_rows
 from core.model.kv_cache import kv_profile
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -31,7 +31,7 @@ def weights(model: object, precision: object, unit: object) -> object:
     def size(spec: ModelSpec, precision: Precision, unit: int) -> float:
         return weights_bytes(spec, precision) / unit
 
-    return computed(size, (MODEL_OR_SIZE, PRECISION, UNIT), (model, precision, unit))
+    return evaluate(size, (MODEL_OR_SIZE, PRECISION, UNIT), (model, precision, unit))
 
 
 def kv(model: object, context: object, users: object, kv_precision: object, unit: object) -> object:
@@ -39,18 +39,18 @@ def kv(model: object, context: object, users: object, kv_precision: object, unit
         return kv_profile(spec).bytes_of_sequences(users, context, kv_precision) / unit
 
     arguments = (MODEL, CONTEXT, USERS, KV_PRECISION, UNIT)
-    return computed(size, arguments, (model, context, users, kv_precision, unit))
+    return evaluate(size, arguments, (model, context, users, kv_precision, unit))
 
 
 def kv_per_token(model: object, kv_precision: object, unit: object) -> object:
     def size(spec: ModelSpec, kv_precision: Precision, unit: int) -> float:
         return kv_profile(spec).bytes_per_token(kv_precision) / unit
 
-    return computed(size, (MODEL, KV_PRECISION, UNIT), (model, kv_precision, unit))
+    return evaluate(size, (MODEL, KV_PRECISION, UNIT), (model, kv_precision, unit))
 
 
 def total(*scenario: object) -> object:
-    return computed(_total, SCENARIO, scenario, line=_LINE)
+    return evaluate(_total, SCENARIO, scenario, line_function=_TOTALS_OF_USERS)
 
 
 def _total(
@@ -66,7 +66,7 @@ def _totals(
     return sizing(spec, precision).totals(context, users, kv_precision, overhead, unit)
 
 
-_LINE = Line(_totals, along=SCENARIO.index(USERS))
+_TOTALS_OF_USERS = LineFunction(_totals, varying=SCENARIO.index(USERS))
 
 
 def breakdown(*scenario: object) -> object:
@@ -75,7 +75,7 @@ def breakdown(*scenario: object) -> object:
         return [size / unit for size in (*(item.size_bytes for item in result.line_items), result.total_bytes)]
 
     columns = broadcast(sizes, [argument.read(cells) for argument, cells in zip(SCENARIO, scenario)])
-    return labelled(["weights", "KV cache", "overhead", "total"], columns.elements)
+    return labelled_rows(["weights", "KV cache", "overhead", "total"], columns.elements)
 
 
 def check(*scenario: object) -> object:
@@ -83,7 +83,7 @@ def check(*scenario: object) -> object:
         _estimate(*values[:-1])
         return "OK"
 
-    return computed(verdict, SCENARIO, scenario, failed=str)
+    return evaluate(verdict, SCENARIO, scenario, on_error=str)
 
 
 def _estimate(

@@ -1,11 +1,11 @@
-"""The `model` argument of the cell functions: anything that describes a model.
+"""Read the `model` argument of the cell functions, which describes one or more models.
 
 * a catalog name: "llama-3.1-70b";
-* a number: billions of parameters, where only the weights are asked for;
-* three numbers side by side or one below the other, {params_b, layers, hidden}: the article's way;
-* a labelled range of config.json fields: labels in a column beside the values, in a row above them (with one model
-  on every further row), or label and value in turn along one row;
-* an array of any of these but labels: one model per cell, or per row of three numbers.
+* a number: billions of parameters, if only the weights are needed;
+* three numbers in a row or a column, {params_b, layers, hidden}, as in the article;
+* a labelled range of config.json fields: a column of labels and a column of values, a row of labels above one row per
+  model, or labels and values alternating in one row;
+* an array of names, numbers or rows of three numbers: one model each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from core import catalog
-from core.cells.broadcast import Array, parsed
+from core.cells.broadcast import Array, parse_cells
 from core.cells.values import CellError, Grid, error_code, is_blank
 from core.checks import LIMITS, number
 from core.errors import PlannerError, UnsupportedModelError, WrongTypeError, quoted
@@ -22,62 +22,62 @@ from core.readers.architectures.known import known_fields
 from core.readers.hf_config import spec_from_config
 from core.texts import plain_letters, printable
 
-# A row of three sizes in billions ({8,70,405}) must not be taken for a model: a hidden dimension is at least this wide
-# and a multiple of this (the article's 8196 is one of 4), a model at most this deep.
+# These tell {params_b, layers, hidden} from three sizes in billions ({8,70,405}): the hidden dimension has this minimum
+# and is a multiple of the step (the article's 8196 is one of 4), and the number of layers has this maximum.
 _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
-_OF_A_WORKLOAD = {
+_WORKLOAD_FIELDS = {
     "context", "users", "overhead", "gpu_memory_gb", "gpu_memory_gib", "gpus", "tp", "pp", "memory_utilization",
     "max_batched_tokens", "max_sequences", "average_tokens",
 }  # fmt: skip
-_LABELS = frozenset(LIMITS) - _OF_A_WORKLOAD | {"name", "model_type"} | known_fields()
+_LABELS = frozenset(LIMITS) - _WORKLOAD_FIELDS | {"name", "model_type"} | known_fields()
 
-_NULL = "null"  # config.json's word for "there is none", where a blank cell means "as usual for this model_type"
+_NULL = "null"  # as in config.json: the model does not have it; a blank cell means the default of the model_type
 
 ModelCell = ModelSpec | PlannerError
 
 
-def model_cells(cells: Grid, *, size_is_enough: bool) -> Array:
-    """The models that `cells` describe, and where there is none what is wrong.
+def model_cells(cells: Grid, *, allow_size: bool) -> Array:
+    """Return the models that `cells` describe, with errors in place of invalid descriptions.
 
     Args:
         cells: the argument.
-        size_is_enough: whether a single number, billions of parameters, describes a model (weights alone).
+        allow_size: whether a number, billions of parameters, describes a model (enough for its weights).
     """
     flat = [value for row in cells for value in row]
-    if 1 in (len(cells), len(cells[0])) and _is_triple(flat, or_sizes=size_is_enough):
-        return Array([_of_triple(flat)], 1)
-    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row, or_sizes=size_is_enough) for row in cells):
-        return Array([_of_triple(row) for row in cells], 1)
-    labelled = _labelled_records(cells)
-    if labelled is not None:
-        return Array([_of_labels(pairs) for pairs in labelled], 1)
-    return parsed(cells, size_or_model_of_cell if size_is_enough else model_of_cell)
+    if 1 in (len(cells), len(cells[0])) and _is_triple(flat, allow_size=allow_size):
+        return Array([_model_of_triple(flat)], 1)
+    if len(cells) > 1 and len(cells[0]) == 3 and all(_is_triple(row, allow_size=allow_size) for row in cells):
+        return Array([_model_of_triple(row) for row in cells], 1)
+    labelled_models = _split_by_model(cells)
+    if labelled_models is not None:
+        return Array([_model_of_labels(pairs) for pairs in labelled_models], 1)
+    return parse_cells(cells, size_or_model_of_cell if allow_size else model_of_cell)
 
 
 def model_of_cell(value: object) -> ModelSpec:
-    """The model whose name is in a cell.
+    """Return the model whose name is in a cell.
 
     Raises:
-        PlannerError: there is none.
+        PlannerError: the cell holds no known name.
     """
     if not isinstance(value, str):
         _check_cell(value)
-        _not_a_size(value)
+        _refuse_number(value)
     try:
         return catalog.model(value).spec
     except PlannerError:
-        _check_cell(value)  # an error's text and blanks are no names either, and have errors of their own
+        _check_cell(value)  # blanks and error texts have their own errors
         raise
 
 
 def size_or_model_of_cell(value: object) -> ModelSpec:
-    """The same where billions of parameters are enough for a model."""
+    """Return the model whose name or number of parameters, in billions, is in a cell."""
     if isinstance(value, str):
         return model_of_cell(value)
     _check_cell(value)
-    return _of_size(value)
+    return _model_of_size(value)
 
 
 def _check_cell(value: object) -> None:
@@ -88,29 +88,29 @@ def _check_cell(value: object) -> None:
         raise WrongTypeError("model", "it is blank", 'Write a name such as "llama-3.1-70b".')
 
 
-def _of_size(value: object) -> ModelSpec:
+def _model_of_size(value: object) -> ModelSpec:
     params_b = number("params_b", value)
     return ModelSpec(name=f"{params_b:g}B", hidden_size=0, layers=(), stated_parameters=round(params_b * 10**9))
 
 
-def _not_a_size(value: object) -> NoReturn:
-    """The error of a number where a name is needed; one that is no size either keeps its kind of error."""
+def _refuse_number(value: object) -> NoReturn:
+    """Raise the error for a number in place of a name; an invalid number keeps its class of error."""
     remedy = "Write a name, or {billions of parameters, layers, hidden dimension}."
     try:
         number("params_b", value)
     except PlannerError as error:
         raise type(error)("model", error.problem, remedy) from error
     raise WrongTypeError(
-        "model", f"{quoted(value)} is a number of parameters, which says nothing of the KV cache", remedy
+        "model", f"{quoted(value)} is only a number of parameters, not enough for the KV cache", remedy
     )
 
 
-def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
-    """Whether three cells are meant as {params_b, layers, hidden}, right or wrong, rather than as three models.
+def _is_triple(values: list[object], *, allow_size: bool) -> bool:
+    """Return whether three cells are meant as {params_b, layers, hidden}, valid or not, rather than as three models.
 
     Args:
         values: the cells.
-        or_sizes: whether three sizes in billions would be three models; then the layers have to look like layers.
+        allow_size: whether the cells may be three sizes in billions; then the layers must also be plausible.
     """
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(values) != 3 or len(numbers) != 3:
@@ -119,28 +119,28 @@ def _is_triple(values: list[object], *, or_sizes: bool) -> bool:
     return (
         abs(hidden) >= _LEAST_HIDDEN_SIZE
         and hidden % _HIDDEN_SIZE_STEP == 0
-        and (not or_sizes or layers == layers // 1 <= _MOST_LAYERS)
+        and (not allow_size or layers == layers // 1 <= _MOST_LAYERS)
     )
 
 
-def _of_triple(values: list[object]) -> ModelCell:
-    return _of_labels([list(pair) for pair in zip(("params_b", "num_hidden_layers", "hidden_size"), values)])
+def _model_of_triple(values: list[object]) -> ModelCell:
+    return _model_of_labels([list(pair) for pair in zip(("params_b", "num_hidden_layers", "hidden_size"), values)])
 
 
-def _of_labels(pairs: Grid) -> ModelCell:
+def _model_of_labels(pairs: Grid) -> ModelCell:
     try:
         fields = _fields(pairs)
         for label, value in fields.items():
             code = error_code(value)
             if code is not None:
                 raise CellError(label, code)
-        return spec_from_config({"model_type": "llama"} | fields, name=_text(fields.get("name", "custom model")))
+        return spec_from_config({"model_type": "llama"} | fields, name=_name_text(fields.get("name", "custom model")))
     except PlannerError as error:
         return error
 
 
-def _labelled_records(cells: Grid) -> list[Grid] | None:
-    """The labelled models in `cells`, each as pairs of label and value; None if the range is not labelled."""
+def _split_by_model(cells: Grid) -> list[Grid] | None:
+    """Return the label and value pairs of each model in a labelled range; None if the range is not labelled."""
     rows, columns = len(cells), len(cells[0])
     if columns == 2 and any(_is_label(label) for label, _ in cells) and not any(_is_label(value) for _, value in cells):
         return [cells]
@@ -158,16 +158,14 @@ def _fields(pairs: Grid) -> dict[str, object]:
             continue
         label = _label(cell)
         if label not in _LABELS:
-            raise UnsupportedModelError(
-                printable(label), "this label is not understood", "Use the names of config.json."
-            )
+            raise UnsupportedModelError(printable(label), "this label is not known", "Use a field name of config.json.")
         if label in fields:
-            raise UnsupportedModelError(label, "it is given twice", "Give it once.")
+            raise UnsupportedModelError(label, "it is given twice", "Remove one of the two.")
         fields[label] = None if value == _NULL and label != "name" else value
     return fields
 
 
-def _text(value: object) -> str:
+def _name_text(value: object) -> str:
     return printable(value) if isinstance(value, str) else quoted(value)
 
 

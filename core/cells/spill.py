@@ -1,40 +1,41 @@
-"""Results as cell functions return them: one value, or the rectangle that spills."""
+"""Compute a cell function and return its results as hosts expect them: one value, or rows that spill."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from core.cells.arguments import Argument
-from core.cells.broadcast import Array, Line, broadcast
+from core.cells.broadcast import Array, LineFunction, broadcast
 from core.cells.values import excel_error, single_cells
 from core.errors import PlannerError
 
 
-def computed(
+def evaluate(
     function: Callable[..., object],
     arguments: Sequence[Argument],
     given: Sequence[object],
     *,
-    failed: Callable[[PlannerError], object] = excel_error,
-    line: Line | None = None,
+    on_error: Callable[[PlannerError], object] = excel_error,
+    line_function: LineFunction | None = None,
 ) -> object:
-    """`function` of what the host has `given` for each of the `arguments`; see `core.cells.broadcast.broadcast`."""
+    """Read `arguments` from the cells that the host has `given`, and compute `function` of them; see `broadcast`."""
     cells = single_cells(given)
     if cells is not None:
         try:
-            return function(*[argument.of_cell(cell) for argument, cell in zip(arguments, cells)])
+            return function(*[argument.read_cell(cell) for argument, cell in zip(arguments, cells)])
         except PlannerError as error:
-            return failed(error)
-    return spilled(broadcast(function, [a.read(value) for a, value in zip(arguments, given)], failed, line))
+            return on_error(error)
+    values = [argument.read(cells) for argument, cells in zip(arguments, given)]
+    return value_or_rows(broadcast(function, values, on_error, line_function))
 
 
-def spilled(results: Array) -> object:
-    """A rectangle of results as a cell function returns it: one result alone is no rectangle."""
-    return results.elements[0] if len(results.elements) == 1 else results.in_rows()
+def value_or_rows(results: Array) -> object:
+    """Return a single result as a value, several as rows."""
+    return results.elements[0] if len(results.elements) == 1 else results.to_rows()
 
 
-def labelled(labels: list[str], columns: Sequence[object]) -> object:
-    """One column of labels, and beside it a column for each result; a result that failed is that error all down."""
+def labelled_rows(labels: list[str], columns: Sequence[object]) -> object:
+    """Return a column of labels and one column per result; a column that is an error is repeated in all its rows."""
     if len(columns) == 1 and not isinstance(columns[0], list):
         return columns[0]
     return [

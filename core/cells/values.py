@@ -11,7 +11,7 @@ from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 
 VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
 
-# A function can return these and no others: every host makes real errors of their texts, and leaves newer ones texts
+# The only errors that a function can return: hosts convert these texts to errors, but leave newer ones as text
 # (xlwings/pro/_xlofficejs.py, errorstr_to_errortype; VBA's CVErr).
 _RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
 EXCEL_ERRORS = _RETURNABLE_ERRORS | {
@@ -19,27 +19,26 @@ EXCEL_ERRORS = _RETURNABLE_ERRORS | {
     "#EXTERNAL!",
 }  # fmt: skip
 
-# Excel hands the errors that xlwings does not know by name over COM as integers: CVErr's 0x800A07D0 and on.
+# Over COM, the errors that xlwings does not know by name arrive as integers: CVErr's 0x800A07D0 and following.
 _COM_ERRORS = range(-2146826288, -2146826188)
 
 Grid = list[list[object]]
 
 
 class CellError(PlannerError):
-    """An argument is itself an Excel error, which goes through to the result as Excel's own functions let it
-    (the errors that no function can return, such as #SPILL!, as #VALUE!).
+    """An argument is an Excel error, which becomes the result, as in Excel's own functions.
 
     Attributes:
-        code: the error's text, "#REF!".
+        code: the error's text, for example "#REF!".
     """
 
     def __init__(self, field: str, code: str) -> None:
         self.code = code
-        super().__init__(field, f"it is the Excel error {code}", "Mend the cell that it comes from.")
+        super().__init__(field, f"it is the Excel error {code}", "Correct the cell that the error comes from.")
 
 
 def excel_error(error: PlannerError) -> str:
-    """The text that stands for the Excel error which a cell shows for `error`."""
+    """Return the text of the Excel error that a cell shows for `error`."""
     if isinstance(error, CellError):
         return error.code if error.code in _RETURNABLE_ERRORS else VALUE_ERROR
     if isinstance(error, OutOfRangeError):
@@ -50,7 +49,7 @@ def excel_error(error: PlannerError) -> str:
 
 
 def error_code(value: object) -> str | None:
-    """The Excel error that `value` is, or None."""
+    """Return the text of the Excel error that a cell's `value` is, or None."""
     if isinstance(value, str):
         return value if value in EXCEL_ERRORS else None
     if type(value) is int and value in _COM_ERRORS:
@@ -59,12 +58,12 @@ def error_code(value: object) -> str | None:
 
 
 def is_blank(value: object) -> bool:
-    """Whether a cell counts as empty: nothing in it, or only spaces."""
+    """Return whether a cell counts as empty: no content, or only spaces."""
     return value is None or (isinstance(value, str) and not value.strip())
 
 
 def single_cells(arguments: Sequence[object]) -> list[object] | None:
-    """The cells of arguments of which each is one cell, as most are; None if one is a range."""
+    """Return the cell of each argument if all arguments are single cells; None if one is a range."""
     cells = []
     for value in arguments:
         if value is not None and isinstance(value, (list, tuple)):
@@ -76,7 +75,7 @@ def single_cells(arguments: Sequence[object]) -> list[object] | None:
 
 
 def grid(value: object) -> Grid:
-    """`value` as rows of cells: one cell is one row of one, a flat list is one row."""
+    """Return `value` as rows of cells; a flat list becomes one row, a single cell one row with one cell."""
     if not isinstance(value, (list, tuple)):
         return [[_cell(value)]]
     if not value:
@@ -85,14 +84,14 @@ def grid(value: object) -> Grid:
         return [[_cell(cell) for cell in value]]
     widths = {len(row) if isinstance(row, list) else None for row in value}
     if len(widths) == 1 and widths.isdisjoint((None, 0)) and Decimal not in set(map(type, chain.from_iterable(value))):
-        return list(value)  # as hosts hand over almost every range
+        return list(value)  # the usual form of a range
     rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
     width = max(len(row) for row in rows) or 1
     return [row + [None] * (width - len(row)) for row in rows]
 
 
 def _cell(value: object) -> object:
-    """A cell's value; a cell formatted as currency arrives over COM as a Decimal (VT_CY)."""
+    """Convert a Decimal to float: a cell formatted as currency arrives over COM as one (VT_CY)."""
     if not isinstance(value, Decimal):
         return value
-    return math.nan if value.is_nan() else float(value)  # float() refuses a signaling NaN
+    return math.nan if value.is_nan() else float(value)  # float() raises for a signaling NaN

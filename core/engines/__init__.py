@@ -1,1 +1,1 @@
-"""How inference engines divide a GPU's memory: one module an engine, each answering with the same `Budget`."""
+"""Compute how inference engines divide a GPU's memory: one module per engine, all with the same `Budget`."""

@@ -1,4 +1,4 @@
-"""What fits on a model's GPUs once an engine has taken its share: tokens, users, the longest context."""
+"""Compute the tokens and users that fit on a replica's GPUs under an engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.errors import UnsupportedModelError
 
 @dataclass(frozen=True)
 class Count:
-    """A number that is expected, and the range that the spread of logged sizes makes of it."""
+    """An expected number, and the range that follows from the spread of logged sizes."""
 
     expected: float
     low: float
@@ -20,16 +20,16 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What one replica can hold.
+    """The capacity of one replica.
 
     Attributes:
-        deployment: what was asked about.
-        budget: what a GPU's memory goes to, of the pipeline stage that decides.
-        kv_bytes_per_token: bytes by which a long sequence grows with each token, on a GPU of the fullest stage.
-        kv_tokens: the cache's size as the engine's log announces it.
-        max_concurrency: sequences of the whole context that fit, as the log announces it.
-        max_users: the same in whole sequences.
-        max_sequences: how many the engine runs at once, whatever fits.
+        deployment: the replica.
+        budget: the use of a GPU's memory in the pipeline stage with the fewest blocks.
+        kv_bytes_per_token: bytes that a long sequence adds per token, on a GPU of the fullest stage.
+        kv_tokens: the size of the KV cache as the engine's log prints it.
+        max_concurrency: the number of sequences of the whole context that fit, as the log prints it.
+        max_users: the same, in whole sequences.
+        max_sequences: the engine's limit of concurrent sequences, regardless of memory.
     """
 
     deployment: Deployment
@@ -42,37 +42,36 @@ class Capacity:
 
 
 def capacity(engine: Engine, deployment: Deployment) -> Capacity:
-    """What the replica that `deployment` describes can hold under `engine`.
+    """Return the capacity of the replica that `deployment` describes under `engine`.
 
     Raises:
-        UnsupportedModelError: the description says too little of the model.
+        UnsupportedModelError: only the size of the model is known.
     """
     budgets, pool = _budgets_and_pool(engine, deployment)
     blocks = _blocks(pool, budgets)
-    each = pool.blocks_of(deployment.context)
+    per_sequence = pool.blocks_per_sequence(deployment.context)
     stage = min(range(len(budgets)), key=lambda i: budgets[i].kv.expected // pool.block_bytes[i])
     return Capacity(
         deployment=deployment,
         budget=budgets[stage],
         kv_bytes_per_token=pool.bytes_per_token,
-        kv_tokens=_count(pool.tokens_announced(count, deployment.context) for count in blocks),
-        max_concurrency=_count(count / each for count in blocks),
-        max_users=_count(count // each for count in blocks),
+        kv_tokens=_count(pool.logged_tokens(count, deployment.context) for count in blocks),
+        max_concurrency=_count(count / per_sequence for count in blocks),
+        max_users=_count(count // per_sequence for count in blocks),
         max_sequences=engine.max_sequences(deployment),
     )
 
 
 def users_that_fit(engine: Engine, deployment: Deployment, tokens: int | None = None) -> int:
-    """Whole sequences that fit together, and that the engine runs at once.
+    """Return the number of concurrent sequences that fit and that the engine can run.
 
     Args:
-        tokens: what each keeps; None for the whole context (`reserved`). The average tokens in use (`paged`) are
-            rounded up to blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180).
+        tokens: tokens cached per sequence; None for the whole context (`reserved`). The average tokens in use (`paged`)
+            are rounded up to blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180).
     """
     budgets, pool = _budgets_and_pool(engine, deployment)
-    fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // pool.blocks_of(
-        tokens or deployment.context
-    )
+    per_sequence = pool.blocks_per_sequence(tokens or deployment.context)
+    fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // per_sequence
     return min(fitting, engine.max_sequences(deployment))
 
 
@@ -80,8 +79,8 @@ def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Bud
     if deployment.model.vocab_size is None:
         raise UnsupportedModelError(
             "model",
-            f"{deployment.model.name} is told by its size alone, and what an engine sets aside follows from its shapes",
-            "Give the fields of its config.json, or reckon with an overhead.",
+            f"only the size of {deployment.model.name} is known, which is not enough for an engine's memory budget",
+            "Give the fields of its config.json, or set an overhead.",
         )
     return engine.budgets(deployment), engine.pool(deployment)
 

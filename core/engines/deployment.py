@@ -1,4 +1,4 @@
-"""What is started, and what an engine makes of a GPU's memory: the one interface of all engines."""
+"""Define the interface of all engines: a deployment, its memory budget and its pool of cache blocks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Device:
     """A GPU as an engine sees it.
 
     Attributes:
-        name: its name; engines choose defaults by it.
-        memory_bytes: what a process is shown as the total: the driver's capacity less what the driver keeps.
+        name: its name, from which engines choose defaults.
+        memory_bytes: the total that a process sees: the capacity that the driver reports less the driver's own memory.
     """
 
     name: str
@@ -31,20 +31,20 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
-    """A model on one replica's GPUs, as an engine is started.
+    """A model on the GPUs of one replica, with the settings with which an engine is started.
 
     Attributes:
-        model: what is served.
-        precision: of the weights; None as the checkpoint stores them.
-        kv_precision: of the cached values.
-        device: each of its tp × pp GPUs.
+        model: the model.
+        precision: precision of the weights; None: as the checkpoint stores them.
+        kv_precision: precision of the KV cache.
+        device: each of the tp × pp GPUs.
         tp, pp: tensor and pipeline parallel size.
-        whole_experts: expert parallelism: ranks share experts out whole instead of cutting each.
+        expert_parallel: whether each rank has whole experts instead of a part of every expert.
         context: longest sequence in tokens (vLLM's max_model_len).
-        version: of the engine.
-        memory_utilization: fraction of the GPU that the engine may take; None for the engine's default.
-        max_batched_tokens: tokens of one step; None for the engine's default.
-        max_sequences: sequences of one step; None for the engine's default.
+        version: version of the engine.
+        memory_utilization: fraction of the GPU that the engine may use; None: the engine's default.
+        max_batched_tokens: most tokens of one step; None: the engine's default.
+        max_sequences: most sequences of one step; None: the engine's default.
     """
 
     model: ModelSpec
@@ -53,7 +53,7 @@ class Deployment:
     device: Device
     tp: int = 1
     pp: int = 1
-    whole_experts: bool = False
+    expert_parallel: bool = False
     context: int
     version: Version
     memory_utilization: float | None = None
@@ -63,7 +63,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes that are expected, and the range in which engines have logged them."""
+    """An expected number of bytes, and the range that engines have logged."""
 
     expected: int
     low: int
@@ -73,25 +73,25 @@ class Size:
         return Size(self.expected + other.expected, self.low + other.low, self.high + other.high)
 
 
-def exactly(size_bytes: int) -> Size:
-    """A size without spread."""
+def exact_size(size_bytes: int) -> Size:
+    """Return a size whose range is that one value."""
     return Size(size_bytes, size_bytes, size_bytes)
 
 
-def within(size_bytes: int, below: float, above: float) -> Size:
-    """A size that has been logged as low as `below` and as high as `above` of itself."""
-    return Size(size_bytes, int(size_bytes * below), int(size_bytes * above))
+def size_between(size_bytes: int, low: float, high: float) -> Size:
+    """Return a size with a range from `low` × to `high` × the expected bytes."""
+    return Size(size_bytes, int(size_bytes * low), int(size_bytes * high))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What the memory of one GPU goes to.
+    """The use of one GPU's memory.
 
     Attributes:
-        usable_bytes: what the engine allows itself.
-        weights, activation, graphs, other: what it holds besides the cache: weights, peak activation of a step, CUDA
-            graphs, and what is outside the tensor library (NCCL, kernels, the driver's context).
-        graphs_count: whether the engine takes the graphs off the cache's share; early ones let them come on top.
+        usable_bytes: the memory that the engine may use.
+        weights, activation, graphs: the loaded weights, the peak activation of a step, and CUDA graphs.
+        other: memory outside the tensor library (NCCL, kernels, the driver's context).
+        graphs_are_subtracted: whether the graphs reduce the KV cache; in early versions they are added on top.
     """
 
     usable_bytes: int
@@ -99,37 +99,38 @@ class Budget:
     activation: Size
     graphs: Size
     other: Size
-    graphs_count: bool
+    graphs_are_subtracted: bool
 
     @cached_property
     def kv(self) -> Size:
-        """What is left for the cache: 0 where nothing is."""
+        """Return the bytes that remain for the KV cache, at least 0."""
         taken = self.weights + self.activation + self.other
-        if self.graphs_count:
+        if self.graphs_are_subtracted:
             taken += self.graphs
-        left = (self.usable_bytes - taken.expected, self.usable_bytes - taken.high, self.usable_bytes - taken.low)
-        return Size(*(max(0, size_bytes) for size_bytes in left))
+        usable = self.usable_bytes
+        return Size(max(0, usable - taken.expected), max(0, usable - taken.high), max(0, usable - taken.low))
 
 
 @dataclass(frozen=True)
 class Pool:
-    """How an engine keeps sequences in the memory that is left for the cache.
+    """The blocks in which an engine stores the KV cache.
 
     Attributes:
         block_bytes: bytes of one block on a GPU of each pipeline stage.
-        blocks_of: blocks that one sequence of so many tokens takes.
-        tokens_announced: blocks and the context → the number of tokens that the engine's log announces.
-        bytes_per_token: bytes by which a long sequence grows with each token, on a GPU of the fullest stage.
+        blocks_per_sequence: returns the blocks of one sequence, from its tokens.
+        logged_tokens: returns the cache's size in tokens as the engine's log prints it, from the number of blocks and
+            the context.
+        bytes_per_token: bytes that a long sequence adds per token, on a GPU of the fullest stage.
     """
 
     block_bytes: tuple[int, ...]
-    blocks_of: Callable[[int], int]
-    tokens_announced: Callable[[int, int], int]
+    blocks_per_sequence: Callable[[int], int]
+    logged_tokens: Callable[[int, int], int]
     bytes_per_token: int
 
     def blocks(self, kv_bytes_by_stage: tuple[int, ...]) -> int:
-        """Blocks that every stage has room for: the fullest decides."""
-        return min(left // block for left, block in zip(kv_bytes_by_stage, self.block_bytes))
+        """Return the number of blocks that fit on every stage."""
+        return min(kv_bytes // block for kv_bytes, block in zip(kv_bytes_by_stage, self.block_bytes))
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,11 @@ class Engine:
     """An inference engine.
 
     Attributes:
-        name: as it is called ("vllm").
-        default_version: the version that is planned with if none is given.
-        budgets: what one GPU of each pipeline stage holds.
-        pool: how sequences are kept.
-        max_sequences: how many sequences it runs at once.
+        name: its name ("vllm").
+        default_version: the version to plan with if none is given.
+        budgets: returns the budget of one GPU of each pipeline stage.
+        pool: returns the blocks of the KV cache.
+        max_sequences: returns the most sequences that it runs at once.
     """
 
     name: str
@@ -152,10 +153,10 @@ class Engine:
 
 
 def parse_version(text: str) -> Version:
-    """An engine's version: "0.19", "v0.8.5.post1", or for llama.cpp a build ("b6325").
+    """Parse an engine's version: "0.19", "v0.8.5.post1", or for llama.cpp a build number ("b6325").
 
     Raises:
-        OutOfRangeError: it is none.
+        OutOfRangeError: the text is not a version.
     """
     build = re.fullmatch(r"b?(\d{1,6})", text.strip())
     if build:

@@ -1,4 +1,4 @@
-"""llama.cpp: layers dealt out over GPUs, one cache for all sequences, and a buffer to compute in.
+"""Compute the memory of llama.cpp: layers distributed over GPUs, one cache for all sequences, a compute buffer.
 
 Source: llama.cpp src/llama-model.cpp (layers and buffers), src/llama-kv-cache.cpp, src/llama-kv-cache-iswa.cpp,
 src/llama-context.cpp. A "version" is a build number.
@@ -7,28 +7,27 @@ src/llama-context.cpp. A "version" is a build number.
 from __future__ import annotations
 
 from core.engines.blocks import CacheSpec, cache_specs
-from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exactly, within
-from core.engines.parallelism import by_stage, layer_bytes_on_rank, outer_on_rank, stages
+from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exact_size, size_between
+from core.engines.parallelism import bytes_by_stage, layer_bytes_on_rank, outer_on_rank, stages
 from core.engines.shapes import StageShapes, stage_shapes
-from core.model.spec import FullAttention, ModelSpec
+from core.model.spec import ModelSpec
 from core.model.tensors import EMBEDDING, VISION
 from core.model.weights import stored_bytes, weights_bytes
 from core.units import GIB
 
-# Cells of the cache come in multiples of this (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
-_CELLS = 256
+# The cache has a multiple of this number of cells (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
+_CELL_MULTIPLE = 256
 _UBATCH = 512  # common/common.h, n_ubatch
-# FlashAttention is used where it can be from here on (pull request 15434).
+# From this build, FlashAttention is used wherever it is supported (pull request 15434).
 _FLASH_BY_DEFAULT = (6325, 0, 0)
-_FLOAT_BYTES = 4  # compute buffers are 32-bit throughout
+_FLOAT_BYTES = 4  # compute buffers have 32-bit values
 
-# CUDA's context and kernels, which llama.cpp's own report leaves out (common/fit.cpp keeps 1 GiB free for it and
-# others).
+# CUDA's context and kernels, which llama.cpp's own report omits (common/fit.cpp leaves 1 GiB free for them and others).
 _CONTEXT = Size(round(0.5 * GIB), round(0.25 * GIB), round(1.0 * GIB))
 
 
 def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
-    """The buffer in which a micro batch is computed, attention aside: on the last GPU logits beside the hidden states.
+    """Return the compute buffer of a micro-batch without attention; on the last GPU it also holds the logits.
 
     Logged for Llama-3-8B and 512 tokens: 258.5 MiB = 512 × (128 256 + 4096) × 4 bytes.
     """
@@ -39,34 +38,35 @@ def compute_buffer_bytes(shapes: StageShapes, ubatch: int) -> int:
 
 
 def attention_buffer_bytes(model: ModelSpec, context: int, ubatch: int) -> int:
-    """The same buffer while attention without FlashAttention runs: scores of every head over the whole cache.
+    """Return the compute buffer of attention without FlashAttention: the scores of every head over the whole cache.
 
-    Beside them a mask for each kind of layer, queries before and after their rotation, the residual and its norm.
-    Logged for Qwen3-32B at 40 960 tokens: 5252.0 MiB, so computed 5252; for Gemma 3 27B at 131 072: 8743.5, 8741.
+    It also holds a mask for each kind of layer, queries before and after their rotation, the residual and its norm.
+    Logged for Qwen3-32B at 40 960 tokens: 5252.0 MiB (computed: 5252); for Gemma 3 27B at 131 072: 8743.5 (8741).
     """
-    mixers = [run.mixer for run in model.layers if isinstance(run.mixer, FullAttention)]
+    mixers = [run.mixer.attention for run in model.layers if run.mixer.attention is not None]
     if not mixers:
         return 0
     widest = max(mixers, key=lambda mixer: mixer.num_attention_heads)
     masks = len({getattr(mixer, "sliding_window", 0) for mixer in mixers})
-    scores = (widest.num_attention_heads + masks) * _padded(context)
+    scores = (widest.num_attention_heads + masks) * _padded_cells(context)
     hidden = widest.num_attention_heads * widest.head_dim + model.hidden_size
     return ubatch * (scores + 2 * hidden) * _FLOAT_BYTES
 
 
 def _activation(deployment: Deployment, shapes: StageShapes, ubatch: int) -> Size:
-    """Within what has been logged; before FlashAttention was the default, it may be on all the same."""
-    flash = within(compute_buffer_bytes(shapes, ubatch), 0.9, 1.5)
+    """Return the activation with its logged range; FlashAttention may be on before it became the default, too."""
+    flash = size_between(compute_buffer_bytes(shapes, ubatch), 0.9, 1.5)
     if deployment.version >= _FLASH_BY_DEFAULT:
         return flash
     plain = max(flash.expected, attention_buffer_bytes(deployment.model, deployment.context, ubatch))
-    return Size(plain, flash.low, within(plain, 1, 1.5).high)
+    return Size(plain, flash.low, size_between(plain, 1, 1.5).high)
 
 
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
-    """Bytes of the weights on each GPU: the token embedding stays on the host unless the head is tied to it.
+    """Return the bytes of the weights on each GPU.
 
-    Without towers for images and sound, which are a file of their own (--mmproj).
+    The token embedding stays on the host unless the head is tied to it. Towers for images and sound are not included:
+    they are in a separate file (--mmproj).
     """
     model, precision = deployment.model, deployment.precision
     if model.stated_parameters is not None:
@@ -80,43 +80,43 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
             if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
         )
 
-    return by_stage(model, deployment.pp, layer_bytes_on_rank(model, precision, 1), outside)
+    return bytes_by_stage(model, deployment.pp, layer_bytes_on_rank(model, precision, 1), outside)
 
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
-    """What each GPU holds. Nothing is set aside: `memory_utilization` is 1 unless given."""
+    """Return the budget of each GPU. Without a `memory_utilization` the engine may use all of its memory."""
     shapes = stage_shapes(deployment.model, deployment.precision, 1, deployment.pp)
     usable = round(deployment.device.memory_bytes * (deployment.memory_utilization or 1))
     ubatch = deployment.max_batched_tokens or _UBATCH
     return tuple(
         Budget(
             usable_bytes=usable,
-            weights=exactly(weights),
+            weights=exact_size(weights),
             activation=_activation(deployment, stage, ubatch),
-            graphs=exactly(0),
+            graphs=exact_size(0),
             other=_CONTEXT,
-            graphs_count=True,
+            graphs_are_subtracted=True,
         )
         for weights, stage in zip(weights_by_stage(deployment), shapes)
     )
 
 
 def pool(deployment: Deployment) -> Pool:
-    """Cells for every token of every sequence; layers with a window keep it and a micro batch, in cells of their own.
+    """Return the pool: cells for every token; layers with a window have separate cells for it and a micro-batch.
 
-    A "block" is one byte here, as each sequence takes a stretch of its own length.
+    A "block" is one byte, because each sequence has cells for its own length.
     """
     by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
     spans = stages(deployment.model, deployment.pp)
     ubatch = deployment.max_batched_tokens or _UBATCH
     fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
     layers = by_layer[fullest[0] : fullest[1]]
-    full = sum(kept.bytes_per_token for layer in layers for kept in layer if not kept.window)
+    full = sum(spec.bytes_per_token for layer in layers for spec in layer if not spec.window)
     whole = max(1, _sequence_bytes(layers, deployment.context, ubatch))
     return Pool(
         block_bytes=(1,) * deployment.pp,
-        blocks_of=lambda context: max(1, _sequence_bytes(layers, context, ubatch)),
-        tokens_announced=lambda count, context: count // whole * context if not full else count // full,
+        blocks_per_sequence=lambda context: max(1, _sequence_bytes(layers, context, ubatch)),
+        logged_tokens=lambda count, context: count // whole * context if not full else count // full,
         bytes_per_token=full,
     )
 
@@ -124,16 +124,16 @@ def pool(deployment: Deployment) -> Pool:
 def _sequence_bytes(layers: list[tuple[CacheSpec, ...]], context: int, ubatch: int) -> int:
     total = 0
     for layer in layers:
-        for kept in layer:
-            cells = _padded(context)
-            if kept.window:
-                cells = min(cells, _padded(kept.window + ubatch))
-            total += kept.bytes_per_token * cells + kept.state_bytes
+        for spec in layer:
+            cells = _padded_cells(context)
+            if spec.window:
+                cells = min(cells, _padded_cells(spec.window + ubatch))
+            total += spec.bytes_per_token * cells + spec.state_bytes
     return total
 
 
-def _padded(tokens: int) -> int:
-    return -(-tokens // _CELLS) * _CELLS
+def _padded_cells(tokens: int) -> int:
+    return -(-tokens // _CELL_MULTIPLE) * _CELL_MULTIPLE
 
 
 ENGINE = Engine(

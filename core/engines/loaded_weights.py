@@ -1,8 +1,8 @@
-"""What an inference engine holds for the weights beyond their own bytes.
+"""Compute the memory that an inference engine allocates for the weights, which is more than their bytes.
 
-vLLM logs "model weights take … GiB": what PyTorch's allocator has handed out after loading. That is the stored
-tensors, several of them merged into one, each rounded by the allocator; the table of rotary angles; and padding that
-kernels want.
+vLLM logs "model weights take … GiB": the memory that PyTorch's allocator has allocated after loading. That is the
+stored tensors, some fused into one, each rounded up by the allocator; the table of rotary angles; and the padding that
+kernels need.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from core.engines.parallelism import by_stage, outer_on_rank, sizes_by_layer, tensors_on_rank
+from core.engines.parallelism import bytes_by_stage, outer_on_rank, sizes_by_layer, tensors_on_rank
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.tensors import EXPERT, Tensor
-from core.model.weights import storage_groups, stored_parts, tensor_precision
+from core.model.weights import storage_groups, stored_value_and_scale_bytes, tensor_precision
 from core.units import MIB
 
 # PyTorch c10/cuda/CUDACachingAllocator.cpp: kMinBlockSize, kMinLargeAlloc, kRoundLarge, kSmallSize.
 _MIN_BLOCK_BYTES = 512
 _MIN_LARGE_ALLOCATION_BYTES = 10 * MIB
 _ROUND_LARGE_BYTES = 2 * MIB
-_LEAST_SPLIT_BYTES = 1 * MIB
+_MIN_SPLIT_BYTES = 1 * MIB
 
-# vLLM model_executor/layers/fused_moe/oracle/mxfp4.py, mxfp4_round_up_hidden_size_and_intermediate_size: Marlin, which
-# serves MXFP4 where tensor cores know no 4-bit floats, and TensorRT-LLM's kernels.
+# vLLM model_executor/layers/fused_moe/oracle/mxfp4.py, mxfp4_round_up_hidden_size_and_intermediate_size: Marlin, for
+# MXFP4 on tensor cores without 4-bit floats, and TensorRT-LLM's kernels.
 _MXFP4_INTERMEDIATE_STEP, _MXFP4_HIDDEN_STEP = 128, 256
 
 
 def allocated_bytes(size_bytes: int) -> int:
-    """What PyTorch's CUDA allocator hands out for a tensor.
+    """Return the bytes that PyTorch's CUDA allocator allocates for a tensor.
 
-    A large one gets a segment of its own, a multiple of 2 MiB; what is left of it is split off only if more than 1 MiB.
+    A large tensor gets a separate segment, a multiple of 2 MiB; a rest of more than 1 MiB is split off for other use.
     """
     rounded = _round_up(size_bytes, _MIN_BLOCK_BYTES)
     if rounded <= _MIN_LARGE_ALLOCATION_BYTES:
         return rounded
     segment = _round_up(rounded, _ROUND_LARGE_BYTES)
-    return rounded if segment - rounded > _LEAST_SPLIT_BYTES else segment
+    return rounded if segment - rounded > _MIN_SPLIT_BYTES else segment
 
 
 def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *, tp: int = 1, pp: int = 1) -> int:
-    """Bytes that the engine has allocated on the fullest GPU after loading the weights.
+    """Return the bytes that the engine has allocated on the fullest GPU after loading the weights.
 
     Args:
-        precision: of the weights; None as the checkpoint stores them.
+        precision: precision of the weights; None: as the checkpoint stores them.
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
@@ -56,47 +56,47 @@ def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *
 
 @lru_cache(maxsize=2048)
 def loaded_weights_by_stage(
-    model: ModelSpec, precision: Precision | None, tp: int, pp: int, whole_experts: bool = False
+    model: ModelSpec, precision: Precision | None, tp: int, pp: int, expert_parallel: bool = False
 ) -> tuple[int, ...]:
-    """The same for a GPU of each pipeline stage."""
+    """Return the bytes allocated for the weights on one GPU of each pipeline stage."""
 
     def outside(stage: int) -> int:
-        # Each stands alone, so that nothing here is stored as one with another.
-        alone = (((tensor,), times) for tensor, times in outer_on_rank(model, tp, pp, stage))
+        # One call per tensor: tensors outside the layers are not fused.
         return rotary_cache_bytes(model) + sum(
-            _allocated_for(tensors, model, None, precision) * times for tensors, times in alone
+            _allocated_for((tensor,), model, None, precision) * times
+            for tensor, times in outer_on_rank(model, tp, pp, stage)
         )
 
-    return by_stage(model, pp, _layers_bytes(model, precision, tp, whole_experts), outside)
+    return bytes_by_stage(model, pp, _layer_bytes(model, precision, tp, expert_parallel), outside)
 
 
 @lru_cache(maxsize=256)
-def _layers_bytes(model: ModelSpec, precision: Precision | None, tp: int, whole_experts: bool) -> tuple[int, ...]:
+def _layer_bytes(model: ModelSpec, precision: Precision | None, tp: int, expert_parallel: bool) -> tuple[int, ...]:
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
-        return _allocated_for(tensors_on_rank(tensors, tp, whole_experts), model, layer, precision)
+        return _allocated_for(tensors_on_rank(tensors, tp, expert_parallel), model, layer, precision)
 
     return sizes_by_layer(storage_groups(model, precision), size)
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:
-    """The table of rotary angles, in the model's precision (vLLM model_executor/layers/rotary_embedding/base.py)."""
+    """Return the bytes of the rotary table (vLLM model_executor/layers/rotary_embedding/base.py)."""
     return model.rotary_values * model.bytes_per_value
 
 
 def _allocated_for(tensors: Sequence[Tensor], model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
-    """What is allocated for the tensors of one layer; those that are fused are stored as one."""
+    """Return the bytes allocated for the tensors of one layer, fused where the engine fuses them."""
     values: defaultdict[object, int] = defaultdict(int)
     scales: defaultdict[object, int] = defaultdict(int)
     for number, tensor in enumerate(tensors):
-        padded = _padded(tensor, tensor_precision(tensor, model, layer, precision))
-        stored_as_one = padded.fused or number
-        value_bytes, scale_bytes = stored_parts(padded, model, layer, precision)
-        values[stored_as_one] += value_bytes
-        scales[stored_as_one] += scale_bytes
+        padded = _padded_for_kernel(tensor, tensor_precision(tensor, model, layer, precision))
+        stored_tensor = padded.fused or number
+        value_bytes, scale_bytes = stored_value_and_scale_bytes(padded, model, layer, precision)
+        values[stored_tensor] += value_bytes
+        scales[stored_tensor] += scale_bytes
     return sum(map(allocated_bytes, values.values())) + sum(map(allocated_bytes, scales.values()))
 
 
-def _padded(tensor: Tensor, precision: Precision | None) -> Tensor:
+def _padded_for_kernel(tensor: Tensor, precision: Precision | None) -> Tensor:
     if tensor.group != EXPERT or precision is None or not precision.name.startswith("mxfp4"):
         return tensor
     inner, outer = _MXFP4_INTERMEDIATE_STEP, _MXFP4_HIDDEN_STEP

@@ -1,4 +1,4 @@
-"""What one GPU of several holds: tensor parallelism splits tensors, pipeline parallelism splits layers.
+"""Compute what one GPU of a replica holds: tensor parallelism splits tensors, pipeline parallelism splits layers.
 
 Source: Shoeybi et al. 2019, Megatron-LM (arXiv:1909.08053); vLLM distributed/utils.py (get_pp_indices) and
 model_executor/layers/linear.py.
@@ -12,52 +12,49 @@ from dataclasses import replace
 from functools import lru_cache
 
 from core.errors import OutOfRangeError
-from core.model.kv_cache import KvProfile, layer_profile
+from core.model.kv_profile import KvProfile
+from core.model.mixers import Mixer
 from core.model.parameters import LayerGroup, counted_outer_tensors
 from core.model.precision import Precision
-from core.model.spec import LayerRun, Mixer, ModelSpec, ParallelMixers
+from core.model.spec import LayerRun, ModelSpec
 from core.model.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.model.weights import storage_groups, stored_bytes, weights_bytes
 
 
-def tensor_parallel_obstacle(model: ModelSpec, tp: int, whole_experts: bool = False) -> str:
-    """Why `model` cannot be split over `tp` ranks, in words; "" if it can.
+def tensor_parallel_obstacle(model: ModelSpec, tp: int, expert_parallel: bool = False) -> str:
+    """Return why `model` cannot be split over `tp` ranks, as a clause; "" if it can.
 
-    Query heads are dealt out whole, KV heads too or else copied whole, and feed-forward blocks are cut evenly (vLLM
+    Each rank gets whole query heads, whole or copied KV heads, and an equal part of each feed-forward block (vLLM
     config/model.py, verify_with_parallel_config; model_executor/layers/linear.py; distributed/utils.py, divide).
     """
-    if tp == 1 or model.vocab_size is None:  # told by its size alone: nothing is known that could stand in the way
+    if tp == 1 or model.vocab_size is None:  # if only its size is known, assume that the model can be split
         return ""
     for run in model.layers:
-        for mixer in run.mixer.mixers if isinstance(run.mixer, ParallelMixers) else (run.mixer,):
-            heads, kv_heads = getattr(mixer, "num_attention_heads", None), getattr(mixer, "num_key_value_heads", None)
-            if heads is not None and heads % tp:
-                return f"{tp} does not divide the {heads} attention heads"
-            if kv_heads is not None and kv_heads % tp and tp % kv_heads:
-                return f"the {kv_heads} KV heads can neither be dealt out to {tp} ranks nor copied evenly"
-        cut = ("intermediate_size",) if whole_experts else ("intermediate_size", "moe_intermediate_size")
-        width = next((getattr(run.mlp, name) for name in cut if getattr(run.mlp, name, None)), None)
+        obstacle = run.mixer.split_obstacle(tp)
+        if obstacle:
+            return obstacle
+        width = None if run.mlp is None else run.mlp.cut_width(expert_parallel=expert_parallel)
         if width is not None and width % tp:
             return f"{tp} does not divide the {width} columns of the feed-forward block"
     return ""
 
 
-def check_tensor_parallel(model: ModelSpec, tp: int, whole_experts: bool = False) -> None:
-    """Sees to it that `model` can be split over `tp` ranks.
+def check_tensor_parallel(model: ModelSpec, tp: int, expert_parallel: bool = False) -> None:
+    """Raise an error if `model` cannot be split over `tp` ranks.
 
     Raises:
-        OutOfRangeError: it cannot.
+        OutOfRangeError: `tp` does not divide a part of the model.
     """
-    obstacle = tensor_parallel_obstacle(model, tp, whole_experts)
+    obstacle = tensor_parallel_obstacle(model, tp, expert_parallel)
     if obstacle:
         raise OutOfRangeError("tp", obstacle, "Write a divisor of num_attention_heads.")
 
 
 def check_pipeline_parallel(model: ModelSpec, pp: int) -> None:
-    """Sees to it that each of `pp` stages has a layer.
+    """Raise an error if one of `pp` stages would have no layer.
 
     Raises:
-        OutOfRangeError: one would have none.
+        OutOfRangeError: there are more stages than layers.
     """
     if pp > model.num_hidden_layers:
         problem = f"{pp} stages are more than the {model.num_hidden_layers} layers"
@@ -65,50 +62,47 @@ def check_pipeline_parallel(model: ModelSpec, pp: int) -> None:
 
 
 def layers_by_stage(num_hidden_layers: int, pp: int) -> tuple[int, ...]:
-    """How many layers each of `pp` pipeline stages has: the last has the fewest, then the first.
+    """Return the number of layers in each of `pp` pipeline stages: the last has the fewest, then the first.
 
     Source: vLLM distributed/utils.py, get_pp_indices.
     """
-    even, left_over = divmod(num_hidden_layers, pp)
+    even, remainder = divmod(num_hidden_layers, pp)
     stages = [even] * pp
-    for i in range(2, left_over + 2):
+    for i in range(2, remainder + 2):
         stages[-i] += 1
     return tuple(stages)
 
 
 def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
-    """First layer and end of each stage."""
-    ends = []
+    """Return for each stage its first layer and the layer after its last."""
+    spans = []
     end = 0
     for count in layers_by_stage(model.num_hidden_layers, pp):
-        ends.append((end, end + count))
+        spans.append((end, end + count))
         end += count
-    return tuple(ends)
+    return tuple(spans)
 
 
 @lru_cache(maxsize=1024)
-def tensors_on_rank(tensors: tuple[Tensor, ...], tp: int, whole_experts: bool = False) -> tuple[Tensor, ...]:
-    """The `tensors` as one of `tp` ranks holds them.
+def tensors_on_rank(tensors: tuple[Tensor, ...], tp: int, expert_parallel: bool = False) -> tuple[Tensor, ...]:
+    """Return the parts of `tensors` on one of `tp` ranks.
 
     Args:
-        whole_experts: expert parallelism: ranks share the experts out whole instead of cutting each of them (vLLM
+        expert_parallel: whether each rank has whole experts instead of a part of every expert (vLLM
             --enable-expert-parallel, model_executor/layers/fused_moe/layer.py, determine_expert_map).
     """
-    return tuple(_on_rank(tensor, tp, whole_experts) for tensor in tensors)
+    return tuple(_on_rank(tensor, tp, expert_parallel) for tensor in tensors)
 
 
-def _on_rank(tensor: Tensor, tp: int, whole_experts: bool) -> Tensor:
-    if whole_experts and tensor.group == EXPERT:
+def _on_rank(tensor: Tensor, tp: int, expert_parallel: bool) -> Tensor:
+    if expert_parallel and tensor.group == EXPERT:
         return replace(tensor, copies=-(-tensor.copies // tp))
     return tensor.on_rank(tp)
 
 
 @lru_cache(maxsize=2048)
 def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[tuple[Tensor, int], ...]:
-    """The tensors outside the layers that a rank of a stage holds, and how many of each.
-
-    The embedding is in front, the head behind.
-    """
+    """Return the tensors outside the layers on a rank of a stage, with their number."""
     return tuple(
         (tensor.on_rank(tp), times)
         for tensor, times in counted_outer_tensors(model)
@@ -116,30 +110,32 @@ def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[tuple
     )
 
 
-def by_stage(model: ModelSpec, pp: int, of_layers: Sequence[int], outside: Callable[[int], int]) -> tuple[int, ...]:
-    """Sums for each pipeline stage: of its layers, and of what it holds outside them."""
-    return tuple(sum(of_layers[first:end]) + outside(stage) for stage, (first, end) in enumerate(stages(model, pp)))
+def bytes_by_stage(
+    model: ModelSpec, pp: int, layer_bytes: Sequence[int], outside: Callable[[int], int]
+) -> tuple[int, ...]:
+    """Return the bytes of each pipeline stage: those of its layers plus `outside(stage)`."""
+    return tuple(sum(layer_bytes[first:end]) + outside(stage) for stage, (first, end) in enumerate(stages(model, pp)))
 
 
 def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, *, tp: int = 1, pp: int = 1) -> int:
-    """Bytes of the weights on the fullest GPU.
+    """Return the bytes of the weights on the fullest GPU.
 
     Args:
-        precision: None as the checkpoint stores them.
+        precision: precision of the weights; None: as the checkpoint stores them.
     """
     if model.stated_parameters is not None:
         return -(-weights_bytes(model, precision) // (tp * pp))
 
     def outside(stage: int) -> int:
-        parts = outer_on_rank(model, tp, pp, stage)
-        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
+        tensors = outer_on_rank(model, tp, pp, stage)
+        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in tensors)
 
-    return max(by_stage(model, pp, layer_bytes_on_rank(model, precision, tp), outside))
+    return max(bytes_by_stage(model, pp, layer_bytes_on_rank(model, precision, tp), outside))
 
 
 @lru_cache(maxsize=256)
 def layer_bytes_on_rank(model: ModelSpec, precision: Precision | None, tp: int) -> tuple[int, ...]:
-    """Bytes of the weights of every layer on one of `tp` ranks."""
+    """Return the bytes of the weights of each layer on one of `tp` ranks."""
 
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
         return sum(stored_bytes(tensor, model, layer, precision) for tensor in tensors_on_rank(tensors, tp))
@@ -147,16 +143,16 @@ def layer_bytes_on_rank(model: ModelSpec, precision: Precision | None, tp: int) 
     return sizes_by_layer(storage_groups(model, precision), size)
 
 
-def sizes_by_layer(layers: Iterable[LayerGroup], size_of: Callable[[tuple[Tensor, ...], int], int]) -> tuple[int, ...]:
-    """For every layer what `size_of` gives for the tensors and the number of the first that is alike."""
+def sizes_by_layer(groups: Iterable[LayerGroup], size: Callable[[tuple[Tensor, ...], int], int]) -> tuple[int, ...]:
+    """Return the size of each layer; `size(tensors, layer)` is called once per group, with its first layer."""
     sizes: dict[int, int] = {}
-    for tensors, numbers in layers:
-        sizes |= dict.fromkeys(numbers, size_of(tensors, numbers[0]))
+    for tensors, numbers in groups:
+        sizes |= dict.fromkeys(numbers, size(tensors, numbers[0]))
     return tuple(sizes[number] for number in range(len(sizes)))
 
 
 def kv_profile_per_gpu(model: ModelSpec, tp: int = 1, pp: int = 1) -> tuple[KvProfile, ...]:
-    """What one sequence keeps on a GPU of each stage: KV heads split until there is one a rank, then replicated."""
+    """Return the KV cache of one sequence on a GPU of each stage; KV heads fewer than ranks are copied."""
     return tuple(_kv_profile_between(model, tp, *span) for span in stages(model, pp))
 
 
@@ -164,11 +160,11 @@ def _kv_profile_between(model: ModelSpec, tp: int, first: int, end: int) -> KvPr
     counts: Counter[Mixer] = Counter()
     for run, count in runs_between(model, first, end):
         counts[run.mixer] += count
-    return sum((layer_profile(mixer, tp) * count for mixer, count in counts.items()), KvProfile())
+    return sum((mixer.kv_profile(tp) * count for mixer, count in counts.items()), KvProfile())
 
 
 def runs_between(model: ModelSpec, first: int, end: int) -> Iterator[tuple[LayerRun, int]]:
-    """The runs that have layers from `first` up to `end`, and how many of them are there."""
+    """Yield the runs with layers from `first` up to, but not including, `end`, and the number of those layers."""
     start = 0
     for run in model.layers:
         inside = min(end, start + run.count) - max(first, start)
@@ -178,7 +174,7 @@ def runs_between(model: ModelSpec, first: int, end: int) -> Iterator[tuple[Layer
 
 
 def _is_on_stage(tensor: Tensor, model: ModelSpec, stage: int, pp: int) -> bool:
-    """Embedding and towers are in front, head and last norm behind; a tied head needs the embedding there as well."""
+    """The first stage has the embedding and towers, the last the head and final norm, and the embedding if tied."""
     last = stage == pp - 1
     if tensor.group == HEAD or tensor.name in ("norm", "lm_head.bias"):
         return last

@@ -1,1 +1,1 @@
-"""What a model is: its specification, tensors, number formats, parameters, weights and KV cache."""
+"""Describe a model: its specification, tensors, number formats, parameters, weights and KV cache."""

@@ -1,18 +1,19 @@
-"""The counts that a model's memory follows from, computed once per model."""
+"""Count a model's parameters and KV cache, once per model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.model.kv_cache import KvProfile, kv_profile
+from core.model.kv_cache import kv_profile
+from core.model.kv_profile import KvProfile
 from core.model.parameters import ParameterCount, count_parameters
 from core.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCounts:
-    """What of a model its memory follows from: counted once, asked often."""
+    """The figures from which a model's memory follows."""
 
     parameters: ParameterCount
     kv: KvProfile
@@ -20,9 +21,9 @@ class ModelCounts:
 
 @lru_cache(maxsize=512)
 def model_counts(model: ModelSpec) -> ModelCounts:
-    """The parameters and the KV profile of `model`.
+    """Return the parameter count and the KV profile of `model`.
 
     Raises:
-        UnsupportedModelError: the parameters can neither be counted nor are they stated.
+        UnsupportedModelError: the parameters are not stated and cannot be counted.
     """
     return ModelCounts(parameters=count_parameters(model), kv=kv_profile(model))

@@ -1,4 +1,4 @@
-"""The mixes of formats in a GGUF file: "Q4_K_M" is not one format but a choice of them, tensor by tensor.
+"""Choose the format of each tensor in a GGUF file: a name such as "Q4_K_M" stands for a mix of formats.
 
 Source: llama.cpp src/llama-quant.cpp, llama_tensor_get_type (the choices; with an importance matrix for IQ3_XXS,
 without one for the others) and ggml/src/ggml-common.h (the layout of the blocks).
@@ -11,10 +11,10 @@ from functools import cache, lru_cache
 from typing import Any
 
 from core.model.precision import Precision
-from core.model.spec import FullAttention, ModelSpec, MoeMlp
+from core.model.spec import ModelSpec
 from core.model.tensors import EMBEDDING, HEAD, ROUTER, VECTOR, VISION, Tensor
 
-# Format → (bytes, values) of a block; K-quants and I-quants have blocks of 256 values.
+# Format → (bytes, values) of a block; blocks of K-quants and I-quants have 256 values.
 BLOCKS: dict[str, tuple[int, int]] = {
     "F32": (4, 1), "F16": (2, 1),
     "Q4_0": (18, 32), "Q4_1": (20, 32), "Q5_0": (22, 32), "Q5_1": (24, 32), "Q8_0": (34, 32),
@@ -23,53 +23,53 @@ BLOCKS: dict[str, tuple[int, int]] = {
     "IQ3_XXS": (98, 256), "IQ3_S": (110, 256), "IQ4_XS": (136, 256), "IQ4_NL": (18, 32), "MXFP4": (17, 32),
 }  # fmt: skip
 
-# Where a row is no multiple of the block.
+# For rows that are not a multiple of the block.
 _FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 _OTHER_FALLBACK = "IQ4_NL"
 
-_FEW_QUERIES_PER_KEY = 4  # from so many query heads to a KV head on, value projections are small enough for more bits
-_FEW_EXPERTS = 4
-_EIGHT_EXPERTS = 8  # Mixtral has rules of its own: more bits for keys and values, and for the output projection
+_MIN_QUERIES_PER_KV_HEAD = 4  # with at least 4 query heads per KV head, value projections are small and get more bits
+_MIN_EXPERTS = 4
+_EIGHT_EXPERTS = 8  # llama.cpp has separate rules for Mixtral: more bits for keys, values and the output projection
 _FEWEST_BITS = frozenset({"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ2_M"})
-_RAISED_FOR_EIGHT = _FEWEST_BITS | {
+_RAISED_FOR_EIGHT_EXPERTS = _FEWEST_BITS | {
     "Q2_K", "Q3_K_S", "Q3_K_M", "Q4_K_S", "Q4_K_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_XS", "IQ4_NL",
 }  # fmt: skip
 _LAYERS_OF_70B = 80
 
 
 @dataclass(frozen=True)
-class Choice:
-    """`better` in the layers that `where` names, the mix's base (or `otherwise`) in the others.
+class Rule:
+    """A format for some layers; the other layers use `otherwise`, or the mix's base if that is empty.
 
-    `where`: "all", "more" (the first and the last eighth and every third between), "eighth" (the first), "sixteenth",
-    "two" and "four" (the first so many layers), "middle" (all but first and last eighth), "gqa" (few KV heads), "small"
-    (few KV heads, or experts).
+    Values of `layers`: "all"; "more" (the first and last eighth, and every third layer between them); "eighth" and
+    "sixteenth" (that part at the beginning); "two" and "four" (that number at the beginning); "middle" (all except the
+    first and last eighth); "gqa" (all, if the model has few KV heads); "small" (the same, or if it has experts).
     """
 
-    better: str
-    where: str = "all"
+    format: str
+    layers: str = "all"
     otherwise: str = ""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """The formats of one mix: of most tensors, and of those that it treats otherwise."""
+    """The formats of one mix: `base` for most tensors, the other fields for exceptions."""
 
     base: str
     head: str = "Q6_K"
     embedding: str = ""
-    value: Choice | None = None
+    value: Rule | None = None
     key_and_query: str = ""
     output: str = ""
-    down: Choice | None = None
-    gate_and_up: Choice | None = None
+    down: Rule | None = None
+    gate_and_up: Rule | None = None
 
 
 _SMALL: dict[str, Any] = {
-    "head": "Q5_K", "embedding": "Q2_K", "value": Choice("Q4_K", "small", "Q2_K"), "down": Choice("Q2_K", "eighth"),
+    "head": "Q5_K", "embedding": "Q2_K", "value": Rule("Q4_K", "small", "Q2_K"), "down": Rule("Q2_K", "eighth"),
 }  # fmt: skip
-_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Choice("Q4_K", "small", "IQ3_S"),
-          "down": Choice("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
+_IQ2_S: dict[str, Any] = {"head": "Q5_K", "embedding": "IQ3_S", "value": Rule("Q4_K", "small", "IQ3_S"),
+          "down": Rule("IQ3_S", "eighth"), "output": "IQ3_S"}  # fmt: skip
 
 MIXES: dict[str, Mix] = {
     "IQ1_S": Mix("IQ1_S", **_SMALL, output="IQ2_XXS"),
@@ -78,54 +78,54 @@ MIXES: dict[str, Mix] = {
     "IQ2_XS": Mix("IQ2_XS", **_SMALL),
     "IQ2_S": Mix("IQ2_XS", **_IQ2_S),
     "IQ2_M": Mix("IQ2_S", **_IQ2_S),
-    "IQ3_XXS": Mix("IQ3_XXS", head="Q5_K", embedding="IQ3_S", value=Choice("Q4_K", "gqa"),
+    "IQ3_XXS": Mix("IQ3_XXS", head="Q5_K", embedding="IQ3_S", value=Rule("Q4_K", "gqa"),
                    key_and_query="IQ2_S", output="IQ3_S"),
-    "IQ3_XS": Mix("IQ3_S", value=Choice("Q4_K", "gqa"), key_and_query="IQ3_XXS",
-                  gate_and_up=Choice("IQ3_XXS", "middle")),
-    "IQ3_S": Mix("IQ3_S", value=Choice("Q4_K", "gqa")),
-    "IQ3_M": Mix("IQ3_S", value=Choice("Q4_K"), output="Q4_K", down=Choice("Q4_K", "eighth")),
-    "IQ4_XS": Mix("IQ4_XS", value=Choice("Q5_K", "gqa"), down=Choice("Q5_K", "eighth")),
-    "IQ4_NL": Mix("IQ4_NL", value=Choice("Q5_K", "gqa"), down=Choice("Q5_K", "eighth")),
-    "Q2_K_S": Mix("Q2_K", value=Choice("Q4_K", "gqa"), down=Choice("Q4_K", "eighth")),
-    "Q2_K": Mix("Q2_K", value=Choice("Q4_K", "gqa", "Q3_K"), output="Q3_K", down=Choice("Q3_K")),
+    "IQ3_XS": Mix("IQ3_S", value=Rule("Q4_K", "gqa"), key_and_query="IQ3_XXS",
+                  gate_and_up=Rule("IQ3_XXS", "middle")),
+    "IQ3_S": Mix("IQ3_S", value=Rule("Q4_K", "gqa")),
+    "IQ3_M": Mix("IQ3_S", value=Rule("Q4_K"), output="Q4_K", down=Rule("Q4_K", "eighth")),
+    "IQ4_XS": Mix("IQ4_XS", value=Rule("Q5_K", "gqa"), down=Rule("Q5_K", "eighth")),
+    "IQ4_NL": Mix("IQ4_NL", value=Rule("Q5_K", "gqa"), down=Rule("Q5_K", "eighth")),
+    "Q2_K_S": Mix("Q2_K", value=Rule("Q4_K", "gqa"), down=Rule("Q4_K", "eighth")),
+    "Q2_K": Mix("Q2_K", value=Rule("Q4_K", "gqa", "Q3_K"), output="Q3_K", down=Rule("Q3_K")),
     "Q3_K_S": Mix("Q3_K"),
-    "Q3_K_M": Mix("Q3_K", value=Choice("Q5_K", "two", "Q4_K"), output="Q4_K", down=Choice("Q5_K", "sixteenth", "Q4_K")),
-    "Q3_K_L": Mix("Q3_K", value=Choice("Q5_K"), output="Q5_K", down=Choice("Q5_K")),
+    "Q3_K_M": Mix("Q3_K", value=Rule("Q5_K", "two", "Q4_K"), output="Q4_K", down=Rule("Q5_K", "sixteenth", "Q4_K")),
+    "Q3_K_L": Mix("Q3_K", value=Rule("Q5_K"), output="Q5_K", down=Rule("Q5_K")),
     "Q4_0": Mix("Q4_0"),
     "Q4_1": Mix("Q4_1"),
-    "Q4_K_S": Mix("Q4_K", value=Choice("Q5_K", "four"), down=Choice("Q5_K", "eighth")),
-    "Q4_K_M": Mix("Q4_K", value=Choice("Q6_K", "more"), down=Choice("Q6_K", "more")),
+    "Q4_K_S": Mix("Q4_K", value=Rule("Q5_K", "four"), down=Rule("Q5_K", "eighth")),
+    "Q4_K_M": Mix("Q4_K", value=Rule("Q6_K", "more"), down=Rule("Q6_K", "more")),
     "Q5_0": Mix("Q5_0"),
     "Q5_1": Mix("Q5_1"),
     "Q5_K_S": Mix("Q5_K"),
-    "Q5_K_M": Mix("Q5_K", value=Choice("Q6_K", "more"), down=Choice("Q6_K", "more")),
+    "Q5_K_M": Mix("Q5_K", value=Rule("Q6_K", "more"), down=Rule("Q6_K", "more")),
     "Q6_K": Mix("Q6_K"),
     "Q8_0": Mix("Q8_0", head="Q8_0"),
 }  # fmt: skip
 
-_DOWN_OF_EIGHT = {"IQ3_M": Choice("Q4_K", "more")}
+_DOWN_FOR_EIGHT_EXPERTS = {"IQ3_M": Rule("Q4_K", "more")}
 
 
 def gguf_precision(precision: Precision, tensor: Tensor, model: ModelSpec, layer: int | None) -> Precision:
-    """The format that the mix which `precision` names gives to one tensor, the one of `layer`."""
+    """Return the format of one tensor of `layer` (None: outside the layers) in the mix `precision.mix`."""
     chosen = _format(precision.mix, tensor, model, layer)
     if tensor.columns % BLOCKS[chosen][1]:
         chosen = _FALLBACK.get(chosen, _OTHER_FALLBACK)
         if tensor.columns % BLOCKS[chosen][1]:
-            return _of_blocks("F16", "F16")
-    return _of_blocks(chosen, chosen)
+            return _block_precision("F16")
+    return _block_precision(chosen)
 
 
-def positions(precision: Precision, model: ModelSpec) -> tuple[tuple[bool, ...], ...]:
-    """For each layer, what of its place in the model its formats depend on, in the mix that `precision` names."""
+def layer_keys(precision: Precision, model: ModelSpec) -> tuple[tuple[bool, ...], ...]:
+    """Return a key per layer: layers with equal keys and equal tensors have the same formats in `precision.mix`."""
     mix = MIXES[precision.mix]
-    wheres = {choice.where for choice in (mix.value, _down(precision.mix, model), mix.gate_and_up) if choice}
-    return tuple(zip(*(_applies(where, model) for where in wheres))) or ((),) * model.num_hidden_layers
+    selections = {rule.layers for rule in (mix.value, _down_rule(precision.mix, model), mix.gate_and_up) if rule}
+    return tuple(zip(*(_selected_layers(layers, model) for layers in selections))) or ((),) * model.num_hidden_layers
 
 
 @cache
-def _of_blocks(name: str, stored: str) -> Precision:
-    block_bytes, block_values = BLOCKS[stored]
+def _block_precision(name: str) -> Precision:
+    block_bytes, block_values = BLOCKS[name]
     return Precision(name=name, block_bytes=block_bytes, block_values=block_values)
 
 
@@ -134,7 +134,7 @@ def _format(name: str, tensor: Tensor, model: ModelSpec, layer: int | None) -> s
     if tensor.group in (VECTOR, ROUTER) or tensor.columns == 1:
         return "F32"
     if tensor.group == VISION:
-        return "F16"  # a file of its own, which is not quantized
+        return "F16"  # stored in a separate file, which is not quantized
     if tensor.group == HEAD or (tensor.name == "embed_tokens" and model.tie_word_embeddings):
         return mix.head
     if tensor.group == EMBEDDING:
@@ -143,72 +143,69 @@ def _format(name: str, tensor: Tensor, model: ModelSpec, layer: int | None) -> s
     if last in ("k_proj", "v_proj") and has_eight_experts:
         return "Q4_K" if name in _FEWEST_BITS else "Q8_0"
     if last == "v_proj":
-        chosen = _chosen(mix.value, mix.base, model, layer)
+        chosen = _apply(mix.value, mix.base, model, layer)
         return "Q5_K" if name not in _FEWEST_BITS and chosen in ("Q3_K", "Q4_K") and _is_70b(model) else chosen
     if last in ("k_proj", "q_proj"):
         return mix.key_and_query or mix.base
     if last == "o_proj":
         if has_eight_experts:
-            return "Q5_K" if name in _RAISED_FOR_EIGHT else mix.base
+            return "Q5_K" if name in _RAISED_FOR_EIGHT_EXPERTS else mix.base
         return mix.output or mix.base
     if last == "down_proj":
-        return _chosen(_down(name, model), mix.base, model, layer)
+        return _apply(_down_rule(name, model), mix.base, model, layer)
     if last in ("gate_proj", "up_proj"):
-        return _chosen(mix.gate_and_up, mix.base, model, layer)
+        return _apply(mix.gate_and_up, mix.base, model, layer)
     return mix.base
 
 
-def _down(name: str, model: ModelSpec) -> Choice | None:
+def _down_rule(name: str, model: ModelSpec) -> Rule | None:
     down = MIXES[name].down
-    return _DOWN_OF_EIGHT.get(name, down) if _experts(model) == _EIGHT_EXPERTS else down
+    return _DOWN_FOR_EIGHT_EXPERTS.get(name, down) if _experts(model) == _EIGHT_EXPERTS else down
 
 
 def _is_70b(model: ModelSpec) -> bool:
-    return model.num_hidden_layers == _LAYERS_OF_70B and _queries_per_key(model) > 1
+    return model.num_hidden_layers == _LAYERS_OF_70B and _queries_per_kv_head(model) > 1
 
 
-def _chosen(choice: Choice | None, base: str, model: ModelSpec, layer: int | None) -> str:
-    if choice is None:
+def _apply(rule: Rule | None, base: str, model: ModelSpec, layer: int | None) -> str:
+    if rule is None:
         return base
-    return choice.better if _applies(choice.where, model)[layer or 0] else choice.otherwise or base
+    return rule.format if _selected_layers(rule.layers, model)[layer or 0] else rule.otherwise or base
 
 
-def _applies(where: str, model: ModelSpec) -> tuple[bool, ...]:
-    """For each layer, whether `where` (of a `Choice`) names it."""
-    if where in ("gqa", "small"):
-        few_kv_heads = _queries_per_key(model) >= _FEW_QUERIES_PER_KEY
-        applies = few_kv_heads or (where == "small" and _experts(model) >= _FEW_EXPERTS)
-        return (applies,) * model.num_hidden_layers
-    return _named_layers(where, model.num_hidden_layers)
+def _selected_layers(selection: str, model: ModelSpec) -> tuple[bool, ...]:
+    """Return for each layer whether `selection` (the `layers` of a `Rule`) includes it."""
+    if selection in ("gqa", "small"):
+        few_kv_heads = _queries_per_kv_head(model) >= _MIN_QUERIES_PER_KV_HEAD
+        all_layers = few_kv_heads or (selection == "small" and _experts(model) >= _MIN_EXPERTS)
+        return (all_layers,) * model.num_hidden_layers
+    return _selected_by_position(selection, model.num_hidden_layers)
 
 
 @cache
-def _named_layers(where: str, layers: int) -> tuple[bool, ...]:
-    return tuple(_is_named(where, layer, layers) for layer in range(layers))
+def _selected_by_position(selection: str, count: int) -> tuple[bool, ...]:
+    return tuple(_is_selected(selection, layer, count) for layer in range(count))
 
 
-def _is_named(where: str, layer: int, layers: int) -> bool:
-    first_eighth, last_eighth = layer < layers // 8, layer >= 7 * layers // 8
+def _is_selected(selection: str, layer: int, count: int) -> bool:
+    first_eighth, last_eighth = layer < count // 8, layer >= 7 * count // 8
     return {
         "all": True,
-        "more": first_eighth or last_eighth or (layer - layers // 8) % 3 == 2,
+        "more": first_eighth or last_eighth or (layer - count // 8) % 3 == 2,
         "eighth": first_eighth,
-        "sixteenth": layer < layers // 16,
+        "sixteenth": layer < count // 16,
         "two": layer < 2,
         "four": layer < 4,
         "middle": not first_eighth and not last_eighth,
-    }[where]
+    }[selection]
 
 
 @lru_cache(maxsize=512)
-def _queries_per_key(model: ModelSpec) -> int:
-    return max(
-        (run.mixer.num_attention_heads // run.mixer.num_key_value_heads
-         for run in model.layers if isinstance(run.mixer, FullAttention)),
-        default=1,
-    )  # fmt: skip
+def _queries_per_kv_head(model: ModelSpec) -> int:
+    attentions = [run.mixer.attention for run in model.layers if run.mixer.attention is not None]
+    return max((each.num_attention_heads // each.num_key_value_heads for each in attentions), default=1)
 
 
 @lru_cache(maxsize=512)
 def _experts(model: ModelSpec) -> int:
-    return max((run.mlp.num_experts for run in model.layers if isinstance(run.mlp, MoeMlp)), default=0)
+    return max((run.mlp.num_routed_experts for run in model.layers if run.mlp is not None), default=0)

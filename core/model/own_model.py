@@ -1,10 +1,11 @@
-"""A model that its user describes by a row of figures: enough for its memory, too little for an engine's buffers."""
+"""Make a model from the few figures of a user's row: enough for its memory, too few for an engine's buffers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from core.model.spec import FullAttention, LayerRun, ModelSpec, SlidingWindowAttention
+from core.model.mixers import FullAttention, SlidingWindowAttention
+from core.model.spec import LayerRun, ModelSpec
 
 
 def own_model(
@@ -18,12 +19,12 @@ def own_model(
     sliding_window: int = 0,
     max_position_embeddings: int | None = None,
 ) -> ModelSpec:
-    """The model of one of the workbook's own rows.
+    """Return the model that one row of the workbook's own models describes.
 
     Args:
-        parameters: all of them.
-        windowed_layers: how many of the layers keep `sliding_window` tokens only. Where they stand among the others is
-            not told; each pipeline stage is given half of either kind.
+        parameters: the total number.
+        windowed_layers: the number of layers that cache only `sliding_window` tokens. Their positions are not known;
+            each half of the model gets half of them.
     """
     heads: dict[str, Any] = {
         "num_attention_heads": num_key_value_heads,
@@ -33,10 +34,10 @@ def own_model(
     full = FullAttention(**heads)
     windowed = SlidingWindowAttention(**heads, sliding_window=sliding_window)
     runs = []
-    for more in (1, 0):  # the first half has the odd one
+    for remainder in (1, 0):  # with an odd number, the first half gets one more
         runs += [
-            ((num_hidden_layers - windowed_layers + more) // 2, full),
-            ((windowed_layers + more) // 2, windowed),
+            ((num_hidden_layers - windowed_layers + remainder) // 2, full),
+            ((windowed_layers + remainder) // 2, windowed),
         ]
     return ModelSpec(
         name=name,

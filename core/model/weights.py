@@ -1,4 +1,4 @@
-"""Bytes of a model's weights."""
+"""Compute the bytes of a model's weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SIXTEEN_BIT_BYTES = 2
 
 @lru_cache(maxsize=2048)
 def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
-    """Bytes of the weights of `model` in `precision`; None is as its checkpoint stores them.
+    """Return the bytes of the weights of `model` in `precision` (None: as the checkpoint stores them).
 
-    A nominal precision ("int4") takes the same for every parameter. A real format ("awq") leaves embeddings, norms and
-    whatever else it cannot hold in 16 bits, and has scales.
+    A nominal precision ("int4") takes the same bytes for every parameter. A real format ("awq") has scales, and leaves
+    embeddings, norms and other tensors that it does not quantize in 16 bits.
 
     Raises:
-        UnsupportedModelError: the parameters can neither be counted nor are they stated.
+        UnsupportedModelError: the parameters are not stated and cannot be counted.
     """
     if model.stated_parameters is not None:
         if precision is None:
@@ -38,15 +38,17 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
 
 
 def stored_bytes(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> int:
-    """Bytes of one tensor, the one of `layer` (None: outside the layers), in `precision` or as shipped."""
-    return sum(stored_parts(tensor, model, layer, precision))
+    """Return the bytes of one tensor of `layer` (None: outside the layers) in `precision` (None: as shipped)."""
+    return sum(stored_value_and_scale_bytes(tensor, model, layer, precision))
 
 
-def stored_parts(tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None) -> tuple[int, int]:
-    """The same as two parts: bytes of the values, and of scales that are kept in a tensor of their own."""
+def stored_value_and_scale_bytes(
+    tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None
+) -> tuple[int, int]:
+    """Return the two parts of `stored_bytes`: those of the values, and those of separately stored scales."""
     found = tensor_precision(tensor, model, layer, precision)
     if found is not None:
-        return found.parts_of_tensor(tensor)
+        return found.value_and_scale_bytes(tensor)
     unquantized = model.bytes_per_value if precision is None else _SIXTEEN_BIT_BYTES
     return tensor.parameters * (tensor.bytes_per_value or unquantized), 0
 
@@ -54,13 +56,13 @@ def stored_parts(tensor: Tensor, model: ModelSpec, layer: int | None, precision:
 def tensor_precision(
     tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None
 ) -> Precision | None:
-    """The format of one tensor; None where it stays as it was trained."""
+    """Return the format of one tensor; None if it is not quantized."""
     if precision is None:
         if model.quantization is None:
             return None
         return model.quantization.precision_of(tensor, layer)
     if precision.mix:
-        from core.model.gguf_mix import gguf_precision  # its tables are read for such a mix alone
+        from core.model.gguf_mix import gguf_precision  # imported only when needed: its tables take time to build
 
         return gguf_precision(precision, tensor, model, layer)
     return precision if tensor.group in precision.groups else None
@@ -68,17 +70,17 @@ def tensor_precision(
 
 @lru_cache(maxsize=2048)
 def storage_groups(model: ModelSpec, precision: Precision | None) -> tuple[LayerGroup, ...]:
-    """The layers of `model`, those together whose tensors are the same and stored alike, in `precision` or as shipped.
+    """Group layers that have the same tensors in the same storage format (`None`: as shipped).
 
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
     quantization = model.quantization
     if precision is not None and precision.mix:
-        from core.model.gguf_mix import positions
+        from core.model.gguf_mix import layer_keys
 
-        of_each = positions(precision, model)
-        return _split_by_format(model, lambda tensors, layer: of_each[layer])
+        keys = layer_keys(precision, model)
+        return _split_by_format(model, lambda tensors, layer: keys[layer])
     if precision is None and quantization is not None and quantization.varies_by_layer:
         return _split_by_format(
             model, lambda tensors, layer: tuple(quantization.precision_of(t, layer) for t in tensors)
@@ -89,11 +91,11 @@ def storage_groups(model: ModelSpec, precision: Precision | None) -> tuple[Layer
 def _split_by_format(
     model: ModelSpec, format_key: Callable[[tuple[Tensor, ...], int], Hashable]
 ) -> tuple[LayerGroup, ...]:
-    """The layers that are made alike, parted by the `format_key` in which those tensors of that layer are stored."""
-    parts = []
+    """Split each group of identical layers wherever `format_key(tensors, layer)` differs."""
+    groups = []
     for tensors, numbers in layer_groups(model):
-        alike: dict[Hashable, list[int]] = {}
+        by_key: dict[Hashable, list[int]] = {}
         for number in numbers:
-            alike.setdefault(format_key(tensors, number), []).append(number)
-        parts += [LayerGroup(tensors, tuple(same)) for same in alike.values()]
-    return tuple(parts)
+            by_key.setdefault(format_key(tensors, number), []).append(number)
+        groups += [LayerGroup(tensors, tuple(same_format)) for same_format in by_key.values()]
+    return tuple(groups)

@@ -1,1 +1,1 @@
-"""How a model is served: memory estimates, layouts, GPUs to deploy, and what they cost."""
+"""Plan how a model is served: memory, layouts, the GPUs to deploy, and their costs."""

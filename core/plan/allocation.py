@@ -1,4 +1,4 @@
-"""How many tokens of each sequence the cache holds room for."""
+"""Compute the tokens for which the KV cache reserves memory per sequence."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ ALLOCATIONS = (RESERVED, PAGED)
 
 
 def allocation_named(value: object) -> str:
-    """One of `ALLOCATIONS`, whatever its case.
+    """Return the allocation that `value` names, in any case: one of `ALLOCATIONS`.
 
     Raises:
-        WrongTypeError: not text.
-        UnknownNameError: neither of them.
+        WrongTypeError: `value` is not text.
+        UnknownNameError: `value` is not an allocation.
     """
     return one_of("allocation", value, ALLOCATIONS)
 
 
-def in_blocks(tokens: int) -> int:
-    """`tokens` rounded up to whole blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180)."""
+def rounded_up_to_blocks(tokens: int) -> int:
+    """Round `tokens` up to whole blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180)."""
     return -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
 
 
-def kept_tokens(context: int, allocation: str, average_tokens: int | None, *, blocks: bool) -> int:
-    """Tokens that each sequence is given room for.
+def allocated_tokens(context: int, allocation: str, average_tokens: int | None, *, blocks: bool) -> int:
+    """Return the tokens for which each sequence has memory.
 
     Args:
-        context: the longest that a sequence may become.
-        allocation: `RESERVED`, room for the whole context from the start (the article's assumption); or `PAGED`, for
-            the tokens in use.
-        average_tokens: tokens in use of a sequence on average, at most the context; asked with `PAGED` alone.
-        blocks: whether the engine allocates whole blocks even where it reserves.
+        context: the longest sequence in tokens.
+        allocation: `RESERVED`: memory for the whole context from the start (the article's assumption); `PAGED`: memory
+            for the tokens in use.
+        average_tokens: average tokens in use per sequence, at most the context; only with `PAGED`.
+        blocks: whether the engine allocates whole blocks with `RESERVED` too.
     """
     if allocation == RESERVED:
-        return in_blocks(context) if blocks else context
-    return in_blocks(min(context, average_tokens or context))
+        return rounded_up_to_blocks(context) if blocks else context
+    return rounded_up_to_blocks(min(context, average_tokens or context))

@@ -1,7 +1,7 @@
-"""The article's own arithmetic, rounding included: how its printed figures come about.
+"""Reproduce the article's printed figures with its own arithmetic and rounding.
 
 The article (Chinese, "how to work out the GPU memory that serving Llama 70B needs") rounds the KV cache of one token to
-one decimal of MiB, calls the result "MB", and goes on as if it were 10⁶ bytes.
+one decimal of MiB, calls the result "MB", and then uses it as 10⁶ bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from core.units import GB, MB, MIB
 
 @dataclass(frozen=True, kw_only=True)
 class ArticleInputs:
-    """What the article starts from; the defaults are its own figures, 8196 for the hidden dimension included."""
+    """The article's inputs; the defaults are its own figures, including 8196 for the hidden dimension."""
 
     params_b: float = 70
     num_hidden_layers: int = 80
@@ -30,7 +30,7 @@ class ArticleInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class ArticleFigures:
-    """The article's steps, in GB (10⁹ bytes) but for `kv_per_token_mb`, its rounded "MB"."""
+    """The article's figures in GB (10⁹ bytes), and `kv_per_token_mb` in its rounded "MB"."""
 
     weights_gb: float
     kv_per_token_mb: float
@@ -45,7 +45,7 @@ SHORT_CONTEXT = 8_000
 
 
 def article_figures(inputs: ArticleInputs) -> ArticleFigures:
-    """The figures as the article works them out, its rounding kept."""
+    """Return the figures as the article computes them, with its rounding."""
     weights_gb = inputs.params_b * 10**9 * inputs.bytes_per_parameter / GB
     per_token_bytes = inputs.num_hidden_layers * inputs.hidden_size * inputs.bytes_per_value * 2
     kv_per_token_mb = math.floor(per_token_bytes / MIB * 10 + 0.5) / 10  # half up, as Excel's ROUND does

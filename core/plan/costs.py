@@ -1,7 +1,7 @@
-"""What a layout costs to own and to rent, from an order quantity to the month in which buying has paid off.
+"""Compute the costs of owning and renting GPUs, from the order quantity to the month in which buying has paid off.
 
-Money is float US dollars, time is months. Every formula is closed, so that a worksheet can restate it with functions of
-Excel 2010; the restatement stands in the docstrings. Nothing is said here of latency or throughput.
+Money is in float US dollars, time in months. Every formula has a closed form, so that a worksheet can compute it with
+functions of Excel 2010; docstrings give the Excel formula. Latency and throughput are not considered.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from core.checks import Limits, number_within
 from core.plan.fleet import Replica
 
 MONTHS_PER_YEAR = 12
-HOURS_PER_MONTH = 730  # 365 days × 24 hours ÷ 12, as cloud price lists reckon a month
+HOURS_PER_MONTH = 730  # 365 days × 24 hours ÷ 12, as in cloud price lists
 W_PER_KW = 1000
-_DECIMALS = 9  # before rounding up, so that 3.0000000000000004 stays 3
+_DECIMALS = 9  # rounds to these before rounding up, so that 3.0000000000000004 remains 3
 
 _SHARE = "Write a fraction, for example 0.1 for 10 %."
 _MONEY = "Write US dollars, for example 30000."
 
-# The upper limits are there to catch slips (cents for dollars, per cent for a fraction, watts for kilowatts).
+# The upper limits catch mistakes (cents for dollars, per cent for a fraction, watts for kilowatts).
 COST_LIMITS: dict[str, Limits] = {
     "gpus": Limits(1, 10**6, True, "Write the number of GPUs, for example 8."),
     "nodes": Limits(1, 10**6, True, "Write the number of nodes, for example 1."),
@@ -61,14 +61,14 @@ COST_LIMITS: dict[str, Limits] = {
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPolicy:
-    """How much more than the bare layout is bought.
+    """The GPUs to buy in addition to those that the users need.
 
     Attributes:
-        headroom: share of the users' places that stay free.
+        headroom: share of the user capacity that must remain unused.
         whole_nodes: whether nodes are bought full (HGX and OAM boards come with all their GPUs), or only with the GPUs
             that are used.
-        spare_nodes: nodes beyond what the users need: 1 for N+1.
-        spare_gpus: GPUs on the shelf.
+        spare_nodes: nodes beyond those that the users need: 1 for N+1.
+        spare_gpus: GPUs in stock.
     """
 
     headroom: float = 0.0
@@ -79,7 +79,7 @@ class OrderPolicy:
 
 @dataclass(frozen=True)
 class OrderStep:
-    """A bar of the waterfall: `key` names the step, `gpus` is the level after it, `added_gpus` the step itself."""
+    """One bar of the waterfall chart: the step `key`, the total `gpus` after it, and the `added_gpus` of the step."""
 
     key: str
     gpus: int
@@ -88,18 +88,16 @@ class OrderStep:
 
 @dataclass(frozen=True, kw_only=True)
 class OrderQuantity:
-    """From the least that could hold the model to what is ordered, in GPUs.
+    """The steps from the fewest GPUs that could hold the model to the GPUs to order.
 
     Attributes:
-        by_division: the total divided by a GPU's memory, rounded up.
-        deployable: whole replicas that serve the users.
-        with_headroom: whole replicas that serve them with places left.
-        in_nodes: the same with full nodes, if nodes are bought full.
-        with_spares: what is ordered.
-        replicas: with headroom.
-        nodes: ordered, spare ones included.
-        rented_gpus: what has to run if it is rented: a provider replaces a failed machine and sells by the replica's
-            node, so `in_nodes`.
+        by_division: the total memory divided by a GPU's memory, rounded up.
+        deployable: GPUs of whole replicas for the users.
+        with_headroom: GPUs of whole replicas for the users and the headroom.
+        in_nodes: the same in full nodes, if nodes are bought full.
+        with_spares: the GPUs to order.
+        replicas: the number of replicas with headroom.
+        nodes: the nodes to order, including spares.
     """
 
     by_division: int
@@ -116,21 +114,22 @@ class OrderQuantity:
 
     @property
     def rented_gpus(self) -> int:
+        """Return the GPUs to rent: the provider replaces failed machines and rents by node, so without spares."""
         return self.in_nodes
 
     @property
     def steps(self) -> tuple[OrderStep, ...]:
-        """The bars in order; one goes down only where division asks for more than a layout by an engine's budget."""
-        found, level = [], 0
+        """Return the bars in order; GPUs decrease only if an engine's budget needs fewer than the division."""
+        steps, previous = [], 0
         for key in ("by_division", "deployable", "with_headroom", "in_nodes", "with_spares"):
             gpus = getattr(self, key)
-            found.append(OrderStep(key, gpus, gpus - level))
-            level = gpus
-        return tuple(found)
+            steps.append(OrderStep(key, gpus, gpus - previous))
+            previous = gpus
+        return tuple(steps)
 
 
 def comes_on_baseboards(gpu: Gpu) -> bool:
-    """Whether the GPU is bought by the full node: modules on a common board (HGX, OAM) or a superchip, not PCIe cards.
+    """Return whether the GPU is sold only in full nodes: on a board (HGX, OAM) or in a superchip, not as a PCIe card.
 
     Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
     """
@@ -140,24 +139,24 @@ def comes_on_baseboards(gpu: Gpu) -> bool:
 def order_quantity(
     replica: Replica, *, users: int, users_per_replica: int, gpus_by_division: int, policy: OrderPolicy
 ) -> OrderQuantity:
-    """How many GPUs to order so that `users` are served, and how it comes to that.
+    """Return the GPUs to order for `users`, with the steps to that number.
 
-    In Excel, with g GPUs a replica and n GPUs a node:
+    In Excel, with g GPUs per replica and n GPUs per node:
     deployable = ROUNDUP(users/each,0)*g; replicas = ROUNDUP(ROUND(users/(each*(1-headroom)),9),0);
     with_headroom = replicas*g; nodes = IF(g>=n, replicas*ROUNDUP(g/n,0), ROUNDUP(replicas/INT(n/g),0));
     in_nodes = IF(whole_nodes, nodes*n, with_headroom);
     with_spares = in_nodes + spare_nodes*MIN(n,in_nodes) + spare_gpus.
-    A spare node is as full as the fullest.
+    A spare node has as many GPUs as the fullest node.
 
     Raises:
-        PlannerError: an input is of the wrong type or out of range.
+        PlannerError: an input has the wrong type or is out of range.
     """
     checked = _checked(
         users=users, users_per_replica=users_per_replica, gpus_by_division=gpus_by_division, headroom=policy.headroom,
         spare_nodes=policy.spare_nodes, spare_gpus=policy.spare_gpus,
     )  # fmt: skip
-    users, each = int(checked["users"]), int(checked["users_per_replica"])
-    replicas = _rounded_up(users / (each * (1 - checked["headroom"])))
+    users, per_replica = int(checked["users"]), int(checked["users_per_replica"])
+    replicas = _rounded_up(users / (per_replica * (1 - checked["headroom"])))
     nodes = replica.nodes(replicas)
     with_headroom = replicas * replica.gpus
     in_nodes = nodes * replica.gpu.gpus_per_node if policy.whole_nodes else with_headroom
@@ -165,7 +164,7 @@ def order_quantity(
     spares = spare_nodes * min(replica.gpu.gpus_per_node, in_nodes) + int(checked["spare_gpus"])
     return OrderQuantity(
         by_division=int(checked["gpus_by_division"]),
-        deployable=-(-users // each) * replica.gpus,
+        deployable=-(-users // per_replica) * replica.gpus,
         with_headroom=with_headroom,
         in_nodes=in_nodes,
         with_spares=in_nodes + spares,
@@ -179,10 +178,10 @@ def order_quantity(
 
 @dataclass(frozen=True, kw_only=True)
 class Purchase:
-    """What is bought, and for how much.
+    """The hardware to buy and its prices.
 
     Attributes:
-        gpus, nodes: in all, spares included.
+        gpus, nodes: totals, including spares.
         tdp_w: rated power of one GPU.
         gpu_usd: price of one GPU.
         server_usd_per_node: price of a node without its GPUs.
@@ -197,7 +196,7 @@ class Purchase:
 
 @dataclass(frozen=True, kw_only=True)
 class Assumptions:
-    """What a whole comparison goes by. The defaults, each with its source, are `core.catalog.prices.cost_defaults`.
+    """The assumptions of a comparison. The defaults, with their sources, are `core.catalog.prices.cost_defaults`.
 
     Attributes:
         network_share: network, storage, racks and installation, as a share of GPUs and servers.
@@ -205,13 +204,13 @@ class Assumptions:
         pue: power usage effectiveness: energy of the whole site ÷ energy of its IT equipment (ISO/IEC 30134-2).
         tariff_usd_per_kwh: price of electricity.
         power_load: mean power drawn ÷ rated power.
-        hosting_usd_per_kw_month: of rated IT power; hosting_usd_per_node_month: of nodes. Both are added: leave at 0
-            what does not apply, and the tariff at 0 where hosting includes electricity.
+        hosting_usd_per_kw_month, hosting_usd_per_node_month: prices of hosting per kW of rated IT power and per node;
+            both are added. Set those that do not apply to 0, and the tariff to 0 if hosting includes electricity.
         support_share_per_year: maintenance and support, as a share of capex.
-        depreciation_years, residual_share: straight line down to that share of capex.
+        depreciation_years, residual_share: straight-line depreciation down to that share of capex.
         discount_rate_per_year: effective annual rate.
-        horizon_months: how long is looked ahead.
-        on_demand_hours_share: share of all hours that on-demand GPUs run; reserved ones are paid for all hours.
+        horizon_months: the period of the comparison.
+        on_demand_hours_share: share of all hours in which on-demand GPUs run; reserved GPUs are paid for all hours.
     """
 
     network_share: float
@@ -231,15 +230,16 @@ class Assumptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Owning:
-    """What owning costs.
+    """The costs of owning.
 
     Attributes:
-        capex_usd: paid at the start.
+        capex_usd: the payment at the start.
         it_kw: rated power of GPUs and servers.
-        depreciation_usd_per_month: straight line, while it lasts; power, hosting, support: cash each month.
+        depreciation_usd_per_month: straight-line depreciation in the years of depreciation.
+        power_usd_per_month, hosting_usd_per_month, support_usd_per_month: payments per month.
         value_at_horizon_usd: book value at the end of the horizon.
-        tco_usd: capex + horizon × cash each month − value at the horizon.
-        npv_usd: the same discounted: a cost is positive.
+        tco_usd: capex + horizon × payments per month − value at the horizon.
+        npv_usd: the same, discounted; a cost is positive.
     """
 
     capex_usd: float
@@ -254,29 +254,29 @@ class Owning:
 
     @property
     def opex_usd_per_month(self) -> float:
-        """Cash each month: power, hosting, support."""
+        """Return the payments per month: power, hosting, support."""
         return self.power_usd_per_month + self.hosting_usd_per_month + self.support_usd_per_month
 
     @property
     def usd_per_month(self) -> float:
-        """Depreciation and cash of a month."""
+        """Return depreciation and payments per month."""
         return self.depreciation_usd_per_month + self.opex_usd_per_month
 
 
 def default_assumptions() -> Assumptions:
-    """What cost_defaults.csv says."""
+    """Return the assumptions in cost_defaults.csv."""
     return Assumptions(**_defaults(Assumptions))
 
 
 def default_policy() -> OrderPolicy:
-    """What cost_defaults.csv says."""
+    """Return the policy in cost_defaults.csv."""
     return OrderPolicy(**_defaults(OrderPolicy))
 
 
 def server_usd_per_gpu(prices: GpuPrices) -> float | None:
-    """The rest of a server for each of its GPUs: its price if that is known, else the usual share of the GPU's.
+    """Return the price of a server without GPUs, per GPU; if it is unknown, the usual share of the GPU's price.
 
-    None where neither is known. In Excel: IF(server<>"", server, IF(gpu<>"", gpu*server_share_of_gpus, "")).
+    None if both are unknown. In Excel: IF(server<>"", server, IF(gpu<>"", gpu*server_share_of_gpus, "")).
     """
     if prices.server_per_gpu is not None:
         return prices.server_per_gpu.amount_usd
@@ -286,10 +286,10 @@ def server_usd_per_gpu(prices: GpuPrices) -> float | None:
 
 
 def owning(purchase: Purchase, assumptions: Assumptions) -> Owning:
-    """What it costs to own what is bought.
+    """Return the costs of owning `purchase`.
 
     Raises:
-        PlannerError: an input is of the wrong type or out of range.
+        PlannerError: an input has the wrong type or is out of range.
     """
     checked_p, checked_a = _checked_all(purchase), _checked_all(assumptions)
     capex = capex_usd(checked_p, checked_a)
@@ -317,23 +317,23 @@ def owning(purchase: Purchase, assumptions: Assumptions) -> Owning:
 
 
 def capex_usd(purchase: Purchase, assumptions: Assumptions) -> float:
-    """(GPUs × price + nodes × price of a server) × (1 + network share)."""
+    """Return (GPUs × price + nodes × price of a server) × (1 + network share)."""
     hardware = purchase.gpus * purchase.gpu_usd + purchase.nodes * purchase.server_usd_per_node
     return hardware * (1 + assumptions.network_share)
 
 
 def rated_it_kw(gpus: int, tdp_w: float, server_power_share: float) -> float:
-    """GPUs × TDP × (1 + the rest of the server), in kW."""
+    """Return GPUs × TDP × (1 + share of the rest of the server), in kW."""
     return gpus * tdp_w * (1 + server_power_share) / W_PER_KW
 
 
 def power_usd_per_month(it_kw: float, assumptions: Assumptions) -> float:
-    """Rated IT power × mean load × PUE (ISO/IEC 30134-2) × tariff × 730 hours. Spares run like the rest."""
+    """Return rated IT power × mean load × PUE (ISO/IEC 30134-2) × tariff × 730 hours. Spares run too."""
     return it_kw * assumptions.power_load * assumptions.pue * assumptions.tariff_usd_per_kwh * HOURS_PER_MONTH
 
 
 def book_value_usd(capex: float, assumptions: Assumptions, months: int) -> float:
-    """What straight-line depreciation leaves after `months`; the residual value from the end of its years on.
+    """Return the value after `months` of straight-line depreciation; after the last year, the residual value.
 
     In Excel: capex*(1-(1-residual)*MIN(1,months/(12*years))).
     """
@@ -342,19 +342,19 @@ def book_value_usd(capex: float, assumptions: Assumptions, months: int) -> float
 
 
 def monthly_rate(rate_per_year: float) -> float:
-    """The monthly rate that compounds to an effective annual rate: (1 + r)^(1/12) − 1."""
+    """Return the monthly rate that compounds to an effective annual rate: (1 + r)^(1/12) − 1."""
     return math.expm1(math.log1p(rate_per_year) / MONTHS_PER_YEAR)
 
 
 def discount_factor(rate_per_year: float, months: int) -> float:
-    """What a dollar after `months` is worth now: (1 + r)^(−months/12)."""
+    """Return the present value of one dollar after `months`: (1 + r)^(−months/12)."""
     return math.exp(-math.log1p(rate_per_year) * months / MONTHS_PER_YEAR)
 
 
 def present_value_usd(usd_per_month: float, assumptions: Assumptions) -> float:
-    """What a payment at the end of each month of the horizon is worth now: the ordinary annuity, a (1 − (1+i)^−n) / i.
+    """Return the present value of a payment at the end of each month, an ordinary annuity: a (1 − (1+i)^−n) / i.
 
-    In Excel: -PV((1+r)^(1/12)-1, horizon, payment), which takes a rate of 0 as well.
+    In Excel: -PV((1+r)^(1/12)-1, horizon, payment), which accepts a rate of 0 too.
     """
     months, rate = assumptions.horizon_months, monthly_rate(assumptions.discount_rate_per_year)
     if rate == 0:
@@ -367,12 +367,12 @@ def present_value_usd(usd_per_month: float, assumptions: Assumptions) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Rental:
-    """What is rented, and for how much; a price of None is not offered.
+    """The GPUs to rent and their prices; None: not offered.
 
     Attributes:
-        rented_gpus: GPUs that run.
-        on_demand_usd_per_gpu_hour: paid for the hours that run.
-        reserved_usd_per_gpu_hour: paid for every hour, renewed at the same price until the horizon.
+        rented_gpus: number of GPUs.
+        on_demand_usd_per_gpu_hour: price of an hour in which the GPU runs.
+        reserved_usd_per_gpu_hour: price of every hour, renewed at the same price until the horizon.
     """
 
     rented_gpus: int
@@ -382,12 +382,12 @@ class Rental:
 
 @dataclass(frozen=True, kw_only=True)
 class Renting:
-    """What renting costs.
+    """The costs of renting.
 
     Attributes:
-        on_demand_usd_per_month, reserved_usd_per_month: None where there is no such price.
-        plan: "on_demand" or "reserved", whichever costs less.
-        usd_per_month, tco_usd, npv_usd: of that one.
+        on_demand_usd_per_month, reserved_usd_per_month: costs of each plan; None without a price.
+        plan: the cheaper plan, "on_demand" or "reserved".
+        usd_per_month, tco_usd, npv_usd: costs of the cheaper plan.
     """
 
     on_demand_usd_per_month: float | None
@@ -399,10 +399,10 @@ class Renting:
 
 
 def renting(rental: Rental, assumptions: Assumptions) -> Renting | None:
-    """What it costs to rent, GPUs × price × 730 hours × the share of hours paid; None where there is no price.
+    """Return the costs of renting: GPUs × price × 730 hours × the share of hours paid; None without a price.
 
     Raises:
-        PlannerError: an input is of the wrong type or out of range.
+        PlannerError: an input has the wrong type or is out of range.
     """
     rental, assumptions = _checked_all(rental), _checked_all(assumptions)
     hours = rental.rented_gpus * HOURS_PER_MONTH
@@ -425,13 +425,13 @@ def renting(rental: Rental, assumptions: Assumptions) -> Renting | None:
     )
 
 
-# ---- one against the other ---------------------------------------------------------------------------
+# ---- comparison --------------------------------------------------------------------------------------
 
 
 def break_even_month(owned: Owning, rented: Renting, horizon_months: int) -> int | None:
-    """The first month by whose end owning has cost no more cash than renting; None if that is not within the horizon.
+    """Return the first month at whose end owning has cost no more than renting; None if it is not within the horizon.
 
-    Cash of owning is capex and what each month takes; in the last month what the equipment is then worth comes back.
+    The cost of owning is capex and the payments per month, less the equipment's value in the last month of the horizon.
     In Excel, with d = rent - opex: IF(d*horizon>=capex, MAX(1,ROUNDUP(ROUND(capex/d,9),0)),
     IF(tco_owning<=tco_renting, horizon, "none")).
     """
@@ -442,17 +442,17 @@ def break_even_month(owned: Owning, rented: Renting, horizon_months: int) -> int
 
 
 def cheaper(owned: Owning, rented: Renting) -> str:
-    """Whether to "buy" or to "rent": whichever costs less today, by net present value."""
+    """Return "buy" or "rent", whichever has the lower net present value."""
     return "buy" if owned.npv_usd <= rented.npv_usd else "rent"
 
 
 def usd_per_user_month(usd_per_month: float, users: int) -> float:
-    """Cost of a month ÷ concurrent users."""
+    """Return cost per month ÷ concurrent users."""
     return usd_per_month / number_within("users", users, COST_LIMITS["users"])
 
 
-def _defaults(of: type[Assumptions | OrderPolicy]) -> dict[str, Any]:
-    return {field.name: _default(field.name) for field in fields(of)}
+def _defaults(settings: type[Assumptions | OrderPolicy]) -> dict[str, Any]:
+    return {field.name: _default(field.name) for field in fields(settings)}
 
 
 def _default(field: str) -> float | int:
@@ -472,6 +472,6 @@ _Inputs = TypeVar("_Inputs", Purchase, Rental, Assumptions)
 
 
 def _checked_all(inputs: _Inputs) -> _Inputs:
-    """The same dataclass with each field within its limits; None, a price that is not offered, stays."""
+    """Return `inputs` with each field checked against its limits; None (a price that is not offered) is allowed."""
     given = {field.name: getattr(inputs, field.name) for field in fields(inputs)}
     return type(inputs)(**given | _checked(**{name: value for name, value in given.items() if value is not None}))

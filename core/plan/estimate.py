@@ -1,4 +1,4 @@
-"""The one entry: a model and a workload in, the memory they need out, as ordered line items."""
+"""Estimate the memory that a model and a workload need, as ordered line items."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from core.checks import number, whole
 from core.model.counts import model_counts
-from core.model.kv_cache import KvProfile
+from core.model.kv_profile import KvProfile
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
@@ -19,12 +19,12 @@ DEFAULT_OVERHEAD_FRACTION = 0.1  # the article's rule: "about 10 %" of weights a
 # Whole numbers up to 2^53 are exact in floats; half of that leaves room for the overhead.
 _EXACT_IN_FLOATS = 2**52
 
-# Added to a smaller number it leaves no room for a fraction: the number is rounded as by round(), in half the time.
-_ROUNDS = 2.0**52
+# Adding this to a smaller number and subtracting it again rounds the number as round() does, in half the time.
+_ROUNDING_OFFSET = 2.0**52
 
 
 def rule_overhead_bytes(weights_bytes: int, kv_bytes: int, fraction: float) -> int:
-    """The article's rule: a fraction of weights and KV cache, rounded to a whole byte."""
+    """Return the overhead by the article's rule: a fraction of weights and KV cache, rounded to a whole byte."""
     return round((weights_bytes + kv_bytes) * fraction)
 
 
@@ -39,7 +39,7 @@ class Estimate(NamedTuple):
     """The memory that a model needs to serve a workload.
 
     Attributes:
-        sizing: what it shares with every other workload.
+        sizing: the figures that do not depend on the workload.
     """
 
     sizing: Sizing
@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Bytes by which one long sequence grows with each token."""
+        """Return the bytes that one long sequence adds per token."""
         return self.sizing.kv.bytes_per_token(self.kv_precision)
 
     @property
@@ -66,7 +66,7 @@ class Estimate(NamedTuple):
 
     @property
     def line_items(self) -> tuple[LineItem, ...]:
-        """What adds up to the total, in the order in which to show it."""
+        """Return the parts of the total in the order in which to show them."""
         return (
             LineItem("weights", self.weights_bytes),
             LineItem("kv_cache", self.kv_bytes),
@@ -80,7 +80,7 @@ class Estimate(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizing:
-    """A model with its weights in a format: all of an estimate that is the same for every workload."""
+    """A model with its weights in one format: the part of an estimate that does not depend on the workload."""
 
     model: ModelSpec
     parameters: int
@@ -88,29 +88,29 @@ class Sizing:
     kv: KvProfile
 
     def total_bytes(self, context: int, users: int, kv_precision: Precision, overhead: float) -> int:
-        """The memory for `users` sequences of `context` tokens; arguments within the limits of `estimate`."""
+        """Return the bytes for `users` sequences of `context` tokens; the arguments are not checked."""
         weights_bytes, kv_bytes = self.weights_bytes, self.kv.bytes_of_sequences(users, context, kv_precision)
         return weights_bytes + kv_bytes + rule_overhead_bytes(weights_bytes, kv_bytes, overhead)
 
     def totals(
         self, context: int, users: Sequence[int], kv_precision: Precision, overhead: float, unit_bytes: int
     ) -> list[float]:
-        """`total_bytes` for each number of `users`, in units of `unit_bytes`: the same, in a fraction of the time."""
+        """Return `total_bytes` for each number of `users`, in units of `unit_bytes`: the same figures, but faster."""
         weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
         if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
             return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
-        fixed, each = float(weights), float(one)
+        fixed, per_user = float(weights), float(one)
         return [
-            (needed + ((needed * overhead + _ROUNDS) - _ROUNDS)) / unit_bytes
-            for needed in [fixed + each * number for number in users]
+            (needed + ((needed * overhead + _ROUNDING_OFFSET) - _ROUNDING_OFFSET)) / unit_bytes
+            for needed in [fixed + per_user * number for number in users]
         ]
 
 
 @lru_cache(maxsize=2048)
 def sizing(model: ModelSpec, precision: Precision | None) -> Sizing:
-    """What `estimate` reckons with, counted once; the arguments are its own."""
-    needs = model_counts(model)
-    return Sizing(model, needs.parameters.total, weights_bytes(model, precision), needs.kv)
+    """Return the figures that `estimate` needs of a model, computed once per model and precision."""
+    counts = model_counts(model)
+    return Sizing(model, counts.parameters.total, weights_bytes(model, precision), counts.kv)
 
 
 def estimate(
@@ -122,14 +122,14 @@ def estimate(
     kv_precision: Precision,
     overhead: float = DEFAULT_OVERHEAD_FRACTION,
 ) -> Estimate:
-    """The memory to serve `users` concurrent sequences of `context` tokens each, every token reserved.
+    """Estimate the memory to serve `users` concurrent sequences, each with memory for all of its `context` tokens.
 
     Args:
-        model: what is served.
+        model: the model.
         context: tokens per sequence.
         users: concurrent sequences.
-        precision: of the weights; None as the model's checkpoint stores them.
-        kv_precision: of the cached values.
+        precision: precision of the weights; None: as the checkpoint stores them.
+        kv_precision: precision of the KV cache.
         overhead: fraction of weights and KV cache.
 
     Raises:

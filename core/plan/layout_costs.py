@@ -1,4 +1,4 @@
-"""What a layout of a catalog GPU costs at its indicative prices."""
+"""Compute the costs of an option on a GPU of the catalog, at indicative prices."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from core.plan.fleet import Option
 
 @dataclass(frozen=True, kw_only=True)
 class OptionCosts:
-    """What a layout costs; None where a price, or the GPU's power, is not known.
+    """The costs of an option; None if a price or the GPU's power is unknown.
 
     Attributes:
-        order: what is ordered, and how it comes to that.
-        owned, rented: what owning and renting cost.
-        owning_usd_per_user_month, renting_usd_per_user_month: of a month, for each concurrent user.
-        break_even_month: when buying has paid off against renting; None also where it does not within the horizon.
+        order: the order quantity with its steps.
+        owned, rented: the costs of owning and of renting.
+        owning_usd_per_user_month, renting_usd_per_user_month: costs per month and concurrent user.
+        break_even_month: the month in which buying has paid off; None also if it is not within the horizon.
         cheaper: "buy" or "rent", by net present value.
     """
 
@@ -52,7 +52,7 @@ class OptionCosts:
 
 def option_costs(
     gpu: Gpu,
-    layout: Option,
+    option: Option,
     *,
     users: int,
     gpus_by_division: int,
@@ -60,22 +60,22 @@ def option_costs(
     assumptions: Assumptions | None = None,
     prices: GpuPrices | None = None,
 ) -> OptionCosts:
-    """What it costs to serve `users` by `layout` on `gpu`.
+    """Return the costs of serving `users` by `option` on `gpu`.
 
     Args:
-        gpus_by_division: where the waterfall starts (`fleet.gpus_by_division`).
-        policy, assumptions, prices: those of the data if omitted. Nodes are bought full only where the policy says so
-            and the GPU comes on a baseboard.
+        gpus_by_division: the start of the waterfall (`fleet.gpus_by_division`).
+        policy, assumptions, prices: the defaults are those of the data files. Nodes are bought full only if the policy
+            says so and the GPU comes on a baseboard.
 
     Raises:
-        PlannerError: an input is of the wrong type or out of range.
+        PlannerError: an input has the wrong type or is out of range.
     """
     policy, assumptions = policy or default_policy(), assumptions or default_assumptions()
     prices = prices or indicative_prices(gpu.name)
     order = order_quantity(
-        layout.replica,
+        option.replica,
         users=users,
-        users_per_replica=layout.users_per_replica,
+        users_per_replica=option.users_per_replica,
         gpus_by_division=gpus_by_division,
         policy=replace(policy, whole_nodes=policy.whole_nodes and comes_on_baseboards(gpu)),
     )
@@ -87,7 +87,7 @@ def option_costs(
             nodes=order.nodes,
             tdp_w=gpu.tdp_w,
             gpu_usd=prices.purchase.amount_usd,
-            server_usd_per_node=server_usd * layout.replica.gpu.gpus_per_node,
+            server_usd_per_node=server_usd * option.replica.gpu.gpus_per_node,
         )
         owned = owning(purchase, assumptions)
     rental = Rental(

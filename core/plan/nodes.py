@@ -1,24 +1,24 @@
-"""Replicas in nodes: which a node takes, and how many nodes so many of them need."""
+"""Place replicas in nodes: which replicas are possible, and how many nodes they need."""
 
 from __future__ import annotations
 
-MOST_NODES_PER_REPLICA = 4
+MAX_NODES_PER_REPLICA = 4
 
 
 def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
-    """Whether nodes of so many GPUs take a replica of `tp` × `pp`.
+    """Return whether a replica of `tp` × `pp` GPUs can be placed in nodes of `gpus_per_node` GPUs.
 
-    Tensor parallelism stays inside a node and divides it; stages share a node evenly, or each has a whole one.
+    `tp` divides the node's GPUs. A replica either divides a node evenly, or each of its stages takes a whole node.
     """
     if gpus_per_node % tp:
         return False
     if tp * pp <= gpus_per_node:
         return gpus_per_node % (tp * pp) == 0
-    return tp == gpus_per_node and pp <= MOST_NODES_PER_REPLICA
+    return tp == gpus_per_node and pp <= MAX_NODES_PER_REPLICA
 
 
 def nodes_for(replicas: int, gpus_per_replica: int, gpus_per_node: int) -> int:
-    """Nodes that so many replicas take; one of more than a node has whole ones."""
+    """Return the nodes for `replicas`: a replica larger than a node takes whole nodes; smaller ones share a node."""
     if gpus_per_replica >= gpus_per_node:
         return replicas * -(-gpus_per_replica // gpus_per_node)
     return -(-replicas // (gpus_per_node // gpus_per_replica))

@@ -1,4 +1,4 @@
-"""From what a cell or a command line says to what is served: the reckoning, and the format of the weights."""
+"""Choose how a model's memory is computed, and the format in which an engine holds its weights."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from core.model.weights import weights_bytes
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import Service
 
-# What vLLM and SGLang make of the bare names: --quantization fp8 has a scale per tensor (vLLM
-# model_executor/layers/quantization/fp8.py); 8- and 4-bit integers come as compressed-tensors' W8A8 and W4A16.
+# How vLLM and SGLang serve these precisions: --quantization fp8 has a scale per tensor (vLLM
+# model_executor/layers/quantization/fp8.py); 8- and 4-bit integers are compressed-tensors' W8A8 and W4A16.
 _SERVED_AS = {"fp8": "fp8_tensor", "int8": "w8a8", "int4": "w4a16"}
-_ABOUT_AS_MUCH = 0.15  # formats of one width differ by their scales and by what they leave in 16 bits
+_SIZE_TOLERANCE = 0.15  # formats of one width differ by their scales and by the tensors that they leave in 16 bits
 
 
 def served_precision(model: ModelSpec, precision: Precision | None) -> Precision | None:
-    """The format in which an engine holds the weights of `model` if asked for `precision`; None as shipped.
+    """Return the format in which an engine holds the weights for a requested `precision`; None: as shipped.
 
-    A model that is shipped in about as many bytes is served as it is.
+    A model whose checkpoint has about the same size is served as shipped.
     """
     if precision is None or precision.name not in _SERVED_AS or model.stated_parameters is not None:
         return precision
     if model.quantization is not None:
-        shipped, asked = weights_bytes(model), weights_bytes(model, precision)
-        if abs(shipped / asked - 1) < _ABOUT_AS_MUCH:
+        shipped, requested = weights_bytes(model), weights_bytes(model, precision)
+        if abs(shipped / requested - 1) < _SIZE_TOLERANCE:
             return None
     return catalog.precision("precision", _SERVED_AS[precision.name])
 
@@ -32,10 +32,10 @@ def served_precision(model: ModelSpec, precision: Precision | None) -> Precision
 def service_of(
     model: ModelSpec, precision: Precision | None, kv_precision: Precision, overhead: float | None
 ) -> Service:
-    """What is to be served, and by which reckoning: the rule if `overhead` is given, else the budget of vLLM.
+    """Return a service by the rule if `overhead` is given, else by vLLM's budget.
 
-    An engine's budget follows from shapes that a model told by its size alone does not have: that one goes by the rule,
-    with the article's 10 %.
+    A model of which only the size is known has no shapes for an engine's budget: it uses the rule with the article's
+    10 %.
     """
     if overhead is None and model.vocab_size is None:
         overhead = DEFAULT_OVERHEAD_FRACTION

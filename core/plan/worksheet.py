@@ -1,8 +1,8 @@
-"""Compute layouts with so few terms that each has a cell of its own in the workbook.
+"""Compute layouts with few enough terms that each term has its own cell in the workbook.
 
-`core.plan.fleet` asks an engine's model about every layout that can be deployed. A worksheet has no such model, but
-needs only a few numbers for each model and layout, which are columns of the workbook's catalog. They are computed here,
-and the workbook's formulas restate this module. tests/core/plan/test_worksheet.py compares it with `core.plan.fleet`.
+`core.plan.fleet` computes every layout that can be deployed from an engine's full model. A worksheet has no such model,
+but needs only a few numbers per model and layout, which are columns of the workbook's catalog. They are computed here,
+and the workbook's formulas repeat this module. tests/core/plan/test_worksheet.py compares it with `core.plan.fleet`.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacl
 from core.engines.shapes import StageShapes, stage_shapes
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
-from core.model.kv_cache import KvProfile, kv_profile
+from core.model.kv_cache import kv_profile
+from core.model.kv_profile import KvProfile
 from core.model.precision import Precision, precision_of_bytes
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
-from core.plan.allocation import RESERVED, kept_tokens
+from core.plan.allocation import RESERVED, allocated_tokens
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, rule_overhead_bytes
-from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE, GpuChoice
+from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, GpuChoice
 from core.plan.nodes import node_takes, nodes_for
 from core.units import GIB, MIB
 
 RULE, VLLM = "rule", vllm.ENGINE.name
 ENGINES = (RULE, VLLM)
 
-# Less than a billionth of a user or of a GPU is the arithmetic's own noise.
-_NOISE = 1e-9
+# A difference of less than a billionth of a user or of a GPU is a rounding error.
+_ROUNDING_ERROR = 1e-9
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Layout:
         return f"TP {self.tp}" if self.pp == 1 else f"TP {self.tp} × PP {self.pp}"
 
 
-# What is usually deployed: within a node of up to eight GPUs, or one stage on each of two such nodes.
+# The usual layouts: within a node of up to eight GPUs, or one stage on each of two such nodes.
 LAYOUTS = (Layout(1, 1), Layout(2, 1), Layout(4, 1), Layout(8, 1), Layout(8, 2))
 
-# An example of each class of GPU that vLLM's defaults tell apart, by the tokens of one step: 2048, 8192, 16 384.
+# An example of each class of GPU in vLLM's defaults, by the tokens of one step: 2048, 8192, 16 384.
 _EXAMPLES = (Device("small", 40 * GIB), Device("large", 79 * GIB), Device("largest", 180 * GIB))
 STEP_TOKENS = (2048, 8192, 16_384)
 
@@ -66,9 +67,9 @@ class PlannedGpu:
     """A GPU to plan with.
 
     Attributes:
-        memory_bytes: what its driver reports.
-        gpus_per_node: how many share a node.
-        step_tokens, max_sequences: vLLM's defaults for it: tokens of one step, and sequences at once.
+        memory_bytes: the capacity that its driver reports.
+        gpus_per_node: GPUs per node.
+        step_tokens, max_sequences: vLLM's defaults for it: tokens and sequences of one step.
     """
 
     memory_bytes: int
@@ -78,8 +79,8 @@ class PlannedGpu:
 
 
 def planned_gpu(choice: GpuChoice) -> PlannedGpu:
-    """The same GPU with what vLLM's defaults are on it."""
-    step = vllm.largest_step(_started(choice.device))
+    """Return the GPU with vLLM's defaults for it."""
+    step = vllm.largest_step(_default_deployment(choice.device))
     return PlannedGpu(
         memory_bytes=choice.memory_bytes,
         gpus_per_node=choice.gpus_per_node,
@@ -90,14 +91,14 @@ def planned_gpu(choice: GpuChoice) -> PlannedGpu:
 
 @dataclass(frozen=True, kw_only=True)
 class GpuShare:
-    """What one GPU of a layout holds; sizes are the fullest GPU's.
+    """The part of a model on the fullest GPU of a layout.
 
     Attributes:
-        parameters: parameters on it.
+        parameters: number of parameters.
         shipped_bytes: their bytes as the checkpoint stores them.
-        loading_bytes: what vLLM allocates beyond the bytes of 16-bit weights (rotary table, rounding); 0 if the model's
-            shapes are not known.
-        kv: what one sequence keeps there; of several pipeline stages the largest of each part.
+        loading_bytes: bytes that vLLM allocates beyond the bytes of 16-bit weights (rotary table, rounding); 0 if the
+            model's shapes are not known.
+        kv: the KV cache of one sequence; with several pipeline stages, the largest of each term.
     """
 
     parameters: int
@@ -108,7 +109,7 @@ class GpuShare:
 
 @lru_cache(maxsize=4096)
 def gpu_share(model: ModelSpec, layout: Layout) -> GpuShare | None:
-    """What one GPU of `layout` holds of `model`; None if it cannot be split so."""
+    """Return the part of `model` on one GPU of `layout`; None if the model cannot be split that way."""
     tp, pp = layout.tp, layout.pp
     if tensor_parallel_obstacle(model, tp) or pp > model.num_hidden_layers:
         return None
@@ -119,7 +120,7 @@ def gpu_share(model: ModelSpec, layout: Layout) -> GpuShare | None:
         loaded = max(loaded_weights_by_stage(model, two_bytes, tp, pp))
         loading = max(0, loaded - 2 * parameters)
     kv = _largest(kv_profile_per_gpu(model, tp, pp))
-    if not model.heads_are_known:  # keys and values are cut like everything else
+    if not model.heads_are_known:  # keys and values are divided like the weights
         kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
     return GpuShare(
         parameters=parameters,
@@ -130,7 +131,7 @@ def gpu_share(model: ModelSpec, layout: Layout) -> GpuShare | None:
 
 
 def has_shapes(model: ModelSpec) -> bool:
-    """Whether more than its size is known of `model`; an engine's budget follows from the rest."""
+    """Return whether the shapes of `model` are known, which an engine's budget needs, and not only its size."""
     return model.vocab_size is not None and model.stated_parameters is None
 
 
@@ -147,28 +148,30 @@ def _largest(profiles: tuple[KvProfile, ...]) -> KvProfile:
 
 @lru_cache(maxsize=4096)
 def activation_bytes(model: ModelSpec, step_tokens: int, *, several: bool) -> int:
-    """VLLM's peak activation with 16-bit weights, the default settings and the model's longest context.
+    """Return vLLM's peak activation with 16-bit weights, the default settings and the model's longest context.
 
     Args:
         step_tokens: one of `STEP_TOKENS`.
-        several: whether tensor parallelism is used; with two ranks, where it is the largest.
+        several: whether tensor parallelism is used; if so, the figure is for two ranks, which is the largest.
 
     Raises:
-        UnsupportedModelError: only its size is known of the model.
+        UnsupportedModelError: only the size of the model is known.
     """
     if not has_shapes(model):
         raise UnsupportedModelError(
-            "engine", f"{model.name} is told by its size alone, and vLLM's budget follows from shapes", 'Write "rule".'
+            "engine",
+            f"only the size of {model.name} is known, not the shapes that vLLM's budget needs",
+            'Write "rule".',
         )
     tp = 2 if several and not tensor_parallel_obstacle(model, 2) else 1
-    deployment = _started(_EXAMPLES[STEP_TOKENS.index(step_tokens)], model, tp)
+    deployment = _default_deployment(_EXAMPLES[STEP_TOKENS.index(step_tokens)], model, tp)
     shapes = stage_shapes(model, deployment.precision, tp, 1)
     return max(vllm.activation_peak_bytes(deployment, stage) for stage in shapes)
 
 
 def other_bytes(*, several: bool) -> int:
-    """What a vLLM process holds outside PyTorch and in CUDA graphs (`vllm.other_bytes`, `vllm.graph_bytes`)."""
-    deployment = _started(_EXAMPLES[0], tp=2 if several else 1)
+    """Return vLLM's memory outside PyTorch and in CUDA graphs (`vllm.other_bytes`, `vllm.graph_bytes`)."""
+    deployment = _default_deployment(_EXAMPLES[0], tp=2 if several else 1)
     return (vllm.other_bytes(deployment, _NO_SHAPES) + vllm.graph_bytes(deployment, 1)).expected
 
 
@@ -177,8 +180,8 @@ _VERSION = parse_version(vllm.ENGINE.default_version)
 MEMORY_UTILIZATION = vllm.default_memory_utilization(_VERSION)
 
 
-def _started(device: Device, model: ModelSpec = _NO_MODEL, tp: int = 1) -> Deployment:
-    """VLLM's default version with default settings and 16-bit values."""
+def _default_deployment(device: Device, model: ModelSpec = _NO_MODEL, tp: int = 1) -> Deployment:
+    """Return a deployment on vLLM's default version with default settings and 16-bit values."""
     two_bytes = precision_of_bytes("precision", 2)
     return Deployment(
         model=model,
@@ -199,7 +202,7 @@ _NO_SHAPES = StageShapes(
 
 @dataclass(frozen=True)
 class Padding:
-    """How much more vLLM's blocks take than what they hold, for layers that keep all tokens, a window, a state."""
+    """vLLM's block bytes ÷ cached bytes, for layers that cache all tokens, a window, or a state."""
 
     all_tokens: float = 1
     windows: float = 1
@@ -208,45 +211,45 @@ class Padding:
 
 @lru_cache(maxsize=2048)
 def block_padding(model: ModelSpec) -> Padding:
-    """The padding of `core.engines.blocks` with a 16-bit cache, where layers of several kinds share a pool."""
+    """Return the padding of `core.engines.blocks` with a 16-bit cache, for layers of several kinds in one pool."""
     two_bytes = precision_of_bytes("kv_precision", 2)
-    found, held = blocks(model, two_bytes, 1, 1, _VERSION), kv_profile(model)
+    cache, cached = blocks(model, two_bytes, 1, 1, _VERSION), kv_profile(model)
     return Padding(
-        _ratio(_block_bytes_per_token(found, windows=False), held.bytes_per_token(two_bytes)),
-        _ratio(_block_bytes_per_token(found, windows=True), sum(two_bytes.bytes_of(v) for _, v in held.windowed)),
+        _ratio(_block_bytes_per_token(cache, windows=False), cached.bytes_per_token(two_bytes)),
+        _ratio(_block_bytes_per_token(cache, windows=True), sum(two_bytes.bytes_of(v) for _, v in cached.windowed)),
         _ratio(
-            sum(found.block_bytes[0] for group in found.groups if group.kept.state_bytes),
-            held.fixed_bytes_per_sequence(two_bytes),
+            sum(cache.block_bytes[0] for group in cache.groups if group.spec.state_bytes),
+            cached.fixed_bytes_per_sequence(two_bytes),
         ),
     )
 
 
-def _block_bytes_per_token(found: Blocks, *, windows: bool) -> float:
+def _block_bytes_per_token(cache: Blocks, *, windows: bool) -> float:
     return sum(
-        found.block_bytes[0] / group.block_tokens
-        for group in found.groups
-        if group.kept.bytes_per_token and bool(group.kept.window) == windows
+        cache.block_bytes[0] / group.block_tokens
+        for group in cache.groups
+        if group.spec.bytes_per_token and bool(group.spec.window) == windows
     )
 
 
-def _ratio(taken: float, held: float) -> float:
-    return taken / held if held and taken else 1.0
+def _ratio(block_bytes: float, cached_bytes: float) -> float:
+    return block_bytes / cached_bytes if cached_bytes and block_bytes else 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is to be planned.
+    """The input of a plan.
 
     Attributes:
-        model: what is served.
-        precision: of the weights; None as the checkpoint stores them.
-        kv_precision: of the cached values.
-        context: the longest that a sequence may become, in tokens.
+        model: the model.
+        precision: precision of the weights; None: as the checkpoint stores them.
+        kv_precision: precision of the KV cache.
+        context: longest sequence in tokens.
         users: concurrent sequences.
-        allocation, average_tokens: `core.plan.allocation`.
+        allocation, average_tokens: see `core.plan.allocation`.
         engine: `RULE`, a fraction on top of weights and cache; or `VLLM`, the budget of its default settings.
-        overhead: that fraction; the budget does without it.
-        gpu: what it runs on.
+        overhead: the fraction of `RULE`; `VLLM` does not use it.
+        gpu: the GPU.
     """
 
     model: ModelSpec
@@ -262,17 +265,17 @@ class Workload:
 
     @property
     def tokens(self) -> int:
-        """Tokens that each sequence is given room for; vLLM allocates whole blocks."""
-        return kept_tokens(self.context, self.allocation, self.average_tokens, blocks=self.engine == VLLM)
+        """Return the tokens for which each sequence has memory; vLLM allocates whole blocks."""
+        return allocated_tokens(self.context, self.allocation, self.average_tokens, blocks=self.engine == VLLM)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What a workload needs, whatever the layout.
+    """The memory that a workload needs, independent of the layout.
 
     Attributes:
-        overhead_bytes: by the rule; or what vLLM keeps for itself on `gpus` GPUs.
-        gpus: by division: what is left of each GPU, divided among weights and cache, rounded up.
+        overhead_bytes: the rule's overhead, or vLLM's own memory on `gpus` GPUs.
+        gpus: weights and cache divided by a GPU's remaining memory, rounded up.
     """
 
     weights_bytes: int
@@ -286,10 +289,10 @@ class Needs:
 
 
 def needs_of(workload: Workload) -> Needs:
-    """The memory that `workload` needs, and the GPUs that is by division.
+    """Return the memory that `workload` needs, and the number of GPUs by division.
 
     Raises:
-        UnsupportedModelError: vLLM's budget of a model of which only the size is known, or that is larger than the GPU.
+        UnsupportedModelError: vLLM's budget needs shapes that are not known, or more than the GPU's memory.
     """
     weights = weights_bytes(workload.model, workload.precision)
     kv = model_counts(workload.model).kv.bytes_of_sequences(workload.users, workload.tokens, workload.kv_precision)
@@ -301,23 +304,23 @@ def needs_of(workload: Workload) -> Needs:
             overhead_bytes=overhead,
             gpus=_rounded_up((weights + kv + overhead) / workload.gpu.memory_bytes),
         )
-    one, several = (workload.gpu.memory_bytes - reserve_bytes(workload, several=more) for more in (False, True))
-    room = one if weights + kv <= one else several
-    if room <= 0:
+    one, several = (workload.gpu.memory_bytes - reserve_bytes(workload, several=flag) for flag in (False, True))
+    usable = one if weights + kv <= one else several
+    if usable <= 0:
         raise UnsupportedModelError(
-            "gpu", "vLLM's activations and buffers leave nothing of it for this model", "Choose a larger GPU."
+            "gpu", "vLLM's activations and buffers leave no memory for the model", "Choose a larger GPU."
         )
-    gpus = _rounded_up((weights + kv) / room)
+    gpus = _rounded_up((weights + kv) / usable)
     return Needs(
         weights_bytes=weights,
         kv_bytes=kv,
-        overhead_bytes=round(gpus * (workload.gpu.memory_bytes - room)),
+        overhead_bytes=round(gpus * (workload.gpu.memory_bytes - usable)),
         gpus=gpus,
     )
 
 
 def reserve_bytes(workload: Workload, *, several: bool) -> float:
-    """What vLLM keeps of each GPU beside weights and cache."""
+    """Return the bytes of each GPU that vLLM uses for neither weights nor cache."""
     return (
         workload.gpu.memory_bytes
         - vllm_usable_bytes(workload.gpu.memory_bytes)
@@ -327,12 +330,12 @@ def reserve_bytes(workload: Workload, *, several: bool) -> float:
 
 
 def vllm_usable_bytes(memory_bytes: int) -> float:
-    """VLLM's share of what a process is shown of a GPU (`core.plan.fleet.GpuChoice.device`)."""
-    shown = memory_bytes - DRIVER_KEEPS_MIB * MIB - memory_bytes * DRIVER_KEEPS_SHARE
-    return max(0.0, shown) * MEMORY_UTILIZATION
+    """Return vLLM's share of the GPU memory that a process sees (`core.plan.fleet.GpuChoice.device`)."""
+    visible = memory_bytes - DRIVER_RESERVED_MIB * MIB - memory_bytes * DRIVER_RESERVED_SHARE
+    return max(0.0, visible) * MEMORY_UTILIZATION
 
 
-# What is in the way of more users on a replica.
+# The limits on the users of a replica.
 SPLIT, WEIGHTS, CACHE, SEQUENCES = "split", "weights", "cache", "sequences"
 
 
@@ -342,13 +345,13 @@ class WorksheetPlan:
 
     Attributes:
         layout: GPUs of one replica.
-        weights_bytes: on the fullest GPU.
-        kv_budget_bytes: what is left for the cache on it; below 0 if the weights do not fit.
-        kv_bytes_per_user: what one user's sequence takes of it.
+        weights_bytes: weights on the fullest GPU.
+        kv_budget_bytes: the rest of that GPU's memory for the cache; below 0 if the weights do not fit.
+        kv_bytes_per_user: the cache of one user's sequence on that GPU.
         users_per_replica: most concurrent users of one replica; 0 if the layout is not possible.
-        binds: what is in the way of more: `SPLIT`, the layout is not possible; `WEIGHTS`, they leave no room for one
-            user; `CACHE`, it is full; `SEQUENCES`, the engine runs no more at once.
-        replicas, gpus, nodes: for all users; 0 if not even one fits.
+        binds: the limit: `SPLIT`, the layout is not possible; `WEIGHTS`, the weights leave too little memory for one
+            user; `CACHE`, the cache is full; `SEQUENCES`, the engine runs no more sequences at once.
+        replicas, gpus, nodes: totals for all users; 0 if not even one fits.
     """
 
     layout: Layout
@@ -363,38 +366,38 @@ class WorksheetPlan:
 
 
 def worksheet_plans(workload: Workload) -> tuple[WorksheetPlan, ...]:
-    """Every one of `LAYOUTS` for `workload`."""
+    """Return the plan of each of `LAYOUTS` for `workload`."""
     return tuple(_layout_plan(workload, layout) for layout in LAYOUTS)
 
 
 def best_layout(workload: Workload) -> WorksheetPlan | None:
-    """The layout with the fewest GPUs, of several the one with the fewest to a replica; None if none fits."""
+    """Return the plan with the fewest GPUs, among equals with the fewest per replica; None if none fits."""
     return min((plan for plan in worksheet_plans(workload) if plan.gpus), key=lambda plan: plan.gpus, default=None)
 
 
 def _layout_plan(workload: Workload, layout: Layout) -> WorksheetPlan:
     gpu, engine = workload.gpu, workload.engine
-    needs = gpu_share(workload.model, layout)
-    if needs is None or not node_takes(layout.tp, layout.pp, gpu.gpus_per_node):
+    share = gpu_share(workload.model, layout)
+    if share is None or not node_takes(layout.tp, layout.pp, gpu.gpus_per_node):
         return WorksheetPlan(
             layout=layout, weights_bytes=0, kv_budget_bytes=0, kv_bytes_per_user=0, users_per_replica=0, binds=SPLIT,
             replicas=0, gpus=0, nodes=0,
         )  # fmt: skip
-    weights = weights_on_gpu(workload, needs)
+    weights = weights_on_gpu(workload, share)
     if engine == RULE:
         budget = gpu.memory_bytes / (1 + workload.overhead) - weights
     else:
         reserved = reserve_bytes(workload, several=layout.tp > 1)
-        budget = gpu.memory_bytes - reserved - needs.loading_bytes - weights
-    each = kv_bytes_per_user(workload, needs.kv)
-    fitting = max(0, math.floor(budget / each + _NOISE))
+        budget = gpu.memory_bytes - reserved - share.loading_bytes - weights
+    per_user = kv_bytes_per_user(workload, share.kv)
+    fitting = max(0, math.floor(budget / per_user + _ROUNDING_ERROR))
     users = fitting if engine == RULE else min(fitting, gpu.max_sequences)
     replicas = _rounded_up(workload.users / users) if users else 0
     return WorksheetPlan(
         layout=layout,
         weights_bytes=weights,
         kv_budget_bytes=budget,
-        kv_bytes_per_user=each,
+        kv_bytes_per_user=per_user,
         users_per_replica=users,
         binds=WEIGHTS if not users else CACHE if users == fitting else SEQUENCES,
         replicas=replicas,
@@ -403,25 +406,25 @@ def _layout_plan(workload: Workload, layout: Layout) -> WorksheetPlan:
     )
 
 
-def weights_on_gpu(workload: Workload, needs: GpuShare) -> float:
-    """Bytes of the weights on the fullest GPU; a format's scales are shared out as its values are."""
+def weights_on_gpu(workload: Workload, share: GpuShare) -> float:
+    """Return the bytes of the weights on the fullest GPU; a format's scales are divided in proportion to its values."""
     if workload.precision is None:
-        return needs.shipped_bytes
-    whole = model_counts(workload.model).parameters.total
-    return weights_bytes(workload.model, workload.precision) * needs.parameters / whole
+        return share.shipped_bytes
+    total = model_counts(workload.model).parameters.total
+    return weights_bytes(workload.model, workload.precision) * share.parameters / total
 
 
 def kv_bytes_per_user(workload: Workload, kv: KvProfile) -> float:
-    """Bytes that one user's sequence takes on the fullest GPU.
+    """Return the KV cache bytes of one user's sequence on the fullest GPU.
 
-    vLLM pads blocks of layers of several kinds, and keeps of a window as many tokens more as one step computes, and a
+    vLLM pads the blocks of layers of several kinds, and caches in addition to a window the tokens of one step and one
     block (`core.engines.blocks.Group.blocks`).
     """
     tokens, value_bytes = workload.tokens, workload.kv_precision.bytes_per_value
-    padding, more, block = Padding(), 0, 0
+    padding, step, block = Padding(), 0, 0
     if workload.engine == VLLM:
-        padding, more, block = block_padding(workload.model), workload.gpu.step_tokens, BLOCK_TOKENS
-    windowed = sum(values * (min(tokens, window + more) + block) for window, values in kv.windowed)
+        padding, step, block = block_padding(workload.model), workload.gpu.step_tokens, BLOCK_TOKENS
+    windowed = sum(values * (min(tokens, window + step) + block) for window, values in kv.windowed)
     return (
         (kv.values_per_token * value_bytes + kv.index_bytes_per_token) * tokens * padding.all_tokens
         + windowed * value_bytes * padding.windows
@@ -430,14 +433,14 @@ def kv_bytes_per_user(workload: Workload, kv: KvProfile) -> float:
 
 
 def _rounded_up(number: float) -> int:
-    return math.ceil(number - _NOISE)
+    return math.ceil(number - _ROUNDING_ERROR)
 
 
 def engine_named(value: object) -> str:
-    """One of `ENGINES`, whatever its case.
+    """Return the engine that `value` names, in any case: one of `ENGINES`.
 
     Raises:
-        WrongTypeError: not text.
-        UnknownNameError: none of them.
+        WrongTypeError: `value` is not text.
+        UnknownNameError: `value` is not one of `ENGINES`.
     """
     return one_of("engine", value, ENGINES)

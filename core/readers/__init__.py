@@ -1,1 +1,1 @@
-"""From what people have (a config.json, a labelled range of cells, three numbers) to a `ModelSpec`."""
+"""Read descriptions of models (config.json, safetensors, GGUF, labelled cells, three numbers) into a `ModelSpec`."""

@@ -1,7 +1,7 @@
-"""The fields of one config.json, or of one part of it, read by name with the defaults of its family.
+"""Read the fields of a config.json, or of a part of it, by name and with the defaults of its family.
 
-Whoever reads through this class leaves a trace: a field that changes memory and that nobody read is an error, so that
-no part of an architecture is passed over in silence.
+The class records which fields are read. A field that changes memory and was not read is then an error, so that no
+part of an architecture is silently ignored.
 """
 
 from __future__ import annotations
@@ -18,33 +18,34 @@ from core.errors import UnsupportedModelError, WrongTypeError, quoted
 
 _DEFAULTS_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "config_defaults.csv")
 
-# Never taken from a default at the top of a config.json: whoever leaves these out has not described a model. In the
-# parts of a composite config (`text_config`) they are left out wherever they equal the default.
-ESSENTIAL = frozenset({"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"})
+# Fields that have no default at the top of a config.json: without them a model is not described. The parts of a
+# composite config (`text_config`) may leave them out where they equal the default.
+_REQUIRED = frozenset({"hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "intermediate_size"})
 
-# The same fact under the names that different families, or different releases of one, give it.
-_SAME_FACT = (
+# Names for the same field in different families, or in different releases of one.
+_SYNONYMS = (
     ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"),
     ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", "num_shared_expert"),
     ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts"),
 )
-_OTHER_NAMES = {name: names for names in _SAME_FACT for name in names}
+_SYNONYMS_OF = {name: names for names in _SYNONYMS for name in names}
 
 _ANY_SIZE = Limits(0, 10**7, True, "Write a whole number, as in the model's config.json.")
 _POSITIVE = replace(_ANY_SIZE, least=1)
+COPY_IT = "Copy it from the model's config.json."
 _FRACTION = Limits(1e-6, 1e6, False, "Write a number above 0, as in the model's config.json.")
 
 
 class Fields:
-    """Fields of a config.json by name.
+    """The fields of a config.json, by name.
 
     Args:
-        values: the fields as they stand.
-        model_type: the family whose defaults apply where a field is absent.
-        path: where the fields stand, for messages ("text_config.").
-        nested: whether they are a part of a composite config, where even sizes are left to defaults.
-        aliases: the family's own names, by the usual ones ({"hidden_size": "n_embd"}).
-        defaults: what absent fields are, besides what `config_defaults.csv` has.
+        values: the fields as they are in the file.
+        model_type: the family whose defaults apply to missing fields.
+        path: put before field names in messages ("text_config.").
+        nested: whether the fields are a part of a composite config, which may leave out even required fields.
+        aliases: usual field name → the family's own name ({"hidden_size": "n_embd"}).
+        defaults: values of missing fields, in addition to those in `config_defaults.csv`.
     """
 
     def __init__(
@@ -66,47 +67,47 @@ class Fields:
         self._defaults = {**(defaults or {}), **family_defaults(model_type)}
 
     def raw(self, field: str) -> object:
-        """The value as it stands, else the family's default, else None."""
+        """Return the value as it is in the file, else the family's default, else None."""
         names = self._names(field)
         self.read.update(names)
         for name in names:
             if self.values.get(name) is not None:
                 return self.values[name]
-        if field in ESSENTIAL and not self.nested:
+        if field in _REQUIRED and not self.nested:
             return None
         if any(name in self.values for name in names):
-            return None  # null says: none, not the default
+            return None  # null overrides the default
         return next((self._defaults[name] for name in names if name in self._defaults), None)
 
     def _names(self, field: str) -> tuple[str, ...]:
-        names = dict.fromkeys((field, self._aliases.get(field, field), *_OTHER_NAMES.get(field, ())))
+        names = dict.fromkeys((field, self._aliases.get(field, field), *_SYNONYMS_OF.get(field, ())))
         return tuple(names)
 
     def has(self, field: str) -> bool:
-        """Whether the field has a value or a default that is not null."""
+        """Return whether the field has a value, or a default, that is not null."""
         return self.raw(field) is not None
 
     def given(self, field: str) -> bool:
-        """Whether the field itself stands there, not null."""
+        """Return whether the file has the field, under this very name, and it is not null."""
         self.read.add(field)
         return self.values.get(field) is not None
 
     def stated(self, field: str) -> int | None:
-        """A whole number that stands there under any of its names; a default only inside a composite config."""
+        """Return a whole number that the file has under any of its names; a default only in a composite config."""
         value = self.optional(field)
-        is_there = self.nested or any(self.values.get(name) is not None for name in self._names(field))
-        return value if is_there else None
+        allowed = self.nested or any(self.values.get(name) is not None for name in self._names(field))
+        return value if allowed else None
 
     def optional(self, field: str) -> int | None:
-        """A whole number, or None."""
+        """Return a whole number, or None."""
         value = self.raw(field)
         return None if value is None else int(number_within(self.path + field, value, LIMITS.get(field, _ANY_SIZE)))
 
     def size(self, field: str, default: int | None = None, *, least: int = 1) -> int:
-        """A whole number that is needed, 0 only where `least` allows it.
+        """Return a whole number of at least `least` that must be given or have a default.
 
         Raises:
-            UnsupportedModelError: it is not there, and has no default.
+            UnsupportedModelError: it is missing and has no default.
         """
         value = self.optional(field)
         if value is None:
@@ -116,38 +117,38 @@ class Fields:
         return int(number_within(self.path + field, value, _POSITIVE)) if value < least else value
 
     def fraction(self, field: str, default: float) -> float:
-        """A number above 0 that need not be whole."""
+        """Return a number above 0, not necessarily whole."""
         value = self.raw(field)
         return default if value is None else float(number_within(self.path + field, value, _FRACTION))
 
     def flag(self, field: str, default: bool = False) -> bool:
-        """True or false."""
+        """Return a truth value."""
         value = self.raw(field)
         return default if value is None else flag(self.path + field, value)
 
     def text(self, field: str, default: str = "") -> str:
-        """A word."""
+        """Return a text."""
         value = self.raw(field)
         if value is None:
             return default
         if not isinstance(value, str):
-            raise WrongTypeError(self.path + field, f"{quoted(value)} is not text", "Write it as in config.json.")
+            raise WrongTypeError(self.path + field, f"{quoted(value)} is not text", COPY_IT)
         return value
 
     def listed(self, field: str) -> list[object] | None:
-        """A list, or None."""
+        """Return a list, or None."""
         value = self.raw(field)
         if value is None:
             return None
         if not isinstance(value, (list, tuple)):
-            raise WrongTypeError(self.path + field, f"{quoted(value)} is not a list", "Write it as in config.json.")
+            raise WrongTypeError(self.path + field, f"{quoted(value)} is not a list", COPY_IT)
         return list(value)
 
     def per_layer(self, field: str, layers: int) -> list[object] | None:
-        """A list with one entry for each layer, or None; entries for draft layers at its end are left out.
+        """Return a list with one entry per layer, or None; entries for draft layers at its end are left out.
 
         Raises:
-            UnsupportedModelError: it has more or fewer entries.
+            UnsupportedModelError: it has another number of entries.
         """
         value = self.listed(field)
         if value is not None and len(value) == layers + (self.optional("num_nextn_predict_layers") or 0):
@@ -156,66 +157,66 @@ class Fields:
             raise self.error(
                 field,
                 f"it has {len(value)} entries for {layers} layers",
-                "Give one entry for each of num_hidden_layers.",
+                "Write one entry for each of num_hidden_layers.",
             )
         return value
 
     def part(self, field: str) -> Mapping[str, object] | None:
-        """A nested object, or None."""
+        """Return a nested object, or None."""
         self.read.add(field)
         value = self.values.get(field)
         if value is None:
             return None
         if not isinstance(value, Mapping):
-            raise WrongTypeError(self.path + field, f"{quoted(value)} is not an object", "Write it as in config.json.")
+            raise WrongTypeError(self.path + field, f"{quoted(value)} is not an object", COPY_IT)
         return value
 
     def inside(self, field: str) -> Fields:
-        """The fields of a nested object; none of them where it is absent."""
+        """Return the fields of a nested object; no fields if it is missing."""
         return Fields(self.part(field) or {}, "", path=f"{self.path}{field}.", nested=True)
 
     def sizes(self, field: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """A list of whole numbers, as many as the default has where there is one.
+        """Return a list of whole numbers, as long as `default` unless that is empty.
 
         Raises:
-            UnsupportedModelError: it has more or fewer.
+            UnsupportedModelError: it has another length.
         """
         value = self.listed(field)
         if not value:
             return default
         if default and len(value) != len(default):
             raise self.error(
-                field, f"it has {len(value)} entries", f"Give {len(default)}, as in the model's config.json."
+                field, f"it has {len(value)} entries", f"Write {len(default)}, as in the model's config.json."
             )
         return tuple(int(number_within(self.path + field, each, _ANY_SIZE)) for each in value)
 
     def ignore(self, *names: str) -> None:
-        """Fields that change nothing in this family."""
+        """Mark fields as read that change nothing in this family."""
         self.read.update(names)
 
     def error(self, field: str, problem: str, remedy: str) -> UnsupportedModelError:
-        """An error about a field, named with its place."""
+        """Return an error about `field`, named with its path."""
         return UnsupportedModelError(self.path + field, problem, remedy)
 
     def unread(self, names: Iterable[str]) -> list[str]:
-        """Which of `names` say something here that nobody has read."""
-        return [name for name in names if name not in self.read and self._says_something(name)]
+        """Return those of `names` that were not read though they are not empty and differ from the default."""
+        return [name for name in names if name not in self.read and self._differs_from_default(name)]
 
-    def _says_something(self, field: str) -> bool:
+    def _differs_from_default(self, field: str) -> bool:
         value = self.values.get(field)
         return bool(value) and value != self._defaults.get(field)
 
 
 @cache
 def family_defaults(model_type: str) -> Mapping[str, object]:
-    """What the fields of a family are where its config.json leaves them out."""
+    """Return the values of fields that the config.json of a family leaves out."""
     row = _default_rows().get(model_type)
     return json.loads(row["defaults"]) if row else {}
 
 
 @cache
 def default_parts(model_type: str) -> Mapping[str, str]:
-    """The model types of the parts of a composite family, where its config.json leaves them out."""
+    """Return part → model type of a composite family, where its config.json leaves the model type out."""
     row = _default_rows().get(model_type)
     return json.loads(row["parts"]) if row else {}
 

@@ -1,4 +1,4 @@
-"""Opening files that anybody may have written: bounded memory, no hanging, one clear sentence when they are bad."""
+"""Open untrusted files safely: bounded memory, no waiting on pipes, and one clear error sentence for a bad file."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import BinaryIO, NoReturn
 
 from core.errors import PlannerError
 
-# The text that stands in a git checkout for a large file which was not downloaded (git-lfs docs/spec.md).
+# How the placeholder of a large file that Git LFS has not downloaded begins (git-lfs docs/spec.md).
 LFS_POINTER_START = b"version https://git-lfs.github.com/spec/"
 
 
 class UnreadableFileError(PlannerError):
-    """The file is missing, damaged, or of another kind than its name says.
+    """The file is missing, damaged, or not of the expected kind.
 
     Args:
         path: the file.
-        kind: what it should be ("a safetensors file").
+        kind: the expected kind ("a safetensors file").
         problem: what is wrong with it.
         remedy: what to do, a whole sentence.
     """
@@ -29,25 +29,25 @@ class UnreadableFileError(PlannerError):
 
 
 class SourceFile:
-    """A file open for reading, and the errors that speak of it.
+    """A file opened for reading, which raises errors that name it.
 
     Args:
         path: the file.
-        kind, remedy: as in `UnreadableFileError`.
-        error: the class of its errors.
+        kind, remedy: see `UnreadableFileError`.
+        error: the class of the errors to raise.
 
     Raises:
-        UnreadableFileError: no such file, not a regular one (a pipe would wait for ever), or not readable.
+        UnreadableFileError: the file does not exist, is not a regular file (a pipe could block), or is not readable.
     """
 
     def __init__(
         self, path: str, *, kind: str, remedy: str, error: type[UnreadableFileError] = UnreadableFileError
     ) -> None:
         self.path, self._kind, self._remedy, self._error = path, kind, remedy, error
-        self._stream = self._opened()
+        self._stream = self._open()
         self.size_bytes = os.fstat(self._stream.fileno()).st_size
 
-    def _opened(self) -> BinaryIO:
+    def _open(self) -> BinaryIO:
         problem = "it is not a regular file"
         try:
             if stat.S_ISREG(os.stat(self.path).st_mode):
@@ -55,7 +55,7 @@ class SourceFile:
         except OSError as error:
             problem = error.strerror or str(error)
         except ValueError:  # a NUL in the path
-            problem = "no file can have this name"
+            problem = "this is not a valid file name"
         return self.fail(problem)
 
     def __enter__(self) -> SourceFile:
@@ -65,10 +65,10 @@ class SourceFile:
         self._stream.close()
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes.
+        """Return the next `count` bytes.
 
         Raises:
-            UnreadableFileError: the file ends before, or cannot be read.
+            UnreadableFileError: the file ends earlier, or cannot be read.
         """
         try:
             data = self._stream.read(count)
@@ -79,15 +79,15 @@ class SourceFile:
         return data
 
     def seek(self, offset: int) -> None:
-        """Goes to `offset` bytes from the file's beginning."""
+        """Move to `offset` bytes from the start of the file."""
         self._stream.seek(offset)
 
     def fail(self, problem: str) -> NoReturn:
-        """Raises the error that `problem` is wrong with this file."""
+        """Raise the error that states `problem` of this file."""
         raise self._error(self.path, self._kind, problem, self._remedy) from None
 
     def refuse_lfs_pointer(self, start: bytes) -> None:
-        """Raises if the file, which begins with `start`, is only the pointer to a file that Git LFS keeps elsewhere."""
+        """Raise if `start`, the beginning of the file, shows that it is only a Git LFS placeholder."""
         if start and LFS_POINTER_START.startswith(start[: len(LFS_POINTER_START)]):
             raise self._error(
                 self.path,
@@ -97,14 +97,14 @@ class SourceFile:
             )
 
     def json_object(self, data: bytes) -> dict[str, object]:
-        """The JSON object that `data`, read from this file, holds; no field may stand in it twice.
+        """Return the JSON object in `data`, which was read from this file.
 
         Raises:
-            UnreadableFileError: `data` is not UTF-8, not JSON, nested too deeply, or no object.
+            UnreadableFileError: `data` is not UTF-8, not a JSON object, nested too deeply, or has a field twice.
         """
         try:
             value = json.loads(
-                data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+                data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant
             )
         except UnicodeDecodeError:
             self.fail("it is not UTF-8 text")
@@ -127,10 +127,10 @@ def read_json_object(
     largest_bytes: int,
     error: type[UnreadableFileError] = UnreadableFileError,
 ) -> dict[str, object]:
-    """The JSON object in the file at `path`, which may have at most `largest_bytes` bytes.
+    """Return the JSON object in the file at `path`.
 
     Raises:
-        UnreadableFileError: the file cannot be read, is too large, or holds no JSON object.
+        UnreadableFileError: the file cannot be read, has more than `largest_bytes` bytes, or holds no JSON object.
     """
     with SourceFile(path, kind=kind, remedy=remedy, error=error) as file:
         if file.size_bytes > largest_bytes:
@@ -143,10 +143,10 @@ def read_json_object(
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"the field {twice[:60]!r} stands twice in it")
+        (repeated, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has the field {repeated[:60]!r} twice")
     return fields
 
 
-def _no_constant(text: str) -> object:
-    raise ValueError(f"{text} is not a number that JSON knows")
+def _refuse_constant(text: str) -> object:
+    raise ValueError(f"{text} is not a JSON number")

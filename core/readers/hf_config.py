@@ -1,6 +1,6 @@
-"""Hugging Face `config.json` → `ModelSpec`.
+"""Read a Hugging Face config.json into a `ModelSpec`.
 
-Which architectures are read, and by which module: `core.readers.architectures.known`.
+`core.readers.architectures.known` lists the supported architectures and the modules that read them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from core.model.spec import ModelSpec
 from core.readers import quantization
-from core.readers.architectures import known as families
+from core.readers.architectures import known
 from core.readers.files import UnreadableFileError, read_json_object
 from core.texts import printable
 
-# The largest config.json of a published model is some hundred kilobytes (quantized ones list every module).
+# Published config.json files have at most a few hundred kilobytes (those of quantized models list every module).
 LARGEST_CONFIG_BYTES = 16 * 2**20
 
 
@@ -25,20 +25,20 @@ class UnreadableConfigError(UnreadableFileError):
 
 
 def read_config_file(path: str) -> ModelSpec:
-    """The model that the config.json at `path` describes.
+    """Read the model that the config.json at `path` describes.
 
     Raises:
-        UnreadableConfigError: no such file, too large, not JSON, or not a JSON object.
-        PlannerError: a field is missing, wrong, or not understood.
+        UnreadableConfigError: the file is missing, too large, or not a JSON object.
+        PlannerError: a field is missing, wrong, or not supported.
     """
-    return spec_from_config(config_fields(path), name=name_of(path))
+    return spec_from_config(config_fields(path), name=model_name(path))
 
 
 def config_fields(path: str) -> dict[str, object]:
-    """The fields of the config.json at `path`.
+    """Return the fields of the config.json at `path`.
 
     Raises:
-        UnreadableConfigError: no such file, too large, not JSON, or not a JSON object.
+        UnreadableConfigError: the file is missing, too large, or not a JSON object.
     """
     return read_json_object(
         path,
@@ -49,8 +49,8 @@ def config_fields(path: str) -> dict[str, object]:
     )
 
 
-def name_of(path: str) -> str:
-    """What to call the model in the file at `path`: after its folder where the file's own name says nothing.
+def model_name(path: str) -> str:
+    """Return a name for the model in the file at `path`: the file's name, or its folder's if it is a config.json.
 
     A folder of the Hugging Face cache, models--org--name/snapshots/revision, gives "org/name".
     """
@@ -63,28 +63,28 @@ def name_of(path: str) -> str:
 
 
 def spec_from_config(config: Mapping[str, object], *, name: str) -> ModelSpec:
-    """The model that the fields of a config.json describe.
+    """Return the model that the fields of a config.json describe.
 
-    Besides the fields of config.json it takes `params_b` (billions of parameters, overriding the count). With it,
-    `num_hidden_layers` and `hidden_size` are enough: keys and values are then as wide as the model, the article's rule.
+    One further field is read: `params_b`, billions of parameters, which replaces the counted number. With it,
+    `num_hidden_layers` and `hidden_size` are enough: keys and values are then as wide as the model, as in the article.
 
     Raises:
-        UnsupportedModelError: a needed field is missing, or the architecture is not understood.
-        WrongTypeError, OutOfRangeError: a field's value is impossible.
+        UnsupportedModelError: a needed field is missing, or the architecture is not supported.
+        WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
-    spec = families.read(config, name)
+    spec = known.read(config, name)
     return replace(spec, quantization=quantization.read(config), bytes_per_value=_bytes_per_value(config))
 
 
-# As shipped, unless quantized: config.json's own word, else the 16 bits that every engine assumes.
+# Bytes of a weight as shipped, unless quantized: the dtype in config.json, else 16 bits, which every engine assumes.
 _BYTES_BY_DTYPE = {"float32": 4, "float": 4, "float16": 2, "bfloat16": 2, "half": 2}
 _SIXTEEN_BIT_BYTES = 2
 
 
 def _bytes_per_value(config: Mapping[str, object]) -> int:
     text = config.get("text_config")
-    for where in (config, text if isinstance(text, Mapping) else {}):
+    for fields in (config, text if isinstance(text, Mapping) else {}):
         for field in ("torch_dtype", "dtype"):
-            if isinstance(where.get(field), str):
-                return _BYTES_BY_DTYPE.get(str(where[field]).removeprefix("torch."), _SIXTEEN_BIT_BYTES)
+            if isinstance(fields.get(field), str):
+                return _BYTES_BY_DTYPE.get(str(fields[field]).removeprefix("torch."), _SIXTEEN_BIT_BYTES)
     return _SIXTEEN_BIT_BYTES

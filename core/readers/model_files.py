@@ -1,6 +1,6 @@
-"""One entry for every file that describes a model: config.json, safetensors, GGUF, or a folder with them.
+"""Read a model from its files: a config.json, safetensors, GGUF, or a folder of them.
 
-The reader of each kind of file is loaded when there is one to read: `vram estimate` of a catalog name needs none.
+The readers of weight files are imported only when needed: `vram estimate` of a catalog name needs none of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.readers.files import SourceFile, UnreadableFileError
-from core.readers.hf_config import config_fields, name_of, spec_from_config
+from core.readers.hf_config import config_fields, model_name, spec_from_config
 
 if TYPE_CHECKING:
     from core.readers.weight_files.stored import StoredTensors
@@ -25,12 +25,12 @@ AS_SHIPPED = "as shipped"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """A model as files describe it.
+    """A model that was read from files.
 
     Attributes:
         spec: the model.
-        fields: what it was made from, the fields of a config.json.
-        stored: the tensors of its weight files; None where there are none.
+        fields: the config.json fields that `spec` was made from.
+        stored: the tensors of its weight files; None without weight files.
     """
 
     spec: ModelSpec
@@ -38,10 +38,10 @@ class ModelFile:
     stored: StoredTensors | None = None
 
     def as_shipped(self) -> Precision | None:
-        """The precision in which the weights take exactly the bytes that they take in their files, if there are any.
+        """Return the precision at which the weights take exactly the bytes of the weight files (None: no such files).
 
         Raises:
-            UnsupportedModelError: the model's parameters can neither be counted nor are they stated.
+            UnsupportedModelError: the number of parameters is not given and cannot be counted.
         """
         if self.stored is None or not self.stored.total_bytes:
             return None
@@ -54,21 +54,21 @@ class ModelFile:
 
 
 def read_model(path: str) -> ModelFile:
-    """The model at `path`: a config.json, a safetensors or GGUF file, an index of shards, or a folder with such.
+    """Read the model at `path`: a config.json, a safetensors or GGUF file, an index of shards, or a folder of these.
 
     Raises:
-        UnreadableFileError: there is no model there, a file is damaged, or shards are missing.
-        PlannerError: a field of the model is missing, wrong, or not understood.
+        UnreadableFileError: `path` holds no model, a file is damaged, or shards are missing.
+        PlannerError: a field of the model is missing, wrong, or not supported.
     """
     from core.readers.weight_files.safetensors_header import SUFFIXES, read_safetensors
 
     if os.path.isdir(path):
         return _read_folder(path)
     if path.endswith(SUFFIXES):
-        return _of_config(_config_beside(path), _complete(path, read_safetensors(path)))
-    if path.endswith(".gguf") or _begins_as_gguf(path):
+        return _read_config(_config_next_to(path), _check_complete(path, read_safetensors(path)))
+    if path.endswith(".gguf") or _starts_with_gguf_magic(path):
         return _read_gguf(path)
-    return _of_config(path, None)
+    return _read_config(path, None)
 
 
 def _read_folder(folder: str) -> ModelFile:
@@ -78,8 +78,8 @@ def _read_folder(folder: str) -> ModelFile:
     names = os.listdir(folder)
     if CONFIG_FILE in names:
         weights = find_safetensors(folder)
-        stored = None if weights is None else _complete(weights, read_safetensors(weights))
-        return _of_config(os.path.join(folder, CONFIG_FILE), stored)
+        stored = None if weights is None else _check_complete(weights, read_safetensors(weights))
+        return _read_config(os.path.join(folder, CONFIG_FILE), stored)
     models = {shard_names(name)[0] for name in names if name.endswith(".gguf")}
     if len(models) == 1:
         return _read_gguf(os.path.join(folder, models.pop()))
@@ -87,7 +87,7 @@ def _read_folder(folder: str) -> ModelFile:
         folder,
         "a model's folder",
         f"it has no {CONFIG_FILE}" + (f" and {len(models)} GGUF models" if models else ""),
-        "Give the path of a file.",
+        "Give the path of one model file.",
     )
 
 
@@ -96,40 +96,40 @@ def _read_gguf(path: str) -> ModelFile:
     from core.readers.weight_files.gguf_header import read_gguf
 
     gguf = read_gguf(path)
-    stored = _complete(path, gguf.stored)
+    stored = _check_complete(path, gguf.stored)
     fields = config_of_gguf(gguf)
-    return ModelFile(spec=spec_from_config(fields, name=name_of(path)), fields=fields, stored=stored)
+    return ModelFile(spec=spec_from_config(fields, name=model_name(path)), fields=fields, stored=stored)
 
 
-def _of_config(path: str, stored: StoredTensors | None) -> ModelFile:
+def _read_config(path: str, stored: StoredTensors | None) -> ModelFile:
     fields = config_fields(path)
-    return ModelFile(spec=spec_from_config(fields, name=name_of(path)), fields=fields, stored=stored)
+    return ModelFile(spec=spec_from_config(fields, name=model_name(path)), fields=fields, stored=stored)
 
 
-def _config_beside(path: str) -> str:
+def _config_next_to(path: str) -> str:
     config = os.path.join(os.path.dirname(path), CONFIG_FILE)
     if os.path.exists(config):
         return config
     raise UnreadableFileError(
-        path, "a model", f"there is no {CONFIG_FILE} beside it", f"Put the model's {CONFIG_FILE} into its folder."
+        path, "a model", f"there is no {CONFIG_FILE} in its folder", f"Put the model's {CONFIG_FILE} there."
     )
 
 
-def _complete(path: str, stored: StoredTensors) -> StoredTensors:
+def _check_complete(path: str, stored: StoredTensors) -> StoredTensors:
     missing = stored.missing_shards
     if not missing:
         return stored
     more = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
     raise UnreadableFileError(
-        path, "a whole model", f"{missing[0]} is missing{more}", f"Download it, or give the {CONFIG_FILE} alone."
+        path, "a complete model", f"{missing[0]} is missing{more}", f"Download it, or give only the {CONFIG_FILE}."
     )
 
 
-def _begins_as_gguf(path: str) -> bool:
-    """Whether the file is GGUF whatever its name: Ollama names its files by their hash."""
+def _starts_with_gguf_magic(path: str) -> bool:
+    """Return whether the content of the file is GGUF: Ollama names its files by their hash, without ".gguf"."""
     from core.readers.weight_files.gguf_header import MAGIC
 
     if path.endswith(".json"):
         return False
-    with SourceFile(path, kind="a model", remedy="Give the path of a model's file or folder.") as file:
+    with SourceFile(path, kind="a model", remedy="Give the path of a model file or folder.") as file:
         return file.read(min(len(MAGIC), file.size_bytes)) == MAGIC

@@ -1,9 +1,9 @@
-"""`quantization_config` of a config.json → the formats in which a checkpoint stores its weights."""
+"""Read the `quantization_config` of a config.json into the formats in which a checkpoint stores its weights."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import UnsupportedModelError, quoted
@@ -22,7 +22,7 @@ from core.model.tensors import EXPERT
 
 Config = Mapping[str, object]
 
-# compressed-tensors, GPTQ and AWQ keep their scales in the model's own 16 bits; block-wise FP8 keeps them in 32.
+# Scales have the model's own 16 bits in compressed-tensors, GPTQ and AWQ, and 32 bits in block-wise FP8.
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
 _UNQUANTIZED_BITS = 16
@@ -31,10 +31,10 @@ _TILE_SIDES = range(1, 10**5)
 
 
 def read(config: Config) -> Quantization | None:
-    """How the checkpoint stores its weights, if its config.json says that they are quantized.
+    """Return how the checkpoint stores its weights (None: not quantized).
 
     Raises:
-        UnsupportedModelError: the method is not understood.
+        UnsupportedModelError: the quantization method, or one of its settings, is not supported.
     """
     settings = _settings(config)
     if settings is None:
@@ -53,27 +53,25 @@ def read(config: Config) -> Quantization | None:
         return _modelopt_mixed(settings)
     reader = _READERS.get(method.removeprefix("intel/"))
     if reader is None:
-        raise UnsupportedModelError(
-            f"{_FIELD}.quant_method", f"{quoted(method)} is not a format that is understood",
-            f"Understood are {', '.join(sorted(_READERS))}; or name a precision.",
-        )  # fmt: skip
+        raise _unsupported("quant_method", f"{quoted(method)} is not a supported format", sorted(_READERS))
     return reader(settings)
 
 
 def _settings(config: Config) -> Config | None:
     text = config.get("text_config")
-    for where in (config, text if isinstance(text, Mapping) else {}):
+    for fields in (config, text if isinstance(text, Mapping) else {}):
         for field in (_FIELD, "compression_config", "hf_quant_config"):
-            value = where.get(field)
+            value = fields.get(field)
             if isinstance(value, Mapping) and value:
                 return value
-    return _mlx_settings(config)
-
-
-def _mlx_settings(config: Config) -> Config | None:
-    """MLX's word for it, which may stand alone (mlx-lm utils.py, save_config)."""
-    value = config.get("quantization")
+    value = config.get("quantization")  # MLX's name, which may be the only one (mlx-lm utils.py, save_config)
     return value if isinstance(value, Mapping) and value else None
+
+
+def _unsupported(field: str, problem: str, known: Iterable[str] = ()) -> UnsupportedModelError:
+    remedy = f"remove {_FIELD} and name a precision."
+    remedy = f"Write one of {', '.join(known)}; or {remedy}" if known else remedy.capitalize()
+    return UnsupportedModelError(f"{_FIELD}.{field}", problem, remedy)
 
 
 def _strings(settings: Config, *fields: str) -> list[str]:
@@ -86,28 +84,26 @@ def _strings(settings: Config, *fields: str) -> list[str]:
     return []
 
 
-def _whole(settings: Config, *fields: str) -> int | None:
-    """The number in the first of these fields that has one: of bits, or of values in a group (-1: a whole row)."""
+def _whole_number(settings: Config, *fields: str) -> int | None:
+    """Return the first number among `fields`: bits, or the values of a group (-1: a whole row)."""
     for field in fields:
         value = settings.get(field)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             if not -1 <= value <= _MOST_VALUES or value != int(value):
-                raise UnsupportedModelError(
-                    f"{_FIELD}.{field}", f"{quoted(value)} is no number of bits or values", "Name a precision."
-                )
+                raise _unsupported(field, f"{quoted(value)} is not a number of bits or values")
             return int(value)
     return None
 
 
 def _bits(settings: Config, *fields: str) -> int | None:
-    bits = _whole(settings, *fields)
+    bits = _whole_number(settings, *fields)
     if bits is not None and not 0 <= bits <= _MOST_BITS:
-        raise UnsupportedModelError(f"{_FIELD}.{fields[0]}", f"{bits} is no number of bits", "Name a precision.")
+        raise _unsupported(fields[0], f"{bits} is not a number of bits")
     return bits
 
 
 def _tile(settings: Config, field: str) -> tuple[int, int] | None:
-    """Rows and columns of a tile, or None."""
+    """Return the rows and columns of a tile, or None."""
     tile = settings.get(field)
     if not tile:
         return None
@@ -115,7 +111,7 @@ def _tile(settings: Config, field: str) -> tuple[int, int] | None:
         tile = [int(side) for side in tile.split("x")]
     if not isinstance(tile, Sequence) or len(tile) != 2 or not all(map(_is_side, tile)):
         raise UnsupportedModelError(
-            f"{_FIELD}.{field}", f"{quoted(tile)} is not two sides of a tile", "Write [128, 128]."
+            f"{_FIELD}.{field}", f"{quoted(tile)} is not a pair of tile sides", "Write it like [128, 128]."
         )
     return int(tile[0]), int(tile[1])
 
@@ -125,93 +121,92 @@ def _is_side(value: object) -> bool:
 
 
 def _fp8(settings: Config) -> Quantization:
-    """DeepSeek's FP8: a 32-bit scale for each tile of 128 × 128, else one per tensor (arXiv:2412.19437)."""
+    """Return DeepSeek's FP8: a 32-bit scale per tile of 128 × 128 or per tensor (arXiv:2412.19437)."""
     tile = _tile(settings, "weight_block_size")
     precision = fp8_tiles(*tile) if tile else fp8_tensor()
     skipped = _strings(settings, "modules_to_not_convert", "ignored_layers", "ignore")
     formats = [(EVERYTHING, precision)]
-    if settings.get("expert_dtype") == "fp4":  # DeepSeek-V4, whose config.json says so outside quantization_config
+    if settings.get("expert_dtype") == "fp4":  # DeepSeek-V4 has this field outside quantization_config
         formats.insert(0, (modules(["mlp.experts"]), mxfp4()))
     return Quantization(method="fp8", formats=tuple(formats), excluded=modules(skipped))
 
 
 def fp8_tensor() -> Precision:
-    """FP8 with one 32-bit scale per tensor."""
+    """Return FP8 with one 32-bit scale per tensor."""
     return Precision(name="fp8_tensor", block_bytes=1, tensor_bytes=_WIDE_SCALE_BYTES)
 
 
 def fp8_tiles(rows: int, columns: int) -> Precision:
-    """FP8 with a 32-bit scale per tile."""
+    """Return FP8 with one 32-bit scale per tile."""
     return Precision(
         name="fp8_block", block_bytes=1, tile_rows=rows, tile_columns=columns, tile_bytes=_WIDE_SCALE_BYTES
     )
 
 
 def _fbgemm(settings: Config) -> Quantization:
-    """FBGEMM's FP8: a 32-bit scale per output channel (transformers integrations/fbgemm_fp8.py)."""
+    """Return FBGEMM's FP8: a 32-bit scale per output channel (transformers integrations/fbgemm_fp8.py)."""
     precision = Precision(name="fp8_channel", block_bytes=1, row_bytes=_WIDE_SCALE_BYTES)
     skipped = _strings(settings, "modules_to_not_convert")
     return Quantization(method="fbgemm_fp8", formats=((EVERYTHING, precision),), excluded=modules(skipped))
 
 
 def _mlx(settings: Config) -> Quantization:
-    """MLX: groups along a row with a scale and a bias in 16 bits, of every matrix, the embedding and routers included.
+    """Return MLX's format: groups along a row with a 16-bit scale and bias, in every matrix, embeddings included.
 
-    Modules that are quantized otherwise, or not at all, have an entry by their name (mlx-lm utils.py, quantize_model).
+    Modules with another format, or none, have an entry under their name (mlx-lm utils.py, quantize_model).
     """
-    own, excluded = [], []
+    exceptions, excluded = [], []
     for name, entry in settings.items():
         if entry is False:
             excluded.append(name)
         elif isinstance(entry, Mapping):
-            own.append((modules([name]), _mlx_precision({**settings, **entry})))
+            exceptions.append((modules([name]), _mlx_precision({**settings, **entry})))
     return Quantization(
-        method="mlx", formats=(*own, (EVERYTHING, _mlx_precision(settings))), excluded=modules(excluded),
+        method="mlx", formats=(*exceptions, (EVERYTHING, _mlx_precision(settings))), excluded=modules(excluded),
         groups=EVERY_MATRIX,
     )  # fmt: skip
 
 
 def _mlx_precision(settings: Config) -> Precision:
-    bits, group_size, mode = _bits(settings, "bits"), _whole(settings, "group_size"), settings.get("mode", "affine")
+    bits, group_size = _bits(settings, "bits"), _whole_number(settings, "group_size")
+    mode = settings.get("mode", "affine")
     floats = {"mxfp4": mxfp4, "mxfp8": mxfp8, "nvfp4": nvfp4}
     if str(mode) in floats:
         return floats[str(mode)]()
     if mode != "affine" or not bits or not group_size or bits > 8 or group_size < 0:
         raise UnsupportedModelError("quantization", f"{quoted(mode)}, {bits} bits in groups of {group_size} is not "
-                                    "a format that is understood", "Name a precision.")  # fmt: skip
+                                    "a supported format", "Remove quantization and name a precision.")  # fmt: skip
     scales = 2 * _SCALE_BYTES
     return Precision(name=f"mlx_int{bits}_g{group_size}", block_bytes=bits * group_size + 8 * scales,
                      block_values=8 * group_size, block_scale_bytes=8 * scales)  # fmt: skip
 
 
 def _bitnet(settings: Config) -> Quantization:
-    """BitNet: ternary weights, four to a byte, one scale per tensor (transformers integrations/bitnet.py)."""
+    """Return BitNet's: ternary weights, four per byte, one scale per tensor (transformers integrations/bitnet.py)."""
     precision = Precision(name="bitnet", block_bytes=1, block_values=4, tensor_bytes=_SCALE_BYTES)
     skipped = _strings(settings, "modules_to_not_convert")
     if settings.get("quantization_mode", "offline") != "offline":
-        raise UnsupportedModelError(f"{_FIELD}.quantization_mode", "weights that are quantized while they are loaded "
-                                    "are not understood", "Name a precision.")  # fmt: skip
+        raise _unsupported("quantization_mode", "quantizing the weights while they are loaded is not supported")
     return Quantization(method="bitnet", formats=((EVERYTHING, precision),), excluded=modules(skipped))
 
 
-# AMD's Quark: bits of the types that it writes.
+# Bits of the types that AMD's Quark writes.
 _QUARK_TYPES = {"fp8_e4m3": 8, "fp8_e5m2": 8, "int8": 8, "uint8": 8, "int4": 4, "uint4": 4, "fp4": 4}
 
 
 def _quark(settings: Config) -> Quantization:
-    """AMD's Quark (vLLM model_executor/layers/quantization/quark): a scheme for all, and others for some modules."""
+    """Return AMD Quark's formats, a global one and exceptions (vLLM model_executor/layers/quantization/quark)."""
     if settings.get("layer_type_quant_config"):
-        raise UnsupportedModelError(f"{_FIELD}.layer_type_quant_config", "schemes by type of layer are not understood",
-                                    "Name a precision.")  # fmt: skip
+        raise _unsupported("layer_type_quant_config", "a scheme per type of layer is not supported")
     by_layer = settings.get("layer_quant_config")
     entries = by_layer.items() if isinstance(by_layer, Mapping) else ()
     formats = [(modules([str(name)]), found) for name, entry in entries if (found := _quark_scheme(entry))]
-    plain = [str(name) for name, entry in entries if _quark_scheme(entry) is None]
-    everywhere = _quark_scheme(settings.get("global_quant_config"))
-    if everywhere is not None:
-        formats.append((EVERYTHING, everywhere))
+    unquantized = [str(name) for name, entry in entries if _quark_scheme(entry) is None]
+    global_scheme = _quark_scheme(settings.get("global_quant_config"))
+    if global_scheme is not None:
+        formats.append((EVERYTHING, global_scheme))
     return Quantization(
-        method="quark", formats=tuple(formats), excluded=modules([*_strings(settings, "exclude"), *plain]),
+        method="quark", formats=tuple(formats), excluded=modules([*_strings(settings, "exclude"), *unquantized]),
         groups=LINEAR_GROUPS_AND_HEAD,
     )  # fmt: skip
 
@@ -219,48 +214,48 @@ def _quark(settings: Config) -> Quantization:
 def _quark_scheme(entry: object) -> Precision | None:
     weight = entry.get("weight") if isinstance(entry, Mapping) else None
     if isinstance(weight, Sequence) and not isinstance(weight, str) and weight:
-        weight = weight[-1]  # several steps, of which the last is what is stored
+        weight = weight[-1]  # of several quantization steps the last one is stored
     if not isinstance(weight, Mapping):
         return None
-    dtype, scheme, group_size = weight.get("dtype"), weight.get("qscheme"), _whole(weight, "group_size")
+    dtype, scheme, group_size = weight.get("dtype"), weight.get("qscheme"), _whole_number(weight, "group_size")
     bits = _QUARK_TYPES.get(str(dtype))
     if dtype == "fp4" and group_size == 32:
         return mxfp4()
     if bits is None or dtype == "fp4":
-        raise UnsupportedModelError(f"{_FIELD}.global_quant_config.weight.dtype",
-                                    f"{quoted(dtype)} is not understood", "Name a precision.")  # fmt: skip
+        raise _unsupported("global_quant_config.weight.dtype", f"{quoted(dtype)} is not supported")
     if scheme == "per_group" and group_size:
         return grouped(bits, group_size, zero_points=weight.get("symmetric") is False)
     if scheme == "per_channel":
         return Precision(name=f"w{bits}_channel", block_bytes=bits, block_values=8, row_bytes=_WIDE_SCALE_BYTES)
     if scheme == "per_tensor":
         return Precision(name=f"w{bits}_tensor", block_bytes=bits, block_values=8, tensor_bytes=_WIDE_SCALE_BYTES)
-    raise UnsupportedModelError(f"{_FIELD}.global_quant_config.weight.qscheme",
-                                f"{quoted(scheme)} is not understood", "Name a precision.")  # fmt: skip
+    raise _unsupported("global_quant_config.weight.qscheme", f"{quoted(scheme)} is not supported")
 
 
 def _gptq(settings: Config) -> Quantization:
-    """GPTQ's layout: packed weights, 16-bit scales, packed zero points, and g_idx, 4 bytes an input column.
+    """Return GPTQ's format: packed weights, 16-bit scales, packed zero points, and g_idx (4 bytes per input column).
 
     Source: AutoGPTQ nn_modules/qlinear; vLLM model_executor/layers/quantization/gptq.py.
     """
 
-    def precision(own: Config) -> Precision:
-        given = {**settings, **own}
-        return grouped(_bits(given, "bits") or 4, _whole(given, "group_size") or 128, zero_points=True, g_idx=True)
+    def precision(overrides: Config) -> Precision:
+        given = {**settings, **overrides}
+        bits, group_size = _bits(given, "bits") or 4, _whole_number(given, "group_size") or 128
+        return grouped(bits, group_size, zero_points=True, g_idx=True)
 
-    own, excluded = _gptq_rules(settings)
-    plain = _of_layers("gptq", precision({}), settings, excluded)
-    return replace(plain, formats=(*((modules([name]), precision(entry)) for name, entry in own), *plain.formats))
+    exceptions, excluded = _gptq_exceptions(settings)
+    general = _linear_layers("gptq", precision({}), settings, excluded)
+    special = ((modules([name]), precision(entry)) for name, entry in exceptions)
+    return replace(general, formats=(*special, *general.formats))
 
 
-def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
-    """Modules with bits of their own, and those that stay as they were.
+def _gptq_exceptions(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
+    """Return the modules with other settings, and those that are not quantized.
 
-    Source: GPTQModel quantization/config.py ("dynamic": patterns, "-:" before those left out); AutoRound's extra_config
-    (names or patterns, 16 bits for those left out).
+    Source: GPTQModel quantization/config.py ("dynamic": patterns; "-:" marks those not quantized); AutoRound's
+    extra_config (names or patterns; 16 bits for those not quantized).
     """
-    own: list[tuple[str, Config]] = []
+    exceptions: list[tuple[str, Config]] = []
     excluded: list[str] = []
     dynamic, extra = settings.get("dynamic"), settings.get("extra_config")
     for pattern, entry in dynamic.items() if isinstance(dynamic, Mapping) else ():
@@ -268,7 +263,7 @@ def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
         if pattern.startswith("-:"):
             excluded.append(name)
         elif isinstance(entry, Mapping):
-            own.append((name, entry))
+            exceptions.append((name, entry))
     for name, entry in extra.items() if isinstance(extra, Mapping) else ():
         if not isinstance(entry, Mapping):
             continue
@@ -276,25 +271,25 @@ def _gptq_rules(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
         if (_bits(entry, "bits") or 0) >= _UNQUANTIZED_BITS:
             excluded.append(name)
         else:
-            own.append((name, entry))
-    return own, excluded
+            exceptions.append((name, entry))
+    return exceptions, excluded
 
 
 def _awq(settings: Config) -> Quantization:
-    """AWQ's layout: packed weights, 16-bit scales, packed zero points (vLLM layers/quantization/awq.py)."""
+    """Return AWQ's format: packed weights, 16-bit scales, packed zero points (vLLM layers/quantization/awq.py)."""
     bits = _bits(settings, "bits", "w_bit") or 4
-    precision = grouped(bits, _whole(settings, "group_size", "q_group_size") or 128, zero_points=True)
-    return _of_layers("awq", precision, settings)
+    precision = grouped(bits, _whole_number(settings, "group_size", "q_group_size") or 128, zero_points=True)
+    return _linear_layers("awq", precision, settings)
 
 
-def _of_layers(method: str, precision: Precision, settings: Config, excluded: Sequence[str] = ()) -> Quantization:
+def _linear_layers(method: str, precision: Precision, settings: Config, excluded: Sequence[str] = ()) -> Quantization:
     groups = LINEAR_GROUPS_AND_HEAD if settings.get("lm_head") else LINEAR_GROUPS
     skipped = [*_strings(settings, "modules_to_not_convert"), *excluded]
     return Quantization(method=method, formats=((EVERYTHING, precision),), excluded=modules(skipped), groups=groups)
 
 
 def grouped(bits: int, group_size: int, *, zero_points: bool, g_idx: bool = False) -> Precision:
-    """Integers of few bits with a scale, and if so a zero point, for each group along a row; -1 is the whole row."""
+    """Return packed integers with a scale, and maybe a zero point, per group of a row (-1: per whole row)."""
     column_bytes = 4 if g_idx else 0
     if group_size <= 0:
         return Precision(name=f"int{bits}", block_bytes=bits, block_values=8, column_bytes=column_bytes,
@@ -305,7 +300,7 @@ def grouped(bits: int, group_size: int, *, zero_points: bool, g_idx: bool = Fals
 
 
 def _bitsandbytes(settings: Config) -> Quantization:
-    """NF4 or INT8 of bitsandbytes (Dettmers et al. 2023, arXiv:2305.14314; 2022, arXiv:2208.07339)."""
+    """Return bitsandbytes' NF4 or INT8 (Dettmers et al. 2023, arXiv:2305.14314; 2022, arXiv:2208.07339)."""
     skipped = modules(_strings(settings, "llm_int8_skip_modules"))
     if settings.get("load_in_8bit") or settings.get("_load_in_8bit"):
         precision = Precision(name="bnb_int8", block_bytes=1, row_bytes=4)
@@ -315,7 +310,7 @@ def _bitsandbytes(settings: Config) -> Quantization:
 
 
 def nf4(*, double_quant: bool) -> Precision:
-    """4 bits a value and a 32-bit scale for 64 values; with double quantization 8 bits, and 32 for 256 of those."""
+    """Return NF4: a 32-bit scale per 64 values; with `double_quant`, 8-bit scales and 32 bits per 256 of them."""
     if not double_quant:
         return Precision(name="nf4", block_bytes=64 // 2 + 4, block_values=64, block_scale_bytes=4)
     return Precision(name="nf4_dq", block_bytes=64 * 256 // 2 + 256 + 4, block_values=64 * 256,
@@ -323,37 +318,36 @@ def nf4(*, double_quant: bool) -> Precision:
 
 
 def mxfp4() -> Precision:
-    """OCP Microscaling formats 1.0: 4-bit floats, an 8-bit exponent for 32 of them."""
+    """Return MXFP4: 4-bit floats, an 8-bit exponent per 32 of them (OCP Microscaling formats 1.0)."""
     return Precision(name="mxfp4", block_bytes=17, block_values=32, block_scale_bytes=1)
 
 
 def mxfp8() -> Precision:
-    """OCP Microscaling formats 1.0: 8-bit floats, an 8-bit exponent for 32 of them."""
+    """Return MXFP8: 8-bit floats, an 8-bit exponent per 32 of them (OCP Microscaling formats 1.0)."""
     return Precision(name="mxfp8", block_bytes=33, block_values=32, block_scale_bytes=1)
 
 
 def nvfp4() -> Precision:
-    """NVIDIA's 4-bit floats: an 8-bit scale for 16 of them, and two 32-bit scales per tensor."""
+    """Return NVIDIA's NVFP4: 4-bit floats, an 8-bit scale per 16 of them, and two 32-bit scales per tensor."""
     return Precision(name="nvfp4", block_bytes=9, block_values=16, block_scale_bytes=1, tensor_bytes=8)
 
 
 def _mxfp4(settings: Config) -> Quantization:
-    """gpt-oss: experts in MXFP4, all else as it was (arXiv:2508.10925, section 2.1)."""
+    """Return gpt-oss's formats: experts in MXFP4, the rest not quantized (arXiv:2508.10925, section 2.1)."""
     skipped = modules(_strings(settings, "modules_to_not_convert"))
     return Quantization(method="mxfp4", formats=((EVERYTHING, mxfp4()),), excluded=skipped, groups=frozenset({EXPERT}))
 
 
 def _compressed_tensors(settings: Config) -> Quantization:
-    """The format of llm-compressor: groups of modules, each with its scheme (compressed-tensors, quant_scheme.py)."""
+    """Return llm-compressor's formats: groups of modules, each with a scheme (compressed-tensors, quant_scheme.py)."""
     sparsity = settings.get("sparsity_config")
     sparse = sparsity.get("format") if isinstance(sparsity, Mapping) else None
     for field, value in (("sparsity_config.format", sparse), ("format", settings.get("format"))):
         if isinstance(value, str) and any(word in value for word in ("sparse", "24")):
-            raise UnsupportedModelError(f"{_FIELD}.{field}", f"{quoted(value)} leaves out weights that are 0, which is "
-                                        "not understood", "Name a precision.")  # fmt: skip
+            raise _unsupported(field, f"{quoted(value)} does not store zero weights, which is not supported")
     schemes = settings.get("config_groups")
     if not isinstance(schemes, Mapping) or not schemes:
-        raise UnsupportedModelError(f"{_FIELD}.config_groups", "it is missing", "Name a precision.")
+        raise _unsupported("config_groups", "it is missing")
     formats = []
     for scheme in schemes.values():
         weights = scheme.get("weights") if isinstance(scheme, Mapping) else None
@@ -371,7 +365,7 @@ def _targets(targets: Sequence[str]) -> Modules:
 
 
 def _scheme(weights: Config) -> Precision:
-    bits, group_size = _bits(weights, "num_bits") or 8, _whole(weights, "group_size")
+    bits, group_size = _bits(weights, "num_bits") or 8, _whole_number(weights, "group_size")
     floats, strategy = weights.get("type") == "float", weights.get("strategy")
     asymmetric = weights.get("symmetric") is False
     if floats and bits == 4:
@@ -406,15 +400,12 @@ _ALGORITHMS: dict[str, Callable[[], Precision]] = {
 def _algorithm(name: object) -> Precision:
     known = _ALGORITHMS.get(str(name).upper())
     if known is None:
-        raise UnsupportedModelError(
-            f"{_FIELD}.quant_algo", f"{quoted(name)} is not a format that is understood",
-            f"Understood are {', '.join(_ALGORITHMS)}; or name a precision.",
-        )  # fmt: skip
+        raise _unsupported("quant_algo", f"{quoted(name)} is not a supported format", _ALGORITHMS)
     return known()
 
 
 def _modelopt(settings: Config) -> Quantization:
-    """NVIDIA's Model Optimizer (vLLM model_executor/layers/quantization/modelopt.py)."""
+    """Return NVIDIA Model Optimizer's format (vLLM model_executor/layers/quantization/modelopt.py)."""
     skipped = modules(_strings(settings, "exclude_modules", "ignore"))
     return Quantization(
         method="modelopt", formats=((EVERYTHING, _algorithm(settings.get("quant_algo"))),), excluded=skipped,
@@ -423,7 +414,7 @@ def _modelopt(settings: Config) -> Quantization:
 
 
 def _modelopt_mixed(settings: Config) -> Quantization:
-    """Model Optimizer with a format for each module; the others as `weight_block_size` says, or as they were."""
+    """Return Model Optimizer's format per module; other modules stay in FP8 (`quant_method`) or are not quantized."""
     by_algorithm: dict[str, list[str]] = {}
     layers = settings.get("quantized_layers")
     for name, entry in (layers if isinstance(layers, Mapping) else {}).items():
@@ -432,7 +423,7 @@ def _modelopt_mixed(settings: Config) -> Quantization:
     formats = [(modules(names), _algorithm(algorithm)) for algorithm, names in by_algorithm.items()]
     if settings.get("quant_method") == "fp8":
         formats.append((EVERYTHING, _fp8(settings).formats[-1][1]))
-        # vLLM's Fp8Config.from_config reads these two lists; "ignore" is what Model Optimizer itself left in FP8.
+        # vLLM's Fp8Config.from_config reads these two lists; "ignore" lists what Model Optimizer left in FP8.
         skipped = modules(_strings(settings, "modules_to_not_convert", "ignored_layers"))
         return Quantization(method="modelopt", formats=tuple(formats), excluded=skipped)
     skipped = modules(_strings(settings, "exclude_modules", "ignore"))

@@ -1,4 +1,4 @@
-"""The files that carry the functions, read by programs that are not ours."""
+"""Test the files with the functions by reading them with other programs."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def _modules(path: Path) -> dict[str, str]:
         parser.close()
 
 
-def test_the_functions_module_is_the_one_that_was_reviewed():
-    """If the change is meant: `make golden`, and read the difference."""
+def test_the_functions_module_is_the_reviewed_one():
+    """After an intended change, run `make golden` and review the difference."""
     assert functions_source().encode("ascii") == FUNCTIONS.read_bytes()
 
 
@@ -64,7 +64,7 @@ def test_the_functions_module_is_the_one_that_was_reviewed():
 def test_olevba_finds_our_code(folder, name):
     modules = _modules(folder / name)
     assert modules.keys() >= MODULES[name]
-    # olevba leaves out the Attribute lines of procedures.
+    # olevba omits the Attribute lines of procedures.
     code = [line for line in functions_source().splitlines() if not line.startswith("Attribute ")]
     found = [line for line in modules["xlwings_udfs"].splitlines() if not line.startswith("Attribute ")]
     assert found == code
@@ -72,7 +72,7 @@ def test_olevba_finds_our_code(folder, name):
 
 
 @FILES
-def test_the_samples_of_the_template_are_gone(folder, name):
+def test_the_samples_of_the_template_are_removed(folder, name):
     text = "\n".join(_modules(folder / name).values())
     assert "SampleCall" not in text
     assert "myaddin" not in text.lower()
@@ -84,7 +84,7 @@ def test_nothing_depends_on_the_active_workbook(folder, name):
 
 
 @FILES
-def test_the_structure_of_package_and_vba_project_is_sound(folder, name):
+def test_the_structure_of_package_and_vba_project_is_valid(folder, name):
     with ExcelFile(folder / name) as book:
         assert book.validate() == []
     report = check_file(folder / name)
@@ -120,7 +120,7 @@ def test_the_add_in_is_an_add_in(folder):
     assert b"felix" not in everything.lower(), "the template's author and path"
 
 
-# In each process another clock, time zone, folder and order of sets; the same bytes must come out.
+# The bytes must not depend on the clock, time zone, folder or order of sets, which differ in each process.
 BUILD = textwrap.dedent("""
     import sys, time
     now = float(sys.argv[1])
@@ -134,7 +134,7 @@ BUILD = textwrap.dedent("""
 """)
 
 
-def test_the_files_are_the_same_at_any_time_and_place(tmp_path, planner):
+def test_the_files_are_reproducible(tmp_path, planner):
     (tmp_path / "build.py").write_text(BUILD, encoding="utf-8")
     (tmp_path / "planner.xlsx").write_bytes(planner)
     results = []
@@ -155,7 +155,7 @@ def _cells(content: bytes, **options) -> dict[str, dict[str, object]]:
 
 
 @pytest.mark.parametrize("data_only", [False, True], ids=["formulas", "values"])
-def test_formulas_and_values_of_the_planner_stay(folder, planner, data_only):
+def test_formulas_and_values_of_the_planner_do_not_change(folder, planner, data_only):
     before = _cells(planner, data_only=data_only)
     after = _cells((folder / "planner.xlsm").read_bytes(), data_only=data_only, keep_vba=True)
     settings = after.pop("vram.conf")
@@ -164,7 +164,7 @@ def test_formulas_and_values_of_the_planner_stay(folder, planner, data_only):
 
 
 @pytest.mark.needs("libreoffice")
-def test_libreoffice_recalculates_the_planner_to_the_values_in_it(folder, planner):
+def test_libreoffice_calculates_the_same_values_for_the_planner(folder, planner):
     recalculated = libreoffice.recalculate(folder / "planner.xlsm")
     numbers = 0
     for sheet, cells in _cells(planner, data_only=True).items():
@@ -181,7 +181,7 @@ def test_openpyxl_keeps_the_macros_when_it_saves_the_planner(folder, tmp_path):
     assert _modules(tmp_path / "again.xlsm").keys() >= MODULES["planner.xlsm"]
 
 
-def test_every_sheet_has_its_module_as_excel_makes_it(folder):
+def test_every_sheet_has_a_module_as_in_excel(folder):
     with zipfile.ZipFile(folder / "planner.xlsm") as package:
         sheets = [part for part in package.namelist() if part.startswith("xl/worksheets/") and part.endswith(".xml")]
         names = [etree.fromstring(package.read(part))[0].get("codeName") for part in sheets]
@@ -189,18 +189,18 @@ def test_every_sheet_has_its_module_as_excel_makes_it(folder):
     assert set(names) <= _modules(folder / "planner.xlsm").keys()
 
 
-def test_no_formula_of_the_planner_leads_to_another_file(folder):
+def test_no_formula_of_the_planner_refers_to_another_file(folder):
     with zipfile.ZipFile(folder / "planner.xlsm") as package:
         assert not [part for part in package.namelist() if "externalLink" in part]
         assert not [part for part in package.namelist() if b".xlam" in package.read(part)]
 
 
-def test_the_interpreter_stands_in_the_book_when_it_is_known(planner):
+def test_the_workbooks_settings_name_the_interpreter(planner):
     path = r"%USERPROFILE%\venv\Scripts\pythonw.exe"
     settings = _cells(workbook_with_functions(planner, path))["vram.conf"]
     assert (settings["A1"], settings["B1"]) == ("INTERPRETER_WIN", path)
 
 
-def test_a_book_that_is_no_xlsx_is_refused(folder):
+def test_a_workbook_that_is_not_xlsx_is_refused(folder):
     with pytest.raises(ValueError, match="not an .xlsx"):
         workbook_with_functions((folder / "planner.xlsm").read_bytes(), None)

@@ -1,4 +1,4 @@
-"""Installing into a Windows profile that is a folder of the test."""
+"""Test installing the add-in into a folder that acts as the Windows profile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INTERPRETER = Path("D:/tools/venv/Scripts/pythonw.exe")
 def profile(tmp_path) -> Profile:
     environment = {"APPDATA": str(tmp_path / "AppData" / "Roaming"), "USERPROFILE": str(tmp_path)}
     found = windows_profile("win32", environment)
-    # The code page of Windows' own programs has a name only there.
+    # "mbcs", the code page of Windows, exists only there.
     return Profile(found.addin, found.settings, found.home, "cp1252")
 
 
@@ -42,7 +42,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_add_in_goes_into_the_start_up_folder_and_the_interpreter_into_the_settings(profile, tmp_path):
+def test_the_add_in_is_in_the_start_up_folder_and_the_interpreter_in_the_settings(profile, tmp_path):
     written = install(profile, b"the add-in", INTERPRETER)
     assert _files(tmp_path) == {
         os.path.join("AppData", "Roaming", "Microsoft", "Excel", "XLSTART", "vram.xlam"): b"the add-in",
@@ -52,7 +52,7 @@ def test_the_add_in_goes_into_the_start_up_folder_and_the_interpreter_into_the_s
     assert installed_interpreter(profile) == str(INTERPRETER)
 
 
-def test_a_second_time_it_brings_everything_up_to_date(profile, tmp_path):
+def test_installing_again_updates_everything(profile, tmp_path):
     install(profile, b"old", Path("D:/old/python.exe"))
     install(profile, b"new", INTERPRETER)
     assert profile.addin.read_bytes() == b"new"
@@ -61,7 +61,7 @@ def test_a_second_time_it_brings_everything_up_to_date(profile, tmp_path):
     assert len(_files(tmp_path)) == 2
 
 
-def test_uninstalling_leaves_nothing_behind(profile):
+def test_uninstalling_removes_everything(profile):
     install(profile, b"the add-in", INTERPRETER)
     assert uninstall(profile) == [profile.addin, profile.settings]
     assert not profile.addin.exists()
@@ -69,20 +69,20 @@ def test_uninstalling_leaves_nothing_behind(profile):
     assert uninstall(profile) == []
 
 
-def test_uninstalling_keeps_what_the_user_wrote(profile):
+def test_uninstalling_keeps_the_users_files_and_settings(profile):
     profile.settings.parent.mkdir()
     profile.settings.write_bytes(b'"SHOW CONSOLE","True"\r\n')
     (profile.addin.parent).mkdir(parents=True)
     other = profile.addin.with_name("other.xlam")
-    other.write_bytes(b"of somebody else")
+    other.write_bytes(b"another add-in")
     install(profile, b"the add-in", INTERPRETER)
     uninstall(profile)
     assert profile.settings.read_bytes() == b'"SHOW CONSOLE","True"\r\n'
-    assert other.read_bytes() == b"of somebody else"
+    assert other.read_bytes() == b"another add-in"
     assert uninstall(profile) == []
 
 
-def test_uninstalling_where_nothing_is_installed_touches_nothing(profile, tmp_path):
+def test_uninstalling_changes_nothing_if_nothing_is_installed(profile, tmp_path):
     assert uninstall(profile) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_while_excel_has_the_add_in_open_nothing_changes(profile, tmp_path, monk
     install(profile, b"old", INTERPRETER)
     before = _files(tmp_path)
 
-    def replace(source, target):  # as Windows answers for an open file
+    def replace(source, target):  # the error on Windows if the file is open
         raise PermissionError(13, "The process cannot access the file", str(target))
 
     monkeypatch.setattr(files.os, "replace", replace)
@@ -100,7 +100,7 @@ def test_while_excel_has_the_add_in_open_nothing_changes(profile, tmp_path, monk
     assert _files(tmp_path) == before
 
 
-def test_while_excel_has_the_add_in_open_it_is_not_half_removed(profile, tmp_path, monkeypatch):
+def test_while_excel_has_the_add_in_open_nothing_is_removed(profile, tmp_path, monkeypatch):
     install(profile, b"old", INTERPRETER)
     before = _files(tmp_path)
 
@@ -113,26 +113,26 @@ def test_while_excel_has_the_add_in_open_it_is_not_half_removed(profile, tmp_pat
     assert _files(tmp_path) == before
 
 
-def test_an_interpreter_that_excel_cannot_name_changes_nothing(profile, tmp_path):
+def test_nothing_changes_if_excel_cannot_read_the_interpreters_path(profile, tmp_path):
     with pytest.raises(PlannerError, match="Excel cannot read the path"):
         install(profile, b"the add-in", Path("D:/工具/python.exe"))
     assert _files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("missing", ["APPDATA", "USERPROFILE"])
-def test_without_a_profile_it_says_which_variable_is_missing(missing):
+def test_the_error_without_a_profile_names_the_missing_variable(missing):
     environment = {"APPDATA": "C:/a", "USERPROFILE": "C:/u"} | {missing: ""}
     with pytest.raises(PlannerError, match=f"{missing}: the environment variable is not set"):
         windows_profile("win32", environment)
 
 
 @pytest.mark.parametrize("system", ["linux", "darwin"])
-def test_elsewhere_it_says_what_to_do(system):
+def test_the_error_on_other_systems_says_what_to_do(system):
     with pytest.raises(NotOnWindowsError, match="only Excel on Windows can load it. .* on a Mac .* use xlwings Lite"):
         windows_profile(system, {"APPDATA": "/a", "USERPROFILE": "/u"})
 
 
-def test_pythonw_is_taken_where_there_is_one(tmp_path):
+def test_pythonw_is_used_if_it_exists(tmp_path):
     python = tmp_path / "python.exe"
     assert windowless(python) == python
     (tmp_path / "pythonw.exe").touch()
@@ -145,7 +145,7 @@ def _vram(*arguments: str, **options) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_the_command_ends_with_one_line_and_status_2_elsewhere(command, monkeypatch, capsys):
+def test_the_command_prints_one_line_and_exits_with_2_on_other_systems(command, monkeypatch, capsys):
     monkeypatch.setattr("addin.install.windows_profile", functools.partial(windows_profile, "linux"))
     monkeypatch.setattr(sys, "argv", ["vram", "addin", command])
     with pytest.raises(SystemExit) as ended:
@@ -155,7 +155,7 @@ def test_the_command_ends_with_one_line_and_status_2_elsewhere(command, monkeypa
     assert "only Excel on Windows" in output.err
 
 
-def test_the_commands_install_this_environment_and_remove_it_again(profile, monkeypatch):
+def test_the_commands_install_and_uninstall(profile, monkeypatch):
     monkeypatch.setattr("addin.install.windows_profile", lambda: profile)
     installed = CliRunner().invoke(vram, ["addin", "install"], catch_exceptions=False)
     assert str(profile.addin) in installed.output and "=VRAM_WEIGHTS(70)" in installed.output
@@ -172,7 +172,7 @@ def test_the_command_builds_both_files(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["vram.xlam", "vram_functions.bas"]
 
 
-def test_the_planner_with_macros_has_its_own_ending(tmp_path):
+def test_the_planner_with_macros_is_an_xlsm(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = _vram("template", "--macro", cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr
@@ -180,14 +180,14 @@ def test_the_planner_with_macros_has_its_own_ending(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "options"), [("a.xlsx", ["--macro"]), ("a.xlsm", [])])
-def test_a_planner_with_the_wrong_ending_is_refused(tmp_path, name, options):
+def test_a_planner_with_the_wrong_suffix_is_refused(tmp_path, name, options):
     result = _vram("template", *options, "-o", str(tmp_path / name))
     assert result.returncode == 2
     assert "does not end in" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_estimate_starts_without_xlwings_and_without_the_vba_writer():
+def test_an_estimate_does_not_import_slow_packages():
     code = (
         "import sys; from vram.cli.main import vram;"
         "vram.main(['estimate', 'llama-3.1-70b', '--context', '8192', '--json'], standalone_mode=False);"

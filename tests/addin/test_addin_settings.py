@@ -1,4 +1,4 @@
-"""The settings as xlwings' own VBA reads them, executed on the built add-in in pyOpenVBA's model of Excel."""
+"""Test the add-in's settings with xlwings' own VBA, which runs in pyOpenVBA's model of Excel."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from addin.settings import portable, read_settings, with_setting
 from core.errors import PlannerError
 from tests.hosts.com.vba_host import without_attributes
 
-# Parts of xlwings' VBA that ask Windows; the tests answer in their place.
-ASKING_WINDOWS = ("FileExistsOnWindows", "GetConfigFromFile", "WScript", "GetConfigFilePath")
+# Functions of xlwings' VBA that need Windows; WINDOWS_MODULE replaces them.
+WINDOWS_FUNCTIONS = ("FileExistsOnWindows", "GetConfigFromFile", "WScript", "GetConfigFilePath")
 
 INTERPRETER = r"C:\Users\Ann O'Hara\vram & co\Scripts\pythonw.exe"
 
-ANSWERS = f"""
+WINDOWS_MODULE = f"""
 Function FileExistsOnWindows(ByVal FileSpec As String) As Boolean
     FileExistsOnWindows = (FileSpec = "user's settings")
 End Function
@@ -47,14 +47,14 @@ def excel(addin):
     application = ExcelApplication.open(addin, with_vba=False)
     with ExcelFile(addin) as book:
         source = without_attributes(book.get_module("xlwings"))
-    for name in ASKING_WINDOWS:
+    for name in WINDOWS_FUNCTIONS:
         source, found = re.subn(rf"(?ms)^Function {name}\(.*?^End Function$", "", source)
         assert found == 1, name
     source = source.replace("WScript.ExpandEnvironmentStrings(s)", "s")
-    # VBA compares the text "False" with True; the interpreter does not.
+    # VBA can compare the text "False" with True; the interpreter cannot.
     source = source.replace('GetConfig("SHOW CONSOLE", False) = True', 'CBool(GetConfig("SHOW CONSOLE", False))')
     application.add_module(source, name="xlwings")
-    application.add_module(ANSWERS, name="Windows")
+    application.add_module(WINDOWS_MODULE, name="Windows")
     return application
 
 
@@ -67,7 +67,7 @@ def test_the_interpreter_comes_from_the_users_file(excel):
     assert excel.run("GetConfig", "INTERPRETER_WIN", "") == INTERPRETER
 
 
-def test_another_workbooks_sheet_cannot_say_which_program_to_run(excel):
+def test_another_workbooks_sheet_cannot_choose_the_program_to_run(excel):
     book = excel.add_workbook()
     sheet = excel.sheet(1, workbook=book)
     sheet.set_value("A1", "INTERPRETER_WIN")
@@ -82,7 +82,7 @@ def test_the_command_line_is_the_one_that_doctor_measures(excel, addin):
     assert excel.run("XLPyCommand") == command_line(INTERPRETER, str(addin))
 
 
-def test_the_command_line_is_the_same_whatever_workbook_is_active(excel):
+def test_the_command_line_does_not_depend_on_the_active_workbook(excel):
     before = excel.run("XLPyCommand")
     excel.activate_workbook(excel.add_workbook())
     assert excel.run("XLPyCommand") == before
@@ -98,11 +98,11 @@ def test_the_command_line_is_the_same_whatever_workbook_is_active(excel):
         (r"D:\venv\python.exe", "", r"D:\venv\python.exe"),
     ],
 )
-def test_a_path_in_the_profile_is_written_without_the_users_name(path, profile, written):
+def test_a_path_in_the_profile_is_written_without_the_user_name(path, profile, written):
     assert portable(path, profile) == written
 
 
-def test_a_setting_is_replaced_and_the_others_stay():
+def test_a_setting_is_replaced_and_the_others_are_unchanged():
     before = b'"LICENSE_KEY","abc"\r\n"interpreter_win","C:\\old.exe"\r\n'
     after = with_setting(before, "INTERPRETER_WIN", r"C:\new.exe", "cp936")
     assert after == b'"LICENSE_KEY","abc"\r\n"INTERPRETER_WIN","C:\\new.exe"\r\n'
@@ -110,7 +110,7 @@ def test_a_setting_is_replaced_and_the_others_stay():
     assert with_setting(after, "INTERPRETER_WIN", None, "cp936") == b'"LICENSE_KEY","abc"\r\n'
 
 
-def test_a_path_is_written_in_the_code_page_in_which_vba_reads_it():
+def test_a_path_is_written_in_the_code_page_of_vba():
     assert "工具".encode("gbk") in with_setting(b"", "INTERPRETER_WIN", r"D:\工具\python.exe", "cp936")
 
 

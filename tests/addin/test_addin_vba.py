@@ -1,4 +1,4 @@
-"""The add-in's VBA, executed: what a cell shows for what Python returns."""
+"""Run the add-in's VBA and test what a cell shows for each result from Python."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_result_becomes_what_the_cell_shows(source, returned, shown):
     assert VbaHost(lambda function, arguments: returned, source).cell("VRAM_WEIGHTS", 70.0) == shown
 
 
-def test_an_exception_becomes_an_error_cell_and_keeps_its_text(source):
+def test_an_exception_gives_an_error_cell_and_a_last_error(source):
     def raising(function, arguments):
         raise PythonError("ModuleNotFoundError: No module named 'vram_udf'")
 
@@ -52,7 +52,7 @@ def test_an_exception_becomes_an_error_cell_and_keeps_its_text(source):
 
 
 @pytest.mark.parametrize("function", declared_functions(), ids=lambda function: function.name)
-def test_every_argument_arrives_in_its_place(source, function):
+def test_arguments_are_passed_in_order(source, function):
     seen = []
     host = VbaHost(lambda name, arguments: seen.append((name, list(arguments))) or 0.0, source)
     given = [float(number) for number in range(len(function.arguments))]
@@ -67,13 +67,13 @@ def test_every_argument_arrives_in_its_place(source, function):
 
 @pytest.fixture(scope="module")
 def excel(source):
-    """The whole way: VBA, xlwings' conversion, the function, and back."""
+    """Yield a host that calls the functions through VBA and xlwings' conversions."""
     with ExcelCaller("vram_udf") as caller:
         yield VbaHost(through_xlwings(caller), source)
 
 
-# 70e9 parameters of 2 bytes; 80 layers, 8 KV heads of 128, key and value, 2 bytes: 327,680 bytes a token.
-WHOLE_WAY = [
+# 70e9 parameters of 2 bytes; 80 layers, 8 KV heads of 128, key and value, 2 bytes: 327,680 bytes per token.
+END_TO_END = [
     (("VRAM_WEIGHTS", 70.0), 140.0),
     (("VRAM_KV_PER_TOKEN", "llama-3.1-70b", MISSING, "B"), 327680.0),
     (("VRAM_WEIGHTS", -1.0), ExcelError.NUM),
@@ -82,28 +82,28 @@ WHOLE_WAY = [
 ]
 
 
-@pytest.mark.parametrize(("formula", "shown"), WHOLE_WAY, ids=[str(case[0]) for case in WHOLE_WAY])
-def test_the_whole_way_from_vba_to_python_and_back(excel, formula, shown):
+@pytest.mark.parametrize(("formula", "shown"), END_TO_END, ids=[str(case[0]) for case in END_TO_END])
+def test_from_vba_to_python_and_back(excel, formula, shown):
     assert excel.cell(*formula) == shown
 
 
-def test_in_a_spilled_column_only_the_failing_cell_fails(excel):
+def test_an_error_in_a_spilled_column_affects_only_its_cell(excel):
     assert excel.cell("VRAM_WEIGHTS", [[70.0], [-1.0], ["?"]]) == [[140.0], [ExcelError.NUM], [ExcelError.NA]]
     assert excel.cell("VRAM_WEIGHTS", [[70.0, -1.0]]) == [140.0, ExcelError.NUM]
 
 
-def test_what_python_raises_arrives_with_its_message(source):
+def test_an_exception_in_python_is_passed_with_its_message(source):
     with ExcelCaller("vram_udf") as caller:
         host = VbaHost(lambda function, arguments: through_xlwings(caller)("NO_SUCH_FUNCTION", arguments), source)
         assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
         assert "has no attribute 'NO_SUCH_FUNCTION'" in host.cell("VRAM_LAST_ERROR").splitlines()[0]
 
 
-def test_the_function_wizard_is_told_what_functions_and_arguments_are():
+def test_the_function_wizard_gets_the_descriptions_of_functions_and_arguments():
     wizard = FunctionWizard()
     wizard.closed = False
     OpenedWorkbook("vram.xlam", wizard, workbook_module()).run("Workbook_Open")
-    assert wizard.told == {
+    assert wizard.descriptions == {
         f"'vram.xlam'!{function.name}": (
             function.description,
             "VRAM",
@@ -113,18 +113,18 @@ def test_the_function_wizard_is_told_what_functions_and_arguments_are():
     }
 
 
-def test_a_wizard_that_refuses_at_start_is_told_when_a_workbook_is_activated():
+def test_a_wizard_that_refuses_at_start_gets_the_descriptions_when_a_workbook_is_activated():
     wizard = FunctionWizard()
     book = OpenedWorkbook("vram.xlam", wizard, workbook_module())
     book.run("Workbook_Open")
-    assert wizard.told == {}
+    assert wizard.descriptions == {}
     wizard.closed = False
     book.run("mExcel_WorkbookActivate", book)
-    assert len(wizard.told) == len(declared_functions())
+    assert len(wizard.descriptions) == len(declared_functions())
 
 
 @pytest.mark.parametrize("saved", [True, False])
-def test_telling_the_wizard_does_not_make_the_workbook_ask_to_be_saved(saved):
+def test_passing_descriptions_does_not_change_whether_the_workbook_is_saved(saved):
     wizard = FunctionWizard()
     wizard.closed = False
     book = OpenedWorkbook("vram_planner.xlsm", wizard, workbook_module())

@@ -1,4 +1,4 @@
-"""Each check of `vram doctor`, for a machine that is well and for one that is not."""
+"""Test each check of `vram doctor`, with facts that pass and facts that fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WINDOWS = Machine(
     is_conda=False,
     dlls=("xlwings32-0.37.8.dll", "xlwings64-0.37.8.dll"),
     installed={"vram-planner": "0.1.0", "xlwings": "0.37.8", "openpyxl": "3.1.5"},
-    wanted_xlwings=("0.37.8", "0.37.0"),
+    required_xlwings=("0.37.8", "0.37.0"),
     onedrive=(r"C:\Users\Ann\OneDrive",),
     libreoffice=r"C:\Program Files\LibreOffice\program\soffice.exe",
     excel=Excel(
@@ -39,16 +39,16 @@ WINDOWS = Machine(
 )
 
 
-def _but(**changes) -> Machine:
-    """That machine with other facts; those of Excel by their own names."""
-    of_excel = {name: changes.pop(name) for name in list(changes) if name not in vars(WINDOWS)}
-    return dataclasses.replace(WINDOWS, excel=dataclasses.replace(WINDOWS.excel, **of_excel), **changes)
+def _windows_with(**changes) -> Machine:
+    """Return WINDOWS with some facts changed, either of Machine or of Excel."""
+    excel_changes = {name: changes.pop(name) for name in list(changes) if name not in vars(WINDOWS)}
+    return dataclasses.replace(WINDOWS, excel=dataclasses.replace(WINDOWS.excel, **excel_changes), **changes)
 
 
-# The check, what is different, what the finding says, what the remedy says.
-ILL = [
+# Check, changed facts, part of the finding's text, part of the remedy.
+FAILURES = [
     ("packages", {"installed": {"vram-planner": "0.1.0", "xlwings": None}}, "not installed: xlwings", "with pip"),
-    ("xlwings_version", {"installed": {"xlwings": "0.36.0"}}, "is 0.36.0, wanted is 0.37.8", "xlwings==0.37.8"),
+    ("xlwings_version", {"installed": {"xlwings": "0.36.0"}}, "but version 0.37.8 is required", "xlwings==0.37.8"),
     ("libreoffice", {"libreoffice": None}, "LibreOffice was not found", "Install it"),
     ("store_python", {"base_prefix": r"C:\Program Files\WindowsApps\Python.3.11"}, "Microsoft Store", "python.org"),
     ("conda", {"is_conda": True}, "conda environment", "virtual environment"),
@@ -60,32 +60,33 @@ ILL = [
     ("addin_in_place", {"addin": None}, "the add-in is not at", "vram addin install"),
     ("addin_in_place", {"addin": b"older"}, "is from another version", "vram addin install"),
     ("interpreter", {"interpreter": None}, "does not know which Python", "vram addin install"),
-    ("interpreter", {"interpreter_found": False}, "which is not there", "vram addin install"),
+    ("interpreter", {"interpreter_found": False}, "which is missing", "vram addin install"),
     ("interpreter", {"interpreter": r"D:\other\pythonw.exe"}, "another Python", "vram addin install"),
-    ("readable_path", {"interpreter": r"D:\工具\pythonw.exe"}, "not in this Windows' code page", "another folder"),
-    ("command_line_length", {"interpreter": "C:\\" + 1800 * "x" + ".exe"}, "of 2047 characters", "shorter path"),
+    ("readable_path", {"interpreter": r"D:\工具\pythonw.exe"}, "not in the code page", "in a folder whose path"),
+    ("command_line_length", {"interpreter": "C:\\" + 1800 * "x" + ".exe"}, "2047 are allowed", "shorter path"),
 ]
 
-# Without these the functions work, or work with another Python.
+# The functions still work, perhaps with another Python.
 OPTIONAL = {"LibreOffice was not found", "Excel was not found", "another Python"}
 
-CHECKS_OF_EXCEL = {"excel_found", "addin_in_place", "interpreter", "readable_path", "command_line_length"}
+EXCEL_CHECKS = {"excel_found", "addin_in_place", "interpreter", "readable_path", "command_line_length"}
+CHECKS = {case[0] for case in FAILURES} | {"functions_answer", "workbook_calculation"}
 
 
 def _run(check: str, facts: Machine) -> Finding:
-    arguments = (facts, facts.excel) if check in CHECKS_OF_EXCEL else (facts,)
+    arguments = (facts, facts.excel) if check in EXCEL_CHECKS else (facts,)
     return getattr(doctor, check)(*arguments)
 
 
-@pytest.mark.parametrize("check", sorted({case[0] for case in ILL} | {"functions_answer", "workbook_engine"}))
+@pytest.mark.parametrize("check", sorted(CHECKS))
 def test_a_healthy_machine_passes(check):
     finding = _run(check, WINDOWS)
     assert (finding.ok, finding.remedy) == (True, "")
 
 
-@pytest.mark.parametrize(("check", "facts", "text", "remedy"), ILL, ids=[f"{case[0]}: {case[2]}" for case in ILL])
-def test_what_is_wrong_is_said_with_its_remedy(check, facts, text, remedy):
-    finding = _run(check, _but(**facts))
+@pytest.mark.parametrize("check, facts, text, remedy", FAILURES, ids=[f"{case[0]}: {case[2]}" for case in FAILURES])
+def test_a_failed_check_has_a_text_and_a_remedy(check, facts, text, remedy):
+    finding = _run(check, _windows_with(**facts))
     assert (finding.ok, finding.matters) == (False, text not in OPTIONAL)
     assert text in finding.text
     assert remedy in finding.remedy
@@ -95,11 +96,11 @@ def test_what_is_wrong_is_said_with_its_remedy(check, facts, text, remedy):
 def test_the_longest_command_line_is_2047_bytes(spare, ok):
     # A GUID in braces has 38 characters, the placeholder $(CLSID) has 8.
     others = len(doctor.command_line("", WINDOWS.excel.addin_path)) + 38 - 8
-    finding = doctor.command_line_length(WINDOWS, _but(interpreter=(2047 - others - spare) * "é").excel)
+    finding = doctor.command_line_length(WINDOWS, _windows_with(interpreter=(2047 - others - spare) * "é").excel)
     assert finding.ok is ok
 
 
-def test_functions_that_compute_something_else_are_reported(monkeypatch):
+def test_functions_with_wrong_results_are_reported(monkeypatch):
     import vram_udf
 
     monkeypatch.setattr(vram_udf, "VRAM_WEIGHTS", lambda model: 139.0)
@@ -107,30 +108,28 @@ def test_functions_that_compute_something_else_are_reported(monkeypatch):
     assert not finding.ok and "reinstall" in finding.remedy
 
 
-def test_an_engine_that_cannot_be_loaded_is_reported(monkeypatch):
+def test_a_missing_ironcalc_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "ironcalc", None)
-    finding = doctor.workbook_engine(WINDOWS)
+    finding = doctor.workbook_calculation(WINDOWS)
     assert not finding.ok and finding.remedy == "Run: python -m pip install ironcalc"
 
 
-def test_every_check_is_part_of_the_examination():
-    # The docstring of each check is a sentence about the machine; of the other functions here none takes facts.
-    checks = {case[0] for case in ILL} | {"functions_answer", "workbook_engine"}
-    assert len(examine(WINDOWS)) == len(checks)
+def test_examine_runs_every_check():
+    assert len(examine(WINDOWS)) == len(CHECKS)
     assert all(finding.ok for finding in examine(WINDOWS))
 
 
-def test_excel_is_no_matter_on_other_systems():
+def test_excel_is_not_checked_on_other_systems():
     assert len(examine(dataclasses.replace(WINDOWS, excel=None))) == 5
 
 
 def test_python_may_have_another_bitness_than_excel():
-    assert doctor.dll(_but(bits=32)).ok
-    assert doctor.dll(_but(python_bits=32)).ok
+    assert doctor.dll(_windows_with(bits=32)).ok
+    assert doctor.dll(_windows_with(python_bits=32)).ok
 
 
-def test_a_package_that_is_not_installed_pins_nothing():
-    assert doctor.xlwings_version(_but(wanted_xlwings=())).ok
+def test_any_xlwings_passes_if_the_package_is_not_installed():
+    assert doctor.xlwings_version(_windows_with(required_xlwings=())).ok
 
 
 # Registry values as Office writes them (Microsoft, "Determine the bitness of Office"; the App Paths of its installer).
@@ -163,13 +162,13 @@ def test_the_facts_of_this_machine_are_found():
         (Finding(False, "this is wrong", "Do that.", matters=False), "✗ this is wrong (optional). Do that.\n", 0),
     ],
 )
-def test_one_line_a_check_and_a_status(monkeypatch, finding, line, status):
+def test_the_command_prints_one_line_per_check_and_sets_the_exit_status(monkeypatch, finding, line, status):
     monkeypatch.setattr(doctor, "examine", lambda facts: [finding])
     result = CliRunner().invoke(cli.doctor)
     assert (result.output, result.exit_code) == (line, status)
 
 
-def test_a_console_without_the_signs_gets_words():
+def test_a_console_without_check_marks_gets_words():
     command = [sys.executable, "-c", "from vram.cli.main import main; main()", "doctor"]
     result = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
     lines = result.stdout.decode("cp1252").splitlines()

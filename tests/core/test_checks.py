@@ -1,4 +1,4 @@
-"""The limits of numeric inputs, and the sentences that errors are made of."""
+"""Test the checks of inputs: limits, error classes and messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FIELDS = pytest.mark.parametrize("field, limits", LIMITS.items(), ids=LIMITS)
 
 
 @FIELDS
-def test_limits_are_themselves_allowed_and_nothing_beyond(field, limits):
+def test_limits_are_inclusive(field, limits):
     for bound in (limits.least, limits.most):
         result = number(field, bound)
         assert result == bound
@@ -35,15 +35,16 @@ def test_limits_are_themselves_allowed_and_nothing_beyond(field, limits):
             number(field, beyond)
 
 
-# What users are told: an order of magnitude above the largest that is real, so that a slip of thousands is caught.
-TOLD = {
+# About ten times the largest realistic value, so that a value 1000 times too large is refused.
+EXPECTED_LIMITS = {
     # Tokens: Llama 4 Scout's 10 485 760 is the longest context of the catalog; steps are of thousands.
     "context": (1, 100_000_000), "average_tokens": (1, 100_000_000), "max_position_embeddings": (1, 1_000_000_000),
     "max_batched_tokens": (1, 10_000_000), "max_sequences": (1, 1_000_000), "users": (1, 100_000_000),
-    # GPUs: no more than `core.plan.fleet` looks for layouts of. A GPU of the catalog has at most 288 GB.
+    # GPUs: at most as many as `core.plan.fleet` searches layouts for. A GPU of the catalog has at most 288 GB.
     "tp": (1, 1024), "pp": (1, 1024), "gpus": (1, 100_000),
     "gpu_memory_gib": (1, 100_000), "gpu_memory_gb": (1, 100_000),
-    # Models: at most 1573 billions (DeepSeek V4 Pro), 126 layers, 16 384 wide and 262 400 words in the catalog.
+    # Models: the catalog has up to 1573 billion parameters (DeepSeek V4 Pro), 126 layers, a hidden size of 16 384 and a
+    # vocabulary of 262 400.
     "params_b": (0.000_001, 100_000), "num_hidden_layers": (1, 10_000), "hidden_size": (1, 1_000_000),
     "intermediate_size": (1, 10_000_000), "vocab_size": (1, 10_000_000), "num_attention_heads": (1, 10_000),
     "num_key_value_heads": (1, 10_000), "head_dim": (1, 1_000_000),
@@ -52,8 +53,8 @@ TOLD = {
 }  # fmt: skip
 
 
-def test_the_limits_are_what_users_are_told():
-    assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == TOLD
+def test_expected_limits():
+    assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == EXPECTED_LIMITS
     fractions = {"overhead", "memory_utilization", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
     assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
 
@@ -65,17 +66,17 @@ def test_every_remedy_is_a_sentence(field, limits):
 
 @FIELDS
 @pytest.mark.parametrize("value", ["10", "", None, True, False, datetime.datetime(2026, 11, 23), [1], 1j, Fraction(7)])
-def test_what_is_no_number(field, limits, value):
+def test_values_that_are_not_numbers(field, limits, value):
     with pytest.raises(WrongTypeError) as caught:
         number(field, value)
     assert str(caught.value).endswith(limits.remedy)
 
 
 @pytest.mark.parametrize(
-    "value, sentence",
+    "value, message",
     [
         (None, "users: it is blank. "),
-        ("10", "users: '10' is not a number but text. "),
+        ("10", "users: '10' is text, not a number. "),
         (True, "users: TRUE is not a number. "),
         (2.5, "users: 2.5 is not a whole number. "),
         (0, "users: 0 is below 1. "),
@@ -83,17 +84,17 @@ def test_what_is_no_number(field, limits, value):
         (math.nan, "users: nan is not a finite number. "),
     ],
 )
-def test_sentences_name_field_value_and_remedy(value, sentence):
+def test_messages_name_field_value_and_remedy(value, message):
     with pytest.raises(PlannerError) as caught:
         number("users", value)
-    assert str(caught.value) == sentence + "Write the number of concurrent users, for example 10."
+    assert str(caught.value) == message + "Write the number of concurrent users, for example 10."
 
 
 @given(st.sampled_from(sorted(LIMITS)), st.one_of(st.floats(), st.integers()))
-def test_a_number_comes_through_unchanged_or_not_at_all(field, value):
+def test_a_number_is_returned_unchanged_or_refused(field, value):
     limits = LIMITS[field]
-    good = limits.least <= value <= limits.most and (not limits.whole or value == int(value))
-    if good:
+    valid = limits.least <= value <= limits.most and (not limits.whole or value == int(value))
+    if valid:
         assert number(field, value) == value
     else:
         with pytest.raises(OutOfRangeError):
@@ -108,7 +109,7 @@ def test_flags(value, truth):
 
 
 @pytest.mark.parametrize("value", ["TRUE", 2, -1, None, math.nan, [], "yes"])
-def test_what_is_no_flag(value):
+def test_values_that_are_not_flags(value):
     with pytest.raises(WrongTypeError, match="tie_word_embeddings: .* is neither true nor false. Write TRUE or FALSE."):
         flag("tie_word_embeddings", value)
 
@@ -134,12 +135,12 @@ def test_texts():
         ("a\nb", r"'a\nb'"),
     ],
 )
-def test_values_in_sentences(value, shown):
+def test_values_in_messages(value, shown):
     assert quoted(value) == shown
 
 
 @given(st.text() | st.integers())
-def test_values_in_sentences_are_short_and_on_one_line(value):
+def test_values_in_messages_are_short_and_on_one_line(value):
     shown = quoted(value if isinstance(value, str) else value**99)
     assert "\n" not in shown and "\r" not in shown
     assert len(shown) <= 10 * LONGEST_QUOTED_VALUE + 2  # an unprintable character takes up to ten: \U0010ffff
@@ -161,7 +162,7 @@ KNOWN = ["llama-3.1-70b", "llama-3.1-8b", "qwen2.5-72b", "fp16", "GB", "GiB"]
         ("x" * 10**6, "Write one of the names in the list."),
     ],
 )
-def test_the_nearest_name_is_proposed(name, remedy):
+def test_similar_names_are_suggested(name, remedy):
     error = unknown_name("model", name, KNOWN, "the list")
     assert isinstance(error, UnknownNameError)
     assert error.remedy == remedy

@@ -1,4 +1,4 @@
-"""Laws that hold for every architecture, tried on random ones: what needs no expected figure to be checked."""
+"""Properties that hold for every architecture, checked on random ones without expected figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import vram_udf
 from core import catalog
 from core.engines.parallelism import (
-    by_stage,
+    bytes_by_stage,
     kv_profile_per_gpu,
     layer_bytes_on_rank,
     layers_by_stage,
@@ -22,7 +22,8 @@ from core.engines.parallelism import (
     tensor_parallel_obstacle,
     weights_bytes_per_gpu,
 )
-from core.model.kv_cache import KvProfile, kv_profile
+from core.model.kv_cache import kv_profile
+from core.model.kv_profile import KvProfile
 from core.model.precision import precision_of_bytes
 from core.model.spec import ModelSpec
 from core.model.weights import stored_bytes, weights_bytes
@@ -46,7 +47,7 @@ FAMILIES = ["llama", "mistral", "qwen3_moe", "mixtral", "deepseek_v3", "gpt_oss"
 
 @st.composite
 def architectures(draw) -> dict[str, object]:
-    """The fields of a config.json: dense, windowed, mixture of experts, latent attention, or states, of any size."""
+    """Draw the fields of a config.json: dense, windowed, mixture of experts, latent attention or states, of any size."""
     kv_heads, group, head_dim = draw(st.sampled_from([1, 2, 3, 4, 8])), draw(FEW), 16 * draw(FEW)
     fields = {
         "model_type": draw(st.sampled_from(FAMILIES)),
@@ -96,7 +97,7 @@ def spec(fields: dict[str, object]) -> ModelSpec:
 
 
 def lines(model: ModelSpec, context=4096, users=3, precision=FP16, kv_precision=FP16) -> list[int]:
-    """Weights, KV cache, overhead, total, in bytes."""
+    """Return weights, KV cache, overhead and total in bytes."""
     result = estimate(model, context=context, users=users, precision=precision, kv_precision=kv_precision)
     return [item.size_bytes for item in result.line_items] + [result.total_bytes]
 
@@ -128,7 +129,7 @@ def test_more_bits_never_need_less(model, one, other):
     )
 
 
-# The numbers of ranks and stages that a node and a few of them have.
+# Ranks and stages for one node or a few.
 @given(SPECS, WEIGHT_FORMATS, st.sampled_from([1, 2, 4, 8]), st.integers(1, 6), CONTEXTS)
 def test_gpus_together_hold_at_least_the_whole(model, precision, tp, pp, context):
     assume(not tensor_parallel_obstacle(model, tp) and pp <= model.num_hidden_layers)
@@ -139,21 +140,21 @@ def test_gpus_together_hold_at_least_the_whole(model, precision, tp, pp, context
 
 @given(SPECS, WEIGHT_FORMATS, st.integers(1, 24))
 def test_stages_add_up_to_the_whole(model, precision, pp):
-    """The last stage keeps a copy of an embedding that is the head as well; else nothing is there twice."""
+    """The last stage has a copy of a tied embedding; no other tensor is stored twice."""
     assume(pp <= model.num_hidden_layers)
     assert sum(layers_by_stage(model.num_hidden_layers, pp)) == model.num_hidden_layers
     assert sum(kv_profile_per_gpu(model, 1, pp), KvProfile()) == kv_profile(model)
 
     def outside(stage: int) -> int:
-        parts = outer_on_rank(model, 1, pp, stage)
-        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in parts)
+        tensors = outer_on_rank(model, 1, pp, stage)
+        return sum(stored_bytes(tensor, model, None, precision) * times for tensor, times in tensors)
 
-    together = sum(by_stage(model, pp, layer_bytes_on_rank(model, precision, 1), outside))
+    together = sum(bytes_by_stage(model, pp, layer_bytes_on_rank(model, precision, 1), outside))
     copies = pp > 1 and model.tie_word_embeddings
-    twice = next(tensor for tensor, _ in outer_on_rank(model, 1, 1, 0) if tensor.name == "embed_tokens")
-    whole = sum(by_stage(model, 1, layer_bytes_on_rank(model, precision, 1), lambda stage: sum(
+    embedding = next(tensor for tensor, _ in outer_on_rank(model, 1, 1, 0) if tensor.name == "embed_tokens")
+    whole = sum(bytes_by_stage(model, 1, layer_bytes_on_rank(model, precision, 1), lambda stage: sum(
         stored_bytes(tensor, model, None, precision) * times for tensor, times in outer_on_rank(model, 1, 1, 0))))  # fmt: skip
-    assert together == whole + (stored_bytes(twice, model, None, precision) if copies else 0)
+    assert together == whole + (stored_bytes(embedding, model, None, precision) if copies else 0)
 
 
 # ---- through the cells -------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ CELLS = st.tuples(
 
 @given(st.sampled_from(NAMES[:4]), CONTEXTS, USERS, st.sampled_from(list(UNIT_BYTES)))
 def test_units_convert_exactly(name, context, users, unit):
-    """The result is the float nearest to the true quotient of whole bytes."""
+    """The result is the float nearest to the exact quotient of whole bytes."""
     size_bytes = estimate(
         catalog.model(name).spec, context=context, users=users, precision=FP16, kv_precision=FP16
     ).total_bytes
@@ -177,7 +178,7 @@ def test_units_convert_exactly(name, context, users, unit):
 
 
 @given(st.lists(CELLS, min_size=1, max_size=6), st.randoms(use_true_random=False))
-def test_permuting_rows_permutes_answers(rows, chance):
+def test_permuting_rows_permutes_results(rows, chance):
     order = chance.sample(range(len(rows)), len(rows))
 
     def answers(rows):
@@ -189,7 +190,7 @@ def test_permuting_rows_permutes_answers(rows, chance):
 
 
 @given(st.lists(CELLS, min_size=2, max_size=4), st.lists(CELLS, min_size=2, max_size=4))
-def test_a_grid_turned_over_gives_its_answers_turned_over(down, across):
+def test_a_transposed_grid_gives_transposed_results(down, across):
     models, contexts = [row[0] for row in down], [row[1] for row in across]
     upright = vram_udf.VRAM_KV([[name] for name in models], [contexts])
     turned = vram_udf.VRAM_KV([models], [[context] for context in contexts])
@@ -199,7 +200,7 @@ def test_a_grid_turned_over_gives_its_answers_turned_over(down, across):
 
 @given(architectures(), st.randoms(use_true_random=False))
 def test_the_order_of_labels_does_not_matter(fields, chance):
-    pairs = [[label, value] for label, value in fields.items() if value is not None]  # a blank cell is no null
+    pairs = [[label, value] for label, value in fields.items() if value is not None]  # a blank cell is not null
     expected = lines(spec_from_config(dict(pairs), name="custom model"), 1000, 2)[-1] / 1e9
     shuffled = chance.sample(pairs, len(pairs))
     assert vram_udf.VRAM_TOTAL(shuffled, 1000, 2) == expected
@@ -211,7 +212,7 @@ def test_the_order_of_labels_does_not_matter(fields, chance):
 
 
 def exported_totals(folder, rows: list[str]) -> dict[str, float]:
-    """Title → total, as the index of the exported workbook shows them."""
+    """Return title → total from the index of the exported workbook."""
     (folder / "scenarios.csv").write_text(
         "scenario,model,context,users,gpu_memory_gb\n" + "".join(rows), encoding="utf-8"
     )

@@ -1,4 +1,4 @@
-"""Units of memory: exact ratios, and no GB for a GiB."""
+"""Test the units of memory: exact powers of 1000 and 1024."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POWERS = {
 }  # fmt: skip
 
 
-def test_every_unit_is_its_power():
+def test_every_unit_is_the_expected_power():
     assert {unit: unit_bytes(unit) for unit in UNIT_BYTES} == POWERS
     assert unit_bytes(DEFAULT_UNIT) == 10**9
 
@@ -48,7 +48,7 @@ def test_conversions_are_exact(size, unit, other):
         (True, WrongTypeError, "unit: TRUE is not a unit"),
     ],
 )
-def test_what_is_no_unit(unit, error, message):
+def test_invalid_units(unit, error, message):
     with pytest.raises(error) as caught:
         unit_bytes(unit)
     assert message in str(caught.value)

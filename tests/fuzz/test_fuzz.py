@@ -87,7 +87,7 @@ LABELLED = [["params_b", 70], ["layers", 80], ["hidden", 8192]]
         (("VRAM_MODEL", [*LABELLED, ["name", HUGE]], "name"), "an integer of 16610 bits"),
         (("VRAM_MODEL", [*LABELLED, ["name", "a\ud800"]], "name"), "a\\ud800"),
         (("VRAM_CHECK", [*LABELLED, ["x" * 32_000, 1]], 1000),
-         "x" * LONGEST_COMPARED + ": this label is not understood. Use the names of config.json."),
+         "x" * LONGEST_COMPARED + ": this label is not known. Use a field name of config.json."),
         (("VRAM_TOTAL", "llama-3.1-70b", [[cells.decimal.Decimal("sNaN"), 1000]]), ["#NUM!", 155.57]),
         (("VRAM_TOTAL", [[MARKS]] * 200, 1000), "#N/A"),
         (("VRAM_TOTAL", "llama-3.1-70b", 1000, 1, [[MARKS]] * 200), "#N/A"),

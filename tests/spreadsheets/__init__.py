@@ -1,17 +1,14 @@
-"""Spreadsheet engines that recompute the workbook without Excel.
+"""Recalculate workbooks without Excel, in three independent spreadsheet programs with the same small interface.
 
-Three independent engines serve as oracles, each behind the same small interface:
+* ``libreoffice``: LibreOffice 24.8 or newer, headless; the program that shares no code with the others.
+* ``ironcalc_program``: IronCalc, in process and fast; native formulas only.
+* ``formualizer_program``: formualizer, in process; for cells that call the project's own functions.
 
-* ``libreoffice``: LibreOffice 24.8 or newer, headless; the engine that shares nothing with the others.
-* ``ironcalc_engine``: IronCalc, in process and fast; native formulas only.
-* ``formualizer_engine``: formualizer, in process; cells that call the project's own functions.
+``recalculate`` / ``evaluate`` return ``Values``: sheet name -> {"B2": value}. A number is a float, a truth value a
+bool, a date its serial number, an error its Excel text such as "#N/A"; empty cells are absent. ``WhatIf`` changes input
+cells and reads results; it returns truth values as 1.0 and 0.0 and an empty cell as None.
 
-``recalculate`` / ``evaluate`` return ``Values``: sheet name -> {"B2": value}. A number is a float, a
-truth value a bool, a date its serial number, an error its Excel text such as "#N/A"; cells that hold
-nothing are absent. ``WhatIf`` changes input cells and reads results; it gives truth values as 1.0 and
-0.0 and an empty cell as None.
-
-This module holds what the engines share.
+This module holds what the three share.
 """
 
 from __future__ import annotations
@@ -27,7 +24,7 @@ Cell = tuple[str, str]
 """A sheet's name and an address without dollar signs, such as ``("Inputs", "C5")``."""
 
 Content = float | str | None
-"""What a what-if may write: a number, a text (never read as a formula), or None for "clear the cell"."""
+"""What a what-if may write: a number, a text (never read as a formula), or None to clear the cell."""
 
 Case = dict[Cell, Content]
 """The writes of one what-if."""
@@ -36,16 +33,16 @@ Target = Cell | str
 """What a what-if may read: a cell, or a workbook-level defined name."""
 
 
-class EngineError(Exception):
-    """The engine could not do what was asked: bad address, time-out, crash."""
+class ProgramError(Exception):
+    """The spreadsheet program failed: bad address, time-out, crash."""
 
 
-class WriteRefused(EngineError):
-    """A write did not take: the cell is locked on a protected sheet."""
+class WriteRefused(ProgramError):
+    """A write was refused: the cell is locked on a protected sheet."""
 
 
 def plain_value(value: object) -> object:
-    """The value as every engine reports it: one numeric type, dates as Excel's serial numbers."""
+    """Return the value in the form used for all programs: numbers as float, dates as Excel's serial numbers."""
     if isinstance(value, (bool, str)) or value is None:
         return value
     if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
@@ -54,7 +51,7 @@ def plain_value(value: object) -> object:
 
 
 def checked_writes(cells: Case) -> list[tuple[str, str, Content]]:
-    """The writes of one what-if as (sheet, address, content), after rejecting what no cell can hold."""
+    """Return the writes of one what-if as (sheet, address, content); reject contents that no cell can hold."""
     writes = []
     for (sheet, address), content in cells.items():
         if isinstance(content, bool) or not isinstance(content, (int, float, str, type(None))):

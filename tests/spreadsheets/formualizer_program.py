@@ -1,24 +1,23 @@
-"""formualizer as an oracle: cells that call the project's own Python functions.
+"""Evaluate workbooks in formualizer, with cells that call the project's own Python functions.
 
 How a function is called (formualizer 0.13):
 
-* One cell or a 1x1 range arrives as a scalar, any larger range as a list of rows; a number as float,
-  a blank as None, an error as its Excel text (the adapter's doing: xlwings with ``err_to_str`` does so).
-* Arguments left out at the end are not passed at all: Python's defaults apply. An argument left empty
-  in the middle, ``f(1,,3)``, arrives as 0.0, which no adapter can tell from a zero; in Excel xlwings
-  passes the default. Do not rely on this engine for that case.
+* One cell or a 1x1 range arrives as a scalar, any larger range as a list of rows; a number as float, a blank as None,
+  an error as its Excel text (the adapter converts it, as xlwings does with ``err_to_str``).
+* Arguments omitted at the end are not passed: Python's defaults apply. An empty argument in the middle, ``f(1,,3)``,
+  arrives as 0.0, which no adapter can distinguish from a zero; in Excel, xlwings passes the default. Do not test that
+  case here.
 * The number of arguments is checked against the function's signature; too few or too many: #VALUE!.
 * A Python exception gives #VALUE!.
 
-How a result is stored: a list of rows spills, and the spilled cells are values that other cells can
-refer to, wherever they stand; an occupied cell in the way gives #SPILL! at the anchor. An error inside
-the array stays in its own cell: SUM over the array is that error, the neighbours stay numbers. The
-native error values are dictionaries, ``{"type": "Error", "kind": "Num"}``; the adapter makes them out
-of the texts that Excel's error cells show. Ragged or one-dimensional lists are #VALUE!, as is NaN here.
+How a result is stored: a list of rows spills, and other cells can refer to the spilled cells; an occupied cell in the
+way gives #SPILL! at the anchor. An error inside the array stays in its own cell: SUM over the array is that error, the
+neighbours stay numbers. The native error values are dictionaries, ``{"type": "Error", "kind": "Num"}``; the adapter
+makes them from the texts of Excel's error cells. Ragged or one-dimensional lists are #VALUE!, as is NaN here.
 
-Limits: tables are unknown to formualizer's reader, so ``evaluate`` first rewrites ``Table[Column]`` and
-``Table[[#This Row],[Column]]`` as plain ranges. An unknown function poisons even ISNUMBER(...) with
-#NAME? (only IFERROR catches it): for "the add-in is not installed", ask IronCalc or LibreOffice.
+Limits: formualizer's reader ignores tables, so ``evaluate`` first rewrites ``Table[Column]`` and
+``Table[[#This Row],[Column]]`` as plain ranges. An unknown function turns even ISNUMBER(...) into #NAME? (only IFERROR
+catches it): to test "the add-in is not installed", use IronCalc or LibreOffice.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ _WHOLE_COLUMN = re.compile(r"(?P<table>[^\[\]]+)\[(?P<column>(?:'.|[^'\[\]#@])+)
 
 
 def evaluate(xlsx: Path, functions: dict[str, Callable]) -> Values:
-    """Every cell's value, spilled cells included, with ``functions`` callable from cells by their names."""
+    """Return every cell's value, including spilled cells; cells can call ``functions`` by name."""
     if formualizer is None:
         missing("formualizer", "the Python package 'formualizer' is not installed")
     with tempfile.TemporaryDirectory(prefix="vram-formualizer-") as folder:
@@ -74,7 +73,7 @@ def evaluate(xlsx: Path, functions: dict[str, Callable]) -> Values:
     for name, adapter in adapters.items():
         book.register_function(name, adapter, min_args=adapter.min_args, max_args=adapter.max_args)
     book.evaluate_all()
-    # An array may spill past the last cell that the file knows of.
+    # An array may spill beyond the last cell in the file.
     rows_beyond = max((adapter.tallest_result for adapter in adapters.values()), default=0)
     columns_beyond = max((adapter.widest_result for adapter in adapters.values()), default=0)
     return {
@@ -92,7 +91,7 @@ def _values(book, sheet: str, rows: int, columns: int) -> Iterator[tuple[str, ob
 
 
 class _CellFunction:
-    """Adapts a Python function to formualizer: errors as texts on our side, as its errors on the other."""
+    """Adapts a Python function to formualizer: it converts errors between our texts and formualizer's values."""
 
     def __init__(self, function: Callable) -> None:
         self._function = function
@@ -110,7 +109,7 @@ class _CellFunction:
 
 
 def _argument_counts(function: Callable) -> tuple[int, int | None]:
-    """The fewest and the most positional arguments; None for "any number"."""
+    """Return the fewest and the most positional arguments; None for any number."""
     kinds = inspect.Parameter
     parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
@@ -120,17 +119,17 @@ def _argument_counts(function: Callable) -> tuple[int, int | None]:
 
 
 def _native(value: object) -> object:
-    """A function's result as formualizer takes it."""
+    """Convert a function's result to formualizer's form."""
     if isinstance(value, str) and value in _ERROR_KINDS:
         return {"type": "Error", "kind": _ERROR_KINDS[value]}
     if isinstance(value, float) and not math.isfinite(value):
-        # formualizer would store a NaN; no spreadsheet has one.
+        # formualizer would store a NaN, which no other spreadsheet program has.
         raise ValueError(f"a cell cannot hold {value}")
     return value
 
 
 def _error_texts(argument: object) -> object:
-    """An argument with formualizer's errors replaced by Excel's texts."""
+    """Replace formualizer's errors in an argument by Excel's texts."""
     if isinstance(argument, list):
         return [[_error_text(value) for value in row] for row in argument]
     return _error_text(argument)
@@ -158,7 +157,7 @@ def _rewrite_table_references(book: Workbook) -> None:
 
 
 def _table_columns(book: Workbook) -> Iterator[tuple[tuple[str, str], tuple[str, str, int, int]]]:
-    """(table, column name) -> (sheet, column letter, first data row, last data row), names in lower case."""
+    """Yield (table, column name) -> (sheet, column letter, first data row, last data row), names in lower case."""
     for sheet in book.worksheets:
         for table in sheet.tables.values():
             left, top, _, bottom = range_boundaries(table.ref)
@@ -180,7 +179,7 @@ def _plain_range(reference: str, row: int, columns: dict) -> str:
     found = _THIS_ROW.fullmatch(reference) or _WHOLE_COLUMN.fullmatch(reference)
     if found is None:
         return reference
-    # Inside brackets an apostrophe escapes the character behind it.
+    # Inside brackets an apostrophe escapes the next character.
     column = re.sub(r"'(.)", r"\1", found["column"])
     place = columns.get((found["table"].lower(), column.lower()))
     if place is None:

@@ -1,10 +1,9 @@
-"""IronCalc as an oracle: native formulas, in process.
+"""Recalculate native formulas with IronCalc, in process.
 
-What it cannot do (0.9): defined names and tables whose own name is not ASCII (sheet and column names
-may be Chinese), names that stand for a constant or an expression, AGGREGATE; a formula it cannot read
-gives "#ERROR!". It accepts newer functions with and without the ``_xlfn.`` prefix that Excel demands
-in a file, so it does not notice a missing one. An unknown function is #NAME?, and ISNUMBER and IFERROR
-around it work as in Excel.
+What it cannot do (0.9): defined names and tables whose own name is not ASCII (sheet and column names may be Chinese),
+names of a constant or an expression, AGGREGATE; a formula that it cannot read gives "#ERROR!". It accepts newer
+functions with and without the ``_xlfn.`` prefix that Excel requires in a file, so it does not detect a missing prefix.
+An unknown function is #NAME?, and ISNUMBER and IFERROR around it work as in Excel.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from tests.required import missing
 from tests.spreadsheets import (
     Case,
     Content,
-    EngineError,
+    ProgramError,
     Target,
     Values,
     WriteRefused,
@@ -36,13 +35,13 @@ try:
 except ImportError:  # reported by the first test that needs it
     ironcalc = None
 
-# A cell with a style and no value, <c r="B2" s="1" t="n"></c>, is blank, but IronCalc up to 0.9.1 takes it
-# for the number 0 because of its declared type (fix proposed upstream: ironcalc/IronCalc#1425).
+# A styled cell without a value, <c r="B2" s="1" t="n"></c>, is blank, but IronCalc up to 0.9.1 reads it as the number 0
+# because of its declared type (fix proposed upstream: ironcalc/IronCalc#1425).
 _EMPTY_TYPED_CELL = re.compile(rb'(<c\b[^>]*?) t="[a-zA-Z]+"([^>]*?)(/>|></c>)')
 
 
 def recalculate(xlsx: Path) -> Values:
-    """Every cell's value after IronCalc has evaluated every formula of the file."""
+    """Recalculate every formula of the file and return every cell's value."""
     model = _load(xlsx)
     sheets = _sheet_names(model)
     values: Values = {sheet: {} for sheet in sheets}
@@ -54,7 +53,7 @@ def recalculate(xlsx: Path) -> Values:
 
 
 class WhatIf:
-    """One workbook in memory: change inputs, read results. Same interface as ``libreoffice.WhatIf``."""
+    """One workbook in memory: change inputs and read results, with the interface of ``libreoffice.WhatIf``."""
 
     def __init__(self, xlsx: Path) -> None:
         self._xlsx = Path(xlsx)
@@ -65,7 +64,7 @@ class WhatIf:
         self._names = {
             name["name"]: name["formula"] for name in self._model.get_defined_name_list() if name["scope"] is None
         }
-        # IronCalc does not know about protection: openpyxl tells which cells are locked.
+        # IronCalc ignores protection, so openpyxl reads which cells are locked.
         self._book = openpyxl.load_workbook(self._xlsx)
         return self
 
@@ -83,13 +82,13 @@ class WhatIf:
         return [self._read_name(cell) if isinstance(cell, str) else self._read(*cell) for cell in cells]
 
     def named(self, names: list[str]) -> list:
-        """The values behind defined names; a name for several cells gives a list of rows."""
+        """Return the values of defined names; a name for several cells gives a list of rows."""
         return self.get(names)
 
     def run(self, cases: list[Case], outputs: list[Target]) -> list[list]:
-        """Many what-ifs: for each case, write, recalculate, read the outputs.
+        """Run many what-ifs: for each case, write, recalculate, read the outputs.
 
-        Each case starts from the workbook as it was before the call, which is restored at the end.
+        Each case starts from the state before the call, which is restored at the end.
         """
         results = []
         for case in cases:
@@ -123,7 +122,7 @@ class WhatIf:
             self._model.update_cell_with_number(sheet, row, column, contents)
 
     def _contents(self, sheet: str, address: str) -> Content:
-        """What was typed into the cell: None, a number, a text, or a _Formula."""
+        """Return what was typed into the cell: None, a number, a text, or a _Formula."""
         position = self._position(sheet, address)
         formula = self._model.get_cell_formula(*position)
         return self._model.get_cell_value(*position) if formula is None else _Formula(formula)
@@ -133,11 +132,11 @@ class WhatIf:
 
     def _read_name(self, name: str) -> object:
         if name not in self._names:
-            raise EngineError(f"the workbook has no name {name!r}")
+            raise ProgramError(f"the workbook has no name {name!r}")
         try:
             sheet, (left, top, right, bottom) = range_to_tuple(self._names[name].lstrip("="))
         except ValueError:
-            raise EngineError(f"the name {name!r} does not stand for cells") from None
+            raise ProgramError(f"the name {name!r} does not refer to cells") from None
         rows = [
             [self._read(sheet, f"{get_column_letter(column)}{row}") for column in range(left, right + 1)]
             for row in range(top, bottom + 1)
@@ -151,11 +150,11 @@ class WhatIf:
                 raise ValueError
             return self._indices[sheet], top, left
         except (KeyError, TypeError, ValueError):
-            raise EngineError(f"there is no single cell {sheet}!{address}") from None
+            raise ProgramError(f"{sheet}!{address} is not a single cell") from None
 
 
 class _Formula(str):
-    """A formula as a cell's contents, to tell it from a text."""
+    """A cell's formula, as opposed to a text."""
 
 
 def _load(xlsx: Path):
@@ -166,13 +165,13 @@ def _load(xlsx: Path):
         try:
             model = ironcalc.load_from_xlsx(str(copy), "en", "UTC", "en")
         except ironcalc.WorkbookError as failure:
-            raise EngineError(f"IronCalc cannot read {Path(xlsx).name}: {failure}") from failure
+            raise ProgramError(f"IronCalc cannot read {Path(xlsx).name}: {failure}") from failure
     model.evaluate()
     return model
 
 
 def _loadable_copy(xlsx: Path, copy: Path) -> Path:
-    """Copy a workbook, avoiding two shapes of openpyxl's files that IronCalc 0.9 misreads."""
+    """Copy a workbook and fix two features of openpyxl's files that IronCalc 0.9 misreads."""
     with zipfile.ZipFile(xlsx) as source, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as target:
         for entry in source.infolist():
             content = source.read(entry)
@@ -185,7 +184,7 @@ def _loadable_copy(xlsx: Path, copy: Path) -> Path:
 
 
 def _with_relative_links(relationships: str, filename: str) -> str:
-    """Links such as "/xl/comments/comment1.xml" keep IronCalc from opening a workbook with comments."""
+    """Make links relative: one like "/xl/comments/comment1.xml" stops IronCalc from opening the workbook."""
     # "xl/worksheets/_rels/sheet1.xml.rels" describes links that start in "xl/worksheets".
     folder = "/" + posixpath.dirname(posixpath.dirname(filename))
     return re.sub(
@@ -200,5 +199,5 @@ def _sheet_names(model) -> list[str]:
 
 
 def _as_number(value: object) -> Content:
-    """Truth values as 1.0 and 0.0, which is all that LibreOffice's cells can tell."""
+    """Return truth values as 1.0 and 0.0, because LibreOffice's cells do not distinguish them from numbers."""
     return float(value) if isinstance(value, bool) else value

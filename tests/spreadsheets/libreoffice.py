@@ -1,13 +1,12 @@
-"""LibreOffice as an oracle: hard recalculation, what-ifs over UNO, and PDF for looking at sheets.
+"""Run LibreOffice: full recalculation, what-ifs over UNO, and conversion to PDF.
 
-Every call uses a throw-away profile, so neither the user's settings nor a running office matters, and
-test processes may run side by side. Results of ``recalculate`` carry 15 significant digits, because
-they pass through a saved file: compare at 1e-12 relative. ``WhatIf`` reads the cells themselves, in
-full precision.
+Every call uses a temporary profile, so the user's settings and a running LibreOffice do not matter, and test processes
+may run in parallel. Results of ``recalculate`` have 15 significant digits, because they pass through a saved file:
+compare at 1e-12 relative. ``WhatIf`` reads the cells themselves, in full precision.
 
-Known differences from Excel: newer functions need their ``_xlfn.`` prefix in the file (as in Excel);
-LAMBDA does not exist; an argument out of a function's domain, SQRT(-1) for instance, is #VALUE! here
-and #NUM! in Excel; data validation is not applied to what-ifs.
+Known differences from Excel: LAMBDA does not exist; an argument outside a function's domain, such as SQRT(-1), is
+#VALUE! here and #NUM! in Excel; data validation is not applied to what-ifs. As in Excel, newer functions need their
+``_xlfn.`` prefix in the file.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from pathlib import Path
 import openpyxl
 
 from tests.required import missing
-from tests.spreadsheets import Case, Cell, EngineError, Target, Values, WriteRefused, checked_writes, plain_value
-from workbook.office import OfficeError, converted, end_with_children, possible_offices, run_to_end, started
+from tests.spreadsheets import Case, Cell, ProgramError, Target, Values, WriteRefused, checked_writes, plain_value
+from workbook.office import OfficeError, convert, kill_process_group, possible_offices, run_with_timeout, start_process
 
 OLDEST_USABLE_VERSION = (24, 8)
 WHAT_IF_TIMEOUT_S = 120.0
 
-# Without this setting LibreOffice believes the results stored in an .xlsx ("0" means: always recalculate).
+# Without this setting LibreOffice uses the results stored in an .xlsx ("0" means: always recalculate).
 _RECALCULATE_ON_LOAD = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry">
 <item oor:path="/org.openoffice.Office.Calc/Formula/Load">
@@ -50,7 +49,7 @@ _RECALCULATE_ON_LOAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 def soffice() -> Path:
-    """The LibreOffice executable; skips the test (fails it in CI) when there is no recent one."""
+    """Return the LibreOffice executable; skip the test (in CI: fail it) if there is no recent one."""
     program, reason = _find_office()
     if program is None:
         missing("LibreOffice", reason)
@@ -71,7 +70,7 @@ def _find_office() -> tuple[Path | None, str]:
 
 
 def _office_version(program: Path) -> tuple[int, ...]:
-    """Major and minor version, or () when the program does not tell."""
+    """Return the major and minor version, or () if the program does not print them."""
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
@@ -83,7 +82,7 @@ def _office_version(program: Path) -> tuple[int, ...]:
 
 
 def python_with_uno() -> Path:
-    """An interpreter that can ``import uno``: this one, the system's, or LibreOffice's own."""
+    """Return an interpreter that can ``import uno``: this one, the system's, or LibreOffice's own."""
     interpreter = _find_python_with_uno(soffice())
     if interpreter is None:
         missing("LibreOffice", "no Python interpreter has its 'uno' module (Debian: python3-uno)")
@@ -122,7 +121,7 @@ def _can_import_uno(interpreter: Path) -> bool:
 
 
 def _foreign_python_environment() -> dict[str, str]:
-    """Our environment without what would point another interpreter at our own packages."""
+    """Return our environment without the variables that would make another interpreter load our packages."""
     ours = {"PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     return {**kept, "PYTHONIOENCODING": "utf-8"}
@@ -132,20 +131,20 @@ def _foreign_python_environment() -> dict[str, str]:
 
 
 def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
-    """Every cell's value after LibreOffice, with ``extension`` installed, has recalculated every formula of the file.
+    """Recalculate every formula of the file, with ``extension`` installed, and return every cell's value.
 
     A formula whose result is the empty text is reported as "".
     """
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
         values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension=extension))
     for sheet, address in _formula_cells(xlsx):
-        # openpyxl reads the empty text as None; a formula's result is never truly empty.
+        # openpyxl reads the empty text as None, but a formula always has a result.
         values[sheet].setdefault(address, "")
     return values
 
 
 def saved(xlsx: Path, out_dir: Path) -> Path:
-    """The workbook as LibreOffice saves it after recalculation, under the same name in ``out_dir``."""
+    """Recalculate the workbook, save it under the same name in ``out_dir``, and return its path."""
     return _convert(xlsx, "xlsx", out_dir)
 
 
@@ -155,8 +154,8 @@ def to_pdf(xlsx: Path, out_dir: Path) -> Path:
 
 
 def to_ods(xlsm: Path, out_dir: Path) -> Path:
-    """Convert a workbook or add-in with macros to LibreOffice's own format; its Basic libraries are zip parts."""
-    # Named, because LibreOffice does not recognise an .xlam by itself.
+    """Convert a workbook or add-in with macros to LibreOffice's own format, in which Basic libraries are zip parts."""
+    # The filter is named because LibreOffice does not recognise an .xlam.
     return _convert(xlsm, "ods", out_dir, "--infilter=Calc MS Excel 2007 VBA XML")
 
 
@@ -166,18 +165,18 @@ def _convert(xlsx: Path, file_type: str, out_dir: Path, *more_options: str, exte
     with tempfile.TemporaryDirectory(prefix="vram-office-", ignore_cleanup_errors=True) as profile:
         options = *_write_profile(Path(profile), extension), *more_options
         try:
-            return converted(soffice(), Path(xlsx), file_type, out_dir, *options)
+            return convert(soffice(), Path(xlsx), file_type, out_dir, *options)
         except OfficeError as error:
-            raise EngineError(str(error)) from error
+            raise ProgramError(str(error)) from error
 
 
 def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
-    """Put the recalculation setting and the extension into an empty profile; returns soffice's options for it."""
+    """Write the recalculation setting and the extension into an empty profile and return soffice's options for it."""
     settings = folder / "user" / "registrymodifications.xcu"
     settings.parent.mkdir(parents=True)
     settings.write_text(_RECALCULATE_ON_LOAD, encoding="utf-8")
     url = folder.resolve().as_uri()
-    # Extensions "shared by all users" are then this profile's own; run by root, unopkg installs no others.
+    # "Shared" extensions then belong to this profile only; when run by root, unopkg installs only shared ones.
     options = [f"-env:UserInstallation={url}", f"-env:UNO_SHARED_PACKAGES_CACHE={url}/extensions"]
     if extension is not None:
         _install(extension, options)
@@ -185,18 +184,18 @@ def _write_profile(folder: Path, extension: Path | None = None) -> list[str]:
 
 
 def _install(extension: Path, options: list[str]) -> None:
-    # On Windows unopkg.com is the variant that waits and prints.
+    # On Windows unopkg.com is the variant that waits for the end and prints.
     unopkg = soffice().resolve().with_name("unopkg.com" if os.name == "nt" else "unopkg")
     file = str(Path(extension).resolve())
-    output = run_to_end([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
-    listed = run_to_end([str(unopkg), "list", "--shared", *options])
+    output = run_with_timeout([str(unopkg), "add", "--shared", "--force", "--suppress-license", *options, file])
+    listed = run_with_timeout([str(unopkg), "list", "--shared", *options])
     if "is registered: yes" not in listed:
-        raise EngineError(f"LibreOffice did not install {extension.name}: {output.strip()}")
+        raise ProgramError(f"LibreOffice did not install {extension.name}: {output.strip()}")
 
 
 def _stored_values(xlsx: Path) -> Values:
     with warnings.catch_warnings():
-        # LibreOffice writes extensions that openpyxl warns it will not keep; nothing is saved here.
+        # openpyxl warns that it would not save some of LibreOffice's extensions; nothing is saved here.
         warnings.simplefilter("ignore", UserWarning)
         book = openpyxl.load_workbook(xlsx, data_only=True)
     return {
@@ -222,11 +221,11 @@ def _formula_cells(xlsx: Path) -> Iterator[Cell]:
 
 
 class WhatIf:
-    """One workbook open in a headless office: change inputs, read results.
+    """One workbook open in a headless LibreOffice: change inputs and read results.
 
-    ``with WhatIf(path) as book: ...`` starts an office and a worker process (``uno_worker.py``), since
-    the ``uno`` module belongs to another interpreter than the tests'. The workbook is opened as a copy.
-    Leaving the block, for whatever reason, ends the processes and deletes copy and profile.
+    ``with WhatIf(path) as book: ...`` starts LibreOffice and a worker process (``uno_worker.py``), because the ``uno``
+    module needs another interpreter than the tests. The workbook is opened as a copy. The end of the block always ends
+    the processes and deletes the copy and the profile.
     """
 
     def __init__(self, xlsx: Path, timeout_s: float = WHAT_IF_TIMEOUT_S, extension: Path | None = None) -> None:
@@ -258,27 +257,27 @@ class WhatIf:
         return self._ask("get", targets=cells)
 
     def named(self, names: list[str]) -> list:
-        """The values behind defined names; a name for several cells gives a list of rows."""
+        """Return the values of defined names; a name for several cells gives a list of rows."""
         return self._ask("get", targets=names)
 
     def run(self, cases: list[Case], outputs: list[Target]) -> list[list]:
-        """Many what-ifs in one round trip: for each case, write, recalculate, read the outputs.
+        """Run many what-ifs in one round trip: for each case, write, recalculate, read the outputs.
 
-        Each case starts from the workbook as it was before the call, which is restored at the end.
+        Each case starts from the state before the call, which is restored at the end.
         """
         return self._ask("run", cases=[checked_writes(case) for case in cases], targets=outputs)
 
     def functions(self, names: list[str]) -> list[dict]:
-        """What the function wizard says of each function: its "description" and "arguments"."""
+        """Return what the function wizard shows for each function: its "description" and "arguments"."""
         return self._ask("functions", names=names)
 
     def recalculation_s(self) -> float:
-        """Has every formula computed anew; the seconds that it takes."""
+        """Recalculate every formula and return the seconds that it takes."""
         return self._ask("recalculate")
 
     @property
     def has_ended(self) -> bool:
-        """Whether the worker process, and with it the office, is gone."""
+        """Whether the worker process, and LibreOffice with it, has ended."""
         return self._worker.poll() is not None
 
     def _open(self) -> None:
@@ -289,7 +288,7 @@ class WhatIf:
         copy = Path(shutil.copyfile(self._xlsx, folder / "book.xlsx"))
         self._log = folder / "worker.log"
         log = self._cleanup.enter_context(self._log.open("w", encoding="utf-8"))
-        self._worker = started(
+        self._worker = start_process(
             [
                 str(interpreter),
                 str(Path(__file__).with_name("uno_worker.py")),
@@ -308,7 +307,7 @@ class WhatIf:
         self._answer()  # the worker's first line says that the workbook is open
 
     def _collect_answers(self) -> None:
-        # A thread, because waiting for a pipe with a time limit works differently on every system.
+        # A thread, because waiting for a pipe with a timeout works differently on every system.
         for line in self._worker.stdout:
             self._answers.put(line)
         self._answers.put(None)
@@ -318,7 +317,7 @@ class WhatIf:
             self._worker.stdin.write(json.dumps({"action": action, **arguments}) + "\n")
             self._worker.stdin.flush()
         except (OSError, ValueError):
-            raise EngineError("LibreOffice's worker has ended") from None
+            raise ProgramError("LibreOffice's worker has ended") from None
         return self._answer()
 
     def _answer(self) -> list:
@@ -326,23 +325,23 @@ class WhatIf:
             line = self._answers.get(timeout=self._timeout_s)
         except queue.Empty:
             self._cleanup.close()
-            raise EngineError(f"LibreOffice gave no answer within {self._timeout_s:.0f} s") from None
+            raise ProgramError(f"LibreOffice gave no answer within {self._timeout_s:.0f} s") from None
         if line is None:
-            raise EngineError(f"LibreOffice's worker died: {self._log.read_text(encoding='utf-8')[-2000:]}")
+            raise ProgramError(f"LibreOffice's worker died: {self._log.read_text(encoding='utf-8')[-2000:]}")
         answer = json.loads(line)
         if "refused" in answer:
             raise WriteRefused(answer["refused"])
         if "error" in answer:
-            raise EngineError(answer["error"])
+            raise ProgramError(answer["error"])
         return answer["result"]
 
     def _end_worker(self) -> None:
         try:
-            # End of input asks the worker to close the office properly; what does not obey is killed.
+            # At the end of its input the worker closes LibreOffice; then any process still running is killed.
             self._worker.stdin.close()
             self._worker.wait(timeout=15)
         except (OSError, subprocess.TimeoutExpired):
             pass
         finally:
-            end_with_children(self._worker)
+            kill_process_group(self._worker)
             self._worker.stdout.close()

@@ -1,4 +1,4 @@
-"""The spreadsheet programs that recalculate native formulas, to run a test in each of them."""
+"""Run a test in each spreadsheet program that recalculates native formulas."""
 
 from __future__ import annotations
 

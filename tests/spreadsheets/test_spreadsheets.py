@@ -1,4 +1,4 @@
-"""Tests of the test harness itself: the engines and the stand-in for pywin32, on tiny workbooks."""
+"""Test the test harness itself, on tiny workbooks: the spreadsheet programs and the replacement of pywin32."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from openpyxl.worksheet.table import Table
 from tests import required
 from tests.hosts.com import facts
 from tests.hosts.com.pywin32_stand_in import ExcelCaller
-from tests.spreadsheets import EngineError, WriteRefused, formualizer_program, libreoffice
+from tests.spreadsheets import ProgramError, WriteRefused, formualizer_program, libreoffice
 from tests.spreadsheets.programs import PROGRAMS, in_each_program
 
 pytestmark = pytest.mark.slow
 
 
-# Formula, expected result; the table "Scenarios" and its sheet are made by `workbook`.
+# (formula, expected result); the fixture `workbook` writes the table "Scenarios" and its sheet.
 FORMULAS = [
     ("=1/3*3", 1.0),
     ("=Inputs!B1*2", 6.0),
@@ -51,7 +51,7 @@ FORMULAS = [
 
 @pytest.fixture(scope="module")
 def workbook(tmp_path_factory) -> Path:
-    """A workbook with the features that the planner uses, and a wrong stored result for every formula."""
+    """Write a workbook with the features that the planner uses, and a wrong stored result for every formula."""
     book = openpyxl.Workbook()
     _fill_inputs(book.active)
     _fill_scenarios(book.create_sheet("场景"))
@@ -59,7 +59,7 @@ def workbook(tmp_path_factory) -> Path:
     for name, cells in {"kv_total": "Results!$A$3", "broken": "Results!$A$12", "kv": "场景!$B$2:$B$3"}.items():
         book.defined_names[name] = DefinedName(name, attr_text=cells)
     book.defined_names["constant"] = DefinedName("constant", attr_text="42")
-    path = tmp_path_factory.mktemp("engines") / "tiny book.xlsx"
+    path = tmp_path_factory.mktemp("spreadsheets") / "tiny book.xlsx"
     book.save(path)
     _store_wrong_results(path)
     return path
@@ -109,7 +109,7 @@ def _results_by_formula(sheet: dict[str, object]) -> dict[str, object]:
     return {formula: sheet.get(f"A{row}") for row, (formula, _) in enumerate(FORMULAS, start=1)}
 
 
-# ---- both engines for native formulas ----------------------------------------------------------------
+# ---- the two programs for native formulas ------------------------------------------------------------
 
 
 def test_the_tiny_workbook_holds_wrong_results(workbook):
@@ -133,7 +133,7 @@ def test_constants_are_reported_and_blanks_are_absent(program, workbook):
 
 @pytest.fixture(scope="module", params=PROGRAMS)
 def book(request, workbook):
-    """The tiny workbook, open for what-ifs."""
+    """Open the tiny workbook for what-ifs."""
     with request.param.WhatIf(workbook) as opened:
         yield opened
 
@@ -167,7 +167,7 @@ def test_names(book):
     assert book.named(["kv_total", "broken", "kv"]) == [4.0, "#DIV/0!", [[1.5], [2.5]]]
     assert book.get(["kv_total", ("Inputs", "B2")]) == [4.0, "llama"]
     for name in ("no_such_name", "constant"):
-        with pytest.raises(EngineError, match=name):
+        with pytest.raises(ProgramError, match=name):
             book.named([name])
 
 
@@ -198,9 +198,9 @@ def test_an_unprotected_sheet_takes_any_write(book):
 
 @pytest.mark.parametrize("cell", [("No such sheet", "B1"), ("Inputs", "B1:B2"), ("Inputs", "not a cell")])
 def test_what_is_not_a_cell_is_an_error(book, cell):
-    with pytest.raises(EngineError):
+    with pytest.raises(ProgramError):
         book.get([cell])
-    with pytest.raises(EngineError):
+    with pytest.raises(ProgramError):
         book.set({cell: 1})
 
 
@@ -223,16 +223,16 @@ def test_pdf(workbook, tmp_path):
 @pytest.mark.needs("libreoffice")
 def test_a_file_that_cannot_be_converted_is_an_error(tmp_path):
     libreoffice.soffice()
-    with pytest.raises(EngineError, match="nowhere"):
+    with pytest.raises(ProgramError, match="nowhere"):
         libreoffice.recalculate(tmp_path / "nowhere.xlsx")
 
 
 @pytest.mark.needs("libreoffice")
-def test_an_office_that_does_not_answer_is_given_up_and_leaves_nothing_behind(workbook, tmp_path, monkeypatch):
+def test_an_office_that_does_not_answer_is_killed_and_leaves_nothing_behind(workbook, tmp_path, monkeypatch):
     libreoffice.python_with_uno()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     impatient = libreoffice.WhatIf(workbook, timeout_s=0.01)
-    with pytest.raises(EngineError, match="no answer"), impatient:
+    with pytest.raises(ProgramError, match="no answer"), impatient:
         pass
     assert impatient.has_ended
     assert list(tmp_path.iterdir()) == []
@@ -245,12 +245,12 @@ def test_a_failing_test_leaves_nothing_behind(workbook, tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError), libreoffice.WhatIf(workbook) as opened:
         raise ZeroDivisionError
     assert opened.has_ended
-    with pytest.raises(EngineError, match="has ended"):
+    with pytest.raises(ProgramError, match="has ended"):
         opened.get(["kv_total"])
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_engine_is_skipped_but_fails_in_ci(monkeypatch):
+def test_a_missing_program_is_skipped_but_fails_in_ci(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="Abacus is not available: too old"):
         required.missing("Abacus", "too old")
@@ -264,13 +264,13 @@ def test_a_missing_engine_is_skipped_but_fails_in_ci(monkeypatch):
 
 
 def _double_all(block, factor=2.0):
-    """Doubles each number of a block; anything else is an error in its own place."""
+    """Double each number of a block; any other value becomes an error in its own cell."""
     rows = block if isinstance(block, list) else [[block]]
     return [[cell * factor if isinstance(cell, float) else "#NUM!" for cell in row] for row in rows]
 
 
 def _evaluated(tmp_path, cells: dict[str, object], **functions) -> dict[str, object]:
-    """The values of a one-sheet workbook named "S"."""
+    """Return the values of a workbook with one sheet, "S"."""
     book = openpyxl.Workbook()
     book.active.title = "S"
     for address, content in cells.items():
@@ -372,7 +372,7 @@ def test_functions_in_tables_and_native_formulas(workbook):
 
 @pytest.fixture(scope="module")
 def excel():
-    """Calls the sample functions through xlwings' real COM server class."""
+    """Call the sample functions through xlwings' real COM server class."""
     if sys.platform == "win32":
         pytest.skip("Windows has the real pywin32")
     with ExcelCaller(facts.MODULE) as caller:

@@ -1,9 +1,9 @@
-"""Runs what-ifs in a headless LibreOffice; the other end of ``libreoffice.WhatIf``.
+"""Run what-ifs in a headless LibreOffice, as the worker process of ``libreoffice.WhatIf``.
 
     python uno_worker.py SOFFICE PIPE_NAME WORKBOOK_URL OPTION_OF_SOFFICE...
 
-Runs with whichever interpreter has the ``uno`` module, hence: standard library and ``uno`` only, and
-nothing newer than Python 3.8. Reads one JSON request per line and writes one JSON answer per line:
+It runs in any interpreter with the ``uno`` module, so it uses only the standard library and ``uno``, and nothing newer
+than Python 3.8. It reads one JSON request per line and writes one JSON answer per line:
 
     {"action": "set", "cells": [[sheet, address, content], ...]}        -> {"result": []}
     {"action": "get", "targets": [[sheet, address] or name, ...]}       -> {"result": [value, ...]}
@@ -13,7 +13,7 @@ nothing newer than Python 3.8. Reads one JSON request per line and writes one JS
     {"action": "functions", "names": [...]}                             -> {"result": [{"description": text,
      "arguments": [[name, description, is optional], ...]}, ...]}
 
-or {"refused": text} for a locked cell, {"error": text} for anything else. Ends at the end of its input.
+or {"refused": text} for a locked cell, or {"error": text} for other failures. It ends at the end of its input.
 """
 
 import json
@@ -32,7 +32,7 @@ from com.sun.star.uno import Exception as UnoException
 START_TIMEOUT_S = 90.0
 VALUES_DATES_TEXTS_FORMULAS = 1 | 2 | 4 | 16  # com.sun.star.sheet.CellFlags
 
-# LibreOffice's error numbers and what its own Excel export makes of them.
+# LibreOffice's error numbers and the texts that its Excel export writes for them.
 ERROR_TEXTS = {
     502: "#VALUE!",  # invalid argument
     503: "#NUM!",  # invalid floating point operation
@@ -48,7 +48,7 @@ ERROR_TEXTS = {
 
 
 class Refused(Exception):
-    """A write that the office silently dropped."""
+    """A write that LibreOffice ignored without an error."""
 
 
 def main():
@@ -81,7 +81,7 @@ def main():
 
 
 def connect(pipe_name, office):
-    """The office's component context, once the office listens on the pipe."""
+    """Wait until LibreOffice listens on the pipe and return its component context."""
     context = uno.getComponentContext()
     resolver = context.ServiceManager.createInstanceWithContext("com.sun.star.bridge.UnoUrlResolver", context)
     url = f"uno:pipe,name={pipe_name};urp;StarOffice.ComponentContext"
@@ -91,9 +91,9 @@ def connect(pipe_name, office):
             return resolver.resolve(url)
         except UnoException:
             if office.poll() not in (None, 0):
-                raise RuntimeError(f"the office ended at start with exit status {office.returncode}") from None
+                raise RuntimeError(f"LibreOffice ended at start with exit status {office.returncode}") from None
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the office did not start within {START_TIMEOUT_S:.0f} s") from None
+                raise RuntimeError(f"LibreOffice did not start within {START_TIMEOUT_S:.0f} s") from None
             time.sleep(0.05)
 
 
@@ -105,8 +105,8 @@ def load(desktop, url):
     hidden = PropertyValue(Name="Hidden", Value=True)
     document = desktop.loadComponentFromURL(url, "_blank", 0, (hidden,))
     if document is None:
-        raise RuntimeError("the office could not open the workbook")
-    # The file itself may ask for manual calculation.
+        raise RuntimeError("LibreOffice could not open the workbook")
+    # The file itself may be set to manual calculation.
     document.enableAutomaticCalculation(True)
     document.calculateAll()
     return document
@@ -145,14 +145,14 @@ def answer(message):
 
 
 def described(properties):
-    """A function as the function wizard shows it."""
+    """Return a function's description and arguments as the function wizard shows them."""
     values = {each.Name: each.Value for each in properties}
     arguments = [[each.Name, each.Description, each.IsOptional] for each in values["Arguments"]]
     return {"description": values["Description"], "arguments": arguments}
 
 
 class Book:
-    """The open workbook. Cells are kept once found: a look-up costs as much as a read."""
+    """The open workbook. It caches cells, because a look-up takes as long as a read."""
 
     def __init__(self, document):
         self._document = document
@@ -167,7 +167,7 @@ class Book:
         return [self._read_target(target) for target in targets]
 
     def what_if(self, writes, targets):
-        """Write, read, and put the former contents back, so that cases do not influence each other."""
+        """Write, read, and restore the former contents, so that cases do not influence each other."""
         before = []
         try:
             for sheet, address, content in writes:
@@ -180,7 +180,7 @@ class Book:
                 put(cell, contents)
 
     def recalculation_s(self):
-        """Computes every formula anew; gives the seconds that it takes."""
+        """Recalculate every formula and return the seconds that it takes."""
         start = time.perf_counter()
         self._document.calculateAll()
         return time.perf_counter() - start
@@ -191,7 +191,7 @@ class Book:
             raise Refused(f"{sheet}!{address} is locked on a protected sheet")
         put(cell, content)
         if contents_of(cell) != content:
-            raise Refused(f"{sheet}!{address} did not take {content!r}")
+            raise Refused(f"{sheet}!{address} did not accept {content!r}")
 
     def _read_target(self, target):
         if isinstance(target, str):
@@ -212,7 +212,7 @@ class Book:
         except NoSuchElementException:
             raise LookupError(f"the workbook has no name {name!r}") from None
         if cells is None:
-            raise LookupError(f"the name {name!r} does not stand for cells")
+            raise LookupError(f"the name {name!r} does not refer to cells")
         width, height = cells.Columns.Count, cells.Rows.Count
         return [[cells.getCellByPosition(x, y) for x in range(width)] for y in range(height)]
 
@@ -222,14 +222,14 @@ class Book:
             try:
                 area = self._document.Sheets.getByName(sheet).getCellRangeByName(address)
             except UnoException:
-                raise LookupError(f"there is no cell {sheet}!{address}") from None
+                raise LookupError(f"{sheet}!{address} is not a cell") from None
             if area.Columns.Count * area.Rows.Count != 1:
                 raise LookupError(f"{sheet}!{address} is not one cell")
             self._cells[key] = area.getCellByPosition(0, 0)
         return self._cells[key]
 
     def _is_locked(self, sheet, address):
-        # Written to by UNO, a locked cell keeps its value without any complaint.
+        # UNO ignores a write to a locked cell without an error.
         key = (sheet, address)
         if key not in self._locked:
             cell = self._cell(sheet, address)
@@ -238,11 +238,11 @@ class Book:
 
 
 class Formula(str):
-    """A formula as a cell's contents, to tell it from a text."""
+    """A cell's formula, as opposed to a text."""
 
 
 def contents_of(cell):
-    """What was typed into the cell: None, a float, a text, or a Formula."""
+    """Return what was typed into the cell: None, a float, a text, or a Formula."""
     kind = cell.Type
     if kind == EMPTY:
         return None
@@ -265,7 +265,7 @@ def put(cell, contents):
 
 
 def value_of(cell):
-    """The cell's result: None, a float, a text, or an error as Excel's text for it."""
+    """Return the cell's result: None, a float, a text, or an error as Excel's text."""
     kind = cell.Type
     if kind != FORMULA:
         return contents_of(cell)

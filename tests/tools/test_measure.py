@@ -1,4 +1,4 @@
-"""`make measure` without a GPU: it says so; and its list of tensors is what the weights are computed from."""
+"""`make measure` without a GPU: its message, and its list of tensors against the computed weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tools import measure
 def test_without_pytorch_it_says_so(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert measure.main() == 1
-    assert capsys.readouterr().out == "Nothing was measured: there is no PyTorch here.\n"
+    assert capsys.readouterr().out == "Nothing was measured: PyTorch is not installed.\n"
 
 
 @pytest.mark.parametrize("name", ["llama-3-8b", "llama-3.1-8b", "llama-2-13b"])

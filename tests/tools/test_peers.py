@@ -1,4 +1,4 @@
-"""Other calculators beside this one: the comparison, without any of them installed."""
+"""The comparison with other calculators, without any of them installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.paths import ROOT
 from tools.peers import ask, cases, table
-from tools.peers.ask import Case, Sizes
+from tools.peers.ask import Case, Estimate, Sizes
 from tools.peers.table import Answer, Errors, Peer
 
 pytestmark = pytest.mark.slow
@@ -38,13 +38,13 @@ def test_errors_are_relative_to_what_is_right(found, written, right):
 @pytest.mark.parametrize(
     ("found", "counts"),
     [
-        ([Errors(0.0, 0.0), Errors(0.0, 7.0), Errors(-0.2, 0.0)], "2 of 3 | 2 of 3 | 1 of 3"),
-        ([Errors(0.0, 0.0), Errors(None, None)], "1 of 2 | 1 of 2 | 1 of 2"),  # one not understood
-        ([Errors(None, 0.0), Errors(None, 9.0)], "– | 1 of 2 | –"),  # one that never gives weights
+        ([Errors(0.0, 0.0), Errors(0.0, 7.0), Errors(-0.2, 0.0)], ("2 of 3", "2 of 3", "1 of 3")),
+        ([Errors(0.0, 0.0), Errors(None, None)], ("1 of 2", "1 of 2", "1 of 2")),  # one not understood
+        ([Errors(None, 0.0), Errors(None, 9.0)], ("–", "1 of 2", "–")),  # one that never gives weights
     ],
 )
 def test_a_calculators_row_counts_what_is_right(found, counts):
-    assert table.summary("one 1.0", "how", found) == f"| one 1.0 | {counts} | how |"
+    assert table.summary("one 1.0", "how", found) == ("one 1.0", *counts, "how")
 
 
 def test_each_model_has_a_cell_for_each_calculator():
@@ -56,7 +56,7 @@ def test_each_model_has_a_cell_for_each_calculator():
         Peer("sparkfit", "1", "2026-01-01", {first: Answer(doubled), second: Answer(nothing, "KeyError: 'x'")}),
         Peer("llm-sizer", "2", "2026-01-01", {first: Answer(nothing, "not built in")}),
     ]
-    rows = table.section(nine, [], peers).splitlines()
+    rows = table.document_parts(nine, [], peers)["nine models"].splitlines()
     assert f"| {first} | +0.0% / +0.0% | +100.0% / +100.0% | not built in |" in rows
     assert f"| {second} | +0.0% / +0.0% | not understood | not asked |" in rows
 
@@ -69,7 +69,8 @@ def test_an_answer_is_sizes_or_the_reason_why_there_are_none(monkeypatch):
         raise SystemExit("unknown architecture")
 
     def reads(case, folder):
-        return Sizes(len(Path(folder, "config.json").read_text(encoding="utf-8")), None)
+        text = Path(folder, "config.json").read_text(encoding="utf-8")
+        return Estimate(lambda: len(text), lambda found: Sizes(found, None))
 
     case = Case("m", {"a": 1}, "bf16", 1, 1)
     found = {}
@@ -81,10 +82,10 @@ def test_an_answer_is_sizes_or_the_reason_why_there_are_none(monkeypatch):
     assert found["reads"] == {"weights_bytes": 8, "kv_bytes": None, "not_understood": ""}
 
 
-def test_the_kept_answers_are_of_the_pinned_calculators():
+def test_the_stored_answers_are_of_the_pinned_calculators():
     pinned = dict(
         re.findall(r"^([\w.-]+)==([\d.]+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     )
-    kept = {peer.name: peer.version for peer in table.peers()}
-    assert kept == {name: pinned[name] for name in ask.PEERS}, "run make peers"
-    assert kept.keys() == table.HOW_ASKED.keys()
+    stored = {peer.name: peer.version for peer in table.peers()}
+    assert stored == {name: pinned[name] for name in ask.PEERS}, "run make peers"
+    assert stored.keys() == table.HOW_ASKED.keys()

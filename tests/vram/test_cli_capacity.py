@@ -139,7 +139,7 @@ def test_a_plan_prints_a_table(vram):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("capacity", "llama-3.1-8b"), "gpu: it is not given"),
+        (("capacity", "llama-3.1-8b"), "gpu: it is missing. Name a GPU"),
         (("capacity", "llama-3.1-8b", "--gpu", "h101"), "gpu: 'h101' is not known. Did you mean"),
         (("capacity", "llama-3.1-8b", "--gpu", "h100", "--tp", "3"), "tp: 3 does not divide the 32 attention heads"),
         (("capacity", "llama-3.1-8b", "--gpu", "h100", "--pp", "33"), "pp: 33 stages are more than the 32 layers"),
@@ -153,12 +153,12 @@ def test_a_plan_prints_a_table(vram):
         ),
         (
             ("capacity", "article-llama-70b", "--gpu", "h100", "--context", "10"),
-            "model: article-llama-70b is told by its size",
+            "model: only the size of article-llama-70b is known",
         ),
         (("plan", "llama-3.1-8b", "--users", "0", "--context", "10"), "users: 0 is below 1"),
         (
             ("plan", "article-llama-70b", "--users", "1", "--context", "10"),
-            "model: article-llama-70b is told by its size",
+            "model: only the size of article-llama-70b is known",
         ),
     ],
 )

@@ -187,7 +187,7 @@ def test_offline_mode_is_respected(vram, hub):
         (b"\xff" * 8, "its header is cut short or damaged"),
         (b"\x02" + bytes(7) + b"[]", "its header is cut short or damaged"),
         (b"\x02" + bytes(7) + b"{", "its header is cut short or damaged"),
-        (WEIGHTS.replace(b"[0,524288]", b"[1,524289]"), "'a' leaves a gap before it"),
+        (WEIGHTS.replace(b"[0,524288]", b"[1,524289]"), "'a' has a gap before it"),
         (WEIGHTS.replace(b'"F16"', b'"F99"'), "'a' has the unknown type 'F99'"),
     ],
     ids=["cut", "length of 2^64", "list", "no JSON", "gap", "type"],
@@ -208,7 +208,7 @@ def test_a_config_that_is_not_understood_is_refused_in_one_sentence(vram, hub, c
 def test_an_index_cannot_point_elsewhere(vram, hub):
     del hub.models[MODEL]["model.safetensors"]
     hub.models[MODEL]["model.safetensors.index.json"] = b'{"weight_map": {"a": "../../other/x.safetensors"}}'
-    assert "is not the name of a file beside it" in refusal(vram)
+    assert "is not the name of a file in its folder" in refusal(vram)
 
 
 def test_without_the_extra_it_is_said_how_to_install_it(vram, tmp_path):

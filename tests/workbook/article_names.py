@@ -1,7 +1,7 @@
-"""The article's figures by the workbook-level names of the cells that have to show them."""
+"""The article's figures: workbook-level name of a cell → the figure that it must show."""
 
 ARTICLE_NAMES = {
-    # Origin: the article's own printed figures.
+    # Origin: the figures printed in the article.
     "article_weights_gb": 140,
     "article_kv_gb": 800,
     "article_overhead_gb": 94,

@@ -1,4 +1,4 @@
-"""Changes to a finished .xlsx, part by part, so that all but the change stays as it was."""
+"""Edit single parts of a finished .xlsx and leave everything else unchanged."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}
 
 
 class Xlsx:
-    """An .xlsx under change."""
+    """An .xlsx that is being edited."""
 
     def __init__(self, content: bytes) -> None:
         self.content = content
 
     def edit(self, part: str, change: Callable[[etree._Element], object]) -> None:
-        """Applies `change` to the root of `part`."""
+        """Apply `change` to the root element of `part`."""
 
         def edited(name: str, content: bytes) -> bytes:
             if name != part:
@@ -45,7 +45,7 @@ class Xlsx:
         self.content = rewritten(self.content, lambda name, old: content if name == part else old)
 
     def part(self, sheet: str) -> str:
-        """The part of the sheet with that title."""
+        """Return the part of the sheet with that title."""
         reader = ExcelReader(BytesIO(self.content))
         reader.read()
         return next(relation.target for found, relation in reader.parser.find_sheets() if found.name == sheet)
@@ -54,16 +54,18 @@ class Xlsx:
         self.edit(self.part(sheet), change)
 
     def style_of(self, sheet: str, address: str) -> int:
-        """The index of a cell's format among the formats of the file."""
+        """Return the index of a cell's format among the formats of the file."""
         with zipfile.ZipFile(BytesIO(self.content)) as package:
             root = etree.fromstring(package.read(self.part(sheet)))
         return int(_cell(root, address).get("s"))
 
     def number(self, sheet: str, address: str, value: float) -> None:
-        """Puts a number in place of whatever is in the cell."""
+        """Replace a cell's content by a number."""
         self._put(sheet, address, None, None, MAIN + "v", repr(value))
 
     def text(self, sheet: str, address: str, value: str) -> None:
+        """Replace a cell's content by a text."""
+
         def change(root: etree._Element) -> None:
             cell = _emptied(root, address)
             cell.set("t", "inlineStr")
@@ -72,11 +74,11 @@ class Xlsx:
         self.edit_sheet(sheet, change)
 
     def formula(self, sheet: str, address: str, text: str, stored: str | None = "1", type_: str | None = None) -> None:
-        """Puts a formula (without "=") in place of whatever is in the cell, with its stored result."""
+        """Replace a cell's content by a formula (without "=") and its stored result."""
         self._put(sheet, address, text, type_, MAIN + "v", stored)
 
     def formula_text(self, sheet: str, address: str) -> str:
-        """The formula of a cell, without its "="."""
+        """Return the formula of a cell, without its "="."""
         return openpyxl.load_workbook(BytesIO(self.content))[sheet][address].value.removeprefix("=")
 
     def _put(

@@ -1,4 +1,4 @@
-"""Random rows of the Scenarios sheet, and what `core` says of them."""
+"""Draw random rows of the Scenarios sheet and compute their expected results with `core`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.plan.allocation import ALLOCATIONS, PAGED
 from core.plan.worksheet import ENGINES, RULE, best_layout, has_shapes, worksheet_plans
 from core.units import GB
 from workbook.formulas import OK
-from workbook.scenario import Scenario, checked
+from workbook.scenario import Scenario, parse_scenario
 from workbook.sheets import precisions
 
 NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
@@ -20,7 +20,7 @@ DEPLOYED = ("layout", "replicas", "deploy", "nodes")
 
 
 def row(title: str, model: str, **changes: object) -> dict[str, object]:
-    """One row of inputs, by the keys of their columns."""
+    """Return one row of inputs: column key → value."""
     return {
         "scenario": title,
         "model": model,
@@ -40,7 +40,7 @@ def row(title: str, model: str, **changes: object) -> dict[str, object]:
 def random_row(
     rng: random.Random, title: str, *, most_context: int = 10**7, most_users: int = 10**5
 ) -> dict[str, object]:
-    """A row that can be planned with, drawn over all inputs."""
+    """Draw a valid row over all inputs."""
     model = rng.choice(catalog.model_names())
     engines = ENGINES if has_shapes(catalog.model(model).spec) else (RULE,)
     allocation = rng.choice(ALLOCATIONS)
@@ -63,15 +63,15 @@ def random_row(
 
 
 def scenario_of(values: dict[str, object]) -> Scenario | None:
-    """What the row means; None if it means nothing."""
+    """Return the scenario of a row; None if the row is not valid."""
     fields = dict(values)
     fields["overhead"] = fields.pop("overhead_rate")
     fields["gpu_memory_gb"] = fields.pop("gpu_memory")
-    return checked(fields)[0]
+    return parse_scenario(fields)[0]
 
 
 def expected_of(values: dict[str, object]) -> dict[str, object]:
-    """What each result of the row should be, in GB or whole, by the key of its column."""
+    """Return the expected results of a row, in GB or whole numbers: column key → value."""
     scenario = scenario_of(values)
     assert scenario is not None, values
     needs, best = scenario.needs, best_layout(scenario.workload)
@@ -86,6 +86,6 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
 
 
 def without_override(scenario: Scenario, gpu_name: str) -> Scenario:
-    """The same on another GPU with its own memory."""
+    """Return the scenario on the GPU `gpu_name`, with that GPU's own memory."""
     gpu = catalog.gpu(gpu_name)
     return replace(scenario, gpu=gpu, gpu_memory_gb=gpu.memory_bytes / GB)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; text stays text."""
+"""Test that files are written completely or not at all, and that texts stay texts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_what_looks_like_a_formula_stays_text(text):
     assert (cell.value, cell.data_type, cell.quotePrefix) == (text, "s", True)
 
 
-def test_text_survives_the_file(tmp_path):
+def test_texts_stay_texts_in_a_saved_file(tmp_path):
     book = openpyxl.Workbook()
     payloads = ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "plain"]
     for row, payload in enumerate(payloads, start=1):
@@ -69,7 +69,7 @@ def test_text_survives_the_file(tmp_path):
     assert {cell.data_type for cell in cells} == {"s"}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has neither these permissions nor links for everybody")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions, and links need rights there")
 def test_a_private_file_stays_private_and_a_link_a_link(tmp_path):
     path, link = tmp_path / "models.csv", tmp_path / "link.csv"
     path.write_bytes(b"old")

@@ -1,4 +1,4 @@
-"""Texts that want to be formulas, commands, links or codes, through every way into a cell: none of them is live."""
+"""Test that no text becomes a formula, command, link or code, whichever way it gets into a cell."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from workbook.template import build
 pytestmark = pytest.mark.slow
 
 MARK = "evil"
-# OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46;
-# each with a word by which it is found again.
+# OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46.
+# Each contains the word MARK, by which it is found in a file.
 PAYLOADS = (
     '=1+1&"evil"', "+1+evil", "-1+evil", "@SUM(evil)", "\t=evil", "\r=evil", "\n=evil", "＝1＋evil", "＋evil",
     "－evil", "＠evil",
@@ -48,7 +48,7 @@ LANGUAGE = "en"
 
 
 def formulas(path: Path) -> list[str]:
-    """Every piece of the file that a spreadsheet program computes: cells, names, rules, charts' references."""
+    """Return everything in the file that a spreadsheet program computes: cells, names, rules, charts' references."""
     live = "f formula formula1 formula2 definedName calculatedColumnFormula totalsRowFormula cfvo".split()
     found = []
     with zipfile.ZipFile(path) as package:
@@ -61,7 +61,7 @@ def formulas(path: Path) -> list[str]:
 
 
 def without_quoted(formula: str) -> str:
-    """The formula without its texts and the quoted names of sheets, which compute nothing."""
+    """Return the formula without texts and quoted sheet names, which compute nothing."""
     return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'", "", formula)
 
 
@@ -94,7 +94,7 @@ def assert_nothing_is_live(path: Path) -> None:
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A file of models whose every free text is a payload."""
+    """Write a file of models in which every free text is a payload."""
     content = b""
     for number, payload in enumerate(PAYLOADS):
         row = row_of(LLAMA, name=f"mine-{number}", title="Mine", source="here", as_of="2026-11-26")
@@ -120,16 +120,14 @@ def test_titles_of_scenarios_and_models_in_decision_sheets(own, vram, tmp_path):
         writer.writerows([payload, f"mine-{number}", 1000, 1, 80] for number, payload in enumerate(PAYLOADS))
     assert vram("export", scenarios, "-o", tmp_path / "out.xlsx")[0] == 0
     assert_nothing_is_live(tmp_path / "out.xlsx")
-    assert (
-        len(openpyxl.load_workbook(tmp_path / "out.xlsx").sheetnames) == len(PAYLOADS) + 2
-    )  # the index and the assumptions
-    # What was written is read back, and written once more.
+    sheets = openpyxl.load_workbook(tmp_path / "out.xlsx").sheetnames
+    assert len(sheets) == len(PAYLOADS) + 2  # the index and the assumptions
     assert vram("audit", tmp_path / "out.xlsx", "--no-house")[0] == 0
 
 
 @pytest.fixture
 def filled(planners, tmp_path):
-    """A planner with a payload in every cell of its inputs."""
+    """Write a planner with a payload in every text input."""
     book, labels = openpyxl.load_workbook(planners[LANGUAGE]), Labels(LANGUAGE)
     ws = book[labels("sheet.scenarios")]
     header = next(row for row in ws.iter_rows() if row[0].value == labels("scenarios.scenario"))
@@ -152,7 +150,7 @@ def test_texts_of_a_filled_planner_that_is_read(vram, filled, source):
         assert MARK in out and not [cell for row in rows for cell in row if cell.startswith(FORMULA_STARTS)]
 
 
-def test_a_filled_planner_for_people_steers_no_terminal(vram, filled):
+def test_the_printed_planner_has_no_terminal_codes(vram, filled):
     _, out, _ = vram("read", filled)
     assert MARK in out and not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", out)
 
@@ -164,7 +162,7 @@ def test_a_filled_planner_is_not_exported_and_says_so(vram, filled, tmp_path):
 
 @pytest.mark.parametrize("payload", [payload for payload in PAYLOADS if payload.startswith(FORMULA_STARTS)])
 def test_no_formula_is_added_to_a_file_of_models(tmp_path, payload):
-    """`vram model import`: names and files called like formulas are refused, before anything is written."""
+    """`vram model import` refuses names that begin like formulas before it writes anything."""
     row = dict.fromkeys(COLUMNS, "") | {"model_type": "llama", "name": "mine"}
     for column in ("name", "title", "source"):
         try:
@@ -183,8 +181,8 @@ def test_no_formula_is_added_to_a_file_of_models(tmp_path, payload):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such name")
 @pytest.mark.parametrize("name", ["a\x1b]0;evil\x07", "evil\udcff", "evil\u202e"])
-def test_names_of_files_steer_no_terminal(tmp_path, name):
-    """A folder's name is what a model without one is called, and stands in every error about it."""
+def test_file_names_print_no_terminal_codes(tmp_path, name):
+    """A model without a name gets the name of its folder, which every error about it prints."""
     (tmp_path / name).mkdir()
     config = tmp_path / name / "config.json"
     config.write_text(json.dumps(LLAMA))
@@ -194,8 +192,8 @@ def test_names_of_files_steer_no_terminal(tmp_path, name):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", (done.stdout + done.stderr).decode()), arguments
 
 
-def test_a_pipe_that_takes_few_characters_is_no_error(planners):
-    """What Windows gives a program whose output goes to a file: its old code page (Python docs, sys.stdout)."""
+def test_output_in_an_old_code_page_is_no_error(planners):
+    """On Windows, output redirected to a file uses the old code page (Python docs, sys.stdout)."""
     for arguments in (["estimate", "llama-3.1-70b", "--context", "10"], ["read", str(planners["zh"]), "--json"]):
         done = run_for_output(arguments, PYTHONIOENCODING="cp1252")
         assert (done.returncode, done.stderr) == (0, b""), done.stderr

@@ -1,4 +1,4 @@
-"""The planner's file in other programs: the values that it carries, and those that they compute."""
+"""Test the planner's file in other programs: the stored values that they read and the values that they compute."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_pandas_reads_the_same_values(planner):
 
 @pytest.mark.needs("node")
 def test_sheetjs_reads_the_same_values(planner):
-    """SheetJS is what web viewers and many mail clients show a workbook with."""
+    """Web viewers and many mail clients show workbooks with SheetJS."""
     node = shutil.which("node")
     if node is None:
         missing("SheetJS", "Node.js is not installed")
@@ -49,25 +49,25 @@ def test_sheetjs_reads_the_same_values(planner):
 
 
 def test_formualizer_computes_the_same_and_the_add_in_agrees(planners):
-    """A third engine, with the cell functions loaded: every formula as before, the cross-check column says "agrees"."""
+    """A third program, with the cell functions loaded, computes the same and shows "agrees" in the cross-check."""
     labels = Labels("en")
     functions = {function.__name__: function for function in vram_udf.FUNCTIONS}
     computed = formualizer_program.evaluate(planners["en"], functions)
     sheet, column = labels("sheet.scenarios"), scenarios.letter("addin")
     rows = range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + len(scenarios.DEFAULT_SCENARIOS))
-    said = [computed[sheet][f"{column}{number}"] for number in rows]
+    shown = [computed[sheet][f"{column}{number}"] for number in rows]
     by_rule = [
         scenario.engine == "rule" and scenario.allocation == "reserved" for scenario in scenarios.DEFAULT_SCENARIOS
     ]
     agrees, other = labels("scenarios.addin_agrees"), labels("scenarios.addin_other")
-    assert said == [agrees if alike else other for alike in by_rule]
+    assert shown == [agrees if comparable else other for comparable in by_rule]
     for (name, address), value in stored_values(planners["en"]).items():
         if (name, address) != (labels("sheet.checks"), "B4") and not (name == sheet and address.startswith(column)):
             assert same(computed[name].get(address), value), (name, address)
 
 
 def test_openpyxl_keeps_every_chart_and_rule(planner, tmp_path):
-    """Opened and saved again by the library that scripts use."""
+    """Scripts often open and save a workbook with openpyxl."""
     book = openpyxl.load_workbook(planner)
     book.save(tmp_path / "again.xlsx")
     again = openpyxl.load_workbook(tmp_path / "again.xlsx")

@@ -1,4 +1,4 @@
-"""The user's own models: rows that are read, rows that are written, and `vram model`."""
+"""Test the user's own models: reading and writing their rows, and `vram model`."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ LLAMA_8B = {
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """Writes the file of own models, and makes the catalog read it."""
+    """Write a file of own models and make the catalog read it."""
 
     written = count()
 
     def write(text: str | bytes) -> str:
-        path = tmp_path / str(next(written)) / "own models.csv"  # a new one each time: a process reads a file once
+        path = tmp_path / str(next(written)) / "own models.csv"  # a new file each time: a process reads each file once
         path.parent.mkdir()
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         monkeypatch.setenv(catalog.MODELS_VARIABLE, str(path))
@@ -79,12 +79,12 @@ def test_cells_know_own_models_and_an_unnamed_file_changes_nothing(own, monkeypa
     assert vram_udf.VRAM_KV_PER_TOKEN([["house-model"]], unit=[["B"]]) == "#N/A"
 
 
-def test_a_cell_tells_what_is_wrong_with_the_file(own):
+def test_a_cell_shows_what_is_wrong_with_the_file(own):
     path = own(HEADER + ROW.replace("4096", "wide"))
     assert vram_udf.VRAM_TOTAL([["house-model"]], [[100]]) == "#VALUE!"
-    said = vram_udf.VRAM_CHECK([["house-model"]], [[100]])
-    assert said.startswith(f"{path}, line 2, hidden_size: 'wide' is not a number")
-    assert vram_udf.VRAM_CHECK([["llama-3.1-8b"]], [[100]]) == "OK"  # the other models are none the worse
+    message = vram_udf.VRAM_CHECK([["house-model"]], [[100]])
+    assert message.startswith(f"{path}, line 2, hidden_size: 'wide' is not a number")
+    assert vram_udf.VRAM_CHECK([["llama-3.1-8b"]], [[100]]) == "OK"  # other models still work
 
 
 def test_what_excel_saves_as_csv_utf_8_is_read(own):
@@ -106,39 +106,39 @@ BAD_FILES = {
     "nothing": ("", "it has no column name"),
     "no model_type": ("name,title\n", "it has no column model_type"),
     "an unknown column": ("name,model_type,hiden_size\n", "unknown column 'hiden_size'"),
-    "a column twice": ("name,model_type,name\n", "a column twice"),
+    "a column twice": ("name,model_type,name\n", "the same column twice"),
     "semicolons": (HEADER.replace(",", ";"), "separated by semicolons"),
     "another code page": ((HEADER + "模型,").encode("gbk"), 'save it as "CSV UTF-8"'),
     "an open quote": (HEADER + '"house', "line 2"),
     "NUL": (HEADER + "a\0b", ""),
-    "a cell too many": (HEADER + ROW.rstrip() + ",1\n", "line 2, number of cells: it has 11, the first line 10"),
+    "a cell too many": (HEADER + ROW.rstrip() + ",1\n", "line 2, number of cells: it has 11, but the first line has 10"),
     "a cell too few": (HEADER + "\n" + "house-model,x\n", "line 3, number of cells: it has 2"),
     "no name": (HEADER + ROW.replace("house-model", ""), "line 2, name: it is missing"),
-    "a name twice": (HEADER + ROW + ROW, "line 3, name: 'house-model' stands in line 2 too"),
+    "a name twice": (HEADER + ROW + ROW, "line 3, name: 'house-model' is also in line 2"),
     **{
-        f"a name that begins with {start!r}": (HEADER + start + ROW, "begins as a formula does")
+        f"a name that begins with {start!r}": (HEADER + start + ROW, "starts like a formula")
         for start in "=+-@"
     },
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("content, said", BAD_FILES.values(), ids=BAD_FILES)
-def test_a_bad_file_is_refused_in_a_sentence_that_names_it(own, content, said):
+@pytest.mark.parametrize("content, words", BAD_FILES.values(), ids=BAD_FILES)
+def test_a_bad_file_is_refused_in_a_sentence_that_names_it(own, content, words):
     path = own(content)
     with pytest.raises((UnreadableFileError, BadRowError)) as error:
         catalog.model("llama-3.1-8b")
-    assert said in str(error.value) and path in str(error.value)
+    assert words in str(error.value) and path in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "row, extra_column, extra, said",
+    "row, extra_column, extra, words",
     [
         (ROW.replace(",2,", ",two,"), "", "", "line 2, num_hidden_layers: 'two' is not a number"),
         (ROW.replace(",2,", ",-2,"), "", "", "line 2, num_hidden_layers: -2 is below 1"),
         (ROW.replace(",2,", ",nan,"), "", "", "line 2, num_hidden_layers: nan is not a finite number"),
         (ROW.replace(",2,", ',"4,096",'), "", "", "line 2, num_hidden_layers: '4,096' is not a number"),
         (ROW.replace(",2,", ",,"), "", "", "line 2, num_hidden_layers: it is missing"),
-        (ROW.replace("llama", "lama"), "", "", "line 2, model_type: 'lama' is not an architecture"),
+        (ROW.replace("llama", "lama"), "", "", "line 2, model_type: 'lama' is not a supported architecture"),
         (ROW, "tie_word_embeddings", "maybe", "line 2, tie_word_embeddings: 'maybe' is neither true nor false"),
         (ROW, "published_parameters", "7e10", "line 2, published_parameters: '7e10' is not a whole number"),
         (ROW, "as_of", "yesterday", "line 2, as_of: 'yesterday' is not a date"),
@@ -146,15 +146,15 @@ def test_a_bad_file_is_refused_in_a_sentence_that_names_it(own, content, said):
         (ROW, "other_fields", "{", "line 2, other_fields: '{' is not a JSON object"),
         (ROW, "other_fields", "[]", "line 2, other_fields: '[]' is not a JSON object"),
         (ROW, "other_fields", "[" * 9000, "is not a JSON object"),
-        (ROW, "other_fields", '"{""hidden_size"":1}"', "line 2, other_fields: hidden_size has a column of its own"),
+        (ROW, "other_fields", '"{""hidden_size"":1}"', "line 2, other_fields: hidden_size is also in its own column"),
     ],
 )
-def test_a_bad_row_is_refused_by_line_and_column(own, row, extra_column, extra, said):
+def test_a_bad_row_is_refused_by_line_and_column(own, row, extra_column, extra, words):
     header = HEADER.rstrip() + ("," + extra_column if extra_column else "") + "\n"
     path = own(header + row.rstrip() + ("," + extra if extra_column else "") + "\n")
     with pytest.raises(BadRowError) as error:
         catalog.model("house-model")
-    assert said in str(error.value) and path in str(error.value)
+    assert words in str(error.value) and path in str(error.value)
 
 
 @pytest.mark.parametrize("path", ["missing.csv", "."])
@@ -199,8 +199,8 @@ def test_only_what_is_looked_at_is_kept():
     assert row(LLAMA_8B | NOISE)["other_fields"] == ""
 
 
-def test_what_only_equals_a_default_is_kept():
-    """So that the row means the same whatever the defaults of later versions are."""
+def test_a_field_that_equals_a_default_is_kept():
+    """The row must keep its meaning if a later version changes the default."""
     qwen = {field: value for field, value in LLAMA_8B.items() if field != "attention_bias"} | {"model_type": "qwen2"}
     assert row(qwen | NOISE | {"use_sliding_window": False})["other_fields"] == '{"use_sliding_window":false}'
 
@@ -220,7 +220,7 @@ def test_a_model_survives_its_row(tmp_path_factory, layers, kv_heads, head_dim, 
     }  # fmt: skip
     fields = {field: value for field, value in fields.items() if value is not None or field == "head_dim"}
     if model_type == "qwen2":
-        fields.pop("attention_bias", None)  # these models have it whatever is said
+        fields.pop("attention_bias", None)  # these models always have it
     path = tmp_path_factory.getbasetemp() / "one_row.csv"
     path.write_bytes(with_row(b"", row(fields)))
     [read] = read_rows(str(path))
@@ -229,8 +229,8 @@ def test_a_model_survives_its_row(tmp_path_factory, layers, kv_heads, head_dim, 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 @pytest.mark.parametrize("column", ["name", "title", "source"])
-def test_no_cell_is_written_that_a_spreadsheet_takes_for_a_formula(column, start):
-    with pytest.raises(PlannerError, match=f"{column}: .* begins as a formula does"):
+def test_no_cell_is_written_that_a_spreadsheet_program_reads_as_a_formula(column, start):
+    with pytest.raises(PlannerError, match=f"{column}: .* starts like a formula"):
         row(LLAMA_8B, **{column: start + "1+1"})
 
 
@@ -276,7 +276,7 @@ def test_a_file_without_a_needed_column_is_not_written_to():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs `vram` in a folder with one GGUF model, and gives what it printed."""
+    """Run `vram` in a folder with one GGUF model and return its output."""
     gguf_files.write(tmp_path / "tiny.gguf")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(catalog.MODELS_VARIABLE, "")
@@ -306,7 +306,7 @@ def test_import_adds_a_row_that_the_commands_then_know(run):
 def test_import_refuses_a_name_that_is_taken_and_leaves_the_file(run, tmp_path):
     run("model", "import", "tiny.gguf", "--add-to", "my.csv")
     before = (tmp_path / "my.csv").read_bytes()
-    with pytest.raises(BadRowError, match="my.csv, line 2, name: 'tiny' is there already"):
+    with pytest.raises(BadRowError, match="my.csv, line 2, name: 'tiny' is in the file already"):
         run("model", "import", "tiny.gguf", "--add-to", "my.csv")
     assert (tmp_path / "my.csv").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["my.csv", "tiny.gguf"]
@@ -321,7 +321,7 @@ def test_import_refuses_to_add_to_another_file(run, tmp_path):
 
 def test_import_refuses_a_file_named_as_a_formula(run, tmp_path):
     (tmp_path / "tiny.gguf").rename(tmp_path / "=1+1.gguf")
-    with pytest.raises(PlannerError, match="name: '=1[+]1' begins as a formula does"):
+    with pytest.raises(PlannerError, match="name: '=1[+]1' starts like a formula"):
         run("model", "import", "=1+1.gguf", "--add-to", "my.csv")
     assert not (tmp_path / "my.csv").exists()
 
@@ -354,7 +354,7 @@ def test_what_is_not_there_is_one_sentence_and_status_2(arguments, capsys, monke
 
 
 def test_an_unknown_name_is_not_looked_for_on_the_hub():
-    from vram.model_argument import model_of
+    from vram.models import model as find_model
 
     with pytest.raises(UnknownNameError, match="Did you mean 'llama-3.1-70b'"):
-        model_of("llama-3.1-70bb")
+        find_model("llama-3.1-70bb")

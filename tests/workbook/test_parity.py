@@ -1,4 +1,4 @@
-"""The native formulas against `core`, recalculated by LibreOffice and by IronCalc."""
+"""Compare the native formulas, recalculated by LibreOffice and by IronCalc, with `core`."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def program(request):
 
 @pytest.fixture(scope="module")
 def what_if(program, planners):
-    """One open planner for all tests, which leave it as it was."""
+    """Open one planner for all tests, which do not change it."""
     with program.WhatIf(planners["en"]) as session:
         yield session
 
 
 def test_recalculated_values_are_those_in_the_file(program, planner):
-    """A hard recalculation of every formula changes nothing, in either language."""
+    """A full recalculation changes no value, in either language."""
     stored = stored_values(planner)
     recalculated = program.recalculate(planner)
     for (sheet, address), value in stored.items():
@@ -61,7 +61,7 @@ def test_the_articles_figures_come_out_of_live_formulas(what_if):
 
 
 def test_article_follows_its_inputs(what_if):
-    """Each input changed at random: as printed, exact and real model are what `core` says."""
+    """With random inputs, the columns "as printed", "exact" and "real model" agree with `core`."""
     rng = random.Random(20261123)
     sheet = Labels("en")("sheet.article")
     cells = article.input_cells()
@@ -81,7 +81,7 @@ def test_article_follows_its_inputs(what_if):
 
 @pytest.fixture(scope="module")
 def many_rows(tmp_path_factory):
-    """A planner with a row for each model at contexts below, inside and above its windows, and with random rows."""
+    """Write a planner with rows of each model at contexts below, within and above its windows, and random rows."""
     rng = random.Random(42)
     rows = [row(f"{name} {context}", name, context=context) for name in catalog.model_names() for context in CONTEXTS]
     rows += [random_row(rng, f"random {number}") for number in range(RANDOM_ROWS)]
@@ -90,8 +90,8 @@ def many_rows(tmp_path_factory):
     return path, rows
 
 
-def test_scenarios_are_what_core_says(program, many_rows):
-    """Every model, every precision, engine, allocation and GPU: GB, GPUs, layouts, users of each layout."""
+def test_scenarios_agree_with_core(program, many_rows):
+    """All models, precisions, engines, allocations and GPUs: GB, GPUs, layouts, users of each layout."""
     path, rows = many_rows
     sheet = program.recalculate(path)["Scenarios"]
     for number, values in enumerate(rows, start=scenarios.FIRST_ROW):
@@ -104,7 +104,7 @@ def test_scenarios_are_what_core_says(program, many_rows):
 
 
 def test_own_models(what_if):
-    """The own rows of Models: planned with as `core` plans the same figures."""
+    """The user's own rows of Models give the same results as `core` for the same figures."""
     rng = random.Random(3)
     cells = models.own_inputs()
     first, row_number = Labels("en")("sheet.models"), scenarios.FIRST_ROW
@@ -149,7 +149,7 @@ def random_own_model(rng: random.Random) -> dict[str, object]:
 
 
 def test_sensitivity_follows_its_inputs(what_if):
-    """Both grids are what `core` says, for models and precisions drawn at random."""
+    """Both grids agree with `core` for random models and precisions."""
     rng = random.Random(7)
     sheet = Labels("en")("sheet.sensitivity")
     cells, grid = sensitivity.input_cells(), sensitivity.grid_cells()
@@ -189,7 +189,7 @@ def test_sensitivity_follows_its_inputs(what_if):
         ("kv_precision", "=1+1", "KV precision"),
         ("kv_precision", "awq", "KV precision"),
         ("engine", "tgi", "Engine"),
-        ("engine", "vllm", "Engine"),  # of the article's model only the size is known
+        ("engine", "vllm", "Engine"),  # for the article's model only the size is known
         ("overhead_rate", -0.1, "Overhead"),
         ("overhead_rate", 10.0, "Overhead"),
         ("gpu", "h1000", "GPU"),
@@ -199,7 +199,7 @@ def test_sensitivity_follows_its_inputs(what_if):
         ("gpu_memory", "80 GB", "GPU memory"),
     ],
 )
-def test_bad_input_says_so_and_gives_no_number(what_if, column, value, problem):
+def test_a_wrong_input_shows_a_message_and_no_number(what_if, column, value, problem):
     sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
     keys = ("input_check", *SIZES, "gpus", *DEPLOYED, "capacity")
     outputs = [(sheet, f"{scenarios.letter(key)}{row_number}") for key in keys] + ["master_check"]
@@ -209,7 +209,7 @@ def test_bad_input_says_so_and_gives_no_number(what_if, column, value, problem):
     assert master == 0
 
 
-def test_a_gpu_that_the_engine_fills_says_so(what_if):
+def test_a_gpu_that_the_engine_fills_shows_a_message(what_if):
     sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
     cells = {"model": "gemma-3-27b", "engine": "vllm", "gpu_memory": 2.0}
     case = {(sheet, f"{scenarios.letter(key)}{row_number}"): value for key, value in cells.items()}
@@ -234,20 +234,20 @@ _CATALOG_ROW = models.FIRST_ROW + len(models.OWN_MODELS) + 1
         pytest.param("Models", f"D{_CATALOG_ROW + 2}", "many", id="text for a parameter count"),
     ],
 )
-def test_master_check_sees_what_was_overwritten(program, planners, tmp_path, sheet, address, value):
+def test_master_check_finds_an_overwritten_cell(program, planners, tmp_path, sheet, address, value):
     assert master_check_after(program, planners["en"], tmp_path, sheet, address, value) == 0
 
 
 @pytest.mark.needs("libreoffice")
-def test_master_check_sees_a_model_listed_twice(planners, tmp_path):
-    """Not in IronCalc, whose COUNTIF takes no array of criteria (0.9.1)."""
+def test_master_check_finds_a_model_listed_twice(planners, tmp_path):
+    """Only in LibreOffice: IronCalc's COUNTIF accepts no array of criteria (0.9.1)."""
     assert (
         master_check_after(libreoffice, planners["en"], tmp_path, "Models", f"A{_CATALOG_ROW + 1}", "llama-2-7b") == 0
     )
 
 
 def master_check_after(program, planner, folder, sheet, address, value):
-    """The master check of a copy of `planner` in which one cell was overwritten, locked or not."""
+    """Return the master check of a copy of `planner` in which one cell, locked or not, was overwritten."""
     book = openpyxl.load_workbook(planner)
     book[sheet][address].value = value
     tampered = folder / "tampered.xlsx"
@@ -257,7 +257,7 @@ def master_check_after(program, planner, folder, sheet, address, value):
 
 
 def estimate_of(model, context, users, precision, kv_precision, overhead) -> Estimate:
-    """What `core` says of a row, by the names that stand in its cells."""
+    """Return `core`'s estimate for the names in a row's cells."""
     return estimate(
         catalog.model(model).spec,
         context=context,
@@ -299,7 +299,7 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
         users=int(request["users"]),
     )
     fields = [["params_b", inputs.params_b], ["layers", inputs.num_hidden_layers], ["hidden", inputs.hidden_size]]
-    (exact_model,) = model_cells(fields, size_is_enough=False).elements
+    (exact_model,) = model_cells(fields, allow_size=False).elements
     models = {article.EXACT: exact_model, article.REAL: catalog.model(request["real_model"]).spec}
     for block, changes in (
         ("block_base", {}),

@@ -1,4 +1,4 @@
-"""Filled planners read back: found, recomputed, compared; and files that nobody should trust."""
+"""Test reading filled planners (found, recomputed, compared) and refusing hostile files."""
 
 from __future__ import annotations
 
@@ -25,18 +25,13 @@ from workbook.sheets.scenarios import DEFAULT_SCENARIOS, FIRST_ROW
 
 pytestmark = pytest.mark.slow
 
-FIRST_TOTALS_GB = [
-    1077.19744,
-    246.319744,
-    384.79936,
-]  # Origin: the article's three cases without its rounding, by hand.
-
-
+# Origin: the article's three cases without its rounding, by hand.
+FIRST_TOTALS_GB = [1077.19744, 246.319744, 384.79936]
 INPUT_COLUMNS = tuple(label.removeprefix("scenarios.") for label in COLUMN_LABELS.values())
 
 
 def at(key: str, number: int) -> str:
-    """The cell of a column in a row of Scenarios."""
+    """Return the cell of a column in a row of Scenarios."""
     return f"{scenarios.letter(key)}{number}"
 
 
@@ -46,7 +41,7 @@ TOTAL, KV, GPUS, CHECK = (scenarios.letter(key) for key in ("total", "kv", "gpus
 
 @pytest.fixture(scope="session")
 def filled(planners, tmp_path_factory):
-    """A planner that a user has filled, renamed and rearranged, as LibreOffice saves it."""
+    """Save with LibreOffice a planner that a user has filled, renamed and rearranged."""
     path = tmp_path_factory.mktemp("filled") / "filled.xlsx"
     book = openpyxl.load_workbook(planners["zh"])
     ws = book[Labels("zh")("sheet.scenarios")]
@@ -63,7 +58,7 @@ def filled(planners, tmp_path_factory):
 
 
 def edited(planner, folder, edit) -> Planner:
-    """The planner after `edit(sheet of scenarios, workbook)`, without stored values, as openpyxl saves it."""
+    """Return the planner after `edit(sheet of scenarios, workbook)`, saved by openpyxl without stored values."""
     book = openpyxl.load_workbook(planner)
     edit(book[Labels("en")("sheet.scenarios")], book)
     book.save(folder / "edited.xlsx")
@@ -102,15 +97,15 @@ class TestFilled:
         assert differences[0].expected == pytest.approx(270.5615142912, rel=1e-9)
 
     @pytest.mark.needs("libreoffice")
-    def test_rows_that_cannot_be_planned_with_are_named(self, filled):
+    def test_rows_that_are_not_usable_are_named(self, filled):
         problems = {row.number: [str(problem) for problem in row.problems] for row in Planner(filled) if row.problems}
         assert set(problems) == {12, 13}
-        assert "context: '32K' is not a number" in problems[12][0]
+        assert "context: '32K' is text, not a number" in problems[12][0]
         assert "model: 'lama' is not known" in problems[13][0]
 
 
-def test_a_stored_value_that_is_not_cores(planners, tmp_path):
-    """The value in the file changed, the formula left: as a program that computes wrongly would save it."""
+def test_a_stored_value_that_differs_from_core(planners, tmp_path):
+    """The stored value differs and the formula is unchanged, as if a faulty program had saved the file."""
     path = tmp_path / "wrong.xlsx"
     cells = {f"{KV}7": "839.27041", f"{GPUS}10": "5", f"{CHECK}11": "Model: choose one from the list"}
     wrong = {address.encode(): value.encode() for address, value in cells.items()}
@@ -134,11 +129,12 @@ def test_a_stored_value_that_is_not_cores(planners, tmp_path):
     }
 
 
-def test_a_file_that_no_spreadsheet_has_calculated(planners, tmp_path):
+def test_a_file_that_no_spreadsheet_program_has_calculated(planners, tmp_path):
     planner = edited(planners["en"], tmp_path, lambda ws, _: ws[at("context", 7)].__setattr__("value", "=2^12"))
     rows = list(planner)
     assert all(row.uncalculated == len(RESULTS) and not row.differences for row in rows)
-    assert [str(problem).partition(".")[0] for problem in rows[0].problems] == ["context: its formula carries no value"]
+    (problem,) = rows[0].problems
+    assert str(problem).startswith("context: its formula has no stored value.")
 
 
 @pytest.mark.needs("libreoffice")
@@ -180,7 +176,7 @@ def test_own_models_are_read_from_their_sheet(planners, tmp_path):
         for key, value in own.items():
             book["Models"][models.own_inputs()[key]].value = value
         ws[at("model", 7)].value = "ours 13B"
-        ws[at("model", 8)].value = "own-2"  # a row that nobody has filled
+        ws[at("model", 8)].value = "own-2"  # an unused row
 
     first, second, *_ = edited(planners["en"], tmp_path, edit)
     needs = first.scenario.needs
@@ -189,19 +185,11 @@ def test_own_models_are_read_from_their_sheet(planners, tmp_path):
     assert [problem.field for problem in second.problems] == ["model"]
 
 
-def test_a_planner_of_before_has_fewer_columns(tmp_path):
-    """Without allocation, engine and GPU it means what it meant: all reserved, by the rule, so many GB."""
+def test_a_planner_of_an_earlier_version_has_fewer_columns(tmp_path):
+    """Without allocation, engine and GPU its meaning stays: reserved context, engine "rule", the given GB."""
     book = openpyxl.Workbook()
-    headings = (
-        "Model",
-        "Context (tokens)",
-        "Users",
-        "Weights precision",
-        "KV precision",
-        "Overhead (%)",
-        "GPU memory (GB)",
-    )
-    book.active.append(headings)
+    headings = "Model,Context (tokens),Users,Weights precision,KV precision,Overhead (%),GPU memory (GB)"
+    book.active.append(headings.split(","))
     book.active.append(("llama-3.1-70b", 32_000, 10, "fp16", "fp16", 0.1, 80))
     book.save(tmp_path / "before.xlsx")
     (only,) = Planner(tmp_path / "before.xlsx")
@@ -219,7 +207,7 @@ def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
         del book["Scenarios"]
 
     planner = edited(planners["en"], tmp_path, rearrange)
-    assert planner.sheet == "Elsewhere"  # by its columns: the table is gone
+    assert planner.sheet == "Elsewhere"  # found by its columns: the table was deleted
     rows = list(planner)
     assert [(row.number, row.scenario.title) for row in rows] == [
         (31, "Article: 10 users, 8K"),
@@ -228,8 +216,8 @@ def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
     assert not any(row.differences for row in rows)
 
 
-def test_many_rows_whatever_the_file_says_of_its_size(planners, tmp_path):
-    """3 000 rows, and a stale dimension that speaks of ten."""
+def test_many_rows_with_an_outdated_size_in_the_file(planners, tmp_path):
+    """3 000 rows, with a stated dimension of ten."""
     row_xml = re.compile(rb'<row r="7".*?</row>', re.DOTALL)
 
     def multiply(part, content):
@@ -250,7 +238,7 @@ def test_many_rows_whatever_the_file_says_of_its_size(planners, tmp_path):
 
 
 class TestHostileFiles:
-    """Refused in one sentence, whatever they are."""
+    """Every hostile file is refused in one line."""
 
     def refused(self, path, words):
         with pytest.raises(UnreadableFileError, match=words) as refusal:
@@ -260,10 +248,10 @@ class TestHostileFiles:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "no .xlsx workbook"),
-            (b"model,context\n", "no .xlsx workbook"),
+            (b"", "not an .xlsx workbook"),
+            (b"model,context\n", "not an .xlsx workbook"),
             (b"PK\x03\x04" + bytes(100), "damaged"),
-            (b"\xd0\xcf\x11\xe0" + bytes(600), "protected by a password, or an old .xls"),
+            (b"\xd0\xcf\x11\xe0" + bytes(600), "password-protected or an old .xls"),
         ],
     )
     def test_other_kinds_of_file(self, tmp_path, content, words):
@@ -271,7 +259,7 @@ class TestHostileFiles:
         path.write_bytes(content)
         self.refused(path, words)
 
-    def test_nothing_there(self, tmp_path):
+    def test_a_missing_file(self, tmp_path):
         self.refused(tmp_path / "missing.xlsx", "no such file")
         self.refused(tmp_path, "no such file")
 
@@ -282,7 +270,7 @@ class TestHostileFiles:
             self.refused(tmp_path / "cut.xlsx", "damaged")
 
     def test_bytes_changed_anywhere(self, planners, tmp_path):
-        """Read or refused, never anything else."""
+        """The file is read or refused; nothing else is raised."""
         whole = planners["en"].read_bytes()
         rng = random.Random(2)
         path = tmp_path / "changed.xlsx"
@@ -306,7 +294,7 @@ class TestHostileFiles:
             self.refused(path, "declares a document type")
 
     def test_bombs(self, planners, tmp_path, monkeypatch):
-        """Ten megabytes of blanks, packed into ten kilobytes, where the limits are one."""
+        """Ten megabytes of blanks, compressed to ten kilobytes, with limits of one megabyte."""
         monkeypatch.setattr(untrusted, "LARGEST_SHEETS_BYTES", 2**20)
         monkeypatch.setattr(untrusted, "LARGEST_REST_BYTES", 2**20)
         for part in ("xl/worksheets/sheet3.xml", "xl/styles.xml"):
@@ -315,7 +303,7 @@ class TestHostileFiles:
                 planners["en"].read_bytes(), lambda p, c, part=part: c + b" " * 10**7 if p == part else c
             )
             path.write_bytes(blanks)
-            self.refused(path, "unpacked it takes")
+            self.refused(path, "it unpacks to")
 
     def test_a_part_that_says_it_is_encrypted(self, planners, tmp_path):
         content = bytearray(planners["en"].read_bytes())
@@ -347,7 +335,7 @@ class TestHostileFiles:
 
         rows = {row.number: row for row in edited(planners["en"], tmp_path, edit)}
         assert [problem.field for problem in rows[7].problems] == ["users"]
-        assert "its formula carries no value" in str(rows[8].problems[0])
+        assert "its formula has no stored value" in str(rows[8].problems[0])
         assert not rows[9].problems
 
 
@@ -369,7 +357,7 @@ class TestCommand:
         status, out, err = vram("read", filled)
         assert (status, err) == (1, "")
         assert f"{TOTAL}10 was overwritten by 270.6; the formula gives 270.561514291" in out
-        assert "row 12: context: '32K' is not a number" in out
+        assert "row 12: context: '32K' is text, not a number" in out
 
     @pytest.mark.needs("libreoffice")
     def test_json(self, vram, filled):

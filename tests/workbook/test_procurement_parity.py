@@ -1,4 +1,4 @@
-"""The Procurement sheet against `core.plan.worksheet` and `core.plan.costs`, recalculated by LibreOffice and by IronCalc."""
+"""Compare the Procurement sheet, recalculated by LibreOffice and by IronCalc, with `core.plan`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCENARIOS, CASES, ROWS = 30, 25, 60
 
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
-    """A planner with random scenarios to choose from."""
+    """Write a planner with random scenarios to choose from."""
     rng = random.Random(11)
     rows = [
         random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS)
@@ -39,7 +39,7 @@ def planner(tmp_path_factory):
 
 @in_each_program
 def test_follows_its_inputs(program, planner):
-    """The scenario and every assumption drawn at random: memory, order, owning, renting and break-even of many rows."""
+    """With a random scenario and random assumptions, many rows agree: memory, order, owning, renting, break-even."""
     path, scenarios = planner
     rng = random.Random(5)
     cells, sheet = procurement.input_cells(), Labels("en")("sheet.procurement")

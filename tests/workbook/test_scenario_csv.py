@@ -1,4 +1,4 @@
-"""Scenarios from CSV files of every country, and what is said of rows that cannot be planned with."""
+"""Test reading scenarios from CSV files of any country, and the messages for wrong rows."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_the_other_fields(tmp_path, row, field, words):
     assert problem.field == field and words in str(problem)
 
 
-def test_a_memory_goes_before_that_of_the_gpu(tmp_path):
+def test_a_given_memory_overrides_that_of_the_gpu(tmp_path):
     scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}80\n"))
     assert (scenario.gpu_name, scenario.gpu_memory_gb) == ("h100-sxm", 80)
 
@@ -185,12 +185,12 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
         bad.problems,
         [
             "Did you mean 'llama-3.1-70b'?",
-            "'32K' is not a number",
+            "'32K' is text, not a number",
             "0 is below 1",
             "Did you mean 'fp16'?",
             "bytes, not bits",
-            "10 is above 1. Write a fraction, for example 0.1",
-            "0 is below 1. Write the GB of one GPU",
+            "10 is above 1. Write a fraction from 0 to 1, for example 0.1",
+            "0 is below 1. Write the memory of one GPU in GB",
         ],
     ):
         assert words in str(problem)
@@ -203,7 +203,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
     [
         (b"", "it is empty"),
         (b"\n\n", "it is empty"),
-        (b"a,b\n1,2\n", "names no column model, context, users, gpu or gpu_memory_gb"),
+        (b"a,b\n1,2\n", "has no column model, context, users, gpu or gpu_memory_gb"),
         (b"model,Model,context,users,gpu_memory_gb\n", "two columns are named 'Model'"),
         (b"model,context,users,gpu_memory_gb\n\x00\x01", "not a text file"),
         (b"model,context,users,gpu_memory_gb\n" + b"x" * 2**21, "not a text file"),
@@ -220,7 +220,7 @@ def test_files_that_are_refused(tmp_path, content, words):
 
 
 @given(st.text(max_size=40))
-def test_the_csv_guard_comes_off_again(text):
+def test_the_csv_guard_can_be_undone(text):
     guarded = csv_text(text)
     assert without_csv_guard(guarded) == text
     assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r"))

@@ -1,4 +1,4 @@
-"""The template as a file: sheets, names, texts, cached values, and what procurement departments forbid."""
+"""Test the template's file: sheets, names, texts, stored values, and nothing that procurement departments forbid."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RESULT_NAMES = (*ARTICLE_NAMES, "exact_total_gb", "real_total_gb", "master_check
 
 
 def named_values(path) -> dict[str, object]:
-    """Every single-cell workbook name with the value stored in the file."""
+    """Return the stored value of every workbook name of a single cell."""
     book = openpyxl.load_workbook(path, data_only=True)
     values = {}
     for name, defined in book.defined_names.items():
@@ -52,7 +52,7 @@ def test_sheets_stand_in_order(planner, language):
 
 
 def test_the_file_carries_the_articles_figures(planner):
-    # Origin: the article's table; exact and real by hand, (140 + 839.2704) × 1.1 and (141.107412992 + 104.8576) × 1.1.
+    # Origin: the article's table; exact and real model by hand: (140 + 839.2704) × 1.1 and (141.107412992 + 104.8576) × 1.1.
     values = named_values(planner)
     assert {name: values[name] for name in RESULT_NAMES} == pytest.approx(
         {
@@ -65,7 +65,7 @@ def test_the_file_carries_the_articles_figures(planner):
     )
 
 
-def test_pandas_reads_numbers_before_anybody_recalculates(planner, language):
+def test_pandas_reads_numbers_without_recalculation(planner, language):
     sheet = pandas.read_excel(planner, sheet_name=Labels(language)("sheet.article"), header=None)
     assert 1034 in sheet.to_numpy()
     assert 1077.19744 in sheet.to_numpy()
@@ -93,7 +93,7 @@ def test_formulas_are_ones_that_excel_2010_knows(planner):
 
 
 def test_the_headline_numbers_need_no_add_in(planner, language):
-    """Only the cross-check column and the question whether the add-in is there name its functions."""
+    """Only the cross-check column and the test for the add-in use its functions."""
     labels = Labels(language)
     users = {(sheet, re.sub(r"\d", "", address)) for sheet, address, formula in formulas(planner) if "VRAM_" in formula}
     assert users == {(labels("sheet.scenarios"), scenarios.letter("addin")), (labels("sheet.checks"), "B")}
@@ -145,7 +145,7 @@ def test_gpus_sheet_is_the_catalog(planner, language):
             "gpus.as_of": known.as_of,
         }
         assert {key: row[labels(key)] for key in shown} == shown
-        # The formula against core: 81559 MiB are 85.52 GB, a label is itself.
+        # The formula compared with core: 81559 MiB are 85.52 GB; without a driver's figure the label counts.
         assert row[labels("gpus.memory_gb")] == pytest.approx(known.memory_bytes / 10**9, rel=1e-12)
 
 
@@ -202,7 +202,7 @@ def test_prices_are_the_catalogs_and_say_whether_they_are_stale(planner, languag
 
 
 def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language):
-    """Found again from the table's own values, by what the sheet says it goes by."""
+    """The test finds the cheapest row in the table's values, by the criteria that the sheet states."""
     labels = Labels(language)
     book = openpyxl.load_workbook(planner, data_only=True)
     ws, gpu_sheet = book[labels("sheet.procurement")], book[labels("sheet.gpus")]
@@ -256,7 +256,7 @@ class TestLabels:
             assert en(key).strip() and zh(key).strip(), key
 
     def test_chinese_is_chinese(self):
-        universal = {"unit.gb", "unit.gib", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens"}
+        universal = {"unit.gb", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens"}
         for key in set(label_table.all_keys()) - universal:
             assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
 

@@ -1,5 +1,5 @@
-"""`make peers`: other calculators on the package index, asked offline for the same models; a benchmark, no dependency.
+"""`make peers`: ask other calculators ("peers") on the package index, offline, for the same models.
 
-`ask` runs with the peers' own interpreter, one process a peer. Its answers are kept in answers.csv, so that the table
-in docs/accuracy.md can be written, and tested, where no peer is installed.
+`ask` runs in the peers' own interpreter, one process for each peer. Its answers are stored in answers.csv, so that
+docs/accuracy.md can be written, and tested, where no peer is installed.
 """

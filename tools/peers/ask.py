@@ -1,8 +1,11 @@
-"""`python ask.py PEER < cases.json > answers.json`: one peer's figures for every case, without a network.
+"""Get a peer's figures for every case, without a network: `python ask.py PEER < cases.json > answers.json`.
 
-Run by the interpreter that the peers are installed in; of this repository it needs nothing. Each adapter calls what its
-peer's own command line computes from a config.json, or the nearest that it offers, with the options that come nearest
-to the question: 16-bit KV cache, the precision that the checkpoint is stored in, no margins that can be switched off.
+The interpreter that the peers are installed in runs this file; it imports nothing of this repository. Each adapter
+calls what the peer's own command line computes from a config.json, or the nearest function it offers, with the options
+closest to the question: a 16-bit KV cache, the precision the checkpoint is stored in, no optional margins.
+
+`python ask.py PEER --time` is for benchmarks/peers.py: it reads one case from a line of standard input, prints the
+peer's sizes, and then, for each further line, the seconds that one estimate takes.
 """
 
 from __future__ import annotations
@@ -14,16 +17,18 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 GIB = 2**30
-GPUS = 16  # enough for every model, where a peer wants to know
+GPUS = 16  # enough for every model, for peers that need a number of GPUs
+TIMED_CALLS = 1000
 
 
 class Case(NamedTuple):
-    """What is asked; `weights` is "bf16", "fp8" or "mxfp4", as the checkpoint is stored."""
+    """A question; `weights` is "bf16", "fp8" or "mxfp4", as the checkpoint is stored."""
 
     model: str
     config: dict[str, Any]
@@ -33,17 +38,24 @@ class Case(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """Bytes; None where a peer computes no such figure."""
+    """Bytes; None for a figure that the peer does not compute."""
 
     weights_bytes: float | None
     kv_bytes: float | None
 
 
+class Estimate(NamedTuple):
+    """A peer with the model loaded: `run` computes the estimate and `sizes` reads its result."""
+
+    run: Callable[[], Any]
+    sizes: Callable[[Any], Sizes]
+
+
 class NotBuiltIn(Exception):
-    """The peer reads no config.json and has not got the model."""
+    """The peer does not read config.json and does not have the model."""
 
 
-# Peers with models of their own: which of them has the sizes of the model that is asked for.
+# Peers with built-in models: their name for the model of the same size.
 LLM_SIZER = {
     "llama-3.1-70b": "llama-3.1-70b",
     "qwen2.5-72b": "qwen2.5-72b",
@@ -63,39 +75,48 @@ RIDGEPOINT = {
 }
 
 
-def aiconfigurator(case: Case, folder: str) -> Sizes:
+def aiconfigurator(case: Case, folder: str) -> Estimate:
     from aiconfigurator_core.sdk.config_builders import build_model_config
     from aiconfigurator_core.sdk.models import get_model
 
     settings = build_model_config(1, 1, 1, 1, 1, kvcache_quant_mode="bfloat16")
     model = get_model(folder, settings, "vllm")
     weights = sum(operation.get_weights() for operation in model.context_ops)
-    return Sizes(weights, case.users * model.get_kvcache_bytes_per_sequence(case.context))
+    return Estimate(
+        lambda: case.users * model.get_kvcache_bytes_per_sequence(case.context),
+        lambda found: Sizes(weights, found),
+    )
 
 
-def hf_mem(case: Case, folder: str) -> Sizes:
-    """Reads weights from the checkpoint's own headers on the hub: not asked."""
+def hf_mem(case: Case, folder: str) -> Estimate:
+    """Ask for the cache only: hf-mem reads weights from the checkpoint's headers on the hub."""
     from hf_mem.safetensors.kv_cache import compute_safetensors_kv_cache_size
 
     config = case.config.get("text_config", case.config)
-    return Sizes(None, compute_safetensors_kv_cache_size(config, "BF16", case.context, case.users))
+    return Estimate(
+        lambda: compute_safetensors_kv_cache_size(config, "BF16", case.context, case.users),
+        lambda found: Sizes(None, found),
+    )
 
 
-def iaexplore_llm_profiler(case: Case, folder: str) -> Sizes:
-    """Takes the number of parameters as an input: its weights are not asked."""
+def iaexplore_llm_profiler(case: Case, folder: str) -> Estimate:
+    """Ask for the cache only: the number of parameters is an input of the profiler."""
     from iaexplore_llm_profiler import calculate_vram_kv
 
     config = case.config.get("text_config", case.config)
     heads = config["num_attention_heads"]
-    kv_gib = calculate_vram_kv(
-        config["num_hidden_layers"], config.get("num_key_value_heads", heads),
-        config.get("head_dim", config["hidden_size"] // heads), case.context, case.users, 16,
-    )  # fmt: skip
-    return Sizes(None, kv_gib * GIB)
+    kv_heads, head_dim = (
+        config.get("num_key_value_heads", heads),
+        config.get("head_dim", config["hidden_size"] // heads),
+    )
+    return Estimate(
+        lambda: calculate_vram_kv(config["num_hidden_layers"], kv_heads, head_dim, case.context, case.users, 16),
+        lambda found: Sizes(None, found * GIB),
+    )
 
 
-def llm_analysis(case: Case, folder: str) -> Sizes:
-    """The config's fields in its own description of a model."""
+def llm_analysis(case: Case, folder: str) -> Estimate:
+    """Describe the model with llm-analysis' own fields, read from the config."""
     from llm_analysis import analysis
     from llm_analysis import config as configs
 
@@ -116,82 +137,99 @@ def llm_analysis(case: Case, folder: str) -> Sizes:
     )
     found = analysis.LLMAnalysis(model, configs.get_gpu_config_by_name("h100-sxm-80gb"))
     bits = {"bf16": 16, "fp8": 8, "mxfp4": 4}[case.weights]
-    embedding = found.get_num_params_embedding()  # which has a precision of its own there, 16 bits by default
+    embedding = found.get_num_params_embedding()  # stored in a separate precision there, 16 bits by default
     weights = 2 * embedding + (found.get_num_params_total() - embedding) * bits / 8
-    return Sizes(weights, found.get_memory_kv_cache_per_layer(case.users, case.context) * model.num_layers)
+    return Estimate(
+        lambda: found.get_memory_kv_cache_per_layer(case.users, case.context) * model.num_layers,
+        lambda kv_bytes: Sizes(weights, kv_bytes),
+    )
 
 
 EXPERTS = ("num_local_experts", "n_routed_experts", "num_experts")
 
 
-def llm_mem_planner(case: Case, folder: str) -> Sizes:
+def llm_mem_planner(case: Case, folder: str) -> Estimate:
     from llm_mem_planner import cli
 
     sizes = cli.load_dims(case.config)
     weights = cli.estimate_params(sizes).total * cli.dtype_bytes_from_str(case.weights)
-    kv_gib = cli.estimate_kv_cache_gib(sizes, batch=case.users, seq_len=case.context, kv_dtype_bytes=2)
-    return Sizes(weights, kv_gib * GIB)
+    return Estimate(
+        lambda: cli.estimate_kv_cache_gib(sizes, batch=case.users, seq_len=case.context, kv_dtype_bytes=2),
+        lambda found: Sizes(weights, found * GIB),
+    )
 
 
-def llm_sizer(case: Case, folder: str) -> Sizes:
-    """One precision for both: the cache in 16 bits, weights as they are stored."""
+def llm_sizer(case: Case, folder: str) -> Estimate:
+    """Ask twice, since one precision holds for both: the cache in 16 bits, weights as they are stored."""
     from llm_sizer.catalog import resolve_model, resolve_quant
     from llm_sizer.sizing import estimate_vram
 
     if case.model not in LLM_SIZER:
         raise NotBuiltIn
-    model = resolve_model(LLM_SIZER[case.model])
+    model, sixteen_bits = resolve_model(LLM_SIZER[case.model]), resolve_quant("bf16")
     stored = resolve_quant({"bf16": "bf16", "fp8": "q8"}[case.weights])
-    return Sizes(
-        estimate_vram(model, stored, case.context, case.users).weights_bytes,
-        estimate_vram(model, resolve_quant("bf16"), case.context, case.users).kv_cache_bytes,
+    weights = estimate_vram(model, stored, case.context, case.users).weights_bytes
+    return Estimate(
+        lambda: estimate_vram(model, sixteen_bits, case.context, case.users),
+        lambda found: Sizes(weights, found.kv_cache_bytes),
     )
 
 
-def ridgepoint(case: Case, folder: str) -> Sizes:
-    """Reads configs from the hub alone."""
+def ridgepoint(case: Case, folder: str) -> Estimate:
+    """Use built-in models: ridgepoint reads configs only from the hub."""
     import ridgepoint as peer
 
     if case.model not in RIDGEPOINT:
         raise NotBuiltIn
-    dtype = {"bf16": "fp16"}.get(case.weights, case.weights)
-    written = peer.fit(RIDGEPOINT[case.model], "h100-80gb", count=GPUS, dtype=dtype, ctx=case.context, as_json=True)
-    found = json.loads(written)
-    return Sizes(found["memory"]["weights_bytes"]["best"], case.users * found["capacity"]["bytes_per_seq"])
+    name, dtype = RIDGEPOINT[case.model], {"bf16": "fp16"}.get(case.weights, case.weights)
+
+    def sizes(text: str) -> Sizes:
+        found = json.loads(text)
+        return Sizes(found["memory"]["weights_bytes"]["best"], case.users * found["capacity"]["bytes_per_seq"])
+
+    return Estimate(lambda: peer.fit(name, "h100-80gb", count=GPUS, dtype=dtype, ctx=case.context, as_json=True), sizes)
 
 
-def sparkfit(case: Case, folder: str) -> Sizes:
+def sparkfit(case: Case, folder: str) -> Estimate:
     import sparkfit as peer
 
     model = peer.load_local_config(f"{folder}/config.json")
-    found = peer.budget(model, case.weights, case.context, batch=case.users, kv_dtype="bf16")
-    return Sizes(found["weights"], found["kv"])
+    return Estimate(
+        lambda: peer.budget(model, case.weights, case.context, batch=case.users, kv_dtype="bf16"),
+        lambda found: Sizes(found["weights"], found["kv"]),
+    )
 
 
-def vllm_wizard(case: Case, folder: str) -> Sizes:
-    """Without its factor for fragmentation, an option of 1.15 by default; of its 4-bit formats one for MXFP4."""
+def vllm_wizard(case: Case, folder: str) -> Estimate:
+    """Switch off its factor for fragmentation (1.15 by default); MXFP4 is asked as AWQ, another 4-bit format."""
     from vllm_wizard.models.metadata import load_model_metadata
     from vllm_wizard.planning.memory import compute_kv_cache_memory, compute_weights_memory
     from vllm_wizard.schemas.inputs import DType, KVCacheDType, Quantization
 
     model = load_model_metadata(folder)
     stored = {"bf16": Quantization.NONE, "fp8": Quantization.FP8, "mxfp4": Quantization.AWQ}[case.weights]
-    weights = compute_weights_memory(model.params_billions, DType.BF16, stored)
-    return Sizes(
-        weights,
-        compute_kv_cache_memory(model, case.context, case.users, KVCacheDType.BF16, fragmentation_factor=1.0),
+    return Estimate(
+        lambda: (
+            compute_weights_memory(model.params_billions, DType.BF16, stored),
+            compute_kv_cache_memory(model, case.context, case.users, KVCacheDType.BF16, fragmentation_factor=1.0),
+        ),
+        lambda found: Sizes(*found),
     )
 
 
-def vramcalc(case: Case, folder: str) -> Sizes:
+def vramcalc(case: Case, folder: str) -> Estimate:
     import vramcalc as peer
+    from vramcalc.loaders import load_arch
 
-    found = peer.estimate(folder, dtype="bf16", batch=case.users, seq_len=case.context)
-    return Sizes(found.weights, found.kv_cache)
+    model = load_arch(folder)
+    return Estimate(
+        lambda: peer.estimate(model, dtype="bf16", batch=case.users, seq_len=case.context),
+        lambda found: Sizes(found.weights, found.kv_cache),
+    )
 
 
-# By the names that they have on the package index.
-PEERS: dict[str, Callable[[Case, str], Sizes]] = {
+# By their names on the package index.
+PEERS: dict[str, Callable[[Case, str], Estimate]] = {
     "aiconfigurator-core": aiconfigurator,
     "hf-mem": hf_mem,
     "iaexplore-llm-profiler": iaexplore_llm_profiler,
@@ -205,13 +243,20 @@ PEERS: dict[str, Callable[[Case, str], Sizes]] = {
 }
 
 
-def answer(peer: str, case: Case) -> dict[str, Any]:
-    """A peer's sizes for a case, or why it has none."""
-    # A folder without the model's name: one peer looks for names it knows before it reads the config.
+@contextlib.contextmanager
+def _config_folder(case: Case) -> Iterator[str]:
+    """Write config.json to a folder whose name does not name the model: one peer looks for known names first."""
     with tempfile.TemporaryDirectory(prefix="case") as folder:
         Path(folder, "config.json").write_text(json.dumps(case.config), encoding="utf-8")
+        yield folder
+
+
+def answer(peer: str, case: Case) -> dict[str, Any]:
+    """Return a peer's sizes for a case, or why it has none."""
+    with _config_folder(case) as folder:
         try:
-            return PEERS[peer](case, folder)._asdict() | {"not_understood": ""}
+            estimate = PEERS[peer](case, folder)
+            return estimate.sizes(estimate.run())._asdict() | {"not_understood": ""}
         except NotBuiltIn:
             return {"not_understood": "not built in"}
         except (Exception, SystemExit) as error:  # a peer may fail in any way
@@ -219,20 +264,42 @@ def answer(peer: str, case: Case) -> dict[str, Any]:
             return {"not_understood": f"{type(error).__name__}: {reason}"[:200]}
 
 
-def _no_network(*arguments: object, **options: object) -> None:
+def time_on_request(peer: str, output: TextIO) -> None:
+    """Time one estimate, with the model in memory, for each line of standard input after the first."""
+    case = Case(*json.loads(sys.stdin.readline()))
+    with _config_folder(case) as folder:
+        run, sizes = PEERS[peer](case, folder)
+        print(json.dumps(sizes(run())), file=output, flush=True)
+        for _ in sys.stdin:
+            print(mean_seconds(run), file=output, flush=True)
+
+
+def mean_seconds(run: Callable[[], Any]) -> float:
+    """Return the seconds of one call, over many."""
+    start = time.perf_counter()
+    for _ in range(TIMED_CALLS):
+        run()
+    return (time.perf_counter() - start) / TIMED_CALLS
+
+
+def _refuse_connection(*arguments: object, **options: object) -> None:
     raise OSError("peers are asked offline")
 
 
-def main(peer: str) -> None:
-    """Answers the cases of standard input."""
+def main(peer: str, *options: str) -> None:
+    """Answer the cases of standard input, or time them."""
     os.environ["HF_HUB_OFFLINE"] = "1"
-    cases = [Case(*fields) for fields in json.load(sys.stdin)]
-    socket.socket.connect = _no_network  # type: ignore[method-assign]
-    with contextlib.redirect_stdout(sys.stderr):
+    socket.socket.connect = _refuse_connection  # type: ignore[method-assign]
+    output = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # what a peer prints is not an answer
+        if "--time" in options:
+            time_on_request(peer, output)
+            return
         version = importlib.metadata.version(peer)
+        cases = [Case(*fields) for fields in json.load(sys.stdin)]
         found = [{"peer": peer, "version": version, "model": case.model} | answer(peer, case) for case in cases]
-    json.dump(found, sys.stdout)
+    json.dump(found, output)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What the peers are asked, and what is right: nine models of tests/golden, and models that were loaded and logged."""
+"""The questions to the peers with the right answers: the nine models of tests/golden, and models that vLLM logged."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 CONTEXT, USERS = 32_768, 10
 
-# The golden tables leave out what no count needs; a published config.json names its class and its precision, and some
-# peers look for them. Names: transformers, models/auto/modeling_auto.py.
+# Some peers read the class and the precision from config.json, which the golden tables leave out.
+# Names: transformers, models/auto/modeling_auto.py.
 ARCHITECTURES = {
     "deepseek_v2": "DeepseekV2ForCausalLM",
     "deepseek_v3": "DeepseekV3ForCausalLM",
@@ -39,7 +39,7 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class Known:
-    """A case, what is right for it, and what is computed here."""
+    """A case, the right sizes, and the sizes computed here."""
 
     case: Case
     right: Sizes
@@ -47,7 +47,7 @@ class Known:
 
 
 def nine_models() -> list[Known]:
-    """The nine, 32 768 tokens × 10 users; right: the totals that were published, the cache by hand."""
+    """Return the nine models with 32 768 tokens × 10 users; right are the published totals, and the cache by hand."""
     return [_known_of_nine(row) for row in golden_tables.rows("nine_models")]
 
 
@@ -72,7 +72,7 @@ def _as_published(config: dict[str, object]) -> dict[str, object]:
 
 
 def logged_models(runs: Sequence[Run]) -> list[Known]:
-    """Models whose weights an engine logged on one GPU in 16 bits; the cache that it takes for a whole sequence."""
+    """Return the models that vLLM logged on one GPU in 16 bits; right are the logged weights and cache per sequence."""
     configs = {row["model"]: golden_tables.config(row) for row in golden_tables.rows("measured_models")}
     known: dict[str, Known] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""Asks every peer, each in a process of its own, and keeps the answers for tools/peers/table.py."""
+"""Ask every peer, each in a separate process, and store the answers for tools/peers/table.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from workbook.files import write_whole
 
 
 def answers(python: str, peer: str, asked: list[ask.Case]) -> list[dict[str, Any]]:
-    """A peer's answers; none where it cannot be installed for this Python."""
+    """Return a peer's answers; none where it cannot be installed for this Python."""
     written = subprocess.run(
         [python, ask.__file__, peer], input=json.dumps(asked), capture_output=True, text=True, check=False
     )
@@ -29,7 +29,7 @@ def answers(python: str, peer: str, asked: list[ask.Case]) -> list[dict[str, Any
 
 
 def main(python: str) -> None:
-    """Asks all of them with the interpreter that they are installed for."""
+    """Ask all of them with the interpreter that they are installed for."""
     known = cases.nine_models() + cases.logged_models(accuracy.runs())
     asked = [each.case for each in known]
     today = datetime.date.today().isoformat()

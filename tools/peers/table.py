@@ -1,19 +1,20 @@
-"""The peers' answers beside what is right, as Markdown."""
+"""Compare the peers' answers with the right sizes, as the tables of docs/accuracy.md."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.documents import table
 from tools.peers.ask import Sizes
 from tools.peers.cases import Known
 
 ANSWERS = Path(__file__).with_name("answers.csv")
 FIELDS = ("peer", "version", "asked", "model", "weights_bytes", "kv_bytes", "not_understood")
 
-RIGHT = 0.005  # an error up to this counts as right: what is known is printed with that precision, or better
+RIGHT = 0.005  # errors up to this count as right: the known figures are published at least that precisely
 OURS = "this planner"
 
 HOW_ASKED = {
@@ -32,25 +33,15 @@ HOW_ASKED = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A peer's sizes for a model; `not_understood` says why there are none."""
+    """A peer's sizes for a model, or in `not_understood` why it has none."""
 
     sizes: Sizes
     not_understood: str = ""
 
 
 @dataclass(frozen=True)
-class Peer:
-    """A peer, its version, the day it was asked, and its answers by model."""
-
-    name: str
-    version: str
-    asked: str
-    answers: dict[str, Answer]
-
-
-@dataclass(frozen=True)
 class Errors:
-    """Relative errors; None where there is no figure."""
+    """Relative errors of weights and KV cache; None without a figure."""
 
     weights: float | None
     kv: float | None
@@ -69,7 +60,7 @@ def _percent(error: float | None) -> str:
 
 
 def errors(found: Sizes, right: Sizes) -> Errors:
-    """How far off sizes are, relative to the right ones."""
+    """Return the errors of `found` relative to `right`."""
 
     def error(size: float | None, known: float | None) -> float | None:
         return None if size is None or not known else (size - known) / known
@@ -77,8 +68,32 @@ def errors(found: Sizes, right: Sizes) -> Errors:
     return Errors(error(found.weights_bytes, right.weights_bytes), error(found.kv_bytes, right.kv_bytes))
 
 
+@dataclass(frozen=True)
+class Peer:
+    """A peer, its version, the day it was asked, and its answers by model."""
+
+    name: str
+    version: str
+    asked: str
+    answers: dict[str, Answer]
+
+    def sizes(self, known: Known) -> Sizes:
+        return self._answer(known).sizes
+
+    def cell(self, known: Known) -> str:
+        """Return the errors for a model as text, or why there are none."""
+        answer = self._answer(known)
+        if answer.not_understood:
+            reason = answer.not_understood
+            return reason if reason in ("not built in", "not asked") else "not understood"
+        return str(errors(answer.sizes, known.right))
+
+    def _answer(self, known: Known) -> Answer:
+        return self.answers.get(known.case.model, Answer(Sizes(None, None), "not asked"))
+
+
 def peers() -> list[Peer]:
-    """Every peer with the answers that are kept."""
+    """Return every peer with the stored answers."""
     found: dict[str, Peer] = {}
     with open(ANSWERS, encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
@@ -88,69 +103,37 @@ def peers() -> list[Peer]:
     return list(found.values())
 
 
-def summary(name: str, how: str, found: Sequence[Errors]) -> str:
-    """A calculator's row: of how many models its weights, its cache, and both are right; – for what it never gives."""
-    right = [errors.right for errors in found]
-    weights = _count([weights for weights, _ in right], any(errors.weights is not None for errors in found))
-    kv = _count([kv for _, kv in right], any(errors.kv is not None for errors in found))
-    both = "–" if "–" in (weights, kv) else _count([all(each) for each in right])
-    return f"| {name} | {weights} | {kv} | {both} | {how} |"
+def summary(name: str, how: str, found: Sequence[Errors]) -> tuple[str, ...]:
+    """Return a calculator's row: for how many models its weights, its cache, and both are right."""
+    weights, kv = zip(*(errors.right for errors in found))
+    gives_weights = any(errors.weights is not None for errors in found)
+    gives_kv = any(errors.kv is not None for errors in found)
+    both = _count(list(map(all, zip(weights, kv))), gives_weights and gives_kv)
+    return name, _count(weights, gives_weights), _count(kv, gives_kv), both, how
 
 
-def _count(right: Sequence[bool], given: bool = True) -> str:
+def _count(right: Sequence[bool], given: bool) -> str:
     return f"{sum(right)} of {len(right)}" if given else "–"
 
 
-def section(nine: Sequence[Known], logged: Sequence[Known], asked: Sequence[Peer]) -> str:
-    """The part of docs/accuracy.md that compares."""
-    nothing = Errors(None, None)
-
-    def of(peer: Peer, known: Known) -> Errors:
-        answer = peer.answers.get(known.case.model)
-        return errors(answer.sizes, known.right) if answer else nothing
-
+def document_parts(nine: Sequence[Known], logged: Sequence[Known], asked: Sequence[Peer]) -> dict[str, str]:
+    """Return the parts of docs/accuracy.md that compare calculators."""
     days = sorted({peer.asked for peer in asked})
-    lines = [
-        "## Other calculators",
-        "",
-        f"From the package index, asked offline on {' and '.join(days)} for the same models (`make peers`), each",
-        "with the settings that come nearest to the question. Nine models that differ in what a calculator must know,",
-        "32,768 tokens × 10 users with a 16-bit cache, weights as shipped; counted as right: within",
-        f"{RIGHT:.1%}. A model that a calculator does not understand, or has not got built in, counts as not right;",
-        "– is a figure that it never gives.",
-        "",
-        "| calculator | weights | KV cache | both | asked |",
-        "|---|---:|---:|---:|---|",
-        summary(OURS, "the config", [errors(known.ours, known.right) for known in nine]),
-        *(
-            summary(f"{peer.name} {peer.version}", HOW_ASKED[peer.name], [of(peer, known) for known in nine])
-            for peer in asked
-        ),
-        "",
-        "Errors of weights / KV cache:",
-        "",
-        *_errors_by_model(nine, asked, of),
-        "",
-        "The same for models that vLLM loaded on one GPU in 16 bits: its weights, and its cache for one sequence of",
-        "the greatest length. An engine holds more than a checkpoint (tables, alignment) and pads the cache of layers",
-        "with windows, which a calculator of the model alone need not know. This planner answers with its model of",
-        "vLLM, which was checked against these logs.",
-        "",
-        *_errors_by_model(logged, asked, of),
+    rows = [summary(OURS, "the config", [errors(known.ours, known.right) for known in nine])]
+    for peer in asked:
+        found = [errors(peer.sizes(known), known.right) for known in nine]
+        rows.append(summary(f"{peer.name} {peer.version}", HOW_ASKED[peer.name], found))
+    return {
+        "calculators": table(("calculator", "weights", "KV cache", "both", "what it was asked with"), rows, "lrrrl")
+        + f"\n\nAsked on {' and '.join(days)}.",
+        "nine models": _errors_by_model(nine, asked),
+        "loaded models": _errors_by_model(logged, asked),
+    }
+
+
+def _errors_by_model(models: Sequence[Known], asked: Sequence[Peer]) -> str:
+    rows = [
+        (known.case.model.rpartition("/")[2], errors(known.ours, known.right), *(peer.cell(known) for peer in asked))
+        for known in models
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _errors_by_model(models: Sequence[Known], asked: Sequence[Peer], of: Callable[[Peer, Known], Errors]) -> list[str]:
-    lines = [f"| model | {' | '.join([OURS, *(peer.name for peer in asked)])} |", f"|---|{'---:|' * (len(asked) + 1)}"]
-    for known in models:
-        cells = [str(errors(known.ours, known.right))]
-        for peer in asked:
-            answer = peer.answers.get(known.case.model, Answer(Sizes(None, None), "not asked"))
-            cells.append(_why(answer.not_understood) if answer.not_understood else str(of(peer, known)))
-        lines.append(f"| {known.case.model.rpartition('/')[2]} | {' | '.join(cells)} |")
-    return lines
-
-
-def _why(not_understood: str) -> str:
-    return not_understood if not_understood in ("not built in", "not asked") else "not understood"
+    return table(("model", OURS, *(peer.name for peer in asked)), rows, "l" + "r" * (len(asked) + 1))

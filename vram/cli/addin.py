@@ -1,4 +1,4 @@
-"""The commands `vram addin` and `vram doctor`. Each imports what it needs when it runs: `vram` itself starts fast."""
+"""The commands `vram addin` and `vram doctor`; each imports what it needs when it runs, so that `vram` starts fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNHEALTHY = 1
 
 @click.group()
 def addin() -> None:
-    """Carry the cell functions into spreadsheet programs on each platform."""
+    """Put the cell functions into Excel, xlwings Lite and Server, and LibreOffice."""
 
 
 @addin.command()
@@ -36,7 +36,7 @@ def build(folder: Path) -> None:
 
 @addin.command("install")
 def install_command() -> None:
-    """Have Excel load the functions at every start (Windows; the current user only)."""
+    """Install the add-in so that Excel loads it at every start (Windows; the current user only)."""
     from addin.install import install, windowless, windows_profile
 
     profile = windows_profile()
@@ -105,7 +105,7 @@ def doctor() -> None:
 
 
 def _marks(encoding: str | None) -> dict[bool, str]:
-    """✓ and ✗, or ASCII on a console that has neither."""
+    """Return ✓ and ✗, or ASCII for a console without them."""
     try:
         "✓✗".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,4 +1,4 @@
-"""The article's figures as a table on the terminal, read from the workbook's own formulas."""
+"""Print the article's figures as the workbook's formulas give them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLUMNS = {"as_printed": article.LIVE, "exact": article.EXACT, "real": article.
 
 
 def print_article_figures(values: Values, lang: str) -> None:
-    """Prints the article's three cases, each as printed, exact, and as the model really is."""
+    """Print the article's three cases, each as printed, exact, and for the real model."""
     labels = Labels(lang)
     cells, sheet = article.figure_cells(), labels("sheet.article")
     table = Table(title=labels("article.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)

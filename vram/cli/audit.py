@@ -1,4 +1,4 @@
-"""The command line of the audit: `vram audit`."""
+"""The command `vram audit`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _PLACES_SHOWN, _PLACES_IN_JSON = 5, 1000
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option("--house/--no-house", default=True, show_default=True, help="Check the planner's house style too.")
+@click.option("--house/--no-house", default=True, show_default=True, help="Also check the planner's house style.")
 @click.pass_context
 def audit(context: click.Context, file: Path, as_json: bool, house: bool) -> None:
-    """Check a workbook: is it safe to open, can its numbers be relied on, does it keep to the house style?
+    """Check a workbook: is it safe to open, are its numbers reliable, does it follow the house style?
 
     FILE is any .xlsx or .xlsm; it is only read. The exit status is 0 if all checks pass, 1 if one fails, 2 if the file
     cannot be read.
@@ -79,5 +79,5 @@ def _line(result: Result) -> str:
 
 
 def _printable(text: str) -> str:
-    """`text` without what would steer a terminal, and not endless."""
+    """Replace characters that could control the terminal, and shorten `text`."""
     return "".join(c if c.isprintable() else "�" for c in text[:200])

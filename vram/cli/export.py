@@ -1,4 +1,4 @@
-"""`vram export`: decision sheets from a file of scenarios."""
+"""The command `vram export`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from core.errors import PlannerError
-from vram.model_argument import models_option
+from vram.cli.options import models_option
 from workbook.export.workbook import MOST_PAGES, export_scenarios
 from workbook.labels import LANGUAGES
 from workbook.planner_reader import Planner
@@ -26,15 +26,15 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
     The columns of a CSV file are named scenario, model, context, users, allocation, average_tokens, precision,
     kv_precision, engine, overhead, gpu, gpu_memory_gb, or as on the planner's Scenarios sheet, in English or Chinese.
     model, context, users and either gpu or gpu_memory_gb are needed; without the others a scenario reserves the
-    context, goes by the rule with 10 %, and takes fp16 for weights and cache. precision may be "shipped", allocation is
+    whole context, adds 10 % by the rule, and uses fp16 for weights and cache. precision may be "shipped", allocation is
     "reserved" or "paged" (then with average_tokens), engine is "rule" or "vllm". A comma, semicolon or tab between
     cells, a decimal point or comma, UTF-8 or GBK are all understood.
 
     A page has the recommendation, the breakdown, the layout to deploy, the costs at the catalog's indicative prices if
     the GPU is named and has one, every assumption with its source, checks, and a sign-off block.
 
-    The first {MOST_PAGES} scenarios get a page each; any more stand one a row, with live formulas, on a last sheet. If
-    a row cannot be planned with, each problem is named by its line, and nothing is written.
+    The first {MOST_PAGES} scenarios get a page each; the others one row each, with live formulas, on the last sheet. If
+    a row has wrong inputs, each problem is listed with its line, and nothing is written.
     """
 
 
@@ -44,18 +44,18 @@ _EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV 
     "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), required=True,
     help="Where to write the .xlsx.",
 )  # fmt: skip
-@click.option("--pdf", "as_pdf", is_flag=True, help="Also print it into a PDF of the same name, by LibreOffice.")
+@click.option("--pdf", "as_pdf", is_flag=True, help="Also print it into a PDF of the same name, with LibreOffice.")
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the sheets.")
 @models_option
 def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
     if path.suffix.lower() != ".xlsx":
-        raise PlannerError("output", f"{path} does not end in .xlsx", "Excel opens such a file only under that ending.")
+        raise PlannerError("output", f"{path} does not end in .xlsx", "Give a name that ends in .xlsx.")
     if path.exists() and scenarios.exists() and path.samefile(scenarios):
-        raise PlannerError("output", f"{path} is the file that is read", "Write to another file.")
+        raise PlannerError("output", f"{path} is the file that is read", "Choose another file.")
     if as_pdf:
         from workbook.pdf import office
 
-        office()  # before anything is written: whoever wants a PDF learns at once that there can be none
+        office()  # before anything is written: fail at once if there is no LibreOffice
     given = Planner(scenarios) if is_workbook(scenarios) else CsvScenarios(scenarios)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)

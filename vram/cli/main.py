@@ -1,4 +1,4 @@
-"""The command line; each command's module is loaded when it is called."""
+"""The `vram` command; the module of a command is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -6,44 +6,30 @@ import json
 import os
 import sys
 from importlib import import_module
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
-from core import __version__, catalog
-from core.checks import LIMITS, number, whole
+from core import __version__
 from core.errors import PlannerError
-from core.plan.details import memory_details, shipped_as
-from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Estimate, estimate
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import GB, GIB
-from vram.model_argument import model_of, models_option
+from vram.cli.options import NUMBER, models_option
+
+if TYPE_CHECKING:
+    from vram.estimates import Estimate
 
 BAD_INPUT = 2
 
 
-class Number(click.ParamType):
-    """A number; whether it is a possible one, `core` judges, in its own words."""
-
-    name = "number"
-
-    def convert(self, value, param, ctx):
-        try:
-            return float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number. {LIMITS[param.name].remedy}", param, ctx)
-
-
-NUMBER = Number()
-
-
 class LazyGroup(click.Group):
-    """Commands of which some live in modules of their own, imported when one of them is asked for."""
+    """Commands whose modules are imported when they are called."""
 
     MODULES: ClassVar = {
         "template": "vram.cli.template",
         "model": "vram.cli.model",
         "capacity": "vram.cli.capacity",
-        "plan": "vram.cli.capacity",
+        "plan": "vram.cli.plan",
         "export": "vram.cli.export",
         "read": "vram.cli.read",
         "audit": "vram.cli.audit",
@@ -62,7 +48,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="vram")
 def vram() -> None:
-    """How much GPU memory a language model needs to serve its users, and how many GPUs that is."""
+    """Work out how much GPU memory a language model needs to serve its users, and how many GPUs that is."""
 
 
 @vram.command("estimate")
@@ -80,10 +66,7 @@ def vram() -> None:
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs over which tensors are split.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 @models_option
-def estimate_command(
-    model: str, context: float, users: float, precision: str | None, kv_precision: str, overhead: float, tp: float,
-    as_json: bool,
-) -> None:  # fmt: skip
+def estimate_command(model: str, tp: float, as_json: bool, **arguments) -> None:
     """Estimate the memory to serve MODEL: a catalog name, a path, or org/model on the Hugging Face hub.
 
     A path is a config.json, a safetensors or GGUF file, or a folder with them; weights then take their stored bytes.
@@ -93,78 +76,38 @@ def estimate_command(
     vram estimate ./Llama-3.1-8B-Q4_K_M.gguf --context 8192
     vram estimate ./config.json --context 8192 --precision fp8 --json
     """
-    found = model_of(model)
-    kv = catalog.precision("kv_precision", _name_or_bytes(kv_precision))
-    if precision is None:
-        weights_precision = found.as_shipped()
-    else:
-        weights_precision = catalog.precision("precision", _name_or_bytes(precision))
-    result = estimate(
-        found.spec,
-        context=number("context", context),
-        users=number("users", users),
-        precision=weights_precision,
-        kv_precision=kv,
-        overhead=number("overhead", overhead),
-    )
-    request = {
-        "context": int(context),
-        "users": int(users),
-        "precision": precision or (weights_precision.name if weights_precision else shipped_as(found.spec)),
-        "kv_precision": kv_precision,
-        "overhead": overhead,
-    }
+    from vram.estimates import details, estimate
+    from vram.models import model as find_model
+
+    found = find_model(model)
+    result = estimate(found, **arguments)
     if as_json:
-        workload = {"context": int(context), "users": int(users), "tp": whole("tp", tp)}
-        details = memory_details(found.spec, kv_precision=kv, **workload)
-        click.echo(json.dumps(_as_dict(result, request) | details, indent=2))
+        click.echo(json.dumps(result.as_dict() | details(found, result, tp=tp), indent=2))
     else:
-        _print_estimate(result, request)
+        _print_estimate(result)
 
 
-def _name_or_bytes(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _as_dict(result: Estimate, request: dict[str, object]) -> dict[str, object]:
-    return {
-        "model": result.model.name,
-        "parameters": result.parameters,
-        **request,
-        "weights_bytes": result.weights_bytes,
-        "kv_bytes_per_token": result.kv_bytes_per_token,
-        "kv_bytes": result.kv_bytes,
-        "overhead_bytes": result.overhead_bytes,
-        "total_bytes": result.total_bytes,
+def _print_estimate(found: Estimate) -> None:
+    # With click alone: importing rich would take longer than everything else.
+    sizes = {
+        f"weights, {found.precision}": found.weights_bytes,
+        f"KV cache, {found.kv_precision}": found.kv_bytes,
+        f"overhead, {found.overhead:.0%} of both": found.overhead_bytes,
+        "total": found.total_bytes,
     }
-
-
-def _print_estimate(result: Estimate, request: dict[str, object]) -> None:
-    # By click alone: a table of rich would take longer than everything else.
-    names = {
-        "weights": f"weights, {request['precision']}",
-        "kv_cache": f"KV cache, {request['kv_precision']}",
-        "overhead": f"overhead, {request['overhead']:.0%} of both",
-    }
-    sizes = {names[item.key]: item.size_bytes for item in result.line_items} | {"total": result.total_bytes}
     width = max(map(len, sizes))
-    click.echo(f"{result.model.name}: {request['users']:,} × {request['context']:,} tokens")
+    click.echo(f"{found.model}: {found.users:,} × {found.context:,} tokens")
     click.echo(f"{'':{width}}  {'GB (10⁹)':>12}  {'GiB (2³⁰)':>12}")
     for name, size_bytes in sizes.items():
         line = f"{name:{width}}  {size_bytes / GB:12,.2f}  {size_bytes / GIB:12,.2f}"
         click.secho(line, bold=name == "total")
-    click.echo(f"{result.parameters:,} parameters; {result.kv_bytes_per_token:,} bytes of KV cache per token")
+    click.echo(f"{found.parameters:,} parameters; {found.kv_bytes_per_token:,} bytes of KV cache per token")
 
 
 def main() -> None:
-    """The `vram` command: bad input is one sentence and exit status 2, never a traceback."""
+    """Run the `vram` command; bad input is one sentence and exit status 2, never a traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(
-            stream, "reconfigure"
-        ):  # a pipe on Windows takes few characters, and file names may be no text at all
+        if hasattr(stream, "reconfigure"):  # pipes on Windows take few characters, and a file name may be no text
             stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
@@ -177,23 +120,22 @@ def main() -> None:
         _fail(error.format_message())
     except PlannerError as error:
         _fail(str(error))
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        _let_go_of_output()
+    except BrokenPipeError:  # the reader of the output has stopped
+        _discard_output()
         sys.exit(1)
     except OSError as error:
-        _let_go_of_output()
+        _discard_output()
         where, why = error.filename or "output", error.strerror or str(error)
         _fail(f"{where}: it cannot be read or written ({why}). Make room, or use another folder.")
 
 
-def _let_go_of_output() -> None:
-    """Keeps Python from writing at its end what could not be written before."""
+def _discard_output() -> None:
+    """Keep Python from writing buffered output again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(sentence: str) -> None:
-    shown = "".join(
-        c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence
-    )  # nothing steers a terminal
+    # Escaped, so that text from a file cannot control the terminal.
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
     click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)

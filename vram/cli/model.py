@@ -1,4 +1,4 @@
-"""`vram model`: show, list and import models."""
+"""The commands `vram model show`, `list` and `import`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from core import catalog
 from core.catalog.cards import model_card
 from core.catalog.rows import read_rows, row_of, with_row
 from core.errors import PlannerError
-from core.readers.model_files import ModelFile
 from core.units import GB, GIB
-from vram.model_argument import hub_model, is_hub_name, is_path, model_of, models_option
+from vram.cli.options import models_option
+from vram.models import Model, hub_model, is_hub_name, is_path
+from vram.models import model as find_model
 from workbook.files import folder_lock, write_whole
 
 
 class UnknownFieldsError(PlannerError):
-    """The model is one of the catalog, which has no files to import from."""
+    """The model comes from the catalog, not from files that could be imported."""
 
 
 @click.group()
@@ -35,7 +36,7 @@ def model() -> None:
 @models_option
 def show(model: str, as_json: bool) -> None:
     """Show the card of MODEL: a catalog name, a path, or org/model on the Hugging Face hub."""
-    found = model_of(model)
+    found = find_model(model)
     _print_card(_card(found), as_json)
 
 
@@ -44,7 +45,7 @@ def show(model: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list, sizes in bytes.")
 @models_option
 def list_models(search: str, as_json: bool) -> None:
-    """List the models that can be written in a cell, your own first."""
+    """List the models that have a name, your own first."""
     found = [known for known in catalog.models() if search.casefold() in _searched(known).casefold()]
     cards = [_whole_numbers(model_card(known.spec)) for known in found]
     if as_json:
@@ -57,10 +58,10 @@ def list_models(search: str, as_json: bool) -> None:
 
 @model.command("import")
 @click.argument("source", metavar="PATH_OR_ID")
-@click.option("--name", help="What to call it; otherwise after the file, the folder or the hub's name.")
+@click.option("--name", help="Its name. [default: that of the file, the folder or the hub]")
 @click.option(
     "--add-to", "file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="Append it as a row to this CSV file of your own models, which is made if need be.",
+    help="Append it as a row to this CSV file of your own models; the file is created if it is missing.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 def import_model(source: str, name: str | None, file: Path | None, as_json: bool) -> None:
@@ -71,7 +72,7 @@ def import_model(source: str, name: str | None, file: Path | None, as_json: bool
     vram model import Qwen/Qwen2.5-7B-Instruct --add-to my_models.csv
     """
     on_hub = not is_path(source) and is_hub_name(source)
-    found = hub_model(source) if on_hub else model_of(source)
+    found = hub_model(source) if on_hub else find_model(source)
     card = _card(found)
     if file is not None:
         _append(file, _row(found, source, name, on_hub))
@@ -84,13 +85,15 @@ def _searched(known: catalog.CatalogModel) -> str:
     return "\n".join((known.name, known.title, known.developer, *known.aliases))
 
 
-def _row(found: ModelFile, source: str, name: str | None, on_hub: bool) -> dict[str, str]:
-    if not found.fields:
-        raise UnknownFieldsError("model", f"{source!r} is in the catalog already", "Give a path, or org/model.")
+def _row(found: Model, source: str, name: str | None, on_hub: bool) -> dict[str, str]:
+    if not found.file.fields:
+        raise UnknownFieldsError(
+            "model", f"{source!r} is in the catalog already", "Give the path of its files, or org/model."
+        )
     model_id = source.partition("@")[0]
-    shipped = "" if found.stored is None else f", weights as shipped {found.stored.total_bytes} bytes"
+    shipped = "" if found.file.stored is None else f", weights as shipped {found.file.stored.total_bytes} bytes"
     return row_of(
-        found.fields,
+        found.file.fields,
         name=name or found.spec.name.rpartition("/")[2],
         aliases=(model_id,) if on_hub else (),
         title=found.spec.name,
@@ -105,15 +108,15 @@ def _append(file: Path, row: dict[str, str]) -> None:
         if file.exists():
             taken = {known["name"]: known for known in read_rows(str(file))}
             if row["name"] in taken:
-                problem = f"{row['name']!r} is there already"
-                raise taken[row["name"]].error("name", problem, "Give another one with --name.")
+                problem = f"{row['name']!r} is in the file already"
+                raise taken[row["name"]].error("name", problem, "Choose another name with --name.")
             content = file.read_bytes()
         write_whole(file, with_row(content, row))
 
 
-def _card(found: ModelFile) -> dict[str, object]:
+def _card(found: Model) -> dict[str, object]:
     card = _whole_numbers(model_card(found.spec))
-    stored = found.stored
+    stored = found.file.stored
     if stored is not None:
         card["stored_tensors"] = stored.tensor_count
         card["stored_weights_bytes"] = stored.total_bytes
@@ -173,5 +176,5 @@ def _size(size_bytes: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Text from a file without what would steer the terminal."""
+    """Replace characters that could control the terminal."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "�", text)

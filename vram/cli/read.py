@@ -1,4 +1,4 @@
-"""`vram read`: a filled planner, recomputed and compared."""
+"""The command `vram read`: recompute a filled planner and compare."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rich.table import Table
 
 from core.plan.worksheet import best_layout
 from core.units import GB
-from vram.model_argument import models_option
+from vram.cli.options import models_option
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
 from workbook.safe_text import csv_text
 from workbook.scenario import FIELDS
 
 DISAGREES = 1
-MOST_ROWS_SHOWN = 200  # a terminal shows no more; --json and --csv give all
+MOST_ROWS_SHOWN = 200  # on a terminal; --json and --csv give all
 
 _KINDS = {
     Kind.DIFFERS: "is {stored}, not {expected}",
@@ -41,14 +41,14 @@ _KINDS = {
 def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None:
     """Read the filled PLANNER.xlsx, recompute every scenario and compare.
 
-    The table of scenarios is found by its name or by its columns, in English or Chinese. Every result is computed
-    anew; a cell that holds something else, or a constant instead of its formula, is named with what it should be.
+    The table of scenarios is found by its name or by its columns, in English or Chinese. Every result is recomputed; a
+    cell with another value, or with a constant instead of its formula, is listed with the value it should have.
 
     \b
-    Exit status: 0 every row agrees; 1 a cell does not, or a row cannot be planned with; 2 the file is unreadable.
+    Exit status: 0 every row agrees; 1 a cell differs, or a row has wrong inputs; 2 the file cannot be read.
     """
     if as_json and as_csv:
-        raise click.UsageError("--json and --csv: give one of them.")
+        raise click.UsageError("Give either --json or --csv, not both.")
     table = Planner(planner)
     rows = list(table)
     if as_json:
@@ -79,7 +79,7 @@ def _as_dict(table: Planner, rows: list[PlannerRow]) -> dict[str, object]:
 
 
 def _inputs(row: PlannerRow) -> dict[str, object]:
-    """What the user gave: as it is meant where it means something, else as it stands in the cells."""
+    """Return the inputs of a row: as understood, or where they are wrong as the cells hold them."""
     given = row.scenario
     if given is None:
         return {field: _plain(row.inputs.get(field)) for field in FIELDS}
@@ -114,7 +114,7 @@ def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
 
 
 def _plain(value: object) -> object:
-    """A cell's value as JSON and CSV can hold it: dates and the like as text."""
+    """Return a cell's value as JSON and CSV can hold it: dates and others as text."""
     return value if isinstance(value, (str, int, float, type(None))) else str(value)
 
 
@@ -162,9 +162,9 @@ def _print(table: Planner, rows: list[PlannerRow]) -> None:
         console.print(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
     uncalculated = sum(row.uncalculated for row in rows)
     if uncalculated:
-        console.print(f"{uncalculated:,} formulas carry no value: no spreadsheet program has calculated the file.")
+        console.print(f"{uncalculated:,} formulas have no value: no spreadsheet program has calculated the file.")
     if not wrong:
-        console.print(f"{len(rows):,} scenarios; every result that the file carries agrees.")
+        console.print(f"{len(rows):,} scenarios; every result in the file agrees.")
 
 
 def _line(row: PlannerRow) -> list[str]:

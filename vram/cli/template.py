@@ -1,4 +1,4 @@
-"""`vram template`: the planner workbook."""
+"""The command `vram template`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import PlannerError
-from vram.model_argument import models_option
+from vram.cli.options import models_option
 from workbook.labels import LANGUAGES
 
 
@@ -17,7 +17,7 @@ from workbook.labels import LANGUAGES
     show_default="vram_planner.xlsx, .xlsm with --macro", help="Where to write the workbook.",
 )  # fmt: skip
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the workbook.")
-@click.option("--macro", is_flag=True, help="With the cell functions inside, as an .xlsm.")
+@click.option("--macro", is_flag=True, help="Include the cell functions and write an .xlsm.")
 @models_option
 def template(path: Path | None, lang: str, macro: bool) -> None:
     """Write the planner workbook, and print the article's figures from its formulas."""
@@ -28,7 +28,7 @@ def template(path: Path | None, lang: str, macro: bool) -> None:
     suffix = ".xlsm" if macro else ".xlsx"
     path = path or Path(f"vram_planner{suffix}")
     if path.suffix.lower() != suffix:
-        remedy = "Excel opens such a file only under its own ending."
+        remedy = f"Give a name that ends in {suffix}; Excel opens such a file under no other ending."
         raise PlannerError("output", f"{path} does not end in {suffix}", remedy)
     content, values = build(lang)
     if macro:

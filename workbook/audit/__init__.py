@@ -1,5 +1,5 @@
-"""Audits any .xlsx or .xlsm: is it safe to open, can its numbers be relied on, does it keep to the house style?
+"""Audit any .xlsx or .xlsm: is it safe to open, are its numbers reliable, does it follow the house style?
 
-`opening` lets no hostile file through, `subject` gathers what the checks look at, and each check of `safety`,
-`integrity`, `house` and `looks` gives the places where it fails. `run.audit` runs them.
+`opening` refuses hostile files, `subject` reads the workbook, and the checks in `safety`, `integrity`, `regions`,
+`house` and `looks` return the places where they fail. `run.audit` runs them.
 """

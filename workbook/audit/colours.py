@@ -1,4 +1,4 @@
-"""Colours as they are drawn, and the contrast between two of them."""
+"""Resolve the colours of cells as Excel draws them, and compute the contrast of two colours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Rgb = tuple[float, float, float]
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 _DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
-# The order in which cells number a theme's colours: ECMA-376 part 1, 18.8.3, light before dark.
+# The order in which cells number a theme's colours, light before dark: ECMA-376 part 1, 18.8.3.
 _THEME_ORDER = (
     "lt1", "dk1", "lt2", "dk2", "accent1", "accent2", "accent3", "accent4", "accent5", "accent6", "hlink", "folHlink",
 )  # fmt: skip
-# The Office theme, for files without one.
+# The Office theme, for files without a theme.
 _OFFICE_THEME = (
     "FFFFFF", "000000", "EEECE1", "1F497D", "4F81BD", "C0504D", "9BBB59", "8064A2", "4BACC6", "F79646",
     "0000FF", "800080",
@@ -33,7 +33,7 @@ class Palette:
         self._theme = _theme_colours(theme_xml) if theme_xml else [_rgb(colour) for colour in _OFFICE_THEME]
 
     def colour(self, colour: Color | None, otherwise: Rgb) -> Rgb:
-        """What `colour` is drawn as; `otherwise` if it is automatic or missing."""
+        """Return the RGB value of `colour`; `otherwise` if it is automatic or missing."""
         if colour is None or colour.type == "auto":
             return otherwise
         if colour.type == "indexed":
@@ -47,8 +47,8 @@ class Palette:
         return _tinted(base, colour.tint)
 
     def backgrounds(self, fill: Fill | None) -> list[Rgb]:
-        """Every colour that `fill` may put behind a text: one, but for gradients and patterns."""
-        if fill is not None and fill.tagname == GradientFill.tagname:  # not isinstance: a cell gives a proxy
+        """Return the colours that `fill` may put behind a text: one, or several for gradients and patterns."""
+        if fill is not None and fill.tagname == GradientFill.tagname:  # not isinstance: a cell's fill is a proxy
             return [self.colour(stop.color, WHITE) for stop in fill.stop] or [WHITE]
         if fill is None or fill.fill_type in (None, "none"):
             return [WHITE]
@@ -58,19 +58,19 @@ class Palette:
 
 
 def contrast(one: Rgb, other: Rgb) -> float:
-    """The contrast ratio of WCAG 2.2, 1 to 21. https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
+    """Return the contrast ratio of WCAG 2.2, from 1 to 21: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio"""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _luminance(colour: Rgb) -> float:
-    """https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    """Return the relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def _tinted(colour: Rgb, tint: float) -> Rgb:
-    """Lightened (tint above 0) or darkened: ECMA-376 part 1, 18.8.19."""
+    """Lighten (tint above 0) or darken a colour: ECMA-376 part 1, 18.8.19."""
     if not tint:
         return colour
     hue, lightness, saturation = colorsys.rgb_to_hls(*colour)
@@ -79,7 +79,7 @@ def _tinted(colour: Rgb, tint: float) -> Rgb:
 
 
 def _rgb(text: str) -> Rgb:
-    """RRGGBB or AARRGGBB; Excel draws every colour opaque."""
+    """Parse RRGGBB or AARRGGBB; alpha is ignored, because Excel draws every colour opaque."""
     red, green, blue = (int(text[-6:][i : i + 2], 16) / 255 for i in (0, 2, 4))
     return red, green, blue
 

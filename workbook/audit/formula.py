@@ -1,4 +1,4 @@
-"""What a formula is made of, read with openpyxl's tokenizer."""
+"""Parse formulas with openpyxl's tokenizer into functions, constants and references."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from openpyxl.utils import FORMULAE
 
 from workbook.audit.references import Area, Resolver, UnresolvedError, is_external, is_whole_line, relative_form
 
-# Excel 2010 and later write their functions with this prefix, [MS-XLSX] 2.2.2; openpyxl lists those before them.
+# Functions since Excel 2010 have this prefix in files, [MS-XLSX] 2.2.2; openpyxl's FORMULAE are the older ones.
 _NEWER_PREFIX = "_XLFN."
-_EXCELS_OWN = FORMULAE | {"_XLWS.SORT", "_XLWS.FILTER", "ISFORMULA"}
+_BUILT_IN_FUNCTIONS = FORMULAE | {"_XLWS.SORT", "_XLWS.FILTER", "ISFORMULA"}
 _PREFIX = re.compile(r"^(?:_XLFN\.|_XLWS\.|_XLL\.|_XLUDF\.)+")
-# They look at where a cell is, not at what is in it.
-_OF_PLACE = {"ROW", "ROWS", "COLUMN", "COLUMNS"}
+# These use the position of a cell, not its content.
+_POSITION_FUNCTIONS = {"ROW", "ROWS", "COLUMN", "COLUMNS"}
 _TEXT, _QUOTED, _BRACKETED = re.compile(r'"(?:[^"]|"")*"'), re.compile(r"'(?:[^']|'')*'"), re.compile(r"\[[^\[\]]*\]")
-# Powers of these bases convert units: thousands, and 1024s.
+# Exponents of unit conversions by base: powers of 1000 and of 1024.
 _UNIT_POWERS = {"10": range(-15, 16, 3), "2": range(-50, 51, 10)}
 
 
 @dataclass(frozen=True)
 class Form:
-    """What all cells share that hold the same formula, but for the cell that it is relative to.
+    """A formula independent of its cell; cells into which one formula was filled share the same form.
 
     Attributes:
-        text: the formula in R1C1 terms.
-        functions: Excel's own, in upper case and without prefix.
-        foreign_functions: those that are not Excel's: of an add-in, a macro, or a LAMBDA under a name.
+        text: the formula in R1C1 notation.
+        functions: Excel's built-in functions, in upper case and without prefix.
+        foreign_functions: all others: from an add-in, a macro, or a LAMBDA defined as a name.
         constants: numbers other than 0, 1 and unit powers.
+        has_whole_lines: it refers to whole columns or rows.
+        is_external: it refers to another workbook.
         starts_program: it is a DDE link (program|topic!item).
-        is_readable: False if the tokenizer could make nothing of it.
+        is_readable: False if the tokenizer cannot parse it.
+        hyperlinks: the targets of its HYPERLINK calls; "" if computed.
     """
 
     text: str
@@ -49,12 +52,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula in its cell.
+    """A formula in a cell.
 
     Attributes:
-        areas: what it refers to.
-        names: keys of the names that it refers to.
-        unresolved: references that lead nowhere.
+        areas: the areas that it refers to.
+        names: the keys of the names that it refers to.
+        unresolved: its references to missing sheets, tables, columns or names.
     """
 
     form: Form
@@ -64,14 +67,14 @@ class Formula:
 
 
 class FormulaReader:
-    """Reads formulas, and keeps what equal ones share."""
+    """Parses formulas and shares one `Form` between equal ones."""
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._forms: dict[str, Form] = {}
 
     def read(self, text: str, sheet: str, row: int, column: int) -> Formula:
-        """The formula `text`, with its "=", in the cell at `row` and `column` of `sheet`."""
+        """Parse the formula `text` (with "=") of the cell at `row` and `column` of `sheet`."""
         if _starts_program(text):
             return Formula(self._form(text, lambda: Form(text, starts_program=True)))
         tokens = _tokens(text)
@@ -108,17 +111,17 @@ class FormulaReader:
 
 @lru_cache(maxsize=4096)
 def _tokens(text: str) -> list[Token] | None:
-    """The tokens of a formula; None if it is none. The rows of a table have the same."""
+    """Return the tokens of a formula; None if it cannot be parsed. Cached: all rows of a table have the same text."""
     try:
         tokens = Tokenizer(text).items
-    except (TokenizerError, IndexError):  # openpyxl lets the latter escape for some broken texts
+    except (TokenizerError, IndexError):  # for some broken texts openpyxl raises IndexError
         return None
     subtypes = [token.subtype for token in tokens]
     return tokens if subtypes.count(Token.OPEN) == subtypes.count(Token.CLOSE) else None
 
 
 def _starts_program(text: str) -> bool:
-    """Whether `text` has the "|" of a DDE link, which stands outside of texts, quoted names and table columns."""
+    """Return whether `text` has the "|" of a DDE link: outside texts, quoted names and table columns."""
     return "|" in text and "|" in _BRACKETED.sub("", _QUOTED.sub("", _TEXT.sub("", text)))
 
 
@@ -133,8 +136,8 @@ def _form(text: str, tokens: list[Token]) -> Form:
         if token.type == Token.FUNC and token.subtype == Token.OPEN:
             called = token.value.lstrip(":").removesuffix("(").upper()
             name = _PREFIX.sub("", called.rpartition("!")[2])
-            is_excels = called.startswith(_NEWER_PREFIX) or name in _EXCELS_OWN
-            (functions if is_excels else foreign).add(name)
+            is_built_in = called.startswith(_NEWER_PREFIX) or name in _BUILT_IN_FUNCTIONS
+            (functions if is_built_in else foreign).add(name)
     references = [token.value for token in tokens if _is_reference(token)]
     calls = [token.value for token in tokens if token.type == Token.FUNC]
     return Form(
@@ -150,7 +153,7 @@ def _form(text: str, tokens: list[Token]) -> Form:
 
 @lru_cache(maxsize=4096)
 def _operands(text: str) -> list[str]:
-    """The references whose cells' contents matter: not those that ROW or COLUMNS only asks the place of."""
+    """Return the references whose contents are used, without the direct arguments of ROW, COLUMNS etc."""
     open_calls, operands = [], []
     for token in _tokens(text) or ():
         if token.type in (Token.FUNC, Token.PAREN, Token.ARRAY):
@@ -161,14 +164,14 @@ def _operands(text: str) -> list[str]:
         elif (
             _is_reference(token)
             and (token.subtype == Token.RANGE or token.value == "#REF!")
-            and not (open_calls and open_calls[-1].removesuffix("(") in _OF_PLACE)
+            and not (open_calls and open_calls[-1].removesuffix("(") in _POSITION_FUNCTIONS)
         ):
             operands.append(token.value)
     return operands
 
 
 def _constants(tokens: list[Token]) -> list[str]:
-    """The numbers in a formula that are neither 0, nor 1, nor part of a unit power such as 10^9."""
+    """Return the numbers in a formula except 0, 1 and unit powers such as 10^9."""
     found = []
     skip = 0
     for place, token in enumerate(tokens):
@@ -183,7 +186,7 @@ def _constants(tokens: list[Token]) -> list[str]:
 
 
 def _unit_power_length(following: list[Token], base: str) -> int:
-    """How many tokens after `base` make it a unit power: 2 in 10^9, 3 in 10^-9, 0 if it is none."""
+    """Return how many tokens after `base` belong to a unit power: 2 for 10^9, 3 for 10^-9, 0 if it is not one."""
     exponents = _UNIT_POWERS.get(base, ())
     match [token.value for token in following]:
         case ["^", "-", exponent] if exponent.isdecimal() and -int(exponent) in exponents:
@@ -194,7 +197,7 @@ def _unit_power_length(following: list[Token], base: str) -> int:
 
 
 def _hyperlink_targets(tokens: list[Token]) -> list[str]:
-    """What each HYPERLINK leads to, as far as its first token tells: a text, or something computed ("")."""
+    """Return the target of each HYPERLINK by its first token; "" if it is not a text but computed."""
     targets = []
     for place, token in enumerate(tokens):
         if token.type == Token.FUNC and token.value.upper().lstrip(":") == "HYPERLINK(":

@@ -1,4 +1,4 @@
-"""What a reader takes a cell to be: the heading of its column, the label of its row, and the unit that these name."""
+"""Find the column heading, the row label and the unit of a cell, as a reader would."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Headings:
         }
 
     def column_heading(self, place: Place) -> str:
-        """The table column's name, or the nearest text above."""
+        """Return the table column's name, or the nearest text above the cell."""
         for (first_column, first_row, last_column, last_row), columns in self._tables[place.sheet]:
             if first_row <= place.row <= last_row and first_column <= place.column <= last_column:
                 return columns[place.column - first_column]
@@ -50,11 +50,11 @@ class Headings:
         return above[position - 1][1] if position else ""
 
     def row_label(self, place: Place) -> str:
-        """The first text of the row."""
+        """Return the first text in the cell's row."""
         return self._row_labels.get((place.sheet, place.row), "")
 
     def units(self, place: Place) -> Iterator[str]:
-        """What may name the unit: the end of the heading in parentheses, the row's cell in a column headed "Unit"."""
+        """Yield possible units: the end of the heading in parentheses, and the row's cell in a column "Unit"."""
         in_heading = _PARENTHESISED.search(self.column_heading(place))
         if in_heading:
             yield in_heading[1].strip().casefold()

@@ -1,4 +1,4 @@
-"""House style of the workbook's structure and formulas: what the planner's own workbooks keep to."""
+"""Check the planner's house style in a workbook's structure and formulas."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ _HIDES_OR_ROUNDS = {
 
 
 def about_first(subject: Subject) -> Iterator[Fault]:
+    """Yield the first sheet if it is not the About sheet."""
     if subject.workbook.sheetnames[0].casefold() not in _ABOUT:
-        yield Fault(subject.workbook.sheetnames[0], "the first sheet")
+        yield Fault(subject.workbook.sheetnames[0], "is the first sheet")
 
 
 def dated_changes(subject: Subject) -> Iterator[Fault]:
-    """A Changes sheet with a date on it."""
+    """Yield a fault if there is no Changes sheet or it has no date."""
     titles = [ws.title for ws in subject.sheets if ws.title.casefold() in _CHANGES]
     if not titles:
-        yield Fault("workbook", "no Changes sheet")
+        yield Fault("workbook", "has no Changes sheet")
     elif not any(place.sheet == titles[0] and _is_date(cell.value) for place, cell in subject.constants.items()):
-        yield Fault(titles[0], "no date")
+        yield Fault(titles[0], "has no date")
 
 
 def _is_date(value: object) -> bool:
@@ -42,11 +43,11 @@ def _is_date(value: object) -> bool:
 
 
 def master_check(subject: Subject) -> Iterator[Fault]:
-    """One name gathers the workbook's own checks, is 1, and shows on the first sheet."""
+    """Yield faults of the master check: it is a name, its value is 1, and the first sheet shows it."""
     key = (None, MASTER_CHECK)
     named = subject.named_formulas.get(key)
     if named is None or len(named.areas) != 1:
-        yield Fault("workbook", f"no name {MASTER_CHECK}")
+        yield Fault("workbook", f"has no cell named {MASTER_CHECK}")
         return
     place = Place(*named.areas[0][:3])
     if subject.value(place) != 1:
@@ -54,16 +55,18 @@ def master_check(subject: Subject) -> Iterator[Fault]:
     first = subject.workbook.sheetnames[0]
     on_first = (formula for at, formula in subject.formulas.items() if at.sheet == first)
     if not any(key in formula.names or named.areas[0] in formula.areas for formula in on_first):
-        yield Fault(first, "does not show it")
+        yield Fault(first, "does not show the master check")
 
 
 def no_constants_in_formulas(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas with numbers other than 0, 1 and unit powers."""
     for place, formula in subject.formulas.items():
         if formula.form.constants:
             yield Fault(str(place), ", ".join(dict.fromkeys(formula.form.constants)))
 
 
 def iferror_and_round_listed(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas that hide errors or round where `allowed` does not list the function."""
     headings = Headings(subject)
     allowed = allowed_functions()
     for place, formula in subject.formulas.items():
@@ -76,7 +79,7 @@ def iferror_and_round_listed(subject: Subject) -> Iterator[Fault]:
 
 
 def headlines_need_no_add_in(subject: Subject) -> Iterator[Fault]:
-    """Named results that are computed with functions which Excel does not have of itself."""
+    """Yield named results that depend on functions that Excel itself does not have."""
     precedents = Precedents(subject)
     for sheet, name in subject.named_formulas:
         if name in ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS:
@@ -88,19 +91,20 @@ def headlines_need_no_add_in(subject: Subject) -> Iterator[Fault]:
                 used = subject.named_formulas.get(cast("Name", node))
             foreign = _foreign(subject, used, sheet or subject.sheets[0].title)
             if foreign:
-                yield Fault(f"name {name}", f"{min(foreign)} in {node if isinstance(node, Place) else 'itself'}")
+                where = f" in {node}" if isinstance(node, Place) else ""
+                yield Fault(f"name {name}", f"uses {min(foreign)}{where}")
                 break
 
 
 def _foreign(subject: Subject, formula: Formula | None, sheet: str) -> set[str]:
-    """The functions that are neither Excel's nor a LAMBDA under a name of the workbook."""
-    if formula is None:  # a block of cells, which come one by one
+    """Return the functions that are neither built in nor a LAMBDA defined as a name."""
+    if formula is None:  # a block of cells; its cells follow one by one
         return set()
     return {function for function in formula.form.foreign_functions if subject.resolver.name(function, sheet) is None}
 
 
 def inputs_validated(subject: Subject) -> Iterator[Fault]:
-    """Unlocked cells, which are the inputs, have a rule with a title and a message before and after a slip."""
+    """Yield inputs (unlocked cells) without a validation that has titles and messages for prompt and error."""
     validated = set()
     for rule, places in subject.cells_of_validations:
         texts = (rule.promptTitle, rule.prompt, rule.errorTitle, rule.error)
@@ -114,17 +118,17 @@ def inputs_validated(subject: Subject) -> Iterator[Fault]:
 
 
 def sheets_protected(subject: Subject) -> Iterator[Fault]:
-    """Sheets with formulas are protected without a password, their inputs are unlocked, their formulas locked.
+    """Yield faults of protection: sheets with formulas are protected without a password, and only inputs are unlocked.
 
-    Not where a table holds the formulas beside unlocked inputs: on a protected sheet a table cannot grow.
+    A sheet may be unprotected if it has a table with formulas and inputs: on a protected sheet a table cannot grow.
     """
     growing = {ws.title for ws in subject.sheets if any(_can_grow(subject, ws, table) for table in ws.tables.values())}
     for ws in subject.sheets:
         if ws.title in subject.sheets_with_formulas:
             if not ws.protection.sheet and ws.title not in growing:
-                yield Fault(ws.title, "not protected")
+                yield Fault(ws.title, "is not protected")
             if ws.protection.password or ws.protection.hashValue:
-                yield Fault(ws.title, "protected with a password")
+                yield Fault(ws.title, "is protected with a password")
     for place in subject.formulas:
         if not subject.cell(place).protection.locked:
             yield Fault(str(place), "unlocked formula")

@@ -1,4 +1,4 @@
-"""Integrity: what the workbook shows follows from its inputs, and can be followed."""
+"""Check integrity: every figure follows from the inputs and can be traced."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from workbook.audit.references import UnresolvedError
 from workbook.audit.subject import Fault, Place, Subject
 from workbook.audit.tracing import Precedents
 
-# They give another answer without any input having changed, or refer to cells that cannot be traced.
+# Their results change although no input changed, or they refer to cells that cannot be traced.
 _VOLATILE = {"OFFSET", "INDIRECT", "NOW", "TODAY", "RAND", "RANDBETWEEN", "RANDARRAY", "CELL", "INFO"}
 
 
 def values_stored(subject: Subject) -> Iterator[Fault]:
-    """Formula cells without a result: viewers and pandas would show nothing."""
+    """Yield formula cells without a stored result, for which viewers and pandas show nothing."""
     yield from (Fault(str(place)) for place in subject.formulas if place not in subject.stored)
 
 
 def no_error_values(subject: Subject) -> Iterator[Fault]:
-    """Errors among results and constants."""
+    """Yield cells that hold an error, as a result or as a constant."""
     for place, stored in subject.stored.items():
         if stored.is_error:
             yield Fault(str(place), str(stored.value))
@@ -32,7 +32,7 @@ def no_error_values(subject: Subject) -> Iterator[Fault]:
 
 
 def names_resolve(subject: Subject) -> Iterator[Fault]:
-    """Names that stand for #REF!, and references to sheets, tables, columns or names that do not exist."""
+    """Yield broken names (#REF!) and references to sheets, tables, columns or names that do not exist."""
     formulas = ((str(place), formula) for place, formula in subject.formulas.items())
     for where, formula in (*formulas, *subject.other_formulas()):
         for reference in formula.unresolved:
@@ -40,6 +40,7 @@ def names_resolve(subject: Subject) -> Iterator[Fault]:
 
 
 def no_volatile_functions(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas with volatile functions or with references that cannot be traced."""
     formulas = ((str(place), formula) for place, formula in subject.formulas.items())
     for where, formula in (*formulas, *subject.other_formulas()):
         for function in sorted(formula.form.functions & _VOLATILE):
@@ -47,13 +48,14 @@ def no_volatile_functions(subject: Subject) -> Iterator[Fault]:
 
 
 def no_whole_columns(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas that refer to whole columns or rows."""
     for place, formula in subject.formulas.items():
         if formula.form.has_whole_lines:
             yield Fault(str(place))
 
 
 def no_circle(subject: Subject) -> Iterator[Fault]:
-    """The cells of a circular reference; and iterative calculation, which hides them."""
+    """Yield the cells of a circular reference, and iterative calculation, which hides such references."""
     if subject.workbook.calculation and subject.workbook.calculation.iterate:
         yield Fault("workbook", "iterative calculation is on")
     for node in Precedents(subject).cycle():
@@ -61,20 +63,18 @@ def no_circle(subject: Subject) -> Iterator[Fault]:
 
 
 def lists_resolve(subject: Subject) -> Iterator[Fault]:
-    """Dropdowns that offer nothing."""
+    """Yield dropdown lists without choices."""
     for sheet, rule in subject.validations:
         if rule.type == "list" and _choices(subject, sheet, rule) == []:
             first = next(iter(rule.sqref.ranges), None)
-            yield Fault(f"{sheet}!{first.coord if first else ''}", rule.formula1 or "no source")
+            yield Fault(f"{sheet}!{first.coord if first else ''}", rule.formula1 or "has no source")
 
 
 def inputs_pass_their_validation(subject: Subject) -> Iterator[Fault]:
-    """Constants that their own validation would not let in."""
+    """Yield constants that their own validation would refuse."""
     for rule, places in subject.cells_of_validations:
         choices = _choices(subject, places[0].sheet, rule) if places and rule.type == "list" else None
-        offered = {
-            _shown(choice).casefold() for choice in choices or ()
-        }  # none: an empty dropdown is a fault of its own
+        offered = {_shown(choice).casefold() for choice in choices or ()}  # `lists_resolve` reports empty lists
         for place in places:
             if place in subject.constants:
                 value = subject.constants[place].value
@@ -83,13 +83,13 @@ def inputs_pass_their_validation(subject: Subject) -> Iterator[Fault]:
 
 
 def _choices(subject: Subject, sheet: str, rule: DataValidation) -> list[object] | None:
-    """What a dropdown offers; None if its source is computed, or leads nowhere."""
+    """Return the choices of a dropdown list; None if its source is computed or does not exist."""
     source = rule.formula1 or ""
     if source.startswith('"'):
         return [choice.strip() for choice in source.strip('"').split(",") if choice.strip()]
     try:
         areas = subject.rule_areas(source, sheet, rule.sqref) if source else []
-    except UnresolvedError:  # which `names_resolve` tells
+    except UnresolvedError:  # `names_resolve` reports it
         return None
     if areas is None:
         return None
@@ -98,12 +98,12 @@ def _choices(subject: Subject, sheet: str, rule: DataValidation) -> list[object]
 
 
 def _shown(value: object) -> str:
-    """A value as a dropdown compares it."""
+    """Return a value as a dropdown list compares it."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def _passes(subject: Subject, rule: DataValidation, place: Place, value: object) -> bool:
-    """Whether `rule` lets `value` into `place`; true where only Excel can tell."""
+    """Return whether `rule` allows `value` in `place`; True if only Excel can decide."""
     if rule.type not in ("whole", "decimal", "date", "time", "textLength"):
         return True
     number = len(_shown(value)) if rule.type == "textLength" else _as_number(value)
@@ -125,7 +125,7 @@ def _passes(subject: Subject, rule: DataValidation, place: Place, value: object)
 
 
 def _limit(subject: Subject, rule: DataValidation, text: str | None, place: Place) -> float | None:
-    """A number, or the number in the one cell that `text` refers to; None if it is neither."""
+    """Return the number that `text` is, or that the single cell it refers to holds; else None."""
     try:
         return float(text or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""House style of what a reader sees: number formats, contrast, alternative text, layout on screen and paper."""
+"""Check the house style of the appearance: number formats, contrast, alternative text, layout on screen and paper."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DECORATIVE = "{http://schemas.microsoft.com/office/drawing/2017/decorative}deco
 
 
 def formats_agree_with_units(subject: Subject) -> Iterator[Fault]:
-    """Shares as percentages; measures neither as percentages nor as dates; counts without decimals."""
+    """Yield numbers whose format does not match their unit: shares are percentages, counts have no decimals etc."""
     headings = Headings(subject)
     for place in sorted([*subject.formulas, *subject.constants]):
         if isinstance(subject.value(place), (int, float)) and not isinstance(subject.value(place), bool):
@@ -49,19 +49,19 @@ def _format_problem(units: Iterable[str], number_format: str) -> str:
     unit = next((unit for unit in units if unit in _KNOWN_UNITS), "")
     shown = _QUOTED_IN_FORMAT.sub("", number_format)
     if unit == "%":
-        return "" if "%" in shown else "not a percentage"
+        return "" if "%" in shown else "not a percentage format"
     if unit:
         if "%" in shown:
-            return f"a percentage of {unit}"
+            return f"a percentage format for {unit}"
         if is_date_format(number_format):
-            return f"a date in {unit}"
+            return f"a date format for {unit}"
     if unit in _COUNTS and re.search(r"\.[0#?]", shown):
-        return f"decimals of {unit}"
+        return f"decimals for {unit}"
     return ""
 
 
 def text_contrast(subject: Subject) -> Iterator[Fault]:
-    """Text that stands out too little from the cell, in its own colours or in those of a conditional format."""
+    """Yield texts with too little contrast in the cell's own colours or in those of a conditional format."""
     palette = Palette(subject.workbook.loaded_theme)
     own: dict[int, float] = {}
     for place in sorted([*subject.formulas, *subject.constants]):
@@ -98,13 +98,13 @@ def _conditional_contrast(palette: Palette, cell, rule) -> float:
     if rule.colorScale:
         backgrounds = [palette.colour(colour, BLACK) for colour in rule.colorScale.color]
     elif fill is not None and fill.bgColor is not None:
-        # In a differential format a solid fill's colour stands as the background: ECMA-376 part 1, 18.8.32.
+        # A differential format stores the colour of a solid fill as the background: ECMA-376 part 1, 18.8.32.
         backgrounds = [palette.colour(fill.bgColor, palette.backgrounds(cell.fill)[0])]
     return _contrast(palette, ink, backgrounds)
 
 
 def alternative_texts(subject: Subject) -> Iterator[Fault]:
-    """Charts and pictures that do not say in words what they show, and are not marked as decoration."""
+    """Yield charts and pictures that have no alternative text and are not marked as decorative."""
     for name in subject.package.names:
         if re.fullmatch(r"xl/drawings/[^/]*\.xml", name):
             root = etree.fromstring(subject.package.read(name), etree.XMLParser(resolve_entities=False))
@@ -121,7 +121,7 @@ def _is_described(properties) -> bool:
 
 
 def merged_titles_only(subject: Subject) -> Iterator[Fault]:
-    """Merged cells, unless they are a title: one row of text with nothing else in that row."""
+    """Yield merged cells that are not a title: a text in one row with nothing else in that row."""
     filled = Counter(place[:2] for cells in (subject.constants, subject.formulas) for place in cells)
     for ws in subject.sheets:
         for merged in ws.merged_cells.ranges:
@@ -132,44 +132,44 @@ def merged_titles_only(subject: Subject) -> Iterator[Fault]:
 
 
 def prints_well(subject: Subject) -> Iterator[Fault]:
-    """Landscape, one page wide, with a footer."""
+    """Yield sheets that do not print in landscape, one page wide, with a footer."""
     for ws in subject.sheets:
         page = ws.sheet_properties.pageSetUpPr
         width = ws.page_setup.fitToWidth
         footers = (getattr(ws.oddFooter, part).text for part in ("left", "center", "right"))
-        lacking = [
+        missing = [
             what
             for what, is_there in (
-                ("landscape", ws.page_setup.orientation == "landscape"),
-                ("fit to width", bool(page and page.fitToPage) and width in (None, 1)),
+                ("landscape orientation", ws.page_setup.orientation == "landscape"),
+                ("fit to one page wide", bool(page and page.fitToPage) and width in (None, 1)),
                 ("footer", any(footers)),
             )
             if not is_there
         ]
-        if lacking:
-            yield Fault(ws.title, f"no {', no '.join(lacking)}")
+        if missing:
+            yield Fault(ws.title, f"missing: {', '.join(missing)}")
 
 
 def panes_frozen(subject: Subject) -> Iterator[Fault]:
-    """On every sheet but the first, which is to be read and not scrolled."""
+    """Yield sheets without frozen panes, except the first, which needs no scrolling."""
     yield from (Fault(ws.title) for ws in subject.sheets[1:] if not ws.freeze_panes)
 
 
 def cursor_at_the_top(subject: Subject) -> Iterator[Fault]:
-    """The first sheet is in front, and on each the first cell is selected and in view."""
-    in_front = subject.workbook.active
-    if in_front is None or in_front.title != subject.workbook.sheetnames[0]:
-        yield Fault(in_front.title if in_front else "workbook", "in front")
+    """Yield the active sheet if it is not the first, and sheets whose first cell is not selected and visible."""
+    active = subject.workbook.active
+    if active is None or active.title != subject.workbook.sheetnames[0]:
+        yield Fault(active.title if active else "workbook", "is the active sheet" if active else "has no active sheet")
     for ws in subject.sheets:
         selected = _selected(ws)
         if selected not in {"A1", ws.freeze_panes} - {None}:
-            yield Fault(f"{ws.title}!{selected}")
+            yield Fault(f"{ws.title}!{selected}", "is selected")
         elif ws.sheet_view.topLeftCell not in (None, "A1"):
-            yield Fault(f"{ws.title}!{ws.sheet_view.topLeftCell}", "at the top left")
+            yield Fault(f"{ws.title}!{ws.sheet_view.topLeftCell}", "is the first visible cell")
 
 
 def _selected(ws: Worksheet) -> str:
-    """The selected cell of the pane in use."""
+    """Return the selected cell of the active pane."""
     pane = ws.sheet_view.pane.activePane if ws.sheet_view.pane else None
     for selection in ws.sheet_view.selection:
         if pane in (None, selection.pane):

@@ -1,4 +1,4 @@
-"""Opens a workbook that nobody vouches for: bounded in size, and without what makes XML explode."""
+"""Open a workbook from an untrusted source, within limits on its size and without XML entities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openpyxl.utils import range_boundaries
 from core.errors import PlannerError
 from workbook.package import XML_ERRORS, ZIP_ERRORS
 
-# What this audit reads at most. Excel itself takes more; the limits keep memory near 1 GB and time to a minute or two.
+# Limits of the audit. Excel allows more; they keep memory near 1 GB and time within a minute or two.
 MOST_FILE_BYTES = 100 * 10**6
 MOST_UNPACKED_BYTES = 300 * 10**6
 MOST_PARTS = 10_000
@@ -24,7 +24,7 @@ MOST_CELLS = 1_000_000
 MOST_FORMULAS = 250_000
 MOST_FORMULA_CHARACTERS = 20_000_000
 MOST_LOOKUPS = 5_000_000
-# Deflate reaches 1032:1 on a part of one repeated byte; sheets stay well below 100:1. Small parts cannot harm.
+# Deflate reaches 1032:1 on one repeated byte; sheets stay well below 100:1. Small parts do no harm.
 MOST_RATIO, RATIO_COUNTS_FROM_BYTES = 200, 10**6
 # Excel's own limit, https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3
 MOST_CHARACTERS_OF_A_FORMULA = 8192
@@ -35,35 +35,36 @@ _XLS_STREAM = "Workbook".encode("utf-16-le")  # [MS-XLS] 2.1.2
 _ENCRYPTED_FLAG = 0x1
 _STRICT = b"http://purl.oclc.org/ooxml/spreadsheetml/main"
 _XML_STARTS = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
-# openpyxl makes a cell of every address within these elements' ref.
+# openpyxl creates a cell for every address in the `ref` of these elements.
 _EXPANDED = {"mergeCell", "hyperlink", "comment"}
 _SAVE_AS_XLSX = "Open it in Excel and save it as .xlsx."
 
 
 class UnreadableWorkbookError(PlannerError):
-    """The file is no workbook that can be audited; the sentence says why and what to do."""
+    """The file cannot be audited; the message says why and what to do."""
 
 
 class Budget:
-    """How much looking around a check may do; a file can be small and yet name every cell again and again."""
+    """A limit on the cells that checks look up: a small file can refer to every cell again and again."""
 
     def __init__(self, path: Path, most: int = MOST_LOOKUPS) -> None:
         self._path, self._left = path, most
 
     def spend(self, number: int = 1) -> None:
-        """Raises:
-        UnreadableWorkbookError: nothing is left.
+        """Count `number` look-ups.
+
+        Raises:
+            UnreadableWorkbookError: the limit is exceeded.
         """
         self._left -= number
         if self._left < 0:
-            raise _unreadable(
-                self._path, "its formulas and rules name too many cells to follow", "Audit a smaller workbook."
-            )
+            problem = "its formulas and rules refer to too many cells to follow"
+            raise _unreadable(self._path, problem, "Audit a smaller workbook.")
 
 
 @dataclass(frozen=True)
 class Package:
-    """The parts of a workbook that has passed every limit."""
+    """The parts of a workbook that is within every limit."""
 
     path: Path
     content: bytes
@@ -75,12 +76,12 @@ class Package:
 
 
 def opened(path: Path) -> Package:
-    """The package at `path`.
+    """Read and check the package at `path`.
 
     Raises:
-        UnreadableWorkbookError: it is missing, too large, encrypted, damaged, of another format, or built to do harm.
+        UnreadableWorkbookError: it is missing, too large, encrypted, damaged, hostile, or of another format.
     """
-    content = _bytes_of(path)
+    content = _read_bytes(path)
     _refuse_other_formats(path, content)
     try:
         with zipfile.ZipFile(BytesIO(content)) as package:
@@ -90,9 +91,8 @@ def opened(path: Path) -> Package:
     except PlannerError:
         raise
     except ZIP_ERRORS as error:
-        raise _unreadable(
-            path, "it is damaged or cut short", "Fetch it again, or open and save it in Excel."
-        ) from error
+        remedy = "Download it again, or open and save it in Excel."
+        raise _unreadable(path, "it is damaged or incomplete", remedy) from error
     return Package(path, content, names)
 
 
@@ -100,7 +100,7 @@ def _unreadable(path: Path, problem: str, remedy: str) -> UnreadableWorkbookErro
     return UnreadableWorkbookError(str(path), problem, remedy)
 
 
-def _bytes_of(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_FILE_BYTES + 1)
@@ -113,7 +113,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _refuse_other_formats(path: Path, content: bytes) -> None:
     if not content:
-        raise _unreadable(path, "it is empty", "Fetch it again.")
+        raise _unreadable(path, "it is empty", "Download it again.")
     if content.startswith(_OLE_MAGIC):
         if _ENCRYPTED_STREAM in content:
             raise _unreadable(path, "it is encrypted with a password", "Save it from Excel without the password.")
@@ -124,7 +124,7 @@ def _refuse_other_formats(path: Path, content: bytes) -> None:
 
 
 def _checked_parts(path: Path, package: zipfile.ZipFile) -> tuple[str, ...]:
-    """The names of the parts, if their number, sizes, and ratios are within the limits."""
+    """Check the number, the sizes and the compression of the parts, and return their names."""
     parts = package.infolist()
     names = tuple(part.filename for part in parts)
     if len(parts) > MOST_PARTS:
@@ -139,11 +139,10 @@ def _checked_parts(path: Path, package: zipfile.ZipFile) -> tuple[str, ...]:
         if part.flag_bits & _ENCRYPTED_FLAG:
             raise _unreadable(path, "its parts are encrypted", "Save it from Excel without a password.")
         if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _unreadable(
-                path, f"its part {part.filename} is packed in a way that Excel does not use", _SAVE_AS_XLSX
-            )
+            problem = f"its part {part.filename} has a compression that Excel does not use"
+            raise _unreadable(path, problem, _SAVE_AS_XLSX)
         if part.file_size > max(RATIO_COUNTS_FROM_BYTES, MOST_RATIO * part.compress_size):
-            problem = f"its part {part.filename} unpacks to more than {MOST_RATIO} times its size: a zip bomb"
+            problem = f"its part {part.filename} is a zip bomb (it unpacks to more than {MOST_RATIO} times its size)"
             raise _unreadable(path, problem, "Do not open it.")
     return names
 
@@ -158,7 +157,7 @@ def _refuse_other_workbooks(path: Path, package: zipfile.ZipFile, names: tuple[s
 
 
 class _Scan:
-    """Reads every XML part once, piece by piece, and stops where a limit is passed, before anything builds a tree."""
+    """Reads every XML part as a stream and stops at the first limit exceeded, before any part is loaded whole."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -173,7 +172,7 @@ class _Scan:
                     self._read(name, part)
 
     def _read(self, name: str, part) -> None:
-        self._shared: dict[str, int] = {}  # characters of each shared formula, which openpyxl writes out for each cell
+        self._shared: dict[str, int] = {}  # characters of each shared formula, which openpyxl copies into each cell
         self._part = name
         self._parser = parser = expat.ParserCreate()
         parser.buffer_text = True
@@ -184,13 +183,13 @@ class _Scan:
         except PlannerError:
             raise
         except XML_ERRORS as error:
-            if name.lower().endswith(".vml"):  # Excel writes some that are not well-formed; nothing here reads them
+            if name.lower().endswith(".vml"):  # Excel writes some that are not well-formed; the audit reads none
                 return
             problem = f"its part {name} is not well-formed XML"
             raise _unreadable(self._path, problem, "Open and save it in Excel.") from error
 
     def _refuse_doctype(self, *_: object) -> None:
-        # ECMA-376 part 2, clause 8.1.4: parts of a package hold no DTD. Those that do mean to expand entities.
+        # ECMA-376 part 2, clause 8.1.4: the parts of a package have no DTD. A DTD is a sign of an entity attack.
         problem = f"its part {self._part} declares XML entities (a DOCTYPE), which no workbook needs"
         raise _unreadable(self._path, problem, "Do not open it.")
 
@@ -200,7 +199,7 @@ class _Scan:
         if name in ("c", "row"):
             self._count_cells(1)
         elif name in _EXPANDED:
-            self._count_cells(_area(attributes.get("ref", "")))
+            self._count_cells(_cell_count(attributes.get("ref", "")))
         elif name == "f":
             self._attributes = attributes
             self._text: list[str] = []
@@ -229,8 +228,8 @@ class _Scan:
         return number
 
 
-def _area(ref: str) -> int:
-    """How many cells `ref` covers; more than any limit where it covers whole rows or columns, or cannot be read."""
+def _cell_count(ref: str) -> int:
+    """Return the number of cells in `ref`; above the limit for whole rows or columns and for an invalid `ref`."""
     if not re.fullmatch(r"[A-Z]{1,3}\d{1,7}(:[A-Z]{1,3}\d{1,7})?", ref):
         return MOST_CELLS + 1
     first_column, first_row, last_column, last_row = range_boundaries(ref)

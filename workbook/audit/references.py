@@ -1,4 +1,4 @@
-"""What a formula refers to: cell ranges, table columns, and names, resolved to areas of sheets."""
+"""Resolve the references in a formula (cell ranges, table columns and names) to areas of sheets."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ONE_CELL = re.compile(r"(\$?)([A-Za-z]{1,3})(\$?)([1-9]\d{0,6})")
 _TABLE = re.compile(r"([^\[\]!]*)\[(.*)\]", re.DOTALL)
 _TABLE_ITEM = re.compile(r"\[((?:[^\[\]']|'.)*)\]", re.DOTALL)
 _NAME = re.compile(r"[^\W\d][\w.?\\]*|\\[\w.?\\]*")
-# Parameters of LAMBDA and LET, ECMA-376 extension [MS-XLSX] 2.2.2; and names that Excel keeps for itself.
+# Parameters of LAMBDA and LET, ECMA-376 extension [MS-XLSX] 2.2.2, and names that Excel reserves.
 _NOT_WORKBOOK_NAMES = ("_xlpm.", "_xleta.", "_xlop.")
 
 
 class UnresolvedError(LookupError):
-    """A reference that leads nowhere: a sheet, table, column or name that does not exist."""
+    """A reference to a sheet, table, column or name that does not exist."""
 
 
 class Area(NamedTuple):
@@ -49,14 +49,14 @@ class Area(NamedTuple):
 
 
 def address(sheet: str, row: int, column: int) -> str:
-    """For people: Sheet!B7."""
+    """Return a cell's address for messages: Sheet!B7."""
     title = quote_sheetname(sheet) if re.search(r"[\s'!]", sheet) else sheet
     return f"{title}!{get_column_letter(column)}{row}"
 
 
 @lru_cache(maxsize=4096)
 def sheet_and_rest(operand: str) -> tuple[str | None, str]:
-    """ "'My sheet'!A1" → ("My sheet", "A1"); a reference to the formula's own sheet has None."""
+    """Split "'My sheet'!A1" into ("My sheet", "A1"); the sheet is None if the reference names none."""
     match = _SHEET.fullmatch(operand)
     if match is None:
         return None, operand
@@ -65,24 +65,24 @@ def sheet_and_rest(operand: str) -> tuple[str | None, str]:
 
 
 def is_external(operand: str) -> bool:
-    """Whether `operand` lies in another workbook: [1]Sheet!A1, '[Book.xlsx]Sheet'!A1."""
+    """Return whether `operand` refers to another workbook: [1]Sheet!A1, '[Book.xlsx]Sheet'!A1."""
     sheet, _ = sheet_and_rest(operand)
     return sheet is not None and "[" in sheet
 
 
 def is_whole_line(operand: str) -> bool:
-    """Whether `operand` covers whole columns or rows: A:A, Sheet!1:3."""
+    """Return whether `operand` covers whole columns or rows: A:A, Sheet!1:3."""
     _, rest = sheet_and_rest(operand)
     return bool(_COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest))
 
 
 def relative_form(operand: str, row: int, column: int) -> str:
-    """`operand` in R1C1 terms, so that a formula filled down or across has the same text in every cell."""
+    """Return `operand` in R1C1 notation, in which a formula filled down or across has the same text in every cell."""
     sheet, rest = sheet_and_rest(operand)
     if not (_CELLS.fullmatch(rest) or _COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest)):
         return operand
 
-    def moved(cell: re.Match[str]) -> str:
+    def r1c1(cell: re.Match[str]) -> str:
         fixed_column, letters, fixed_row, digits = cell.groups()
         column_part = (
             f"C{letters.upper()}" if fixed_column else f"C[{column_index_from_string(letters.upper()) - column}]"
@@ -91,11 +91,11 @@ def relative_form(operand: str, row: int, column: int) -> str:
         return row_part + column_part
 
     prefix = "" if sheet is None else f"{sheet}!"
-    return prefix + _ONE_CELL.sub(moved, rest)
+    return prefix + _ONE_CELL.sub(r1c1, rest)
 
 
 class Resolver:
-    """Finds what references mean in one workbook."""
+    """Resolves the references in one workbook."""
 
     def __init__(self, workbook: Workbook) -> None:
         self._titles = [ws.title for ws in workbook.worksheets]
@@ -105,7 +105,7 @@ class Resolver:
             for ws in workbook.worksheets
             for table in ws.tables.values()
         }
-        # What stands in the brackets of structured references, which every row of a table repeats.
+        # Parsed brackets of structured references, cached because every row of a table repeats them.
         self._items: dict[tuple[str, str], tuple[set[str], list[int]]] = {}
         self._names: dict[tuple[str | None, str], DefinedName] = {
             (None, name.casefold()): defined for name, defined in workbook.defined_names.items()
@@ -114,28 +114,28 @@ class Resolver:
             self._names |= {(ws.title, name.casefold()): defined for name, defined in ws.defined_names.items()}
 
     def names(self) -> Iterator[tuple[str | None, str, DefinedName]]:
-        """(sheet or None, name, what it stands for) of every name."""
+        """Yield (sheet or None, name, definition) of every name."""
         for (sheet, _), defined in self._names.items():
             yield sheet, defined.name, defined
 
     def name(self, name: str, sheet: str) -> tuple[str | None, str] | None:
-        """The key of the name that `name` means on `sheet`: the sheet's own before the workbook's."""
+        """Return the key of the name `name` as seen from `sheet`: the sheet's own name, or the workbook's, or None."""
         keys: tuple[tuple[str | None, str], ...] = ((sheet, name.casefold()), (None, name.casefold()))
         return next((key for key in keys if key in self._names), None)
 
     def text_of(self, key: tuple[str | None, str]) -> str:
-        """What the name under `key` stands for, as text."""
+        """Return the text of the definition of the name `key`."""
         return self._names[key].attr_text or ""
 
     def areas(self, operand: str, sheet: str, row: int, column: int) -> list[Area] | tuple[str | None, str]:
-        """The areas that `operand` covers, or the key of the name that it is.
+        """Return the areas that `operand` covers, or the key of the name if it is one.
 
         Args:
-            operand: as it stands in a formula.
-            sheet: with `row` and `column`, the cell that the formula is in.
+            operand: as written in a formula.
+            sheet: with `row` and `column`, the cell of the formula.
 
         Raises:
-            UnresolvedError: it leads nowhere.
+            UnresolvedError: it refers to something that does not exist.
         """
         if is_external(operand):
             return []
@@ -164,7 +164,7 @@ class Resolver:
         return found
 
     def _sheets(self, prefix: str) -> list[str]:
-        """The sheets that stand before "!": one, or a span of them ("Jan:Dec")."""
+        """Return the sheets named before "!": one, or a range of sheets ("Jan:Dec")."""
         if prefix.casefold() in self._sheet_of:
             return [self._sheet_of[prefix.casefold()]]
         first, colon, last = prefix.partition(":")
@@ -179,7 +179,7 @@ class Resolver:
         key = table.displayName, inside
         if key not in self._items:
             specifiers, columns = _table_items(inside)
-            self._items[key] = specifiers, [_column_place(table, item) for item in columns]
+            self._items[key] = specifiers, [_column_index(table, item) for item in columns]
         specifiers, places = self._items[key]
         if places:
             first_column, last_column = first_column + min(places), first_column + max(places)
@@ -206,17 +206,17 @@ class Resolver:
             first_column, first_row, last_column, last_row = range_boundaries(table.ref)
             if title == sheet and first_row <= row <= last_row and first_column <= column <= last_column:
                 return title, table
-        raise UnresolvedError("a column of no table")
+        raise UnresolvedError("a table column outside any table")
 
 
 def _ordered(corners: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
-    """(first row, first column, last row, last column) of openpyxl's column-first boundaries."""
+    """Return (first row, first column, last row, last column) from openpyxl's column-first boundaries."""
     (first_column, last_column), (first_row, last_row) = sorted(corners[::2]), sorted(corners[1::2])
     return first_row, first_column, last_row, last_column
 
 
 def _table_items(inside: str) -> tuple[set[str], list[str]]:
-    """The specifiers (#this row, in lower case) and the column names within a structured reference's brackets."""
+    """Return the specifiers ("#this row", in lower case) and the column names in a structured reference's brackets."""
     this_row = inside.startswith("@")
     inside = inside.removeprefix("@")
     items = _TABLE_ITEM.findall(inside) if inside.startswith("[") else [inside] if inside else []
@@ -224,15 +224,15 @@ def _table_items(inside: str) -> tuple[set[str], list[str]]:
     return specifiers, [re.sub(r"'(.)", r"\1", item) for item in items if not item.startswith("#")]
 
 
-def _column_place(table: Table, name: str) -> int:
-    for place, column in enumerate(table.tableColumns):
+def _column_index(table: Table, name: str) -> int:
+    for index, column in enumerate(table.tableColumns):
         if column.name.casefold() == name.casefold():
-            return place
+            return index
     raise UnresolvedError(f"{table.displayName}[{name}]")
 
 
 class Grid:
-    """Which cells there are, so that those within an area are found without looking at each."""
+    """An index of cells, to find those within an area without looking at each."""
 
     def __init__(self, cells: Iterable[tuple[str, int, int]]) -> None:
         rows: dict[str, dict[int, list[int]]] = {}
@@ -241,7 +241,7 @@ class Grid:
         self._rows = {sheet: {column: sorted(of) for column, of in columns.items()} for sheet, columns in rows.items()}
 
     def columns(self, area: Area) -> Iterator[tuple[int, list[int], int, int]]:
-        """(column, its rows, first and end position within `area`) for each column that has cells in it."""
+        """Yield (column, its rows, first and end position within `area`) of each column with cells in `area`."""
         columns = self._rows.get(area.sheet, {})
         span = range(area.first_column, area.last_column + 1)
         for column in span if len(span) < len(columns) else columns:
@@ -252,11 +252,11 @@ class Grid:
                     yield column, rows, first, end
 
     def rows(self, sheet: str, column: int) -> list[int]:
-        """The rows of the cells in one column, sorted."""
+        """Return the rows of the cells in one column, sorted."""
         return self._rows[sheet][column]
 
     def within(self, area: Area) -> Iterator[tuple[int, int]]:
-        """(row, column) of each cell within `area`."""
+        """Yield (row, column) of each cell within `area`."""
         for column, rows, first, end in self.columns(area):
             for row in rows[first:end]:
                 yield row, column

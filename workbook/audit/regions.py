@@ -1,4 +1,4 @@
-"""Cells that break the pattern around them: numbers amid formulas, and formulas unlike their neighbours."""
+"""Find cells that break the pattern around them: numbers among formulas, and formulas that differ from neighbours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import groupby
 
 from workbook.audit.subject import Fault, Place, Subject, table_area
 
-# A style counts as "for formulas" from so many formulas, and while numbers in it are so few.
+# A style is for formulas if it has at least 3 of them and at least 4 for each number in that style.
 _LEAST_FORMULAS_OF_A_STYLE, _FORMULAS_PER_NUMBER = 3, 4
 
 NUMBER = "number"
@@ -17,7 +17,7 @@ NUMBER = "number"
 
 @dataclass(frozen=True)
 class _Line:
-    """A direction to look in: along the cells of a column, or of a row."""
+    """A direction of search: along a column, or along a row."""
 
     is_column: bool
 
@@ -28,12 +28,12 @@ class _Line:
         return self._moved(place, steps, not self.is_column)
 
     def key(self, place: Place) -> tuple[str, int, int]:
-        """Sorts places line by line."""
+        """Return a key that sorts places line by line."""
         line, position = (place.column, place.row) if self.is_column else (place.row, place.column)
         return place.sheet, line, position
 
     def across_key(self, place: Place) -> tuple[str, int]:
-        """The line across, that `place` is in too."""
+        """Return the perpendicular line through `place`."""
         return place.sheet, place.row if self.is_column else place.column
 
     @staticmethod
@@ -45,25 +45,25 @@ _COLUMN, _ROW = _Line(is_column=True), _Line(is_column=False)
 
 
 def hard_coded_numbers(subject: Subject) -> Iterator[Fault]:
-    """Numbers where the cells around them, the table column, or the cell's own style are for formulas."""
+    """Yield numbers where the cells around them, the table column, or the cell's style are for formulas."""
     kinds = _kinds(subject)
-    places = {place for line in (_COLUMN, _ROW) for place in _odd_ones(kinds, line) if kinds[place] == NUMBER}
-    places |= {place for line in (_COLUMN, _ROW) for place in _ends(kinds, line)}
-    places |= {place for place, is_formula in _odd_in_tables(subject) if not is_formula}
-    places |= set(_in_formula_style(subject))
+    places = {place for line in (_COLUMN, _ROW) for place in _interruptions(kinds, line) if kinds[place] == NUMBER}
+    places |= {place for line in (_COLUMN, _ROW) for place in _numbers_at_ends(kinds, line)}
+    places |= {place for place, is_formula in _differing_in_tables(subject) if not is_formula}
+    places |= set(_numbers_in_formula_style(subject))
     yield from (Fault(str(place), str(subject.value(place))) for place in sorted(places))
 
 
 def inconsistent_formulas(subject: Subject) -> Iterator[Fault]:
-    """Formulas that differ from those on both sides, or from the others of their table column."""
+    """Yield formulas that differ from those on both sides, or from the others of their table column."""
     kinds = _kinds(subject)
-    places = {place for line in (_COLUMN, _ROW) for place in _odd_ones(kinds, line) if kinds[place] != NUMBER}
-    places |= {place for place, is_formula in _odd_in_tables(subject) if is_formula}
+    places = {place for line in (_COLUMN, _ROW) for place in _interruptions(kinds, line) if kinds[place] != NUMBER}
+    places |= {place for place, is_formula in _differing_in_tables(subject) if is_formula}
     yield from (Fault(str(place)) for place in sorted(places))
 
 
 def _kinds(subject: Subject) -> dict[Place, str]:
-    """What stands in each cell: a formula's R1C1 form, or NUMBER. Texts and blanks are left out: they end a pattern."""
+    """Return the kind of each cell: a formula's R1C1 form, or NUMBER. Texts and blanks are omitted: they end a run."""
     kinds = {place: "=" + formula.form.text for place, formula in subject.formulas.items()}
     for place, cell in subject.constants.items():
         if cell.data_type in "nbd":
@@ -71,8 +71,8 @@ def _kinds(subject: Subject) -> dict[Place, str]:
     return kinds
 
 
-def _odd_ones(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
-    """Cells that interrupt a run of one formula, unless they belong to a line across."""
+def _interruptions(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
+    """Yield cells that interrupt a run of one formula, unless they belong to a perpendicular line."""
     across = Counter((line.across_key(place), kind) for place, kind in kinds.items())
     for run in _runs(sorted(kinds, key=line.key), line):
         counts = Counter(kinds[place] for place in run)
@@ -83,7 +83,7 @@ def _odd_ones(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
 
 
 def _runs(places: Sequence[Place], line: _Line) -> Iterator[list[Place]]:
-    """The places in stretches without a gap along `line`."""
+    """Split `places` into runs without a gap along `line`."""
     run: list[Place] = []
     for place in places:
         if run and line.along(run[-1], 1) != place:
@@ -95,31 +95,31 @@ def _runs(places: Sequence[Place], line: _Line) -> Iterator[list[Place]]:
 
 
 def _belongs_across(kinds: dict[Place, str], across: Counter, place: Place, line: _Line) -> bool:
-    """Whether `place` is one of a line of numbers, or its formula stands again across, as in a row of subtotals."""
+    """Return whether the perpendicular line has other numbers, or the same formula again, as in a row of subtotals."""
     if kinds[place] == NUMBER:
-        beside = [kinds[other] for other in (line.across(place, -1), line.across(place, 1)) if other in kinds]
-        return bool(beside) and all(kind == NUMBER for kind in beside)
+        neighbours = [kinds[other] for other in (line.across(place, -1), line.across(place, 1)) if other in kinds]
+        return bool(neighbours) and all(kind == NUMBER for kind in neighbours)
     return across[line.across_key(place), kinds[place]] > 1
 
 
-def _ends(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
-    """Numbers at the end of a run of one formula, where the run beside it goes on.
+def _numbers_at_ends(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
+    """Yield numbers at the end of a run of one formula if the neighbouring run continues there.
 
-    At the end alone: at the beginning of a run an opening balance is in its right place.
+    Numbers at the beginning of a run are allowed, for example an opening balance.
     """
     for place, kind in kinds.items():
         last, last_but_one = line.along(place, -1), line.along(place, -2)
         form = kinds.get(last, NUMBER)
         if kind == NUMBER and form != NUMBER and kinds.get(last_but_one) == form:
             for step in (-1, 1):
-                beside = kinds.get(line.across(place, step), NUMBER)
-                if beside != NUMBER and beside == kinds.get(line.across(last, step)):
+                neighbour = kinds.get(line.across(place, step), NUMBER)
+                if neighbour != NUMBER and neighbour == kinds.get(line.across(last, step)):
                     yield place
                     break
 
 
-def _odd_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
-    """(cell, whether it holds a formula) of cells of a calculated column that are not as the column is."""
+def _differing_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
+    """Yield (cell, whether it holds a formula) of cells that differ from their calculated column."""
     for ws in subject.sheets:
         for table in ws.tables.values():
             area = table_area(ws, table)
@@ -137,7 +137,7 @@ def _odd_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
                 expected = max(forms, key=forms.__getitem__)
                 if calculated is not None and calculated.attr_text:
                     declared = subject.reader.read("=" + calculated.attr_text, *places[0]).form.text
-                    # Its cell references are relative to a row that the file does not name: then the majority decides.
+                    # Relative references start from a row that the file does not state, so the majority decides.
                     expected = expected if "R[" in declared or "C[" in declared else declared
                 for place in places:
                     if place not in subject.formulas:
@@ -146,8 +146,8 @@ def _odd_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
                         yield place, True
 
 
-def _in_formula_style(subject: Subject) -> Iterator[Place]:
-    """Numbers in a named cell style that elsewhere on the sheet holds formulas."""
+def _numbers_in_formula_style(subject: Subject) -> Iterator[Place]:
+    """Yield numbers in a named cell style that other cells of the sheet use for formulas."""
     formulas: Counter[tuple] = Counter()
     numbers: dict[tuple, list[Place]] = defaultdict(list)
     for place in subject.formulas:
@@ -162,7 +162,7 @@ def _in_formula_style(subject: Subject) -> Iterator[Place]:
 
 
 def _style(subject: Subject, place: Place) -> tuple[str, str, str]:
-    """Sheet, named style and number format of a cell."""
+    """Return the sheet, the named style and the number format of a cell."""
     cell, names = subject.cell(place), subject.workbook.named_styles
-    number = cell._style.xfId  # not cell.style: LibreOffice writes numbers that openpyxl has no name for
+    number = cell._style.xfId  # not cell.style: openpyxl has no name for some numbers that LibreOffice writes
     return place.sheet, names[number] if number < len(names) else "Normal", cell.number_format

@@ -1,4 +1,4 @@
-"""The checks in their order, and the running of them."""
+"""List the checks in order and run them on a workbook."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SAFETY, INTEGRITY, HOUSE = "safety", "integrity", "house"
 
 @dataclass(frozen=True)
 class Check:
-    """One thing to look for.
+    """One check of the audit.
 
     Attributes:
         key: its name in the JSON output.
-        kind: SAFETY and INTEGRITY concern any workbook, HOUSE is the planner's own style.
-        claim: what is true of a workbook that passes.
-        faults: finds the places where it is not.
+        kind: SAFETY and INTEGRITY apply to any workbook, HOUSE is the planner's own style.
+        claim: a sentence that is true of a workbook that passes.
+        faults: yields the places where the claim is false.
     """
 
     key: str
@@ -31,38 +31,36 @@ class Check:
 
 
 CHECKS = (
-    Check("macros", SAFETY, "No macros (VBA in .xlsm alone)", safety.macros),
-    Check("external_links", SAFETY, "No links to other workbooks or files", safety.external_links),
-    Check(
-        "outside_parts", SAFETY, "No connections, queries, OLE objects, controls or web add-ins", safety.outside_parts
-    ),
-    Check("injected_formulas", SAFETY, "No formula starts a program or reaches the network", safety.injected_formulas),
+    Check("macros", SAFETY, "There are no macros, except VBA in .xlsm files", safety.macros),
+    Check("external_links", SAFETY, "Nothing links to other workbooks or files", safety.external_links),
+    Check("outside_parts", SAFETY, "No connection, query, OLE object, control or web add-in", safety.outside_parts),
+    Check("injected_formulas", SAFETY, "No formula starts a program or uses the network", safety.injected_formulas),
     Check("hidden", SAFETY, "Nothing is hidden", safety.hidden),
-    Check("values_stored", INTEGRITY, "Every formula has its result stored", integrity.values_stored),
-    Check("error_values", INTEGRITY, "No error values", integrity.no_error_values),
-    Check("names", INTEGRITY, "Every name and reference leads somewhere", integrity.names_resolve),
-    Check("hard_coded", INTEGRITY, "No hard-coded number among formulas", regions.hard_coded_numbers),
-    Check("inconsistent", INTEGRITY, "One formula per row or column", regions.inconsistent_formulas),
-    Check("volatile", INTEGRITY, "No OFFSET, INDIRECT, NOW, TODAY, RAND", integrity.no_volatile_functions),
-    Check("whole_columns", INTEGRITY, "No references to whole columns or rows", integrity.no_whole_columns),
-    Check("circular", INTEGRITY, "No circular reference", integrity.no_circle),
-    Check("lists", INTEGRITY, "Every dropdown has choices", integrity.lists_resolve),
+    Check("values_stored", INTEGRITY, "Every formula has a stored result", integrity.values_stored),
+    Check("error_values", INTEGRITY, "No cell holds an error", integrity.no_error_values),
+    Check("names", INTEGRITY, "Everything that names and formulas refer to exists", integrity.names_resolve),
+    Check("hard_coded", INTEGRITY, "No number replaces a formula", regions.hard_coded_numbers),
+    Check("inconsistent", INTEGRITY, "Neighbouring formulas are consistent", regions.inconsistent_formulas),
+    Check("volatile", INTEGRITY, "No formula uses OFFSET, INDIRECT, NOW, RAND etc.", integrity.no_volatile_functions),
+    Check("whole_columns", INTEGRITY, "No formula refers to whole columns or rows", integrity.no_whole_columns),
+    Check("circular", INTEGRITY, "There are no circular references", integrity.no_circle),
+    Check("lists", INTEGRITY, "Every dropdown list has choices", integrity.lists_resolve),
     Check("inputs_valid", INTEGRITY, "Every input passes its own validation", integrity.inputs_pass_their_validation),
     Check("about_first", HOUSE, "The About sheet comes first", house.about_first),
-    Check("dated_changes", HOUSE, "A Changes sheet has dates", house.dated_changes),
-    Check("master_check", HOUSE, "The master check is 1 and shows on the first sheet", house.master_check),
-    Check("constants", HOUSE, "No constants in formulas but 0, 1 and unit powers", house.no_constants_in_formulas),
-    Check("iferror_round", HOUSE, "IFERROR and rounding only where listed", house.iferror_and_round_listed),
+    Check("dated_changes", HOUSE, "A Changes sheet lists dated changes", house.dated_changes),
+    Check("master_check", HOUSE, "The master check is 1 and is shown on the first sheet", house.master_check),
+    Check("constants", HOUSE, "Formulas have no numbers except 0, 1 and unit powers", house.no_constants_in_formulas),
+    Check("iferror_round", HOUSE, "IFERROR and rounding are used only where allowed", house.iferror_and_round_listed),
     Check("headlines", HOUSE, "No named result needs an add-in", house.headlines_need_no_add_in),
-    Check("inputs_validated", HOUSE, "Every input has a validation with title and message", house.inputs_validated),
+    Check("inputs_validated", HOUSE, "Every input has a validation with titles and messages", house.inputs_validated),
     Check("protection", HOUSE, "Sheets with formulas are protected, their inputs unlocked", house.sheets_protected),
-    Check("number_formats", HOUSE, "Number formats agree with units", looks.formats_agree_with_units),
+    Check("number_formats", HOUSE, "Number formats match their units", looks.formats_agree_with_units),
     Check("contrast", HOUSE, f"Text contrast is at least {looks.LEAST_CONTRAST}:1", looks.text_contrast),
     Check("alternative_texts", HOUSE, "Charts and pictures have alternative text", looks.alternative_texts),
-    Check("merged", HOUSE, "No merged cells but titles", looks.merged_titles_only),
-    Check("print", HOUSE, "Prints landscape, one page wide, with a footer", looks.prints_well),
-    Check("frozen", HOUSE, "Panes are frozen", looks.panes_frozen),
-    Check("cursor", HOUSE, "The cursor stands in A1 and the first sheet in front", looks.cursor_at_the_top),
+    Check("merged", HOUSE, "No cells are merged, except in titles", looks.merged_titles_only),
+    Check("print", HOUSE, "Every sheet prints in landscape, one page wide, with a footer", looks.prints_well),
+    Check("frozen", HOUSE, "Every sheet after the first has frozen panes", looks.panes_frozen),
+    Check("cursor", HOUSE, "The first sheet is active, and each sheet has A1 selected", looks.cursor_at_the_top),
 )
 
 
@@ -79,23 +77,23 @@ class Result:
 
 
 def audit(path: Path, *, with_house: bool = True) -> list[Result]:
-    """Runs the checks on the workbook at `path`.
+    """Run the checks on the workbook at `path`.
 
     Args:
-        with_house: whether the planner's house style is checked too.
+        with_house: also check the planner's house style.
 
     Raises:
-        UnreadableWorkbookError: the file cannot be read, or only at a cost that nobody should pay.
+        UnreadableWorkbookError: the file cannot be read, or exceeds the limits in `opening`.
     """
-    looked_at = subject(opened(path))
-    return [Result(check, _faults(check, looked_at)) for check in CHECKS if with_house or check.kind != HOUSE]
+    workbook = subject(opened(path))
+    return [Result(check, _faults(check, workbook)) for check in CHECKS if with_house or check.kind != HOUSE]
 
 
-def _faults(check: Check, looked_at: Subject) -> tuple[Fault, ...]:
+def _faults(check: Check, workbook: Subject) -> tuple[Fault, ...]:
     try:
-        return tuple(check.faults(looked_at))
+        return tuple(check.faults(workbook))
     except UnreadableWorkbookError:
         raise
-    except Exception as error:  # whatever a damaged or hostile file provokes in the libraries is the file's fault
-        problem = f"the check {check.key!r} met something that cannot be understood ({type(error).__name__})"
-        raise UnreadableWorkbookError(str(looked_at.package.path), problem, "Open and save it in Excel.") from error
+    except Exception as error:  # a damaged or hostile file can cause any error in the libraries
+        problem = f"the check {check.key!r} found something that cannot be understood ({type(error).__name__})"
+        raise UnreadableWorkbookError(str(workbook.package.path), problem, "Open and save it in Excel.") from error

@@ -1,4 +1,4 @@
-"""Safety: nothing in the workbook runs, reaches out, or hides."""
+"""Check safety: nothing in the workbook runs code, contacts other files or hosts, or is hidden."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _OUTSIDE_PARTS = {
     "customui/": "ribbon command",
 }
 _POWER_QUERY = b"http://schemas.microsoft.com/DataMashup"
-# They start programs, call libraries, or read from the network or another application.
-_REACHING_OUT = {
+# These start programs, call libraries, or read from the network or another application.
+_UNSAFE_FUNCTIONS = {
     "CALL", "REGISTER", "REGISTER.ID", "EXEC", "EXECUTE", "INITIATE", "POKE", "RUN", "DDE", "EVALUATE", "FORMULA",
     "ALERT", "WEBSERVICE", "RTD", "IMAGE", "SQL.REQUEST", "STOCKHISTORY", "COPILOT", "TRANSLATE", "DETECTLANGUAGE",
     "IMPORTTEXT", "IMPORTCSV", "IMPORTDATA", "IMPORTXML", "IMPORTHTML", "IMPORTFEED", "IMPORTRANGE",
     "CUBEKPIMEMBER", "CUBEMEMBER", "CUBEMEMBERPROPERTY", "CUBERANKEDMEMBER", "CUBESET", "CUBESETCOUNT", "CUBEVALUE",
 }  # fmt: skip
 _ORDINARY_LINKS = ("http://", "https://", "mailto:", "#")
-# Text that a spreadsheet takes for a DDE formula when it is entered again or comes back from a CSV file.
+# A text that a spreadsheet program reads as a DDE formula when it is entered again or loaded from a CSV file.
 _DDE_TEXT = re.compile(r"[=+\-@][^|!]{1,255}\|[^!]*!", re.DOTALL)
 
 
 def macros(subject: Subject) -> Iterator[Fault]:
-    """VBA, unless the file's name says that it has macros; Excel 4 macro sheets in any case."""
+    """Yield Excel 4 macro sheets, and VBA unless the file's extension announces macros."""
     package = subject.package
     declared = Manifest.from_tree(fromstring(package.read("[Content_Types].xml")))
     vba = {part.PartName.lstrip("/") for part in declared.Override if part.ContentType == _VBA_TYPE}
@@ -51,11 +51,11 @@ def macros(subject: Subject) -> Iterator[Fault]:
         yield from (Fault(name) for name in sorted(vba))
     for name in package.names:
         if name.lower().startswith(tuple(map(str.lower, _MACRO_SHEETS))) and name.endswith(".xml"):
-            yield Fault(name, "macro sheet")
+            yield Fault(name, "Excel 4 macro or dialog sheet")
 
 
 def external_links(subject: Subject) -> Iterator[Fault]:
-    """Formulas and parts that lead into other workbooks or files."""
+    """Yield formulas and parts that refer to other workbooks or files."""
     for place, formula in subject.formulas.items():
         if formula.form.is_external:
             yield Fault(str(place))
@@ -66,13 +66,13 @@ def external_links(subject: Subject) -> Iterator[Fault]:
         if name.lower().startswith("xl/externallinks/") and name.endswith(".xml"):
             yield Fault(name)
     for part, relation in _external_relations(subject):
-        is_link_part = part.lower().startswith("xl/externallinks/")  # named above
+        is_link_part = part.lower().startswith("xl/externallinks/")  # already reported above
         if not is_link_part and not relation.Type.endswith("/hyperlink"):
             yield Fault(part, relation.Target)
 
 
 def outside_parts(subject: Subject) -> Iterator[Fault]:
-    """Connections, queries, OLE objects, controls."""
+    """Yield connections, queries, OLE objects, controls and web add-ins."""
     for name in subject.package.names:
         for start, what in _OUTSIDE_PARTS.items():
             if name.lower().startswith(start) and not name.endswith((".rels", "/")):
@@ -82,31 +82,31 @@ def outside_parts(subject: Subject) -> Iterator[Fault]:
 
 
 def injected_formulas(subject: Subject) -> Iterator[Fault]:
-    """Formulas, and texts that would become formulas, that start a program or reach the network; odd link targets."""
+    """Yield formulas that start a program or use the network, texts that would become formulas, and unusual links."""
     formulas = [(str(place), formula) for place, formula in subject.formulas.items()]
     for where, formula in [*formulas, *subject.other_formulas()]:
         form = formula.form
-        reaching = sorted((form.functions | form.foreign_functions) & _REACHING_OUT)
-        away = [target for target in form.hyperlinks if not target.startswith("#")]
+        unsafe = sorted((form.functions | form.foreign_functions) & _UNSAFE_FUNCTIONS)
+        leaves_workbook = any(not target.startswith("#") for target in form.hyperlinks)
         if form.starts_program:
             yield Fault(where, "starts a program (DDE)")
         elif not form.is_readable:
             yield Fault(where, "cannot be read as a formula")
-        elif reaching:
-            yield Fault(where, reaching[0])
-        elif away:
-            yield Fault(where, "HYPERLINK out of the workbook")
+        elif unsafe:
+            yield Fault(where, unsafe[0])
+        elif leaves_workbook:
+            yield Fault(where, "HYPERLINK that leaves the workbook")
     for place, cell in subject.constants.items():
         is_text = isinstance(cell.value, str) and not cell.quotePrefix
         if is_text and (cell.value.startswith("=") or _DDE_TEXT.match(cell.value)):
-            yield Fault(str(place), "text that becomes a formula when it is entered again")
+            yield Fault(str(place), "a text that becomes a formula when it is entered again")
     for part, relation in _external_relations(subject):
         if relation.Type.endswith("/hyperlink") and not relation.Target.lower().startswith(_ORDINARY_LINKS):
             yield Fault(part, f"link to {relation.Target}")
 
 
 def hidden(subject: Subject) -> Iterator[Fault]:
-    """Hidden and very hidden sheets, rows, columns and names; rows and columns of no size; blank formats."""
+    """Yield hidden sheets, rows, columns and names, rows and columns of zero size, and formats that show nothing."""
     for sheet in [*subject.workbook.worksheets, *subject.workbook.chartsheets]:
         if sheet.sheet_state != "visible":
             yield Fault(sheet.title, "very hidden sheet" if sheet.sheet_state == "veryHidden" else "hidden sheet")
@@ -115,16 +115,16 @@ def hidden(subject: Subject) -> Iterator[Fault]:
             yield Fault(ws.title, "rows hidden by default")
         for row, dimension in ws.row_dimensions.items():
             if dimension.hidden or dimension.ht == 0:
-                yield Fault(f"{ws.title}!{row}:{row}", "row")
+                yield Fault(f"{ws.title}!{row}:{row}", "hidden row")
         for dimension in ws.column_dimensions.values():
             if dimension.hidden or dimension.width == 0:
                 first, last = (get_column_letter(n) for n in (dimension.min, dimension.max))
-                yield Fault(f"{ws.title}!{first}:{last}", "column")
+                yield Fault(f"{ws.title}!{first}:{last}", "hidden column")
     for place in [*subject.formulas, *subject.constants]:
         if _shows_nothing(subject.cell(place).number_format):
-            yield Fault(str(place), "number format that shows nothing")
+            yield Fault(str(place), "a number format that shows nothing")
     for _, name, defined in subject.resolver.names():
-        if defined.hidden and not name.lower().startswith("_xl"):  # _xlnm._FilterDatabase and the like are Excel's own
+        if defined.hidden and not name.lower().startswith("_xl"):  # Excel's own names such as _xlnm._FilterDatabase
             yield Fault(name, "hidden name")
 
 
@@ -134,7 +134,7 @@ def _shows_nothing(number_format: str) -> bool:
 
 
 def _external_relations(subject: Subject):
-    """(part, relation) of every relation that leads out of the package."""
+    """Yield (part, relation) of every relation with a target outside the package."""
     for name in subject.package.names:
         if name.lower().endswith(".rels"):
             part = re.sub(r"_rels/([^/]*)\.rels$", r"\1", name)

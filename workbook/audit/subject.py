@@ -1,4 +1,4 @@
-"""A workbook as the checks look at it: cells, formulas, stored values, validations, and the parts of the file."""
+"""Read a workbook for the checks: its cells, formulas, stored values, validations, and the parts of the file."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from workbook.audit.opening import Budget, Package, UnreadableWorkbookError
 from workbook.audit.references import Area, Grid, Resolver, address
 
 _CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
-# Excel 2010 keeps validations that refer to another sheet in an extension, which openpyxl drops. [MS-XLSX] 2.6.32
+# Excel 2010 stores validations that refer to another sheet in an extension, which openpyxl drops. [MS-XLSX] 2.6.32
 _X14 = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"
 _XM = "http://schemas.microsoft.com/office/excel/2006/main"
 _X14_VALIDATION = f"{{{_X14}}}dataValidation"
 
 
 class Fault(NamedTuple):
-    """Where a check fails, and what is there if the place alone does not tell."""
+    """A place where a check fails, with a detail if the place alone does not explain it."""
 
     place: str
     detail: str = ""
@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The result that a file holds for a formula; an error is text such as "#N/A"."""
+    """The stored result of a formula; an error is a text such as "#N/A"."""
 
     value: float | bool | str
     is_error: bool
@@ -66,17 +66,17 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What the checks look at.
+    """A workbook as read for the checks.
 
     Attributes:
         package: the file's parts.
-        workbook: the same, read by openpyxl.
+        workbook: the workbook as read by openpyxl.
         part_of: sheet title → its part.
-        formulas: of each formula cell.
-        stored: the result of each formula cell that has one.
+        formulas: the parsed formula of each formula cell.
+        stored: the stored result of each formula cell that has one.
         constants: cells with a value and no formula.
         validations: (sheet, rule) of each data validation.
-        budget: what the checks may spend on cells that rules and formulas name, all together.
+        budget: the limit on look-ups of cells by all checks together.
     """
 
     package: Package
@@ -96,7 +96,7 @@ class Subject:
 
     @cached_property
     def grid(self) -> Grid:
-        """All cells that stand in the file, blank ones with a style too."""
+        """All cells in the file, including blank ones with a style."""
         return Grid((ws.title, *key) for ws in self.sheets for key in ws._cells)
 
     @cached_property
@@ -108,16 +108,16 @@ class Subject:
         return {place.sheet for place in self.formulas}
 
     def cell(self, place: Place) -> Cell:
-        """The cell at `place`, which must stand in the file; none is made."""
+        """Return the cell at `place`, which must exist in the file."""
         return self._sheet_of[place.sheet]._cells[place.row, place.column]
 
     @cached_property
     def _sheet_of(self) -> dict[str, Worksheet]:
-        """The sheets by title; the workbook itself would go through them all each time."""
+        """The sheets by title; openpyxl's look-up would search all sheets each time."""
         return {ws.title: ws for ws in self.sheets}
 
     def value(self, place: Place) -> object:
-        """The constant or the stored result at `place`; None if there is neither. Errors are text such as "#N/A"."""
+        """Return the constant or the stored result at `place`, or None. An error is a text such as "#N/A"."""
         if place in self.constants:
             return self.constants[place].value
         return self.stored[place].value if place in self.stored else None
@@ -129,7 +129,7 @@ class Subject:
 
     @cached_property
     def cells_of_validations(self) -> list[tuple[DataValidation, list[Place]]]:
-        """Each rule with the cells in the file that it holds for."""
+        """Each rule with the cells in the file that it applies to."""
         return [
             (rule, [place for area in areas_of(sheet, rule.sqref) for place in self.cells_of(area)])
             for sheet, rule in self.validations
@@ -137,7 +137,7 @@ class Subject:
 
     @cached_property
     def named_formulas(self) -> dict[tuple[str | None, str], Formula]:
-        """What each name stands for: (sheet or None, name in lower case) → its formula."""
+        """The formula of each name: (sheet or None, name in lower case) → formula."""
         home = self.sheets[0].title
         return {
             (sheet, name.casefold()): self.reader.read(f"={defined.attr_text or ''}", sheet or home, 1, 1)
@@ -145,7 +145,7 @@ class Subject:
         }
 
     def other_formulas(self) -> Iterator[tuple[str, Formula]]:
-        """(where, formula) of the formulas that stand in no cell: of names, validations, and conditional formats."""
+        """Yield (where, formula) of the formulas outside cells: of names, validations and conditional formats."""
         for (_, name), formula in self.named_formulas.items():
             yield f"name {name}", formula
         for sheet, rule in self.validations:
@@ -159,18 +159,18 @@ class Subject:
                     yield where, self.read_rule(text, ws.title, formatting.sqref)
 
     def read_rule(self, text: str, sheet: str, sqref) -> Formula:
-        """The formula of a rule for `sqref`, as it reads in the first of its cells."""
+        """Parse the formula of a rule for `sqref`, as seen from the first of its cells."""
         return self.reader.read("=" + text.removeprefix("="), *_first(sheet, sqref))
 
     def rule_areas(self, text: str, sheet: str, sqref, at: Place | None = None) -> list[Area] | None:
-        """What a rule's `text` refers to if it is one reference or name; None if it is more than that.
+        """Return the areas of a rule's `text` if it is a single reference or name, else None.
 
         Args:
-            sqref: the rule's cells: its relative references are meant from the first of them.
-            at: the cell in question; by default that first one.
+            sqref: the rule's cells; relative references start from the first of them.
+            at: the cell for which the rule is evaluated; by default the first.
 
         Raises:
-            UnresolvedError: it leads nowhere.
+            UnresolvedError: it refers to something that does not exist.
         """
         first = _first(sheet, sqref)
         at = at or first
@@ -185,32 +185,32 @@ class Subject:
 
 
 def areas_of(sheet: str, sqref) -> Iterator[Area]:
-    """The areas of an openpyxl MultiCellRange."""
+    """Yield the areas of an openpyxl MultiCellRange."""
     for area in sqref.ranges:
         yield Area(sheet, area.min_row, area.min_col, area.max_row, area.max_col)
 
 
 def table_area(ws: Worksheet, table) -> Area:
-    """The data rows of a table: without header and totals."""
+    """Return the area of a table's data rows, without header and totals."""
     first_column, first_row, last_column, last_row = range_boundaries(table.ref)
     headers = 1 if table.headerRowCount is None else table.headerRowCount
     return Area(ws.title, first_row + headers, first_column, last_row - (table.totalsRowCount or 0), last_column)
 
 
 def subject(package: Package) -> Subject:
-    """Reads `package`.
+    """Read the workbook in `package`.
 
     Raises:
-        UnreadableWorkbookError: it passes the limits, but is no workbook that openpyxl understands.
+        UnreadableWorkbookError: openpyxl cannot read it.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of extensions that openpyxl drops: this audit reads their parts itself
+            warnings.simplefilter("ignore")  # openpyxl warns of extensions that it drops; the audit reads them itself
             return _read(package)
     except UnreadableWorkbookError:
         raise
-    except Exception as error:  # whatever a damaged or hostile file provokes in the libraries is the file's fault
-        reason = f"it holds something that cannot be understood ({type(error).__name__})"
+    except Exception as error:  # a damaged or hostile file can cause any error in the libraries
+        reason = f"it contains something that cannot be understood ({type(error).__name__})"
         raise UnreadableWorkbookError(str(package.path), reason, "Open and save it in Excel.") from error
 
 
@@ -219,9 +219,9 @@ def _read(package: Package) -> Subject:
     reader.read()
     workbook = reader.wb
     if not workbook.worksheets:
-        raise UnreadableWorkbookError(str(package.path), "it has no sheet of cells", "Give a workbook with cells.")
+        raise UnreadableWorkbookError(str(package.path), "it has no worksheet", "Give a workbook with a worksheet.")
     part_of = {sheet.name: relation.target for sheet, relation in reader.parser.find_sheets()}
-    _provoke(workbook)
+    _read_lazy_attributes(workbook)
     resolver = Resolver(workbook)
     formula_reader = FormulaReader(resolver)
     formulas: dict[Place, Formula] = {}
@@ -253,8 +253,8 @@ def _read(package: Package) -> Subject:
     )
 
 
-def _provoke(workbook: Workbook) -> None:
-    """Looks once at everything that openpyxl leaves unread until asked for, so that it fails here, not in a check."""
+def _read_lazy_attributes(workbook: Workbook) -> None:
+    """Read everything that openpyxl parses only on access, so that damage is found here and not in a check."""
     styles = set()
     for ws in workbook.worksheets:
         for cell in ws._cells.values():
@@ -271,7 +271,7 @@ def _provoke(workbook: Workbook) -> None:
 def _text(value: object) -> str:
     if isinstance(value, ArrayFormula):
         return value.text or "="
-    if isinstance(value, DataTableFormula):  # a what-if table: its cells are computed from r1 and r2
+    if isinstance(value, DataTableFormula):  # a what-if table, computed from the cells r1 and r2
         return f"=TABLE({value.r1 or ''},{value.r2 or ''})"
     return str(value)
 
@@ -285,7 +285,7 @@ def _stored_values_and_x14_rules(xml: bytes) -> tuple[dict[tuple[int, int], Stor
             rules.append(_x14_rule(element))
         elif element.find(_FORMULA) is not None and element.find(_VALUE) is not None:
             kind, text = element.get("t", "n"), element.findtext(_VALUE) or ""
-            if text or kind == "str":  # a result can be an empty text; openpyxl writes an empty nothing
+            if text or kind == "str":  # an empty text is a result, but openpyxl writes an empty element for no result
                 column, row, *_ = range_boundaries(element.get("r"))
                 value = float(text) if kind == "n" else text == "1" if kind == "b" else text
                 stored[row, column] = Stored(value, kind == "e")
@@ -305,5 +305,5 @@ def _x14_rule(element) -> DataValidation:
 
 
 def _first(sheet: str, sqref) -> Place:
-    """The cell that the relative references of a rule for `sqref` are meant from."""
+    """Return the first cell of a rule for `sqref`, from which its relative references start."""
     return Place(sheet, *min(((area.first_row, area.first_column) for area in areas_of(sheet, sqref)), default=(1, 1)))

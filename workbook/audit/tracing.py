@@ -1,4 +1,4 @@
-"""Follows formulas to what they are computed from."""
+"""Trace the precedents of formulas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workbook.audit.formula import Formula
 from workbook.audit.references import Area
 from workbook.audit.subject import Place, Subject
 
-# A node is a formula cell, a name, or a block of one column's formula cells: a long range is a few blocks, so that
+# A node is a formula cell, a name, or a block of one column's formula cells. A long range consists of a few blocks, so
 # a column of running totals (each SUM one row longer) has n·log n edges instead of n².
 Name = tuple[str | None, str]
 Block = tuple[str, int, int, str]
@@ -25,7 +25,7 @@ class Precedents:
         self._of_area: dict[Area, list[Node]] = {}
 
     def of(self, node: Node) -> list[Node]:
-        """What `node` is directly computed from, as far as it has formulas."""
+        """Return the formula cells, names and blocks from which `node` is directly computed."""
         if isinstance(node, Place):
             nodes = self._of_formula(self._subject.formulas[node])
         elif _is_block(node):
@@ -36,7 +36,7 @@ class Precedents:
         return nodes
 
     def cycle(self) -> list[Node]:
-        """The cells and names of a circular reference, empty if there is none."""
+        """Return the cells and names of a circular reference; empty if there is none."""
         graph: TopologicalSorter[Node] = TopologicalSorter()
         pending: list[Node] = [*self._subject.formulas, *self._subject.named_formulas]
         seen = set(pending)
@@ -54,7 +54,7 @@ class Precedents:
         return []
 
     def all_of(self, start: Node) -> Iterator[Node]:
-        """`start`, and everything that it is computed from."""
+        """Yield `start` and all its direct and indirect precedents."""
         pending, seen = [start], {start}
         while pending:
             node = pending.pop()
@@ -85,7 +85,7 @@ class Precedents:
 
     @staticmethod
     def _node(sheet: str, column: int, rows: list[int], k: int) -> Node:
-        """Block `k` of a column: the leaves, from len(rows) on, are its cells; block k holds blocks 2k and 2k + 1."""
+        """Return block `k` of a column. It consists of blocks 2k and 2k + 1; from len(rows) on, blocks are cells."""
         return Place(sheet, rows[k - len(rows)], column) if k >= len(rows) else (sheet, column, k, "block")
 
 
@@ -94,7 +94,7 @@ def _is_block(node: Node) -> TypeGuard[Block]:
 
 
 def _blocks(size: int, first: int, end: int) -> Iterator[int]:
-    """The fewest blocks of a segment tree over `size` leaves that make up the leaves from `first` up to `end`."""
+    """Yield the fewest blocks of a segment tree over `size` leaves that cover exactly range(first, end)."""
     left, right = first + size, end + size
     while left < right:
         if left & 1:

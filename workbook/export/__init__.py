@@ -1,1 +1,1 @@
-"""Decision sheets: a printable page with live formulas for each scenario, and an index of them."""
+"""Write decision sheets: one printable page with live formulas per scenario, and an index of the pages."""

@@ -1,4 +1,4 @@
-"""The sheet of assumptions that all pages share: what an engine keeps of a GPU, and what costs are reckoned by."""
+"""Write the sheet of assumptions that all pages share: cost inputs, reserved GPU memory, limits of prices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.plan.costs import (
     monthly_rate,
     present_value_usd,
 )
-from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE
 from core.plan.worksheet import MEMORY_UTILIZATION
 from workbook import formulas as f
 from workbook import styles
@@ -24,20 +24,20 @@ from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
 WIDTHS = (52, 14, 20, 12, 12, 70, 13)
-_SOURCE_WIDTH = 84  # characters of the sources' smaller print
+_SOURCE_WIDTH = 84  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
-_PRICE_LIMITS = {"server_per_gpu_usd": "server_usd_per_node"}  # the rest of a server, by GPU
+_PRICE_LIMITS = {"server_per_gpu_usd": "server_usd_per_node"}  # the page has this price per GPU
 SHARE_FORMAT, RATE_FORMAT = "0.0%", "0.000"
 
-# Inputs: every default of a cost comparison but the age of a price, which only a date of today could judge.
+# All defaults of a cost comparison except the maximum age of a price, which could only be checked with today's date.
 COST_INPUTS = tuple(field for field in cost_defaults() if field in COST_LIMITS or field == "server_share_of_gpus")
 _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
     "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
     "whole_nodes": COUNT_FORMAT, "spare_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT,
 }  # fmt: skip
-_SHARE_LIMITS = (0, 5, False)  # of a default that `core` has no input for
+_OTHER_LIMITS = (0, 5, False)  # of a default that COST_LIMITS does not list
 
 
 def _rows() -> dict[str, int]:
@@ -53,24 +53,24 @@ _NAMED = [key for key in _ROW if key not in PRICES]
 
 
 def number_format(field: str) -> str:
-    """How a cost input is shown."""
+    """Return the number format of a cost input."""
     return _FORMATS.get(field, SHARE_FORMAT)
 
 
 def limits_of(field: str) -> tuple[float, float, bool]:
-    """The least and the most that a cost input or a price may be, and whether it is whole."""
+    """Return the minimum and maximum of a cost input or a price, and whether it must be a whole number."""
     found = COST_LIMITS.get(_PRICE_LIMITS.get(field, field))
-    return (found.least, found.most, found.whole) if found else _SHARE_LIMITS
+    return (found.least, found.most, found.whole) if found else _OTHER_LIMITS
 
 
 def price_limits(sheet_name: str) -> dict[str, tuple[str, str]]:
-    """Where the limits of prices stand, for pages."""
+    """Return field → (cell of the minimum, cell of the maximum) of each price on a page."""
     sheet = quoted_sheet(sheet_name)
     return {field: (f"{sheet}!$D${_ROW[field]}", f"{sheet}!$E${_ROW[field]}") for field in PRICES}
 
 
 def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
-    """Writes the sheet, and defines a name for each figure."""
+    """Write the sheet and define a workbook-level name for each figure."""
     sheet.row([Cell(0, styles.TITLE, labels("export.assumptions_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.assumptions_subtitle"))])
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.indicative"))])
@@ -113,7 +113,7 @@ def _write_input(sheet: Sheet, labels: Labels, field: str) -> None:
 
 
 def between(labels: Labels, prompt: str, least: str, most: str, *, whole: bool, may_be_blank: bool = False) -> dict:
-    """XlsxWriter's rule for an input."""
+    """Return XlsxWriter's data validation rule for a number from `least` to `most`."""
     return {
         "validate": "integer" if whole else "decimal",
         "criteria": "between",
@@ -140,7 +140,7 @@ def _write_line(
 
 
 def _derived() -> tuple[tuple[str, float, str, str], ...]:
-    """`core.plan.costs.monthly_rate`, `present_value_usd` of one a month, `discount_factor`."""
+    """Return (name, value, formula, number format) of the figures that follow from inputs, as in `core.plan.costs`."""
     given = default_assumptions()
     rate = given.discount_rate_per_year
     checks = (
@@ -160,7 +160,7 @@ def _derived() -> tuple[tuple[str, float, str, str], ...]:
 
 
 def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
-    """(name, value, number format, label, source)."""
+    """Return (name, value, number format, label, source) of each constant."""
 
     def of(sheet: str, key: str, value: float, shown: str) -> tuple[str, float, str, str, str]:
         return key, value, shown, labels(f"{sheet}.{key}"), labels(f"{sheet}.{key}_source")
@@ -169,8 +169,8 @@ def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
         of("procurement", "hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
         of("procurement", "months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
         of("export", "most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
-        of("precisions", "driver_keeps_mib", DRIVER_KEEPS_MIB, COUNT_FORMAT),
-        of("precisions", "driver_keeps_share", DRIVER_KEEPS_SHARE, "0.0%"),
+        of("precisions", "driver_keeps_mib", DRIVER_RESERVED_MIB, COUNT_FORMAT),
+        of("precisions", "driver_keeps_share", DRIVER_RESERVED_SHARE, "0.0%"),
         of("precisions", "vllm_share", MEMORY_UTILIZATION, "0%"),
         of("precisions", "kv_block_tokens", BLOCK_TOKENS, COUNT_FORMAT),
     )

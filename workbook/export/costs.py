@@ -1,4 +1,4 @@
-"""The costs of a page: `core.plan.costs`, restated over the page's cells and the names of the shared assumptions."""
+"""Write the formulas of `core.plan.costs` over the cells of a page and the named shared assumptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ At = Callable[[str], str]
 
 @dataclass(frozen=True)
 class CostLine:
-    """A figure of the costs: what it is now, and the formula that gives it."""
+    """One figure of the costs: its value and its formula."""
 
     key: str
     value: object
@@ -31,7 +31,7 @@ class CostLine:
 
 
 def quotes(found: GpuPrices) -> dict[str, Quote | None]:
-    """The prices that a page has as inputs, by field."""
+    """Return the prices that are inputs of a page, by field."""
     return {
         "gpu_usd": found.purchase,
         "server_per_gpu_usd": found.server_per_gpu,
@@ -41,19 +41,19 @@ def quotes(found: GpuPrices) -> dict[str, Quote | None]:
 
 
 def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: OptionCosts | None) -> list[CostLine]:
-    """Every figure of the costs, each after those that it follows from.
+    """Return every figure of the costs, each after the figures that it is calculated from.
 
     Args:
-        costs: None where nothing is ordered, because no layout fits.
+        costs: None if no layout fits, so that nothing is ordered.
     """
     order, owned, rented = costs and costs.order, costs and costs.owned, costs and costs.rented
     gpu = figures.scenario.gpu
-    assert gpu is not None, "only a GPU with a name has prices"
+    assert gpu is not None, "only GPUs of the catalog have prices"
     server = server_usd_per_gpu(found)
-    verb = _cheaper_of_known(costs)
+    verb = _known_verb(costs)
 
     def of(source: object, field: str) -> object:
-        return NOTHING if source is None else _or_nothing(getattr(source, field))
+        return NOTHING if source is None else _or_dash(getattr(source, field))
 
     by_node = "IF(whole_nodes=1,{full},{used})" if comes_on_baseboards(gpu) else "{used}"
 
@@ -79,27 +79,27 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Option
         return formula
 
     def owning(formula: str) -> Callable[[At], str]:
-        return lambda at: f"IF(ISNUMBER({at('capex')}),{_filled(formula, at)},{_NOTHING})"
+        return lambda at: f"IF(ISNUMBER({at('capex')}),{_with_cells(formula, at)},{_NOTHING})"
 
     def renting(formula: str) -> Callable[[At], str]:
-        return lambda at: f"IF(ISNUMBER({at('rent_month')}),{_filled(formula, at)},{_NOTHING})"
+        return lambda at: f"IF(ISNUMBER({at('rent_month')}),{_with_cells(formula, at)},{_NOTHING})"
 
     def break_even(at: At) -> str:
         saved, never = f"({at('rent_month')}-{at('opex')})", f.text(labels("procurement.never"))
         paid_off = f"MAX(1,{f.rounded_up(at('capex') + '/' + saved)})"
         at_the_end = f"IF({at('own_tco')}<={at('rent_tco')},horizon_months,{never})"
-        return _both(at, f"IF({saved}*horizon_months>={at('capex')},{paid_off},{at_the_end})")
+        return _if_both_known(at, f"IF({saved}*horizon_months>={at('capex')},{paid_off},{at_the_end})")
 
     def cheaper(at: At) -> str:
         buy, rent_ = f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))
-        return _both(at, f"IF({at('own_npv')}<={at('rent_npv')},{buy},{rent_})")
+        return _if_both_known(at, f"IF({at('own_npv')}<={at('rent_npv')},{buy},{rent_})")
 
     known_server = f"IF(ISNUMBER({{server}}),{{server}},IF(ISNUMBER({{gpu}}),{{gpu}}*server_share_of_gpus,{_NOTHING}))"
     never = labels("procurement.never")
     both = owned is not None and rented is not None
     return [
         CostLine(
-            "server_usd", _or_nothing(server),
+            "server_usd", _or_dash(server),
             lambda at: known_server.format(server=at("server_per_gpu_usd"), gpu=at("gpu_usd")),
         ),
         CostLine(
@@ -179,41 +179,41 @@ def cost_lines(labels: Labels, figures: Figures, found: GpuPrices, costs: Option
         ),
         CostLine(
             "verb", NOTHING if verb is None else labels(f"procurement.{verb}"),
-            lambda at: _chosen(at, f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))), None,
+            lambda at: _if_cheaper(at, f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))), None,
         ),
         CostLine(
-            "best_month", _of_chosen(verb, of(owned, "usd_per_month"), of(rented, "usd_per_month")),
-            lambda at: _chosen(at, at("own_month"), at("rent_month")),
+            "best_month", _by_verb(verb, of(owned, "usd_per_month"), of(rented, "usd_per_month")),
+            lambda at: _if_cheaper(at, at("own_month"), at("rent_month")),
         ),
         CostLine(
-            "best_gpus", _of_chosen(verb, of(order, "gpus"), of(order, "in_nodes")),
-            lambda at: _chosen(at, at("order"), at("in_nodes")), COUNT_FORMAT,
+            "best_gpus", _by_verb(verb, of(order, "gpus"), of(order, "in_nodes")),
+            lambda at: _if_cheaper(at, at("order"), at("in_nodes")), COUNT_FORMAT,
         ),
         CostLine(
-            "best_npv", _of_chosen(verb, of(owned, "npv_usd"), of(rented, "npv_usd")),
-            lambda at: _chosen(at, at("own_npv"), at("rent_npv")),
+            "best_npv", _by_verb(verb, of(owned, "npv_usd"), of(rented, "npv_usd")),
+            lambda at: _if_cheaper(at, at("own_npv"), at("rent_npv")),
         ),
     ]  # fmt: skip
 
 
-def _cheaper_of_known(costs: OptionCosts | None) -> str | None:
-    """What to do by present value; of one way whose price alone is known, that one."""
+def _known_verb(costs: OptionCosts | None) -> str | None:
+    """Return the cheaper of "buy" and "rent" by present value; if only one has a price, that one; else None."""
     if costs is None or (costs.owned is None and costs.rented is None):
         return None
     return costs.cheaper or ("rent" if costs.owned is None else "buy")
 
 
-def _of_chosen(verb: str | None, bought: object, rented: object) -> object:
+def _by_verb(verb: str | None, bought: object, rented: object) -> object:
     return NOTHING if verb is None else bought if verb == "buy" else rented
 
 
-def _chosen(at: At, bought: str, rented: str) -> str:
+def _if_cheaper(at: At, bought: str, rented: str) -> str:
     own, rent = at("own_npv"), at("rent_npv")
     buys = f"IF(ISNUMBER({own}),IF(ISNUMBER({rent}),{own}<={rent},TRUE),FALSE)"
     return f"IF(COUNT({own},{rent})>0,IF({buys},{bought},{rented}),{_NOTHING})"
 
 
-def _both(at: At, formula: str) -> str:
+def _if_both_known(at: At, formula: str) -> str:
     return f"IF(AND(ISNUMBER({at('own_npv')}),ISNUMBER({at('rent_npv')})),{formula},{_NOTHING})"
 
 
@@ -221,12 +221,12 @@ def _if_fits(at: At, formula: str) -> str:
     return f"IF({at('best')}>0,{formula},{_NOTHING})"
 
 
-def _filled(formula: str, at: At) -> str:
-    return formula.format_map(_Cells(at))
+def _with_cells(formula: str, at: At) -> str:
+    return formula.format_map(_CellsByKey(at))
 
 
-class _Cells(dict):
-    """Gives `str.format_map` the cell of whatever key a formula names."""
+class _CellsByKey(dict):
+    """A mapping for `str.format_map` from the key of a figure to its cell."""
 
     def __init__(self, at: At) -> None:
         self._at = at
@@ -235,5 +235,5 @@ class _Cells(dict):
         return self._at(key)
 
 
-def _or_nothing(value: object) -> object:
+def _or_dash(value: object) -> object:
     return NOTHING if value is None else value

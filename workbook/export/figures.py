@@ -1,4 +1,4 @@
-"""What the formulas of an exported scenario give, computed by `core`."""
+"""Compute the figures of an exported scenario with `core`, and the formulas that pages and rows share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.catalog.prices import GpuPrices, prices
 from core.checks import LIMITS
 from core.errors import PlannerError
 from core.model.counts import model_counts
-from core.model.kv_cache import KvProfile
+from core.model.kv_profile import KvProfile
 from core.model.spec import ModelSpec
 from core.plan.allocation import PAGED
 from core.plan.costs import Assumptions, OrderPolicy
@@ -38,17 +38,17 @@ from workbook import formulas as f
 from workbook.scenario import Scenario
 
 RATE_FORMAT, MEMORY_FORMAT = "0.0##%", "#,##0.##"
-NOTHING = "–"  # what does not apply, or is not known
+NOTHING = "–"  # shown for a figure that does not apply or is not known
 
-# The inputs that an exported sheet can leave open, in order. All are within their limits when they are exported.
+# The inputs that a reader may change in an exported sheet, in order. All are within their limits at the export.
 OPEN_INPUTS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
 
 
 def open_inputs(scenario: Scenario) -> tuple[str, ...]:
-    """Those of `OPEN_INPUTS` that matter for `scenario`, and whose change formulas can follow.
+    """Return those of `OPEN_INPUTS` that affect `scenario` and whose change the formulas can follow.
 
-    vLLM's defaults follow from the GPU; where only its memory is given, from that, so that another memory may be
-    another class of GPU with other activations.
+    vLLM's defaults depend on the GPU, or on its memory if only that is given. Another memory may then mean another
+    class of GPU with other activations, which formulas cannot follow.
     """
     closed = set()
     if scenario.allocation != PAGED:
@@ -62,16 +62,16 @@ def open_inputs(scenario: Scenario) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Figures:
-    """A scenario with what follows from it; sizes in GB are not rounded to whole bytes, as formulas are not.
+    """The figures of a scenario; sizes in GB are not rounded to whole bytes, because formulas do not round them either.
 
     Attributes:
-        kv: what one sequence keeps.
+        kv: the KV cache of one sequence.
         weights_bytes: the weights in the scenario's precision.
-        usable_gb: of one GPU, before the engine's buffers: by the rule what the overhead leaves, else vLLM's share.
-        buffers_gb: activations and buffers of a GPU alone, and of one of several; 0 by the rule.
-        room_gb: what weights and cache may take of one GPU, if they are divided among so many as they need.
+        usable_gb: of one GPU, before the engine's buffers: by the rule, memory ÷ (1 + overhead); else vLLM's share.
+        buffers_gb: vLLM's activations and buffers per GPU with TP 1, and with TP 2 or more; 0 by the rule.
+        room_gb: memory per GPU for weights and KV cache, if they are divided among as few GPUs as possible.
         best: the layout to deploy; None if none fits.
-        is_within_longest: whether the context is one that the model was made for; true if that is not known.
+        is_within_longest: whether the model supports the context; true if its longest context is not known.
     """
 
     scenario: Scenario
@@ -93,15 +93,15 @@ class Figures:
 
     @property
     def is_right(self) -> bool:
-        """Whether no check fails: the model allows the context, and a layout fits."""
+        """Whether every check passes: the model supports the context, and a layout fits."""
         return self.is_within_longest and self.best is not None
 
 
 def figures_of(scenario: Scenario) -> Figures:
-    """The figures of `scenario`.
+    """Return the figures of `scenario`.
 
     Raises:
-        PlannerError: `core` cannot size it.
+        PlannerError: `core` cannot calculate it.
     """
     needs, workload, memory_gb = scenario.needs, scenario.workload, scenario.gpu_memory_gb
     weights_gb, kv_gb = needs.weights_bytes / GB, needs.kv_bytes / GB
@@ -132,7 +132,7 @@ def figures_of(scenario: Scenario) -> Figures:
 
 @lru_cache(maxsize=4096)
 def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
-    """What vLLM holds of a GPU beside weights and cache: of one alone, and of one of several."""
+    """Return the GB per GPU that vLLM uses besides weights and KV cache: with TP 1, and with TP 2 or more."""
     one, several = (
         (activation_bytes(model, step_tokens, several=more) + other_bytes(several=more)) / GB for more in (False, True)
     )
@@ -141,13 +141,13 @@ def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class PlanFigures:
-    """What one GPU of a layout holds, in the terms of `core.plan.worksheet.kv_bytes_per_user`.
+    """What one GPU of a layout stores, counted as in `core.plan.worksheet.kv_bytes_per_user`.
 
     Attributes:
-        loading_gb: what vLLM allocates beyond the weights' bytes; 0 by the rule.
-        growing_bytes: of a sequence's cache for every token.
-        windowed_bytes: (window in tokens, bytes per token) for at most that many.
-        fixed_bytes: however long it is.
+        loading_gb: memory that vLLM allocates in addition to the weights' bytes; 0 by the rule.
+        growing_bytes: KV cache bytes per token.
+        windowed_bytes: (window in tokens, KV cache bytes per token) of each sliding window.
+        fixed_bytes: KV cache bytes per sequence, whatever its length.
     """
 
     shape: Layout
@@ -159,7 +159,7 @@ class PlanFigures:
 
 
 def layout_figures(workload: Workload, shape: Layout) -> PlanFigures | None:
-    """The figures of a layout; None if the model cannot be split so, or nodes do not take it."""
+    """Return the figures of a layout; None if the model cannot be split this way or the layout does not fit nodes."""
     needs = gpu_share(workload.model, shape)
     if needs is None or not node_takes(shape.tp, shape.pp, workload.gpu.gpus_per_node):
         return None
@@ -176,18 +176,18 @@ def layout_figures(workload: Workload, shape: Layout) -> PlanFigures | None:
 
 
 def possible_layouts(workload: Workload) -> list[PlanFigures]:
-    """The figures of every layout that can be deployed, in their order."""
+    """Return the figures of every layout that can be deployed, in the order of `LAYOUTS`."""
     found = (layout_figures(workload, shape) for shape in LAYOUTS)
     return [figures for figures in found if figures is not None]
 
 
 def tokens_in_window(window: str, tokens: str, step_tokens: str, block: str) -> str:
-    """Formula: tokens that a layer with that window keeps, vLLM's step and block included (0 by the rule)."""
+    """Return a formula for the tokens that a layer with a window caches; step and block are 0 by the rule."""
     return f"(MIN({tokens},{window}+{step_tokens})+{block})"
 
 
 def prices_of(scenario: Scenario) -> GpuPrices | None:
-    """The indicative prices of the scenario's GPU; None if it has no name, or neither is a price to buy nor to rent."""
+    """Return the indicative prices of the scenario's GPU; None without a GPU, or a price to buy or rent."""
     if scenario.gpu is None:
         return None
     found = prices(scenario.gpu.name)
@@ -202,10 +202,10 @@ def costs_of(
     policy: OrderPolicy | None = None,
     given: Assumptions | None = None,
 ) -> OptionCosts | None:
-    """What the layout to deploy costs; None if there is none, or it takes more GPUs than are reckoned with.
+    """Return the costs of the layout to deploy; None if no layout fits, or its costs cannot be calculated.
 
     Args:
-        prices, policy, given: those of the data if omitted.
+        prices, policy, given: the defaults of the catalog if omitted.
     """
     scenario, best = figures.scenario, figures.best
     if best is None or scenario.gpu is None:
@@ -228,17 +228,17 @@ def costs_of(
 
 
 def input_is_usable(field: str, cell: str, limits: Mapping[str, tuple[str, str]]) -> str:
-    """Formula: whether an input's cell is within `limits` (field → cells of least and most)."""
+    """Return a condition: the input's cell is within `limits` (field → cells of minimum and maximum)."""
     return f.is_number_within(cell, *limits[field], whole=LIMITS[field].whole)
 
 
 def is_within_longest(context: str, longest: str) -> str:
-    """Formula: whether the context is no longer than the model's longest, where that is a number."""
+    """Return a condition: the context is not longer than the model's longest, if that is known."""
     return f"IF(ISNUMBER({longest}),{context}<={longest},TRUE)"
 
 
 def nodes(replicas: str, per_replica: str, per_node: str) -> str:
-    """Formula: `core.plan.nodes.nodes_for`."""
+    """Return the formula of `core.plan.nodes.nodes_for`."""
     shared = f.rounded_up(f"{replicas}/INT({per_node}/{per_replica})")
     whole = f"{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')}"
     return f"IF({per_replica}>={per_node},{whole},{shared})"

@@ -1,4 +1,4 @@
-"""The index sheet: every page with its results and a link, and the totals of all."""
+"""Write the index sheet: the results of every page, a link to it, and the totals of all scenarios."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workbook.labels import Labels
 
 LEAST_ROW, MOST_ROW, HEADER_ROW = 11, 12, 13
 _FIRST_ROW = HEADER_ROW + 1
-_MOST_BARS = 30  # scenarios that one chart can still show
+_MOST_BARS = 30  # more scenarios are not readable in one chart
 
 # (key, label, width, number format, key of the page's figure)
 _COLUMNS = (
@@ -50,11 +50,11 @@ WIDTHS = tuple(width for _, _, width, *_ in _COLUMNS)
 
 @dataclass(frozen=True)
 class Entry:
-    """A page: the name of its sheet, its figures, and where they stand.
+    """A page in the index: the name of its sheet, its figures and their cells.
 
     Attributes:
-        places: key → absolute reference; of what the page does not have, nothing.
-        best_month: US dollars a month of the cheaper of owning and renting; a dash if that is not known.
+        places: key → absolute reference of each figure that the page has.
+        best_month: US dollars per month of buying or renting, whichever is cheaper; a dash if not known.
     """
 
     sheet: str
@@ -65,11 +65,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Totals:
-    """Of all scenarios together.
+    """The totals of all scenarios.
 
     Attributes:
-        gpus, deploy: by division, and to deploy where a layout fits.
-        all_right: whether no check of any scenario fails.
+        gpus, deploy: GPUs by division, and GPUs to deploy where a layout fits.
+        all_right: whether every check of every scenario passes.
     """
 
     scenarios: int = 0
@@ -89,7 +89,7 @@ class Totals:
 
 
 def limit_cells(index: str) -> dict[str, tuple[str, str]]:
-    """Where the limits stand that pages and rows refer to: field → cells of the least and of the most."""
+    """Return field → (cell of the minimum, cell of the maximum), for pages and rows."""
     sheet = quoted_sheet(index)
     columns = {field: f"{sheet}!${_LETTER[field]}$" for field in OPEN_INPUTS}
     return {field: (f"{column}{LEAST_ROW}", f"{column}{MOST_ROW}") for field, column in columns.items()}
@@ -103,11 +103,11 @@ def write(
     totals: Totals,
     further: dict[str, str],
 ) -> None:
-    """Writes the sheet.
+    """Write the sheet.
 
     Args:
-        further: the columns of scenarios without a page: "total", "gpus", "deploy", "check" → absolute reference; empty
-            if none.
+        further: "total", "gpus", "deploy", "check" → reference to that column of the scenarios without a page; empty
+            if every scenario has a page.
     """
     sheet.row([Cell(0, styles.TITLE, labels("export.index_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.index_subtitle"))])

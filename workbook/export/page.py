@@ -1,7 +1,7 @@
-"""The page of one scenario: recommendation, inputs, breakdown, layout, costs, assumptions, checks, sign-off.
+"""Write the page of one scenario: recommendation, inputs, breakdown, layout, costs, assumptions, checks, sign-off.
 
-Printed are the columns A to G. The working of every layout and of the costs stands to the right of them, so that the
-page can find the best layout again when an input is changed, and an auditor can follow it.
+Columns A to G are printed. The calculation of every layout and of the costs is to the right of them, so that the page
+can find the best layout again when an input changes, and an auditor can follow it.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from workbook.export.index import Entry
 from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-# First columns of the two halves, the last printed one, and the first of the working.
-LEFT, RIGHT, LAST, WORKING = 0, 4, 6, 8
+# The first columns of the two halves, the last printed column, and the first column of the calculation.
+LEFT, RIGHT, LAST, CALCULATION = 0, 4, 6, 8
 WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
-# Characters that a line holds: of a note over the right half and over all, of an answer, of the title.
+# Characters per line: of a note over the right half and over the whole width, of an answer, of the title.
 _NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
 _GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
 _MAIN_COSTS = (
@@ -71,13 +71,13 @@ _PROMPTS = {
 
 @dataclass(frozen=True)
 class Context:
-    """What a page must know of the workbook that it is in.
+    """What a page needs to know about its workbook.
 
     Attributes:
         index: the name of the index sheet.
-        limits: field → the cells, from anywhere, of the least and the most that it may be; of inputs and of prices.
-        position, of: which page it is.
-        version: of this program.
+        limits: field of an input or a price → references to the cells of its minimum and maximum.
+        position, of: the number of the scenario, and the number of scenarios.
+        version: the version of this program.
     """
 
     labels: Labels
@@ -89,7 +89,7 @@ class Context:
 
 
 def write(workbook: Workbook, sheet: Sheet, figures: Figures, context: Context) -> Entry:
-    """Writes the page, and gives what the index says of it."""
+    """Write the page and return its entry for the index."""
     page = _Page(figures, context)
     page.grid.write(sheet)
     _validate(sheet, figures, context, page)
@@ -117,20 +117,20 @@ class _Page:
         self._title()
         self._recommendation()
         first = self._row
-        self._halves(self._inputs, self._breakdown)
+        self._side_by_side(self._inputs, self._breakdown)
         self.chart_rows = self._row - 1 - self.chart_row
-        self._halves(self._layout, self._cost_section)
+        self._side_by_side(self._layout, self._cost_section)
         if self.has_costs:
             self._cost_assumptions()
         self._assumptions()
         self._checks()
         self._sign_off()
         self.last_row = self._row - 1
-        self._working(first)
+        self._calculation(first)
 
     @property
     def best_month(self) -> object:
-        """US dollars a month of the cheaper of owning and renting; a dash if that is not known."""
+        """US dollars per month of buying or renting, whichever is cheaper; a dash if not known."""
         return next((line.value for line in self._lines if line.key == "best_month"), NOTHING)
 
     # ---- from the top ------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class _Page:
 
     def _recommendation(self) -> None:
         labels, figures = self._labels, self._figures
-        self._section_over_both("recommendation")
+        self._wide_section("recommendation")
         usable = "IF({check}=1,IF({best}>0,{sentence},{none}),{unusable})"
         unusable = f.text(labels("export.unusable"))
         sentence, none = labels("export.recommendation"), labels("export.recommendation_none")
@@ -247,11 +247,11 @@ class _Page:
                  "overhead", "gpu", "gpu_memory_gb")  # fmt: skip
         for key in order:
             if key in texts:
-                self._named(row, LEFT, labels(f"scenarios.{key}"), texts[key], key=key)
+                self._text_row(row, LEFT, labels(f"scenarios.{key}"), texts[key], key=key)
             elif key in opened or key == "gpu_memory_gb":
                 label, value, shown, unit = numbers[key]
                 role = styles.INPUT if key in opened else styles.SOURCE_FIGURE
-                self._figure(row, LEFT, labels(label), value, None, shown, f"unit.{unit}", role, key=key)
+                self._number_row(row, LEFT, labels(label), value, None, shown, f"unit.{unit}", role, key=key)
             else:
                 continue
             row += 1
@@ -308,7 +308,7 @@ class _Page:
 
         def line(key: str, label: str, value: object, formula, shown: str, unit: str, role=styles.FORMULA) -> None:
             nonlocal row
-            self._figure(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
+            self._number_row(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
             row += 1
 
         def of_plan(value: Callable[[WorksheetPlan], object]) -> object:
@@ -319,7 +319,7 @@ class _Page:
 
         line("gpus", "article.gpus", figures.gpus, self._gpus_formula, COUNT_FORMAT, "unit.gpus")
         title = str(of_plan(lambda p: p.layout.title))
-        self._named(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
+        self._text_row(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
         row += 1
         line("best_weights", "procurement.weights_gpu", of_plan(lambda p: p.weights_bytes / GB), of_best("weights"),
              GB_FORMAT, "unit.gb")  # fmt: skip
@@ -346,7 +346,7 @@ class _Page:
             texts = {key: f.text(labels(f"export.binds_{key}")) for key in (CACHE, SEQUENCES, "weights")}
             return f"IF({at('best')}>0,IF({sequences},{texts[SEQUENCES]},{texts[CACHE]}),{texts['weights']})"
 
-        self._named(row, LEFT, labels("procurement.binds"), labels(f"export.binds_{binds}"), what_binds, key="binds")
+        self._text_row(row, LEFT, labels("procurement.binds"), labels(f"export.binds_{binds}"), what_binds, key="binds")
         return row + 1
 
     def _cost_lines(self) -> list[CostLine]:
@@ -393,23 +393,24 @@ class _Page:
         self.grid.put(row, column, role, line.value, line.formula, line.number_format, key=line.key)
 
     def _cost_assumptions(self) -> None:
-        """Prices with their sources, and what else matters most, which stands on a sheet of its own."""
+        """Place the prices with their sources, and the main assumptions, which are inputs on another sheet."""
         labels = self._labels
         gpu = self._scenario.gpu
-        assert gpu is not None and self._prices is not None, "only a GPU with a name has prices"
-        self._section_over_both("prices", "export.value", "article.unit", "procurement.source")
+        assert gpu is not None and self._prices is not None, "only GPUs of the catalog have prices"
+        self._wide_section("prices", "export.value", "article.unit", "procurement.source")
         for field, quote in quotes(self._prices).items():
             value = quote.amount_usd if quote else None
             shown = "#,##0.00##" if field.endswith("hour") else "#,##0.00"
-            source = _source_of(quote) if quote else labels("export.source_no_price")
-            self._full(field, f"export.price_{field}", value, labels(_PRICE_UNITS[field]), source, shown, styles.INPUT)
+            source = _dated_source(quote) if quote else labels("export.source_no_price")
+            label, unit = f"export.price_{field}", labels(_PRICE_UNITS[field])
+            self._cited_row(field, label, value, unit, source, shown, styles.INPUT)
         source = f"{gpu.source}; {gpu.as_of}"
-        self._full("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
+        self._cited_row("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
         note = labels("export.indicative")
         self._text(styles.NOTE, note, height=height_of(note, _WIDE_NOTE_LINE))
         for left, right in zip(_MAIN_COSTS[::2], _MAIN_COSTS[1::2]):
             for column, field in ((LEFT, left), (RIGHT, right)):
-                self._figure(
+                self._number_row(
                     self._row, column, labels(f"procurement.{field}"), cost_defaults()[field].value,
                     lambda at, field=field: field, assumptions.number_format(field),
                     f"procurement.unit_{field}", styles.LINK,
@@ -424,10 +425,10 @@ class _Page:
         labels, figures, scenario = self._labels, self._figures, self._scenario
         model, kv_precision, kv = scenario.model, scenario.kv_precision, figures.kv
         source = f"{model.source}; {model.as_of}" if model.as_of else model.source
-        self._section_over_both("assumptions", "export.value", "article.unit", "models.source")
+        self._wide_section("assumptions", "export.value", "article.unit", "models.source")
 
         def known(key: str, label: str, value: object, unit: str, note: str, shown: str = BYTES_FORMAT) -> None:
-            self._full(key, label, value, labels(f"unit.{unit}"), note, shown)
+            self._cited_row(key, label, value, labels(f"unit.{unit}"), note, shown)
 
         stored = "export.source_shipped" if scenario.precision is None else "export.source_weights"
         layout = scenario.precision.source if scenario.precision else ""
@@ -445,10 +446,10 @@ class _Page:
               kv_precision.source or labels("export.source_given"), PLAIN_FORMAT)  # fmt: skip
         known("longest", "models.max_context", model.spec.max_position_embeddings or NOTHING, "tokens",
               labels("export.source_longest"))  # fmt: skip
-        self._full(
+        self._cited_row(
             "tokens", "scenarios.tokens", scenario.workload.tokens, labels("unit.tokens"), labels("export.how_tokens"),
             COUNT_FORMAT, styles.FORMULA,
-            lambda at: f.kept_tokens(
+            lambda at: f.allocated_tokens(
                 at("context"), at("average_tokens") if scenario.allocation == PAGED else at("context"),
                 paged=f"{at('allocation')}={f.text(PAGED)}", in_blocks=f"{at('engine')}={f.text(VLLM)}",
             ),
@@ -459,7 +460,7 @@ class _Page:
             gpu, note = scenario.workload.gpu, labels("export.source_step")
             known("step_tokens", "scenarios.step_tokens", gpu.step_tokens, "tokens", note)
             known("max_sequences", "scenarios.max_sequences", gpu.max_sequences, "none", note)
-        self._full(
+        self._cited_row(
             "per_node", "scenarios.per_node", scenario.workload.gpu.gpus_per_node, labels("unit.gpus"),
             self._node_source(),
         )  # fmt: skip
@@ -477,11 +478,11 @@ class _Page:
 
     def _checks(self) -> None:
         labels, figures = self._labels, self._figures
-        self._section_over_both("checks", "checks.result", "article.unit", "checks.meaning")
+        self._wide_section("checks", "checks.result", "article.unit", "checks.meaning")
         first = self._row
 
         def check(key: str, value: bool, condition: Callable[[At], str]) -> None:
-            self._full(
+            self._cited_row(
                 f"check_{key}", f"export.check_{key}", int(value), labels("unit.none"),
                 labels(f"export.check_{key}_wrong"), labels("check.format"), styles.CHECK,
                 lambda at: f"IF({condition(at)},1,0)",
@@ -529,27 +530,27 @@ class _Page:
             self.grid.heights[row] = 21
         self._row += 4
 
-    # ---- the working, beside what is printed -------------------------------------------------------------
+    # ---- calculation, right of the printed columns -------------------------------------------------------
 
-    def _working(self, row: int) -> None:
-        rows = (row for row in count(self._layout_working(row) + 1) if row not in self._gaps)
-        self._engine_working(rows)
+    def _calculation(self, row: int) -> None:
+        rows = (row for row in count(self._layout_table(row) + 1) if row not in self._gaps)
+        self._engine_rows(rows)
         if self.has_costs:
             row = next(rows)
-            self.grid.put(row, WORKING, styles.SECTION, self._labels("export.working_costs"))
-            self.grid.put(row, WORKING + 1, styles.SECTION, "USD")
+            self.grid.put(row, CALCULATION, styles.SECTION, self._labels("export.working_costs"))
+            self.grid.put(row, CALCULATION + 1, styles.SECTION, "USD")
             for row, line in zip(rows, (line for line in self._lines if line.key not in self._printed_costs)):
-                self.grid.put(row, WORKING, styles.LABEL, self._labels(_WORKING_LABELS[line.key]))
-                self._cost_cell(row, WORKING + 1, line)
+                self.grid.put(row, CALCULATION, styles.LABEL, self._labels(_CALCULATION_LABELS[line.key]))
+                self._cost_cell(row, CALCULATION + 1, line)
 
-    def _layout_working(self, row: int) -> int:
-        """A row for each layout: what a GPU holds, and how many users and GPUs that makes."""
+    def _layout_table(self, row: int) -> int:
+        """Place a row for each layout: memory used per GPU, users per replica, GPUs in all."""
         labels, windows = self._labels, range(len(self._figures.kv.windowed))
         columns = [
             "title", "tp", "pp", "weights", "loading", "growing", *(f"windowed_{i}" for i in windows), "fixed",
             "budget", "kv_user", "fitting", "users", "all_gpus",
         ]  # fmt: skip
-        self._columns = {key: WORKING + i for i, key in enumerate(columns)}
+        self._columns = {key: CALCULATION + i for i, key in enumerate(columns)}
         for key, column in self._columns.items():
             label = "windowed" if key.startswith("windowed") else key
             self.grid.put(row, column, styles.HEADING, labels(f"export.layout_{label}"))
@@ -610,8 +611,8 @@ class _Page:
         letter = xl_col_to_name(self._columns[key])
         return f"${letter}${first + 1}:${letter}${last + 1}"
 
-    def _engine_working(self, rows: Iterator[int]) -> None:
-        """What of a GPU can be used, and which row of the layouts is the best."""
+    def _engine_rows(self, rows: Iterator[int]) -> None:
+        """Place the usable memory of a GPU and the row of the best layout."""
         labels, figures = self._labels, self._figures
         one, several = (figures.usable_gb - held for held in figures.buffers_gb)
         best = figures.best
@@ -645,13 +646,13 @@ class _Page:
             ("per_replica", best.layout.gpus if best else NOTHING, per_replica, COUNT_FORMAT),
         ]
         for (key, value, formula, shown), row in zip(lines, rows):
-            self.grid.put(row, WORKING, styles.LABEL, labels(f"export.{key}"))
-            self.grid.put(row, WORKING + 1, styles.FORMULA, value, formula, shown, key=key)
+            self.grid.put(row, CALCULATION, styles.LABEL, labels(f"export.{key}"))
+            self.grid.put(row, CALCULATION + 1, styles.FORMULA, value, formula, shown, key=key)
 
     # ---- lines -------------------------------------------------------------------------------------------
 
-    def _halves(self, left: Callable[[int], int], right: Callable[[int], int]) -> None:
-        """Two sections beside each other."""
+    def _side_by_side(self, left: Callable[[int], int], right: Callable[[int], int]) -> None:
+        """Place two sections next to each other."""
         first = self._row
         self._row = max(left(first), right(first))
         self.grid.heights.setdefault(first, _SECTION_HEIGHT)
@@ -665,18 +666,18 @@ class _Page:
         self._row += 1
 
     def _text(self, role: str, text: str, formula=None, *, height: float, key: str | None = None) -> None:
-        """A text over the width of the page."""
+        """Place a text over the full width of the page."""
         self.grid.put(self._row, LEFT, role, text, formula, key=key, last_column=LAST)
         self.grid.heights[self._row] = height
         self._row += 1
 
     def _section(self, row: int, column: int, key: str, second: str | None, third: str | None) -> int:
-        """A section's heading with those of its columns; gives the next row."""
+        """Place the headings of a section and of its columns; return the next row."""
         for i, label in enumerate((f"export.section_{key}", second, third)):
             self.grid.put(row, column + i, styles.SECTION, label and self._labels(label))
         return row + 1
 
-    def _section_over_both(self, key: str, *columns: str) -> None:
+    def _wide_section(self, key: str, *columns: str) -> None:
         labels = [f"export.section_{key}", *columns]
         places = (LEFT, LEFT + 1, LEFT + 2, RIGHT)
         texts = {place: self._labels(label) for place, label in zip(places, labels)}
@@ -685,21 +686,21 @@ class _Page:
         self.grid.heights[self._row] = _SECTION_HEIGHT
         self._row += 1
 
-    def _named(self, row: int, column: int, label: str, text: str, formula=None, *, key: str) -> None:
-        """What, and in words how."""
+    def _text_row(self, row: int, column: int, label: str, text: str, formula=None, *, key: str) -> None:
+        """Place a label and a text."""
         self.grid.put(row, column, styles.LABEL, label)
         self.grid.put(row, column + 1, styles.FORMULA_TEXT, text, formula, key=key, last_column=column + 2)
 
-    def _figure(self, row: int, column: int, label: str, value: object, formula, shown: str, unit: str,
+    def _number_row(self, row: int, column: int, label: str, value: object, formula, shown: str, unit: str,
                 role: str = styles.FORMULA, *, key: str | None = None) -> None:  # fmt: skip
-        """What, how much, of what unit."""
+        """Place a label, a number and its unit."""
         self.grid.put(row, column, styles.LABEL, label)
         self.grid.put(row, column + 1, role, value, formula, shown, key=key)
         self.grid.put(row, column + 2, styles.NOTE, self._labels(unit))
 
-    def _full(self, key: str, label: str, value: object, unit: str, source: str, shown: str = BYTES_FORMAT,
+    def _cited_row(self, key: str, label: str, value: object, unit: str, source: str, shown: str = BYTES_FORMAT,
               role: str = styles.SOURCE_FIGURE, formula=None) -> None:  # fmt: skip
-        """What, how much, of what unit, and over the right half where it comes from."""
+        """Place a label, a number, its unit and, over the right half, its source."""
         self.grid.put(self._row, LEFT, styles.LABEL, self._labels(label))
         self.grid.put(self._row, LEFT + 1, role, value, formula, shown, key=key)
         self.grid.put(self._row, LEFT + 2, styles.NOTE, unit)
@@ -708,7 +709,7 @@ class _Page:
         self._row += 1
 
 
-_WORKING_LABELS = {
+_CALCULATION_LABELS = {
     "server_usd": "export.server_usd",
     "cost_replicas": "procurement.replicas",
     "with_headroom": "procurement.with_headroom",
@@ -727,7 +728,7 @@ _WORKING_LABELS = {
 }
 
 
-def _source_of(quote: Quote) -> str:
+def _dated_source(quote: Quote) -> str:
     return f"{quote.source}; {quote.as_of}"
 
 
@@ -736,7 +737,7 @@ def _share_of_total(key: str, at: At) -> str:
 
 
 def fixed_text(number: float, decimals: int) -> str:
-    """`number` as FIXED writes it: halves rounded up, of the 15 digits that a spreadsheet shows."""
+    """Format `number` as FIXED does: round half up, from the 15 digits that a spreadsheet shows."""
     exact = Decimal(f"{number:.15g}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
     return f"{exact:,}"
 

@@ -1,4 +1,4 @@
-"""The sheet of scenarios that have no page of their own: one a row, with everything that its formulas need."""
+"""Write the sheet of the scenarios without a page: one scenario per row, with all data that its formulas need."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NOTHING = f.text(NOTHING)
 
 @dataclass(frozen=True)
 class _Row:
-    """A scenario, and what a GPU of its layout holds; None where none fits."""
+    """A scenario and the figures of its layout; None if no layout fits."""
 
     figures: Figures
     layout: PlanFigures | None
@@ -45,7 +45,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _RowColumn:
-    """One column: its `value` for a scenario, and the `formula` for it, of the same row's cells (key → address)."""
+    """One column: its `value` for a scenario, and the `formula` of it from the cells of the row (key → address)."""
 
     key: str
     label: str
@@ -66,13 +66,13 @@ def write(
     most_windows: int,
     limits: dict[str, tuple[str, str]],
 ) -> None:
-    """Writes the sheet, row by row as `scenarios` gives them.
+    """Write the sheet, one row for each of `scenarios`, which are read only once.
 
     Args:
-        count: how many scenarios there are.
-        first_number: the number of the first of them.
-        most_windows: how many sizes of window the model with the most of them has.
-        limits: field → the cells, from anywhere, of the least and the most that it may be.
+        count: the number of scenarios.
+        first_number: the number of the first scenario.
+        most_windows: the largest number of window sizes in one model.
+        limits: field → references to the cells of its minimum and maximum.
     """
     columns = _columns(labels, most_windows, limits)
     for i, column in enumerate(columns):
@@ -94,7 +94,7 @@ def write(
 
 
 def references(sheet_name: str, labels: Labels, most_windows: int, count: int) -> dict[str, str]:
-    """Where the index finds the columns that it totals."""
+    """Return the references to the columns that the index adds up."""
     keys = [column.key for column in _columns(labels, most_windows, None)]
     sheet, last = quoted_sheet(sheet_name), FIRST_ROW + count - 1
     letters = {key: xl_col_to_name(keys.index(key) + 1) for key in ("total", "gpus", "deploy", "check")}
@@ -144,7 +144,7 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
             "total", lambda row: row.figures.total_gb, lambda at: f"{at['weights']}+{at['kv']}+{at['overhead_gb']}",
             styles.TOTAL,
         ),
-        # By the rule, the room of a GPU is its memory ÷ (1 + overhead), so that one formula serves both.
+        # By the rule, the room of a GPU is its memory ÷ (1 + overhead), so one formula is right for both engines.
         _result(
             "gpus", lambda row: row.figures.gpus, lambda at: f.rounded_up(f"({at['weights']}+{at['kv']})/{at['room']}"),
             styles.TOTAL, COUNT_FORMAT,
@@ -154,15 +154,15 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
             lambda row: NOTHING if row.layout is None else row.layout.shape.title,
         ),
         _result(
-            "users_per_replica", lambda row: _of_best(row, "users_per_replica"), _users_per_replica(most_windows),
+            "users_per_replica", lambda row: _best_figure(row, "users_per_replica"), _users_per_replica(most_windows),
             number_format=COUNT_FORMAT, label="procurement.users_per_replica",
         ),
         _result(
-            "deploy", lambda row: _of_best(row, "gpus"), _deploy, styles.TOTAL, COUNT_FORMAT,
+            "deploy", lambda row: _best_figure(row, "gpus"), _deploy, styles.TOTAL, COUNT_FORMAT,
         ),
         _result(
             "tokens", lambda row: row.figures.scenario.workload.tokens,
-            lambda at: f.kept_tokens(
+            lambda at: f.allocated_tokens(
                 at["context"], at["average_tokens"], paged=f"{at['allocation']}={f.text(PAGED)}", in_blocks=_by_vllm(at)
             ),
             number_format=COUNT_FORMAT,
@@ -177,7 +177,7 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         _result("room", lambda row: row.figures.room_gb, _room, label="export.room"),
         _known("weights_bytes", "export.weights_bytes", lambda row: row.figures.weights_bytes),
         _known("values_per_token", "models.values_per_token", lambda row: row.figures.kv.values_per_token),
-        *(column for i in range(most_windows) for column in _window(i)),
+        *(column for i in range(most_windows) for column in _window_columns(i)),
         _known("fixed_values", "models.fixed_values", lambda row: row.figures.kv.fixed_values),
         _known("fixed_bytes", "models.fixed_bytes", lambda row: row.figures.kv.fixed_bytes),
         _known("index_bytes", "models.index_bytes", lambda row: row.figures.kv.index_bytes_per_token),
@@ -191,12 +191,12 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
         _known("buffers_one", "export.buffers_one", lambda row: row.figures.buffers_gb[0], GB_FORMAT),
         _known("buffers_several", "export.buffers_several", lambda row: row.figures.buffers_gb[1], GB_FORMAT),
         _known("per_replica", "export.per_replica", lambda row: row.layout and row.layout.shape.gpus),
-        _known("held", "export.layout_held", _held, GB_FORMAT),
+        _known("held", "export.layout_held", _gb_besides_cache, GB_FORMAT),
         _known("growing", "export.layout_growing", lambda row: row.layout and row.layout.growing_bytes),
         *(
             _known(
                 f"windowed_{i}", "export.layout_windowed",
-                partial(_layout_windowed, i),
+                partial(_layout_window_bytes, i),
             )
             for i in range(most_windows)
         ),
@@ -235,7 +235,7 @@ def _result(
 
 
 def _gpu_memory_gb(row: _Row) -> object:
-    """Locked where formulas could not follow another one."""
+    """Return the GPU memory, as a locked cell if the formulas could not follow a change."""
     scenario = row.figures.scenario
     if "gpu_memory_gb" in open_inputs(scenario):
         return scenario.gpu_memory_gb
@@ -243,29 +243,29 @@ def _gpu_memory_gb(row: _Row) -> object:
     return Cell(column, styles.SOURCE_FIGURE, scenario.gpu_memory_gb, None, MEMORY_FORMAT)
 
 
-def _of_best(row: _Row, field: str) -> object:
+def _best_figure(row: _Row, field: str) -> object:
     return NOTHING if row.figures.best is None else getattr(row.figures.best, field)
 
 
-def _layout_windowed(i: int, row: _Row) -> float | None:
-    return _windowed(row.layout.windowed_bytes, i) if row.layout else None
+def _layout_window_bytes(i: int, row: _Row) -> float | None:
+    return _window_item(row.layout.windowed_bytes, i) if row.layout else None
 
 
-def _windowed(pairs: tuple[tuple[int, float], ...], i: int, part: int = 1) -> float:
-    """A part of a model's window number `i`; 0 for a model that has fewer."""
+def _window_item(pairs: tuple[tuple[int, float], ...], i: int, part: int = 1) -> float:
+    """Return item `part` of window number `i`; 0 for a model with fewer windows."""
     return pairs[i][part] if i < len(pairs) else 0
 
 
-def _window(i: int) -> tuple[_RowColumn, _RowColumn]:
-    """The size of a model's window number `i` and what it keeps of it."""
+def _window_columns(i: int) -> tuple[_RowColumn, _RowColumn]:
+    """Return the columns of window number `i`: its size, and the values cached per token."""
     return (
-        _known(f"window_{i}", "models.window", lambda row: _windowed(row.figures.kv.windowed, i, 0)),
-        _known(f"windowed_values_{i}", "models.windowed_values", lambda row: _windowed(row.figures.kv.windowed, i)),
+        _known(f"window_{i}", "models.window", lambda row: _window_item(row.figures.kv.windowed, i, 0)),
+        _known(f"windowed_values_{i}", "models.windowed_values", lambda row: _window_item(row.figures.kv.windowed, i)),
     )
 
 
-def _held(row: _Row) -> float | None:
-    """What a GPU of the layout holds beside the cache."""
+def _gb_besides_cache(row: _Row) -> float | None:
+    """Return the GB that a GPU of the layout uses besides the KV cache."""
     layout = row.layout
     if layout is None:
         return None
@@ -291,7 +291,7 @@ def _room(at: dict[str, str]) -> str:
 
 
 def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
-    """`core.plan.worksheet.worksheet_plans`, for the layout that was the best when the file was written."""
+    """Return the formula of `core.plan.worksheet.worksheet_plans` for the layout that was best at the export."""
 
     def formula(at: dict[str, str]) -> str:
         block = f"SIGN({at['step_tokens']})*kv_block_tokens"
@@ -301,7 +301,7 @@ def _users_per_replica(most_windows: int) -> Callable[[dict[str, str]], str]:
         )
         each = "+".join([f"{at['growing']}*{at['tokens']}", *in_windows, at["fixed"]])
         fitting = f.users_that_fit(f"({at['usable']}-{at['held']})*{f.GB}", f"({each})")
-        # MIN passes over the blank cell of a row that goes by the rule.
+        # MIN ignores a blank cell: the rule has no limit of sequences.
         return f"IF(ISNUMBER({at['per_replica']}),MAX(0,MIN({at['max_sequences']},{fitting})),{_NOTHING})"
 
     return formula

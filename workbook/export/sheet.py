@@ -1,4 +1,4 @@
-"""A sheet written from the top down, never held in memory: cells by role, formulas with their values."""
+"""Write a sheet row by row without holding it in memory: cells by role, formulas with their values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xlsxwriter.worksheet import Worksheet
 from core.texts import FORMULA_STARTS
 from workbook import styles
 
-# Bars are listed from the top down, which puts the axis of their values at the top unless its labels stand "high".
+# Bars are listed from the top down, which moves the value axis to the top; "high" moves its labels to the bottom.
 VALUE_AXIS = {
     "num_format": "#,##0",
     "min": 0,
@@ -27,35 +27,35 @@ VALUE_AXIS = {
     "major_gridlines": {"visible": True, "line": {"color": "#D9D9D9"}},
 }
 
-_LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points, at the 9 points of a note and the 10 of all else
+_LINE_HEIGHT, _LEAST_HEIGHT = 12.5, 16.5  # points: notes are 9 points high, other text 10
 
 
 class PlainWorksheet(Worksheet):
-    """A worksheet for a hundred thousand rows that differ in nothing but their values.
+    """A worksheet that quickly writes many rows that differ only in their values.
 
-    XlsxWriter makes some twenty calls for each cell, and looks into every formula for forty functions that are newer
-    than Excel 2010; here are none of them. The file is the same.
+    XlsxWriter makes some twenty calls per cell, and searches every formula for forty functions that are newer than
+    Excel 2010, which these sheets do not use. The resulting file is the same.
     """
 
     def _prepare_formula(self, formula: str, expand_future_functions: bool = False) -> str:
         return formula.removeprefix("=")
 
     def write_row_xml(self, row: int, xml: str) -> None:
-        """Writes row number `row`, counted from 0, which is the next one: `xml` is its whole element."""
-        self._write_single_row(row)  # what is still held of the row before
+        """Write the next row as the whole element `xml`; `row` is its number, counted from 0."""
+        self._write_single_row(row)  # writes what is still held of the previous row
         self.row_data_fh.write(xml)
         self.previous_row, self.dim_rowmax = row + 1, row
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What one cell holds.
+    """One cell.
 
     Attributes:
-        value: a constant, or what `formula` gives; None for a cell that is only styled.
+        value: a constant, or the result of `formula`; None for a cell that is only styled.
         formula: without its "="; None for a constant.
-        link: a place in this workbook that the cell's text leads to.
-        last_column: where the cell is merged with those to its right, the last of them.
+        link: the cell of this workbook that the text links to.
+        last_column: the last column of a merged cell.
     """
 
     column: int
@@ -69,10 +69,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class ColumnCells:
-    """What every cell of a column has in common.
+    """What all cells of a column have in common.
 
     Attributes:
-        formula: without its "=", with `ROW` for the number of the row that it stands in; None for constants.
+        formula: without its "=", with `ROW` instead of the row number; None for constants.
     """
 
     ROW: ClassVar[str] = "\0"
@@ -82,7 +82,7 @@ class ColumnCells:
     formula: str | None = None
 
     def cell(self, column: int, row: int, value: object) -> Cell:
-        """The cell in that row; `value` may be a whole cell, which does not look as its column does."""
+        """Return the cell of a row; `value` may be a `Cell` that looks different from its column."""
         if isinstance(value, Cell):
             return value
         formula = self.formula and self.formula.replace(self.ROW, str(row))
@@ -90,7 +90,7 @@ class ColumnCells:
 
 
 class Formats:
-    """XlsxWriter's formats for the roles of `workbook.styles`."""
+    """The XlsxWriter formats of the roles in `workbook.styles`."""
 
     def __init__(self, workbook: Workbook, lang: str) -> None:
         self._workbook = workbook
@@ -100,7 +100,7 @@ class Formats:
     def __call__(
         self, role: str, number_format: str | None = None, *, quoted: bool = False, wrapped: bool = False
     ) -> Format:
-        """The format of `role`; `quoted` text stays text when edited."""
+        """Return the format of `role`; with `quoted`, text stays text when it is edited."""
         key = role, number_format, quoted, wrapped
         if key not in self._formats:
             properties = _properties(self._styles[styles.style_name(role)])
@@ -115,16 +115,16 @@ class Formats:
 
 
 class _RowTemplate:
-    """A row of which only its number and its values are missing."""
+    """The XML of a row, without its number and its values."""
 
-    def __init__(self, columns: Sequence[ColumnCells], forms: Sequence[Format]) -> None:
+    def __init__(self, columns: Sequence[ColumnCells], formats: Sequence[Format]) -> None:
         self._starts = [
-            f'<c r="{xl_col_to_name(i)}{ColumnCells.ROW}" s="{form._get_xf_index()}"' for i, form in enumerate(forms)
+            f'<c r="{xl_col_to_name(i)}{ColumnCells.ROW}" s="{one._get_xf_index()}"' for i, one in enumerate(formats)
         ]
         self._formulas = [column.formula and f"<f>{escape(column.formula)}</f>" for column in columns]
 
     def filled(self, number: int, values: Sequence[object]) -> str | None:
-        """The element of row `number`; None if one of `values` needs more than to be put there."""
+        """Return the XML of row `number`; None if one of `values` cannot simply be inserted."""
         parts = [f'<row r="{ColumnCells.ROW}">']
         for start, formula, value in zip(self._starts, self._formulas, values):
             kind = type(value)
@@ -149,7 +149,7 @@ class _RowTemplate:
 
 @lru_cache(maxsize=4096)
 def _is_plain(text: str) -> bool:
-    """Whether XlsxWriter writes `text` as it is: nothing to escape, no spaces to keep, no formula and no error."""
+    """Return whether XlsxWriter writes `text` unchanged: nothing to escape, no outer spaces, no formula or error."""
     return (
         text != "" and text.isprintable() and text == text.strip() and escape(text) == text and "_x" not in text
         and not text.startswith(("#", *FORMULA_STARTS))
@@ -157,7 +157,7 @@ def _is_plain(text: str) -> bool:
 
 
 class Sheet:
-    """One worksheet being written: `row` after `row`, from the first."""
+    """A worksheet that is written row by row from the top."""
 
     def __init__(self, ws: Worksheet, formats: Formats, widths: Sequence[float]) -> None:
         self.ws = ws
@@ -168,7 +168,7 @@ class Sheet:
         ws.hide_gridlines(2)
 
     def row(self, cells: Iterable[Cell] = (), height: float | None = None) -> int:
-        """Writes the next row, and gives its number as formulas have it."""
+        """Write the next row and return its number, counted from 1."""
         if height:
             self.ws.set_row(self._row, height)
         for cell in cells:
@@ -177,9 +177,9 @@ class Sheet:
         return self._row
 
     def rows(self, columns: Sequence[ColumnCells], rows: Iterable[Sequence[object]]) -> None:
-        """Writes many rows of one kind; of each the values of all columns, also of those with a formula.
+        """Write many rows with the same columns, given the values of all columns, calculated ones included.
 
-        A value may be a whole cell, where it does not look as its column does.
+        A value may be a `Cell` that looks different from its column.
         """
         template = _RowTemplate(columns, [self._formats(column.role, column.number_format) for column in columns])
         for values in rows:
@@ -192,35 +192,35 @@ class Sheet:
 
     def _write(self, cell: Cell) -> None:
         quoted = isinstance(cell.value, str) and cell.formula is None and cell.value.startswith(FORMULA_STARTS)
-        form = self._formats(cell.role, cell.number_format, quoted=quoted, wrapped=cell.last_column is not None)
+        cell_format = self._formats(cell.role, cell.number_format, quoted=quoted, wrapped=cell.last_column is not None)
         place = self._row, cell.column
         if cell.last_column is not None:
-            self.ws.merge_range(*place, self._row, cell.last_column, "", form)
+            self.ws.merge_range(*place, self._row, cell.last_column, "", cell_format)
         if cell.link is not None:
-            self.ws.write_url(*place, f"internal:{cell.link}", form, cell.value)
+            self.ws.write_url(*place, f"internal:{cell.link}", cell_format, cell.value)
         elif cell.formula is not None:
-            self.ws.write_formula(*place, f"={cell.formula}", form, cell.value)
+            self.ws.write_formula(*place, f"={cell.formula}", cell_format, cell.value)
         elif cell.value is None or cell.value == "":
-            self.ws.write_blank(*place, None, form)
+            self.ws.write_blank(*place, None, cell_format)
         elif isinstance(cell.value, str):
-            self.ws.write_string(*place, cell.value, form)
+            self.ws.write_string(*place, cell.value, cell_format)
         else:
-            self.ws.write_number(*place, cell.value, form)
+            self.ws.write_number(*place, cell.value, cell_format)
 
 
 def height_of(text: str, width: float) -> float:
-    """Points that `text`, wrapped into a column `width` characters wide, needs; a Chinese character takes two."""
+    """Return the height in points of `text` wrapped at `width` characters; a Chinese character counts as two."""
     taken = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
     return max(_LEAST_HEIGHT, ceil(taken / width) * _LINE_HEIGHT + 4)
 
 
 def quoted_sheet(name: str) -> str:
-    """The sheet's name as it stands before the "!" of a reference."""
+    """Quote a sheet name for use before the "!" of a reference."""
     return "'" + name.replace("'", "''") + "'"
 
 
 def _properties(style: NamedStyle) -> dict[str, object]:
-    """A named style of openpyxl in XlsxWriter's words."""
+    """Convert an openpyxl style to XlsxWriter's format properties."""
     font, alignment = style.font, style.alignment
     properties: dict[str, object] = {
         "font_name": font.name,

@@ -1,4 +1,4 @@
-"""The exported workbook: read once to check every scenario, once more to write it."""
+"""Export scenarios to a workbook: read them once to check all of them, and again to write them."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from workbook.files import written_whole
 from workbook.labels import Labels
 from workbook.scenario import GivenScenarios, Scenario
 
-MOST_PAGES = 200  # beyond that nobody finds a sheet by its tab
+MOST_PAGES = 200  # with more, a sheet is hard to find by its tab
 MOST_SCENARIOS = 1_000_000  # a sheet has 1 048 576 rows: support.microsoft.com, "Excel specifications and limits"
-MOST_PROBLEMS = 20  # the first ones; whoever mends those usually mends the rest
+MOST_PROBLEMS = 20  # shown at most; correcting the first ones usually corrects the rest
 
 Progress = Callable[[int, int], None]
-"""Told how many scenarios are written, and how many there are."""
+"""Called with the number of scenarios written so far and the number of all."""
 
 
 class UnusableScenariosError(PlannerError):
-    """Rows of a file cannot be planned with: `lines` names where, which field, what is wrong, and the remedy."""
+    """Rows of a file are invalid; `lines` give the place, the field, the problem and the remedy of each problem."""
 
     def __init__(self, path: Path, lines: list[str], count: int) -> None:
         self.lines = lines + ([f"… and {count - len(lines):,} more."] if count > len(lines) else [])
         what = "1 problem" if count == 1 else f"{count:,} problems"
-        super().__init__(str(path), f"{what}, nothing was written", "\n".join(["Mend these:", *self.lines]))
+        super().__init__(str(path), f"{what}, nothing was written", "\n".join(["Correct these:", *self.lines]))
 
 
 @dataclass(frozen=True)
 class _Survey:
-    """What is known of all scenarios before the first is written."""
+    """What must be known of all scenarios before the first is written."""
 
     scenarios: int
     most_windows: int
@@ -51,10 +51,10 @@ class _Survey:
 def export_scenarios(
     path: Path, given: GivenScenarios, lang: str, on_progress: Progress = lambda done, of: None
 ) -> int:
-    """Writes the decision sheets of all scenarios of `given` to `path`, and gives their number.
+    """Write the decision sheets of all scenarios in `given` to `path`, and return the number of scenarios.
 
     Raises:
-        UnusableScenariosError: rows cannot be planned with; nothing is written.
+        UnusableScenariosError: rows are invalid; nothing is written.
         UnwritableFileError: the file cannot be written.
     """
     survey = _survey(given)
@@ -62,7 +62,7 @@ def export_scenarios(
         try:
             with xlsxwriter.Workbook(str(temporary), {"constant_memory": True}) as workbook:
                 _write(workbook, Labels(lang), survey, _figures(given, survey.scenarios, on_progress))
-        except FileCreateError as error:  # it wraps the OSError
+        except FileCreateError as error:  # FileCreateError wraps the OSError
             raise error.args[0] from error
     return survey.scenarios
 
@@ -80,13 +80,13 @@ def _survey(given: GivenScenarios) -> _Survey:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
         problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
-        raise PlannerError(str(given.path), problem, "Write one scenario a row.")
+        raise PlannerError(str(given.path), problem, f"Write 1 to {MOST_SCENARIOS:,} scenarios, one per row.")
     return _Survey(count, most_windows)
 
 
 def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
     for done, row in enumerate(given.given_rows(), start=1):
-        yield figures_of(cast("Scenario", row.scenario))  # the survey has refused rows without one
+        yield figures_of(cast("Scenario", row.scenario))  # `_survey` has refused rows without a scenario
         on_progress(done, count)
 
 
@@ -98,7 +98,7 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
         return Sheet(workbook.add_worksheet(name, PlainWorksheet), formats, widths)
 
     totals = _RunningTotals()
-    figures = totals.passing(figures)
+    figures = totals.counted(figures)
     paged = list(islice(figures, MOST_PAGES))
     more = survey.scenarios - len(paged)
     index_name, shared_name, more_name = (labels(f"export.{key}") for key in ("index", "assumptions", "more"))
@@ -123,19 +123,19 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
 
 
 class _RunningTotals:
-    """The totals of the scenarios that have passed."""
+    """The totals of the scenarios read so far."""
 
     def __init__(self) -> None:
         self.totals = index.Totals()
 
-    def passing(self, figures: Iterable[Figures]) -> Iterator[Figures]:
+    def counted(self, figures: Iterable[Figures]) -> Iterator[Figures]:
         for item in figures:
             self.totals += item
             yield item
 
 
 def _describe(workbook: xlsxwriter.Workbook, labels: Labels) -> None:
-    # The catalog's date instead of the clock's, so that the same scenarios give the same bytes.
+    # The catalog's date, not the current time, so that the same scenarios give the same bytes.
     created = datetime.datetime.fromisoformat(max(model.as_of for model in catalog.models()))
     author = f"VRAM planner {__version__}"
     workbook.set_properties({"title": labels("export.index_title"), "author": author, "created": created})

@@ -1,1 +1,1 @@
-"""One module a sheet, each with `write(book)`. `workbook.template` has their order."""
+"""One module per sheet, each with a `write` function; `workbook.template` defines their order."""

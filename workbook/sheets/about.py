@@ -1,4 +1,4 @@
-"""The About sheet: what the workbook is for, whether it can be relied on, and where to find what."""
+"""Write the About sheet: the purpose of the workbook, the answer, the result of its checks, and links to all sheets."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _CAVEATS = ("memory", "reserved", "gpus", "overhead")
 
 
 def reserve(book: Book):
-    """Makes the sheet's place, the first."""
+    """Create the empty sheet, which comes first."""
     return book.sheet("about", [24, 104], one_page=True)
 
 
 def write(book: Book, ws) -> None:
-    """Writes the sheet; needs all the others, which it links to."""
+    """Write the sheet. All other sheets must exist, because it links to them."""
     labels = book.labels
     put(ws, "A1", styles.TITLE, labels("about.title"))
     ws.row_dimensions[1].height = 28
@@ -69,7 +69,7 @@ def write(book: Book, ws) -> None:
 
 
 def _write_answer(book: Book, ws, row: int) -> int:
-    """The three lines that a reader came for, of the scenario chosen on Procurement; gives the row below them."""
+    """Write the three lines of the answer for the scenario chosen on Procurement and return the row below them."""
     labels = book.labels
     row = _section(ws, row, labels("about.answer"))
     memory = f.sentence(
@@ -93,7 +93,7 @@ def _write_answer(book: Book, ws, row: int) -> int:
 
 
 def _section(ws, row: int, title: str) -> int:
-    """A section's heading over both columns; gives the row below it."""
+    """Write a section's heading over both columns and return the row below it."""
     put(ws, f"A{row}", styles.SECTION, title)
     put(ws, f"B{row}", styles.SECTION)
     return row + 1

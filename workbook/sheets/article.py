@@ -1,4 +1,4 @@
-"""The Article sheet: the article's example step by step, as printed, exact, and as the model really is."""
+"""Write the Article sheet: the article's example step by step, as printed, in exact bytes, and for the real model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIRST_INPUT_ROW = 5
 _ARTICLE = ArticleInputs()
 _PRECISION_LEAST, _PRECISION_MOST = "0.0625", "4"
 
-# (label key, unit, the article's value, number format, note, field of LIMITS), one input a row
+# One input per row: (label key, unit, the article's value, number format, note, field of LIMITS).
 _INPUTS = (
     ("parameters", "billion", _ARTICLE.params_b, PLAIN_FORMAT, "note_parameters", "params_b"),
     ("layers", "layers", _ARTICLE.num_hidden_layers, COUNT_FORMAT, "note_layers", "num_hidden_layers"),
@@ -54,7 +54,7 @@ _ALL_AS_PRINTED = f"{AGREES}{_REAL_MODEL_ROW}"
 
 @dataclass(frozen=True)
 class Block:
-    """One of the article's three cases: which inputs it uses, and the figures that the article prints for it."""
+    """One of the article's three cases: the inputs that it uses, and the figures that the article prints for it."""
 
     key: str
     name_prefix: str
@@ -92,7 +92,7 @@ BLOCKS = (
     ),
 )  # fmt: skip
 
-# (step, unit, number format, role), in the article's order
+# (step, unit, number format, role), in the article's order.
 STEPS = (
     ("weights", "gb", GB_FORMAT, styles.FORMULA),
     ("kv_bytes_per_token", "bytes", BYTES_FORMAT, styles.FORMULA),
@@ -107,7 +107,7 @@ _BLOCK_HEIGHT = len(STEPS) + 2
 
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines the names of its results; needs the sheet Models."""
+    """Write the sheet and define the names of its results. The sheet Models must exist."""
     labels = book.labels
     ws = book.sheet("article", _WIDTHS, tab_colour="2E75B6", one_page=True)
     heading(ws, labels("article.title"), labels("article.subtitle"))
@@ -120,7 +120,7 @@ def write(book: Book) -> None:
 
 
 def figure_cells() -> dict[tuple[str, str, str], str]:
-    """Where the figures stand: (block key, step, column letter) → address. Columns are LIVE, EXACT, REAL."""
+    """Return the cells of the figures: (block key, step, column letter) → address. Columns are LIVE, EXACT, REAL."""
     return {
         (block.key, step, column): f"{column}{_step_row(block, step)}"
         for block in BLOCKS
@@ -130,7 +130,7 @@ def figure_cells() -> dict[tuple[str, str, str], str]:
 
 
 def agreement_cells() -> dict[tuple[str, str], str]:
-    """Where each figure that the article prints is compared with ours: (block key, step) → address."""
+    """Return the cells that compare the article's printed figures with ours: (block key, step) → address."""
     return {
         (block.key, step): f"{AGREES}{_step_row(block, step)}"
         for block in BLOCKS
@@ -140,7 +140,7 @@ def agreement_cells() -> dict[tuple[str, str], str]:
 
 
 def input_cells() -> dict[str, str]:
-    """Where the inputs stand: label key → address."""
+    """Return the input cells: label key → address."""
     return {key: f"{LIVE}{row}" for key, row in _INPUT_ROW.items()} | {"real_model": f"{REAL}{_REAL_MODEL_ROW}"}
 
 

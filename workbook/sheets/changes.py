@@ -1,4 +1,4 @@
-"""The Changes sheet: what changed in each version, newest first."""
+"""Write the Changes sheet: what changed in each version, newest first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEADER_ROW = 4
 
 
 def write(book: Book) -> None:
-    """Writes the sheet."""
+    """Write the sheet."""
     labels = book.labels
     ws = book.sheet("changes", [14, 14, 100], one_page=True)
     heading(ws, labels("changes.title"), labels("changes.subtitle"))

@@ -1,4 +1,4 @@
-"""The Checks sheet: each check gives 1 or 0, and one master check gathers them."""
+"""Write the Checks sheet: each check is 1 (passed) or 0, and the master check is 1 if all of them are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST_ROW = HEADER_ROW + 1
 
 
 def reserve(book: Book):
-    """Makes the sheet's place and the names that other sheets' formulas refer to before it is written."""
+    """Create the empty sheet and the names that other sheets' formulas use before it is written."""
     ws = book.sheet("checks", [64, 14, 70], tab_colour="548235", one_page=True)
     book.name("addin_loaded", ws, f"B{ADDIN_ROW}")
     book.name("master_check", ws, f"B{MASTER_ROW}")
@@ -20,11 +20,11 @@ def reserve(book: Book):
 
 
 def write(book: Book, ws) -> None:
-    """Writes the sheet; needs all sheets that are checked."""
+    """Write the sheet. All sheets that it checks must exist."""
     labels = book.labels
     heading(ws, labels("checks.title"), labels("checks.subtitle"))
     put(ws, f"A{ADDIN_ROW}", styles.LABEL, labels("checks.addin"))
-    # An unknown function is #NAME?, which is no number: the one place where the add-in is asked for.
+    # Without the add-in the function is #NAME?, which is not a number. Only this cell tests whether it is loaded.
     put_formula(ws, f"B{ADDIN_ROW}", styles.CHECK, "IF(ISNUMBER(VRAM_WEIGHTS(1)),1,0)")
     put(ws, f"A{MASTER_ROW}", styles.ANSWER, labels("checks.master"))
     for letter, key in zip("ABC", ("check", "result", "meaning")):
@@ -74,7 +74,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
     too_few = f"{scenario('gpus')}*{scenario('memory_gb')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
 
-    def none_twice(names: str) -> str:
+    def all_different(names: str) -> str:
         return f"IF(SUMPRODUCT((COUNTIF({names},{names})>1)*1)=0,1,0)"
 
     def plan(key: str) -> str:
@@ -89,7 +89,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         "sum": f.equal(f"({lines})", sum_of_usable("total")),
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
         "deploy": f"IF({all_usable},IF(COUNTIF({scenario('holds')},1)=ROWS({scenario('holds')}),1,0),0)",
-        # The chosen name alone: comparing all names with all would be most of what a sheet of 10 000 scenarios costs.
+        # Only the chosen name: with 10 000 scenarios, comparing all pairs of names would dominate the calculation time.
         "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=chosen_scenario)*1)<=1,1,0)",
         "chosen": f"IF(ISTEXT({chosen}),IF({chosen}={ok},1,0),0)",
         "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
@@ -98,11 +98,11 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
             f"(SUM({plan('capex')})+SUM({plan('opex')})*horizon_months)",
         ),
         "currency": f"IF(SUMPRODUCT({other_currency}*1)=0,1,0)",
-        "unique": none_twice(model("model")),
+        "unique": all_different(model("model")),
         "complete": "IF(AND(COUNT(catalog_parameters)=ROWS(catalog_parameters),"
         f"COUNT({model('values_per_token')})=ROWS({model('parameters')})),1,0)",
         "published": f"IF(SUMPRODUCT({published_differs})=0,1,0)",
-        "gpus_unique": none_twice(gpu("gpu")),
+        "gpus_unique": all_different(gpu("gpu")),
         "gpus_complete": f"IF(COUNTIF({gpu('memory_gb')},{f.text('>0')})=ROWS({gpu('gpu')}),1,0)",
         "addin_agrees": f"IF(COUNTIF({scenario('addin')},{differs})=0,1,0)",
     }

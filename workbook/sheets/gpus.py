@@ -1,4 +1,4 @@
-"""The GPUs sheet: how much memory one of each holds, what else a buyer asks, and its indicative prices."""
+"""Write the GPUs sheet: the memory of each GPU, the other figures that a buyer needs, and indicative prices."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ _AMOUNT_LIMITS = {
 
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines `gpu_names`; its flags need the names `plan_date` and `stale_after_months`."""
+    """Write the sheet and define `gpu_names`. Its formulas use the names `plan_date` and `stale_after_months`."""
     labels = book.labels
     ws = book.sheet("gpus", [column.width for column in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
@@ -104,7 +104,7 @@ def write(book: Book) -> None:
 
 
 def header(labels: Labels, key: str) -> str:
-    """The heading of a column."""
+    """Return the heading of a column."""
     for item in ITEMS:
         if key.startswith(item):
             part = key.removeprefix(f"{item}_")
@@ -114,12 +114,12 @@ def header(labels: Labels, key: str) -> str:
 
 
 def column(book: Book, key: str) -> str:
-    """A whole column, for formulas."""
+    """Return the reference to a whole column."""
     return f.whole_column(TABLE, header(book.labels, key))
 
 
 def address(key: str, gpu_name: str) -> str:
-    """Where a figure of a GPU stands."""
+    """Return the cell of one figure of a GPU."""
     return f"{_LETTER[key]}{FIRST_ROW + list(catalog.gpu_names()).index(gpu_name)}"
 
 

@@ -1,4 +1,4 @@
-"""The Models sheet: the user's own models, and of every catalog model what its memory follows from."""
+"""Write the Models sheet: the user's own models, and the figures that determine each catalog model's memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from core.catalog import CatalogModel
 from core.checks import LIMITS
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
-from core.model.kv_cache import KvProfile
-from core.model.spec import FullAttention, SlidingWindowAttention
+from core.model.kv_profile import KvProfile
+from core.model.mixers import FullAttention, SlidingWindowAttention
 from core.model.weights import weights_bytes
 from core.plan.details import shipped_as
 from core.plan.worksheet import (
@@ -56,7 +56,7 @@ Formula = Callable[["Row"], str]
 
 
 class Row:
-    """The cells of one row: `row("layers")` is the address of its cell in the column of that key."""
+    """The cells of one row: `row("layers")` is the address of its cell in the column "layers"."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -66,7 +66,7 @@ class Row:
 
     @staticmethod
     def above(key: str, row: int) -> str:
-        """A cell above the header, in the column of `key`."""
+        """Return the address of the cell in the column `key` and the row `row` above the header."""
         return f"{_LETTER[key]}${row}"
 
 
@@ -75,10 +75,11 @@ class ModelColumn:
     """One column of the sheet.
 
     Attributes:
-        key: by which formulas ask for it.
-        header: its heading in a language.
-        value: what stands there for a catalog model.
-        own: for the user's own models: the field of LIMITS that an input keeps to, or the formula that gives it.
+        key: its key in formulas.
+        header: returns its heading in a language.
+        value: returns its value for a catalog model.
+        own: for the user's own models: the key of an input's limits, or the formula of a calculated cell.
+        layout: the layout that it belongs to, if any; its TP and PP are written above the header.
     """
 
     key: str
@@ -101,7 +102,7 @@ def _column(
     return ModelColumn(key, _labelled(key), width, role, number_format, value, own)
 
 
-def _known(key: str, width: float, value: Value, own: str | Formula | None = None) -> ModelColumn:
+def _count(key: str, width: float, value: Value, own: str | Formula | None = None) -> ModelColumn:
     return _column(key, width, styles.FORMULA, COUNT_FORMAT, value, own)
 
 
@@ -116,33 +117,33 @@ _BASE = (
     _column("model", 30, styles.LABEL, None, lambda model: model.name, "name"),
     _column("model_title", 30, styles.LABEL, None, lambda model: model.title),
     _column("developer", 14, styles.LABEL, None, lambda model: model.developer),
-    _known("parameters", 18, lambda model: model_counts(model.spec).parameters.total, "parameters"),
-    _known("active", 18, lambda model: model_counts(model.spec).parameters.active),
+    _count("parameters", 18, lambda model: model_counts(model.spec).parameters.total, "parameters"),
+    _count("active", 18, lambda model: model_counts(model.spec).parameters.active),
     _column("published", 18, styles.SOURCE_FIGURE, COUNT_FORMAT, lambda model: model.published_parameters),
     _column("shipped_as", 22, styles.LABEL, None, lambda model: shipped_as(model.spec)),
-    _known(
+    _count(
         "shipped_bytes", 20, lambda model: weights_bytes(model.spec), lambda row: f"{row('parameters')}*{_TWO}"
     ),
-    _known("layers", 8, lambda model: model.spec.num_hidden_layers, "num_hidden_layers"),
-    _known("windowed_layers", 11, lambda model: _windowed_layers(model), "windowed_layers"),  # noqa: PLW0108  it stands below
-    _known("hidden", 10, lambda model: model.spec.hidden_size),
-    _known("kv_heads", 9, lambda model: _heads(model, "num_key_value_heads"), "num_key_value_heads"),
-    _known("head_dim", 9, lambda model: _heads(model, "head_dim"), "head_dim"),
-    _known(
+    _count("layers", 8, lambda model: model.spec.num_hidden_layers, "num_hidden_layers"),
+    _count("windowed_layers", 11, lambda model: _windowed_layers(model), "windowed_layers"),  # noqa: PLW0108  defined below
+    _count("hidden", 10, lambda model: model.spec.hidden_size),
+    _count("kv_heads", 9, lambda model: _heads(model, "num_key_value_heads"), "num_key_value_heads"),
+    _count("head_dim", 9, lambda model: _heads(model, "head_dim"), "head_dim"),
+    _count(
         "values_per_token", 13, lambda model: _kv(model).values_per_token,
         lambda row: _own_values(f"({row('layers')}-{row('windowed_layers')})", row("kv_heads"), row("head_dim")),
     ),
-    _known("window", 10, lambda model: _window(_kv(model), 0)[0], "window"),
-    _known(
+    _count("window", 10, lambda model: _window(_kv(model), 0)[0], "window"),
+    _count(
         "windowed_values", 15, lambda model: _window(_kv(model), 0)[1],
         lambda row: _own_values(row("windowed_layers"), row("kv_heads"), row("head_dim")),
     ),
-    _known("window_2", 10, lambda model: _window(_kv(model), 1)[0]),
-    _known("windowed_values_2", 15, lambda model: _window(_kv(model), 1)[1]),
-    _known("fixed_values", 13, lambda model: _kv(model).fixed_values),
-    _known("fixed_bytes", 13, lambda model: _kv(model).fixed_bytes),
-    _known("index_bytes", 13, lambda model: _kv(model).index_bytes_per_token),
-    _known("max_context", 11, lambda model: model.spec.max_position_embeddings, "max_position_embeddings"),
+    _count("window_2", 10, lambda model: _window(_kv(model), 1)[0]),
+    _count("windowed_values_2", 15, lambda model: _window(_kv(model), 1)[1]),
+    _count("fixed_values", 13, lambda model: _kv(model).fixed_values),
+    _count("fixed_bytes", 13, lambda model: _kv(model).fixed_bytes),
+    _count("index_bytes", 13, lambda model: _kv(model).index_bytes_per_token),
+    _count("max_context", 11, lambda model: model.spec.max_position_embeddings, "max_position_embeddings"),
     _column("licence", 28, styles.NOTE, None, lambda model: model.licence),
     _column("source", 60, styles.NOTE, None, lambda model: model.source),
     _column("as_of", 12, styles.NOTE, None, lambda model: model.as_of),
@@ -150,7 +151,7 @@ _BASE = (
 
 
 def _format_column(name: str) -> ModelColumn:
-    """The weights in a format with scales of its own, whose bytes follow from the shapes of the tensors."""
+    """Return the column of the weights in a format with scales, whose bytes depend on the shapes of the tensors."""
     return ModelColumn(
         f"format_{name}", lambda labels: name, 18, styles.FORMULA, COUNT_FORMAT,
         lambda model: weights_bytes(model.spec, catalog.precision("precision", name)),
@@ -177,7 +178,7 @@ def _padding_column(part: str) -> ModelColumn:
 
 
 def _layout_columns(number: int, layout: Layout) -> list[ModelColumn]:
-    """What one GPU of a layout holds; of one GPU alone the other columns say most."""
+    """Return the columns of what one GPU of a layout holds; one GPU alone needs only one, the rest is in `_BASE`."""
 
     def column(part: str, value: Callable[[CatalogModel], object], own: Formula | None = None) -> ModelColumn:
         def header(labels: Labels) -> str:
@@ -186,15 +187,15 @@ def _layout_columns(number: int, layout: Layout) -> list[ModelColumn]:
         return ModelColumn(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
 
     def needs(part: str) -> Value:
-        return said_by(lambda found: getattr(found, part))
+        return of_share(lambda found: getattr(found, part))
 
     def kv(value: Callable[[KvProfile], int]) -> Value:
-        return said_by(lambda found: value(found.kv))
+        return of_share(lambda found: value(found.kv))
 
-    def said_by(of: Callable[[GpuShare], object]) -> Value:
+    def of_share(figure: Callable[[GpuShare], object]) -> Value:
         def value(model: CatalogModel) -> object:
             found = gpu_share(model.spec, layout)
-            return None if found is None else of(found)
+            return None if found is None else figure(found)
 
         return value
 
@@ -232,12 +233,12 @@ def _layout_columns(number: int, layout: Layout) -> list[ModelColumn]:
 
 
 def activation_key(step_tokens: int, several: bool) -> str:
-    """The column of vLLM's peak activation, in GB, for steps of so many tokens."""
+    """Return the key of the column of vLLM's peak activation, in GB, for steps of `step_tokens` tokens."""
     return f"activation_{'several' if several else 'one'}_{step_tokens}"
 
 
 def layout_key(number: int, part: str) -> str:
-    """The column of one part of what a GPU of the layout LAYOUTS[number] holds."""
+    """Return the key of the column of one part of what a GPU of the layout LAYOUTS[number] holds."""
     if LAYOUTS[number].gpus == 1 and part != "loading":
         return part
     return f"layout_{number}_{part}"
@@ -251,12 +252,12 @@ _COLUMNS = (
     *(column for number, layout in enumerate(LAYOUTS) for column in _layout_columns(number, layout)),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-# The columns that a KV formula looks up, in the order of its arguments.
+# The columns that `kv_gb` looks up, in the order of the arguments of `formulas.kv_gb`.
 _KV_COLUMNS = (
     "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
     "index_bytes",
 )  # fmt: skip
-# What an input of an own model must be: (least, most, whole). The rest is as LIMITS has it.
+# Limits of the inputs of own models that LIMITS lacks or has wider: (least, most, whole).
 _OWN_LIMITS = {
     "parameters": (1_000, 10**14, True),
     "windowed_layers": (0, LIMITS["num_hidden_layers"].most, True),
@@ -265,7 +266,7 @@ _OWN_LIMITS = {
 
 
 def write(book: Book) -> None:
-    """Writes the sheet and defines `model_names` and `format_names`; needs Precisions."""
+    """Write the sheet and define its names, such as `model_names`. The sheet Precisions must exist."""
     labels = book.labels
     ws = book.sheet("models", [column.width for column in _COLUMNS])
     heading(ws, labels("models.title"), labels("models.subtitle"))
@@ -284,8 +285,8 @@ def write(book: Book) -> None:
     rows = catalog.models()
     for row, model in enumerate(rows, start=_LAST_OWN_ROW + 1):
         if len(_kv(model).windowed) > 2:
-            problem = "it has windows of more than two sizes, for which the workbook has no columns"
-            raise UnsupportedModelError(model.name, problem, "Leave it out.")
+            problem = "it has sliding windows of more than two sizes, and the workbook has columns for two"
+            raise UnsupportedModelError(model.name, problem, "Remove it from your file of models.")
         for number, column in enumerate(_COLUMNS, start=1):
             put(ws, (row, number), column.role, column.value(model), column.number_format)
     last = _LAST_OWN_ROW + len(rows)
@@ -305,7 +306,7 @@ def write(book: Book) -> None:
 
 
 def column(book: Book, key: str) -> str:
-    """A whole column, for formulas."""
+    """Return the reference to a whole column."""
     return f.whole_column(TABLE, _COLUMN[key].header(book.labels))
 
 
@@ -313,22 +314,22 @@ _COLUMN = {column.key: column for column in _COLUMNS}
 
 
 def looked_up_field(book: Book, key: str, name: str) -> str:
-    """Formula: the field `key` of the model that the cell `name` names."""
+    """Return a formula for the field `key` of the model named in the cell `name`."""
     return f.looked_up(name, column(book, "model"), column(book, key))
 
 
 def field_at(book: Book, key: str, row: str) -> str:
-    """Formula: the field `key` of the model in the row of the table that the cell `row` gives."""
+    """Return a formula for the field `key` of the model in row `row` (a cell) of the table."""
     return f"INDEX({column(book, key)},{row})"
 
 
 def row_of(book: Book, name: str) -> str:
-    """Formula: the row of the table in which the model stands that the cell `name` names."""
+    """Return a formula for the table row of the model named in the cell `name`."""
     return f"MATCH({name},{column(book, 'model')},0)"
 
 
 def weights_gb(book: Book, row: str, precision: str) -> str:
-    """Formula: the weights, in the precision that the cell `precision` names, of the model in that row of the table."""
+    """Return a formula for the weights of the model in row `row`, in the precision named in the cell `precision`."""
     nominal = f.weights_gb(field_at(book, "parameters", row), precisions.bytes_of(precision))
     formatted = f.in_gb(f"INDEX(format_bytes,{row},MATCH({precision},format_names,0))")
     shipped = f.in_gb(field_at(book, "shipped_bytes", row))
@@ -337,25 +338,25 @@ def weights_gb(book: Book, row: str, precision: str) -> str:
 
 
 def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
-    """Formula: the bytes by which a long sequence of the model that `name` names grows with each token."""
+    """Return a formula for the bytes that each further token adds to a long sequence of the model named in `name`."""
     values, index_bytes = (looked_up_field(book, key, name) for key in ("values_per_token", "index_bytes"))
     return f"{values}*{bytes_per_value}+{index_bytes}"
 
 
 def kv_gb(book: Book, row: str, tokens: str, users: str, bytes_per_value: str) -> str:
-    """Formula: the KV cache of `users` sequences of `tokens` each, of the model in that row of the table."""
+    """Return a formula for the KV cache of `users` sequences of `tokens` each, for the model in row `row`."""
     per_token, window, windowed, window_2, windowed_2, *rest = (field_at(book, key, row) for key in _KV_COLUMNS)
     windows = [(window, windowed), (window_2, windowed_2)]
     return f.kv_gb(per_token, windows, *rest, context=tokens, users=users, value_bytes=bytes_per_value)
 
 
 def own_inputs() -> dict[str, str]:
-    """Where the inputs of the first of the user's own models stand: column key → address."""
+    """Return the input cells of the first own model: column key → address."""
     return {column.key: f"{_LETTER[column.key]}{FIRST_ROW}" for column in _COLUMNS if isinstance(column.own, str)}
 
 
 def headers(labels: Labels) -> dict[str, str]:
-    """ModelColumn key → its heading, for whoever reads the sheet back."""
+    """Return column key → heading, with which a filled planner is read."""
     return {column.key: column.header(labels) for column in _COLUMNS}
 
 
@@ -393,7 +394,7 @@ def _validate_own(book: Book, ws) -> None:
         title, prompt = column.header(labels), labels(f"prompt.own_{column.key}")
         cells = f"{letter}{FIRST_ROW}:{letter}{_LAST_OWN_ROW}"
         validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
-        rule.allow_blank = True  # a row that nobody has filled
+        rule.allow_blank = True  # rows may stay unused
 
 
 def _kv(model: CatalogModel) -> KvProfile:

@@ -1,10 +1,10 @@
-"""The Precisions sheet: the number formats, and the engines, that can be chosen."""
+"""Write the Precisions sheet: the number formats and the engines that can be chosen."""
 
 from __future__ import annotations
 
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
-from core.plan.fleet import DRIVER_KEEPS_MIB, DRIVER_KEEPS_SHARE
+from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE
 from core.plan.worksheet import ENGINES, MEMORY_UTILIZATION, STEP_TOKENS, other_bytes
 from core.units import GB
 from workbook import formulas as f
@@ -15,16 +15,16 @@ TABLE = "Precisions"
 FIRST_ROW = 5
 
 SHIPPED = catalog.SHIPPED
-# Formats with scales, or that leave tensors in 16 bits: of what is served, one of each width and kind.
+# Formats with scales, or with some tensors in 16 bits: one of each width and kind in use.
 FORMATS = (
     "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "gptq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k", "q5_k_m",
     "q4_k_m", "iq4_xs",
 )  # fmt: skip
 
-# What vLLM keeps of a GPU: (name, value, number format); the label keys are precisions.engine_<name> and …_source.
+# vLLM's use of a GPU: (name, value, number format); the label keys are precisions.<name> and precisions.<name>_source.
 _ENGINE_FIGURES = (
-    ("driver_keeps_mib", DRIVER_KEEPS_MIB, COUNT_FORMAT),
-    ("driver_keeps_share", DRIVER_KEEPS_SHARE, "0.0%"),
+    ("driver_keeps_mib", DRIVER_RESERVED_MIB, COUNT_FORMAT),
+    ("driver_keeps_share", DRIVER_RESERVED_SHARE, "0.0%"),
     ("vllm_share", MEMORY_UTILIZATION, "0%"),
     ("vllm_other_one_gb", other_bytes(several=False) / GB, GB_FORMAT),
     ("vllm_other_several_gb", other_bytes(several=True) / GB, GB_FORMAT),
@@ -34,7 +34,7 @@ _ENGINE_FIGURES = (
 
 
 def write(book: Book) -> None:
-    """Writes the sheet; defines `precision_names`, `kv_precision_names`, `engine_names`, and each engine figure."""
+    """Write the sheet; define `precision_names`, `kv_precision_names`, `engine_names` and each engine figure."""
     labels = book.labels
     ws = book.sheet("precisions", [24, 58, 16, 70, 12])
     heading(ws, labels("precisions.title"), labels("precisions.subtitle"))
@@ -86,15 +86,15 @@ def _write_engines(book: Book, ws, header_row: int) -> None:
 
 
 def names(book: Book) -> str:
-    """The column of names, for formulas."""
+    """Return the reference to the column of names."""
     return f.whole_column(TABLE, book.labels("precisions.name"))
 
 
 def bytes_of(name: str) -> str:
-    """Formula: the bytes per value of the precision that the cell `name` names, as near as one number tells."""
+    """Return a formula for the average bytes per value of the precision named in the cell `name`."""
     return f"INDEX(precision_bytes,MATCH({name},precision_names,0))"
 
 
 def is_nominal(name: str) -> str:
-    """Formula: whether every value takes the same in the precision that the cell `name` names."""
+    """Return a formula for whether all values have the same size in the precision named in the cell `name`."""
     return f"ISNUMBER(MATCH({name},kv_precision_names,0))"

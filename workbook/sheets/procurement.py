@@ -1,4 +1,4 @@
-"""The Procurement sheet: of one scenario every layout on every GPU, what it takes, what it costs, and which to take."""
+"""Write the Procurement sheet: for one scenario, every layout on every GPU with its order, its cost and its rank."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ from workbook.sheets import gpus, models, precisions, scenarios
 TABLE = "Procurement"
 DEFAULT_SCENARIO = "row_real_fp8"
 ANSWER_ROWS = (5, 6, 7)
-CHEAPEST = 10  # so many are listed
+CHEAPEST = 10  # rows in the list of the cheapest
 _CHEAPEST_HEADER_ROW = 10
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 7
 W_PER_KW = "10^3"
 
-# Inputs that are this workbook's alone: (name, value, unit label, least, most, whole); the source is a choice.
+# Inputs that only this workbook has: (name, value, unit label, least, most, whole); their source is "a choice".
 _OWN_ASSUMPTIONS = (
     ("least_bandwidth_gb_per_s", 1_500, "gb_per_s", 0, 100_000, False),
     ("most_gpus_per_replica", 8, "gpus", 1, 1_000, True),
@@ -69,7 +69,7 @@ _FIXED = (
 
 
 def _rows() -> dict[str, int]:
-    """Where each assumption and each line of the working stands."""
+    """Return the row of each assumption and constant: name → row."""
     rows, row = {}, _ASSUMPTION_HEADER_ROW
     for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS), *(name for name, *_ in _FIXED)):
         row += 1
@@ -81,7 +81,7 @@ _ROW = _rows()
 _LAST_ASSUMPTION_ROW = max(_ROW.values())
 _DERIVED_ROWS = {name: _LAST_ASSUMPTION_ROW + 1 + i for i, name in enumerate(("monthly_rate", "annuity", "discount"))}
 _SCENARIO_HEADER_ROW = max(_DERIVED_ROWS.values()) + 2
-# What of the chosen scenario is looked up: (key of its column, number format).
+# The columns that are looked up for the chosen scenario: (key, number format).
 _OF_SCENARIO = (
     ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("users", COUNT_FORMAT), ("precision", None),
     ("kv_precision", None), ("engine", None), ("overhead_rate", "0%"), ("model_row", COUNT_FORMAT),
@@ -97,7 +97,7 @@ _LAST_LAYOUT_ROW = _LAYOUT_HEADER_ROW + len(LAYOUTS)
 HEADER_ROW = _LAST_LAYOUT_ROW + 3
 FIRST_ROW = HEADER_ROW + 1
 
-# The working of the layouts, beside their titles: (key, column, number format).
+# The columns of the table of layouts: (key, column, number format).
 _LAYOUT_COLUMNS = (
     ("layout", "A", None), ("tp", "B", COUNT_FORMAT), ("pp", "C", COUNT_FORMAT), ("possible", "E", COUNT_FORMAT),
     ("weights_gpu", "F", GB_FORMAT), ("loading", "G", GB_FORMAT), ("kv_growing", "H", "0.0000"),
@@ -170,7 +170,7 @@ Cell = Callable[[str], str]
 
 
 def write_names(book: Book, ws: Worksheet) -> None:
-    """Defines the names of the inputs, which other sheets refer to before this one is written."""
+    """Define the names of the inputs, which other sheets use before this one is written."""
     book.name("chosen_scenario", ws, f"B{_CHOICE_ROW}")
     book.name("plan_date", ws, f"B{_CHOICE_ROW + 1}")
     book.name("plan_currency", ws, f"B{_CHOICE_ROW + 2}")
@@ -179,14 +179,14 @@ def write_names(book: Book, ws: Worksheet) -> None:
 
 
 def reserve(book: Book) -> Worksheet:
-    """Makes the sheet's place and the names of its inputs."""
+    """Create the empty sheet and the names of its inputs."""
     ws = book.sheet("procurement", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     write_names(book, ws)
     return ws
 
 
 def write(book: Book, ws: Worksheet, scenario: str) -> None:
-    """Writes the sheet for the scenario of that name; needs Models, GPUs, Precisions and Scenarios."""
+    """Write the sheet for the scenario of that name. The sheets Models, GPUs, Precisions and Scenarios must exist."""
     labels = book.labels
     heading(ws, labels("procurement.title"), labels("procurement.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("procurement.caveat"))
@@ -205,28 +205,28 @@ def write(book: Book, ws: Worksheet, scenario: str) -> None:
 
 
 def header(labels: Labels, key: str) -> str:
-    """The heading of a column of the table."""
+    """Return the heading of a column of the table."""
     return labels(f"procurement.{key}")
 
 
 def column(book: Book, key: str) -> str:
-    """A whole column, for formulas."""
+    """Return the reference to a whole column."""
     return f.whole_column(TABLE, header(book.labels, key))
 
 
 def letter(key: str) -> str:
-    """The letter of a column of the table."""
+    """Return the letter of a column of the table."""
     return _LETTER[key]
 
 
 def input_cells() -> dict[str, str]:
-    """Where the inputs stand: name → address."""
+    """Return the input cells: name → address."""
     numbers = {name: f"B{_ROW[name]}" for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS))}
     return {"scenario": f"B{_CHOICE_ROW}", "plan_date": f"B{_CHOICE_ROW + 1}"} | numbers
 
 
 def table_rows() -> list[tuple[str, int]]:
-    """(GPU, number of the layout) of each row of the table: those that nodes of the GPU take."""
+    """Return (GPU, number of the layout) of each row of the table: the layouts that fit nodes of the GPU."""
     return [
         (gpu.name, number)
         for gpu in catalog.gpus()
@@ -263,7 +263,7 @@ _PROMPTS = {"scenario": "procurement_scenario"}
 
 
 def _plan_date():
-    """The newest date of the defaults instead of the clock's, so that the same version writes the same bytes."""
+    """Return the newest date of the defaults instead of today, so that the same version writes the same bytes."""
     return max(date_of(default.as_of) for default in cost_defaults().values())
 
 
@@ -342,7 +342,7 @@ def _is_usable() -> str:
 
 
 def scenario_reference(book: Book, key: str) -> str:
-    """Where another sheet finds what the chosen scenario has in its column `key`."""
+    """Return the reference, for other sheets, to the chosen scenario's value in the column `key`."""
     return absolute(book.openpyxl[book.labels("sheet.procurement")], f"B{_SCENARIO_ROW[key]}")
 
 
@@ -351,7 +351,7 @@ def _scenario(key: str) -> str:
 
 
 def _write_layouts(book: Book, ws: Worksheet) -> None:
-    """What one GPU holds of the chosen scenario in each layout, whatever the GPU."""
+    """Write the table of layouts: what one GPU of each layout holds of the chosen scenario, on any GPU."""
     labels = book.labels
     letters = [column for _, column, _ in _LAYOUT_COLUMNS]
     for key, column, _ in _LAYOUT_COLUMNS:
@@ -445,12 +445,12 @@ def _formulas(book: Book) -> dict[str, str]:
 
 
 def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dict[str, str]:
-    """`core.plan.worksheet.worksheet_plans`."""
+    """Return the formulas of `core.plan.worksheet.worksheet_plans`."""
     step = f"IF({_by_vllm()},{gpu('step_tokens')},0)"
     block = f"SIGN({step})*kv_block_tokens"
 
     def usable(row: str, other: str) -> str:
-        """Of one GPU with the activations of the layout in that row of the working."""
+        """Return a formula for the usable GB of one GPU, with the activations in row `row` of the table of layouts."""
         activation = f.first_of(
             [
                 (f"{gpu('step_tokens')}=vllm_step_tokens_{i}", _layout_figure(f"activation_{i}", row))
@@ -487,12 +487,12 @@ def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dic
 
 
 def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.plan.costs.order_quantity`; blank where nothing fits."""
+    """Return the formulas of `core.plan.costs.order_quantity`; "–" if no user fits."""
     users, each, per_replica = _scenario("users"), cell("users_per_replica"), cell("per_replica")
     per_node, replicas = gpu("per_node_planned"), cell("replicas")
     size = f"({_scenario('weights')}+{_scenario('kv')})"
     room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
-    # By the rule, usable is the memory ÷ (1 + overhead), so that one formula serves both.
+    # For the engine "rule", usable is the memory ÷ (1 + overhead), so one formula serves both engines.
     division = f.rounded_up(f"{size}/{room}")
     nodes = (
         f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')},"
@@ -513,7 +513,7 @@ def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
     }
 
 
-_NOTHING = f.text("–")  # what does not apply; sums and minima pass over it
+_NOTHING = f.text("–")  # "does not apply"; SUM and MIN ignore it
 
 
 def _if_fits(cell: Cell, formula: str) -> str:
@@ -525,7 +525,7 @@ def _if_number(of: str, formula: str) -> str:
 
 
 def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.plan.costs.owning`; blank where a price or the power of the GPU is not known."""
+    """Return the formulas of `core.plan.costs.owning`; "–" if the price or the power of the GPU is unknown."""
     price, server, tdp = gpu("purchase_amount"), gpu("server_per_gpu_amount"), gpu("tdp")
     server = f"IF(ISNUMBER({server}),{server},{price}*server_share_of_gpus)"
     hardware = f"{cell('order')}*{price}+{cell('nodes')}*{server}*{gpu('per_node_planned')}"
@@ -551,7 +551,7 @@ def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
 
 
 def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.plan.costs.renting`; blank where there is no price."""
+    """Return the formulas of `core.plan.costs.renting`; "–" if there is no price."""
 
     def month(price: str, share: str) -> str:
         known = f"AND(ISNUMBER({cell('in_nodes')}),ISNUMBER({price}))"
@@ -569,7 +569,7 @@ def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
 
 
 def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
-    """`core.plan.costs.cheaper` and `break_even_month`, and which row to take."""
+    """Return the formulas of `core.plan.costs.cheaper` and `break_even_month`, and of the ranking."""
     labels = book.labels
     capex, own, rent = cell("capex"), cell("own_npv"), cell("rent_npv")
     buys = f"IF(ISNUMBER({own}),IF(ISNUMBER({rent}),{own}<={rent},TRUE),FALSE)"
@@ -595,7 +595,7 @@ def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
 
 
 def _write_answer(book: Book, ws: Worksheet) -> None:
-    """The cheapest row in three sentences, and what they are made of."""
+    """Write the answer, three sentences about the cheapest row, and the number of that row."""
     labels = book.labels
     rank = column(book, "rank")
     _section(ws, ANSWER_ROWS[0] - 1, "ABCDE", labels("procurement.answer"))
@@ -641,7 +641,7 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
 
 
 def _write_cheapest(book: Book, ws: Worksheet) -> None:
-    """The first of the ranking, in the columns of the table below."""
+    """Write the list of the cheapest rows, in the same columns as the table below."""
     labels = book.labels
     rank = column(book, "rank")
     shown = (
@@ -677,7 +677,7 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
 
 
 def _write_waterfall(book: Book, ws: Worksheet) -> None:
-    """From the fewest GPUs that hold the memory to the order, of the cheapest row."""
+    """Write the steps from the fewest GPUs that hold the memory to the order, for the cheapest row, with a chart."""
     labels = book.labels
     step, level, base, more, fewer = tuple(_WATERFALL_COLUMNS)
     for column_, key in zip(
@@ -686,7 +686,7 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
         put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
     ws.row_dimensions[_WATERFALL_ROW].height = 32
     for i, key in enumerate((*WATERFALL_STEPS, "best_gpus")):
-        column_key = "best_gpus" if key == "with_spares" else key  # who rents has no spares
+        column_key = "best_gpus" if key == "with_spares" else key  # rented GPUs have no spares
         row, before = _WATERFALL_ROW + 1 + i, f"{level}{_WATERFALL_ROW + i}"
         put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.step_{key}"))
         put_formula(

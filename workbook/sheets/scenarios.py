@@ -1,4 +1,4 @@
-"""The Scenarios sheet: the planner, an Excel table with one scenario a row."""
+"""Write the Scenarios sheet: the planner itself, an Excel table with one scenario per row."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from workbook.sheets import gpus, models, precisions
 
 TABLE = "Scenarios"
 LEAST_ROW, MOST_ROW, HEADER_ROW = 4, 5, 6
-TP_ROW, PP_ROW = LEAST_ROW, MOST_ROW  # of the layouts, in the columns that have no limits
+TP_ROW, PP_ROW = LEAST_ROW, MOST_ROW  # of the layouts, whose columns have no limits
 FIRST_ROW = HEADER_ROW + 1
-LONGEST_TITLE = 60  # characters, as many as two lines of the column hold
-_ROWS_TO_GROW = 14  # between the table and the chart below it
+LONGEST_TITLE = 60  # characters; two lines of the column hold that many
+_ROWS_TO_GROW = 14  # free rows between the table and the chart below it
 
 
 @dataclass(frozen=True)
 class ExampleScenario:
-    """One of the rows that the template starts with; `title` is the key of a label."""
+    """One of the example rows of a new planner; `title` is the key of a label."""
 
     title: str
     model: str
@@ -141,15 +141,15 @@ Values = Mapping[str, object]
 
 
 def default_rows(labels: Labels) -> list[Values]:
-    """The rows that the template starts with."""
+    """Return the example rows of a new planner."""
     return [_values(labels, scenario) for scenario in DEFAULT_SCENARIOS]
 
 
 def write(book: Book, rows: Sequence[Values]) -> None:
-    """Writes the sheet; needs the sheets Models, GPUs and Precisions, and the name `addin_loaded`.
+    """Write the sheet. The sheets Models, GPUs and Precisions and the name `addin_loaded` must exist.
 
     Args:
-        rows: of each scenario what its inputs hold, by the key of their column.
+        rows: the inputs of each scenario: column key → value.
     """
     labels = book.labels
     ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
@@ -173,7 +173,7 @@ def write(book: Book, rows: Sequence[Values]) -> None:
 
 
 def header(labels: Labels, key: str) -> str:
-    """The heading of a column."""
+    """Return the heading of a column."""
     part, _, number = key.rpartition("_")
     if number.isdigit():
         return labels(f"scenarios.{part}_of_layout", layout=LAYOUTS[int(number)].title)
@@ -181,12 +181,12 @@ def header(labels: Labels, key: str) -> str:
 
 
 def letter(key: str) -> str:
-    """The letter of a column."""
+    """Return the letter of a column."""
     return _LETTER[key]
 
 
 def column(book: Book, key: str) -> str:
-    """A whole column, for formulas."""
+    """Return the reference to a whole column."""
     return f.whole_column(TABLE, header(book.labels, key))
 
 
@@ -208,7 +208,7 @@ def _values(labels: Labels, scenario: ExampleScenario) -> Values:
 
 
 def _write_layouts(ws: Worksheet, labels: Labels) -> None:
-    """TP and PP of each layout above its columns."""
+    """Write TP and PP of each layout above its columns."""
     put(ws, f"{_LETTER['padding_states']}{TP_ROW}", styles.NOTE, "TP")
     put(ws, f"{_LETTER['padding_states']}{PP_ROW}", styles.NOTE, "PP")
     for number, layout in enumerate(LAYOUTS):
@@ -233,8 +233,8 @@ def _formulas(book: Book) -> dict[str, str]:
     size = f"{cell('weights')}+{cell('kv')}"
     room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
     by_rule = f.overhead_gb(cell("weights"), cell("kv"), cell("overhead_rate"))
-    # What the check of the inputs looks at: never an error, 0 where it cannot be told.
-    looked_at = {
+    # The input check reads these, so they are never an error: 0 if they cannot be computed.
+    used_by_check = {
         "memory_gb": f"IF({cell('gpu_memory')}>0,{cell('gpu_memory')},{gpu('memory_gb')})",
         "step_tokens": f"IF({by_vllm},{gpu('step_tokens')},0)",
         "usable_one": _usable(cell, model, by_vllm, several=False),
@@ -243,7 +243,7 @@ def _formulas(book: Book) -> dict[str, str]:
     results = {
         "per_node": gpu("per_node_planned"),
         "max_sequences": f"IF({by_vllm},{gpu('max_sequences')},{f.GB})",
-        "tokens": f.kept_tokens(
+        "tokens": f.allocated_tokens(
             cell("context"), cell("average_tokens"), paged=f"{cell('allocation')}={f.text(PAGED)}", in_blocks=by_vllm
         ),
         "value_bytes": precisions.bytes_of(cell("kv_precision")),
@@ -263,15 +263,15 @@ def _formulas(book: Book) -> dict[str, str]:
     return {
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
         "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
-        **{key: f"IFERROR({formula},0)" for key, formula in looked_at.items()},
+        **{key: f"IFERROR({formula},0)" for key, formula in used_by_check.items()},
         "input_check": f.first_problem(_conditions(book, cell, model)),
-        **{key: f.unless_wrong(cell("input_check"), formula) for key, formula in results.items()},
+        **{key: f.if_inputs_ok(cell("input_check"), formula) for key, formula in results.items()},
         "addin": _addin_comparison(labels, cell),
     }
 
 
 def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
-    """What weights and cache may take of one GPU, in GB."""
+    """Return a formula for the GB of one GPU that weights and KV cache may use."""
     memory, other = cell("memory_gb"), "vllm_other_several_gb" if several else "vllm_other_one_gb"
     activation = f.first_of(
         [
@@ -283,7 +283,7 @@ def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
 
 
 def _users(cell: Cell, model: Cell, number: int) -> str:
-    """Most concurrent users of one replica (`core.plan.worksheet.worksheet_plans`); 0 if the layout is not possible."""
+    """Return a formula for the most users of a replica (`core.plan.worksheet.worksheet_plans`); 0 if not possible."""
 
     def needs(part: str) -> str:
         return model(models.layout_key(number, part))
@@ -299,7 +299,7 @@ def _users(cell: Cell, model: Cell, number: int) -> str:
 
 
 def _is_possible(cell: Cell, parameters: str, number: int) -> str:
-    """Whether the model splits so, and nodes of the GPU take the layout (`core.plan.nodes.node_takes`)."""
+    """Return a condition: the model can be split this way and the layout fits nodes (`core.plan.nodes.node_takes`)."""
     tp, pp = _layout_cells(number)
     in_node = f"MOD({cell('per_node')},{tp}*{pp})=0"
     over_nodes = f"{cell('per_node')}={tp}"
@@ -308,13 +308,13 @@ def _is_possible(cell: Cell, parameters: str, number: int) -> str:
 
 
 def _layout_cells(number: int) -> tuple[str, str]:
-    """Where TP and PP of a layout stand."""
+    """Return the cells of TP and PP of a layout."""
     column = _LETTER[f"users_{number}"]
     return f"${column}${TP_ROW}", f"${column}${PP_ROW}"
 
 
 def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
-    """GB that one user's sequence takes on a GPU of the layout (`core.plan.worksheet.kv_bytes_per_user`)."""
+    """Return a formula for one user's GB on a GPU of the layout (`core.plan.worksheet.kv_bytes_per_user`)."""
     tokens, step, value_bytes = cell("tokens"), cell("step_tokens"), cell("value_bytes")
     block = f"SIGN({step})*kv_block_tokens"
 
@@ -359,7 +359,7 @@ def _answers(cell: Cell) -> dict[str, str]:
 
 
 def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
-    """(what must hold, what to say if it does not), in the order of the columns."""
+    """Return (condition, message if it is not met) of each check, in the order of the columns."""
 
     def number(key: str) -> str:
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
@@ -370,7 +370,7 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
 
     by_rule = f"{cell('engine')}={f.text(RULE)}"
     holds = {
-        "model": f.stands_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
+        "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
         "model_empty": f"{model('parameters')}*{model('layers')}>0",
         "context": number("context"),
         "users": number("users"),
@@ -381,7 +381,7 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
         "engine": one_of("engine", (RULE, VLLM)),
         "engine_shapes": f"IF({by_rule},TRUE,ISNUMBER({model(models.activation_key(STEP_TOKENS[0], False))}))",
         "overhead_rate": number("overhead_rate"),
-        "gpu": f.stands_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
+        "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
         "gpu_memory": f"IF({f.is_blank(cell('gpu_memory'))},TRUE,{number('gpu_memory')})",
         "gpu_too_small": f"{cell('usable_several')}>0",
     }
@@ -389,15 +389,15 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
 
 
 def _addin_comparison(labels: Labels, cell: Cell) -> str:
-    """In words, so that it is harmless where the functions are unknown: no number depends on it."""
+    """Return a formula that compares the total with the add-in's; its result is a text that no number depends on."""
     arguments = ",".join(
         cell(key) for key in ("model", "context", "users", "precision", "kv_precision", "overhead_rate")
     )
     agrees, differs = f.text(labels("scenarios.addin_agrees")), f.text(labels("scenarios.addin_differs"))
     compared = f"IFERROR(IF({f.equal(f'VRAM_TOTAL({arguments})', cell('total'))}=1,{agrees},{differs}),{differs})"
-    # The function reckons as the article does: room for every token, and the rule.
-    alike = f"AND({cell('allocation')}={f.text(RESERVED)},{cell('engine')}={f.text(RULE)})"
-    compared = f"IF({alike},{compared},{f.text(labels('scenarios.addin_other'))})"
+    # VRAM_TOTAL computes as the article does: reserved context and the overhead rule.
+    comparable = f"AND({cell('allocation')}={f.text(RESERVED)},{cell('engine')}={f.text(RULE)})"
+    compared = f"IF({comparable},{compared},{f.text(labels('scenarios.addin_other'))})"
     usable = f"IF({cell('input_check')}={f.text(f.OK)},{compared},{f.text(labels('scenarios.addin_no_input'))})"
     return f"IF(addin_loaded=1,{usable},{f.text(labels('scenarios.addin_missing'))})"
 
@@ -423,7 +423,7 @@ def _attach(labels: Labels, ws: Worksheet, key: str, last: int, rule, prompt: st
 
 
 def _write_chart(book: Book, ws: Worksheet, last: int) -> None:
-    """Weights, cache and overhead on top of each other, and what the GPUs to deploy hold."""
+    """Add a chart: weights, KV cache and overhead as stacked bars, the memory of the deployed GPUs as marks."""
     labels = book.labels
 
     def series(key: str) -> Reference:

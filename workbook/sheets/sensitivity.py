@@ -1,4 +1,4 @@
-"""The Sensitivity sheet: total memory and GPUs of one model over context × users, with its break points."""
+"""Write the Sensitivity sheet: total memory and GPUs of one model over context × users, with its break points."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
 
 
 def write(book: Book) -> None:
-    """Writes the sheet; needs the sheets Models and Precisions."""
+    """Write the sheet. The sheets Models and Precisions must exist."""
     labels = book.labels
     ws = book.sheet("sensitivity", [28] + [13] * len(CONTEXTS), tab_colour="BF8F00", one_page=True)
     heading(ws, labels("sensitivity.title"), labels("sensitivity.subtitle"))
@@ -72,7 +72,7 @@ def write(book: Book) -> None:
 
 
 def grid_cells() -> dict[tuple[str, int, int], str]:
-    """Where the results stand: ("total" or "gpus", context, users) → address, for the template's own axes."""
+    """Return the result cells, for the template's own axes: ("total" or "gpus", context, users) → address."""
     return {
         (kind, context, users): f"{get_column_letter(_FIRST_COLUMN + j)}{header + 1 + i}"
         for kind, header in (("total", _TOTAL_HEADER_ROW), ("gpus", _GPU_HEADER_ROW))
@@ -82,7 +82,7 @@ def grid_cells() -> dict[tuple[str, int, int], str]:
 
 
 def input_cells() -> dict[str, str]:
-    """Where the inputs stand: label key → address."""
+    """Return the input cells: label key → address."""
     return {key: f"B{row}" for key, row in _INPUT_ROW.items()}
 
 
@@ -152,13 +152,13 @@ def _body(header_row: int) -> str:
 
 
 def _colour(ws, header_row: int) -> None:
-    """From white to blue; the numbers stay readable on both (contrast at least 4.5 to 1)."""
+    """Colour the grid from white to blue; the numbers have a contrast of at least 4.5:1 on both."""
     scale = ColorScaleRule(start_type="min", start_color="FFFFFF", end_type="max", end_color="9DC3E6")
     ws.conditional_formatting.add(_body(header_row), scale)
 
 
 def _mark_break_points(ws, header_row: int) -> None:
-    """Bold, with a sign and a line above, where one more user row needs more GPUs, or nodes, than the row before."""
+    """Mark cells that need more GPUs (▲) or nodes (■) than the cell above, in bold with a line above."""
     first = f"{get_column_letter(_FIRST_COLUMN)}{header_row + 1}"
     above = f"{get_column_letter(_FIRST_COLUMN)}{header_row}"
     node = _given("gpus_per_node")
@@ -196,5 +196,5 @@ def _write_chart(book: Book, ws) -> None:
     )
     for series, marker in zip(chart.series, ("circle", "square", "diamond", "triangle", "x", "star", "plus")):
         series.smooth = False
-        series.marker.symbol = marker  # lines are told apart by more than colour
+        series.marker.symbol = marker  # lines must differ in more than colour
     book.add_chart(ws, chart, f"A{CHART_ROW}", labels("sensitivity.chart_alt"))

@@ -1,4 +1,4 @@
-"""Stands in for xlwings, which LibreOffice's Python does not have: outside Excel its decorators do nothing."""
+"""Replace xlwings, which LibreOffice's Python does not have; its decorators do nothing outside Excel."""
 
 
 def func(function, **settings):

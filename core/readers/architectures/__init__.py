@@ -1,1 +1,1 @@
-"""One module per group of model families: fields of a config.json in, a `ModelSpec` out."""
+"""Turn the fields of a config.json into a `ModelSpec`, with one module per group of model families."""

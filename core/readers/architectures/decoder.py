@@ -1,4 +1,4 @@
-"""Any decoder-only transformer: what its family fixes, and what its config.json says."""
+"""Build the `ModelSpec` of a decoder-only transformer from its family's facts and the fields of its config.json."""
 
 from __future__ import annotations
 
@@ -7,57 +7,49 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from core.checks import number
-from core.model.spec import (
-    NO_NORM,
-    FullAttention,
-    GatedMlp,
-    LayerRun,
-    Mixer,
-    Mlp,
-    ModelSpec,
-    NoMixer,
-    PlainMlp,
-    SlidingWindowAttention,
-    full_width_attention,
-)
+from core.model.feed_forward import GatedMlp, Mlp, PlainMlp
+from core.model.mixers import NO_NORM, FullAttention, Mixer, NoMixer, SlidingWindowAttention, full_width_attention
+from core.model.spec import LayerRun, ModelSpec
 from core.model.tensors import Tensor
 from core.readers.architectures.rotary import rotary_values
 from core.readers.fields import Fields
 
-FULL = ("full_attention", "attention", "global_attention", "global")
-SLIDING = ("sliding_attention", "sliding_window_attention", "local_attention", "local")
-CHUNKED = ("chunked_attention",)
-# Where `layer_types` names every layer, these say nothing more: no layer may have a window.
-WINDOW_FIELDS = (
+_FULL_KINDS = ("full_attention", "attention", "global_attention", "global")
+_SLIDING_KINDS = ("sliding_attention", "sliding_window_attention", "local_attention", "local")
+_CHUNKED_KINDS = ("chunked_attention",)
+# Redundant where `layer_types` names the kind of every layer.
+_WINDOW_FIELDS = (
     "sliding_window", "sliding_window_pattern", "_sliding_window_pattern", "max_window_layers", "use_sliding_window",
 )  # fmt: skip
 
-Flag = bool | str | Callable[[Fields], bool]  # a fact of the family, or the flag in config.json that says it
+Flag = bool | str | Callable[[Fields], bool]  # fixed, the name of a flag in config.json, or a function of the fields
 
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What a `model_type` implies and its config.json does not say.
+    """The facts about a `model_type` that its config.json leaves out.
 
     Attributes:
-        source: where that is written.
-        aliases: the family's own names of fields, by the usual ones.
-        ignored: fields that the family has and that change no memory.
-        defaults: fields that config.json leaves out, by what they are then.
-        qkv_bias, output_bias, mlp_bias, head_bias: whether those projections have biases.
-        qk_norm: the norm of queries and keys; as a function, from the fields.
-        output_gate, sinks: as in `FullAttention`.
-        gated: whether the feed-forward block has a gate.
-        norms, norm_bias, final_norms: as in `LayerRun` and `ModelSpec`; as functions, from the fields.
-        window_pattern: with sliding windows, every so manieth layer sees everything; 1 if none does; 0 if the family
-            has no windows.
-        window_flag: the flag without which `sliding_window` means nothing.
-        mixers, mlps: what the layers are made of, one for each layer.
-        layer_extra: further tensors of a layer, by its number.
-        extra: further tensors outside the layers.
-        rotary: values of the tables of rotary angles.
-        embedding_size: as in `ModelSpec`.
-        tied: whether the head is the embedding where config.json does not say and transformers has no default.
+        source: the file that defines the architecture.
+        aliases: usual field name → the family's own name ({"hidden_size": "n_embd"}).
+        ignored: fields of the family that do not change memory.
+        defaults: values of fields that config.json leaves out.
+        qkv_bias, output_bias, mlp_bias, head_bias: whether these projections have a bias vector.
+        qk_norm: the norm of queries and keys (`NO_NORM`, `PER_HEAD` or `FULL_WIDTH`), or a function that returns it.
+        output_gate, sinks: see `FullAttention`.
+        gated: whether the feed-forward block has a gate projection.
+        norms, final_norms: norm vectors per layer and after the last layer, or functions that return the number.
+        norm_bias: whether each norm has a bias vector.
+        window_pattern: with n > 1, every n-th layer uses full attention and the others a sliding window;
+            1: all layers use the window; 0: the family has no sliding windows.
+        window_flag: the field that must be true for `sliding_window` to apply; "" if it always applies.
+        mixers, mlps: functions that return the token mixer and the feed-forward block of each layer, first to last;
+            None: the usual attention, and the same dense block in every layer.
+        layer_extra: returns the further tensors of a layer, given its number from 0.
+        extra: returns the further tensors outside the layers.
+        rotary: returns the number of values in the tables of rotary angles.
+        embedding_size: returns the width of the embedding where it is not the hidden size, else None.
+        tied: whether the output head shares the embedding's weights where neither config.json nor transformers says.
     """
 
     source: str
@@ -86,19 +78,30 @@ class Family:
     tied: bool = False
 
 
-def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
-    """The decoder that `fields` describe.
+def hf_source(module: str) -> str:
+    """Return the `Family.source` of a family that transformers defines in `module`."""
+    return f"transformers models/{module}/modeling_{module}.py"
+
+
+def no_rotary(fields: Fields) -> int:
+    """Return 0: the family has no table of rotary angles."""
+    return 0
+
+
+def decoder_spec(fields: Fields, family: Family, name: str) -> ModelSpec:
+    """Return the model that `fields`, a config.json of `family`, describe.
 
     Raises:
-        PlannerError: a field is missing, impossible, or not understood.
+        PlannerError: a field is missing, impossible, or not supported.
     """
     hidden_size = fields.size("hidden_size")
     layers = layer_count(fields)
     params_b = fields.raw("params_b")
     stated = None if params_b is None else round(number("params_b", params_b) * 10**9)
     fields.ignore(*family.ignored)
-    article = stated is not None and not fields.has("num_attention_heads") and not fields.has("num_key_value_heads")
-    if article:
+    # As in the article's formula: keys and values are as wide as the model, the heads are unknown.
+    no_heads = stated is not None and not fields.has("num_attention_heads") and not fields.has("num_key_value_heads")
+    if no_heads:
         mixers: Sequence[Mixer] = [full_width_attention(hidden_size)] * layers
     else:
         mixers = (family.mixers or attention_layers)(fields, family)
@@ -111,14 +114,14 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
         embedding_size=family.embedding_size(fields),
         tie_word_embeddings=fields.flag("tie_word_embeddings", family.tied),
         stated_parameters=stated,
-        # A limit to plan by is one that the model states, not what its family's class would assume.
+        # Only a limit from the model's own config.json: the default of its family need not be right for it.
         max_position_embeddings=fields.stated("max_position_embeddings"),
         final_norms=family.final_norms if isinstance(family.final_norms, int) else family.final_norms(fields),
         norm_bias=family.norm_bias,
         head_bias=flag_value(fields, family.head_bias),
         extra=tuple(family.extra(fields)),  # noqa: S610  no Django here
-        rotary_values=0 if article else family.rotary(fields),
-        layers=runs(
+        rotary_values=0 if no_heads else family.rotary(fields),
+        layers=merge_equal_layers(
             LayerRun(
                 count=1,
                 mixer=mixer,
@@ -133,52 +136,57 @@ def decoder(fields: Fields, family: Family, name: str) -> ModelSpec:
     )
 
 
-def runs(layers: Iterable[LayerRun]) -> tuple[LayerRun, ...]:
-    """Layers, each of count 1, with equal neighbours put together."""
+def merge_equal_layers(layers: Iterable[LayerRun]) -> tuple[LayerRun, ...]:
+    """Merge equal neighbours among `layers`, each of count 1, into runs."""
     return tuple(replace(layer, count=len(list(group))) for layer, group in groupby(layers))
 
 
 def layer_count(fields: Fields) -> int:
-    """How many layers there are; newer Nemotron-H configs give only the list of their kinds."""
+    """Return the number of layers; newer Nemotron-H configs give only a list with the kind of each."""
     kinds = fields.listed("layers_block_type") if not fields.given("num_hidden_layers") else None
     return len(kinds) if kinds else fields.size("num_hidden_layers")
 
 
 def flag_value(fields: Fields, fact: Flag) -> bool:
-    """A fact of the family, or what the flag that it names says."""
+    """Return the value of `fact`: itself, the flag in config.json that it names, or what it returns."""
     if callable(fact):
         return fact(fields)
     return fields.flag(fact) if isinstance(fact, str) else fact
 
 
 def attention_layers(fields: Fields, family: Family) -> list[Mixer]:
-    """Attention in every layer, with the windows that config.json describes."""
+    """Return the attention of every layer, with the sliding windows that config.json describes."""
     base = attention(fields, family)
-    return [windowed(base, window) for window in layer_windows(fields, family)]
+    return [with_window(base, window) for window in layer_windows(fields, family)]
 
 
-def windowed(base: FullAttention, window: int | None) -> FullAttention:
-    """The same attention, over a window of so many tokens; None is all of them."""
+def with_window(base: FullAttention, window: int | None) -> FullAttention:
+    """Return `base` limited to the last `window` tokens (None: no limit)."""
     return base if window is None else SlidingWindowAttention(**vars(base), sliding_window=window)
 
 
+def attention_of_kind(fields: Fields, base: FullAttention, kind: object) -> FullAttention:
+    """Return `base` with the window of a layer of `kind`, an entry of `layer_types`."""
+    return with_window(base, _window_of_kind(fields, kind))
+
+
 def attention(fields: Fields, family: Family, prefix: str = "") -> FullAttention:
-    """The attention that the usual fields describe.
+    """Return the attention that the usual fields describe.
 
     Args:
-        prefix: of the names of the fields, where a family has a second set of them ("swa_").
+        prefix: put before the field names, for families with a second set of fields ("swa_").
     """
     heads = fields.optional(prefix + "num_attention_heads") or fields.size("num_attention_heads")
     kv_heads = fields.optional(prefix + "num_key_value_heads") or fields.optional("num_key_value_heads") or heads
     if heads % kv_heads and not fields.given("num_key_value_heads"):
-        kv_heads = heads  # the family's default belongs to its default number of heads
+        kv_heads = heads  # the family's default of KV heads fits only its default of attention heads
     if heads % kv_heads:
         raise fields.error(
             prefix + "num_key_value_heads",
             f"{kv_heads} does not divide the {heads} attention heads",
             "Write a divisor of num_attention_heads.",
         )
-    head_dim = fields.optional(prefix + "head_dim") or fields.optional("head_dim") or even_head_dim(fields, heads)
+    head_dim = fields.optional(prefix + "head_dim") or fields.optional("head_dim") or default_head_dim(fields, heads)
     norm = family.qk_norm if isinstance(family.qk_norm, str) else family.qk_norm(fields)
     return FullAttention(
         num_attention_heads=heads,
@@ -193,29 +201,29 @@ def attention(fields: Fields, family: Family, prefix: str = "") -> FullAttention
     )
 
 
-def even_head_dim(fields: Fields, heads: int) -> int:
-    """The size of a head where it is not given: an even share of the hidden size."""
+def default_head_dim(fields: Fields, heads: int) -> int:
+    """Return the size of one head where `head_dim` is not given: hidden size ÷ heads."""
     hidden_size = fields.size("hidden_size")
     if hidden_size % heads:
         raise fields.error(
             "head_dim",
-            f"it is missing, and hidden_size {hidden_size} is no multiple of the {heads} attention heads",
-            "Give head_dim.",
+            f"it is missing, and hidden_size {hidden_size} is not a multiple of the {heads} attention heads",
+            "Write head_dim.",
         )
     return hidden_size // heads
 
 
 def layer_windows(fields: Fields, family: Family) -> list[int | None]:
-    """How many tokens each layer looks back; None is all of them.
+    """Return each layer's attention window in tokens (None: full attention).
 
     Raises:
-        UnsupportedModelError: a kind of layer that is not known, or a window that is not given.
+        UnsupportedModelError: the kind of a layer is not supported, or its window is missing.
     """
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is not None:
-        fields.ignore(*WINDOW_FIELDS)
-        return [window_of(fields, kind) for kind in kinds]
+        fields.ignore(*_WINDOW_FIELDS)
+        return [_window_of_kind(fields, kind) for kind in kinds]
     if not family.window_pattern:
         return [None] * layers
     if family.window_flag and not fields.flag(family.window_flag):
@@ -235,25 +243,25 @@ def layer_windows(fields: Fields, family: Family) -> list[int | None]:
     return [window if step == 1 or (layer + 1) % step else None for layer in range(layers)]
 
 
-def window_of(fields: Fields, kind: object) -> int | None:
-    """How far a layer of that kind, a word of `layer_types`, looks back."""
-    if kind in FULL:
+def _window_of_kind(fields: Fields, kind: object) -> int | None:
+    """Return the window in tokens of a layer of `kind`, an entry of `layer_types` (None: full attention)."""
+    if kind in _FULL_KINDS:
         return None
-    if kind in SLIDING:
+    if kind in _SLIDING_KINDS:
         return fields.size("sliding_window")
-    if kind in CHUNKED:
+    if kind in _CHUNKED_KINDS:
         return fields.optional("attention_chunk_size")
-    raise fields.error("layer_types", f"{kind!r} is not a kind of layer that is understood here",
+    raise fields.error("layer_types", f"{kind!r} is not a supported kind of layer",
                        "Write full_attention or sliding_attention.")  # fmt: skip
 
 
 def dense_layers(fields: Fields, family: Family) -> list[Mlp | None]:
-    """The same feed-forward block in every layer."""
+    """Return the same dense feed-forward block for every layer."""
     return [dense_mlp(fields, family)] * layer_count(fields)
 
 
 def dense_mlp(fields: Fields, family: Family, name: str = "intermediate_size") -> Mlp | None:
-    """A dense feed-forward block; None where its size is not given."""
+    """Return the dense feed-forward block whose width the field `name` gives; None if it gives none."""
     size = fields.optional(name)
     if not size:
         return None

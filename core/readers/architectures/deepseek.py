@@ -1,4 +1,4 @@
-"""Families with multi-head latent attention: DeepSeek V2 and V3 and what is built like them."""
+"""Describe families with multi-head latent attention: DeepSeek V2 to V4 and models built like them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from core.errors import quoted
-from core.model.spec import CompressedAttention, Indexer, LatentAttention, Mixer, Mlp
+from core.model.feed_forward import Mlp
+from core.model.mixers import CompressedAttention, Indexer, LatentAttention, Mixer
 from core.model.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, WHOLE, Tensor, linear, vector
 from core.readers.architectures.decoder import Family, dense_layers, layer_count
 from core.readers.architectures.llama_like import LLAMA
-from core.readers.architectures.moe import Blocks, after_first, everywhere, mixture, shared_experts
+from core.readers.architectures.moe import HasExperts, ReadMlps, after_dense, in_every_layer, moe_mlps, shared_experts
 from core.readers.architectures.rotary import rotary_values
-from core.readers.fields import Fields
+from core.readers.fields import COPY_IT, Fields
 
 # vLLM model_executor/models/deepseek_v2.py, DeepseekV32IndexerCache: 8-bit values, a 32-bit scale for every 128.
 _VALUES_PER_INDEX_SCALE, _INDEX_SCALE_BYTES = 128, 4
 
 
 def latent_attention(fields: Fields) -> LatentAttention:
-    """Latent attention as DeepSeek's fields describe it."""
+    """Return the latent attention that DeepSeek's fields describe."""
     fields.ignore("num_key_value_heads", "head_dim", "qk_head_dim")
     return LatentAttention(
         num_attention_heads=fields.size("num_attention_heads"),
@@ -33,7 +34,7 @@ def latent_attention(fields: Fields) -> LatentAttention:
 
 
 def indexer(fields: Fields) -> Indexer:
-    """The indexer of DeepSeek sparse attention.
+    """Return the indexer of DeepSeek sparse attention.
 
     Source: transformers models/deepseek_v32/modeling_deepseek_v32.py, DeepseekV32Indexer.
     """
@@ -54,7 +55,7 @@ def indexer(fields: Fields) -> Indexer:
 
 
 def index_key_bytes(size: int) -> int:
-    """Bytes of one index key in the engine's cache."""
+    """Return the bytes of one index key of `size` values in the engine's cache."""
     return size + -(-size // _VALUES_PER_INDEX_SCALE) * _INDEX_SCALE_BYTES
 
 
@@ -63,25 +64,28 @@ def _latent_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _sparse_latent_layers(fields: Fields, family: Family) -> list[Mixer]:
-    """Latent attention with an indexer, in every layer unless `indexer_types` says which share another's."""
+    """Return latent attention for every layer, with an indexer unless the layer uses another's (`indexer_types`)."""
     base, layers = latent_attention(fields), layer_count(fields)
     kinds = fields.per_layer("indexer_types", layers) or _indexer_kinds(fields, layers)
     fields.ignore("index_topk_freq", "index_topk_pattern", "index_skip_topk_offset", "layer_types")
-    own = replace(base, indexer=indexer(fields))
-    return [own if kind == "full" else base for kind in kinds]
+    with_indexer = replace(base, indexer=indexer(fields))
+    return [with_indexer if kind == "full" else base for kind in kinds]
 
 
 _INDEXER_KINDS = {"F": "full", "S": "shared", "full": "full", "shared": "shared"}
 
 
 def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
-    """Transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__."""
+    """Return each layer's kind: "full" has an indexer, "shared" uses another layer's.
+
+    Source: transformers models/glm_moe_dsa/configuration_glm_moe_dsa.py, __post_init__.
+    """
     pattern = fields.raw("index_topk_pattern")
     if isinstance(pattern, (str, list)) and pattern:
         kinds = [_INDEXER_KINDS.get(str(kind)) for kind in pattern]
         if None in kinds or len(kinds) < layers:
-            problem = f"{quoted(pattern)} does not say of each of {layers} layers whether it has an indexer of its own"
-            raise fields.error("index_topk_pattern", problem, "Write F or S for each.")
+            problem = f"{quoted(pattern)} does not have F or S for each of {layers} layers"
+            raise fields.error("index_topk_pattern", problem, "Write F for a layer with an indexer, S for the others.")
         return list(kinds[:layers])
     step = fields.optional("index_topk_freq") or 1
     offset = fields.optional("index_skip_topk_offset") or 2
@@ -90,8 +94,8 @@ def _indexer_kinds(fields: Fields, layers: int) -> list[object]:
 
 # DeepSeek-V4: compressed attention, and hyper-connections between the layers (transformers models/deepseek_v4).
 _V4_RATIOS = {"compressed_sparse_attention": 4, "heavily_compressed_attention": 128, "sliding_attention": 0}
-_V4_MLPS = {"hash_moe": True, "moe": False}  # whether a layer chooses its experts by a table of tokens
-_OVERLAPPING_RATIO = 4  # at this ratio vectors overlap, so that projections are twice as wide, and an indexer picks
+_V4_MLPS = {"hash_moe": True, "moe": False}  # kind → whether the layer looks its experts up in a table of tokens
+_OVERLAPPING_RATIO = 4  # at this ratio vectors overlap (projections are twice as wide), and an indexer picks them
 
 
 def _v4_ratios(fields: Fields) -> list[int]:
@@ -101,13 +105,13 @@ def _v4_ratios(fields: Fields) -> list[int]:
         fields.ignore("layer_types", "compress_rates")
         return list(fields.sizes("compress_ratios"))[:layers]
     if kinds is None:
-        raise fields.error("compress_ratios", "it is missing", "Give one ratio for each layer, as in config.json.")
+        raise fields.error("compress_ratios", "it is missing", COPY_IT)
     unknown = [kind for kind in kinds if kind not in _V4_RATIOS]
     if unknown:
-        raise fields.error("layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_RATIOS)}.")
+        raise fields.error("layer_types", f"{unknown[0]!r} is not supported", f"Write one of {', '.join(_V4_RATIOS)}.")
     rates = fields.inside("compress_rates")
-    own = {kind: rates.size(kind, ratio) if ratio else 0 for kind, ratio in _V4_RATIOS.items()}
-    return [own[str(kind)] for kind in kinds]
+    ratio_of = {kind: rates.size(kind, ratio) if ratio else 0 for kind, ratio in _V4_RATIOS.items()}
+    return [ratio_of[str(kind)] for kind in kinds]
 
 
 def _v4_attention(fields: Fields, family: Family) -> list[Mixer]:
@@ -157,13 +161,13 @@ def _compressor(name: str, hidden: int, size: int, ratio: int) -> tuple[Tensor, 
 
 
 def _hyper_connections(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """For attention and for the feed-forward block: a map of the residual streams onto each other."""
+    """Return the maps of the residual streams onto each other, one at attention and one at the feed-forward block."""
     streams = fields.size("hc_mult")
     width, maps = streams * fields.size("hidden_size"), (2 + streams) * streams
     return 2 * (vector("hc.fn", maps * width), vector("hc.base", maps), vector("hc.scale", 3))
 
 
-def _hyper_head(fields: Fields) -> tuple[Tensor, ...]:
+def _hyper_connections_head(fields: Fields) -> tuple[Tensor, ...]:
     streams = fields.size("hc_mult")
     return (
         vector("hc_head.hc_fn", streams * streams * fields.size("hidden_size")),
@@ -172,51 +176,55 @@ def _hyper_head(fields: Fields) -> tuple[Tensor, ...]:
     )
 
 
-def _v4_experts(fields: Fields, family: Family) -> list[Mlp | None]:
-    """Experts in every layer; the first ones choose them by a table of tokens and need no correction."""
+def _v4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
+    """Return experts for every layer; the first layers look them up in a table and have no correction bias."""
     layers, kinds = layer_count(fields), fields.per_layer("mlp_layer_types", layer_count(fields))
     if kinds is None:
         hashed = fields.size("num_hash_layers", 3, least=0)
         kinds = ["hash_moe" if layer < hashed else "moe" for layer in range(layers)]
     unknown = [kind for kind in kinds if kind not in _V4_MLPS]
     if unknown:
-        raise fields.error("mlp_layer_types", f"{unknown[0]!r} is not understood here", f"Write {', '.join(_V4_MLPS)}.")
+        raise fields.error("mlp_layer_types", f"{unknown[0]!r} is not supported", f"Write {' or '.join(_V4_MLPS)}.")
     fields.ignore("num_hash_layers")
-    chosen, routed = (
-        mixture(everywhere, experts="n_routed_experts", shared=shared_experts(), correction_bias=bias)(fields, family)
-        for bias in (False, True)
+    from_table, routed = (
+        read_mlps(fields, family)
+        for read_mlps in (_experts(in_every_layer, correction_bias=False), _experts(in_every_layer))
     )
-    return [chosen[layer] if _V4_MLPS[str(kind)] else routed[layer] for layer, kind in enumerate(kinds)]
+    return [from_table[layer] if _V4_MLPS[str(kind)] else routed[layer] for layer, kind in enumerate(kinds)]
 
 
-def _rope_only(fields: Fields) -> int:
+def _rotary_part(fields: Fields) -> int:
     return rotary_values(fields, fields.size("qk_rope_head_dim"))
 
 
-def experts(correction_bias: bool = True) -> Blocks:
-    """DeepSeek's experts: dense blocks first, shared experts beside the routed ones."""
-    return mixture(after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=correction_bias)
+def _experts(has_experts: HasExperts, *, correction_bias: bool = True) -> ReadMlps:
+    return moe_mlps(has_experts, experts="n_routed_experts", shared=shared_experts(), correction_bias=correction_bias)
+
+
+def deepseek_mlps(*, correction_bias: bool = True) -> ReadMlps:
+    """Return a function for `Family.mlps`: dense blocks in the first layers, routed and shared experts in the rest."""
+    return _experts(after_dense, correction_bias=correction_bias)
 
 
 _DEEPSEEK = replace(
     LLAMA, source="transformers models/deepseek_v3/modeling_deepseek_v3.py", mlp_bias=False, mixers=_latent_layers,
-    mlps=experts(), rotary=_rope_only, ignored=("ep_size", "num_nextn_predict_layers"),
+    mlps=deepseek_mlps(), rotary=_rotary_part, ignored=("ep_size", "num_nextn_predict_layers"),
 )  # fmt: skip
 
 
-def _v2_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
-    """DeepSeek V2 and Kimi's first models: a correction bias only with `topk_method` noaux_tc."""
-    return experts(fields.text("topk_method") == "noaux_tc")(fields, family)
+def _v2_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    """Return the experts of DeepSeek V2 and early Kimi models: a correction bias only if `topk_method` is noaux_tc."""
+    return deepseek_mlps(correction_bias=fields.text("topk_method") == "noaux_tc")(fields, family)
 
 
-def _norm_behind_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """A.X K1: a norm behind the experts (transformers models/axk1, AXK1MoE)."""
-    return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_first(fields, layer) else ()
+def _norm_after_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """Return A.X K1's norm after the experts (transformers models/axk1, AXK1MoE)."""
+    return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_dense(fields, layer) else ()
 
 
 FAMILIES: dict[str, Family] = {
     "deepseek_v2": replace(
-        _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_experts
+        _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_mlps
     ),
     "deepseek_v3": _DEEPSEEK,
     "kimi_k2": replace(_DEEPSEEK, source="vLLM model_executor/models/deepseek_v2.py"),
@@ -225,7 +233,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "deepseek_v4": replace(
         _DEEPSEEK, source="transformers models/deepseek_v4/modeling_deepseek_v4.py", mixers=_v4_attention,
-        mlps=_v4_experts, layer_extra=_hyper_connections, extra=_hyper_head,
+        mlps=_v4_mlps, layer_extra=_hyper_connections, extra=_hyper_connections_head,
     ),
     "glm_moe_dsa": replace(
         _DEEPSEEK, source="transformers models/glm_moe_dsa/modeling_glm_moe_dsa.py", mixers=_sparse_latent_layers
@@ -235,10 +243,10 @@ FAMILIES: dict[str, Family] = {
         defaults={"first_k_dense_replace": 1},
     ),
     "mistral4": replace(
-        _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=experts(correction_bias=False)
+        _DEEPSEEK, source="transformers models/mistral4/modeling_mistral4.py", mlps=deepseek_mlps(correction_bias=False)
     ),
     "axk1": replace(
-        _DEEPSEEK, source="transformers models/axk1/modeling_axk1.py", layer_extra=_norm_behind_experts,
+        _DEEPSEEK, source="transformers models/axk1/modeling_axk1.py", layer_extra=_norm_after_experts,
         defaults={"first_k_dense_replace": 1},
     ),
     "youtu": replace(

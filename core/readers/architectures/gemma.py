@@ -1,4 +1,4 @@
-"""Gemma, first to fourth generation, and Gemma 3n."""
+"""Describe the families Gemma 1 to 4, Gemma 3n and VaultGemma."""
 
 from __future__ import annotations
 
@@ -6,42 +6,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.model.parameters import mlp_tensors
-from core.model.spec import PER_HEAD, GatedMlp, Mixer, Mlp, MoeMlp, SharedCacheAttention
+from core.model.feed_forward import GatedMlp, Mlp, MoeMlp
+from core.model.mixers import PER_HEAD, Mixer, SharedCacheAttention
 from core.model.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
 from core.readers.architectures.decoder import (
     Family,
     attention,
     attention_layers,
+    hf_source,
     layer_count,
     layer_windows,
-    windowed,
+    with_window,
 )
 from core.readers.architectures.llama_like import LLAMA
 from core.readers.architectures.rotary import rotary_values
 from core.readers.fields import Fields
 
-
-def _source(module: str) -> str:
-    return f"transformers models/{module}/modeling_{module}.py"
-
-
 _GEMMA2_NORMS, _GEMMA4_MOE_NORMS = 4, 3
 
 
 def _gemma3_rotary(fields: Fields) -> int:
-    """One table for the layers that see everything, one unscaled for the local ones (vLLM models/gemma3.py)."""
+    """Return the values of a table for full attention and an unscaled one for local layers (vLLM models/gemma3.py)."""
     if "full_attention" in (fields.part("rope_parameters") or {}):
         return rotary_values(fields)
     longest, head_dim = fields.optional("max_position_embeddings") or 0, fields.size("head_dim")
     return rotary_values(fields) + longest * head_dim
 
 
-# Gemma 3n and 4: the last `num_kv_shared_layers` layers read the cache of the last layer of their kind before them.
-def _sharing(fields: Fields, layers: Sequence[Mixer], *, own_keys: bool) -> list[Mixer]:
+# Gemma 3n and 4: each of the last `num_kv_shared_layers` layers reads the cache of the last earlier layer of its kind.
+# Checkpoints still have their key and value projections, and vLLM loads them (model_executor/models/gemma4.py).
+def _share_caches(fields: Fields, layers: Sequence[Mixer]) -> list[Mixer]:
     first_shared = len(layers) - (fields.optional("num_kv_shared_layers") or 0)
     return [
-        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer), own_keys=own_keys)
+        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer), own_keys=True)
         for layer, mixer in enumerate(layers)
     ]
 
@@ -51,7 +48,7 @@ def _attention_fields(mixer: Mixer) -> dict[str, Any]:
 
 
 def _gemma3n_attention(fields: Fields, family: Family) -> list[Mixer]:
-    return _sharing(fields, attention_layers(fields, family), own_keys=True)  # stored and loaded, though not used
+    return _share_caches(fields, attention_layers(fields, family))
 
 
 def _gemma3n_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -66,8 +63,8 @@ def _gemma3n_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [GatedMlp(intermediate_size=size) for size in sizes]
 
 
-def _gemma3n_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """Alternating updates, the low-rank residual, and the gate of the per-layer embedding."""
+def _gemma3n_layer_extra(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Return the tensors of alternating updates, of the low-rank residual, and of the per-layer input's gate."""
     hidden, inputs, rank = (fields.size(name) for name in ("hidden_size", "altup_num_inputs", "laurel_rank"))
     return (
         vector("altup.correct_output_scale", hidden),
@@ -107,7 +104,7 @@ def _per_layer_embedding(fields: Fields) -> Sequence[Tensor]:
     )  # fmt: skip
 
 
-def _gemma3n_outer(fields: Fields) -> Sequence[Tensor]:
+def _gemma3n_extra(fields: Fields) -> Sequence[Tensor]:
     hidden, inputs = fields.size("hidden_size"), fields.size("altup_num_inputs")
     streams = 2 * (inputs - 1)
     return (
@@ -116,32 +113,32 @@ def _gemma3n_outer(fields: Fields) -> Sequence[Tensor]:
     )
 
 
-# Gemma 4: layers that see everything have larger heads, and may use their keys as values.
+# Gemma 4: layers with full attention have larger heads, and may use their keys as values.
 def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     local = attention(fields, family)
     key_is_value = fields.flag("attention_k_eq_v")
     overrides = _gemma4_overrides(fields)
-    own_heads = overrides.optional("num_key_value_heads") or fields.optional("num_global_key_value_heads")
+    full_heads = overrides.optional("num_key_value_heads") or fields.optional("num_global_key_value_heads")
     full = replace(
         local,
         head_dim=overrides.optional("head_dim") or fields.optional("global_head_dim") or local.head_dim,
-        num_key_value_heads=own_heads if key_is_value and own_heads else local.num_key_value_heads,
+        num_key_value_heads=full_heads if key_is_value and full_heads else local.num_key_value_heads,
         own_values=not key_is_value,
     )
     windows = layer_windows(fields, family)
     if not fields.has("layer_types"):
-        windows[-1] = None  # the last layer sees everything (transformers models/gemma4/configuration_gemma4.py)
-    layers = [full if window is None else windowed(local, window) for window in windows]
-    return _sharing(fields, layers, own_keys=True)  # stored, and loaded by vLLM (model_executor/models/gemma4.py)
+        windows[-1] = None  # always full attention (transformers models/gemma4/configuration_gemma4.py)
+    layers = [full if window is None else with_window(local, window) for window in windows]
+    return _share_caches(fields, layers)
 
 
 def _gemma4_overrides(fields: Fields) -> Fields:
-    """What `per_layer_config` says of the layers that see everything: newer releases write their heads there."""
+    """Return the fields of the full-attention layers in `per_layer_config`, where newer releases write their heads."""
     settings = fields.part("per_layer_config") or {}
     values: dict[str, object] = {}
     for layer, entry in settings.items():
         if not isinstance(entry, Mapping) or any(values.setdefault(name, entry[name]) != entry[name] for name in entry):
-            raise fields.error("per_layer_config", f"what layer {layer} has is not understood", _GLOBAL_LAYERS_ONLY)
+            raise fields.error("per_layer_config", f"the entry of layer {layer} is not supported", _FULL_LAYERS_ONLY)
     kinds = fields.per_layer("layer_types", layer_count(fields))
     if (
         settings
@@ -149,15 +146,15 @@ def _gemma4_overrides(fields: Fields) -> Fields:
         and {int(layer) for layer in settings if str(layer).isdigit()}
         != {layer for layer, kind in enumerate(kinds) if kind == "full_attention"}
     ):
-        raise fields.error("per_layer_config", "it is not for the layers that see everything", _GLOBAL_LAYERS_ONLY)
+        raise fields.error("per_layer_config", "its layers are not the full_attention ones", _FULL_LAYERS_ONLY)
     found = Fields(values, "", path=f"{fields.path}per_layer_config.", nested=True)
     unknown = found.unread([name for name in values if name not in ("head_dim", "num_key_value_heads")])
     if unknown:
-        raise found.error(unknown[0], "it is not understood here", _GLOBAL_LAYERS_ONLY)
+        raise found.error(unknown[0], "it is not supported here", _FULL_LAYERS_ONLY)
     return found
 
 
-_GLOBAL_LAYERS_ONLY = "Give head_dim and num_key_value_heads of the full_attention layers."
+_FULL_LAYERS_ONLY = "Write only head_dim and num_key_value_heads, the same for every full_attention layer."
 
 
 def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -167,8 +164,8 @@ def _gemma4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [GatedMlp(intermediate_size=width * (wide if layer >= first_shared else 1)) for layer in range(layers)]
 
 
-def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """The per-layer embedding's gate, a scalar, and experts beside the dense block."""
+def _gemma4_layer_extra(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Return the gate of the per-layer input, a scalar, and the experts in addition to the dense block."""
     tensors = [*_per_layer_input(fields, layer), vector("layer_scalar", 1)]
     if not fields.flag("enable_moe_block"):
         fields.ignore("num_experts", "top_k_experts", "moe_intermediate_size", "expert_intermediate_size")
@@ -183,30 +180,30 @@ def _gemma4_layer(fields: Fields, layer: int) -> Sequence[Tensor]:
     )
     return [
         *tensors,
-        *(replace(tensor, name=tensor.name.removeprefix("mlp.")) for tensor in mlp_tensors(experts, hidden)),
+        *(replace(tensor, name=tensor.name.removeprefix("mlp.")) for tensor in experts.weight_tensors(hidden)),
         vector("router.scale", hidden),
         vector("router.per_expert_scale", experts.num_experts),
         *(_GEMMA4_MOE_NORMS * (vector("layernorm", hidden),)),
     ]
 
 
-_GEMMA = replace(LLAMA, source=_source("gemma"), mlp_bias=False, tied=True)
+_GEMMA = replace(LLAMA, source=hf_source("gemma"), mlp_bias=False, tied=True)
 _GEMMA3 = replace(
-    _GEMMA, source=_source("gemma3"), norms=_GEMMA2_NORMS, qk_norm=PER_HEAD, window_pattern=6, rotary=_gemma3_rotary
+    _GEMMA, source=hf_source("gemma3"), norms=_GEMMA2_NORMS, qk_norm=PER_HEAD, window_pattern=6, rotary=_gemma3_rotary
 )
 
 FAMILIES: dict[str, Family] = {
     "gemma": _GEMMA,
-    "gemma2": replace(_GEMMA, source=_source("gemma2"), norms=_GEMMA2_NORMS, window_pattern=2),
+    "gemma2": replace(_GEMMA, source=hf_source("gemma2"), norms=_GEMMA2_NORMS, window_pattern=2),
     "gemma3_text": _GEMMA3,
     "gemma3n_text": replace(
-        _GEMMA3, source=_source("gemma3n"), window_pattern=5, mixers=_gemma3n_attention, mlps=_gemma3n_mlps,
-        layer_extra=_gemma3n_layer, extra=_gemma3n_outer,
+        _GEMMA3, source=hf_source("gemma3n"), window_pattern=5, mixers=_gemma3n_attention, mlps=_gemma3n_mlps,
+        layer_extra=_gemma3n_layer_extra, extra=_gemma3n_extra,
     ),
     "gemma4_text": replace(
-        _GEMMA3, source=_source("gemma4"), window_pattern=6, mixers=_gemma4_attention, mlps=_gemma4_mlps,
-        layer_extra=_gemma4_layer, extra=_per_layer_embedding, ignored=("use_bidirectional_attention",),
+        _GEMMA3, source=hf_source("gemma4"), window_pattern=6, mixers=_gemma4_attention, mlps=_gemma4_mlps,
+        layer_extra=_gemma4_layer_extra, extra=_per_layer_embedding, ignored=("use_bidirectional_attention",),
         defaults={"global_head_dim": 512},
     ),
-    "vaultgemma": replace(_GEMMA, source=_source("vaultgemma"), window_pattern=2),
+    "vaultgemma": replace(_GEMMA, source=hf_source("vaultgemma"), window_pattern=2),
 }  # fmt: skip

@@ -1,46 +1,53 @@
-"""Families that mix attention with recurrent layers: state spaces, linear attention, short convolutions."""
+"""Describe families with recurrent layers: state spaces, linear attention, short convolutions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from core.model.parameters import mlp_tensors
-from core.model.spec import (
+from core.model.feed_forward import GatedMlp, Mlp, MoeMlp
+from core.model.mixers import (
     FULL_WIDTH,
     PER_HEAD,
-    GatedMlp,
     Mixer,
-    Mlp,
-    MoeMlp,
     NoMixer,
     ParallelMixers,
     RecurrentState,
     SharedWeightsAttention,
 )
 from core.model.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, MLP, ROUTER, WHOLE, Tensor, linear, vector
-from core.readers.architectures.decoder import Family, attention, dense_mlp, layer_count, window_of, windowed
-from core.readers.architectures.deepseek import experts as deepseek_experts
-from core.readers.architectures.deepseek import latent_attention
-from core.readers.architectures.llama_like import LLAMA
-from core.readers.architectures.moe import after_first, by_step, everywhere, mixture, shared_experts, shared_width
+from core.readers.architectures.decoder import (
+    Family,
+    attention,
+    attention_of_kind,
+    dense_mlp,
+    hf_source,
+    layer_count,
+    no_rotary,
+    with_window,
+)
+from core.readers.architectures.deepseek import deepseek_mlps, latent_attention
+from core.readers.architectures.llama_like import LLAMA, NO_BIAS
+from core.readers.architectures.moe import (
+    after_dense,
+    every_step,
+    in_every_layer,
+    moe_mlps,
+    shared_experts,
+    shared_width,
+)
 from core.readers.architectures.rotary import rotary_values
 from core.readers.fields import Fields
 
-_PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
 _FLOAT_BYTES = {"float32": 4, "fp32": 4, "float16": 2, "bfloat16": 2, "float": 4}
 _SSM_BYTES, _CONV_BYTES = 4, 2
 
 
-def _source(module: str) -> str:
-    return f"transformers models/{module}/modeling_{module}.py"
-
-
 def state_bytes(fields: Fields) -> dict[str, int]:
-    """Bytes of a value of the two states.
+    """Return the bytes per value of the two states, as arguments of `RecurrentState`.
 
-    The recurrence is kept in 32 bits, as the reference implementations compute it, unless config.json names another
-    precision; the convolution in the model's own (vLLM model_executor/layers/mamba/mamba_utils.py).
+    The recurrent state has 32 bits, as in the reference implementations, unless config.json names another precision;
+    the convolution's has the model's 16 bits (vLLM model_executor/layers/mamba/mamba_utils.py).
     """
     named = fields.text("mamba_ssm_cache_dtype") or fields.text("mamba_ssm_dtype")
     return {"conv_bytes_per_value": _CONV_BYTES, "ssm_bytes_per_value": _FLOAT_BYTES.get(named, _SSM_BYTES)}
@@ -48,7 +55,7 @@ def state_bytes(fields: Fields) -> dict[str, int]:
 
 def mamba1(fields: Fields, *, inner: int, state: int, rank: int, kernel: int, norms: bool, conv_bias: bool = True,
            bias: bool = False, name: str = "mixer") -> RecurrentState:  # fmt: skip
-    """A selective state space (Gu & Dao 2023, arXiv:2312.00752)."""
+    """Return a Mamba layer, a selective state space (Gu & Dao 2023, arXiv:2312.00752)."""
     hidden = fields.size("hidden_size")
     return RecurrentState(
         kind="mamba",
@@ -58,13 +65,13 @@ def mamba1(fields: Fields, *, inner: int, state: int, rank: int, kernel: int, no
         tensors=(
             *linear(f"{name}.in_proj", ATTENTION, 2 * inner, hidden, BY_ROWS, bias=bias),
             vector(f"{name}.conv1d", inner * kernel, BY_ROWS),
-            *_if(conv_bias, vector(f"{name}.conv1d.bias", inner, BY_ROWS)),
+            *_tensors_if(conv_bias, vector(f"{name}.conv1d.bias", inner, BY_ROWS)),
             *linear(f"{name}.x_proj", ATTENTION, rank + 2 * state, inner, BY_COLUMNS),
             *linear(f"{name}.dt_proj", ATTENTION, inner, rank, BY_ROWS, bias=True),
             vector(f"{name}.A_log", inner * state, BY_ROWS),
             vector(f"{name}.D", inner, BY_ROWS),
             *linear(f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias),
-            *_if(norms, vector(f"{name}.dt_layernorm", rank), vector(f"{name}.b_layernorm", state),
+            *_tensors_if(norms, vector(f"{name}.dt_layernorm", rank), vector(f"{name}.b_layernorm", state),
                  vector(f"{name}.c_layernorm", state)),
         ),
     )  # fmt: skip
@@ -73,7 +80,7 @@ def mamba1(fields: Fields, *, inner: int, state: int, rank: int, kernel: int, no
 def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int, kernel: int, conv_bias: bool = True,
            bias: bool = False, out_bias: bool | None = None, norm: bool = True,
            name: str = "mixer") -> RecurrentState:  # fmt: skip
-    """A structured state space with scalar decay (Dao & Gu 2024, arXiv:2405.21060)."""
+    """Return a Mamba-2 layer, a structured state space with scalar decay (Dao & Gu 2024, arXiv:2405.21060)."""
     hidden, inner = fields.size("hidden_size"), heads * head_dim
     shared = 2 * groups * state
     conv = inner + shared
@@ -87,9 +94,9 @@ def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int
         tensors=(
             *linear(f"{name}.in_proj", ATTENTION, inner + conv + heads, hidden, BY_ROWS, bias=bias),
             vector(f"{name}.conv1d", conv * kernel, BY_ROWS),
-            *_if(conv_bias, vector(f"{name}.conv1d.bias", conv, BY_ROWS)),
+            *_tensors_if(conv_bias, vector(f"{name}.conv1d.bias", conv, BY_ROWS)),
             *(vector(f"{name}.{each}", heads, BY_ROWS) for each in ("dt_bias", "A_log", "D")),
-            *_if(norm, vector(f"{name}.norm", inner, BY_ROWS)),
+            *_tensors_if(norm, vector(f"{name}.norm", inner, BY_ROWS)),
             *linear(
                 f"{name}.out_proj", ATTENTION, hidden, inner, BY_COLUMNS, bias=bias if out_bias is None else out_bias
             ),
@@ -99,10 +106,10 @@ def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int
 
 def gated_delta_net(fields: Fields, projections: Sequence[tuple[str, int]], *, norm: str = "norm",
                     out: str = "out_proj") -> RecurrentState:  # fmt: skip
-    """Linear attention with the gated delta rule (Yang et al. 2024, arXiv:2412.06464).
+    """Return linear attention with the gated delta rule (Yang et al. 2024, arXiv:2412.06464).
 
     Args:
-        projections: names of the projections out of the residual stream, and their output features.
+        projections: name and output features of each projection of the layer's input.
     """
     key_heads, value_heads = fields.size("linear_num_key_heads"), fields.size("linear_num_value_heads")
     key_dim, value_dim = fields.size("linear_key_head_dim"), fields.size("linear_value_head_dim")
@@ -125,26 +132,26 @@ def gated_delta_net(fields: Fields, projections: Sequence[tuple[str, int]], *, n
     )
 
 
-def _delta_sizes(fields: Fields) -> tuple[int, int, int]:
+def _delta_net_sizes(fields: Fields) -> tuple[int, int, int]:
     heads = fields.size("linear_num_value_heads")
     keys = fields.size("linear_num_key_heads") * fields.size("linear_key_head_dim")
     return keys, heads * fields.size("linear_value_head_dim"), heads
 
 
 def _qwen3_next_state(fields: Fields) -> RecurrentState:
-    keys, values, heads = _delta_sizes(fields)
+    keys, values, heads = _delta_net_sizes(fields)
     return gated_delta_net(fields, [("in_proj_qkvz", 2 * keys + 2 * values), ("in_proj_ba", 2 * heads)])
 
 
 def _qwen3_5_state(fields: Fields) -> RecurrentState:
-    keys, values, heads = _delta_sizes(fields)
+    keys, values, heads = _delta_net_sizes(fields)
     return gated_delta_net(
         fields, [("in_proj_qkv", 2 * keys + values), ("in_proj_z", values), ("in_proj_b", heads), ("in_proj_a", heads)]
     )
 
 
 def _olmo_hybrid_state(fields: Fields) -> RecurrentState:
-    keys, values, heads = _delta_sizes(fields)
+    keys, values, heads = _delta_net_sizes(fields)
     names = [
         ("q_proj", keys),
         ("k_proj", keys),
@@ -156,8 +163,8 @@ def _olmo_hybrid_state(fields: Fields) -> RecurrentState:
     return gated_delta_net(fields, names, norm="o_norm", out="o_proj")
 
 
-def _alternating(state: Callable[[Fields], RecurrentState]) -> Callable[[Fields, Family], list[Mixer]]:
-    """Linear attention, and full attention in every so manieth layer."""
+def _linear_and_full(state: Callable[[Fields], RecurrentState]) -> Callable[[Fields, Family], list[Mixer]]:
+    """Return a function for `Family.mixers`: full attention in every n-th layer, linear attention in the others."""
 
     def layers(fields: Fields, family: Family) -> list[Mixer]:
         count = layer_count(fields)
@@ -166,12 +173,12 @@ def _alternating(state: Callable[[Fields], RecurrentState]) -> Callable[[Fields,
         if kinds is None:
             kinds = ["full_attention" if (layer + 1) % interval == 0 else "linear_attention" for layer in range(count)]
         full, recurrent = attention(fields, family), state(fields)
-        return [recurrent if kind == "linear_attention" else windowed(full, window_of(fields, kind)) for kind in kinds]
+        return [recurrent if kind == "linear_attention" else attention_of_kind(fields, full, kind) for kind in kinds]
 
     return layers
 
 
-# Mamba and Mamba-2 alone.
+# Mamba and Mamba-2: no other layers.
 def _mamba_layers(fields: Fields, family: Family) -> list[Mixer]:
     hidden = fields.size("hidden_size")
     inner = fields.optional("intermediate_size") or fields.optional("d_inner") or fields.size("expand", 2) * hidden
@@ -199,7 +206,7 @@ def _no_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [None] * layer_count(fields)
 
 
-# Jamba: Mamba, attention in every eighth layer, experts in every second.
+# Jamba: attention in every eighth layer, Mamba in the others; experts in every second layer.
 def _jamba_layers(fields: Fields, family: Family) -> list[Mixer]:
     period, offset = fields.size("attn_layer_period"), fields.size("attn_layer_offset", least=0)
     rank = fields.raw("mamba_dt_rank")
@@ -214,23 +221,23 @@ def _jamba_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [full if layer % period == offset else recurrent for layer in range(layer_count(fields))]
 
 
-def _jamba_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+def _jamba_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     if fields.size("num_experts", 1) == 1:
         fields.ignore("expert_layer_period", "expert_layer_offset", "num_experts_per_tok")
         return [dense_mlp(fields, family)] * layer_count(fields)
     period, offset = fields.size("expert_layer_period"), fields.size("expert_layer_offset", least=0)
-    return mixture(lambda fields, layer: layer % period == offset, width="intermediate_size")(fields, family)
+    return moe_mlps(lambda fields, layer: layer % period == offset, width="intermediate_size")(fields, family)
 
 
-# Bamba, Falcon-H1 and Granite 4: Mamba-2 with attention beside it or in some layers.
-def _mamba2_of(fields: Fields, *, norm: bool = True, out_bias: bool | None = None) -> RecurrentState:
+# Bamba, Falcon-H1 and Granite 4: Mamba-2, with attention in the same layers or in some others.
+def _mamba2_from(fields: Fields, *, norm: bool = True, out_bias: bool | None = None) -> RecurrentState:
     hidden = fields.size("hidden_size")
     heads = fields.size("mamba_n_heads")
     inner = fields.optional("mamba_d_ssm") or fields.size("mamba_expand", 2) * hidden
-    given = fields.raw("mamba_d_head")
+    head_dim = fields.raw("mamba_d_head")
     fields.ignore("mamba_expand", "mamba_d_ssm")
     return mamba2(
-        fields, heads=heads, head_dim=inner // heads if given in ("auto", None) else fields.size("mamba_d_head"),
+        fields, heads=heads, head_dim=inner // heads if head_dim in ("auto", None) else fields.size("mamba_d_head"),
         state=fields.size("mamba_d_state"), groups=fields.size("mamba_n_groups"), kernel=fields.size("mamba_d_conv"),
         conv_bias=fields.flag("mamba_conv_bias", True), bias=fields.flag("mamba_proj_bias"), out_bias=out_bias,
         norm=norm, name="mamba",
@@ -238,24 +245,24 @@ def _mamba2_of(fields: Fields, *, norm: bool = True, out_bias: bool | None = Non
 
 
 def _bamba_layers(fields: Fields, family: Family) -> list[Mixer]:
-    full, recurrent = attention(fields, family), _mamba2_of(fields)
-    which = fields.listed("attn_layer_indices") or []
-    return [full if layer in which else recurrent for layer in range(layer_count(fields))]
+    full, recurrent = attention(fields, family), _mamba2_from(fields)
+    indices = fields.listed("attn_layer_indices") or []
+    return [full if layer in indices else recurrent for layer in range(layer_count(fields))]
 
 
 def _falcon_h1_layers(fields: Fields, family: Family) -> list[Mixer]:
-    recurrent = _mamba2_of(fields, norm=fields.flag("mamba_rms_norm"), out_bias=fields.flag("projectors_bias"))
+    recurrent = _mamba2_from(fields, norm=fields.flag("mamba_rms_norm"), out_bias=fields.flag("projectors_bias"))
     both = ParallelMixers(mixers=(recurrent, attention(fields, family)))
     fields.ignore("attn_layer_indices", "mlp_expansion_factor", "mamba_use_mlp")
     return [both] * layer_count(fields)
 
 
-# How newer releases of transformers write the kinds of layer (configuration_utils.py, remap_legacy_layer_types).
-_NEW_WORDS = {"linear_attention": "mamba", "full_attention": "attention"}
+# Names of kinds of layer in newer releases of transformers (configuration_utils.py, remap_legacy_layer_types).
+_LEGACY_KINDS = {"linear_attention": "mamba", "full_attention": "attention"}
 
 
-def _old_words(kinds: Sequence[object]) -> list[object]:
-    return [_NEW_WORDS.get(str(kind), kind) for kind in kinds]
+def _legacy_kinds(kinds: Sequence[object]) -> list[object]:
+    return [_LEGACY_KINDS.get(str(kind), kind) for kind in kinds]
 
 
 def _granite_hybrid_layers(fields: Fields, family: Family) -> list[Mixer]:
@@ -263,11 +270,11 @@ def _granite_hybrid_layers(fields: Fields, family: Family) -> list[Mixer]:
     kinds = (
         fields.per_layer("layer_types", layers) or fields.per_layer("layers_block_type", layers) or ["mamba"] * layers
     )
-    kinds = _old_words(kinds)
+    kinds = _legacy_kinds(kinds)
     fields.ignore("layer_types", "layers_block_type")
     full = attention(fields, family)
-    recurrent = _mamba2_of(fields) if "mamba" in kinds else None
-    return [recurrent if kind == "mamba" and recurrent else windowed(full, window_of(fields, kind)) for kind in kinds]
+    recurrent = _mamba2_from(fields) if "mamba" in kinds else None
+    return [recurrent if kind == "mamba" and recurrent else attention_of_kind(fields, full, kind) for kind in kinds]
 
 
 def _granite_hybrid_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
@@ -275,11 +282,11 @@ def _granite_hybrid_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]
     if not fields.optional("num_local_experts"):
         fields.ignore("intermediate_size", "num_experts_per_tok")
         return [GatedMlp(intermediate_size=shared)] * layers
-    return mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+    return moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size",
                    shared=shared_width("shared_intermediate_size"))(fields, family)  # fmt: skip
 
 
-# Nemotron-H: one thing a layer, either a mixer or a feed-forward block, by a pattern of letters.
+# Nemotron-H: a layer is either a mixer or a feed-forward block; one letter stands for each layer.
 _NEMOTRON_LETTERS = {"M": "mamba", "*": "attention", "-": "mlp", "E": "moe"}
 
 
@@ -287,11 +294,11 @@ def _nemotron_kinds(fields: Fields) -> list[object]:
     listed = fields.listed("layers_block_type") or fields.listed("layer_types")
     fields.ignore("layer_types", "hybrid_override_pattern", "layers_block_type")
     if listed:
-        return _old_words(listed)
+        return _legacy_kinds(listed)
     pattern = fields.text("hybrid_override_pattern")
     unknown = set(pattern) - set(_NEMOTRON_LETTERS)
     if unknown or not pattern:
-        raise fields.error("hybrid_override_pattern", f"{pattern!r} has kinds of layer that are not understood",
+        raise fields.error("hybrid_override_pattern", f"{pattern!r} does not have a known letter for each layer",
                            "Write M, *, - and E.")  # fmt: skip
     return [_NEMOTRON_LETTERS[letter] for letter in pattern]
 
@@ -305,7 +312,7 @@ def _nemotron_layers(fields: Fields, family: Family) -> list[Mixer]:
     )  # fmt: skip
     fields.ignore("expand", "sliding_window", "use_bias", "chunk_size")
     mixers: dict[object, Mixer] = {"mamba": recurrent, "attention": full, "mlp": NoMixer(), "moe": NoMixer()}
-    return [mixers[kind] for kind in _checked(fields, _nemotron_kinds(fields), mixers)]
+    return [mixers[kind] for kind in _check_kinds(fields, _nemotron_kinds(fields), mixers)]
 
 
 def _nemotron_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -329,7 +336,7 @@ def _nemotron_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 
 def _nemotron_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """The projections into and out of the width at which experts work."""
+    """Return the projections into and out of the experts' own width."""
     latent, hidden = fields.optional("moe_latent_size"), fields.size("hidden_size")
     if not latent or _nemotron_kinds(fields)[layer] != "moe":
         return ()
@@ -339,15 +346,15 @@ def _nemotron_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
     )
 
 
-def _checked(fields: Fields, kinds: Sequence[object], known: Mapping[object, object]) -> Sequence[object]:
+def _check_kinds(fields: Fields, kinds: Sequence[object], known: Collection[object]) -> Sequence[object]:
     for kind in kinds:
         if isinstance(kind, (list, Mapping)) or kind not in known:
-            raise fields.error("layers_block_type", f"{kind!r} is not a kind of layer that is understood here",
-                               f"Write {', '.join(map(str, known))}.")  # fmt: skip
+            raise fields.error("layers_block_type", f"{kind!r} is not a supported kind of layer",
+                               f"Write one of {', '.join(map(str, known))}.")  # fmt: skip
     return kinds
 
 
-# LFM2: short convolutions, and attention in some layers.
+# LFM2: attention in some layers, short convolutions in the others.
 def _lfm2_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden, kernel = layer_count(fields), fields.size("hidden_size"), fields.size("conv_L_cache")
     bias = fields.flag("conv_bias")
@@ -358,21 +365,21 @@ def _lfm2_layers(fields: Fields, family: Family) -> list[Mixer]:
         tensors=(
             *linear("conv.in_proj", ATTENTION, 3 * hidden, hidden, BY_ROWS, bias=bias),
             vector("conv.conv", hidden * kernel, BY_ROWS),
-            *_if(bias, vector("conv.conv.bias", hidden, BY_ROWS)),
+            *_tensors_if(bias, vector("conv.conv.bias", hidden, BY_ROWS)),
             *linear("conv.out_proj", ATTENTION, hidden, hidden, BY_COLUMNS, bias=bias),
         ),
     )
     full = attention(fields, family)
     kinds = fields.per_layer("layer_types", layers)
-    which = fields.listed("full_attn_idxs")
+    indices = fields.listed("full_attn_idxs")
     fields.ignore("conv_dim", "conv_dim_out", "block_dim")
     if kinds is None:
-        kinds = ["full_attention" if which is None or layer in which else "conv" for layer in range(layers)]
-    return [conv if kind == "conv" else windowed(full, window_of(fields, kind)) for kind in kinds]
+        kinds = ["full_attention" if indices is None or layer in indices else "conv" for layer in range(layers)]
+    return [conv if kind == "conv" else attention_of_kind(fields, full, kind) for kind in kinds]
 
 
 def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
-    """Transformers models/lfm2/modeling_lfm2.py, Lfm2MLP: a width that is adjusted unless told not to be."""
+    """Return the feed-forward blocks, whose width is adjusted by default (transformers models/lfm2, Lfm2MLP)."""
     width = fields.optional("block_ff_dim") or fields.size("intermediate_size")
     if fields.flag("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)
@@ -382,14 +389,14 @@ def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     else:
         fields.ignore("block_ffn_dim_multiplier", "block_multiple_of")
     fields.ignore("intermediate_size")
-    return [dense_mlp(_with(fields, intermediate_size=width), family)] * layer_count(fields)
+    return [dense_mlp(_with_values(fields, intermediate_size=width), family)] * layer_count(fields)
 
 
-def _with(fields: Fields, **values: object) -> Fields:
+def _with_values(fields: Fields, **values: object) -> Fields:
     return Fields({**fields.values, **values}, fields.model_type, path=fields.path, nested=fields.nested)
 
 
-# MiniMax-Text-01: lightning attention, and softmax attention in every eighth layer.
+# MiniMax-Text-01: softmax attention in every eighth layer, lightning attention in the others.
 def _minimax_layers(fields: Fields, family: Family) -> list[Mixer]:
     layers, hidden = layer_count(fields), fields.size("hidden_size")
     full = attention(fields, family)
@@ -413,16 +420,16 @@ def _minimax_layers(fields: Fields, family: Family) -> list[Mixer]:
         kinds = ["full_attention" if number else "linear_attention" for number in numbers] if numbers else [
             "linear_attention" if layer % 2 else "full_attention" for layer in range(layers)
         ]  # fmt: skip
-    return [lightning if kind == "linear_attention" else windowed(full, window_of(fields, kind)) for kind in kinds]
+    return [lightning if kind == "linear_attention" else attention_of_kind(fields, full, kind) for kind in kinds]
 
 
-# Kimi Linear and Bailing: Kimi delta attention (arXiv:2510.26692) with latent attention in every so manieth layer.
+# Kimi Linear and Bailing: latent attention in some layers, Kimi delta attention in the others (arXiv:2510.26692).
 def kimi_delta_attention(fields: Fields, heads: int, head_dim: int, kernel: int, *, gate: Sequence[Tensor],
                          decay: Sequence[Tensor]) -> RecurrentState:  # fmt: skip
-    """Linear attention with a decay for each channel.
+    """Return linear attention with a decay for each channel.
 
     Args:
-        gate, decay: the projections of the output's gate and of the decay, which differ between families.
+        gate, decay: projections for the output's gate and for the decay, which differ between families.
     """
     hidden, width = fields.size("hidden_size"), heads * head_dim
     return RecurrentState(
@@ -469,25 +476,25 @@ def _kimi_linear_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _linear_layers(fields: Fields, settings: Fields) -> list[bool]:
-    """Which layers are linear: by `layer_types`, or by `kda_layers`, which counts from 1."""
+    """Return which layers are linear, from `layer_types`, or from `kda_layers`, which counts from 1."""
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is not None:
         return [kind == "linear_attention" for kind in kinds]
     numbers = settings.sizes("kda_layers")
     if not numbers:
-        raise settings.error("kda_layers", "it is missing", "Give the list of linear layers, counted from 1.")
+        raise settings.error("kda_layers", "it is missing", "Write the list of linear layers, counted from 1.")
     return [layer + 1 in numbers for layer in range(layers)]
 
 
-def _kimi_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """Kimi K3: projections into and out of the experts' width, and attention over the residuals of earlier blocks.
+def _kimi_layer_extra(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Return Kimi K3's projections into and out of the experts' width, and its attention over earlier residuals.
 
     Source: vLLM models/kimi_k3/amd/linear.py.
     """
     hidden, latent = fields.size("hidden_size"), fields.optional("routed_expert_hidden_size")
     tensors: list[Tensor] = []
-    if latent and after_first(fields, layer):
+    if latent and after_dense(fields, layer):
         tensors += linear("mlp.routed_expert_down_proj", MLP, latent, hidden, WHOLE)
         tensors += linear("mlp.routed_expert_up_proj", MLP, hidden, latent, WHOLE)
         if fields.flag("latent_moe_use_norm"):
@@ -497,15 +504,14 @@ def _kimi_latent(fields: Fields, layer: int) -> Sequence[Tensor]:
     return tensors
 
 
-def _kimi_outer(fields: Fields) -> Sequence[Tensor]:
-    return (
-        2 * (vector("output_attn_res", fields.size("hidden_size")),) if fields.optional("attn_res_block_size") else ()
-    )
+def _kimi_extra(fields: Fields) -> Sequence[Tensor]:
+    norm_and_projection = 2 * (vector("output_attn_res", fields.size("hidden_size")),)
+    return norm_and_projection if fields.optional("attn_res_block_size") else ()
 
 
-def _kimi_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
-    return mixture(
-        after_first, shared=shared_experts(), correction_bias=True,
+def _kimi_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    return moe_mlps(
+        after_dense, shared=shared_experts(), correction_bias=True,
         expert_hidden_size=fields.optional("routed_expert_hidden_size"),
     )(fields, family)  # fmt: skip
 
@@ -515,11 +521,12 @@ def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     heads = fields.size("num_attention_heads")
     full = replace(latent_attention(fields), gate_size=heads)
     size = fields.optional("linear_head_dim") or full.v_head_dim
-    own = fields.optional("linear_num_heads") or heads
+    linear_heads = fields.optional("linear_num_heads") or heads
     recurrent = kimi_delta_attention(
-        fields, own, size, fields.optional("linear_conv_kernel_dim") or fields.size("short_conv_kernel_size", 4),
-        gate=linear("self_attn.g_proj", ATTENTION, own * size, hidden, BY_ROWS),
-        decay=linear("self_attn.f_proj", ATTENTION, own * size, hidden, BY_ROWS),
+        fields, linear_heads, size,
+        fields.optional("linear_conv_kernel_dim") or fields.size("short_conv_kernel_size", 4),
+        gate=linear("self_attn.g_proj", ATTENTION, linear_heads * size, hidden, BY_ROWS),
+        decay=linear("self_attn.f_proj", ATTENTION, linear_heads * size, hidden, BY_ROWS),
     )  # fmt: skip
     kinds = fields.per_layer("layer_types", layers)
     group = fields.size("layer_group_size", 6)
@@ -528,12 +535,12 @@ def _bailing_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [recurrent if kind == "linear_attention" else full for kind in kinds]
 
 
-# Zamba2: Mamba-2 everywhere, and before some layers one of a few blocks of attention whose weights they take in turns.
+# Zamba2: Mamba-2 in every layer; some layers also have attention, whose weights they share with other layers.
 def _zamba2_kinds(fields: Fields) -> list[object]:
     kinds = fields.per_layer("layers_block_type", layer_count(fields))
     if kinds is None:
-        raise fields.error("layers_block_type", "it is missing", "Give mamba or hybrid for each layer.")
-    return list(_checked(fields, _old_words(kinds), {"mamba": 0, "hybrid": 0}))
+        raise fields.error("layers_block_type", "it is missing", "Write mamba or hybrid for each layer.")
+    return list(_check_kinds(fields, _legacy_kinds(kinds), ("mamba", "hybrid")))
 
 
 def _zamba2_layers(fields: Fields, family: Family) -> list[Mixer]:
@@ -553,7 +560,9 @@ def _zamba2_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _zamba2_block(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """The shared block, which reads the embedding beside the residual stream, where it stands first; adapters always.
+    """Return a layer's adapters, and the shared block of attention where a layer is the first to use it.
+
+    The shared block reads the embedding and the residual stream side by side.
 
     Source: transformers models/zamba2/modeling_zamba2.py (Zamba2Model.get_layers, Zamba2MLP).
     """
@@ -589,7 +598,7 @@ def _zamba2_block(fields: Fields, layer: int) -> Sequence[Tensor]:
     return tensors
 
 
-# RecurrentGemma: a gated linear recurrence, and local attention in every third layer (arXiv:2404.07839).
+# RecurrentGemma: local attention in every third layer, a gated linear recurrence in the others (arXiv:2404.07839).
 def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
     hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
     width, kernel = fields.optional("lru_width") or hidden, fields.size("conv1d_width", 4)
@@ -610,7 +619,7 @@ def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
         ),
     )  # fmt: skip
     window = fields.optional("attention_window_size") or fields.size("sliding_window", 2048)
-    local = windowed(attention(fields, family), window)
+    local = with_window(attention(fields, family), window)
     layers = layer_count(fields)
     kinds = fields.per_layer("layer_types", layers)
     if kinds is None:
@@ -620,11 +629,11 @@ def _recurrent_gemma_layers(fields: Fields, family: Family) -> list[Mixer]:
     fields.ignore("sliding_window", "_block_types")
     mixers: dict[object, Mixer] = {"recurrent": recurrent, "linear_attention": recurrent, "attention": local,
                                    "sliding_attention": local}  # fmt: skip
-    return [mixers[kind] for kind in _checked(fields, kinds, mixers)]
+    return [mixers[kind] for kind in _check_kinds(fields, kinds, mixers)]
 
 
 def _recurrent_gemma_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
-    width = fields.size("intermediate_size") // 2  # config.json gives gate and up projection together
+    width = fields.size("intermediate_size") // 2  # config.json has the sum of gate and up projection
     return [GatedMlp(intermediate_size=width, bias=True)] * layer_count(fields)
 
 
@@ -635,8 +644,8 @@ def _rwkv_layers(fields: Fields, family: Family) -> list[Mixer]:
     middle = fields.optional("intermediate_size") or 4 * hidden
     layer = RecurrentState(
         kind="rwkv",
-        conv_values=2 * hidden,  # the last token, as attention and as the feed-forward block saw it
-        ssm_values=3 * width,  # numerator, denominator and the exponent that both are scaled by
+        conv_values=2 * hidden,  # the last token's inputs of attention and of the feed-forward block
+        ssm_values=3 * width,  # numerator, denominator and their common exponent
         **state_bytes(fields),
         tensors=(
             *(3 * linear("attention.kvr", ATTENTION, width, hidden, BY_ROWS)),
@@ -654,17 +663,17 @@ def _rwkv_layers(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _rwkv_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """Two norms a layer, of which the family counts one, and one before the first layer."""
+    """Return the second norm of a layer, and for the first layer the norm before it."""
     return (1 if layer else 2) * 2 * (vector("ln", fields.size("hidden_size")),)
 
 
-# LongCat-Flash: two rounds of latent attention and dense block a layer, one set of experts beside them, some of which
-# do nothing and weigh nothing (arXiv:2509.01322).
+# LongCat-Flash: a layer has latent attention and a dense block twice, and one set of experts, some of which are empty:
+# they have no weights (arXiv:2509.01322).
 def _longcat_layers(fields: Fields, family: Family) -> list[Mixer]:
     return [ParallelMixers(mixers=2 * (latent_attention(fields),))] * layer_count(fields)
 
 
-def _longcat_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+def _longcat_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     experts = MoeMlp(
         num_experts=fields.size("n_routed_experts"),
         num_experts_per_tok=fields.size("num_experts_per_tok"),
@@ -675,86 +684,82 @@ def _longcat_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     return [experts] * layer_count(fields)
 
 
-def _longcat_rest(fields: Fields, layer: int) -> Sequence[Tensor]:
-    hidden, nothing = fields.size("hidden_size"), fields.optional("zero_expert_num") or 0
-    dense = mlp_tensors(GatedMlp(intermediate_size=fields.size("ffn_hidden_size")), hidden)
+def _longcat_layer_extra(fields: Fields, layer: int) -> Sequence[Tensor]:
+    hidden, empty_experts = fields.size("hidden_size"), fields.optional("zero_expert_num") or 0
+    dense = GatedMlp(intermediate_size=fields.size("ffn_hidden_size")).weight_tensors(hidden)
     router = (
-        *linear("mlp.gate.zero_experts", ROUTER, nothing, hidden, WHOLE, bias=fields.flag("router_bias")),
-        vector("mlp.gate.zero_experts.e_score_correction_bias", nothing),
+        *linear("mlp.gate.zero_experts", ROUTER, empty_experts, hidden, WHOLE, bias=fields.flag("router_bias")),
+        vector("mlp.gate.zero_experts.e_score_correction_bias", empty_experts),
     )
-    return (*(2 * dense), *(router if nothing else ()))
+    return (*(2 * dense), *(router if empty_experts else ()))
 
 
-def _if(present: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+def _tensors_if(present: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
     return tensors if present else ()
 
 
-def _no_rotary(fields: Fields) -> int:
-    return 0
-
-
-_QWEN_NEXT = replace(
-    LLAMA, source=_source("qwen3_next"), mlp_bias=False, qk_norm=PER_HEAD, output_gate=True,
-    mixers=_alternating(_qwen3_next_state), ignored=("attn_output_gate",),
-    mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
+_QWEN3_NEXT = replace(
+    LLAMA, source=hf_source("qwen3_next"), mlp_bias=False, qk_norm=PER_HEAD, output_gate=True,
+    mixers=_linear_and_full(_qwen3_next_state), ignored=("attn_output_gate",),
+    mlps=moe_mlps(every_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
 )  # fmt: skip
-_QWEN35 = replace(_QWEN_NEXT, source=_source("qwen3_5"), mixers=_alternating(_qwen3_5_state),
+_QWEN_3_5 = replace(_QWEN3_NEXT, source=hf_source("qwen3_5"), mixers=_linear_and_full(_qwen3_5_state),
                   ignored=("attn_output_gate", "mtp_num_hidden_layers", "mtp_use_dedicated_embeddings"))  # fmt: skip
 
 FAMILIES: dict[str, Family] = {
-    "qwen3_next": _QWEN_NEXT,
-    "qwen3_5_text": replace(_QWEN35, mlps=None),
-    "qwen3_5_moe_text": replace(_QWEN35, source=_source("qwen3_5_moe")),
+    "qwen3_next": _QWEN3_NEXT,
+    "qwen3_5_text": replace(_QWEN_3_5, mlps=None),
+    "qwen3_5_moe_text": replace(_QWEN_3_5, source=hf_source("qwen3_5_moe")),
     "olmo_hybrid": replace(
-        LLAMA, source=_source("olmo_hybrid"), mlp_bias=False, qk_norm=FULL_WIDTH,
-        mixers=_alternating(_olmo_hybrid_state),
+        LLAMA, source=hf_source("olmo_hybrid"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mixers=_linear_and_full(_olmo_hybrid_state),
     ),
-    "mamba": replace(_PLAIN, source=_source("mamba"), norms=1, mixers=_mamba_layers, mlps=_no_mlps, rotary=_no_rotary,
+    "mamba": replace(NO_BIAS, source=hf_source("mamba"), norms=1, mixers=_mamba_layers, mlps=_no_mlps, rotary=no_rotary,
                      tied=True),
-    "falcon_mamba": replace(_PLAIN, source=_source("falcon_mamba"), norms=1, mixers=_mamba_layers, mlps=_no_mlps,
-                            rotary=_no_rotary, tied=True),
-    "mamba2": replace(_PLAIN, source=_source("mamba2"), norms=1, mixers=_mamba2_layers, mlps=_no_mlps,
-                      rotary=_no_rotary),
-    "zamba2": replace(_PLAIN, source=_source("zamba2"), norms=1, mixers=_zamba2_layers, mlps=_no_mlps,
-                      layer_extra=_zamba2_block, rotary=_no_rotary, tied=True),
-    "recurrent_gemma": replace(LLAMA, source=_source("recurrent_gemma"), output_bias=True, tied=True,
+    "falcon_mamba": replace(NO_BIAS, source=hf_source("falcon_mamba"), norms=1, mixers=_mamba_layers, mlps=_no_mlps,
+                            rotary=no_rotary, tied=True),
+    "mamba2": replace(NO_BIAS, source=hf_source("mamba2"), norms=1, mixers=_mamba2_layers, mlps=_no_mlps,
+                      rotary=no_rotary),
+    "zamba2": replace(NO_BIAS, source=hf_source("zamba2"), norms=1, mixers=_zamba2_layers, mlps=_no_mlps,
+                      layer_extra=_zamba2_block, rotary=no_rotary, tied=True),
+    "recurrent_gemma": replace(LLAMA, source=hf_source("recurrent_gemma"), output_bias=True, tied=True,
                                mixers=_recurrent_gemma_layers, mlps=_recurrent_gemma_mlps),
-    "rwkv": replace(_PLAIN, source=_source("rwkv"), norms=1, norm_bias=True, mixers=_rwkv_layers, mlps=_no_mlps,
-                    layer_extra=_rwkv_norms, rotary=_no_rotary, aliases={"max_position_embeddings": "context_length"}),
+    "rwkv": replace(NO_BIAS, source=hf_source("rwkv"), norms=1, norm_bias=True, mixers=_rwkv_layers, mlps=_no_mlps,
+                    layer_extra=_rwkv_norms, rotary=no_rotary, aliases={"max_position_embeddings": "context_length"}),
     "longcat_flash": replace(
-        _PLAIN, source=_source("longcat_flash"), norms=4, mixers=_longcat_layers, mlps=_longcat_experts,
-        layer_extra=_longcat_rest, aliases={"num_hidden_layers": "num_layers"},
+        NO_BIAS, source=hf_source("longcat_flash"), norms=4, mixers=_longcat_layers, mlps=_longcat_mlps,
+        layer_extra=_longcat_layer_extra, aliases={"num_hidden_layers": "num_layers"},
         rotary=lambda fields: rotary_values(fields, fields.size("qk_rope_head_dim")),
     ),
-    "jamba": replace(_PLAIN, source=_source("jamba"), mixers=_jamba_layers, mlps=_jamba_experts, rotary=_no_rotary),
-    "bamba": replace(LLAMA, source=_source("bamba"), mixers=_bamba_layers),
-    "falcon_h1": replace(LLAMA, source=_source("falcon_h1"), mixers=_falcon_h1_layers),
-    "granitemoehybrid": replace(LLAMA, source=_source("granitemoehybrid"), mlp_bias=False,
+    "jamba": replace(NO_BIAS, source=hf_source("jamba"), mixers=_jamba_layers, mlps=_jamba_mlps, rotary=no_rotary),
+    "bamba": replace(LLAMA, source=hf_source("bamba"), mixers=_bamba_layers),
+    "falcon_h1": replace(LLAMA, source=hf_source("falcon_h1"), mixers=_falcon_h1_layers),
+    "granitemoehybrid": replace(LLAMA, source=hf_source("granitemoehybrid"), mlp_bias=False,
                                 mixers=_granite_hybrid_layers, mlps=_granite_hybrid_mlps),
     "nemotron_h": replace(
-        LLAMA, source=_source("nemotron_h"), gated=False, norms=1, mixers=_nemotron_layers, mlps=_nemotron_mlps,
-        layer_extra=_nemotron_latent, rotary=_no_rotary,
+        LLAMA, source=hf_source("nemotron_h"), gated=False, norms=1, mixers=_nemotron_layers, mlps=_nemotron_mlps,
+        layer_extra=_nemotron_latent, rotary=no_rotary,
         ignored=("mtp_hybrid_override_pattern", "mtp_layers_block_type"),
     ),
     "lfm2": replace(
-        _PLAIN, source=_source("lfm2"), qk_norm=PER_HEAD, mixers=_lfm2_layers, mlps=_lfm2_mlps, tied=True,
+        NO_BIAS, source=hf_source("lfm2"), qk_norm=PER_HEAD, mixers=_lfm2_layers, mlps=_lfm2_mlps, tied=True,
     ),
     "lfm2_moe": replace(
-        _PLAIN, source=_source("lfm2_moe"), qk_norm=PER_HEAD, mixers=_lfm2_layers, tied=True,
-        mlps=mixture(lambda fields, layer: layer >= fields.size("num_dense_layers", least=0), correction_bias=True),
+        NO_BIAS, source=hf_source("lfm2_moe"), qk_norm=PER_HEAD, mixers=_lfm2_layers, tied=True,
+        mlps=moe_mlps(lambda fields, layer: layer >= fields.size("num_dense_layers", least=0), correction_bias=True),
         ignored=("use_expert_bias",),
     ),
     "minimax": replace(
-        _PLAIN, source=_source("minimax"), mixers=_minimax_layers,
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+        NO_BIAS, source=hf_source("minimax"), mixers=_minimax_layers,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size"),
     ),
     "bailing_hybrid": replace(
-        _PLAIN, source=_source("bailing_hybrid"), mixers=_bailing_layers, mlps=deepseek_experts(), rotary=_no_rotary,
+        NO_BIAS, source=hf_source("bailing_hybrid"), mixers=_bailing_layers, mlps=deepseek_mlps(), rotary=no_rotary,
         ignored=("kda_safe_gate",), defaults={"first_k_dense_replace": 2},
     ),
     "kimi_linear": replace(
-        _PLAIN, source=_source("kimi_linear"), mixers=_kimi_linear_layers, rotary=_no_rotary,
+        NO_BIAS, source=hf_source("kimi_linear"), mixers=_kimi_linear_layers, rotary=no_rotary,
         aliases={"max_position_embeddings": "model_max_length"}, defaults={"first_k_dense_replace": 1},
-        mlps=_kimi_experts, layer_extra=_kimi_latent, extra=_kimi_outer,
+        mlps=_kimi_mlps, layer_extra=_kimi_layer_extra, extra=_kimi_extra,
     ),
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""The largest image that a model takes: what it becomes in tokens, and the picture's own values.
+"""Compute the size of the largest image that a model takes, in tokens and in pixel values.
 
-Only towers that see images of one size, or up to one. Source: transformers, the processing_*.py of each family.
+Covers towers whose images have one fixed or one largest size. Source: transformers, processing_*.py of each family.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from core.readers.fields import Fields
 
 _CHANNELS = 3
 
-# Towers whose picture has one size, or one largest size.
-_FIXED = ("siglip_vision_model", "siglip", "clip_vision_model", "pixtral", "internvl_vision", "llama4_vision_model")
+# Towers whose images have one fixed or one largest size.
+_FIXED_SIZE_TOWERS = (
+    "siglip_vision_model", "siglip", "clip_vision_model", "pixtral", "internvl_vision", "llama4_vision_model",
+)  # fmt: skip
 
-# Gemma 3 pools each picture to so many (transformers models/gemma3/configuration_gemma3.py, mm_tokens_per_image).
+# Gemma 3 pools each image to this many (transformers models/gemma3/configuration_gemma3.py, mm_tokens_per_image).
 _GEMMA3_TOKENS = 256
 
 
 def image_input(tower_type: str, tower: Fields, outer: Fields) -> ImageInput | None:
-    """The largest image, by the tower's fields and those beside it; None where pictures have no such size."""
+    """Return the largest image, given the fields of the tower and of the whole model (None: no largest size)."""
     side, patch = _side(tower.raw("image_size")), _side(tower.raw("patch_size"))
-    if tower_type not in _FIXED or not side or not patch:
+    if tower_type not in _FIXED_SIZE_TOWERS or not side or not patch:
         return None
     stated = outer.raw("mm_tokens_per_image")
     if isinstance(stated, int):

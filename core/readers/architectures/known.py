@@ -1,8 +1,8 @@
-"""Which module reads which `model_type`.
+"""Choose the module that reads a `model_type`.
 
-An architecture is read only if its `model_type` is known here: whoever guesses at an unknown one is wrong without a
-sign of it. Dense decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent
-layers in `hybrid`, models with an encoder in `encoder_decoder`, those with towers for images or sound in `multimodal`.
+Only the model types listed here are supported: guessing at an unknown one could give wrong sizes unnoticed. Dense
+decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent layers in
+`hybrid`, models with an encoder in `encoder_decoder`, models with towers for images or audio in `multimodal`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from core.errors import UnsupportedModelError, quoted, unknown_name
 from core.model.spec import ModelSpec
 from core.readers.architectures import deepseek, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
-from core.readers.architectures.decoder import Family, decoder
+from core.readers.architectures.decoder import Family, decoder_spec
 from core.readers.fields import Fields, family_defaults
 
 DECODERS: dict[str, Family] = llama_like.FAMILIES | gemma.FAMILIES | moe.FAMILIES | deepseek.FAMILIES | hybrid.FAMILIES
 
-# Names under which the same architecture goes as well.
+# Other model types of the same architecture.
 _SAME_AS = {
     "qwen2_vl_text": "qwen2",
     "qwen2_5_vl_text": "qwen2",
@@ -41,29 +41,29 @@ _SAME_AS = {
 
 
 def known_model_types() -> tuple[str, ...]:
-    """Every `model_type` that is understood."""
-    composites = {*multimodal.TOWERS, *multimodal.THINKERS}
+    """Return every supported `model_type`."""
+    composites = {*multimodal.COMPOSITES, *multimodal.THINKERS}
     return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *composites}))
 
 
 def known_fields() -> frozenset[str]:
-    """Every field that some family reads."""
+    """Return every field that the reader of some family may use."""
     return frozenset(MEMORY_FIELDS).union(*(family_defaults(model_type) for model_type in known_model_types()))
 
 
 def read(config: Mapping[str, object], name: str) -> ModelSpec:
-    """The model that a config.json describes.
+    """Return the model that a config.json describes.
 
     Raises:
-        PlannerError: a field is missing, wrong, or not understood.
+        PlannerError: a field is missing, wrong, or not supported.
     """
     model_type = _model_type(config)
-    if model_type in multimodal.TOWERS or model_type in multimodal.THINKERS:
+    if model_type in multimodal.COMPOSITES or model_type in multimodal.THINKERS:
         return multimodal.read(config, model_type, name, read_decoder)
     if model_type in encoder_decoder.READERS:
         fields = Fields(config, model_type, aliases=encoder_decoder.ALIASES.get(model_type))
         spec = encoder_decoder.READERS[model_type](fields, name)
-        check_nothing_overlooked(fields)
+        _check_all_read(fields)
         return spec
     return read_decoder(config, model_type, name)
 
@@ -71,38 +71,32 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
 def read_decoder(
     config: Mapping[str, object], model_type: str, name: str, *, path: str = "", nested: bool = False
 ) -> ModelSpec:
-    """The decoder that `config`, a whole config.json or its part for text, describes."""
+    """Return the decoder that `config` describes: a whole config.json, or its part for text."""
     known_as = model_type if model_type in DECODERS else _SAME_AS.get(model_type)
     if known_as is None:
         raise _unknown(path + "model_type", model_type)
     family = DECODERS[known_as]
     fields = Fields(config, model_type, path=path, nested=nested, aliases=family.aliases, defaults=family.defaults)
-    spec = decoder(fields, family, name)
-    check_nothing_overlooked(fields)
+    spec = decoder_spec(fields, family, name)
+    _check_all_read(fields)
     return spec
 
 
-def check_nothing_overlooked(fields: Fields) -> None:
-    """Sees to it that every field that changes memory was read.
-
-    Raises:
-        UnsupportedModelError: one was not.
-    """
-    overlooked = fields.unread(MEMORY_FIELDS)
-    if overlooked:
+def _check_all_read(fields: Fields) -> None:
+    """Raise if a field that changes memory was not read."""
+    unread = fields.unread(MEMORY_FIELDS)
+    if unread:
         raise fields.error(
-            overlooked[0],
-            f"it changes the memory of a model, and how it does in {fields.model_type} is not understood",
-            "Remove the field if it says nothing, or give the model's size as params_b.",
+            unread[0],
+            f"it changes the memory of a model, and it is not supported for the model type {fields.model_type}",
+            "Remove it if the model does not use it.",
         )
 
 
 def _model_type(config: Mapping[str, object]) -> str:
     model_type = config.get("model_type")
     if model_type is None:
-        raise UnsupportedModelError(
-            "model_type", "it is missing", f"Give the model_type; understood are {', '.join(known_model_types())}."
-        )
+        raise UnsupportedModelError("model_type", "it is missing", f"Write one of: {', '.join(known_model_types())}.")
     if not isinstance(model_type, str):
         raise _unknown("model_type", model_type)
     return model_type
@@ -117,13 +111,13 @@ def _unknown(field: str, model_type: object) -> UnsupportedModelError:
     hint = near.remedy if near is not None and near.remedy.startswith("Did") else ""
     return UnsupportedModelError(
         field,
-        f"{quoted(model_type)} is not an architecture that is understood",
-        f"{hint} Understood are {', '.join(known_model_types())}.".strip(),
+        f"{quoted(model_type)} is not a supported architecture",
+        f"{hint} Write one of: {', '.join(known_model_types())}.".strip(),
     )
 
 
-# Fields of any family by which memory changes. One that stands in a config and that its family's reader has not read is
-# an architecture that is not understood.
+# Fields, of any family, that change memory. If a config has one that its family's reader does not read, the
+# architecture is not supported.
 MEMORY_FIELDS = (
     "sliding_window", "sliding_window_pattern", "layer_types", "max_window_layers", "use_sliding_window",
     "attention_chunk_size", "num_kv_shared_layers", "kv_lora_rank", "q_lora_rank", "qk_rope_head_dim",

@@ -1,4 +1,4 @@
-"""Families of dense decoders: Llama and what differs from it in biases, norms and windows."""
+"""Describe families of dense decoders: Llama, and those that differ from it in biases, norms or windows."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import quoted
-from core.model.spec import (
-    FULL_WIDTH,
-    NO_NORM,
-    PER_HEAD,
-    FullAttention,
-    GatedMlp,
-    Mixer,
-    Mlp,
-    NoMixer,
-    PlainMlp,
-)
+from core.model.feed_forward import GatedMlp, Mlp, PlainMlp
+from core.model.mixers import FULL_WIDTH, NO_NORM, PER_HEAD, FullAttention, Mixer, NoMixer
 from core.model.tensors import EMBEDDING, MLP, WHOLE, Tensor, linear, vector
-from core.readers.architectures.decoder import Family, attention, flag_value, layer_count, layer_windows, windowed
-from core.readers.fields import Fields
+from core.readers.architectures.decoder import (
+    Family,
+    attention,
+    attention_layers,
+    flag_value,
+    hf_source,
+    layer_count,
+    no_rotary,
+    with_window,
+)
+from core.readers.fields import COPY_IT, Fields
 
 _Block = Mapping[str, Any]
 
 
-def _source(module: str) -> str:
-    return f"transformers models/{module}/modeling_{module}.py"
-
-
-def _norm_if(flag: str, norm: str = PER_HEAD, default: bool = False) -> Callable[[Fields], str]:
+def qk_norm_if(flag: str, norm: str = PER_HEAD, default: bool = False) -> Callable[[Fields], str]:
+    """Return a function for `Family.qk_norm`: `norm` if the field `flag` is true, else no norm."""
     return lambda fields: norm if fields.flag(flag, default) else NO_NORM
 
 
-def _positions(name: str, offset: int = 0) -> Callable[[Fields], Sequence[Tensor]]:
-    """A table of learnt positions."""
+def _position_table(name: str, offset: int = 0) -> Callable[[Fields], Sequence[Tensor]]:
+    """Return a function for `Family.extra` that gives a table of learnt positions with `offset` further rows."""
 
     def tensors(fields: Fields) -> Sequence[Tensor]:
         rows, columns = fields.size("max_position_embeddings") + offset, fields.size("hidden_size")
@@ -43,20 +40,20 @@ def _positions(name: str, offset: int = 0) -> Callable[[Fields], Sequence[Tensor
     return tensors
 
 
-def _opt_outer(fields: Fields) -> Sequence[Tensor]:
-    """Learnt positions, of which two stand for nothing, and projections from and to an embedding of another width."""
+def _opt_extra(fields: Fields) -> Sequence[Tensor]:
+    """Return learnt positions with two unused rows, and projections from and to an embedding of another width."""
     width, hidden = _opt_embedding(fields), fields.size("hidden_size")
     if not fields.flag("layer_norm_elementwise_affine", True):
-        raise fields.error("layer_norm_elementwise_affine", "norms without weights are not understood here",
-                           "State the total as params_b.")  # fmt: skip
+        raise fields.error("layer_norm_elementwise_affine", "norms without weights are not supported",
+                           "Set it to true to count them with weights.")  # fmt: skip
     projections = () if width is None else (
         *linear("project_in", MLP, hidden, width, WHOLE), *linear("project_out", MLP, width, hidden, WHOLE),
     )  # fmt: skip
-    return (*_positions("embed_positions", 2)(fields), *projections)
+    return (*_position_table("embed_positions", 2)(fields), *projections)
 
 
 def _opt_embedding(fields: Fields) -> int | None:
-    """The width of the embedding where it is not the model's: the smallest OPT but one."""
+    """Return the width of the embedding where it is not the hidden size (OPT 350M)."""
     width = fields.optional("word_embed_proj_dim")
     return None if width == fields.size("hidden_size") else width
 
@@ -65,15 +62,15 @@ def _opt_final_norms(fields: Fields) -> int:
     return int(fields.flag("do_layer_norm_before", True) and not fields.flag("_remove_final_layer_norm"))
 
 
-# MPT: sizes in d_model's names, no positions but ALiBi's, which need no table.
+# MPT: its own field names, and ALiBi, which needs no table of positions.
 def _mpt_attention(fields: Fields, family: Family) -> list[Mixer]:
     heads, part = fields.size("num_attention_heads"), fields.inside("attn_config")
     kv_heads = part.optional("kv_n_heads") or (1 if part.text("attn_type") == "multiquery_attention" else heads)
     if not part.flag("alibi", True) and fields.flag("learned_pos_emb", True):
-        raise fields.error("attn_config.alibi", "learnt positions are not understood here", "Set it to true.")
+        raise fields.error("attn_config.alibi", "learnt positions are not supported for MPT", "Set it to true.")
     if part.flag("qk_ln"):
         raise fields.error(
-            "attn_config.qk_ln", "normalised queries and keys are not understood here", "Set it to false."
+            "attn_config.qk_ln", "norms of queries and keys are not supported for MPT", "Set it to false."
         )
     bias = not fields.flag("no_bias", True)
     base = FullAttention(
@@ -88,11 +85,7 @@ def _mpt_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [PlainMlp(intermediate_size=width, bias=not fields.flag("no_bias", True))] * layer_count(fields)
 
 
-def _nothing(fields: Fields) -> int:
-    return 0
-
-
-# BitNet: a norm before the output of attention and one before that of the feed-forward block (arXiv:2504.12285).
+# BitNet: norms before the output projections of attention and of the feed-forward block (arXiv:2504.12285).
 def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     return (
         vector("self_attn.attn_sub_norm", fields.size("hidden_size")),
@@ -110,35 +103,34 @@ def _persimmon_norm_biases(fields: Fields, layer: int) -> Sequence[Tensor]:
     return 2 * (vector("self_attn.layernorm.bias", size),) if fields.flag("qk_layernorm", True) else ()
 
 
-def first_of_four(fields: Fields, family: Family) -> list[Mixer]:
-    """Windows in every layer but the first of every four, unless `layer_types` says otherwise."""
-    base = attention(fields, family)
+def full_attention_every_fourth(fields: Fields, family: Family) -> list[Mixer]:
+    """Return full attention in layers 0, 4, 8 … and a sliding window in the others, unless `layer_types` is given."""
     if fields.has("layer_types"):
-        return [windowed(base, window) for window in layer_windows(fields, family)]
-    window = fields.optional("sliding_window")
-    return [windowed(base, window if layer % 4 else None) for layer in range(layer_count(fields))]
+        return attention_layers(fields, family)
+    base, window = attention(fields, family), fields.optional("sliding_window")
+    return [with_window(base, window if layer % 4 else None) for layer in range(layer_count(fields))]
 
 
-LLAMA = Family(source=_source("llama"), mlp_bias="mlp_bias")
+LLAMA = Family(source=hf_source("llama"), mlp_bias="mlp_bias")
 _QWEN2 = replace(
-    LLAMA, source=_source("qwen2"), qkv_bias=True, output_bias=False, mlp_bias=False, window_pattern=1,
+    LLAMA, source=hf_source("qwen2"), qkv_bias=True, output_bias=False, mlp_bias=False, window_pattern=1,
     window_flag="use_sliding_window",
 )  # fmt: skip
 _QWEN3 = replace(
-    _QWEN2, source=_source("qwen3"), qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=PER_HEAD
+    _QWEN2, source=hf_source("qwen3"), qkv_bias="attention_bias", output_bias="attention_bias", qk_norm=PER_HEAD
 )
 _MISTRAL = replace(
-    LLAMA, source=_source("mistral"), qkv_bias=False, output_bias=False, mlp_bias=False, window_pattern=1
+    LLAMA, source=hf_source("mistral"), qkv_bias=False, output_bias=False, mlp_bias=False, window_pattern=1
 )
-_PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
+NO_BIAS = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
 _GPT2_NAMES = {
     "hidden_size": "n_embd", "num_hidden_layers": "n_layer", "num_attention_heads": "n_head",
     "max_position_embeddings": "n_positions", "intermediate_size": "n_inner",
 }  # fmt: skip
 
 
-def _four_times(fields: Fields, family: Family) -> list[Mlp | None]:
-    """Feed-forward blocks four times as wide as the model, unless their width is given."""
+def _wide_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
+    """Return feed-forward blocks that are four times as wide as the model where their width is not given."""
     width = fields.optional("intermediate_size") or 4 * fields.size("hidden_size")
     return [PlainMlp(intermediate_size=width, bias=flag_value(fields, family.mlp_bias))] * layer_count(fields)
 
@@ -166,12 +158,12 @@ def _falcon_attention(fields: Fields, family: Family) -> list[Mixer]:
 
 
 def _falcon_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
-    """A second norm with bias, unless attention and feed-forward block share one."""
+    """Return a second norm with bias, unless attention and the feed-forward block share one."""
     hidden = fields.size("hidden_size")
     new, parallel = fields.flag("new_decoder_architecture"), fields.flag("parallel_attn", True)
     in_parallel = fields.optional("num_ln_in_parallel_attn") or (2 if new else 1)
-    two = in_parallel == 2 or not parallel
-    return (vector("second_layernorm", hidden), vector("second_layernorm.bias", hidden)) if two else ()
+    has_second = in_parallel == 2 or not parallel
+    return (vector("second_layernorm", hidden), vector("second_layernorm.bias", hidden)) if has_second else ()
 
 
 def _qwen1_mlp(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -192,63 +184,64 @@ def _chatglm_attention(fields: Fields, family: Family) -> list[Mixer]:
     return [base] * layer_count(fields)
 
 
+# Layers found by neural architecture search (DeciLM, Nemotron-NAS): each with its own number of KV heads and width,
+# or without attention or feed-forward block.
 def _nas_attention(fields: Fields, family: Family) -> list[Mixer]:
-    """Layers found by search: each with its own number of KV heads, or with no attention at all (DeciLM)."""
     base = attention(_without_kv_heads(fields), family)
-    return [_nas_layer(fields, base, block) for block in _blocks(fields)]
+    return [_nas_mixer(fields, base, block) for block in _block_configs(fields)]
 
 
 def _without_kv_heads(fields: Fields) -> Fields:
-    rest = {name: value for name, value in fields.values.items() if name != "num_key_value_heads"}
+    others = {name: value for name, value in fields.values.items() if name != "num_key_value_heads"}
     fields.ignore("num_key_value_heads", "head_dim", "attention_bias", "num_attention_heads")
-    return Fields(rest, fields.model_type, path=fields.path, nested=fields.nested)
+    return Fields(others, fields.model_type, path=fields.path, nested=fields.nested)
 
 
-def _nas_layer(fields: Fields, base: FullAttention, block: _Block) -> Mixer:
-    part = _part(fields, block, "attention")
+def _nas_mixer(fields: Fields, base: FullAttention, block: _Block) -> Mixer:
+    part = _block_part(fields, block, "attention")
     if part.flag("no_op"):
         return NoMixer()
     if part.flag("replace_with_linear"):
-        raise fields.error("block_configs", "attention that is replaced with a projection is not understood",
+        raise fields.error("block_configs", "replacing attention with a projection is not supported",
                            "Give another model.")  # fmt: skip
     if part.raw("window_length") or part.raw("num_sink_tokens"):
-        raise fields.error("block_configs", "attention with a window is not understood here", "Give another model.")
+        raise fields.error("block_configs", "attention with a window is not supported", "Give another model.")
     return replace(base, num_key_value_heads=base.num_attention_heads // part.size("n_heads_in_group"))
 
 
 def _nas_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     hidden = fields.size("hidden_size")
     fields.ignore("intermediate_size")
-    return [_nas_mlp(fields, _part(fields, block, "ffn"), hidden) for block in _blocks(fields)]
+    return [_nas_mlp(fields, _block_part(fields, block, "ffn"), hidden) for block in _block_configs(fields)]
 
 
 def _nas_mlp(fields: Fields, part: Fields, hidden: int) -> Mlp | None:
     if part.flag("no_op"):
         return None
     if part.flag("replace_with_linear"):
-        raise fields.error("block_configs", "a block that is replaced with a projection is not understood",
+        raise fields.error("block_configs", "replacing a feed-forward block with a projection is not supported",
                            "Give another model.")  # fmt: skip
     multiplier = part.fraction("ffn_mult", 0)
     if not multiplier:
-        raise part.error("ffn_mult", "it is missing", "Write it as in config.json.")
+        raise part.error("ffn_mult", "it is missing", COPY_IT)
     width = int(2 * multiplier * hidden / 3)  # vLLM models/nemotron_nas.py, _ffn_mult_to_intermediate_size
     return GatedMlp(intermediate_size=-(-width // 256) * 256)
 
 
-def _part(fields: Fields, block: _Block, name: str) -> Fields:
+def _block_part(fields: Fields, block: _Block, name: str) -> Fields:
     part = block.get(name) or {}
     if not isinstance(part, Mapping):
-        raise fields.error("block_configs", f"{name} is {quoted(part)}, which is not an object",
-                           "Write it as in config.json.")  # fmt: skip
+        raise fields.error("block_configs", f"{name} is {quoted(part)}, which is not an object", COPY_IT)
     return Fields(part, "", path=f"block_configs.{name}.", nested=True)
 
 
-def _blocks(fields: Fields) -> list[_Block]:
+def _block_configs(fields: Fields) -> list[_Block]:
     blocks = fields.per_layer("block_configs", layer_count(fields)) or []
-    found = [block for block in blocks if isinstance(block, Mapping)]
-    if not blocks or len(found) != len(blocks):
-        raise fields.error("block_configs", "it is missing", "Give one block for each layer, as in config.json.")
-    return found
+    objects = [block for block in blocks if isinstance(block, Mapping)]
+    if not blocks or len(objects) != len(blocks):
+        problem = "it has an entry that is not an object" if blocks else "it is missing"
+        raise fields.error("block_configs", problem, COPY_IT)
+    return objects
 
 
 FAMILIES: dict[str, Family] = {
@@ -257,133 +250,134 @@ FAMILIES: dict[str, Family] = {
     "qwen3": _QWEN3,
     "mistral": _MISTRAL,
     "ministral": _MISTRAL,
-    "ministral3": replace(_MISTRAL, source=_source("ministral3")),
-    "granite": replace(LLAMA, source=_source("granite")),
-    "granite_swa": replace(LLAMA, source=_source("granite_swa"), sinks=True, mixers=first_of_four, tied=True,
-                           mlp_bias="mlp_bias", defaults={"sliding_window": 128}),
-    "cwm": replace(LLAMA, source=_source("cwm"), mixers=first_of_four, defaults={"sliding_window": 8192}),
-    "hyperclovax": replace(LLAMA, source=_source("hyperclovax"),
+    "ministral3": replace(_MISTRAL, source=hf_source("ministral3")),
+    "granite": replace(LLAMA, source=hf_source("granite")),
+    "granite_swa": replace(LLAMA, source=hf_source("granite_swa"), sinks=True, mixers=full_attention_every_fourth,
+                           tied=True, mlp_bias="mlp_bias", defaults={"sliding_window": 128}),
+    "cwm": replace(LLAMA, source=hf_source("cwm"), mixers=full_attention_every_fourth,
+                   defaults={"sliding_window": 8192}),
+    "hyperclovax": replace(LLAMA, source=hf_source("hyperclovax"),
                            norms=lambda fields: 4 if fields.flag("use_post_norm") else 2),
-    "jais2": replace(LLAMA, source=_source("jais2"), gated=False, norm_bias=True,
+    "jais2": replace(LLAMA, source=hf_source("jais2"), gated=False, norm_bias=True,
                      defaults={"attention_bias": True, "mlp_bias": True}),
-    "bitnet": replace(LLAMA, source=_source("bitnet"), mlp_bias=False, layer_extra=_bitnet_norms),
-    "diffllama": replace(LLAMA, source=_source("diffllama"), mlp_bias=False, layer_extra=_diff_llama_lambdas),
-    "nanochat": replace(LLAMA, source=_source("nanochat"), mlp_bias=False, gated=False, norms=0, final_norms=0),
+    "bitnet": replace(LLAMA, source=hf_source("bitnet"), mlp_bias=False, layer_extra=_bitnet_norms),
+    "diffllama": replace(LLAMA, source=hf_source("diffllama"), mlp_bias=False, layer_extra=_diff_llama_lambdas),
+    "nanochat": replace(LLAMA, source=hf_source("nanochat"), mlp_bias=False, gated=False, norms=0, final_norms=0),
     "persimmon": replace(
-        _PLAIN, source=_source("persimmon"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
-        norm_bias=True, qk_norm=_norm_if("qk_layernorm", default=True), layer_extra=_persimmon_norm_biases,
+        NO_BIAS, source=hf_source("persimmon"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+        norm_bias=True, qk_norm=qk_norm_if("qk_layernorm", default=True), layer_extra=_persimmon_norm_biases,
     ),
-    "smollm3": replace(LLAMA, source=_source("smollm3"), window_pattern=1, window_flag="use_sliding_window"),
-    "seed_oss": replace(LLAMA, source=_source("seed_oss"), output_bias="attention_out_bias"),
-    "arcee": replace(LLAMA, source=_source("arcee"), gated=False),
-    "apertus": replace(_PLAIN, source=_source("apertus"), qkv_bias="attention_bias", output_bias="attention_bias",
+    "smollm3": replace(LLAMA, source=hf_source("smollm3"), window_pattern=1, window_flag="use_sliding_window"),
+    "seed_oss": replace(LLAMA, source=hf_source("seed_oss"), output_bias="attention_out_bias"),
+    "arcee": replace(LLAMA, source=hf_source("arcee"), gated=False),
+    "apertus": replace(NO_BIAS, source=hf_source("apertus"), qkv_bias="attention_bias", output_bias="attention_bias",
                        gated=False, qk_norm=PER_HEAD, layer_extra=lambda fields, layer: (vector("mlp.act_fn", 2),)),
-    "exaone": replace(_PLAIN, source="vLLM model_executor/models/exaone.py",
+    "exaone": replace(NO_BIAS, source="vLLM model_executor/models/exaone.py",
                       aliases={"num_hidden_layers": "num_layers"}),
-    "exaone4": replace(_PLAIN, source=_source("exaone4"), qk_norm=PER_HEAD, window_pattern=4),
-    "ernie4_5": replace(LLAMA, source=_source("ernie4_5"), qkv_bias="use_bias", output_bias="use_bias",
+    "exaone4": replace(NO_BIAS, source=hf_source("exaone4"), qk_norm=PER_HEAD, window_pattern=4),
+    "ernie4_5": replace(LLAMA, source=hf_source("ernie4_5"), qkv_bias="use_bias", output_bias="use_bias",
                         mlp_bias="use_bias"),
-    "hunyuan_v1_dense": replace(LLAMA, source=_source("hunyuan_v1_dense"), mlp_bias=False,
-                                qk_norm=_norm_if("use_qk_norm", default=True)),
-    "helium": replace(LLAMA, source=_source("helium"), output_bias=False),
-    "nemotron": replace(LLAMA, source=_source("nemotron"), gated=False, norm_bias=True),
+    "hunyuan_v1_dense": replace(LLAMA, source=hf_source("hunyuan_v1_dense"), mlp_bias=False,
+                                qk_norm=qk_norm_if("use_qk_norm", default=True)),
+    "helium": replace(LLAMA, source=hf_source("helium"), output_bias=False),
+    "nemotron": replace(LLAMA, source=hf_source("nemotron"), gated=False, norm_bias=True),
     "nemotron-nas": replace(LLAMA, source="vLLM model_executor/models/nemotron_nas.py", mlp_bias=False,
                             mixers=_nas_attention, mlps=_nas_mlps),
-    "olmo": replace(LLAMA, source=_source("olmo"), mlp_bias=False, norms=0, final_norms=0),
-    "olmo2": replace(LLAMA, source=_source("olmo2"), mlp_bias=False, qk_norm=FULL_WIDTH),
-    "olmo3": replace(LLAMA, source=_source("olmo3"), mlp_bias=False, qk_norm=FULL_WIDTH, window_pattern=4),
-    "cohere": replace(LLAMA, source=_source("cohere"), mlp_bias=False, norms=1,
-                      qk_norm=_norm_if("use_qk_norm", FULL_WIDTH)),
-    "cohere2": replace(LLAMA, source=_source("cohere2"), mlp_bias=False, norms=1, window_pattern=4,
+    "olmo": replace(LLAMA, source=hf_source("olmo"), mlp_bias=False, norms=0, final_norms=0),
+    "olmo2": replace(LLAMA, source=hf_source("olmo2"), mlp_bias=False, qk_norm=FULL_WIDTH),
+    "olmo3": replace(LLAMA, source=hf_source("olmo3"), mlp_bias=False, qk_norm=FULL_WIDTH, window_pattern=4),
+    "cohere": replace(LLAMA, source=hf_source("cohere"), mlp_bias=False, norms=1,
+                      qk_norm=qk_norm_if("use_qk_norm", FULL_WIDTH)),
+    "cohere2": replace(LLAMA, source=hf_source("cohere2"), mlp_bias=False, norms=1, window_pattern=4,
                        ignored=("use_qk_norm",)),
-    "phi": replace(_PLAIN, source=_source("phi"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norms=1,
-                   norm_bias=True, head_bias=True),
-    "phi3": replace(_PLAIN, source=_source("phi3"), window_pattern=1),
-    "stablelm": replace(_PLAIN, source=_source("stablelm"), qkv_bias="use_qkv_bias", norm_bias=True,
-                        qk_norm=_norm_if("qk_layernorm", FULL_WIDTH),
+    "phi": replace(NO_BIAS, source=hf_source("phi"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+                   norms=1, norm_bias=True, head_bias=True),
+    "phi3": replace(NO_BIAS, source=hf_source("phi3"), window_pattern=1),
+    "stablelm": replace(NO_BIAS, source=hf_source("stablelm"), qkv_bias="use_qkv_bias", norm_bias=True,
+                        qk_norm=qk_norm_if("qk_layernorm", FULL_WIDTH),
                         norms=lambda fields: 1 if fields.flag("use_parallel_residual") else 2),
-    "starcoder2": replace(_PLAIN, source=_source("starcoder2"), qkv_bias="use_bias", output_bias="use_bias",
+    "starcoder2": replace(NO_BIAS, source=hf_source("starcoder2"), qkv_bias="use_bias", output_bias="use_bias",
                           mlp_bias="use_bias", gated=False, norm_bias=True, window_pattern=1, tied=True),
-    "glm": replace(_PLAIN, source=_source("glm"), qkv_bias="attention_bias"),
-    "glm4": replace(_PLAIN, source=_source("glm4"), qkv_bias="attention_bias", norms=4),
-    "glm_ocr_text": replace(_PLAIN, source=_source("glm_ocr"), norms=4),
-    "glm4v_text": replace(_PLAIN, source=_source("glm4v"), qkv_bias=True, norms=4),
-    "internlm2": replace(_PLAIN, source="OpenGVLab modeling_internlm2.py", qkv_bias="bias", output_bias="bias"),
-    "internlm3": replace(_PLAIN, source="transformers models/internlm3", qkv_bias="qkv_bias", output_bias="bias",
+    "glm": replace(NO_BIAS, source=hf_source("glm"), qkv_bias="attention_bias"),
+    "glm4": replace(NO_BIAS, source=hf_source("glm4"), qkv_bias="attention_bias", norms=4),
+    "glm_ocr_text": replace(NO_BIAS, source=hf_source("glm_ocr"), norms=4),
+    "glm4v_text": replace(NO_BIAS, source=hf_source("glm4v"), qkv_bias=True, norms=4),
+    "internlm2": replace(NO_BIAS, source="OpenGVLab modeling_internlm2.py", qkv_bias="bias", output_bias="bias"),
+    "internlm3": replace(NO_BIAS, source="transformers models/internlm3", qkv_bias="qkv_bias", output_bias="bias",
                          mlp_bias="bias"),
-    "internlm": replace(_PLAIN, source="internlm modeling_internlm.py", qkv_bias="bias", output_bias="bias"),
+    "internlm": replace(NO_BIAS, source="internlm modeling_internlm.py", qkv_bias="bias", output_bias="bias"),
     "iquestcoder": replace(LLAMA, source="transformers models/iquestcoder"),
     "mimo": replace(_QWEN2, source="vLLM model_executor/models/mimo.py", qkv_bias="attention_bias"),
     "minicpm": replace(LLAMA, source="vLLM model_executor/models/minicpm.py", mlp_bias=False, tied=True,
                        aliases={"head_dim": "kv_channels"}),
-    "baichuan": replace(_PLAIN, source="vLLM model_executor/models/baichuan.py",
+    "baichuan": replace(NO_BIAS, source="vLLM model_executor/models/baichuan.py",
                         aliases={"max_position_embeddings": "model_max_length"}),
-    "orion": replace(_PLAIN, source="vLLM model_executor/models/orion.py", norm_bias=True),
-    "qwen": replace(_PLAIN, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp,
+    "orion": replace(NO_BIAS, source="vLLM model_executor/models/orion.py", norm_bias=True),
+    "qwen": replace(NO_BIAS, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp,
                     aliases={"head_dim": "kv_channels"}),
     "chatglm": replace(
-        _PLAIN, source="vLLM model_executor/models/chatglm.py", mixers=_chatglm_attention, mlp_bias="add_bias_linear",
+        NO_BIAS, source="vLLM model_executor/models/chatglm.py", mixers=_chatglm_attention, mlp_bias="add_bias_linear",
         aliases={"num_hidden_layers": "num_layers", "intermediate_size": "ffn_hidden_size",
                  "vocab_size": "padded_vocab_size", "max_position_embeddings": "seq_length"},
     ),
     "gpt2": replace(
-        _PLAIN, source=_source("gpt2"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
-        aliases=_GPT2_NAMES, mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,
+        NO_BIAS, source=hf_source("gpt2"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        aliases=_GPT2_NAMES, mlps=_wide_mlps, extra=_position_table("wpe"), rotary=no_rotary, tied=True,
     ),
     "gpt_bigcode": replace(
-        _PLAIN, source=_source("gpt_bigcode"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
-        norm_bias=True, aliases=_GPT2_NAMES, mixers=_multi_query, mlps=_four_times, extra=_positions("wpe"),
-        rotary=_nothing, tied=True,
+        NO_BIAS, source=hf_source("gpt_bigcode"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+        norm_bias=True, aliases=_GPT2_NAMES, mixers=_multi_query, mlps=_wide_mlps, extra=_position_table("wpe"),
+        rotary=no_rotary, tied=True,
     ),
     "gptj": replace(
-        _PLAIN, source=_source("gptj"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
-        aliases=_GPT2_NAMES, mlps=_four_times,
+        NO_BIAS, source=hf_source("gptj"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
+        aliases=_GPT2_NAMES, mlps=_wide_mlps,
     ),
     "codegen": replace(
-        _PLAIN, source=_source("codegen"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
-        aliases=_GPT2_NAMES, mlps=_four_times,
+        NO_BIAS, source=hf_source("codegen"), mlp_bias=True, gated=False, norms=1, norm_bias=True, head_bias=True,
+        aliases=_GPT2_NAMES, mlps=_wide_mlps,
     ),
     "gpt_neo": replace(
-        _PLAIN, source=_source("gpt_neo"), output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
-        mlps=_four_times, extra=_positions("wpe"), rotary=_nothing, tied=True,  # its local layers keep every token too
+        NO_BIAS, source=hf_source("gpt_neo"), output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        mlps=_wide_mlps, extra=_position_table("wpe"), rotary=no_rotary, tied=True,  # local layers cache all tokens too
         aliases={"num_hidden_layers": "num_layers", "num_attention_heads": "num_heads"},
     ),
     "xglm": replace(
-        _PLAIN, source=_source("xglm"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
-        rotary=_nothing, tied=True,
+        NO_BIAS, source=hf_source("xglm"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        rotary=no_rotary, tied=True,
         aliases={"hidden_size": "d_model", "num_hidden_layers": "num_layers", "intermediate_size": "ffn_dim",
                  "num_attention_heads": "attention_heads"},
     ),
     "biogpt": replace(
-        _PLAIN, source=_source("biogpt"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
-        extra=_positions("embed_positions", 2), rotary=_nothing, tied=True,
+        NO_BIAS, source=hf_source("biogpt"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False,
+        norm_bias=True, extra=_position_table("embed_positions", 2), rotary=no_rotary, tied=True,
     ),
     "gpt_neox": replace(
-        _PLAIN, source=_source("gpt_neox"), qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,
+        NO_BIAS, source=hf_source("gpt_neox"), qkv_bias="attention_bias", output_bias="attention_bias", mlp_bias=True,
         gated=False, norm_bias=True,
     ),
     "mpt": replace(
-        _PLAIN, source=_source("mpt"), gated=False, mixers=_mpt_attention, mlps=_mpt_mlps, rotary=_nothing, tied=True,
-        aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
-                 "max_position_embeddings": "max_seq_len"},
+        NO_BIAS, source=hf_source("mpt"), gated=False, mixers=_mpt_attention, mlps=_mpt_mlps, rotary=no_rotary,
+        tied=True, aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers",
+                            "num_attention_heads": "n_heads", "max_position_embeddings": "max_seq_len"},
     ),
     "falcon": replace(
-        _PLAIN, source=_source("falcon"), mlp_bias="bias", gated=False, norms=1, norm_bias=True,
-        mixers=_falcon_attention, mlps=_four_times, layer_extra=_falcon_norms, tied=True,
+        NO_BIAS, source=hf_source("falcon"), mlp_bias="bias", gated=False, norms=1, norm_bias=True,
+        mixers=_falcon_attention, mlps=_wide_mlps, layer_extra=_falcon_norms, tied=True,
         aliases={"intermediate_size": "ffn_hidden_size", "num_hidden_layers": "n_layer",
                  "num_attention_heads": "n_head"},
     ),
     "bloom": replace(
-        _PLAIN, source=_source("bloom"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
+        NO_BIAS, source=hf_source("bloom"), qkv_bias=True, output_bias=True, mlp_bias=True, gated=False, norm_bias=True,
         aliases={"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "hidden_size": "n_embed",
                  "max_position_embeddings": "seq_length"},
-        mlps=_four_times, rotary=_nothing, tied=True,
+        mlps=_wide_mlps, rotary=no_rotary, tied=True,
         extra=lambda fields: 2 * (vector("word_embeddings_layernorm", fields.size("hidden_size")),),
     ),
     "opt": replace(
-        _PLAIN, source=_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
+        NO_BIAS, source=hf_source("opt"), qkv_bias="enable_bias", output_bias="enable_bias", mlp_bias="enable_bias",
         gated=False, norm_bias=True, final_norms=_opt_final_norms, aliases={"intermediate_size": "ffn_dim"},
-        extra=_opt_outer, embedding_size=_opt_embedding,
-        rotary=_nothing, tied=True,
+        extra=_opt_extra, embedding_size=_opt_embedding,
+        rotary=no_rotary, tied=True,
     ),
 }  # fmt: skip

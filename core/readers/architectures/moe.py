@@ -1,4 +1,4 @@
-"""Families of decoders with mixtures of experts and plain attention."""
+"""Describe families of decoders with mixtures of experts and ordinary attention."""
 
 from __future__ import annotations
 
@@ -6,48 +6,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.model.parameters import mlp_tensors
-from core.model.spec import (
-    FULL_WIDTH,
-    NO_NORM,
-    PER_HEAD,
-    FullAttention,
-    Indexer,
-    Mixer,
-    Mlp,
-    MoeMlp,
-    SharedCacheAttention,
-)
+from core.model.feed_forward import Mlp, MoeMlp
+from core.model.mixers import FULL_WIDTH, PER_HEAD, FullAttention, Indexer, Mixer, SharedCacheAttention
 from core.model.tensors import ATTENTION, BY_ROWS, WHOLE, Tensor, linear, vector
 from core.readers.architectures.decoder import (
     Family,
     attention,
     attention_layers,
     dense_mlp,
+    hf_source,
     layer_count,
     layer_windows,
-    windowed,
+    no_rotary,
+    with_window,
 )
-from core.readers.architectures.llama_like import LLAMA, first_of_four
-from core.readers.fields import Fields
+from core.readers.architectures.llama_like import LLAMA, NO_BIAS, full_attention_every_fourth, qk_norm_if
+from core.readers.fields import COPY_IT, Fields
 
-Placement = Callable[[Fields, int], bool]
-Blocks = Callable[[Fields, Family], Sequence[Mlp | None]]
-
-_PLAIN = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
+HasExperts = Callable[[Fields, int], bool]  # whether the layer with this number, from 0, has experts
+ReadMlps = Callable[[Fields, Family], Sequence[Mlp | None]]  # see `Family.mlps`
 
 
-def _source(module: str) -> str:
-    return f"transformers models/{module}/modeling_{module}.py"
-
-
-def everywhere(fields: Fields, layer: int) -> bool:
-    """Experts in every layer."""
+def in_every_layer(fields: Fields, layer: int) -> bool:
+    """Return True: every layer has experts."""
     return True
 
 
-def after_first(fields: Fields, layer: int) -> bool:
-    """Dense blocks first, then experts (DeepSeek): `first_k_dense_replace`, `moe_layer_freq`, or `mlp_layer_types`."""
+def after_dense(fields: Fields, layer: int) -> bool:
+    """Return whether a layer has experts where the first layers are dense (DeepSeek).
+
+    The fields are `first_k_dense_replace` and `moe_layer_freq`, or `mlp_layer_types`.
+    """
     kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
     if kinds is not None:
         fields.ignore("first_k_dense_replace", "moe_layer_freq")
@@ -60,8 +49,8 @@ def after_first(fields: Fields, layer: int) -> bool:
     return layer >= first and layer % (fields.optional("moe_layer_freq") or 1) == 0
 
 
-def by_step(fields: Fields, layer: int) -> bool:
-    """Experts in every so manieth layer (Qwen): `decoder_sparse_step`, but for `mlp_only_layers`."""
+def every_step(fields: Fields, layer: int) -> bool:
+    """Return whether a layer has experts: every `decoder_sparse_step`-th one, except `mlp_only_layers` (Qwen)."""
     kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
     if kinds is not None:
         return kinds[layer] == "sparse"
@@ -70,24 +59,24 @@ def by_step(fields: Fields, layer: int) -> bool:
     return layer not in dense and step > 0 and (layer + 1) % step == 0
 
 
-def mixture(
-    placement: Placement,
+def moe_mlps(
+    has_experts: HasExperts,
     *,
     experts: str = "num_experts",
     width: str = "moe_intermediate_size",
     shared: Callable[[Fields], int] = lambda fields: 0,
     dense: str = "intermediate_size",
-    **facts: Any,
-) -> Blocks:
-    """The feed-forward blocks of a family: experts in the layers that `placement` names, dense blocks in the others.
+    **others: Any,
+) -> ReadMlps:
+    """Return a function for `Family.mlps`: experts where `has_experts` is true, dense blocks in the other layers.
 
     Args:
-        experts, width, dense: the fields that say how many experts there are, how wide each is, and a dense block.
-        shared: the width of all shared experts together.
-        facts: further attributes of `MoeMlp`.
+        experts, width, dense: the fields with the number of experts, the width of one, and that of a dense block.
+        shared: returns the width of all shared experts together.
+        others: further attributes of `MoeMlp`.
     """
 
-    def blocks(fields: Fields, family: Family) -> list[Mlp | None]:
+    def mlps(fields: Fields, family: Family) -> list[Mlp | None]:
         layers = layer_count(fields)
         if not fields.optional(experts):
             return [dense_mlp(fields, family, dense)] * layers
@@ -97,25 +86,25 @@ def mixture(
             moe_intermediate_size=fields.size(width),
             shared_intermediate_size=shared(fields),
             gated=family.gated,
-            **facts,
+            **others,
         )
         block = dense_mlp(fields, family, dense)
-        return [sparse if placement(fields, layer) else block for layer in range(layers)]
+        return [sparse if has_experts(fields, layer) else block for layer in range(layers)]
 
-    return blocks
+    return mlps
 
 
 def shared_experts(count: str = "n_shared_experts", width: str = "moe_intermediate_size") -> Callable[[Fields], int]:
-    """So many shared experts, each as wide as a routed one."""
+    """Return a function for `moe_mlps`: `count` shared experts, each as wide as a routed one."""
     return lambda fields: (fields.optional(count) or 0) * fields.size(width)
 
 
 def shared_width(field: str) -> Callable[[Fields], int]:
-    """One shared expert of the width that `field` gives."""
+    """Return a function for `moe_mlps`: one shared expert whose width is in `field`."""
     return lambda fields: fields.optional(field) or 0
 
 
-# Laguna: each layer may have its own number of query heads, and gates what they put out.
+# Laguna: each layer may have its own number of query heads; a gate scales their output.
 def _laguna_heads(fields: Fields) -> list[int]:
     layers = layer_count(fields)
     listed = fields.per_layer("num_attention_heads_per_layer", layers)
@@ -128,32 +117,30 @@ def _laguna_heads(fields: Fields) -> list[int]:
 def _laguna_attention(fields: Fields, family: Family) -> list[Mixer]:
     base = attention(fields, family)
     return [
-        windowed(replace(base, num_attention_heads=heads), window)
+        with_window(replace(base, num_attention_heads=heads), window)
         for heads, window in zip(_laguna_heads(fields), layer_windows(fields, family))
     ]
 
 
 def _laguna_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """One gate for each query head, or for each of its outputs."""
+    """Return a gate for each query head, or for each of its output values."""
     gating = fields.raw("gating")
     heads = _laguna_heads(fields)[layer]
     width = heads if gating in (None, True, "per-head") else heads * fields.size("head_dim")
     return linear("self_attn.g_proj", ATTENTION, width, fields.size("hidden_size"), BY_ROWS)
 
 
-def _width_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """A gate for every output of attention."""
+def _output_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
+    """Return a gate for each output value of attention."""
     width = fields.size("num_attention_heads") * fields.size("head_dim")
     return linear("self_attn.gate_proj", ATTENTION, width, fields.size("hidden_size"), BY_ROWS)
 
 
-_deepseek_experts = mixture(
-    after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=True
-)  # fmt: skip
-_qwen_experts = mixture(by_step)
+_deepseek_mlps = moe_mlps(after_dense, experts="n_routed_experts", shared=shared_experts(), correction_bias=True)
+_qwen_mlps = moe_mlps(every_step)
 
 
-# Llama 4: chunked attention but in every fourth layer, experts in every layer or every second one.
+# Llama 4: full attention in every fourth layer, else chunked attention; experts in every layer or every second.
 def _llama4_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     fields.ignore("use_qk_norm", "attn_temperature_tuning", "floor_scale")
@@ -161,33 +148,33 @@ def _llama4_attention(fields: Fields, family: Family) -> list[Mixer]:
         fields.ignore("no_rope_layers", "no_rope_layer_interval")
         return attention_layers(fields, family)
     base = attention(fields, family)
-    rotary = fields.listed("no_rope_layers")  # 1 where there are rotary positions, which is where attention is local
+    rotary = fields.listed("no_rope_layers")  # despite its name 1 for layers with rotary positions, which are local
     interval = fields.size("no_rope_layer_interval", 4)
     local = rotary or [int((layer + 1) % interval != 0) for layer in range(layers)]
     if len(local) != layers:
-        raise fields.error("no_rope_layers", f"it has {len(local)} entries for {layers} layers", "Give one a layer.")
+        raise fields.error("no_rope_layers", f"it has {len(local)} entries for {layers} layers", "Write one per layer.")
     chunk = fields.optional("attention_chunk_size")
-    return [windowed(base, chunk if is_local else None) for is_local in local]
+    return [with_window(base, chunk if is_local else None) for is_local in local]
 
 
-def _llama4_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+def _llama4_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     step = fields.size("interleave_moe_layer_step", 1)
     listed = fields.listed("moe_layers")
-    blocks = mixture(
+    mlps = moe_mlps(
         lambda fields, layer: layer in listed if listed is not None else (layer + 1) % step == 0,
         experts="num_local_experts", width="intermediate_size", dense="intermediate_size_mlp",
         shared=shared_width("intermediate_size"),
     )  # fmt: skip
-    return blocks(fields, family)
+    return mlps(fields, family)
 
 
-# MiMo-V2: sliding layers have heads of their own; values are smaller than keys.
+# MiMo-V2: layers with a window have their own number and size of heads; values are smaller than keys.
 def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     layers = layer_count(fields)
     pattern = fields.per_layer("hybrid_layer_pattern", layers)
     if pattern is None and not fields.has("layer_types"):
         raise fields.error(
-            "hybrid_layer_pattern", "it is missing", "Give 1 for each sliding layer and 0 for the others."
+            "hybrid_layer_pattern", "it is missing", "Write 1 for each layer with a window and 0 for the others."
         )
     windows = (
         [fields.size("sliding_window") if local else None for local in pattern]
@@ -200,18 +187,17 @@ def _mimo_v2_attention(fields: Fields, family: Family) -> list[Mixer]:
     )
     fields.ignore("sliding_window_size", "attention_chunk_size")
     full = replace(attention(fields, family), sinks=full_sinks, v_head_dim=fields.optional("v_head_dim"))
-    own = attention(fields, family, "swa_")
     local = replace(
-        own,
+        attention(fields, family, "swa_"),
         sinks=local_sinks,
         v_head_dim=fields.optional("swa_v_head_dim") or full.v_head_dim,
-        # Twice as many where they are not given (transformers models/mimo_v2_flash/modeling_mimo_v2_flash.py).
+        # By default twice those of full attention (transformers models/mimo_v2_flash/modeling_mimo_v2_flash.py).
         num_key_value_heads=fields.optional("swa_num_key_value_heads") or 2 * full.num_key_value_heads,
     )
-    return [full if window is None else windowed(local, window) for window in windows]
+    return [full if window is None else with_window(local, window) for window in windows]
 
 
-# MiniMax-M3: an indexer picks blocks of tokens in the layers that `sparse_attention_freq` names.
+# MiniMax-M3: an indexer picks blocks of tokens in the layers that `sparse_attention_freq` marks.
 _INDEX_KEY_BYTES = 2  # vLLM models/minimax_m3/common/indexer.py: index keys in the model's 16 bits
 
 
@@ -242,48 +228,47 @@ def _minimax_m3_attention(fields: Fields, family: Family) -> list[Mixer]:
     return [replace(base, indexer=indexer) if is_sparse else base for is_sparse in sparse]
 
 
-# ERNIE 4.5 VL: a second set of experts for what is seen, each set with a router of its own.
-def _pair(fields: Fields, name: str) -> tuple[int, int]:
+# ERNIE 4.5 VL: one set of experts for text and one for images, each with its own router.
+def _text_vision(fields: Fields, name: str) -> tuple[int, int]:
     value = fields.raw(name)
-    text, seen = value if isinstance(value, list) and len(value) == 2 else (value, value)
-    if not isinstance(text, (int, float)) or not isinstance(seen, (int, float)):
-        raise fields.error(
-            name, f"{value!r} is not a number for text and one for vision", "Write it as in config.json."
-        )
-    return int(text), int(seen)
+    text, vision = value if isinstance(value, list) and len(value) == 2 else (value, value)
+    if not isinstance(text, (int, float)) or not isinstance(vision, (int, float)):
+        raise fields.error(name, f"{value!r} is not a number for text and one for vision", COPY_IT)
+    return int(text), int(vision)
 
 
-def _ernie_vl_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+def _ernie_vl_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     layers = layer_count(fields)
-    text_width = _pair(fields, "moe_intermediate_size")[0]
+    text_width = _text_vision(fields, "moe_intermediate_size")[0]
     experts = MoeMlp(
-        num_experts=_pair(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
+        num_experts=_text_vision(fields, "moe_num_experts")[0], num_experts_per_tok=fields.size("moe_k"),
         moe_intermediate_size=text_width,
         shared_intermediate_size=fields.size("moe_num_shared_experts", least=0) * text_width,
         correction_bias=True,
     )  # fmt: skip
     dense = dense_mlp(fields, family)
-    return [experts if _ernie_is_sparse(fields, layer) else dense for layer in range(layers)]
+    return [experts if _ernie_has_experts(fields, layer) else dense for layer in range(layers)]
 
 
-def _ernie_is_sparse(fields: Fields, layer: int) -> bool:
+def _ernie_has_experts(fields: Fields, layer: int) -> bool:
     kinds = fields.per_layer("mlp_layer_types", layer_count(fields))
     if kinds is not None:
         return kinds[layer] == "sparse"
-    return layer >= min(_pair(fields, "moe_layer_start_index")) if fields.has("moe_layer_start_index") else layer > 0
+    first = min(_text_vision(fields, "moe_layer_start_index")) if fields.has("moe_layer_start_index") else 1
+    return layer >= first
 
 
 def _ernie_vl_vision_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    if not _ernie_is_sparse(fields, layer):
+    if not _ernie_has_experts(fields, layer):
         return ()
     experts = MoeMlp(
-        num_experts=_pair(fields, "moe_num_experts")[1], num_experts_per_tok=fields.size("moe_k"),
-        moe_intermediate_size=_pair(fields, "moe_intermediate_size")[1], correction_bias=True,
+        num_experts=_text_vision(fields, "moe_num_experts")[1], num_experts_per_tok=fields.size("moe_k"),
+        moe_intermediate_size=_text_vision(fields, "moe_intermediate_size")[1], correction_bias=True,
     )  # fmt: skip
-    return mlp_tensors(experts, fields.size("hidden_size"))
+    return experts.weight_tensors(fields.size("hidden_size"))
 
 
-# Step 3.5 and 3.7: sliding layers with more heads, listed in `attention_other_setting`.
+# Step 3.5 and 3.7: layers with a window have their own number and size of heads (`attention_other_setting`).
 def _step3_attention(fields: Fields, family: Family) -> list[Mixer]:
     full = FullAttention(
         num_attention_heads=fields.size("num_attention_heads"),
@@ -299,11 +284,11 @@ def _step3_attention(fields: Fields, family: Family) -> list[Mixer]:
         head_dim=other.size("head_dim", full.head_dim),
     )
     fields.ignore("num_key_value_heads")
-    return [full if window is None else windowed(local, window) for window in layer_windows(fields, family)]
+    return [full if window is None else with_window(local, window) for window in layer_windows(fields, family)]
 
 
 def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
-    """A gate for each query head, of which sliding layers have a number of their own."""
+    """Return a gate for each query head; layers with a window have another number of heads."""
     if not fields.flag("use_head_wise_attn_gate", True):
         return ()
     heads, other = fields.size("num_attention_heads"), fields.inside("attention_other_setting")
@@ -313,14 +298,14 @@ def _step3_gate(fields: Fields, layer: int) -> tuple[Tensor, ...]:
     return linear("self_attn.g_proj", ATTENTION, heads, fields.size("hidden_size"), BY_ROWS)
 
 
-def _step3_is_sparse(fields: Fields, layer: int) -> bool:
+def _step3_has_experts(fields: Fields, layer: int) -> bool:
     listed = fields.raw("moe_layers_enum")
     if isinstance(listed, str):
         return str(layer) in [number.strip() for number in listed.split(",")]
-    return layer in listed if isinstance(listed, list) else after_first(fields, layer)
+    return layer in listed if isinstance(listed, list) else after_dense(fields, layer)
 
 
-# DBRX: the parts of a layer described in objects of their own.
+# DBRX: nested objects describe the parts of a layer.
 def _dbrx_attention(fields: Fields, family: Family) -> list[Mixer]:
     heads = fields.size("num_attention_heads")
     base = FullAttention(
@@ -331,7 +316,7 @@ def _dbrx_attention(fields: Fields, family: Family) -> list[Mixer]:
     return [base] * layer_count(fields)
 
 
-def _dbrx_experts(fields: Fields, family: Family) -> list[Mlp | None]:
+def _dbrx_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     part = fields.inside("ffn_config")
     experts = MoeMlp(
         num_experts=part.size("moe_num_experts"), num_experts_per_tok=part.size("moe_top_k"),
@@ -340,123 +325,119 @@ def _dbrx_experts(fields: Fields, family: Family) -> list[Mlp | None]:
     return [experts] * layer_count(fields)
 
 
-# Hunyuan-Large: groups of layers share the keys and values of the first (cross-layer attention, arXiv:2405.12981).
+# Hunyuan-Large: a group of layers shares the keys and values of its first (cross-layer attention, arXiv:2405.12981).
 def _hunyuan_attention(fields: Fields, family: Family) -> list[Mixer]:
-    own, layers = attention(fields, family), layer_count(fields)
+    base, layers = attention(fields, family), layer_count(fields)
     factor = fields.size("cla_share_factor", 1) if fields.flag("use_cla") else 1
     fields.ignore("cla_share_factor")
-    return [own if layer % factor == 0 else SharedCacheAttention(**vars(own)) for layer in range(layers)]
+    return [base if layer % factor == 0 else SharedCacheAttention(**vars(base)) for layer in range(layers)]
 
 
-def _hunyuan_shared(fields: Fields) -> int:
+def _hunyuan_shared_width(fields: Fields) -> int:
     if not fields.flag("use_mixed_mlp_moe"):
         fields.ignore("num_shared_expert")
         return 0
     return fields.size("num_shared_expert", least=0) * fields.size("intermediate_size")
 
 
-def _without_biases(blocks: Blocks) -> Blocks:
-    """Experts of families whose `use_bias` would give biases to shared experts, which no published model has."""
+def _refuse_biases(mlps: ReadMlps) -> ReadMlps:
+    """Refuse `use_bias`: it would give the shared experts biases, which no published model has."""
 
-    def checked(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+    def checked_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
         if fields.flag("use_bias"):
-            raise fields.error("use_bias", "biases of experts are not understood here", "State the total as params_b.")
-        return blocks(fields, family)
+            raise fields.error("use_bias", "biases of experts are not supported", "Set it to false.")
+        return mlps(fields, family)
 
-    return checked
+    return checked_mlps
 
 
-# Ling and Ring: an expert bias from their second generation on, which also has norms of queries and keys.
-def _bailing_experts(fields: Fields, family: Family) -> Sequence[Mlp | None]:
+# Ling and Ring: since the second generation with a correction bias of the router, and norms of queries and keys.
+def _bailing_mlps(fields: Fields, family: Family) -> Sequence[Mlp | None]:
     shared = shared_experts("num_shared_experts")
-    return mixture(after_first, shared=shared, correction_bias=fields.flag("moe_router_enable_expert_bias"))(
+    return moe_mlps(after_dense, shared=shared, correction_bias=fields.flag("moe_router_enable_expert_bias"))(
         fields, family
     )
 
 
-def _bailing_bias(fields: Fields) -> bool:
+def _bailing_qkv_bias(fields: Fields) -> bool:
     return fields.flag("use_bias") or fields.flag("use_qkv_bias")
-
-
-def _nothing(fields: Fields) -> int:
-    return 0
 
 
 FAMILIES: dict[str, Family] = {
     "mixtral": replace(
-        _PLAIN, source=_source("mixtral"), window_pattern=1,
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+        NO_BIAS, source=hf_source("mixtral"), window_pattern=1,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size"),
     ),
     "qwen2_moe": replace(
-        _PLAIN, source=_source("qwen2_moe"), qkv_bias="qkv_bias", window_pattern=1, window_flag="use_sliding_window",
-        mlps=mixture(by_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
+        NO_BIAS, source=hf_source("qwen2_moe"), qkv_bias="qkv_bias", window_pattern=1, window_flag="use_sliding_window",
+        mlps=moe_mlps(every_step, shared=shared_width("shared_expert_intermediate_size"), shared_gate=True),
     ),
     "qwen3_moe": replace(
-        LLAMA, source=_source("qwen3_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
-        window_flag="use_sliding_window", mlps=_qwen_experts, ignored=("use_qk_norm",),
+        LLAMA, source=hf_source("qwen3_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1,
+        window_flag="use_sliding_window", mlps=_qwen_mlps, ignored=("use_qk_norm",),
     ),
     "gpt_oss": replace(
-        LLAMA, source=_source("gpt_oss"), mlp_bias=False, sinks=True, window_pattern=2,
+        LLAMA, source=hf_source("gpt_oss"), mlp_bias=False, sinks=True, window_pattern=2,
         ignored=("experts_per_token", "initial_context_length"),
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size", expert_bias=True,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size", expert_bias=True,
                      router_bias=True),
     ),
     "olmoe": replace(
-        LLAMA, source=_source("olmoe"), mlp_bias=False, qk_norm=FULL_WIDTH,
-        mlps=mixture(everywhere, width="intermediate_size"),
+        LLAMA, source=hf_source("olmoe"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mlps=moe_mlps(in_every_layer, width="intermediate_size"),
     ),
     "flex_olmo": replace(
-        LLAMA, source=_source("flex_olmo"), mlp_bias=False, qk_norm=FULL_WIDTH,
-        mlps=mixture(everywhere, width="intermediate_size"),
+        LLAMA, source=hf_source("flex_olmo"), mlp_bias=False, qk_norm=FULL_WIDTH,
+        mlps=moe_mlps(in_every_layer, width="intermediate_size"),
     ),
     "phimoe": replace(
-        LLAMA, source=_source("phimoe"), mlp_bias=False, norm_bias=True, head_bias="lm_head_bias", window_pattern=1,
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+        LLAMA, source=hf_source("phimoe"), mlp_bias=False, norm_bias=True, head_bias="lm_head_bias", window_pattern=1,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size"),
     ),
     "granitemoe": replace(
-        LLAMA, source=_source("granitemoe"), mlp_bias=False,
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size"),
+        LLAMA, source=hf_source("granitemoe"), mlp_bias=False,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size"),
     ),
     "granitemoeshared": replace(
-        LLAMA, source=_source("granitemoeshared"), mlp_bias=False,
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+        LLAMA, source=hf_source("granitemoeshared"), mlp_bias=False,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size",
                      shared=shared_width("shared_intermediate_size")),
     ),
     "granitemoe_swa": replace(
-        LLAMA, source=_source("granitemoe_swa"), mlp_bias=False, sinks=True, mixers=first_of_four,
+        LLAMA, source=hf_source("granitemoe_swa"), mlp_bias=False, sinks=True, mixers=full_attention_every_fourth,
         defaults={"sliding_window": 128},
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size",
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size",
                      shared=shared_width("shared_intermediate_size")),
     ),
     "cohere2_moe": replace(
-        LLAMA, source=_source("cohere2_moe"), mlp_bias=False, norms=1, window_pattern=4, tied=True,
+        LLAMA, source=hf_source("cohere2_moe"), mlp_bias=False, norms=1, window_pattern=4, tied=True,
         ignored=("prefix_dense_sliding_window_pattern",),
-        mlps=mixture(after_first, width="intermediate_size", dense="prefix_dense_intermediate_size",
+        mlps=moe_mlps(after_dense, width="intermediate_size", dense="prefix_dense_intermediate_size",
                      shared=shared_experts("num_shared_experts", "intermediate_size")),
     ),
     "bailing_moe": replace(
-        _PLAIN, source="vLLM model_executor/models/bailing_moe.py", qkv_bias=_bailing_bias, output_bias="use_bias",
-        mlp_bias="use_bias", qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
-        ignored=("moe_shared_expert_intermediate_size",), mlps=_without_biases(_bailing_experts),
+        NO_BIAS, source="vLLM model_executor/models/bailing_moe.py", qkv_bias=_bailing_qkv_bias, output_bias="use_bias",
+        mlp_bias="use_bias", qk_norm=qk_norm_if("use_qk_norm"),
+        ignored=("moe_shared_expert_intermediate_size",), mlps=_refuse_biases(_bailing_mlps),
     ),
     "glm4_moe": replace(
-        LLAMA, source=_source("glm4_moe"), output_bias=False, mlp_bias=False,
-        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM, mlps=_deepseek_experts,
+        LLAMA, source=hf_source("glm4_moe"), output_bias=False, mlp_bias=False,
+        qk_norm=qk_norm_if("use_qk_norm"), mlps=_deepseek_mlps,
     ),
     "dots1": replace(
-        LLAMA, source=_source("dots1"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, mlps=_deepseek_experts,
+        LLAMA, source=hf_source("dots1"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=1, mlps=_deepseek_mlps,
     ),
     "deepseek": replace(
         LLAMA, source="deepseek-ai modeling_deepseek.py", mlp_bias=False,
-        mlps=mixture(after_first, experts="n_routed_experts", shared=shared_experts()),
+        mlps=moe_mlps(after_dense, experts="n_routed_experts", shared=shared_experts()),
     ),
     "solar_open": replace(
-        LLAMA, source=_source("solar_open"), output_bias=False, mlp_bias=False, mlps=_deepseek_experts,
-        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
+        LLAMA, source=hf_source("solar_open"), output_bias=False, mlp_bias=False, mlps=_deepseek_mlps,
+        qk_norm=qk_norm_if("use_qk_norm"),
     ),
     "ernie4_5_moe": replace(
-        LLAMA, source=_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=_without_biases(mixture(
+        LLAMA, source=hf_source("ernie4_5_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
+        mlps=_refuse_biases(moe_mlps(
             lambda fields, layer: (
                 fields.size("moe_layer_start_index", least=0) <= layer
                 <= (layer_count(fields) - 1 if fields.raw("moe_layer_end_index") in (-1, None)
@@ -467,81 +448,81 @@ FAMILIES: dict[str, Family] = {
         )),
     ),
     "hunyuan_v1_moe": replace(
-        LLAMA, source=_source("hunyuan_v1_moe"), mlp_bias=False,
-        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm", True) else NO_NORM,
+        LLAMA, source=hf_source("hunyuan_v1_moe"), mlp_bias=False,
+        qk_norm=qk_norm_if("use_qk_norm", default=True),
         ignored=("num_shared_expert", "moe_intermediate_size"),
-        mlps=mixture(everywhere, width="intermediate_size", shared=shared_width("intermediate_size")),
+        mlps=moe_mlps(in_every_layer, width="intermediate_size", shared=shared_width("intermediate_size")),
     ),
     "minimax_m2": replace(
-        _PLAIN, source=_source("minimax_m2"),
-        qk_norm=lambda fields: FULL_WIDTH if fields.flag("use_qk_norm", True) else NO_NORM,
+        NO_BIAS, source=hf_source("minimax_m2"),
+        qk_norm=qk_norm_if("use_qk_norm", FULL_WIDTH, default=True),
         ignored=("shared_intermediate_size", "attn_type_list", "qk_norm_type", "use_routing_bias"),
-        mlps=mixture(everywhere, experts="num_local_experts", width="intermediate_size", correction_bias=True),
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size", correction_bias=True),
     ),
     "minimax_m3_vl_text": replace(
-        _PLAIN, source=_source("minimax_m3_vl"), mixers=_minimax_m3_attention, qk_norm=PER_HEAD,
+        NO_BIAS, source=hf_source("minimax_m3_vl"), mixers=_minimax_m3_attention, qk_norm=PER_HEAD,
         ignored=("use_qk_norm", "qk_norm_type", "attention_output_gate", "use_routing_bias", "num_mtp_modules",
                  "n_shared_experts", "moe_intermediate_size"),
-        mlps=mixture(after_first, experts="num_local_experts", width="intermediate_size",
+        mlps=moe_mlps(after_dense, experts="num_local_experts", width="intermediate_size",
                      dense="dense_intermediate_size", shared=shared_width("shared_intermediate_size"),
                      correction_bias=True),
     ),
     "ernie4_5_vl_moe_text": replace(
-        LLAMA, source=_source("ernie4_5_vl_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
-        mlps=_without_biases(_ernie_vl_experts), layer_extra=_ernie_vl_vision_experts,
+        LLAMA, source=hf_source("ernie4_5_vl_moe"), qkv_bias="use_bias", output_bias="use_bias", mlp_bias="use_bias",
+        mlps=_refuse_biases(_ernie_vl_mlps), layer_extra=_ernie_vl_vision_experts,
     ),
     "llama4_text": replace(
-        LLAMA, source=_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_experts,
+        LLAMA, source=hf_source("llama4"), mlp_bias=False, mixers=_llama4_attention, mlps=_llama4_mlps,
     ),
     "afmoe": replace(
-        LLAMA, source=_source("afmoe"), mlp_bias=False, norms=4, qk_norm=PER_HEAD, window_pattern=4,
-        ignored=("global_attn_every_n_layers",), layer_extra=_width_gate,
-        mlps=mixture(
+        LLAMA, source=hf_source("afmoe"), mlp_bias=False, norms=4, qk_norm=PER_HEAD, window_pattern=4,
+        ignored=("global_attn_every_n_layers",), layer_extra=_output_gate,
+        mlps=moe_mlps(
             lambda fields, layer: layer >= fields.size("num_dense_layers", 1, least=0),
             shared=shared_experts("num_shared_experts"), correction_bias=True,
         ),
     ),
     "exaone_moe": replace(
-        LLAMA, source=_source("exaone_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=4,
-        mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
+        LLAMA, source=hf_source("exaone_moe"), mlp_bias=False, qk_norm=PER_HEAD, window_pattern=4,
+        mlps=moe_mlps(after_dense, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "hy_v3": replace(
-        LLAMA, source=_source("hy_v3"), mlp_bias=False, qk_norm=PER_HEAD, defaults={"first_k_dense_replace": 1},
-        mlps=mixture(after_first, shared=shared_experts("num_shared_experts"), correction_bias=True),
+        LLAMA, source=hf_source("hy_v3"), mlp_bias=False, qk_norm=PER_HEAD, defaults={"first_k_dense_replace": 1},
+        mlps=moe_mlps(after_dense, shared=shared_experts("num_shared_experts"), correction_bias=True),
     ),
     "laguna": replace(
-        LLAMA, source=_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD,
+        LLAMA, source=hf_source("laguna"), mlp_bias=False, qk_norm=PER_HEAD,
         mixers=_laguna_attention, layer_extra=_laguna_gate, defaults={"first_k_dense_replace": 1},
-        mlps=mixture(after_first, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
+        mlps=moe_mlps(after_dense, shared=shared_width("shared_expert_intermediate_size"), correction_bias=True),
     ),
     "mellum": replace(
-        LLAMA, source=_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD,
-        mlps=_qwen_experts,
+        LLAMA, source=hf_source("mellum"), mlp_bias=False, qk_norm=PER_HEAD,
+        mlps=_qwen_mlps,
     ),
     "grok-1": replace(
-        _PLAIN, source="hpcai-tech modeling_grok1.py; vLLM model_executor/models/grok1.py", norms=4,
-        mlps=mixture(everywhere, width="intermediate_size"),
+        NO_BIAS, source="hpcai-tech modeling_grok1.py; vLLM model_executor/models/grok1.py", norms=4,
+        mlps=moe_mlps(in_every_layer, width="intermediate_size"),
     ),
     "dbrx": replace(
-        _PLAIN, source=_source("dbrx"), mixers=_dbrx_attention, mlps=_dbrx_experts, norms=2, rotary=_nothing,
+        NO_BIAS, source=hf_source("dbrx"), mixers=_dbrx_attention, mlps=_dbrx_mlps, norms=2, rotary=no_rotary,
         ignored=("num_key_value_heads",),
         aliases={"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads",
                  "max_position_embeddings": "max_seq_len"},
     ),
     "hunyuan": replace(
         LLAMA, source="vLLM model_executor/models/hunyuan_v1.py", mlp_bias=False, mixers=_hunyuan_attention,
-        qk_norm=lambda fields: PER_HEAD if fields.flag("use_qk_norm") else NO_NORM,
-        mlps=mixture(everywhere, width="intermediate_size", shared=_hunyuan_shared),
+        qk_norm=qk_norm_if("use_qk_norm"),
+        mlps=moe_mlps(in_every_layer, width="intermediate_size", shared=_hunyuan_shared_width),
     ),
     "mimo_v2_flash": replace(
-        LLAMA, source=_source("mimo_v2_flash"), output_bias=False, mlp_bias=False, mixers=_mimo_v2_attention,
+        LLAMA, source=hf_source("mimo_v2_flash"), output_bias=False, mlp_bias=False, mixers=_mimo_v2_attention,
         window_pattern=1,
-        mlps=mixture(after_first, experts="n_routed_experts", shared=shared_experts(), correction_bias=True),
+        mlps=moe_mlps(after_dense, experts="n_routed_experts", shared=shared_experts(), correction_bias=True),
     ),
     "step3p5": replace(
-        _PLAIN, source=_source("step3p7"), mixers=_step3_attention, layer_extra=_step3_gate, window_pattern=1,
+        NO_BIAS, source=hf_source("step3p7"), mixers=_step3_attention, layer_extra=_step3_gate, window_pattern=1,
         ignored=("use_moe_router_bias", "n_shared_experts"), defaults={"first_k_dense_replace": 3},
-        mlps=mixture(_step3_is_sparse, experts="n_routed_experts", shared=shared_width("share_expert_dim"),
+        mlps=moe_mlps(_step3_has_experts, experts="n_routed_experts", shared=shared_width("share_expert_dim"),
                      correction_bias=True),
     ),
 }  # fmt: skip

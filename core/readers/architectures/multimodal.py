@@ -1,4 +1,4 @@
-"""Models that see or hear: a decoder, the tower in front of it, and the projector between them."""
+"""Read models with image or audio input: a decoder, the towers in front of it, and the projectors between them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from core.errors import UnsupportedModelError, quoted
-from core.model.spec import CrossAttention, FullAttention, ImageInput, LayerRun, ModelSpec
+from core.model.mixers import PER_HEAD, CrossAttention, FullAttention
+from core.model.spec import ImageInput, LayerRun, ModelSpec
 from core.model.tensors import EMBEDDING, VECTOR, Tensor
 from core.readers.architectures import vision
-from core.readers.architectures.decoder import attention, dense_mlp, runs
+from core.readers.architectures.decoder import attention, dense_mlp, hf_source, merge_equal_layers
 from core.readers.architectures.images import image_input
-from core.readers.architectures.llama_like import LLAMA
+from core.readers.architectures.llama_like import NO_BIAS
 from core.readers.architectures.vision import Tensors, dense, norm, table
 from core.readers.fields import Fields, default_parts, family_defaults
 
@@ -22,12 +23,13 @@ Projector = Callable[[Fields, Fields, int], Tensors]
 
 @dataclass(frozen=True, kw_only=True)
 class Tower:
-    """One tower of a composite family.
+    """A tower of a composite family.
 
     Attributes:
-        type: its model type where config.json does not name it.
+        type: its model type where config.json does not give one.
         part: the field that describes it.
-        projector: the tensors between it and the decoder, from the outer fields, its own, and the decoder's width.
+        projector: returns the tensors between it and the decoder, given the fields of the whole model, those of the
+            tower, and the decoder's hidden size.
     """
 
     type: str
@@ -37,12 +39,12 @@ class Tower:
 
 @dataclass(frozen=True, kw_only=True)
 class Composite:
-    """What a `model_type` with several parts implies.
+    """The facts about a `model_type` with several parts.
 
     Attributes:
-        source: where that is written.
-        text: the model type of the text part where config.json does not name it.
-        towers: its towers; one whose part is not given is left out.
+        source: the file that defines the architecture.
+        text: the model type of the text part where config.json does not give one.
+        towers: its towers; a tower whose part is missing in config.json is left out.
     """
 
     source: str
@@ -51,38 +53,38 @@ class Composite:
 
 
 def read(config: Mapping[str, object], model_type: str, name: str, read_decoder: ReadDecoder) -> ModelSpec:
-    """The model that the config.json of a composite family describes.
+    """Return the model that the config.json of a composite family describes.
 
     Raises:
-        PlannerError: a field is missing, wrong, or not understood.
+        PlannerError: a field is missing, wrong, or not supported.
     """
     if model_type in THINKERS:
         thinker = Fields(config, model_type).part("thinker_config")
         if thinker is None:
-            raise UnsupportedModelError("thinker_config", "it is missing", "Give the model's whole config.json.")
+            raise UnsupportedModelError("thinker_config", "it is missing", "Give the model's complete config.json.")
         version = {"transformers_version": config.get("transformers_version")}
         config, model_type = {**version, **thinker}, THINKERS[model_type]
-    family = TOWERS[model_type]
+    family = COMPOSITES[model_type]
     outer = Fields(config, model_type, nested=True)
-    spec = _text(outer, family, name, read_decoder)
-    tensors = [tensor for tower in family.towers for tensor in _tower(outer, tower, spec.hidden_size)]
-    for part in _PARTS:
+    spec = _text_spec(outer, family, name, read_decoder)
+    tensors = [tensor for tower in family.towers for tensor in _tower_tensors(outer, tower, spec.hidden_size)]
+    for part in _TOWER_PARTS:
         if part not in {tower.part for tower in family.towers} and outer.values.get(part):
-            raise outer.error(part, "this tower is not understood in this family", "Leave it out.")
+            raise outer.error(part, f"this tower is not supported for {model_type}", "Remove it.")
     images = (_image(outer, tower) for tower in family.towers)
     return replace(spec, extra=(*spec.extra, *tensors), image=next(filter(None, images), None))
 
 
-_PARTS = ("vision_config", "audio_config", "img_processor")
+_TOWER_PARTS = ("vision_config", "audio_config", "img_processor")
 
 
-def _tower(outer: Fields, tower: Tower, hidden_size: int) -> Tensors:
+def _tower_tensors(outer: Fields, tower: Tower, hidden_size: int) -> Tensors:
     fields = _tower_fields(outer, tower)
     if fields is None:
         return ()
     if fields.model_type not in vision.TOWERS:
-        raise fields.error("model_type", f"{quoted(fields.model_type)} is not a tower that is understood",
-                           f"Understood are {', '.join(vision.TOWERS)}.")  # fmt: skip
+        raise fields.error("model_type", f"{quoted(fields.model_type)} is not a supported tower",
+                           f"Write one of {', '.join(vision.TOWERS)}.")  # fmt: skip
     return (*vision.TOWERS[fields.model_type](fields), *tower.projector(outer, fields, hidden_size))
 
 
@@ -95,22 +97,22 @@ def _tower_fields(outer: Fields, tower: Tower) -> Fields | None:
     part = outer.part(tower.part)
     if part is None:
         return None
-    named = part.get("model_type")
-    known = isinstance(named, str) and (named in vision.TOWERS or named not in ("", outer.model_type))
-    return Fields(part, str(named) if known else tower.type, path=f"{tower.part}.", nested=True)
+    given = part.get("model_type")
+    usable = isinstance(given, str) and (given in vision.TOWERS or given not in ("", outer.model_type))
+    return Fields(part, str(given) if usable else tower.type, path=f"{tower.part}.", nested=True)
 
 
-def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder) -> ModelSpec:
+def _text_spec(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder) -> ModelSpec:
     part = outer.part("text_config") or outer.part("llm_config")
     nested = part is not None
-    if part is None:  # older configs have the decoder's fields beside the tower's
-        part = {key: value for key, value in outer.values.items() if key not in _PARTS}
+    if part is None:  # older configs have the decoder's fields at the top
+        part = {key: value for key, value in outer.values.items() if key not in _TOWER_PARTS}
     model_type = part.get("model_type") if nested else None
     if not isinstance(model_type, str) or not model_type:
         model_type = default_parts(outer.model_type).get("text_config", family.text)
     outer.ignore("tie_word_embeddings")
     if str(outer.values.get("transformers_version")).startswith("5."):
-        # Written by a release in which the whole model's word counts, its default too; before it was the text part's.
+        # Since release 5 the field of the whole model decides, also its default; before it was that of the text part.
         part = {**part, "tie_word_embeddings": outer.flag("tie_word_embeddings")}
     if "tie_word_embeddings" not in part:
         if "tie_word_embeddings" in outer.values:
@@ -118,24 +120,26 @@ def _text(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder
         elif "tie_word_embeddings" not in family_defaults(model_type):
             part = {**part, "tie_word_embeddings": outer.flag("tie_word_embeddings")}
     if outer.model_type == "mllama":
-        return _mllama_text(part, name, nested)
+        return _mllama_spec(part, name, nested)
     return read_decoder(part, model_type, name, path="text_config." if nested else "", nested=nested)
 
 
-# Llama 3.2 Vision: every fifth layer looks at the image instead of the text.
-_MLLAMA_EXTRA_TOKENS = 8  # rows for image tokens that have no output (transformers MllamaTextModel)
+# Llama 3.2 Vision: every fifth layer attends to the image instead of the text.
+_MLLAMA_EXTRA_TOKENS = 8  # embedding rows of image tokens, which have no output (transformers MllamaTextModel)
+# Four tiles of 448 pixels in patches of 14, and a class token each (transformers models/mllama, MllamaVisionConfig).
+# vLLM caches 1601 tokens per tile (model_executor/models/mllama.py: 4 × 1601 = 6404 tokens of cross attention).
+_MLLAMA_IMAGE_TOKENS = 4 * 1601
 
 
-def _mllama_text(part: Mapping[str, object], name: str, nested: bool) -> ModelSpec:
+def _mllama_spec(part: Mapping[str, object], name: str, nested: bool) -> ModelSpec:
     fields = Fields(part, "mllama_text_model", path="text_config.", nested=nested)
     layers, hidden = fields.size("num_hidden_layers"), fields.size("hidden_size")
-    crossing = fields.listed("cross_attention_layers")
-    if crossing is None:
-        raise fields.error("cross_attention_layers", "it is missing", "Give the list of layers that look at the image.")
-    family = replace(LLAMA, qkv_bias=False, output_bias=False, mlp_bias=False)
-    own: FullAttention = attention(fields, family)
-    mlp = dense_mlp(fields, family)
-    cross = CrossAttention(**{**vars(own), "qk_norm": "head"}, encoder_tokens=_MLLAMA_IMAGE_TOKENS)
+    cross_layers = fields.listed("cross_attention_layers")
+    if cross_layers is None:
+        raise fields.error("cross_attention_layers", "it is missing", "List the layers that attend to the image.")
+    full: FullAttention = attention(fields, NO_BIAS)
+    mlp = dense_mlp(fields, NO_BIAS)
+    cross = CrossAttention(**{**vars(full), "qk_norm": PER_HEAD}, encoder_tokens=_MLLAMA_IMAGE_TOKENS)
     gates = 2 * (Tensor(name="cross_attn_gate", group=VECTOR, rows=1),)
     vocabulary = fields.size("vocab_size")
     return ModelSpec(
@@ -145,49 +149,44 @@ def _mllama_text(part: Mapping[str, object], name: str, nested: bool) -> ModelSp
         tie_word_embeddings=False,
         max_position_embeddings=fields.optional("max_position_embeddings"),
         extra=(Tensor(name="embed_tokens.image", group=EMBEDDING, rows=_MLLAMA_EXTRA_TOKENS, columns=hidden),),
-        layers=runs(
+        layers=merge_equal_layers(
             [
-                LayerRun(count=1, mixer=cross if layer in crossing else own, mlp=mlp,
-                         extra=gates if layer in crossing else ())
+                LayerRun(count=1, mixer=cross if layer in cross_layers else full, mlp=mlp,
+                         extra=gates if layer in cross_layers else ())
                 for layer in range(layers)
             ]
         ),
     )  # fmt: skip
 
 
-# Four tiles of 448 pixels in patches of 14, and a class token each (transformers models/mllama, MllamaVisionConfig); an
-# engine keeps 1601 tokens a tile (vLLM's mllama: 4 × 1601 = 6404 tokens of cross attention).
-_MLLAMA_IMAGE_TOKENS = 4 * 1601
-
-
-def _two_layers(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """LLaVA's projector (Liu et al. 2023, arXiv:2310.03744)."""
+def _llava_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return LLaVA's projector, two linear layers (Liu et al. 2023, arXiv:2310.03744)."""
     bias, width = outer.flag("multimodal_projector_bias", True), tower.size("hidden_size")
-    chosen = outer.raw("vision_feature_layer")
-    width *= len(chosen) if isinstance(chosen, list) else 1
+    feature_layers = outer.raw("vision_feature_layer")
+    width *= len(feature_layers) if isinstance(feature_layers, list) else 1
     return (
         *dense("multi_modal_projector.linear_1", hidden, width, bias=bias),
         *dense("multi_modal_projector.linear_2", hidden, hidden, bias=bias),
     )
 
 
-def _with_newline(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    return (*_two_layers(outer, tower, hidden), *table("image_newline", hidden))
+def _llava_next_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    return (*_llava_projector(outer, tower, hidden), *table("image_newline", hidden))
 
 
-def _merged(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """Mistral 3's: patches are merged first."""
+def _mistral3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return Mistral 3's projector: LLaVA's after merging patches."""
     width = tower.size("hidden_size")
     return (
         *norm("multi_modal_projector.norm", width, bias=False),
         *dense(
             "multi_modal_projector.patch_merger", width, width * outer.size("spatial_merge_size", 2) ** 2, bias=False
         ),
-        *_two_layers(outer, tower, hidden),
+        *_llava_projector(outer, tower, hidden),
     )
 
 
-def _gemma3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _gemma3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.size("hidden_size")
     return (
         *table("multi_modal_projector.mm_input_projection_weight", width, hidden),
@@ -195,21 +194,21 @@ def _gemma3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _one_layer(bias: bool) -> Projector:
+def _linear_projector(bias: bool) -> Projector:
     return lambda outer, tower, hidden: dense(
         "multi_modal_projector.linear", hidden, tower.optional("hidden_size") or tower.size("d_model"), bias=bias
     )
 
 
-def _llama4(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _llama4_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     return dense("multi_modal_projector.linear_1", hidden, tower.size("vision_output_dim"), bias=False)
 
 
-def _mllama(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _mllama_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     return dense("multi_modal_projector", hidden, tower.size("vision_output_dim"))
 
 
-def _internvl(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _internvl_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = int(tower.size("hidden_size") / outer.fraction("downsample_ratio", 0.5) ** 2)
     return (
         *norm("multi_modal_projector.layer_norm", width),
@@ -218,7 +217,7 @@ def _internvl(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _lfm2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _lfm2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.size("hidden_size") * outer.size("downsample_factor", 2) ** 2
     middle, bias = outer.size("projector_hidden_size"), outer.flag("projector_bias", True)
     return (
@@ -228,13 +227,13 @@ def _lfm2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _shuffled(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """SmolVLM's: pixels are shuffled into channels."""
+def _idefics3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return the projector of Idefics3 and SmolVLM, which first shuffles pixels into channels."""
     width = tower.size("hidden_size") * outer.size("scale_factor", 2) ** 2
     return dense("connector.modality_projection", hidden, width, bias=False)
 
 
-def _moonvit(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _moonvit_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("vt_hidden_size") or tower.size("hidden_size")
     merged = width * math.prod(tower.sizes("merge_kernel_size", (2, 2)))
     return (
@@ -244,7 +243,7 @@ def _moonvit(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _moonvit_v2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _moonvit_v2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     merged = tower.size("vt_hidden_size") * math.prod(tower.sizes("merge_kernel_size", (2, 2)))
     return (
         *dense("mm_projector.linear_1", merged, merged, bias=False),
@@ -253,8 +252,8 @@ def _moonvit_v2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _phi3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """Phi-3 Vision's (vLLM model_executor/models/phi3v.py): four patches side by side, and two learnt separators."""
+def _phi3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return Phi-3 Vision's projector of four patches, and two learnt separators (vLLM models/phi3v.py)."""
     merged = 4 * tower.size("image_dim_out")
     return (
         *dense("img_projection.0", hidden, merged),
@@ -263,7 +262,7 @@ def _phi3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _voxtral(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _voxtral_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("intermediate_size") or tower.size("encoder_ffn_dim")
     return (
         *dense("multi_modal_projector.linear_1", hidden, width, bias=False),
@@ -271,7 +270,7 @@ def _voxtral(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _cohere2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _cohere2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.size("hidden_size") * outer.size("downsample_factor", 2) ** 2
     middle = outer.size("alignment_intermediate_size")
     return (
@@ -280,12 +279,12 @@ def _cohere2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _gemma4(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _gemma4_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("output_proj_dims") or tower.optional("audio_embed_dim") or tower.size("hidden_size")
     return dense("embed_modality.embedding_projection", hidden, width, bias=False)
 
 
-def _aya(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _aya_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.size("hidden_size") * outer.size("downsample_factor", 2) ** 2
     middle = outer.optional("alignment_intermediate_size") or hidden
     return (
@@ -295,12 +294,12 @@ def _aya(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-_VIP_LLAVA_LAYERS = 5  # of the tower, read together (transformers models/vipllava/configuration_vipllava.py)
+_VIP_LLAVA_LAYERS = 5  # layers of the tower that are used (transformers models/vipllava/configuration_vipllava.py)
 
 
-def _vip(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    chosen = outer.raw("vision_feature_layers") or outer.raw("vision_feature_layer")
-    count = len(chosen) if isinstance(chosen, list) else 1 if isinstance(chosen, int) else _VIP_LLAVA_LAYERS
+def _vip_llava_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    layers = outer.raw("vision_feature_layers") or outer.raw("vision_feature_layer")
+    count = len(layers) if isinstance(layers, list) else 1 if isinstance(layers, int) else _VIP_LLAVA_LAYERS
     width = tower.size("hidden_size") * count
     return (
         *norm("multi_modal_projector.projector_layernorm", width),
@@ -309,8 +308,8 @@ def _vip(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _idefics2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """Idefics2's projection and resampler (transformers models/idefics2, Idefics2Connector)."""
+def _idefics2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return Idefics2's projection and resampler (transformers models/idefics2, Idefics2Connector)."""
     part = outer.inside("perceiver_config")
     width, middle = part.size("hidden_size", hidden), outer.inside("text_config").size("intermediate_size", 14336)
     heads, size = part.size("resampler_n_heads", 16), part.size("resampler_head_dim", 96)
@@ -330,17 +329,13 @@ def _idefics2(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _two_towers(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """Video-LLaVA has the same tower twice, for pictures and for video."""
-    return (*vision.TOWERS[tower.model_type](tower), *_two_layers(outer, tower, hidden))
+def _video_llava_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return Video-LLaVA's projector, and its second tower, for video, which equals the first, for images."""
+    return (*vision.TOWERS[tower.model_type](tower), *_llava_projector(outer, tower, hidden))
 
 
-def _source(module: str) -> str:
-    return f"transformers models/{module}/modeling_{module}.py"
-
-
-def _gemma3n(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """An embedding of the modality's special tokens, and the projection of what the tower found."""
+def _gemma3n_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return Gemma 3n's embedding of the modality's special tokens, and its projector."""
     width = tower.size("hidden_size")
     return (
         *table("embed_modality.embedding", tower.size("vocab_size"), width),
@@ -349,8 +344,8 @@ def _gemma3n(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _merged_twice(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """MiniMax-M3's: two layers for each patch, two more for what four patches make together."""
+def _minimax_m3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return MiniMax-M3's projector: two layers for each patch, and two for four patches merged."""
     width, middle = tower.size("hidden_size"), outer.size("projector_hidden_size", hidden)
     merged = hidden * tower.size("spatial_merge_size", 2) ** 2
     return (
@@ -361,13 +356,13 @@ def _merged_twice(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _step3(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+def _step3_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("width") or tower.size("hidden_size")
     return dense("multi_modal_projector", hidden, 4 * width, bias=outer.flag("projector_bias"))
 
 
-def _ernie(outer: Fields, tower: Fields, hidden: int) -> Tensors:
-    """ERNIE 4.5 VL's resampler (transformers models/ernie4_5_vl_moe): neighbours in space, then in time."""
+def _ernie_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
+    """Return ERNIE 4.5 VL's resampler, which merges in space, then in time (transformers models/ernie4_5_vl_moe)."""
     width = tower.size("hidden_size") * tower.size("spatial_merge_size", 2) ** 2
     in_time = width * tower.size("temporal_merge_size", 2)
     return (
@@ -382,85 +377,85 @@ def _ernie(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
-def _sees(source: str, text: str, tower: str, projector: Projector = lambda outer, tower, hidden: ()) -> Composite:
-    return Composite(source=_source(source), text=text, towers=(Tower(type=tower, projector=projector),))
+def _vision(source: str, text: str, tower: str, projector: Projector = lambda outer, tower, hidden: ()) -> Composite:
+    return Composite(source=hf_source(source), text=text, towers=(Tower(type=tower, projector=projector),))
 
 
-def _hears(source: str, text: str, tower: str, projector: Projector) -> Composite:
-    return Composite(source=_source(source), text=text,
+def _audio(source: str, text: str, tower: str, projector: Projector) -> Composite:
+    return Composite(source=hf_source(source), text=text,
                      towers=(Tower(type=tower, part="audio_config", projector=projector),))  # fmt: skip
 
 
-# Models that also speak: the part that understands and writes is what vLLM loads (model_executor/models/
-# qwen2_5_omni_thinker.py, qwen3_omni_moe_thinker.py); the parts that make sound of it are left out.
+# Models with audio output. Only their text part counts, as in vLLM (model_executor/models/qwen2_5_omni_thinker.py,
+# qwen3_omni_moe_thinker.py), which does not load the parts that produce audio.
 THINKERS = {"qwen2_5_omni": "qwen2_5_omni_thinker", "qwen3_omni_moe": "qwen3_omni_moe_thinker"}
 
-TOWERS: dict[str, Composite] = {
-    "llava": _sees("llava", "llama", "clip_vision_model", _two_layers),
-    "llava_next": _sees("llava_next", "llama", "clip_vision_model", _with_newline),
-    "llava_onevision": _sees("llava_onevision", "qwen2", "siglip_vision_model", _with_newline),
-    "mistral3": _sees("mistral3", "mistral", "pixtral", _merged),
-    "gemma3": _sees("gemma3", "gemma3_text", "siglip_vision_model", _gemma3),
+COMPOSITES: dict[str, Composite] = {
+    "llava": _vision("llava", "llama", "clip_vision_model", _llava_projector),
+    "llava_next": _vision("llava_next", "llama", "clip_vision_model", _llava_next_projector),
+    "llava_onevision": _vision("llava_onevision", "qwen2", "siglip_vision_model", _llava_next_projector),
+    "mistral3": _vision("mistral3", "mistral", "pixtral", _mistral3_projector),
+    "gemma3": _vision("gemma3", "gemma3_text", "siglip_vision_model", _gemma3_projector),
     "gemma3n": Composite(
-        source=_source("gemma3n"), text="gemma3n_text",
-        towers=(Tower(type="gemma3n_vision", projector=_gemma3n),
-                Tower(type="gemma3n_audio", part="audio_config", projector=_gemma3n)),
+        source=hf_source("gemma3n"), text="gemma3n_text",
+        towers=(Tower(type="gemma3n_vision", projector=_gemma3n_projector),
+                Tower(type="gemma3n_audio", part="audio_config", projector=_gemma3n_projector)),
     ),
     "gemma4": Composite(
-        source=_source("gemma4"), text="gemma4_text",
-        towers=(Tower(type="gemma4_vision", projector=_gemma4),
-                Tower(type="gemma4_audio", part="audio_config", projector=_gemma4)),
+        source=hf_source("gemma4"), text="gemma4_text",
+        towers=(Tower(type="gemma4_vision", projector=_gemma4_projector),
+                Tower(type="gemma4_audio", part="audio_config", projector=_gemma4_projector)),
     ),
     "gemma4_unified": Composite(
-        source=_source("gemma4_unified"), text="gemma4_unified_text",
-        towers=(Tower(type="gemma4_unified_vision", projector=_gemma4),
-                Tower(type="gemma4_unified_audio", part="audio_config", projector=_gemma4)),
+        source=hf_source("gemma4_unified"), text="gemma4_unified_text",
+        towers=(Tower(type="gemma4_unified_vision", projector=_gemma4_projector),
+                Tower(type="gemma4_unified_audio", part="audio_config", projector=_gemma4_projector)),
     ),
-    "llava_next_video": _sees("llava_next_video", "llama", "clip_vision_model", _with_newline),
-    "vipllava": _sees("vipllava", "llama", "clip_vision_model", _vip),
-    "video_llava": _sees("video_llava", "llama", "clip_vision_model", _two_towers),
-    "aya_vision": _sees("aya_vision", "cohere2", "siglip_vision_model", _aya),
-    "idefics2": _sees("idefics2", "mistral", "idefics2_vision", _idefics2),
-    "glm_ocr": _sees("glm_ocr", "glm_ocr_text", "glm_ocr_vision"),
-    "shieldgemma2": _sees("gemma3", "gemma3_text", "siglip_vision_model", _gemma3),
+    "llava_next_video": _vision("llava_next_video", "llama", "clip_vision_model", _llava_next_projector),
+    "vipllava": _vision("vipllava", "llama", "clip_vision_model", _vip_llava_projector),
+    "video_llava": _vision("video_llava", "llama", "clip_vision_model", _video_llava_projector),
+    "aya_vision": _vision("aya_vision", "cohere2", "siglip_vision_model", _aya_projector),
+    "idefics2": _vision("idefics2", "mistral", "idefics2_vision", _idefics2_projector),
+    "glm_ocr": _vision("glm_ocr", "glm_ocr_text", "glm_ocr_vision"),
+    "shieldgemma2": _vision("gemma3", "gemma3_text", "siglip_vision_model", _gemma3_projector),
     "qwen3_omni_moe_thinker": Composite(
-        source=_source("qwen3_omni_moe"), text="qwen3_omni_moe_text",
+        source=hf_source("qwen3_omni_moe"), text="qwen3_omni_moe_text",
         towers=(Tower(type="qwen3_omni_moe_vision_encoder"),
                 Tower(type="qwen3_omni_moe_audio_encoder", part="audio_config")),
     ),
     "qwen2_5_omni_thinker": Composite(
-        source=_source("qwen2_5_omni"), text="qwen2_5_omni_text",
+        source=hf_source("qwen2_5_omni"), text="qwen2_5_omni_text",
         towers=(Tower(type="qwen2_5_omni_vision_encoder"),
                 Tower(type="qwen2_5_omni_audio_encoder", part="audio_config")),
     ),
-    "paligemma": _sees("paligemma", "gemma", "siglip_vision_model", _one_layer(True)),
-    "llama4": _sees("llama4", "llama4_text", "llama4_vision_model", _llama4),
-    "mllama": _sees("mllama", "mllama_text_model", "mllama_vision_model", _mllama),
-    "internvl": _sees("internvl", "qwen2", "internvl_vision", _internvl),
-    "internvl_chat": _sees("internvl", "qwen2", "intern_vit_6b", _internvl),
-    "lfm2_vl": _sees("lfm2_vl", "lfm2", "siglip2_vision_model", _lfm2),
-    "idefics3": _sees("idefics3", "llama", "idefics3_vision", _shuffled),
-    "smolvlm": _sees("smolvlm", "llama", "smolvlm_vision", _shuffled),
-    "qwen2_vl": _sees("qwen2_vl", "qwen2_vl_text", "qwen2_vl_vision"),
-    "qwen2_5_vl": _sees("qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_vl_vision"),
-    "qwen3_vl": _sees("qwen3_vl", "qwen3_vl_text", "qwen3_vl_vision"),
-    "qwen3_vl_moe": _sees("qwen3_vl_moe", "qwen3_vl_moe_text", "qwen3_vl_moe_vision"),
-    "qwen3_5": _sees("qwen3_5", "qwen3_5_text", "qwen3_5_vision"),
-    "qwen3_5_moe": _sees("qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_moe_vision"),
-    "glm4v": _sees("glm4v", "glm4v_text", "glm4v_vision"),
-    "glm46v": _sees("glm46v", "glm4v_text", "glm4v_vision"),
-    "glmga": _sees("glm46v", "glm4v_text", "glm4v_vision"),
-    "glm4v_moe": _sees("glm4v_moe", "glm4v_moe_text", "glm4v_moe_vision"),
-    "exaone4_5": _sees("exaone4_5", "exaone4_5_text", "exaone4_5_vision"),
-    "kimi_vl": _sees("kimi_k25", "deepseek_v3", "moonvit", _moonvit),
-    "kimi_k25": _sees("kimi_k25", "kimi_k2", "kimi_k25_vision", _moonvit),
-    "kimi_k3": _sees("kimi_linear", "kimi_linear", "kimi_k3_vision", _moonvit_v2),
+    "paligemma": _vision("paligemma", "gemma", "siglip_vision_model", _linear_projector(True)),
+    "llama4": _vision("llama4", "llama4_text", "llama4_vision_model", _llama4_projector),
+    "mllama": _vision("mllama", "mllama_text_model", "mllama_vision_model", _mllama_projector),
+    "internvl": _vision("internvl", "qwen2", "internvl_vision", _internvl_projector),
+    "internvl_chat": _vision("internvl", "qwen2", "intern_vit_6b", _internvl_projector),
+    "lfm2_vl": _vision("lfm2_vl", "lfm2", "siglip2_vision_model", _lfm2_projector),
+    "idefics3": _vision("idefics3", "llama", "idefics3_vision", _idefics3_projector),
+    "smolvlm": _vision("smolvlm", "llama", "smolvlm_vision", _idefics3_projector),
+    "qwen2_vl": _vision("qwen2_vl", "qwen2_vl_text", "qwen2_vl_vision"),
+    "qwen2_5_vl": _vision("qwen2_5_vl", "qwen2_5_vl_text", "qwen2_5_vl_vision"),
+    "qwen3_vl": _vision("qwen3_vl", "qwen3_vl_text", "qwen3_vl_vision"),
+    "qwen3_vl_moe": _vision("qwen3_vl_moe", "qwen3_vl_moe_text", "qwen3_vl_moe_vision"),
+    "qwen3_5": _vision("qwen3_5", "qwen3_5_text", "qwen3_5_vision"),
+    "qwen3_5_moe": _vision("qwen3_5_moe", "qwen3_5_moe_text", "qwen3_5_moe_vision"),
+    "glm4v": _vision("glm4v", "glm4v_text", "glm4v_vision"),
+    "glm46v": _vision("glm46v", "glm4v_text", "glm4v_vision"),
+    "glmga": _vision("glm46v", "glm4v_text", "glm4v_vision"),
+    "glm4v_moe": _vision("glm4v_moe", "glm4v_moe_text", "glm4v_moe_vision"),
+    "exaone4_5": _vision("exaone4_5", "exaone4_5_text", "exaone4_5_vision"),
+    "kimi_vl": _vision("kimi_k25", "deepseek_v3", "moonvit", _moonvit_projector),
+    "kimi_k25": _vision("kimi_k25", "kimi_k2", "kimi_k25_vision", _moonvit_projector),
+    "kimi_k3": _vision("kimi_linear", "kimi_linear", "kimi_k3_vision", _moonvit_v2_projector),
     "phi3_v": Composite(source="vLLM model_executor/models/phi3v.py", text="phi3",
-                        towers=(Tower(type="phi3_v_vision", part="img_processor", projector=_phi3),)),
-    "minimax_m3_vl": _sees("minimax_m3_vl", "minimax_m3_vl_text", "minimax_m3_vl_vision", _merged_twice),
-    "step3p7": _sees("step3p7", "step3p5", "step3p5_vision", _step3),
-    "ernie4_5_vl_moe": _sees("ernie4_5_vl_moe", "ernie4_5_vl_moe_text", "ernie4_5_vl_moe_vision", _ernie),
-    "cohere2_vision": _sees("cohere2_vision", "cohere2", "siglip_vision_model", _cohere2),
-    "voxtral": _hears("voxtral", "llama", "voxtral_encoder", _voxtral),
-    "qwen2_audio": _hears("qwen2_audio", "qwen2", "qwen2_audio_encoder", _one_layer(True)),
+                        towers=(Tower(type="phi3_v_vision", part="img_processor", projector=_phi3_projector),)),
+    "minimax_m3_vl": _vision("minimax_m3_vl", "minimax_m3_vl_text", "minimax_m3_vl_vision", _minimax_m3_projector),
+    "step3p7": _vision("step3p7", "step3p5", "step3p5_vision", _step3_projector),
+    "ernie4_5_vl_moe": _vision("ernie4_5_vl_moe", "ernie4_5_vl_moe_text", "ernie4_5_vl_moe_vision", _ernie_projector),
+    "cohere2_vision": _vision("cohere2_vision", "cohere2", "siglip_vision_model", _cohere2_projector),
+    "voxtral": _audio("voxtral", "llama", "voxtral_encoder", _voxtral_projector),
+    "qwen2_audio": _audio("qwen2_audio", "qwen2", "qwen2_audio_encoder", _linear_projector(True)),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The tables of rotary angles that engines keep beside the weights."""
+"""Compute the size of the tables of rotary angles, which engines store in addition to the weights."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TypeGuard
 
 from core.readers.fields import Fields
 
-# vLLM model_executor/layers/rotary_embedding/mrope.py: positions of images and video run further than those of text.
+# vLLM model_executor/layers/rotary_embedding/mrope.py: images and video need more positions than text.
 _MROPE_POSITIONS_FACTOR = 4
 
 
 def rotary_values(fields: Fields, head_dim: int | None = None) -> int:
-    """Values in the table of rotary angles: a cosine and a sine for each pair of dimensions, at every position.
+    """Return the number of values: a cosine and a sine for each pair of rotated dimensions, at every position.
 
     Source: vLLM model_executor/layers/rotary_embedding/__init__.py (get_rope) and the modules that it calls.
 
     Args:
-        head_dim: dimensions that are rotated, where the family has a field of its own for them.
+        head_dim: rotated dimensions per head; None to compute them from the usual fields.
     """
     top = scaling(fields)
-    if any(isinstance(value, Mapping) for value in top.values()):  # one set of parameters for each kind of layer
+    if any(isinstance(value, Mapping) for value in top.values()):  # one set of parameters per kind of layer
         return sum(_table(fields, value, head_dim) for value in top.values() if isinstance(value, Mapping))
     return _table(fields, top, head_dim)
 
 
 def scaling(fields: Fields) -> Mapping[str, object]:
-    """The parameters of the rotary embedding, wherever they stand."""
+    """Return the parameters of the rotary embedding, from either field that may hold them."""
     return {**(fields.part("rope_scaling") or {}), **(fields.part("rope_parameters") or {})}
 
 
@@ -55,11 +55,11 @@ def _positions(longest: int, rope: Mapping[str, object]) -> int:
         return int(original * factor)
     if kind in ("linear", "dynamic"):
         return int(longest * factor)
-    if kind == "longrope":  # one table for short sequences, one for long ones
+    if kind == "longrope":  # a table for short sequences and one for long ones
         return int(longest + original)
     return longest * _MROPE_POSITIONS_FACTOR if "mrope_section" in rope else longest
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether it can be computed with: the table is small, and a strange scaling is no reason to refuse a model."""
+    """Return whether `value` is a finite number. Others are ignored: the table is too small to refuse a model for."""
     return isinstance(value, (int, float)) and math.isfinite(value)

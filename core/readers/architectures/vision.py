@@ -1,4 +1,4 @@
-"""Towers that turn images or sound into embeddings. They weigh, and keep nothing for the next token."""
+"""List the tensors of towers, which turn images or audio into embeddings. Towers have weights but no KV cache."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Tensors = tuple[Tensor, ...]
 
 
 def dense(name: str, rows: int, columns: int, *, bias: bool = True, split: str = WHOLE) -> Tensors:
-    """A projection inside a tower."""
+    """Return a projection, with its bias vector if it has one."""
     return tuple(replace(tensor, group=VISION) for tensor in linear(name, VISION, rows, columns, split, bias=bias))
 
 
 def table(name: str, rows: int, columns: int = 1) -> Tensors:
-    """Learnt positions, norms and other tensors that no product goes through."""
+    """Return a learnt tensor that is not a projection (positions, norms …)."""
     return (Tensor(name=name, group=VISION, rows=rows, columns=columns),)
 
 
 def norm(name: str, size: int, *, bias: bool = True) -> Tensors:
-    """A layer norm, or with no bias a root-mean-square norm."""
+    """Return a layer norm, or without bias a root-mean-square norm."""
     return table(name, size) * (1 + bias)
 
 
@@ -40,12 +40,12 @@ def encoder_layers(
     kv_width: int | None = None,
     vectors: Sequence[int] = (),
 ) -> Tensors:
-    """The layers of a transformer that sees everything at once.
+    """Return the layers of a transformer encoder.
 
     Args:
-        width: of the feed-forward block.
-        kv_width: of keys and of values where they are narrower than the model.
-        vectors: sizes of further small tensors of a layer.
+        width: width of the feed-forward block.
+        kv_width: width of all keys, and of all values; None if it is `hidden`.
+        vectors: sizes of further vectors of a layer.
     """
     kv = kv_width or hidden
     layer = (
@@ -62,39 +62,39 @@ def encoder_layers(
     return layer * layers
 
 
-def _side(fields: Fields, name: str) -> int:
-    """A side in pixels, which some configs give as a pair."""
+def _side_pixels(fields: Fields, name: str) -> int:
+    """Return the side of an image or patch, which some configs give as a pair."""
     if isinstance(fields.raw(name), (list, tuple)):
         return max(1, fields.sizes(name, (1, 1))[0])
     return fields.size(name)
 
 
-def _patches(fields: Fields) -> int:
-    return (_side(fields, "image_size") // _side(fields, "patch_size")) ** 2
+def _patch_count(fields: Fields) -> int:
+    return (_side_pixels(fields, "image_size") // _side_pixels(fields, "patch_size")) ** 2
 
 
-def _pixels(fields: Fields, channels: str = "num_channels") -> int:
-    return fields.size(channels, 3) * _side(fields, "patch_size") ** 2
+def _patch_values(fields: Fields) -> int:
+    return fields.size("num_channels", 3) * _side_pixels(fields, "patch_size") ** 2
 
 
 def clip(fields: Fields) -> Tensors:
-    """CLIP's tower (Radford et al. 2021): a class embedding, norms before and after."""
+    """Return CLIP's tower (Radford et al. 2021): a class embedding, norms before and after the layers."""
     hidden = fields.size("hidden_size")
     if fields.given("rope_mode"):
-        return minimax_m3(fields)  # it calls its tower CLIP's, but for the rotary positions
+        return minimax_m3(fields)  # it names its tower CLIP, but has rotary positions
     return (
         *table("vision_tower.class_embedding", hidden),
-        *dense("vision_tower.patch_embedding", hidden, _pixels(fields), bias=False),
-        *table("vision_tower.position_embedding", _patches(fields) + 1, hidden),
+        *dense("vision_tower.patch_embedding", hidden, _patch_values(fields), bias=False),
+        *table("vision_tower.position_embedding", _patch_count(fields) + 1, hidden),
         *(2 * norm("vision_tower.layernorm", hidden)),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size")),
     )
 
 
 def siglip(fields: Fields) -> Tensors:
-    """SigLIP's tower (Zhai et al. 2023, arXiv:2303.15343), with its attention-pooling head unless that is left out."""
+    """Return SigLIP's tower (Zhai et al. 2023, arXiv:2303.15343), with its attention-pooling head if it has one."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
-    positions = fields.optional("num_patches") or _patches(fields)
+    positions = fields.optional("num_patches") or _patch_count(fields)
     head = (
         *table("vision_tower.head.probe", hidden),
         *dense("vision_tower.head.in_proj", 3 * hidden, hidden),
@@ -104,7 +104,7 @@ def siglip(fields: Fields) -> Tensors:
         *dense("vision_tower.head.fc2", hidden, width),
     )
     return (
-        *dense("vision_tower.patch_embedding", hidden, _pixels(fields)),
+        *dense("vision_tower.patch_embedding", hidden, _patch_values(fields)),
         *table("vision_tower.position_embedding", positions, hidden),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, width),
         *norm("vision_tower.post_layernorm", hidden),
@@ -113,15 +113,15 @@ def siglip(fields: Fields) -> Tensors:
 
 
 def idefics3(fields: Fields) -> Tensors:
-    """SigLIP without its head (transformers models/idefics3, models/smolvlm)."""
+    """Return SigLIP's tower without its head (transformers models/idefics3, models/smolvlm)."""
     return siglip(Fields({**fields.values, "vision_use_head": False}, fields.model_type, nested=True))
 
 
 def pixtral(fields: Fields) -> Tensors:
-    """Pixtral's tower (Agrawal et al. 2024, arXiv:2410.07073): gated, no biases, rotary positions."""
+    """Return Pixtral's tower (Agrawal et al. 2024, arXiv:2410.07073): gated, no biases, rotary positions."""
     hidden = fields.size("hidden_size")
     return (
-        *dense("vision_tower.patch_conv", hidden, _pixels(fields), bias=False),
+        *dense("vision_tower.patch_conv", hidden, _patch_values(fields), bias=False),
         *norm("vision_tower.ln_pre", hidden, bias=False),
         *encoder_layers(
             "vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"), gated=True,
@@ -137,7 +137,7 @@ def _qwen_patch(fields: Fields, hidden: int, *, bias: bool) -> Tensors:
 
 
 def qwen2_vl(fields: Fields) -> Tensors:
-    """Qwen2-VL's tower (transformers models/qwen2_vl); its `hidden_size` is the language model's."""
+    """Return Qwen2-VL's tower (transformers models/qwen2_vl); its `hidden_size` is the language model's."""
     hidden, out = fields.size("embed_dim"), fields.size("hidden_size")
     merged = hidden * fields.size("spatial_merge_size", 2) ** 2
     return (
@@ -150,7 +150,7 @@ def qwen2_vl(fields: Fields) -> Tensors:
 
 
 def qwen2_5_vl(fields: Fields) -> Tensors:
-    """Qwen2.5-VL's tower (transformers models/qwen2_5_vl): gated, root-mean-square norms."""
+    """Return Qwen2.5-VL's tower (transformers models/qwen2_5_vl): gated, root-mean-square norms."""
     hidden, kv_heads = fields.size("hidden_size"), fields.optional("num_key_value_heads")
     merged = hidden * fields.size("spatial_merge_size", 2) ** 2
     kv = kv_heads * hidden // fields.size("num_heads") if kv_heads else None
@@ -172,7 +172,7 @@ def qwen2_5_vl(fields: Fields) -> Tensors:
 
 
 def qwen3_vl(fields: Fields) -> Tensors:
-    """Qwen3-VL's tower (transformers models/qwen3_vl), with the mergers that feed its inner layers to the model's."""
+    """Return Qwen3-VL's tower (transformers models/qwen3_vl), with mergers that pass inner layers to the decoder."""
     hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
     merged = hidden * fields.size("spatial_merge_size", 2) ** 2
     merger = (*dense("visual.merger.linear_fc1", merged, merged), *dense("visual.merger.linear_fc2", out, merged))
@@ -188,12 +188,12 @@ def qwen3_vl(fields: Fields) -> Tensors:
 
 
 def glm4v(fields: Fields) -> Tensors:
-    """GLM-4.1V's tower (transformers models/glm4v)."""
+    """Return GLM-4.1V's tower (transformers models/glm4v)."""
     hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
     width, merge = fields.size("intermediate_size"), fields.size("spatial_merge_size", 2)
     bias = fields.flag("attention_bias")
     return (
-        *table("visual.position_embedding", _patches(fields), hidden),
+        *table("visual.position_embedding", _patch_count(fields), hidden),
         *_qwen_patch(fields, hidden, bias=True),
         *encoder_layers("visual", fields.size("depth"), hidden, out, gated=True, attention_bias=bias, output_bias=False,
                         mlp_bias=False, norm_bias=False),
@@ -207,13 +207,13 @@ def glm4v(fields: Fields) -> Tensors:
 
 
 def llama4(fields: Fields) -> Tensors:
-    """Llama 4's tower (transformers models/llama4), with the adapter behind it."""
+    """Return Llama 4's tower (transformers models/llama4), with the adapter after it."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
     middle, out = fields.size("projector_input_dim"), fields.size("projector_output_dim")
     return (
         *table("vision_model.class_embedding", hidden),
-        *table("vision_model.positional_embedding_vlm", _patches(fields) + 1, hidden),
-        *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
+        *table("vision_model.positional_embedding_vlm", _patch_count(fields) + 1, hidden),
+        *dense("vision_model.patch_embedding", hidden, _patch_values(fields), bias=False),
         *(2 * norm("vision_model.layernorm", hidden)),
         *encoder_layers("vision_model", fields.size("num_hidden_layers"), hidden, width),
         *dense("vision_model.vision_adapter.fc1", middle, width, bias=False),
@@ -222,16 +222,16 @@ def llama4(fields: Fields) -> Tensors:
 
 
 def internvit(fields: Fields) -> Tensors:
-    """InternViT (transformers models/internvl): a scale for each half of a layer."""
+    """Return InternViT (transformers models/internvl): a scale for each half of a layer."""
     hidden, bias = fields.size("hidden_size"), fields.flag("attention_bias")
     query_norm = (hidden, hidden) if fields.flag("use_qk_norm") else ()
-    positions = table("vision_tower.position_embeddings", _patches(fields) + 1, hidden)
+    positions = table("vision_tower.position_embeddings", _patch_count(fields) + 1, hidden)
     use_mask = table("vision_tower.mask_token", hidden) if fields.flag("use_mask_token") else ()
     return (
         *table("vision_tower.cls_token", hidden),
         *(positions if fields.flag("use_absolute_position_embeddings", True) else ()),
         *use_mask,
-        *dense("vision_tower.patch_embeddings", hidden, _pixels(fields)),
+        *dense("vision_tower.patch_embeddings", hidden, _patch_values(fields)),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"),
                         attention_bias=bias, norm_bias=fields.text("norm_type") != "rms_norm",
                         vectors=(hidden, hidden, *query_norm)),
@@ -240,15 +240,15 @@ def internvit(fields: Fields) -> Tensors:
 
 
 def mllama(fields: Fields) -> Tensors:
-    """Llama 3.2 Vision's tower (transformers models/mllama): local and gated global layers, tables for tiles."""
+    """Return Llama 3.2 Vision's tower (transformers models/mllama): local and gated global layers, tables for tiles."""
     hidden, width = fields.size("hidden_size"), fields.size("intermediate_size")
     tiles = fields.size("max_num_tiles")
     listed = fields.listed("supported_aspect_ratios")
     ratios = (len(listed) if listed else sum(tiles // wide for wide in range(1, tiles + 1))) + 1
-    patches = _patches(fields) + 1
+    patches = _patch_count(fields) + 1
     return (
         *table("vision_model.class_embedding", hidden),
-        *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
+        *dense("vision_model.patch_embedding", hidden, _patch_values(fields), bias=False),
         *table("vision_model.gated_positional_embedding", patches, hidden),
         *table("vision_model.gated_positional_embedding.tile_embedding", ratios * tiles * patches, hidden),
         *(2 * table("vision_model.tile_positional_embedding", ratios * tiles, hidden)),
@@ -262,12 +262,12 @@ def mllama(fields: Fields) -> Tensors:
 
 
 def gemma4(fields: Fields) -> Tensors:
-    """Gemma 4's tower (transformers models/gemma4): gated, four norms a layer, a table for each axis."""
+    """Return Gemma 4's tower (transformers models/gemma4): gated, four norms per layer, a table for each axis."""
     hidden = fields.size("hidden_size")
     head_dim = fields.optional("head_dim") or hidden // fields.size("num_attention_heads")
     return (
         *table("vision_tower.position_embedding_table", 2 * fields.size("position_embedding_size"), hidden),
-        *dense("vision_tower.patch_embedder", hidden, _pixels(fields), bias=False),
+        *dense("vision_tower.patch_embedder", hidden, _patch_values(fields), bias=False),
         *encoder_layers(
             "vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size"), gated=True,
             attention_bias=False, output_bias=False, mlp_bias=False, norm_bias=False,
@@ -278,22 +278,22 @@ def gemma4(fields: Fields) -> Tensors:
 
 
 def moonvit(fields: Fields) -> Tensors:
-    """MoonViT (Kimi-VL, arXiv:2504.07491; transformers models/kimi_k25), whose fields begin with "vt_"."""
+    """Return MoonViT (Kimi-VL, arXiv:2504.07491; transformers models/kimi_k25), whose fields may begin with "vt_"."""
     hidden = fields.optional("vt_hidden_size") or fields.size("hidden_size")
     layers = fields.optional("vt_num_hidden_layers") or fields.size("num_hidden_layers")
     width = fields.optional("vt_intermediate_size") or fields.size("intermediate_size")
-    height = fields.optional("init_pos_emb_height") or fields.size("pos_emb_height")
-    across = fields.optional("init_pos_emb_width") or fields.size("pos_emb_width")
+    positions_high = fields.optional("init_pos_emb_height") or fields.size("pos_emb_height")
+    positions_wide = fields.optional("init_pos_emb_width") or fields.size("pos_emb_width")
     return (
-        *dense("vision_tower.patch_embed", hidden, _pixels(fields)),
-        *table("vision_tower.pos_emb", height * across, hidden),
+        *dense("vision_tower.patch_embed", hidden, _patch_values(fields)),
+        *table("vision_tower.pos_emb", positions_high * positions_wide, hidden),
         *encoder_layers("vision_tower", layers, hidden, width),
         *norm("vision_tower.final_layernorm", hidden),
     )
 
 
 def moonvit_v2(fields: Fields) -> Tensors:
-    """Kimi K3's tower (vLLM model_executor/models/kimi_k25_vit.py): no biases, attention wider than the model."""
+    """Return Kimi K3's tower (vLLM model_executor/models/kimi_k25_vit.py): no biases, wide attention."""
     hidden, wide = fields.size("vt_hidden_size"), fields.size("qkv_hidden_size")
     layers, width = fields.size("vt_num_hidden_layers"), fields.size("vt_intermediate_size")
     layer = (
@@ -304,7 +304,7 @@ def moonvit_v2(fields: Fields) -> Tensors:
         *(2 * norm("vision_tower.norm", hidden, bias=False)),
     )
     return (
-        *dense("vision_tower.patch_embed", hidden, _pixels(fields), bias=False),
+        *dense("vision_tower.patch_embed", hidden, _patch_values(fields), bias=False),
         *table("vision_tower.pos_emb", fields.size("init_pos_emb_height") * fields.size("init_pos_emb_width"), hidden),
         *(layer * layers),
         *norm("vision_tower.final_layernorm", hidden, bias=False),
@@ -321,15 +321,16 @@ _CLIP_LARGE = {
 }
 
 
-def clip_by_name(fields: Fields) -> Tensors:
-    """Phi-3.5 Vision's tower, which its config.json only names."""
+def phi3_vision(fields: Fields) -> Tensors:
+    """Return the tower of Phi-3.5 Vision: CLIP large, whose sizes its config.json does not give."""
     if fields.text("name") != "clip_vision_model":
-        raise fields.error("name", f"{fields.text('name')!r} is not a tower that is understood", "Leave the tower out.")
+        problem = f"{fields.text('name')!r} is not a supported tower"
+        raise fields.error("name", problem, 'Write "clip_vision_model", or remove img_processor.')
     return clip(Fields(_CLIP_LARGE, fields.model_type, nested=True))
 
 
 def whisper(fields: Fields) -> Tensors:
-    """Whisper's encoder of sound (Radford et al. 2022, arXiv:2212.04356), as Voxtral and Qwen2-Audio use it."""
+    """Return Whisper's audio encoder as in Voxtral and Qwen2-Audio (Radford et al. 2022, arXiv:2212.04356)."""
     hidden = fields.optional("hidden_size") or fields.size("d_model")
     layers = fields.optional("num_hidden_layers") or fields.size("encoder_layers")
     width = fields.optional("intermediate_size") or fields.size("encoder_ffn_dim")
@@ -348,15 +349,14 @@ def whisper(fields: Fields) -> Tensors:
 
 
 def mobilenet_v5(fields: Fields) -> Tensors:
-    """Gemma 3n's MobileNetV5, which its config.json names but does not describe.
+    """Return Gemma 3n's MobileNetV5, whose sizes its config.json does not give.
 
-    The size is that of the one released: Gemma 3n E4B's published 7 849 978 192 parameters less its other parts.
+    Its parameters are Gemma 3n E4B's published 7 849 978 192 minus those of the other parts.
     """
     architecture = fields.text("architecture", _MOBILENET_V5)
     if architecture != _MOBILENET_V5:
-        raise fields.error(
-            "architecture", f"{architecture!r} is not a tower that is understood", "Leave the tower out."
-        )
+        problem = f"{architecture!r} is not a supported tower"
+        raise fields.error("architecture", problem, f'Write "{_MOBILENET_V5}", or remove vision_config.')
     return table("vision_tower", _MOBILENET_V5_PARAMETERS)
 
 
@@ -364,7 +364,7 @@ _MOBILENET_V5, _MOBILENET_V5_PARAMETERS = "mobilenetv5_300m_enc", 294_126_912
 
 
 def gemma3n_audio(fields: Fields) -> Tensors:
-    """Gemma 3n's conformer (transformers models/gemma3n, Gemma3nAudioEncoder)."""
+    """Return Gemma 3n's conformer (transformers models/gemma3n, Gemma3nAudioEncoder)."""
     hidden, heads = fields.size("hidden_size"), fields.size("conf_num_attention_heads")
     first, second = fields.sizes("sscp_conv_channel_size", (128, 32))[:2]
     kernel, area = fields.size("conf_conv_kernel_size"), 3 * 3
@@ -394,7 +394,7 @@ def gemma3n_audio(fields: Fields) -> Tensors:
 
 
 def gemma4_audio(fields: Fields) -> Tensors:
-    """Gemma 4's conformer (transformers models/gemma4, Gemma4AudioModel)."""
+    """Return Gemma 4's conformer (transformers models/gemma4, Gemma4AudioModel)."""
     hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
     first, second = fields.sizes("subsampling_conv_channels", (128, 32))[:2]
     kernel, area, out = fields.size("conv_kernel_size"), 3 * 3, fields.size("output_proj_dims")
@@ -426,8 +426,8 @@ def gemma4_audio(fields: Fields) -> Tensors:
 _GEMMA4_MEL_BANDS = 128  # transformers models/gemma4/feature_extraction_gemma4.py, feature_size
 
 
-def gemma4_patches(fields: Fields) -> Tensors:
-    """What Gemma 4 12B has instead of a tower (transformers models/gemma4_unified, Gemma4UnifiedVisionEmbedder)."""
+def gemma4_unified(fields: Fields) -> Tensors:
+    """Return Gemma 4 12B's embedder of patches (transformers models/gemma4_unified, Gemma4UnifiedVisionEmbedder)."""
     side = fields.optional("model_patch_size") or fields.size("patch_size", 16) * fields.size("pooling_kernel_size", 3)
     pixels, width = 3 * side**2, fields.size("mm_embed_dim")
     return (
@@ -439,24 +439,24 @@ def gemma4_patches(fields: Fields) -> Tensors:
     )
 
 
-def nothing(fields: Fields) -> Tensors:
-    """No tower, only what projects the input."""
+def no_tower(fields: Fields) -> Tensors:
+    """Return no tensors: there is only a projector."""
     return ()
 
 
-def omni_audio(fields: Fields) -> Tensors:
-    """Qwen2.5-Omni's encoder of sound (transformers models/qwen2_5_omni): Whisper's, positions computed."""
+def qwen2_5_omni_audio(fields: Fields) -> Tensors:
+    """Return Qwen2.5-Omni's audio encoder (transformers models/qwen2_5_omni): Whisper's with computed positions."""
     hidden, out = fields.size("d_model"), fields.size("output_dim")
-    own = whisper(Fields({**fields.values, "max_source_positions": 1}, fields.model_type, nested=True))
+    encoder = whisper(Fields({**fields.values, "max_source_positions": 1}, fields.model_type, nested=True))
     return (
-        *(tensor for tensor in own if tensor.name != "audio_tower.embed_positions"),
+        *(tensor for tensor in encoder if tensor.name != "audio_tower.embed_positions"),
         *table("audio_tower.audio_bos_eos_token", 2, out),
         *dense("audio_tower.proj", out, hidden),
     )
 
 
-def omni3_audio(fields: Fields) -> Tensors:
-    """Qwen3-Omni's encoder of sound (transformers models/qwen3_omni_moe): three convolutions over time and bands."""
+def qwen3_omni_audio(fields: Fields) -> Tensors:
+    """Return Qwen3-Omni's audio encoder (transformers models/qwen3_omni_moe): convolutions over time and bands."""
     hidden, channels, area = fields.size("d_model"), fields.size("downsample_hidden_size"), 3 * 3
     bands = fields.size("num_mel_bins")
     for _ in range(3):
@@ -473,7 +473,7 @@ def omni3_audio(fields: Fields) -> Tensors:
 
 
 def glm_ocr(fields: Fields) -> Tensors:
-    """GLM-OCR's tower (transformers models/glm_ocr): no table of positions, norms of queries and keys."""
+    """Return GLM-OCR's tower (transformers models/glm_ocr): no table of positions, norms of queries and keys."""
     hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
     bias, wide = fields.flag("attention_bias"), out * fields.size("in_channels", 3)
     head_dim = hidden // fields.size("num_heads")
@@ -493,26 +493,26 @@ def glm_ocr(fields: Fields) -> Tensors:
 
 
 def minimax_m3(fields: Fields) -> Tensors:
-    """MiniMax-M3's tower (transformers models/minimax_m3_vl): CLIP's layers, rotary positions, pairs of frames."""
+    """Return MiniMax-M3's tower (transformers models/minimax_m3_vl): CLIP's layers, rotary positions, frame pairs."""
     hidden = fields.size("hidden_size")
     merge = fields.inside("img_token_compression_config")
     frames = merge.optional("temporal_patch_size") or fields.size("temporal_patch_size", 2)
     return (
-        *dense("vision_tower.proj", hidden, _pixels(fields) * frames, bias=False),
+        *dense("vision_tower.proj", hidden, _patch_values(fields) * frames, bias=False),
         *norm("vision_tower.pre_layrnorm", hidden),
         *encoder_layers("vision_tower", fields.size("num_hidden_layers"), hidden, fields.size("intermediate_size")),
     )
 
 
 def step3p5(fields: Fields) -> Tensors:
-    """Step 3.7's tower (transformers models/step3p7): a scale for each half of a layer, two convolutions behind."""
+    """Return Step 3.7's tower (transformers models/step3p7): a scale per half layer, two convolutions at the end."""
     hidden = fields.optional("width") or fields.size("hidden_size")
     layers = fields.optional("layers") or fields.size("num_hidden_layers")
     width = int(hidden * fields.fraction("mlp_ratio", 8960 / 1536))
     area = 3 * 3
     return (
-        *dense("vision_model.patch_embedding", hidden, _pixels(fields), bias=False),
-        *table("vision_model.position_embedding", _patches(fields), hidden),
+        *dense("vision_model.patch_embedding", hidden, _patch_values(fields), bias=False),
+        *table("vision_model.position_embedding", _patch_count(fields), hidden),
         *norm("vision_model.pre_layernorm", hidden),
         *encoder_layers("vision_model", layers, hidden, width, vectors=(hidden, hidden)),
         *dense("vision_model.downsampler1", 2 * hidden, hidden * area),
@@ -521,7 +521,7 @@ def step3p5(fields: Fields) -> Tensors:
 
 
 def ernie_vl(fields: Fields) -> Tensors:
-    """ERNIE 4.5 VL's tower (transformers models/ernie4_5_vl_moe)."""
+    """Return ERNIE 4.5 VL's tower (transformers models/ernie4_5_vl_moe)."""
     hidden = fields.size("hidden_size")
     width = fields.optional("intermediate_size") or fields.size("mlp_ratio", 4) * hidden
     return (
@@ -536,8 +536,8 @@ def ernie_vl(fields: Fields) -> Tensors:
     )
 
 
-def _as_intern_vit(fields: Fields) -> Tensors:
-    """InternViT under the names of InternVL's own config.json."""
+def _internvit_original(fields: Fields) -> Tensors:
+    """Return InternViT, given the field names of OpenGVLab's own config.json."""
     renamed = {"attention_bias": fields.flag("qkv_bias"), "use_qk_norm": fields.flag("qk_normalization")}
     return internvit(Fields({**fields.values, **renamed}, fields.model_type, path=fields.path, nested=True))
 
@@ -570,23 +570,23 @@ TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "mllama_vision_model": mllama,
     "gemma4_vision": gemma4,
     "gemma4_audio": gemma4_audio,
-    "gemma4_unified_vision": gemma4_patches,
-    "gemma4_unified_audio": nothing,
+    "gemma4_unified_vision": gemma4_unified,
+    "gemma4_unified_audio": no_tower,
     "qwen2_5_omni_vision_encoder": qwen2_5_vl,
-    "qwen2_5_omni_audio_encoder": omni_audio,
+    "qwen2_5_omni_audio_encoder": qwen2_5_omni_audio,
     "qwen3_omni_moe_vision_encoder": qwen3_vl,
-    "qwen3_omni_moe_audio_encoder": omni3_audio,
+    "qwen3_omni_moe_audio_encoder": qwen3_omni_audio,
     "glm_ocr_vision": glm_ocr,
     "kimi_k25_vision": moonvit,
     "moonvit": moonvit,
     "kimi_k3_vision": moonvit_v2,
-    "phi3_v_vision": clip_by_name,
+    "phi3_v_vision": phi3_vision,
     "gemma3n_vision": mobilenet_v5,
     "gemma3n_audio": gemma3n_audio,
     "minimax_m3_vl_vision": minimax_m3,
     "step3p5_vision": step3p5,
     "ernie4_5_vl_moe_vision": ernie_vl,
-    "intern_vit_6b": _as_intern_vit,
+    "intern_vit_6b": _internvit_original,
     "voxtral_encoder": whisper,
     "qwen2_audio_encoder": whisper,
 }

@@ -1,4 +1,4 @@
-"""The tensor types of GGUF files: how many bytes a block of how many values takes.
+"""List the tensor types of GGUF files with the values and bytes of one block.
 
 Source: ggml/include/ggml.h, `enum ggml_type`, for the numbers; ggml/src/ggml-common.h, the `block_*` structures and
 their `static_assert`s, for the sizes (both in ggml-org/llama.cpp; gguf-py/gguf/constants.py restates both).
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GgmlType:
-    """A tensor type: its name, and that `block_values` values take `block_bytes` bytes, scales included."""
+    """A tensor type in which `block_values` values take `block_bytes` bytes, scales included."""
 
     name: str
     block_values: int

@@ -1,7 +1,7 @@
-"""GGUF metadata → the fields of the Hugging Face `config.json` that the file was converted from.
+"""Convert GGUF metadata back to the fields of the Hugging Face config.json that the file was made from.
 
-Source of the keys: ggml-org/llama.cpp, gguf-py/gguf/constants.py; of what they were made from: convert_hf_to_gguf.py;
-of what a file does not say and llama.cpp knows: src/models/*.cpp, `load_arch_hparams`.
+Source, in ggml-org/llama.cpp: gguf-py/gguf/constants.py for the keys, convert_hf_to_gguf.py for the fields they come
+from, src/models/*.cpp (`load_arch_hparams`) for what llama.cpp assumes where a file says nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MODEL_TYPES = {
     "llama4": "llama4_text",
 }
 
-# Key behind the architecture's name → field, where the value goes over as it is.
+# Key, without the architecture's name in front → field with the same value.
 _FIELDS = {
     "embedding_length": "hidden_size",
     "context_length": "max_position_embeddings",
@@ -39,7 +39,7 @@ _FIELDS = {
     "attention.kv_lora_rank": "kv_lora_rank",
 }
 
-# The field for the number of experts, by model_type; "num_experts" for the others.
+# model_type → its field for the number of experts; "num_experts" for all others.
 _EXPERTS_FIELDS = {
     "mixtral": "num_local_experts",
     "gpt_oss": "num_local_experts",
@@ -52,20 +52,19 @@ _EXPERTS_FIELDS = {
 # Families in which `intermediate_size` is the width of one expert.
 _EXPERT_WIDTH_ONLY = ("mixtral", "gpt_oss", "phimoe", "llama4_text")
 
-# Every so many layers one attends to the whole context (`set_swa_pattern` in src/models), if the file does not say.
+# Architecture → n where every n-th layer uses full attention and the file does not say (`set_swa_pattern`, src/models).
 _WINDOW_PERIODS = {
     "gemma2": 2, "gpt-oss": 2, "cohere2": 4, "llama4": 4, "olmo2": 4, "exaone4": 4, "gemma3n": 5, "gemma3": 6,
 }  # fmt: skip
-_LLAMA4_CHUNK = 8192  # src/models/llama4.cpp: n_swa, for Scout and Maverick alike
-_QWEN3_NEXT_PERIOD = 4  # convert_hf_to_gguf.py, Qwen3NextModel: full_attention_interval, if not given
+_LLAMA4_CHUNK = 8192  # src/models/llama4.cpp: n_swa, for both Scout and Maverick
+_QWEN3_NEXT_PERIOD = 4  # convert_hf_to_gguf.py, Qwen3NextModel: default of full_attention_interval
 
 
 def config_of_gguf(gguf: Gguf) -> dict[str, object]:
-    """The config.json fields of the model in a GGUF file, and `params_b`, the parameters its tensors hold.
+    """Return the config.json fields of the model in a GGUF file, with `params_b`, the parameters of its tensors.
 
     Raises:
-        UnsupportedModelError: the file is no language model, or differs from layer to layer in a way that is not
-            understood.
+        UnsupportedModelError: the file is not a language model, or its layers differ in an unsupported way.
     """
     return _Metadata(gguf).config()
 
@@ -100,7 +99,7 @@ class _Metadata:
         return {field: value for field, value in fields.items() if value is not None}
 
     def _model_type(self) -> str:
-        # Mistral and Mixtral are converted under Llama's name: convert_hf_to_gguf.py, LlamaModel.
+        # Mistral and Mixtral are converted with the architecture "llama": convert_hf_to_gguf.py, LlamaModel.
         if self._architecture == "llama" and self._whole("expert_count"):
             return "mixtral"
         if self._architecture == "llama" and self._whole("attention.sliding_window"):
@@ -108,7 +107,7 @@ class _Metadata:
         return _MODEL_TYPES.get(self._architecture, self._architecture)
 
     def _layers(self) -> int:
-        """The layers that answer; those that only draft the next tokens are counted in `block_count` too."""
+        """Return the number of layers without those that only draft tokens, which `block_count` includes."""
         blocks = self._whole("block_count")
         if blocks is None:
             raise UnsupportedModelError(
@@ -120,28 +119,28 @@ class _Metadata:
         embedding = self._tensors.get("token_embd.weight")
         if embedding is not None and len(embedding.shape) == 2:
             return embedding.shape[1]
-        said = self._whole("vocab_size")
-        if said is not None:
-            return said
+        stated = self._whole("vocab_size")
+        if stated is not None:
+            return stated
         tokens = self._all.get("tokenizer.ggml.tokens")
         return tokens.length if isinstance(tokens, LongArray) else None
 
     def _heads(self) -> dict[str, object]:
         if self._get("attention.key_length_swa") is not None:
-            raise self._differs("attention.key_length_swa", "heads are of another size in layers with a window")
+            raise self._unsupported("attention.key_length_swa", "heads have another size in layers with a window")
         key, value = self._whole("attention.key_length"), self._whole("attention.value_length")
         if self._whole("attention.kv_lora_rank") is not None:
             return self._latent_heads(key, value)
         return {"head_dim": key, "v_head_dim": value if value != key else None}
 
     def _latent_heads(self, key: int | None, value: int | None) -> dict[str, object]:
-        # Files made before llama.cpp cached the latent have the heads' own sizes under the plain keys.
+        # Files older than llama.cpp's latent KV cache have the sizes of the heads under the plain keys.
         key = self._whole("attention.key_length_mla") or key
         rotary = self._whole("rope.dimension_count")
         if key is None or rotary is None or key <= rotary:
             raise UnsupportedModelError(
                 f"{self._architecture}.attention.key_length_mla",
-                f"heads of {key} values do not hold a rotary part of {rotary}",
+                f"heads of {quoted(key)} values are too small for a rotary part of {quoted(rotary)}",
                 "Give the model's config.json instead.",
             )
         return {
@@ -154,12 +153,12 @@ class _Metadata:
     def _feed_forward(self, model_type: str) -> dict[str, object]:
         length = self._get("feed_forward_length")
         if isinstance(length, (list, LongArray)):
-            # No field says it, and nothing follows from it: the parameters are counted from the tensors.
+            # No field holds different widths, and none is needed: the parameters are counted from the tensors.
             length = length[0] if isinstance(length, list) and len(set(length)) == 1 else None
-        in_experts = self._whole("expert_feed_forward_length")
-        widths = {"intermediate_size": length, "moe_intermediate_size": in_experts}
+        expert_length = self._whole("expert_feed_forward_length")
+        widths = {"intermediate_size": length, "moe_intermediate_size": expert_length}
         if model_type in _EXPERT_WIDTH_ONLY:
-            widths = {"intermediate_size": in_experts or length}
+            widths = {"intermediate_size": expert_length or length}
         if model_type == "llama4_text":
             widths |= {
                 "intermediate_size_mlp": length,
@@ -169,15 +168,16 @@ class _Metadata:
 
     def _windows(self, layers: int) -> dict[str, object]:
         pattern = self._get("attention.sliding_window_pattern")
-        windowed = "sliding_attention"
+        kind_with_window = "sliding_attention"
         chunk = _LLAMA4_CHUNK if self._architecture == "llama4" else None
         if chunk is not None:
-            windowed = "chunked_attention"
+            kind_with_window = "chunked_attention"
         elif not self._whole("attention.sliding_window"):
             return {}
         if isinstance(pattern, list):
             if len(pattern) < layers:
-                raise self._differs("attention.sliding_window_pattern", f"it has {len(pattern)} of {layers} layers")
+                problem = f"it has {len(pattern)} entries for {layers} layers"
+                raise self._unsupported("attention.sliding_window_pattern", problem)
             has_window = [bool(window) for window in pattern[:layers]]
         else:
             period = pattern or _WINDOW_PERIODS.get(self._architecture)
@@ -187,7 +187,7 @@ class _Metadata:
             has_window = [layer % period < period - 1 for layer in range(layers)]
         return {
             "attention_chunk_size": chunk,
-            "layer_types": [windowed if window else "full_attention" for window in has_window],
+            "layer_types": [kind_with_window if window else "full_attention" for window in has_window],
         }
 
     def _linear_attention(self, layers: int) -> dict[str, object]:
@@ -221,19 +221,19 @@ class _Metadata:
         return value
 
     def _uniform(self, key: str) -> object:
-        """The value of `key`, which some files repeat for each layer."""
+        """Return the value of `key`, which some files repeat for each layer."""
         value = self._get(key)
         if isinstance(value, list):
             if len(set(value)) != 1:
-                raise self._differs(key, "it differs from layer to layer")
+                raise self._unsupported(key, "it differs between layers")
             return value[0]
         if isinstance(value, LongArray):
-            raise self._differs(key, f"it has {value.length} values")
+            raise self._unsupported(key, f"it has {value.length} values")
         return value
 
-    def _differs(self, key: str, problem: str) -> PlannerError:
+    def _unsupported(self, key: str, problem: str) -> PlannerError:
         return UnsupportedModelError(
             f"{self._architecture}.{key}",
-            f"{problem}, which is not understood in GGUF files",
+            f"{problem}, which is not supported for GGUF files",
             "Give the model's config.json instead.",
         )

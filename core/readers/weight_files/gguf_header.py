@@ -1,8 +1,8 @@
-"""GGUF: the metadata and the tensors of a file, or of a model split over several, from the headers alone.
+"""Read the headers of a GGUF model, in one file or split over several: metadata and list of tensors.
 
 The format: magic, version, number of tensors, number of metadata entries, the entries (key, type, value), the tensors
-(name, dimensions, type, offset), padding, the tensors' bytes. Source: ggml-org/ggml, docs/gguf.md; what is refused
-here, ggml/src/gguf.cpp (`gguf_init_from_reader`) refuses too.
+(name, dimensions, type, offset), padding, the tensors' bytes. Source: ggml-org/ggml, docs/gguf.md. Files refused
+here are refused by ggml/src/gguf.cpp (`gguf_init_from_reader`) too.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ MOST_DIMENSIONS = 4  # ggml/include/ggml.h, GGML_MAX_DIMS
 MOST_VALUES = 2**63 - 1  # ggml/src/gguf.cpp: the number of elements must fit in int64_t
 LARGEST_NAME_BYTES = 2**16 - 1  # docs/gguf.md: keys have at most 65535 bytes
 
-# Guards, far above what published models have: a header of 30 MB (its vocabulary), 100 entries, 2000 tensors.
+# Guards, far above those of published models: a header of 30 MB (mostly vocabulary), 100 entries, 2000 tensors.
 LARGEST_HEADER_BYTES = 128 * 2**20
 MOST_ENTRIES = 4096
 MOST_TENSORS = 100_000
-# Longer values (vocabularies, chat templates) are passed over; of an array the length is kept.
+# Longer values (vocabularies, chat templates) are skipped; only the length of an array is returned.
 LONGEST_ARRAY_KEPT = 1024
 LONGEST_TEXT_KEPT_BYTES = 1024
 
@@ -40,24 +40,24 @@ _CHUNK_BYTES = 2**18
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 
-# Tables that the converter computes; they are no parameters of the model (llama.cpp, convert_hf_to_gguf.py).
+# Tables that the converter computes; they are not parameters of the model (llama.cpp, convert_hf_to_gguf.py).
 _TABLES = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 
 
 @dataclass(frozen=True)
 class LongArray:
-    """An array of the metadata of which only the length is kept."""
+    """A metadata array that was skipped because of its length."""
 
     length: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gguf:
-    """A model in GGUF.
+    """A model in GGUF format.
 
     Attributes:
-        metadata: the entries of the (first) file; long texts are left out, long arrays are `LongArray`s.
-        stored: the tensors of all files. The first dimension of a shape is the one that varies fastest.
+        metadata: the entries of the first file, without long texts, and with `LongArray` for long arrays.
+        stored: the tensors of all files; the first dimension of a shape varies fastest.
     """
 
     metadata: Mapping[str, object]
@@ -65,10 +65,10 @@ class Gguf:
 
 
 def read_gguf(path: str) -> Gguf:
-    """The GGUF model at `path`, with all its files where it is split ("-00001-of-00003.gguf").
+    """Return the GGUF model at `path`, from all its files if it is split ("-00001-of-00003.gguf").
 
     Raises:
-        UnreadableFileError: no such file, or one that is damaged or of a version that is not understood.
+        UnreadableFileError: a file is missing, damaged, or of an unsupported version.
     """
     folder, name = os.path.split(path)
     names = shard_names(name)
@@ -86,13 +86,13 @@ def read_gguf(path: str) -> Gguf:
 
 
 def _check_split(path: str, part: Gguf, number: int, count: int) -> None:
-    said = part.metadata.get("split.no", 0), part.metadata.get("split.count", 0) or 1
-    if said != (number, count):
+    stated = part.metadata.get("split.no", 0), part.metadata.get("split.count", 0) or 1
+    if stated != (number, count):
         raise UnreadableFileError(
             path,
             KIND,
-            f"by its name it is file {number + 1} of {count}, by its header {quoted(said[0])} + 1 of {quoted(said[1])}",
-            "Give the file the name it was published under, beside the others.",
+            f"its name means file {number + 1} of {count}, its header {quoted(stated[0])} + 1 of {quoted(stated[1])}",
+            "Restore the name that the file was published with, and put all files in one folder.",
         )
 
 
@@ -102,7 +102,7 @@ def _read_file(path: str) -> Gguf:
 
 
 class _Header:
-    """Reads one file's header through a buffer of its own: vocabularies have 10⁵ strings to step over."""
+    """A reader of one file's header, with its own buffer since it must skip vocabularies of 10⁵ strings quickly."""
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
@@ -115,10 +115,10 @@ class _Header:
         for _ in range(entry_count):
             key = self._text(LARGEST_NAME_BYTES)
             if key in metadata:
-                self._file.fail(f"the metadata key {quoted(key)} stands twice in it")
+                self._file.fail(f"it has the metadata key {quoted(key)} twice")
             metadata[key] = self._value(key)
         tensors = [self._tensor() for _ in range(tensor_count)]
-        self._check_places(tensors, _alignment(self._file, metadata))
+        self._check_offsets(tensors, _alignment(self._file, metadata))
         stored = StoredTensors(tensors=tuple(tensor for _, tensor in tensors))
         return Gguf(metadata={key: value for key, value in metadata.items() if value is not None}, stored=stored)
 
@@ -133,12 +133,12 @@ class _Header:
         if version & 0xFFFF == 0:  # the other byte order: docs/gguf.md, "big-endian"
             self._order, version = ">", int.from_bytes(start[4:], "big")
         if version not in VERSIONS:
-            self._file.fail(f"it is of version {version}, understood are {' and '.join(map(str, VERSIONS))}")
+            self._file.fail(f"it has version {version}, not {' or '.join(map(str, VERSIONS))}")
         tensor_count, entry_count = self._unpack("Q"), self._unpack("Q")
         if tensor_count > MOST_TENSORS:
-            self._file.fail(f"it says it has {tensor_count} tensors")
+            self._file.fail(f"its header states {tensor_count} tensors, more than {MOST_TENSORS}")
         if entry_count > MOST_ENTRIES:
-            self._file.fail(f"it says it has {entry_count} metadata entries")
+            self._file.fail(f"its header states {entry_count} metadata entries, more than {MOST_ENTRIES}")
         return tensor_count, entry_count
 
     def _value(self, key: str) -> object:
@@ -175,26 +175,27 @@ class _Header:
             self._file.fail(f"the tensor {quoted(name)} has the unknown type {kind}")
         ggml_type, values = GGML_TYPES[kind], math.prod(shape)
         if values > MOST_VALUES or (shape[0] if shape else 1) % ggml_type.block_values:
-            self._file.fail(f"the tensor {quoted(name)} of type {ggml_type.name} has the shape {quoted(shape)}")
+            self._file.fail(f"the tensor {quoted(name)} of type {ggml_type.name} cannot have the shape {quoted(shape)}")
         size_bytes = values // ggml_type.block_values * ggml_type.block_bytes
         parameters = 0 if name in _TABLES else values
         return offset, StoredTensor(name, ggml_type.name, shape, size_bytes, parameters)
 
-    def _check_places(self, tensors: list[tuple[int, StoredTensor]], alignment: int) -> None:
+    def _check_offsets(self, tensors: list[tuple[int, StoredTensor]], alignment: int) -> None:
         names: set[str] = set()
         data_start = -(-self._position // alignment) * alignment
         end = 0
-        for offset, tensor in sorted(tensors, key=lambda place: (place[0], place[1].size_bytes)):
+        for offset, tensor in sorted(tensors, key=lambda item: (item[0], item[1].size_bytes)):
             if tensor.name in names:
-                self._file.fail(f"the tensor {quoted(tensor.name)} stands twice in it")
+                self._file.fail(f"it has the tensor {quoted(tensor.name)} twice")
             names.add(tensor.name)
             if offset < end:
-                self._file.fail(f"the tensor {quoted(tensor.name)} overlaps another")
+                self._file.fail(f"the tensor {quoted(tensor.name)} overlaps another tensor")
             if offset % alignment:
                 self._file.fail(f"the tensor {quoted(tensor.name)} does not begin at a multiple of {alignment} bytes")
             end = offset + tensor.size_bytes
         if tensors and data_start + end > self._file.size_bytes:
-            self._file.fail(f"its tensors end at byte {data_start + end} of {self._file.size_bytes}: it is cut short")
+            size = self._file.size_bytes
+            self._file.fail(f"its tensors end at byte {data_start + end}, but it has {size} bytes: it is cut short")
 
     @property
     def _position(self) -> int:
@@ -209,7 +210,7 @@ class _Header:
     def _text(self, most_bytes: int) -> str:
         length = self._unpack("Q")
         if length > most_bytes:
-            self._file.fail(f"a name in it has {length} bytes")
+            self._file.fail(f"a name in it has {length} bytes, more than {most_bytes}")
         return self._decoded(self._take(length))
 
     def _text_or_skip(self) -> str | None:
@@ -227,7 +228,7 @@ class _Header:
 
     def _skip_strings(self, count: int) -> None:
         if count * 8 > self._file.size_bytes - self._position:
-            self._file.fail(f"it says it has a list of {count} texts: it is cut short or damaged")
+            self._file.fail(f"its header states a list of {count} texts: it is cut short or damaged")
         length_at = struct.Struct(self._order + "Q").unpack_from
         for _ in range(count):
             if len(self._buffer) - self._at < 8:
@@ -256,7 +257,7 @@ class _Header:
         self._file.seek(self._buffer_end)
 
     def _fill(self, needed: int) -> None:
-        """Makes the buffer hold at least `needed` bytes from where reading is."""
+        """Read until the buffer has at least `needed` bytes after the current position."""
         self._check_room(needed)
         more = min(max(needed, _CHUNK_BYTES) - len(self._buffer) + self._at, self._file.size_bytes - self._buffer_end)
         self._buffer, self._at = self._buffer[self._at :] + self._file.read(more), 0

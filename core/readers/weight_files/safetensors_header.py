@@ -1,7 +1,7 @@
-"""Safetensors: what the files store, from their headers alone.
+"""Read the headers of safetensors files, never the tensors.
 
 The format: eight bytes, the header's length as a little-endian integer; the header, a JSON object of tensor name →
-dtype, shape and the place of its bytes; the bytes. Source: huggingface/safetensors, README.md, "Format", and
+dtype, shape and data offsets; the tensors' bytes. Source: huggingface/safetensors, README.md, "Format", and
 safetensors/src/tensor.rs (`Dtype`, `Metadata::validate`).
 """
 
@@ -23,10 +23,10 @@ SUFFIXES = (".safetensors", INDEX_SUFFIX)
 
 # huggingface_hub/constants.py, SAFETENSORS_MAX_HEADER_LENGTH. (The format's own limit is 100 MB.)
 LARGEST_HEADER_BYTES = 25_000_000
-# An index repeats every tensor's name and file; that of DeepSeek-V3, 91 991 tensors, has 9 MB.
+# An index has the name and the file of every tensor: 9 MB for the 91 991 tensors of DeepSeek-V3.
 LARGEST_INDEX_BYTES = 32 * 2**20
 
-MOST_VALUES = 2**64  # safetensors/src/tensor.rs counts in `usize`, and refuses what overflows it
+MOST_VALUES = 2**64  # safetensors/src/tensor.rs counts in `usize` and refuses an overflow
 MOST_DIMENSIONS = 64  # numpy's and torch's limit
 
 # Bits of one element: safetensors/src/tensor.rs, `Dtype::bitsize`.
@@ -36,14 +36,14 @@ DTYPE_BITS = {
     "C64": 64, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
 
-# Types that weights have one parameter a value in. Quantized formats pack 4-bit parameters in U8, I32 and U32.
-_ONE_PARAMETER_A_VALUE = frozenset(DTYPE_BITS) - {"U8", "U16", "I16", "I32", "U32"}
-# Types that no weight has: flags, indices, and the exponents that scale a block (OCP MX specification 1.0, E8M0).
-_NO_PARAMETERS = frozenset({"BOOL", "I64", "U64", "F8_E8M0"})
-# Last parts of the names of tensors that go with quantized weights, and of tables that are computed, not learnt.
-_BESIDE_WEIGHTS = frozenset(
+# Types with one parameter per value. Quantized formats pack several parameters into a U8, I32 or U32.
+_UNPACKED_TYPES = frozenset(DTYPE_BITS) - {"U8", "U16", "I16", "I32", "U32"}
+# Types that never hold parameters: flags, indices, and scales of blocks (OCP MX specification 1.0, E8M0).
+_NO_PARAMETER_TYPES = frozenset({"BOOL", "I64", "U64", "F8_E8M0"})
+# Last name parts of tensors without parameters: scales and the like of quantized weights, and computed tables.
+_NO_PARAMETER_NAMES = frozenset(
     {
-        # compressed-tensors, quantization/lifecycle/initialize.py, and NVIDIA ModelOpt's names for the same
+        # compressed-tensors, quantization/lifecycle/initialize.py, and the same in NVIDIA ModelOpt
         "weight_scale", "weight_scale_2", "weight_global_scale", "weight_zero_point", "weight_shape", "weight_g_idx",
         "input_scale", "input_global_scale", "input_zero_point", "output_scale", "q_scale", "k_scale", "v_scale",
         "weight_scale_inv",  # DeepSeek-V3, inference/fp8_cast_bf16.py
@@ -51,7 +51,7 @@ _BESIDE_WEIGHTS = frozenset(
         "gate_up_proj_scales", "down_proj_scales",  # gpt-oss: transformers integrations/mxfp4.py
         "absmax", "nested_absmax", "quant_map", "nested_quant_map", "SCB", "weight_format",
         "bitsandbytes__nf4", "bitsandbytes__fp4",  # bitsandbytes functional.py, QuantState.as_dict
-        "inv_freq",  # the rotary table that checkpoints of the first Llama models carry
+        "inv_freq",  # the rotary table in checkpoints of the first Llama models
     }
 )  # fmt: skip
 
@@ -59,13 +59,13 @@ Fail = Callable[[str], NoReturn]
 
 
 def read_safetensors(path: str) -> StoredTensors:
-    """What the safetensors files at `path` store: one file, an index of shards, or a folder with either.
+    """Return the tensors of the safetensors file, the index of shards or the folder at `path`.
 
-    Shards that an index or a file's own name ("-00001-of-00004") calls for and that are not there are named in
-    `missing_shards`.
+    `missing_shards` has the files that the index, or the name of a shard ("-00001-of-00004"), requires but that do not
+    exist.
 
     Raises:
-        UnreadableFileError: no safetensors file there, or one that is damaged.
+        UnreadableFileError: `path` has no safetensors file, or a file is damaged.
     """
     if os.path.isdir(path):
         return _read_folder(path)
@@ -73,12 +73,12 @@ def read_safetensors(path: str) -> StoredTensors:
     if name.endswith(INDEX_SUFFIX):
         return read_shards(folder, shards_of_index(path), _read_file)
     if not os.path.exists(path):
-        return StoredTensors(tensors=_read_file(path))  # says what is wrong with it
+        return StoredTensors(tensors=_read_file(path))  # raises the error
     return read_shards(folder, shard_names(name), _read_file)
 
 
 def find_safetensors(folder: str) -> str | None:
-    """The safetensors file or index in `folder` that is the model; None if there is none, or more than one model."""
+    """Return the path of the safetensors file or index in `folder` (None: it has none, or more than one model)."""
     files = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIXES))
     for name in (INDEX_FILE, SINGLE_FILE):
         if name in files:
@@ -89,29 +89,29 @@ def find_safetensors(folder: str) -> str | None:
 
 
 def stored_tensors(header: Mapping[str, object], fail: Fail, data_bytes: int | None = None) -> tuple[StoredTensor, ...]:
-    """The tensors that `header` describes, each checked against its type, its shape and its neighbours.
+    """Return the tensors that `header` describes, after checking their types, shapes and offsets.
 
     Args:
         header: the JSON object at the beginning of the file.
-        fail: called with what is wrong; raises.
-        data_bytes: bytes behind the header, which the tensors must fill; None if unknown.
+        fail: raises an error, given the problem as text.
+        data_bytes: bytes after the header, which the tensors must fill exactly; None if unknown.
     """
     placed = [
-        _placed(name, entry if isinstance(entry, dict) else {}, fail)
+        _placed_tensor(name, entry if isinstance(entry, dict) else {}, fail)
         for name, entry in header.items()
         if name != "__metadata__"
     ]
-    placed.sort(key=lambda place: place[:2])
-    end = 0
-    for begin, until, tensor in placed:
-        if begin != end:
-            what = "overlaps another" if begin < end else "leaves a gap before it"
-            fail(f"the tensor {quoted(tensor.name)} {what}")
-        if until - begin != tensor.size_bytes:
-            fail(f"the tensor {quoted(tensor.name)} has {until - begin} bytes, its shape needs {tensor.size_bytes}")
-        end = until
-    if data_bytes is not None and end != data_bytes:
-        fail(f"its tensors take {end} bytes, it holds {data_bytes}: it is cut short or damaged")
+    placed.sort(key=lambda item: item[:2])
+    position = 0
+    for begin, end, tensor in placed:
+        if begin != position:
+            problem = "overlaps another tensor" if begin < position else "has a gap before it"
+            fail(f"the tensor {quoted(tensor.name)} {problem}")
+        if end - begin != tensor.size_bytes:
+            fail(f"the tensor {quoted(tensor.name)} has {end - begin} bytes, but its shape needs {tensor.size_bytes}")
+        position = end
+    if data_bytes is not None and position != data_bytes:
+        fail(f"its tensors need {position} bytes, but it has {data_bytes}: it is cut short or damaged")
     return tuple(tensor for _, _, tensor in placed)
 
 
@@ -125,30 +125,30 @@ def _read_header(file: SourceFile) -> tuple[StoredTensor, ...]:
     file.refuse_lfs_pointer(start)
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > file.size_bytes - 8:
-        file.fail("its header is longer than the file: it is cut short or of another kind")
+        file.fail("its header is longer than the file: it is cut short or not a safetensors file")
     if length > LARGEST_HEADER_BYTES:
         file.fail(f"its header of {length} bytes is longer than {LARGEST_HEADER_BYTES}")
     data = file.read(length)
-    # Every tensor takes an object, two lists and at least 40 other characters; denser nesting only costs memory.
+    # A tensor has one object, two lists and at least 40 other characters; denser nesting would only cost memory.
     if data.count(b"{") + data.count(b"[") > 16 + length // 8:
-        file.fail("its header is nested as no safetensors header is")
+        file.fail("its header has more nested objects and lists than a safetensors header can have")
     return stored_tensors(file.json_object(data), file.fail, file.size_bytes - 8 - length)
 
 
-def _placed(name: str, entry: Mapping[str, object], fail: Fail) -> tuple[int, int, StoredTensor]:
-    """Where the tensor begins and ends behind the header, and what it is."""
+def _placed_tensor(name: str, entry: Mapping[str, object], fail: Fail) -> tuple[int, int, StoredTensor]:
+    """Return where the tensor begins and ends, in bytes after the header, and the tensor."""
     offsets = entry.get("data_offsets")
-    if not _is_sizes(offsets) or len(offsets) != 2:
+    if not _is_list_of_sizes(offsets) or len(offsets) != 2:
         fail(f"the entry {quoted(name)} does not say where its bytes are")
-    return offsets[0], offsets[1], _stored(name, entry, fail)
+    return offsets[0], offsets[1], _stored_tensor(name, entry, fail)
 
 
-def _stored(name: str, entry: Mapping[str, object], fail: Fail) -> StoredTensor:
+def _stored_tensor(name: str, entry: Mapping[str, object], fail: Fail) -> StoredTensor:
     dtype, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
         fail(f"the tensor {quoted(name)} has the unknown type {quoted(dtype)}")
-    if not _is_sizes(shape) or (values := math.prod(shape)) >= MOST_VALUES:
-        fail(f"the tensor {quoted(name)} has the shape {quoted(shape)}")
+    if not _is_list_of_sizes(shape) or (values := math.prod(shape)) >= MOST_VALUES:
+        fail(f"the tensor {quoted(name)} has the impossible shape {quoted(shape)}")
     bits = values * DTYPE_BITS[dtype]
     if bits % 8:
         fail(f"the tensor {quoted(name)} does not fill whole bytes")
@@ -156,12 +156,12 @@ def _stored(name: str, entry: Mapping[str, object], fail: Fail) -> StoredTensor:
 
 
 def _parameters(name: str, dtype: str, values: int) -> int | None:
-    if dtype in _NO_PARAMETERS or name.rpartition(".")[2] in _BESIDE_WEIGHTS:
+    if dtype in _NO_PARAMETER_TYPES or name.rpartition(".")[2] in _NO_PARAMETER_NAMES:
         return 0
-    return values if dtype in _ONE_PARAMETER_A_VALUE else None
+    return values if dtype in _UNPACKED_TYPES else None
 
 
-def _is_sizes(value: object) -> TypeGuard[list[int]]:
+def _is_list_of_sizes(value: object) -> TypeGuard[list[int]]:
     if not isinstance(value, list) or len(value) > MOST_DIMENSIONS:
         return False
     return all(type(size) is int and 0 <= size < MOST_VALUES for size in value)
@@ -173,17 +173,17 @@ def _read_folder(folder: str) -> StoredTensors:
         raise UnreadableFileError(
             folder,
             "a folder of safetensors files",
-            f"it has neither {SINGLE_FILE} nor {INDEX_FILE}, nor just one other",
+            f"it has neither {SINGLE_FILE} nor {INDEX_FILE}, nor exactly one other model",
             "Give the path of the file.",
         )
     return read_safetensors(found)
 
 
 def shards_of_index(path: str) -> list[str]:
-    """The names of the files, all beside it, that the index at `path` lists.
+    """Return the names of the files that the index at `path` lists; they must be in the same folder.
 
     Raises:
-        UnreadableFileError: it is no index, or names a file elsewhere.
+        UnreadableFileError: it is not an index, or lists a file in another folder.
     """
     kind, remedy = "an index of safetensors files", "Download the index again."
     index = read_json_object(path, kind=kind, remedy=remedy, largest_bytes=LARGEST_INDEX_BYTES)
@@ -193,5 +193,5 @@ def shards_of_index(path: str) -> list[str]:
     names = sorted(set(shards.values()))
     for shard in names:
         if set(shard) & set("/\\\0") or not shard.endswith(".safetensors"):
-            raise UnreadableFileError(path, kind, f"{quoted(shard)} is not the name of a file beside it", remedy)
+            raise UnreadableFileError(path, kind, f"{quoted(shard)} is not the name of a file in its folder", remedy)
     return names

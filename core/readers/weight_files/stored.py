@@ -1,4 +1,4 @@
-"""What a model file stores, as its header tells: the tensors with their types, shapes and bytes."""
+"""Describe the tensors that weight files store: names, types, shapes and bytes, from the files' headers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class StoredTensor:
 
     Attributes:
         name: its name in the file.
-        dtype: its type, in the words of the file's format ("BF16", "Q4_K").
+        dtype: its type, as the file's format names it ("BF16", "Q4_K").
         shape: its dimensions, in the order of the file's format.
         size_bytes: the bytes it takes in the file.
-        parameters: the parameters it holds; 0 for what is no parameter (scales, tables), None where several are packed
-            in each value, so that the header does not tell.
+        parameters: its number of parameters; 0 if it holds none (scales, tables); None if the header does not show
+            the number because several parameters are packed in one value.
     """
 
     name: str
@@ -38,11 +38,11 @@ class StoredTensor:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredTensors:
-    """The tensors of a model, over all its files.
+    """The tensors of a model, from all its files.
 
     Attributes:
         tensors: every tensor.
-        missing_shards: names of files that belong to the model and are not there.
+        missing_shards: names of the model's files that do not exist.
     """
 
     tensors: tuple[StoredTensor, ...]
@@ -50,7 +50,7 @@ class StoredTensors:
 
     @cached_property
     def bytes_by_dtype(self) -> Mapping[str, int]:
-        """Exact bytes of each type, the largest first."""
+        """Return the exact bytes of the tensors of each type, the largest first."""
         sizes: Counter[str] = Counter()
         for tensor in self.tensors:
             sizes[tensor.dtype] += tensor.size_bytes
@@ -62,25 +62,25 @@ class StoredTensors:
 
     @cached_property
     def total_bytes(self) -> int:
-        """Exact bytes of all tensors; the files' headers are not counted."""
+        """Return the exact bytes of all tensors, without the files' headers."""
         return sum(tensor.size_bytes for tensor in self.tensors)
 
     @cached_property
     def parameters(self) -> int | None:
-        """The parameters, or None where some are packed."""
+        """Return the number of parameters (None: some are packed)."""
         counts = [tensor.parameters for tensor in self.tensors if tensor.parameters is not None]
         return sum(counts) if len(counts) == len(self.tensors) else None
 
     @cached_property
     def packed_bytes(self) -> int:
-        """Bytes of the tensors in which parameters are packed."""
+        """Return the bytes of the tensors with packed parameters."""
         return sum(tensor.size_bytes for tensor in self.tensors if tensor.parameters is None)
 
 
 def shard_names(file_name: str) -> tuple[str, ...]:
-    """The names of all files of the model of which `file_name` is one: itself alone, unless it is numbered.
+    """Return the names of all files of the model that `file_name` belongs to: only itself unless it is numbered.
 
-    "m-00002-of-00003.gguf" is one of "m-00001-of-00003.gguf" to "m-00003-of-00003.gguf".
+    "m-00002-of-00003.gguf" belongs to "m-00001-of-00003.gguf", "m-00002-of-00003.gguf" and "m-00003-of-00003.gguf".
     """
     numbered = _SHARD.search(file_name)
     if numbered is None or not 1 <= int(numbered[1]) <= int(numbered[2]):
@@ -90,10 +90,10 @@ def shard_names(file_name: str) -> tuple[str, ...]:
 
 
 def read_shards(folder: str, names: Sequence[str], read: Callable[[str], Sequence[StoredTensor]]) -> StoredTensors:
-    """The tensors of the files `names` in `folder`, each read by `read`; a tensor may stand in one of them only.
+    """Return the tensors of the files `names` in `folder`; `read` reads one file.
 
     Raises:
-        UnreadableFileError: a tensor stands in two files, or as `read` does.
+        UnreadableFileError: two files have the same tensor, or `read` raises it.
     """
     tensors: dict[str, StoredTensor] = {}
     missing = []
@@ -107,7 +107,7 @@ def read_shards(folder: str, names: Sequence[str], read: Callable[[str], Sequenc
                 raise UnreadableFileError(
                     path,
                     "one file of a model",
-                    f"the tensor {quoted(tensor.name)} stands in another one too",
+                    f"another file has the tensor {quoted(tensor.name)} too",
                     "Download the model's files again.",
                 )
             tensors[tensor.name] = tensor

@@ -1,4 +1,4 @@
-"""The models, GPUs and precisions known by name."""
+"""Test the catalog of models, GPUs and precisions, and their cards."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ GPUS = pytest.mark.parametrize("gpu", catalog.gpus(), ids=lambda gpu: gpu.name)
 PRECISIONS = pytest.mark.parametrize("row", catalog.precisions(), ids=lambda row: row.precision.name)
 
 
-def test_the_counted_parameters_are_the_published_ones():
-    """Where a total was published that counts the same tensors; totals with draft layers or scales are left out."""
+def test_counted_parameters_equal_the_published_ones():
+    """Compare with published totals that count the same tensors; those with draft layers or scales are not listed."""
     published = [model for model in catalog.models() if model.published_parameters is not None]
     assert len(published) >= 200
     differing = [m.name for m in published if count_parameters(m.spec).total != m.published_parameters]
@@ -32,7 +32,7 @@ def test_the_article_states_its_parameters():
     assert count_parameters(catalog.model("article-llama-70b").spec).total == 70 * 10**9
 
 
-def test_the_catalog_has_what_people_serve():
+def test_the_catalog_has_the_common_model_families():
     assert len(catalog.models()) >= 100
     for family in ("llama-4", "qwen3-next", "mixtral", "gemma-3", "phi-4", "deepseek-v3", "kimi-k2", "glm-4.5", "gpt-oss",
                    "command-r", "granite", "nemotron", "falcon", "olmo", "jamba", "yi", "seed-oss"):  # fmt: skip
@@ -40,13 +40,13 @@ def test_the_catalog_has_what_people_serve():
 
 
 @MODELS
-def test_every_model_says_where_its_figures_are_from_and_since_when(model):
+def test_every_model_has_a_source_and_a_date(model):
     assert model.source and model.title
     assert re.fullmatch(r"\d{4}-\d\d(-\d\d)?", model.as_of)
     assert model.spec.name == model.name
 
 
-def test_no_two_models_go_by_one_name():
+def test_no_two_models_share_a_name():
     owners = Counter()
     for model in catalog.models():
         names = {model.name, *model.aliases, *(alias.rpartition("/")[2] for alias in model.aliases)}
@@ -55,7 +55,7 @@ def test_no_two_models_go_by_one_name():
 
 
 @MODELS
-def test_a_model_is_found_under_every_name(model):
+def test_a_model_is_found_by_all_its_names(model):
     for name in (model.name, *model.aliases, *(alias.rpartition("/")[2] for alias in model.aliases)):
         for written in (name, name.upper(), f" {name} ", name.replace("-", " "), name.replace("-", "_")):
             assert catalog.model(written) is model
@@ -75,7 +75,7 @@ def test_names_are_in_the_order_of_the_models():
         (None, WrongTypeError, "is not a name"),
     ],
 )
-def test_what_is_no_model(name, error, message):
+def test_unknown_models(name, error, message):
     with pytest.raises(error) as caught:
         catalog.model(name)
     assert message in str(caught.value)
@@ -111,8 +111,9 @@ def test_the_capacity_is_what_the_driver_reports():
 
 @GPUS
 def test_the_capacity_agrees_with_the_label(gpu):
-    """A label counts 2³⁰ bytes (an "80 GB" A100 has 81 920 MiB) or 10⁹ (an "288 GB" B300 has 275 040 MiB), ECC may take
-    a sixteenth of it (a "24 GB" P40 has 23 040 MiB), and what the driver keeps is little: a slip shows beyond that."""
+    """A label's GB is 2³⁰ bytes ("80 GB" A100: 81 920 MiB) or 10⁹ ("288 GB" B300: 275 040 MiB). ECC may take a sixteenth
+    ("24 GB" P40: 23 040 MiB), and the driver reserves little. A larger difference is an error in the data.
+    """
     if gpu.memory_is_label:
         assert gpu.memory_bytes == gpu.label_gb * 10**9
     else:
@@ -120,7 +121,7 @@ def test_the_capacity_agrees_with_the_label(gpu):
 
 
 @GPUS
-def test_a_gpu_is_found_under_every_name(gpu):
+def test_a_gpu_is_found_by_all_its_names(gpu):
     for name in (gpu.name, *gpu.aliases):
         for known_as in (name, f"{gpu.maker} {name}"):
             for written in (known_as.upper(), known_as.lower(), known_as.replace(" ", "-"), known_as.replace("-", "")):
@@ -132,7 +133,7 @@ def test_a_gpu_is_found_under_every_name(gpu):
     [
         ("H100-80GB", "h100-sxm"),
         ("h100 sxm 80gb", "h100-sxm"),
-        ("NVIDIA H100 80GB HBM3", "h100-sxm"),  # these and the next: as nvidia-smi prints them
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),  # this and the following as nvidia-smi prints them
         ("NVIDIA H100 PCIe", "h100-pcie"),
         ("NVIDIA A100-SXM4-80GB", "a100-sxm-80gb"),
         ("NVIDIA A100 80GB PCIe", "a100-pcie-80gb"),
@@ -147,7 +148,7 @@ def test_gpus_as_people_and_drivers_write_them(written, name):
     assert catalog.gpu(written).name == name
 
 
-def test_no_two_gpus_go_by_one_name():
+def test_no_two_gpus_share_a_name():
     owners = Counter()
     for gpu in catalog.gpus():
         names = {written for alias in (gpu.name, *gpu.aliases) for written in (alias, f"{gpu.maker} {alias}")}
@@ -156,7 +157,7 @@ def test_no_two_gpus_go_by_one_name():
 
 
 @GPUS
-def test_every_figure_of_a_gpu_has_a_source_and_a_date(gpu):
+def test_every_gpu_has_sources_and_a_date(gpu):
     assert gpu.title and gpu.maker and gpu.source
     assert re.fullmatch(r"\d{4}-\d\d", gpu.as_of)
     assert bool(gpu.memory_source) == (not gpu.memory_is_label)
@@ -168,7 +169,7 @@ def test_every_figure_of_a_gpu_has_a_source_and_a_date(gpu):
 @pytest.mark.parametrize(
     ("name", "computes"),
     [
-        # NVIDIA's CUDA documentation: FP8 from compute capability 8.9 on. AMD: from CDNA3 and RDNA4 on.
+        # NVIDIA's CUDA documentation: FP8 since compute capability 8.9. AMD: since CDNA3 and RDNA4.
         *[(name, True) for name in ("l4", "h100-sxm", "b200", "b300", "rtx-5090", "mi300x", "mi355x")],
         *[(name, False) for name in ("t4", "v100-sxm2-32gb", "a100-sxm-80gb", "rtx-3090", "mi250", "rx-7900-xtx")],
         ("radeon-ai-pro-r9700", True),
@@ -203,7 +204,7 @@ def test_names_are_in_the_order_of_the_gpus():
         (None, WrongTypeError, "is not a name"),
     ],
 )
-def test_what_is_no_gpu(name, error, message):
+def test_unknown_gpus(name, error, message):
     with pytest.raises(error) as caught:
         catalog.gpu(name)
     assert message in str(caught.value)
@@ -212,7 +213,7 @@ def test_what_is_no_gpu(name, error, message):
 # ---- precisions --------------------------------------------------------------------------------------
 
 
-def test_weights_as_shipped_have_no_precision_of_their_own():
+def test_shipped_weights_have_no_precision():
     assert catalog.weights_precision(" Shipped ") is None
     assert catalog.weights_precision("fp8").name == "fp8"
     assert catalog.weights_precision(2).bytes_per_value == 2
@@ -227,7 +228,7 @@ def test_bits_of_the_plain_formats():
     assert {name: bits[name] for name in expected} == expected
 
 
-# The inputs that a format's use allows, and those that it does not.
+# Use of a format → the inputs that accept it, and those that do not.
 FIELDS = {
     "": (("precision", "kv_precision"), ()),
     "weights": (("precision",), ("kv_precision",)),
@@ -236,7 +237,7 @@ FIELDS = {
 
 
 @PRECISIONS
-def test_a_precision_is_found_under_every_name(row):
+def test_a_precision_is_found_by_all_its_names(row):
     for name in (row.precision.name, *row.aliases):
         for written in (name, name.upper(), f" {name} ", name.replace("_", "-")):
             for field in FIELDS[row.use][0]:
@@ -244,16 +245,16 @@ def test_a_precision_is_found_under_every_name(row):
 
 
 @pytest.mark.parametrize("row", [row for row in catalog.precisions() if row.use], ids=lambda row: row.precision.name)
-def test_a_format_of_one_use_is_refused_for_the_other(row):
+def test_a_format_for_one_use_is_refused_for_the_other(row):
     only = {"weights": "weights", "kv": "the KV cache"}[row.use]
     for name in (row.precision.name, *row.aliases):
         for field in FIELDS[row.use][1]:
             with pytest.raises(UnknownNameError) as caught:
                 catalog.precision(field, name)
-            assert str(caught.value) == f'{field}: \'{name}\' is a format of {only} alone. Write "fp16" or "fp8".'
+            assert str(caught.value) == f'{field}: \'{name}\' is a format for {only} only. Write "fp16" or "fp8".'
 
 
-def test_no_two_precisions_go_by_one_name():
+def test_no_two_precisions_share_a_name():
     owners = Counter()
     for row in catalog.precisions():
         owners.update({re.sub(r"[\s_-]", "", name.casefold()) for name in (row.precision.name, *row.aliases)})
@@ -269,7 +270,7 @@ def test_no_two_precisions_go_by_one_name():
         ("precision", "fp8_ds_mlb", "Write one of the names in the Precisions sheet."),
     ],
 )
-def test_only_what_the_field_can_take_is_proposed(field, value, remedy):
+def test_only_names_that_the_field_accepts_are_suggested(field, value, remedy):
     with pytest.raises(UnknownNameError) as caught:
         catalog.precision(field, value)
     assert caught.value.remedy == remedy
@@ -293,7 +294,7 @@ def test_every_precision_has_a_source_and_two_titles(row):
         ([2], WrongTypeError),
     ],
 )
-def test_what_is_no_precision_names_the_field(value, error):
+def test_errors_for_invalid_precisions_name_the_field(value, error):
     with pytest.raises(error, match="^kv_precision: "):
         catalog.precision("kv_precision", value)
 
@@ -310,17 +311,17 @@ def test_every_model_has_a_card(model):
     assert {card_field(card, field.upper()) for field in card} == set(card.values())
 
 
-def test_a_card_shows_no_heads_where_they_are_not_known():
+def test_a_card_without_known_heads_does_not_show_heads():
     assert "num_attention_heads" not in model_card(catalog.model("article-llama-70b").spec)
 
 
-def test_a_model_of_the_same_name_is_not_the_catalogs():
+def test_another_model_with_a_catalog_name_has_no_source():
     spec = ModelSpec(
         name="llama-3.1-70b", hidden_size=1, layers=catalog.model("llama-3-8b").spec.layers, stated_parameters=1
     )
     assert "source" not in model_card(spec)
 
 
-def test_an_unknown_field_proposes_the_nearest():
+def test_similar_fields_are_suggested_for_an_unknown_field():
     with pytest.raises(UnknownNameError, match="field: 'hidden' is not known. Did you mean 'hidden_size'"):
         card_field(model_card(catalog.model("llama-3.1-70b").spec), "hidden")

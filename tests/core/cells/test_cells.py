@@ -1,4 +1,4 @@
-"""The cell functions in the cells of a workbook: formulas that openpyxl writes and formualizer evaluates."""
+"""Test the cell functions in a workbook's formulas, which openpyxl writes and formualizer evaluates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 from openpyxl.utils import get_column_letter
 
 import vram_udf
-from tests.spreadsheets import formualizer_program as formualizer_engine
+from tests.spreadsheets import formualizer_program
 from vram_udf import VRAM_BREAKDOWN, VRAM_CHECK, VRAM_GPU, VRAM_KV, VRAM_MODEL, VRAM_TOTAL, VRAM_WEIGHTS
 
 LLAMA = "llama-3.1-70b"
 FUNCTIONS = {function.__name__: function for function in vram_udf.FUNCTIONS}
 
-# What stands in the cells that the formulas refer to.
+# The cells that the formulas refer to.
 INPUTS = {
     "A1": LLAMA, "B1": 32768, "C1": 10, "D1": "fp8", "E1": 0.2, "F1": "GiB",
     "A2": "ＬＬＡＭＡ－３．１－７０Ｂ",
@@ -30,7 +30,7 @@ INPUTS = {
 }  # fmt: skip
 
 SCALARS = {
-    # The article: 70 × 10⁹ × 2 bytes; 80 × 8196 × 2 × 2 bytes a token.
+    # The article: 70 × 10⁹ × 2 bytes; 80 × 8196 × 2 × 2 bytes per token.
     "=VRAM_WEIGHTS(70)": 140.0,
     "=VRAM_WEIGHTS({70,80,8196})": 140.0,
     '=VRAM_KV_PER_TOKEN(A5:C5,"fp16","B")': 2_622_720.0,
@@ -43,7 +43,7 @@ SCALARS = {
     '=VRAM_TOTAL("llama-3.1-70b",32768)': VRAM_TOTAL(LLAMA, 32768),
     "=SUM(VRAM_WEIGHTS(70),VRAM_WEIGHTS(8))": 156.0,
     "=VRAM_KV(A1,B1*2,C1)/VRAM_KV(A1,B1,C1)": 2.0,
-    # Blank cells are omitted arguments, a blank model or context is an error.
+    # Blank cells are omitted arguments; a blank model or context is an error.
     "=VRAM_TOTAL(A1,B1,A3,B4,C4,D4,E4)": VRAM_TOTAL(LLAMA, 32768),
     "=VRAM_TOTAL(A3,B1)": "#VALUE!",
     "=VRAM_TOTAL(A1,A3)": "#VALUE!",
@@ -51,7 +51,7 @@ SCALARS = {
     '=VRAM_KV_PER_TOKEN(A10:B12,"fp16","B")': 2_622_720.0,
     '=VRAM_KV_PER_TOKEN(A16:F16,"fp16","B")': 2_622_720.0,
     "=VRAM_WEIGHTS(A10:B12)": 140.0,
-    # The error rule.
+    # Errors.
     '=VRAM_TOTAL("lama",1000)': "#N/A",
     "=VRAM_TOTAL(A1,-1)": "#NUM!",
     "=VRAM_TOTAL(A1,1.5)": "#NUM!",
@@ -66,9 +66,9 @@ SCALARS = {
     '=IFERROR(VRAM_TOTAL("lama",1000),"no figure")': "no figure",
     "=ISNUMBER(VRAM_TOTAL(A1,B1))": True,
     "=ISERROR(VRAM_TOTAL(A1,-1))": True,
-    # What is wrong, in words.
+    # Messages.
     "=VRAM_CHECK(A1,B1,C1)": "OK",
-    "=VRAM_CHECK(A1,B6)": "context: -1 is below 1. Write the tokens per sequence, for example 32768.",
+    "=VRAM_CHECK(A1,B6)": "context: -1 is below 1. Write the context in tokens, for example 32768.",
     '=VRAM_CHECK("lama-3.1-70b",B1)': "model: 'lama-3.1-70b' is not known. Did you mean 'llama-3.1-70b'?",
     '=VRAM_MODEL(A1,"parameters")': 70_553_706_496.0,
     '=VRAM_MODEL("Llama 3.1 70B","developer")': "Meta",
@@ -101,7 +101,7 @@ ARRAYS = {
 
 @pytest.fixture(scope="module")
 def sheets(tmp_path_factory) -> dict[str, dict[str, object]]:
-    """The values of a workbook with every formula: scalars down one column, arrays on a sheet of their own each."""
+    """Return the values of a workbook with all formulas: scalars in one column, each array on a separate sheet."""
     book = openpyxl.Workbook()
     book.active.title = "Inputs"
     scalars = book.create_sheet("Scalars")
@@ -119,7 +119,7 @@ def sheets(tmp_path_factory) -> dict[str, dict[str, object]]:
         sheet["A42"] = f"=SUM({formula.removeprefix('=')})"
     path = tmp_path_factory.mktemp("cells") / "functions.xlsx"
     book.save(path)
-    return formualizer_engine.evaluate(path, FUNCTIONS)
+    return formualizer_program.evaluate(path, FUNCTIONS)
 
 
 @pytest.mark.parametrize("line, formula", list(enumerate(SCALARS, start=1)), ids=SCALARS)
@@ -135,13 +135,13 @@ def test_a_spill(sheets, number, formula):
     assert [
         [spilled[f"{get_column_letter(8 + j)}{i}"] for j in range(len(row))] for i, row in enumerate(rows, 1)
     ] == rows
-    # Nothing beside it and nothing below it.
+    # Nothing to the right of it and nothing below it.
     assert f"{get_column_letter(8 + len(rows[0]))}1" not in spilled
     assert f"H{len(rows) + 1}" not in spilled
 
 
 @pytest.mark.parametrize("number, formula", list(enumerate(ARRAYS)), ids=ARRAYS)
-def test_a_failing_element_is_an_error_for_whoever_adds_it_up_and_no_number(sheets, number, formula):
+def test_an_error_in_an_array_is_an_error_in_its_sum_and_not_counted(sheets, number, formula):
     values, cells = sheets[f"Array {number}"], [cell for row in ARRAYS[formula] for cell in row]
     numbers = [cell for cell in cells if isinstance(cell, float)]
     errors = [cell for cell in cells if isinstance(cell, str) and cell.startswith("#")]
@@ -149,12 +149,12 @@ def test_a_failing_element_is_an_error_for_whoever_adds_it_up_and_no_number(shee
     assert values["A40"] == values["A42"] == (errors[0] if errors else pytest.approx(sum(numbers), rel=1e-12))
 
 
-def test_an_array_feeds_another_function(tmp_path):
+def test_an_array_as_argument_of_another_function(tmp_path):
     book = openpyxl.Workbook()
     book.active["A1"], book.active["A2"], book.active["B1"] = 8, 70, "=VRAM_WEIGHTS(A1:A2)"
     book.active["D1"] = "=MAX(B1:B2)"
     book.active["E1"] = "=VRAM_WEIGHTS(B1:B2)"
     book.save(tmp_path / "chain.xlsx")
-    values = formualizer_engine.evaluate(tmp_path / "chain.xlsx", FUNCTIONS)["Sheet"]
+    values = formualizer_program.evaluate(tmp_path / "chain.xlsx", FUNCTIONS)["Sheet"]
     assert [values[address] for address in ("B1", "B2", "D1", "E1", "E2")] == [16.0, 140.0, 140.0, 32.0, 280.0]
     assert values["E2"] == VRAM_WEIGHTS(VRAM_WEIGHTS(70))

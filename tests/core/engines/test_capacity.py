@@ -1,4 +1,4 @@
-"""What fits: against what engines logged, by hand, and the directions in which figures move."""
+"""Capacities compared with logs of engines, computed by hand, and their properties."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from core.engines.capacity import capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Size, parse_version
 from core.engines.shapes import stage_shapes
 from core.errors import OutOfRangeError, UnsupportedModelError
-from core.model.spec import FullAttention, LayerRun, ModelSpec, MoeMlp, NoMixer, SlidingWindowAttention
+from core.model.feed_forward import MoeMlp
+from core.model.mixers import FullAttention, NoMixer, SlidingWindowAttention
+from core.model.spec import LayerRun, ModelSpec
 from core.readers.hf_config import spec_from_config
 from core.units import GIB, MIB
 from tools import accuracy, golden_tables
+from tools.documents import with_parts
 
 FP16 = catalog.precision("kv_precision", "fp16")
 FP8 = catalog.precision("kv_precision", "fp8")
@@ -40,7 +43,7 @@ def deployment(spec=LLAMA_8B, version="0.19", **settings):
     return Deployment(model=spec, version=parse_version(version), **(fixed | settings))
 
 
-# ---- against logs ------------------------------------------------------------------------------------
+# ---- logs --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def runs():
     return accuracy.runs()
 
 
-# Thresholds: what the product promises of runs like these; the table itself is docs/accuracy.md.
+# The median and largest error that the product promises for such runs; docs/accuracy.md has the table.
 PROMISED = {
     "weights": (0.001, 0.016),
     "peak activation": (0.01, 0.04),
@@ -71,14 +74,13 @@ def test_nearly_all_runs_are_within_the_stated_range(runs):
     assert sum(run.is_in_range for run in runs) >= 0.95 * len(runs)
 
 
-def test_the_written_table_is_the_computed_one(runs):
-    written = (accuracy.DOCS / "accuracy.md").read_text(encoding="utf-8")
-    assert written == accuracy.report(runs), "run make accuracy"
-    assert (accuracy.DOCS / "accuracy.svg").read_text(encoding="utf-8") == accuracy.plot(runs)
+def test_the_accuracy_table_is_up_to_date(runs):
+    written = accuracy.DOCUMENT.read_text(encoding="utf-8")
+    assert written == with_parts(written, accuracy.parts(runs)), "run make accuracy"
 
 
 def test_llama_3_1_8b_under_0_31():
-    """A log of vLLM 0.31 with its defaults on an A100 80 GB (79.25 GiB): 56.21 GiB, 460 496 tokens, 3.51 times."""
+    """A log of vLLM 0.31 with its defaults on an A100 80 GB (79.25 GiB): 56.21 GiB, 460 496 tokens, 3.51 sequences."""
     found = capacity(
         vllm.ENGINE,
         deployment(version="0.31", device=Device("A100", round(79.25 * GIB)), context=131_072, memory_utilization=None),
@@ -102,9 +104,9 @@ def test_sglang_on_qwen3_235b():
 @pytest.mark.parametrize(
     ("name", "tp", "context", "concurrency_per_gib"),
     [
-        # gpt-oss-120b: 18 layers a group; 8192 blocks for all tokens and ⌈(127 + 8192) ÷ 16⌉ + 1 = 521 for a window.
+        # gpt-oss-120b: 18 layers per group; 8192 blocks for all tokens and ⌈(127 + 8192) ÷ 16⌉ + 1 = 521 for a window.
         ("gpt-oss-120b", 1, 131_072, GIB / (18 * 8 * 64 * 2 * 2 * 16 * (8192 + 521))),
-        # Gemma 3 27B: 62 layers, 10 of them see everything: groups of 10, 1 + 6 of them.
+        # Gemma 3 27B: 62 layers, 10 of them with full attention: 1 + 6 groups of 10.
         ("gemma-3-27b", 1, 8192, GIB / (10 * 16 * 128 * 2 * 2 * 16 * (512 + 6 * 513))),
     ],
 )
@@ -115,11 +117,11 @@ def test_hybrids_by_hand(name, tp, context, concurrency_per_gib):
     assert found.max_concurrency.expected == pytest.approx(left_gib * concurrency_per_gib, rel=1e-3)
 
 
-def test_a_format_asked_for_is_taken_at_its_word_where_matrices_are_not_known():
-    """A model told with layers but without its feed-forward blocks: nothing says which matrices stay in 16 bits."""
+def test_a_requested_format_applies_if_matrices_are_unknown():
+    """A model without known feed-forward blocks: it is unknown which matrices are in 16 bits."""
     unknown = replace(LLAMA_8B, layers=tuple(replace(run, mlp=None, complete=False) for run in LLAMA_8B.layers))
     fp8, int4 = (catalog.precision("precision", name) for name in ("fp8", "int4"))
-    assert [stage_shapes(unknown, asked, 1, 1)[0].quantized for asked in (None, FP16, fp8, int4)] == [
+    assert [stage_shapes(unknown, requested, 1, 1)[0].quantized for requested in (None, FP16, fp8, int4)] == [
         False,
         False,
         True,
@@ -130,8 +132,8 @@ def test_a_format_asked_for_is_taken_at_its_word_where_matrices_are_not_known():
 @pytest.mark.parametrize(
     ("full", "windowed", "groups"),
     [
-        # vLLM v1/core/kv_cache_utils.py: groups as large as the commonest kind if that is less than 1.5 times the
-        # rarest, else as the rarest.
+        # vLLM v1/core/kv_cache_utils.py: groups have the size of the commonest kind if that is less than 1.5 times the
+        # rarest, else of the rarest.
         (4, 5, [4, 5]),
         (4, 6, [4, 3, 3]),
         (2, 7, [2, 2, 2, 2, 1]),
@@ -152,9 +154,9 @@ def test_groups_of_layers_by_hand(full, windowed, groups):
     ("window", "context", "in_flight", "count"),
     [
         (0, 1000, 64, 63),  # 62.5
-        (16, 1000, 1, 2),  # the window with the token that is computed: 15 + 1, and a block as it need not begin at one
+        (16, 1000, 1, 2),  # the window with the token in the step: 15 + 1, and a block, as it can begin inside one
         (16, 1000, 2, 3),
-        (128, 1000, 8192, 64),  # no more than the context
+        (128, 1000, 8192, 64),  # at most the context
     ],
 )
 def test_blocks_of_a_sequence_by_hand(window, context, in_flight, count):
@@ -162,22 +164,22 @@ def test_blocks_of_a_sequence_by_hand(window, context, in_flight, count):
     assert Group(CacheSpec(bytes_per_token=1, window=window), 16, (1,)).blocks(context, in_flight) == count
 
 
-def test_a_state_is_one_block_however_long_the_context():
+def test_a_state_is_one_block_at_any_context():
     assert Group(CacheSpec(state_bytes=5), 16, (1,)).blocks(10**6, 8192) == 1
 
 
-def test_layers_that_keep_nothing_need_no_memory():
+def test_layers_without_a_cache_need_no_memory():
     nothing = ModelSpec(name="test", hidden_size=8, layers=(LayerRun(count=4, mixer=NoMixer()),))
     assert blocks(nothing, FP16, 1, 2, (0, 19, 0)) == Blocks((Group(CacheSpec(), 16, (0, 0)),), (1, 1))
 
 
 def test_deepseek_v3_on_eight_h200():
-    """Its latents are whole on every rank: 70 272 bytes a token on each GPU, about 20 users of 32 768 tokens."""
+    """Latents are complete on every rank: 70 272 bytes per token on each GPU, about 20 users of 32 768 tokens."""
     h200 = Device("h200-sxm", round(139.81 * GIB))
     found = capacity(vllm.ENGINE, deployment(model("deepseek-v3"), "0.31", tp=8, context=32_768, device=h200,
                                              memory_utilization=None))  # fmt: skip
     assert found.kv_bytes_per_token == 70_272
-    assert found.budget.weights.expected / GIB == pytest.approx(79.3, abs=0.3)  # 671 GB ÷ 8, and what is replicated
+    assert found.budget.weights.expected / GIB == pytest.approx(79.3, abs=0.3)  # 671 GB ÷ 8, and replicated tensors
     assert found.max_users.low <= 20 <= found.max_users.high
     assert 19 <= found.max_concurrency.expected <= 22
 
@@ -193,12 +195,12 @@ def test_the_budget_of_llama_3_1_8b_by_hand():
     assert budget.kv.expected == (
         budget.usable_bytes - budget.weights.expected - budget.activation.expected - budget.other.expected
     )
-    assert not budget.graphs_count
+    assert not budget.graphs_are_subtracted
 
 
-def test_graphs_are_taken_off_from_0_20_on():
+def test_graphs_are_subtracted_from_0_20():
     before, after = (capacity(vllm.ENGINE, deployment(version=version)).budget for version in ("0.19", "0.20"))
-    assert (before.graphs_count, after.graphs_count) == (False, True)
+    assert (before.graphs_are_subtracted, after.graphs_are_subtracted) == (False, True)
     assert before.kv.expected > after.kv.expected
 
 
@@ -217,9 +219,9 @@ def test_default_utilization(version, utilization):
         ("0.19", "L4", 22.07, 8192, 2048, 256),
         ("0.19", "B200", 178, 8192, 8192, 1024),
         ("0.31", "B200", 178, 8192, 16_384, 1024),
-        ("0.6.5", "H100", 79.19, 8192, 8192, 256),  # no chunks: a whole prompt
+        ("0.6.5", "H100", 79.19, 8192, 8192, 256),  # without chunks: a whole prompt
         ("0.6.5", "H100", 79.19, 32_768, 32_768, 256),
-        ("0.6.5", "H100", 79.19, 32_769, 2048, 256),  # beyond 32K in chunks
+        ("0.6.5", "H100", 79.19, 32_769, 2048, 256),  # above 32K in chunks
         ("0.6.5", "H100", 79.19, 131_072, 2048, 256),
     ],
 )
@@ -232,8 +234,8 @@ LATENT = stage_shapes(model("deepseek-v3"), None, 8, 1)[0]
 
 
 def test_shapes_of_stages_by_hand():
-    """DeepSeek-V3 on 8 × 2 GPUs: three dense layers of 18 432 columns in the first stage, behind them 8 of 256 experts
-    of 2048 and a shared one; latents unfold into 128 heads of 128 + 128. Mixtral: 2 experts of 14 336, nothing shared.
+    """DeepSeek-V3 on 8 × 2 GPUs: three dense layers of 18 432 columns in the first stage, then 8 of 256 experts of 2048
+    and a shared one; latents unfold into 128 heads of 128 + 128. Mixtral: 2 experts of 14 336, without a shared one.
     """
     first, second = stage_shapes(model("deepseek-v3"), None, 8, 2)
     assert (first.layers, first.is_first, first.vocab_size, first.mlp_width, first.mlp_copies) == (31, True, 0, 2304, 3)
@@ -245,7 +247,7 @@ def test_shapes_of_stages_by_hand():
     (mixtral,) = stage_shapes(model("mixtral-8x7b"), None, 2, 1)
     assert (mixtral.mlp_width, mixtral.mlp_copies, mixtral.latent_width, mixtral.quantized) == (0, 0, 0, False)
     assert (mixtral.experts_per_token, mixtral.expert_width, mixtral.expert_input) == (2, 7168, 4096)
-    (whole,) = stage_shapes(model("mixtral-8x7b"), None, 2, 1, whole_experts=True)
+    (whole,) = stage_shapes(model("mixtral-8x7b"), None, 2, 1, expert_parallel=True)
     assert whole.expert_width == 14_336
 
 
@@ -259,7 +261,7 @@ def test_shapes_of_dense_models_by_hand():
     assert (gpt2.mlp_width, gpt2.mlp_copies) == (1024, 2)
 
 
-def test_the_widest_mixture_is_that_of_the_most_columns_a_token():
+def test_the_widest_mixture_has_the_most_columns_per_token():
     attention = FullAttention(num_attention_heads=1, num_key_value_heads=1, head_dim=8)
     mixtures = (
         MoeMlp(num_experts=16, num_experts_per_tok=8, moe_intermediate_size=100),  # 800 columns
@@ -271,7 +273,7 @@ def test_the_widest_mixture_is_that_of_the_most_columns_a_token():
 
 
 def test_the_format_of_activations_is_that_of_the_middle_layer():
-    """DeepSeek-V2-Lite cut to a dense layer and a mixture, whose experts alone are stored in MXFP4."""
+    """DeepSeek-V2-Lite with one dense layer and one mixture, of which only the experts are stored in MXFP4."""
     cut = golden_tables.config(PARAMETERS["deepseek-v2-lite"]) | {"num_hidden_layers": 2}
     experts_only = replace(catalog.precision("precision", "mxfp4"), groups=frozenset({"expert"}))
     (found,) = stage_shapes(spec_from_config(cut, name="cut"), experts_only, 1, 1)
@@ -289,13 +291,13 @@ def test_the_format_of_activations_is_that_of_the_middle_layer():
     ],
 )
 def test_latents_unfolded_by_hand(step, context, tokens):
-    """DeepSeek-V3 on eight GPUs: 16 heads of 128 + 128 values a token, and four hidden states of 7168 for the step."""
+    """DeepSeek-V3 on eight GPUs: 16 heads of 128 + 128 values per token, and four hidden states of 7168 for the step."""
     expected = (tokens * 16 * 256 + 4 * step[0] * 7168) * 2
     largest = vllm.largest_step(deployment(max_batched_tokens=step[0], max_sequences=step[1]))
     assert vllm.latent_peak_bytes(LATENT, largest, context) == expected
 
 
-# GiB outside PyTorch as logged, the least and the most; where each was logged `vllm.other_bytes` says.
+# Logged GiB outside PyTorch, smallest and largest; `vllm.other_bytes` names the logs.
 @pytest.mark.parametrize(
     ("version", "gpus", "gpu", "name", "least", "most"),
     [
@@ -313,15 +315,15 @@ def test_latents_unfolded_by_hand(step, context, tokens):
         ("0.28", (4, 1), "H100", "mixtral-8x7b", 0.6, 0.95),
     ],
 )
-def test_what_is_outside_pytorch_is_what_was_logged(version, gpus, gpu, name, least, most):
+def test_memory_outside_pytorch_is_as_logged(version, gpus, gpu, name, least, most):
     start = deployment(model(name), version, tp=gpus[0], pp=gpus[1], device=Device(gpu, H100.memory_bytes))
     found = vllm.budgets(start)[0].other
     assert 0 < found.low / GIB <= least <= most <= found.high / GIB
     assert least - 0.1 <= found.expected / GIB <= most + 0.1
 
 
-def test_graphs_are_what_was_logged(runs):
-    """Up to 0.19 about 0.3 GiB and 17 MiB a layer; from 0.20 on 0.49 to 1.2 (Llama-3.1-8B, A100, 0.31)."""
+def test_graphs_are_as_logged(runs):
+    """Up to 0.19 about 0.3 GiB and 17 MiB per layer; from 0.20 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31)."""
     logged = [(run.figure("cuda_graph_gib") * GIB, run.budget.graphs) for run in runs]
     assert sum(size.low <= graphs <= size.high for graphs, size in logged) >= 0.95 * len(logged)
     errors = sorted(abs(graphs / size.expected - 1) for graphs, size in logged)
@@ -331,16 +333,16 @@ def test_graphs_are_what_was_logged(runs):
         assert later.low / GIB <= 0.49 <= later.expected / GIB <= 1.2 <= later.high / GIB
 
 
-def test_what_the_log_calls_the_size_of_a_hybrid_cache():
-    """Gemma 3 27B with 8192 tokens: seven groups; a sequence takes 512 + 6 × 513 blocks. Up to 0.20 the log shows the
-    tokens of one group, from 0.21 on whole sequences times their length."""
+def test_logged_size_of_a_hybrid_cache():
+    """Gemma 3 27B with 8192 tokens: seven groups; a sequence has 512 + 6 × 513 blocks. Up to 0.20 the log prints the
+    tokens of one group, from 0.21 whole sequences × their length."""
     before, after = (vllm.pool(deployment(model("gemma-3-27b"), version)) for version in ("0.20", "0.21"))
-    assert before.blocks_of(8192) == after.blocks_of(8192) == 3590
-    assert before.tokens_announced(7000, 8192) == 1000 * 16
-    assert after.tokens_announced(7180, 8192) == 2 * 8192
+    assert before.blocks_per_sequence(8192) == after.blocks_per_sequence(8192) == 3590
+    assert before.logged_tokens(7000, 8192) == 1000 * 16
+    assert after.logged_tokens(7180, 8192) == 2 * 8192
 
 
-def test_pipeline_stages_share_the_blocks_that_the_fullest_has_room_for():
+def test_pipeline_stages_have_the_blocks_of_the_fullest_stage():
     one, two = (capacity(vllm.ENGINE, deployment(pp=pp)) for pp in (1, 2))
     assert two.kv_bytes_per_token == one.kv_bytes_per_token / 2
     assert two.kv_tokens.expected > 2 * one.kv_tokens.expected
@@ -348,9 +350,9 @@ def test_pipeline_stages_share_the_blocks_that_the_fullest_has_room_for():
     assert uneven.kv_bytes_per_token == 11 * 8 * 128 * 2 * 2
 
 
-def test_the_stage_with_room_for_the_fewest_blocks_decides():
-    """32 layers on three stages: 11, 11, 10. The last has the head and samples, which leaves it the least memory, but
-    also a layer less to keep: it is the first, with the embedding, that is full first."""
+def test_the_stage_with_the_fewest_blocks_decides():
+    """32 layers on three stages: 11, 11, 10. The last has the head and samples, so it has the least memory, but also one
+    layer less: the first, which has the embedding, is full first."""
     found = capacity(vllm.ENGINE, deployment(pp=3))
     stages = vllm.budgets(found.deployment)
     assert [round(stage.kv.expected / GIB, 1) for stage in stages] == [68.5, 69.5, 68.1]
@@ -370,12 +372,12 @@ def test_paged_sequences_take_whole_blocks():
     assert users_that_fit(vllm.ENGINE, start) == capacity(vllm.ENGINE, start).max_users.expected < users[1617]
 
 
-def test_no_more_users_than_the_engine_runs_at_once():
+def test_users_are_at_most_the_engines_sequences():
     assert users_that_fit(vllm.ENGINE, deployment(max_sequences=7)) == 7
 
 
 def test_llama_cpp_computes_in_the_buffer_that_it_logs():
-    """Llama-3-8B, 512 tokens at a time: "CUDA0 compute buffer size = 258.50 MiB"."""
+    """Llama-3-8B, 512 tokens per micro-batch: "CUDA0 compute buffer size = 258.50 MiB"."""
     budget = capacity(llama_cpp.ENGINE, deployment(model("llama-3-8b"), "b6325", memory_utilization=None)).budget
     assert budget.activation.expected == 258.5 * MIB
 
@@ -401,35 +403,36 @@ def test_llama_cpps_buffer_without_flash_attention():
 
 
 def test_llama_cpps_cells_by_hand():
-    """Gemma 3 27B, 8192 bytes a layer and token: 10 layers keep the context in cells of 256, 52 the window and a micro
-    batch: 1024 + 512."""
+    """Gemma 3 27B, 8192 bytes per layer and token: 10 layers cache the context in multiples of 256 cells, 52 the window
+    and a micro-batch: 1024 + 512."""
     start = deployment(model("gemma-3-27b"), "b6325", context=32_768)
     pool = llama_cpp.pool(start)
-    assert pool.blocks_of(32_768) == 8192 * (10 * 32_768 + 52 * 1536)
-    assert pool.blocks_of(1000) == 8192 * 62 * 1024
-    assert pool.bytes_per_token == pool.blocks_of(32_768 + 256) / 256 - pool.blocks_of(32_768) / 256 == 8192 * 10
-    assert pool.tokens_announced(8192 * 10 * 77, 32_768) == 77
-    two = llama_cpp.pool(replace(start, pp=2))  # 31 layers each, the sixth, twelfth … see everything: 5 of either
+    assert pool.blocks_per_sequence(32_768) == 8192 * (10 * 32_768 + 52 * 1536)
+    assert pool.blocks_per_sequence(1000) == 8192 * 62 * 1024
+    cells = pool.blocks_per_sequence(32_768 + 256) - pool.blocks_per_sequence(32_768)
+    assert pool.bytes_per_token == cells / 256 == 8192 * 10
+    assert pool.logged_tokens(8192 * 10 * 77, 32_768) == 77
+    two = llama_cpp.pool(replace(start, pp=2))  # 31 layers each; every sixth layer has full attention: 5 in each stage
     assert two.block_bytes == (1, 1)
-    assert two.blocks_of(32_768) == 8192 * (5 * 32_768 + 26 * 1536)
+    assert two.blocks_per_sequence(32_768) == 8192 * (5 * 32_768 + 26 * 1536)
 
 
 def test_the_fullest_of_llama_cpps_gpus_decides():
-    """32 layers of 4096 bytes a token over five GPUs: 6, 6, 7, 7 and 6."""
+    """32 layers of 4096 bytes per token over five GPUs: 6, 6, 7, 7 and 6."""
     pool = llama_cpp.pool(deployment(pp=5, version="b6325"))
-    assert (pool.blocks_of(256), pool.bytes_per_token) == (7 * 4096 * 256, 7 * 4096)
+    assert (pool.blocks_per_sequence(256), pool.bytes_per_token) == (7 * 4096 * 256, 7 * 4096)
 
 
-def test_llama_cpps_cells_of_states_alone():
-    """Falcon Mamba 7B: 64 states of 8192 × (3 × 2 + 16 × 4) bytes, however long: announced by whole sequences."""
+def test_llama_cpps_pool_with_states_only():
+    """Falcon Mamba 7B: 64 states of 8192 × (3 × 2 + 16 × 4) bytes at any context; logged in whole sequences."""
     pool = llama_cpp.pool(deployment(model("falcon-mamba-7b"), "b6325", context=1000))
     state = 64 * 8192 * (3 * 2 + 16 * 4)
-    assert (pool.blocks_of(1000), pool.blocks_of(5000), pool.bytes_per_token) == (state, state, 0)
-    assert pool.tokens_announced(3 * state + 1, 1000) == 3000
+    assert (pool.blocks_per_sequence(1000), pool.blocks_per_sequence(5000), pool.bytes_per_token) == (state, state, 0)
+    assert pool.logged_tokens(3 * state + 1, 1000) == 3000
 
 
-def test_sglang_reserves_what_its_source_says():
-    """H100, chunks of 8192: 512 + 8192 × 1.5 + 1024 ÷ 8 + 256 × 2 MiB of 81 091 stay free."""
+def test_sglangs_static_share_of_an_h100():
+    """Chunks of 8192: 512 + 8192 × 1.5 + 1024 ÷ 8 + 256 × 2 MiB of 81 091 are not in the static share."""
     start = deployment(version="0.5", memory_utilization=None)
     assert sglang.static_share(start) == round(1 - (512 + 12_288 + 128 + 512) / (79.19 * 1024), 3)
     assert sglang.static_share(replace(start, version=parse_version("0.4.6"), tp=4)) == 0.85
@@ -454,14 +457,14 @@ def test_sglangs_steps(gib, tp, tokens, batch):
 @pytest.mark.parametrize(
     ("gib", "settings", "reserved_mib"),
     [
-        # The same file: 512, 1.5 a token of at least 2048, 1024 for every eight GPUs, and 2 for each of the batch.
+        # The same file: 512, 1.5 per token (at least 2048 tokens), 1024 per eight GPUs, and 2 per sequence of the batch.
         (48, {}, 512 + 1.5 * 4096 + 128 + 2 * 32),
         (48, {"tp": 2}, 512 + 1.5 * 4096 + 256 + 2 * 32),
         (48, {"max_batched_tokens": 1000}, 512 + 1.5 * 2048 + 128 + 2 * 32),
         (4, {"max_batched_tokens": 1000}, 512 + 1.5 * 2048 + 128 + 2 * 8),
         (15, {"tp": 8, "pp": 8}, 512 + 1.5 * 2048 + 8 * 1024 + 2 * 8),
         (60, {"max_batched_tokens": 2048}, 512 + 1.5 * 2048 + 128 + 2 * 256),
-        (61, {"max_batched_tokens": 2048}, 10 * 1024),  # beyond 60 GiB at least 10
+        (61, {"max_batched_tokens": 2048}, 10 * 1024),  # above 60 GiB at least 10
         (80, {"tp": 8, "pp": 2}, 512 + 1.5 * 8192 + 2048 + 2 * 512),
     ],
 )
@@ -474,13 +477,13 @@ def test_sglangs_static_share_by_hand(gib, settings, reserved_mib):
     ("tp", "share"), [(1, 0.88), (2, 0.87), (3, 0.87), (4, 0.85), (7, 0.85), (8, 0.81), (15, 0.81), (16, 0.79)]
 )
 def test_sglangs_static_share_before_0_4_8(tp, share):
-    """srt/server_args.py of those versions: by the tensor parallel size alone."""
+    """srt/server_args.py of those versions: only by the tensor parallel size."""
     assert sglang.static_share(deployment(version="0.4.7", tp=tp, memory_utilization=None)) == share
 
 
 def test_sglangs_budget_by_hand():
-    """H100: 0.6 GiB are gone before weights load; a tenth of the rest is left to graphs, 2 MiB for each of 256 batches,
-    and to activations. The weights read 0.2 GiB more than their tensors."""
+    """H100: 0.6 GiB are used before weights load; a tenth of the rest is for graphs, 2 MiB for each of 256 batches, and
+    activations. The weights are logged as 0.2 GiB more than their tensors."""
     (budget,) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9))
     left = round((H100.memory_bytes - round(0.6 * GIB)) * 0.1)
     assert budget.graphs == Size(512 * MIB, 512 * MIB, 512 * MIB)
@@ -494,31 +497,31 @@ def test_sglangs_budget_by_hand():
 
 
 def test_sglangs_pools_of_windows_by_hand():
-    """Gemma 3 27B: the windows' pool is eight tenths as long, so short sequences take 1 ÷ 0.8 slots a token."""
+    """Gemma 3 27B: the windows' pool has 0.8 times the tokens, so short sequences need 1 ÷ 0.8 slots per token."""
     pool = sglang.pool(deployment(model("gemma-3-27b"), "0.5"))
     assert pool.block_bytes == (10 * 8192 + round(0.8 * 52 * 8192),)
-    assert [pool.blocks_of(context) for context in (1000, 1024, 1280, 32_768)] == [1250, 1280, 1280, 32_768]
-    assert (pool.bytes_per_token, pool.tokens_announced(77, 1000)) == (10 * 8192, 77)
+    assert [pool.blocks_per_sequence(context) for context in (1000, 1024, 1280, 32_768)] == [1250, 1280, 1280, 32_768]
+    assert (pool.bytes_per_token, pool.logged_tokens(77, 1000)) == (10 * 8192, 77)
 
 
 def test_sglangs_pools_of_states_by_hand():
-    """Qwen3-Next: states take 0.9 of what keys and values take, so 24 576 bytes a token are 1.9 times as many."""
+    """Qwen3-Next: states get 0.9 of the memory of keys and values, so 24 576 bytes per token count 1.9 times."""
     pool = sglang.pool(deployment(model("qwen3-next-80b"), "0.5"))
     assert pool.block_bytes == (1,)
-    assert pool.blocks_of(32_768) == 1_530_082_100  # 24 576 × 32 768 × 1.9 = 1 530 082 099.2
+    assert pool.blocks_per_sequence(32_768) == 1_530_082_100  # 24 576 × 32 768 × 1.9 = 1 530 082 099.2
     states = 36 * (2_097_152 + 49_152)
-    assert pool.blocks_of(1) == pytest.approx(states * 1.9 / 0.9, abs=1)
-    assert pool.tokens_announced(round(1.9 * 24_576 * 1000) + 1, 32_768) == 1000
+    assert pool.blocks_per_sequence(1) == pytest.approx(states * 1.9 / 0.9, abs=1)
+    assert pool.logged_tokens(round(1.9 * 24_576 * 1000) + 1, 32_768) == 1000
     assert pool.bytes_per_token == 24_576
 
 
-def test_llama_cpp_of_a_model_told_by_its_size_alone():
+def test_llama_cpp_with_a_model_of_known_size_only():
     """140 × 10⁹ bytes of the article over three GPUs, rounded up."""
     start = deployment(catalog.model("article-llama-70b").spec, "b6325", pp=3, precision=FP16)
     assert llama_cpp.weights_by_stage(start) == (46_666_666_667,) * 3
 
 
-# ---- bad input ---------------------------------------------------------------------------------------
+# ---- invalid input -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -530,17 +533,17 @@ def test_versions(text, version):
 
 
 @pytest.mark.parametrize("text", ["", "newest", "0.19.x", "19,0"])
-def test_what_is_no_version(text):
+def test_invalid_versions(text):
     with pytest.raises(OutOfRangeError, match="engine_version"):
         parse_version(text)
 
 
-def test_a_model_told_by_its_size_alone_has_no_budget():
+def test_a_model_of_known_size_only_has_no_budget():
     with pytest.raises(UnsupportedModelError):
         capacity(vllm.ENGINE, deployment(catalog.model("article-llama-70b").spec))
 
 
-# ---- directions --------------------------------------------------------------------------------------
+# ---- properties --------------------------------------------------------------------------------------
 
 MODELS = ["llama-3.1-8b", "deepseek-v3", "gemma-3-27b", "gpt-oss-120b", "qwen3-next-80b", "mixtral-8x7b"]
 SPECS = {name: model(name) for name in MODELS}
@@ -563,7 +566,7 @@ def deployments(draw):
 
 @settings(deadline=None)
 @given(deployments())
-def test_what_is_stated_lies_within_its_range(case):
+def test_expected_figures_are_within_their_range(case):
     engine, start = case
     found = capacity(engine, start)
     for figure in (found.budget.kv, found.budget.activation, found.kv_tokens, found.max_concurrency, found.max_users):
@@ -578,7 +581,7 @@ def test_more_memory_never_holds_less(case, more_gib):
     roomier = replace(start, device=Device("any", start.device.memory_bytes + more_gib * GIB))
     steps = [vllm.largest_step(each) for each in (start, roomier)]
     if engine is vllm.ENGINE and steps[0] != steps[1]:
-        return  # larger GPUs get larger steps, which may take more than the memory that is added
+        return  # larger GPUs have larger steps, which may need more than the added memory
     if engine is sglang.ENGINE and sglang.step_defaults(start.device, start.tp) != sglang.step_defaults(
         roomier.device, start.tp
     ):
@@ -589,18 +592,18 @@ def test_more_memory_never_holds_less(case, more_gib):
 @settings(deadline=None)
 @given(deployments(), st.integers(1, 1000))
 def test_users_are_the_most_that_fit(case, more):
-    """As many as stated fit into the cache, and one more does not."""
+    """That number of users fits into the cache, and one more does not."""
     engine, start = case
     found, pool = capacity(engine, start), engine.pool(start)
     room = pool.blocks(tuple(budget.kv.expected for budget in engine.budgets(start)))
-    each = pool.blocks_of(start.context)
+    each = pool.blocks_per_sequence(start.context)
     assert found.max_users.expected * each <= room < (found.max_users.expected + 1) * each
-    assert pool.blocks_of(start.context + more) >= each
+    assert pool.blocks_per_sequence(start.context + more) >= each
 
 
 @settings(deadline=None)
 @given(deployments())
-def test_a_cache_of_half_the_bytes_holds_at_least_as_many(case):
+def test_an_fp8_cache_has_at_least_as_many_users(case):
     engine, start = case
     narrow = replace(start, kv_precision=FP8)
     assert capacity(engine, narrow).max_users.expected >= capacity(engine, start).max_users.expected

@@ -1,4 +1,4 @@
-"""What vLLM logged on real GPUs: weights per GPU and bytes of cache per token."""
+"""Weights per GPU and cache bytes per token, compared with vLLM's logs on real GPUs."""
 
 import functools
 from dataclasses import replace
@@ -40,28 +40,28 @@ def name(run):
 
 
 @pytest.mark.parametrize("run", RUNS, ids=name)
-def test_weights_per_gpu_are_what_the_engine_logged(run):
+def test_weights_per_gpu_are_as_logged(run):
     assert abs(weights_error(run)) <= 0.03
 
 
-def test_weights_per_gpu_are_close_on_the_whole():
+def test_the_errors_of_weights_are_small():
     errors = sorted(abs(weights_error(run)) for run in RUNS)
     assert errors[len(errors) // 2] <= 0.001
     assert errors[-1] <= 0.016
 
 
 @pytest.mark.parametrize("run", RUNS, ids=name)
-def test_cache_per_token_is_what_the_engine_logged(run):
-    """Logged: memory for the cache, printed with two decimals of a GiB, over tokens, whole blocks of them."""
+def test_cache_per_token_is_as_logged(run):
+    """The log prints the memory for the cache with two decimals of a GiB, and its tokens in whole blocks."""
     spec, _ = spec_and_precision(run)
     kv = {"fp8": "fp8", "auto": "fp32" if run["dtype"] == "float32" else "fp16"}[run["kv_cache_dtype"]]
     version = parse_version(run["engine"].rpartition(" ")[2])
     cache = blocks(spec, catalog.precision("kv_precision", kv), int(run["tp"]), int(run["pp"]), version)
-    # Up to vLLM 0.20 the announced tokens are blocks ÷ groups × block tokens (v1/core/kv_cache_utils.py).
+    # Up to vLLM 0.20 the logged tokens are blocks ÷ groups × block tokens (v1/core/kv_cache_utils.py).
     predicted = cache.block_bytes[0] * len(cache.groups) / BLOCK_TOKENS
     available, tokens = float(run["kv_available_gib"]), int(run["kv_tokens"])
     printed = 0.005 / available + 16 / tokens
-    # Stages share the number of blocks that the fullest has room for; the log gives the first one's memory.
+    # All stages have the blocks of the fullest stage; the log prints the first stage's memory.
     stages = 0.015 if int(run["pp"]) > 1 else 0
     assert predicted == pytest.approx(available * GIB / tokens, rel=printed + stages + 0.0002)
 
@@ -71,8 +71,8 @@ def test_cache_per_token_is_what_the_engine_logged(run):
     [
         (1, 512),
         (10 * MIB, 10 * MIB),
-        (33_030_144, 32 * MIB),  # 31.5 MiB: half a MiB would be left, too little to split off
-        (24_5 * MIB // 10, 24_5 * MIB // 10),  # 24.5 MiB: 1.5 MiB are left for others
+        (33_030_144, 32 * MIB),  # 31.5 MiB: the rest of half a MiB is too small to split off
+        (24_5 * MIB // 10, 24_5 * MIB // 10),  # 24.5 MiB: the rest of 1.5 MiB is split off
         (259 * MIB, 260 * MIB),
     ],
 )
@@ -84,10 +84,10 @@ def test_the_allocator_rounds_large_tensors(size_bytes, allocated):
     ("model", "mib"),
     [
         ("meta-llama/Llama-3.1-8B-Instruct", 32),  # 131 072 positions × 128 × 2 bytes
-        ("google/gemma-3-27b-it", 288),  # the global table is scaled eightfold, the local one is not
+        ("google/gemma-3-27b-it", 288),  # the global table has eight times the positions of the local one
         ("openai/gpt-oss-20b", 16),  # YaRN: 4096 × 32 positions × 64 × 2 bytes
     ],
 )
-def test_the_table_of_rotary_angles(model, mib):
+def test_the_rotary_table(model, mib):
     spec = spec_from_config(golden_tables.config(models()[model]), name=model)
     assert rotary_cache_bytes(spec) == mib * MIB

@@ -1,4 +1,4 @@
-"""What engines logged in public: single runs of many versions, models and GPUs (tests/golden/logged.csv)."""
+"""Published logs of engines: single runs of many versions, models and GPUs (tests/golden/logged.csv)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tools import logged_runs
 
 FOUND = logged_runs.figures()
 
-# Median and worst error that the product promises of runs like these; docs/accuracy.md has what they are.
+# The median and largest error that the product promises for such runs; docs/accuracy.md has the actual errors.
 PROMISED = {
     "weights": (0.002, 0.025),
     "mem usage": (0.06, 0.06),
-    "GGUF file": (0.008, 0.05),  # publishers mix formats of their own
+    "GGUF file": (0.008, 0.05),  # publishers choose different mixes of formats
     "KV buffer": (0.0005, 0.002),
     "tokens of the logged memory": (0.001, 0.02),
     "concurrency of the logged memory": (0.001, 0.01),
     "peak activation": (0.002, 0.04),
-    "KV cache memory": (0.06, 0.2),  # with little left for the cache, or with FlashInfer (`vllm.activation`)
+    "KV cache memory": (0.06, 0.2),  # with little memory for the cache, or with FlashInfer (`vllm.activation`)
 }
 
 
@@ -33,7 +33,7 @@ def test_there_are_many_runs_of_every_engine():
     assert counts["llama.cpp"] >= 20
 
 
-@pytest.mark.parametrize("half", [0, 1], ids=["looked at", "later"])
+@pytest.mark.parametrize("half", [0, 1], ids=["fit", "check"])
 def test_the_errors_of_each_half_are_as_promised(half):
     errors = logged_runs.errors(logged_runs.halves(FOUND)[half])
     assert errors.keys() <= PROMISED.keys()
@@ -62,7 +62,7 @@ def test_latents_in_early_versions(version, values_per_layer):
     assert found.bytes_per_token() == 27 * values_per_layer * 2
 
 
-def test_cross_attention_was_paged_like_any_layer():
+def test_early_versions_cached_cross_attention_per_token():
     """40 layers of 8 KV heads: 14.65 GiB were 6001 blocks (vllm-project/vllm pull request 12126)."""
     model = catalog.model("llama-3.2-11b-vision").spec
     found = blocks(model, catalog.precision("kv_precision", "fp16"), 1, 1, parse_version("0.7.0"))

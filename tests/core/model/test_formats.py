@@ -1,4 +1,4 @@
-"""Bytes of weights in real formats: scales included, and what they leave in 16 bits."""
+"""Bytes of weights in real formats: with scales, and with tensors that remain in 16 bits."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ LLAMA_CPP_SIZES = {
 
 
 @pytest.mark.parametrize(("name", "published"), LLAMA_CPP_SIZES.items(), ids=LLAMA_CPP_SIZES)
-def test_gguf_mixes_take_what_llama_cpp_publishes(name, published):
+def test_gguf_mixes_have_the_sizes_that_llama_cpp_publishes(name, published):
     size_bytes = weights_bytes(LLAMA_8B, catalog.precision("precision", name))
     bits_per_weight = 8 * size_bytes / model_counts(LLAMA_8B).parameters.total
     assert (round(bits_per_weight, 4), round(size_bytes / 2**30, 2)) == published
@@ -49,19 +49,19 @@ MODELS = {
 V, K, Q, OUT = (f"self_attn.{name}_proj" for name in "vkqo")
 DOWN_PROJ, UP, GATE = (f"mlp.{name}_proj" for name in ("down", "up", "gate"))
 CHOSEN = [
-    # use_more_bits: the first and the last eighth, and every third between: of 32 layers 0 to 3, 28 to 31, 6, 9 …
+    # use_more_bits: the first and last eighth, and every third between them: of 32 layers 0 to 3, 28 to 31, 6, 9 …
     *[("Q4_K_M", name, "gqa 4, 32 layers", layer, "Q6_K") for name in (V, DOWN_PROJ) for layer in (0, 3, 6, 9, 27, 28)],
     *[("Q4_K_M", name, "gqa 4, 32 layers", layer, "Q4_K") for name in (V, DOWN_PROJ) for layer in (4, 5, 7, 8, 25, 26)],
     ("Q4_K_M", UP, "gqa 4, 32 layers", 0, "Q4_K"),
     ("Q5_K_M", V, "gqa 4, 32 layers", 31, "Q6_K"),
     ("Q5_K_M", V, "gqa 4, 32 layers", 5, "Q5_K"),
-    # In 80 layers with few KV heads Q3_K and Q4_K of values become Q5_K.
+    # With 80 layers and few KV heads, Q3_K and Q4_K of values become Q5_K.
     ("Q4_K_M", V, "gqa 8, 80 layers", 10, "Q5_K"),
     ("Q4_K_M", V, "gqa 8, 80 layers", 12, "Q6_K"),
     ("Q3_K_S", V, "gqa 8, 80 layers", 10, "Q5_K"),
     ("Q3_K_S", V, "gqa 4, 32 layers", 10, "Q3_K"),
-    ("IQ2_XXS", V, "gqa 8, 80 layers", 10, "Q4_K"),  # but not in the mixes of fewest bits
-    # So many layers at the beginning.
+    ("IQ2_XXS", V, "gqa 8, 80 layers", 10, "Q4_K"),  # but not in the mixes with the fewest bits
+    # A fixed number or a fraction of the layers at the beginning.
     ("Q3_K_M", V, "gqa 4, 32 layers", 1, "Q5_K"),
     ("Q3_K_M", V, "gqa 4, 32 layers", 2, "Q4_K"),
     ("Q3_K_M", DOWN_PROJ, "gqa 4, 32 layers", 1, "Q5_K"),  # a sixteenth of 32
@@ -70,10 +70,10 @@ CHOSEN = [
     ("Q4_K_S", V, "gqa 4, 32 layers", 4, "Q4_K"),
     ("Q4_K_S", DOWN_PROJ, "gqa 4, 32 layers", 3, "Q5_K"),  # an eighth of 32
     ("Q4_K_S", DOWN_PROJ, "gqa 4, 32 layers", 4, "Q4_K"),
-    # All but the first and the last eighth.
+    # All except the first and last eighth.
     *[("IQ3_XS", name, "gqa 4, 32 layers", layer, "IQ3_XXS") for name in (GATE, UP) for layer in (4, 27)],
     *[("IQ3_XS", name, "gqa 4, 32 layers", layer, "IQ3_S") for name in (GATE, UP) for layer in (3, 28)],
-    # Few KV heads, and for the mixes of fewest bits experts too.
+    # Few KV heads; in the mixes with the fewest bits also experts.
     ("Q2_K", V, "gqa 4, 32 layers", 9, "Q4_K"),
     ("Q2_K", V, "gqa 1, 32 layers", 9, "Q3_K"),
     ("Q2_K", V, "gqa 1, 60 experts", 9, "Q3_K"),
@@ -107,24 +107,24 @@ def test_formats_of_gguf_tensors(mix, name, model, layer, expected):
 @pytest.mark.parametrize(
     ("tensor", "expected"),
     [
-        # Routers and whatever has one dimension stay in 32 bits; towers are a file of their own, in 16.
+        # Routers and tensors of one dimension are in 32 bits; towers are in a separate file, in 16.
         (Tensor(name="mlp.gate", group=ROUTER, rows=8, columns=4096), ("F32", 4, 1)),
         (Tensor(name="input_layernorm", group=VECTOR, rows=4096), ("F32", 4, 1)),
         (Tensor(name=UP, group=MLP, rows=4096, columns=1), ("F32", 4, 1)),
         (Tensor(name="conv1d", group=VECTOR, rows=4096, columns=4), ("F32", 4, 1)),
         (Tensor(name="vision.fc1", group=VISION, rows=4096, columns=1024), ("F16", 2, 1)),
-        # Rows that are no multiple of 256 values fall back to blocks of 32, and of neither to 16 bits.
+        # Rows that are not a multiple of 256 values use blocks of 32; rows that are a multiple of neither use 16 bits.
         (Tensor(name=UP, group=MLP, rows=8, columns=2880), ("Q5_0", 22, 32)),
         (Tensor(name=UP, group=MLP, rows=8, columns=1000), ("F16", 2, 1)),
         (Tensor(name="lm_head", group=HEAD, rows=8, columns=2880), ("Q8_0", 34, 32)),
     ],
 )
-def test_gguf_tensors_that_cannot_be_as_the_rest(tensor, expected):
+def test_gguf_tensors_that_do_not_use_the_mix(tensor, expected):
     found = gguf_precision(catalog.precision("precision", "q4_k_m"), tensor, LLAMA_8B, 9)
     assert (found.name, found.block_bytes, found.block_values) == expected
 
 
-def test_fallbacks_take_as_many_bytes_as_llama_cpps():
+def test_fallback_formats_have_the_bytes_of_llama_cpp():
     """Q3_K and the rest become Q4_0 or IQ4_NL, both of 18 bytes for 32 values; Q5_K becomes Q5_1."""
     row = Tensor(name=UP, group=MLP, rows=8, columns=2880)
     for mix, block_bytes in (("q3_k_s", 18), ("q2_k", 18), ("iq3_s", 18), ("q5_k_s", 24), ("q6_k", 34)):
@@ -171,8 +171,8 @@ def test_nominal_precisions_are_bytes_per_parameter(name, expected_gb):
     assert weights_bytes(spec, catalog.precision("precision", name)) == expected_gb * 10**9
 
 
-def test_the_biases_of_routers_are_stored_in_32_bits():
-    """DeepSeek-V3 as if trained in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
+def test_router_biases_are_stored_in_32_bits():
+    """DeepSeek-V3 in 16 bits: 58 mixtures with a bias for each of 256 experts (e_score_correction_bias,
     vLLM models/glm4_moe.py: torch.float32)."""
     spec = replace(catalog.model("deepseek-v3").spec, quantization=None)
     assert weights_bytes(spec) == 2 * model_counts(spec).parameters.total + 2 * 58 * 256
@@ -199,50 +199,50 @@ QUANTIZED = {"model_type": "llama", "hidden_size": 4096, "intermediate_size": 14
                                                "symmetric": True}}}}, "w4a16"),
     ],
 )  # fmt: skip
-def test_as_shipped_is_the_format_of_that_name(settings, named):
+def test_quantization_config_is_the_named_format(settings, named):
     spec = spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
     assert weights_bytes(spec) == weights_bytes(spec, catalog.precision("precision", named))
 
 
 @pytest.mark.parametrize(
-    ("written", "tensor", "layer", "selected"),
+    ("name", "tensor", "layer", "selected"),
     [
-        # A path in full means what is below it, in that layer alone.
+        # A full path selects the modules below it, only in that layer.
         ("model.layers.3.self_attn", "self_attn.q_proj", 3, True),
         ("model.layers.3.self_attn", "self_attn.q_proj", 4, False),
         ("model.layers.3.self_attn.q_proj", "self_attn.k_proj", 3, False),
-        # A star at the end is any ending; anywhere else it stands for whatever is there.
+        # A star matches any text, at the end and elsewhere.
         ("model.layers.3.mlp.*", "mlp.up_proj", 3, True),
         ("model.layers.3.mlp.*", "mlp.up_proj", 30, False),
         ("model.layers.3.mlp.*", "self_attn.q_proj", 3, False),
         ("model.layers.3.mlp.up_pro*j", "mlp.up_proj", 3, True),
         ("model.layers.*.mlp.up_proj", "mlp.up_proj", 7, True),
         ("model.layers.*.mlp.up_proj", "mlp.down_proj", 7, False),
-        # Parts of a path stand in any layer, and outside of them.
+        # Parts of a path select modules in every layer, and outside the layers.
         ("self_attn", "self_attn.q_proj", 0, True),
         ("attn", "mlp.up_proj", 0, False),
         ("model.embed_tokens", "embed_tokens", None, True),
         ("lm_head", "lm_head", None, True),
         ("lm_head", "lm_head_2", None, False),
-        # Regular expressions, of whole paths from the beginning.
+        # Regular expressions match paths from the beginning.
         (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 3, True),
         (r"re:model\.layers\.[0-3]\..*", "mlp.up_proj", 4, False),
         ("re:.*lm_head", "lm_head", None, True),
         ("re:up_proj", "mlp.up_proj", 4, False),
-        # Names of other checkpoints: Mixtral's experts, GPT's layers, fused projections.
+        # Names in other checkpoints: Mixtral's experts, GPT's layers, fused projections.
         ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.gate_proj", 3, True),
         ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.experts.down_proj", 3, False),
         ("model.layers.3.block_sparse_moe.experts.0.w1", "mlp.shared_experts.gate_proj", 3, False),
         ("transformer.h.3.attn.q_proj", "self_attn.q_proj", 3, True),
         ("model.layers.3.self_attn.qkv_proj", "self_attn.v_proj", 3, True),
         ("model.layers.3.mlp.router", "mlp.gate", 3, True),
-        # Towers have layers of the same numbers.
+        # Towers have layers with the same numbers.
         ("visual.layers.3.self_attn", "self_attn.q_proj", 3, False),
     ],
 )
-def test_what_a_name_in_config_json_selects(written, tensor, layer, selected):
+def test_modules_selected_by_a_name_in_config_json(name, tensor, layer, selected):
     """How transformers, vLLM and compressed-tensors read `ignore` and `modules_to_not_convert`."""
-    assert modules([written]).has(Tensor(name=tensor, group=MLP, rows=8, columns=8), layer) is selected
+    assert modules([name]).has(Tensor(name=tensor, group=MLP, rows=8, columns=8), layer) is selected
 
 
 def test_vectors_are_never_quantized():
@@ -252,8 +252,8 @@ def test_vectors_are_never_quantized():
         assert (found and found.name) == name
 
 
-def test_modules_that_a_checkpoint_leaves_alone_stay_in_16_bits():
-    """FP8 of everything but the attention of layer 3, which is 4096 × (2 × 4096 + 2 × 1024) values."""
+def test_modules_that_a_checkpoint_excludes_are_in_16_bits():
+    """FP8 except in the attention of layer 3, which is 4096 × (2 × 4096 + 2 × 1024) values."""
     settings = {"quant_method": "fp8", "modules_to_not_convert": ["model.layers.3.self_attn", "lm_head"]}
     spec = spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
     attention = 4096 * (2 * 4096 + 2 * 1024)
@@ -269,7 +269,7 @@ QWEN3_14B = {"model_type": "qwen3", "hidden_size": 5120, "intermediate_size": 17
 
 
 @pytest.mark.parametrize("fields", [["quantization"], ["quantization_config"], ["quantization", "quantization_config"]])
-def test_mlx_takes_what_its_index_says(fields):
+def test_mlx_has_the_size_in_its_index(fields):
     spec = spec_from_config(QWEN3_14B | {field: {"group_size": 64, "bits": 4} for field in fields}, name="q")
     assert weights_bytes(spec) == 8_307_783_680
 
@@ -279,25 +279,25 @@ DOWN = 32 * 4096 * 14336
 
 
 def gptq(values, columns, bits=4):
-    """Bytes of so many values in groups of 128 (scale of 16 bits, zero point), and of g_idx for so many columns."""
+    """Return the bytes of `values` in groups of 128 (16-bit scale, zero point), and of g_idx for `columns`."""
     return values * bits // 8 + values // 128 * (2 + bits / 8) + 4 * columns
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        # GPTQModel's "dynamic", as Qwen3.5-35B-A3B-GPTQ-Int4 has it: no attention is quantized.
+        # GPTQModel's "dynamic", as in Qwen3.5-35B-A3B-GPTQ-Int4: attention is not quantized.
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {"-:.*attn.*": {}, "lm_head": {}}},
          2 * ATTENTION + gptq(LINEAR - ATTENTION, 32 * (2 * 4096 + 14336))),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "dynamic": {r"+:.*down_proj": {"bits": 8}}},
          gptq(DOWN, 32 * 14336, 8) + gptq(LINEAR - DOWN, 32 * 6 * 4096)),
-        # AutoRound's extra_config: 16 bits are none.
+        # AutoRound's extra_config: 16 bits means not quantized.
         ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": {".*self_attn.*": {"bits": 16}}},
          2 * ATTENTION + gptq(LINEAR - ATTENTION, 32 * (2 * 4096 + 14336))),
-        # BitNet: four ternary values a byte (transformers integrations/bitnet.py).
+        # BitNet: four ternary values per byte (transformers integrations/bitnet.py).
         ({"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"},
          LINEAR // 4 + 2 * TENSORS),
-        # Quark (vLLM layers/quantization/quark): MXFP4 everywhere but in attention; FP8 with a scale per channel.
+        # Quark (vLLM layers/quantization/quark): MXFP4 except in attention; FP8 with a scale per channel.
         ({"quant_method": "quark", "exclude": ["lm_head", "*self_attn*"], "global_quant_config": {
             "weight": {"dtype": "fp4", "qscheme": "per_group", "group_size": 32, "scale_format": "e8m0"}}},
          2 * ATTENTION + (LINEAR - ATTENTION) * 17 // 32),
@@ -307,7 +307,7 @@ def gptq(values, columns, bits=4):
             "weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}}, "layer_quant_config": {"*down_proj": {
                 "weight": {"dtype": "int8", "qscheme": "per_channel"}}}},
          LINEAR + 4 * (TENSORS - 32) + 4 * 32 * 4096),
-        # MLX: modules with bits of their own, and one that stays as it was.
+        # MLX: a module with its own bits, and one that is not quantized.
         ({"bits": 4, "group_size": 64, "lm_head": False, "model.embed_tokens": {"bits": 8, "group_size": 64}},
          LINEAR * 9 // 16 + 128256 * 4096 * 17 // 16 - 2 * 128256 * 4096),
     ],
@@ -330,18 +330,18 @@ def test_formats_with_rules_for_modules_by_hand(settings, expected):
         ({"quant_method": "hqq"}, "quantization_config.quant_method"),
     ],
 )  # fmt: skip
-def test_formats_that_are_not_understood_name_the_field(settings, field):
+def test_unsupported_formats_name_the_field(settings, field):
     with pytest.raises(UnsupportedModelError, match=field):
         spec_from_config(QUANTIZED | {"quantization_config": settings}, name="q")
 
 
-def test_an_unknown_format_is_an_error_that_names_it():
-    with pytest.raises(Exception, match="quant_method: 'aqlm' is not a format that is understood"):
+def test_an_unknown_format_is_named_in_the_error():
+    with pytest.raises(Exception, match="quant_method: 'aqlm' is not a supported format"):
         spec_from_config(QUANTIZED | {"quantization_config": {"quant_method": "aqlm"}}, name="q")
 
 
 @given(st.sampled_from([row.precision.name for row in catalog.precisions() if row.use != "kv"]))
-def test_fewer_bits_never_need_more_than_sixteen(name):
+def test_fewer_bits_never_need_more_than_16_bits(name):
     sixteen = weights_bytes(LLAMA_8B, catalog.precision("precision", "fp16"))
     chosen = catalog.precision("precision", name)
     assert weights_bytes(LLAMA_8B, chosen) <= sixteen or chosen.bytes_per_value > 2

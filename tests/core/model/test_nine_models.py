@@ -1,6 +1,6 @@
-"""Nine models that calculators get wrong, through the command line, to the last printed digit.
+"""Nine models that many calculators get wrong, from the command line, to the last printed digit.
 
-32 768 tokens × 10 users at 16 bits; weights as shipped. DeepSeek's latent cache is whole on each of 8 ranks.
+32 768 tokens × 10 users in 16 bits; weights as shipped. DeepSeek's latent cache is complete on each of 8 ranks.
 """
 
 import json
@@ -35,7 +35,7 @@ def test_parameters_weights_and_cache(tmp_path, row):
 
 @pytest.mark.parametrize("row", [row for row in golden_tables.rows("nine_models") if row["kv_gib_per_gpu_tp8"]],
                          ids=lambda row: row["model"])  # fmt: skip
-def test_latent_cache_is_whole_on_every_rank(tmp_path, row):
+def test_latent_cache_is_not_split_over_ranks(tmp_path, row):
     found = estimated(tmp_path, row, "--tp", "8")
     assert f"{found['kv_bytes_per_gpu'] / GIB:.3f}" == row["kv_gib_per_gpu_tp8"]
 
@@ -49,7 +49,7 @@ def test_the_recurrent_state_is_reported(tmp_path):
     ]  # fmt: skip
 
 
-def test_tensor_parallelism_that_does_not_go_is_refused(tmp_path):
+def test_impossible_tensor_parallel_size_is_an_error(tmp_path):
     row = golden_tables.rows("nine_models")[0]
     path = tmp_path / "config.json"
     path.write_text(row["config"], encoding="utf-8")

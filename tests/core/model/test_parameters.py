@@ -1,4 +1,4 @@
-"""Parameters counted from the architecture are those that the models' makers publish, and those counted by hand."""
+"""Counted parameters equal the published totals, and those counted by hand."""
 
 from dataclasses import replace
 
@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UnsupportedModelError
-from core.model.parameters import ParameterCount, count_parameters, mixer_tensors, mlp_tensors, tensors_with_counts
-from core.model.spec import PER_HEAD, FullAttention, GatedMlp, LayerRun, ModelSpec
+from core.model.feed_forward import GatedMlp, Mlp
+from core.model.mixers import PER_HEAD, FullAttention, Mixer
+from core.model.parameters import ParameterCount, count_parameters, tensors_with_counts
+from core.model.spec import LayerRun, ModelSpec
 from core.model.tensors import (
     ATTENTION,
     BY_COLUMNS,
@@ -40,8 +42,8 @@ def test_counted_parameters_are_the_published_total(row):
 @pytest.mark.parametrize(
     "row", golden_tables.rows("parameters_that_differ"), ids=golden_tables.ids("parameters_that_differ")
 )
-def test_totals_that_count_something_else_differ_by_a_known_amount(row):
-    """The published totals count what is stored: draft layers, scales, the head again. The reason is in the table."""
+def test_totals_with_other_contents_differ_by_a_known_amount(row):
+    """Some published totals include draft layers, scales, or a tied head. The table has the reason."""
     spec = spec_from_config(golden_tables.config(row), name=row["model"])
     counted, published = count_parameters(spec).total, int(row["published"])
     assert counted == int(row["counted"])
@@ -49,7 +51,7 @@ def test_totals_that_count_something_else_differ_by_a_known_amount(row):
         embedding = count_parameters(spec).of(EMBEDDING)
         assert published - counted in (embedding, pytest.approx(embedding, abs=3000))
     elif row["reason"] == "stored scales are counted as parameters":
-        scales = _stored_scales(spec)  # static FP8 stores a scale for the input beside that of the weights
+        scales = _stored_scales(spec)  # static FP8 also stores a scale for the input
         assert published - counted in (scales, 2 * scales)
     else:
         assert abs(published - counted) < 0.07 * counted
@@ -75,8 +77,8 @@ def _stored_scales(spec):
     ("model", "active"),
     [
         ("mixtral-8x7b", 12_879_925_248),  # Jiang et al. 2024, arXiv:2401.04088: "13B active parameters"
-        ("deepseek-v3", 37_552_297_472),  # arXiv:2412.19437: 37B activated; embedding and head counted with them
-        ("gpt-oss-120b", 5_711_982_912),  # arXiv:2508.10925, table 1: 5.13B active, the embedding (0.58B) left out
+        ("deepseek-v3", 37_552_297_472),  # arXiv:2412.19437: 37B activated; here with embedding and head
+        ("gpt-oss-120b", 5_711_982_912),  # arXiv:2508.10925, table 1: 5.13B active, without the embedding (0.58B)
     ],
 )
 def test_active_parameters(model, active):
@@ -84,21 +86,21 @@ def test_active_parameters(model, active):
     assert count_parameters(spec_from_config(golden_tables.config(row), name=model)).active == active
 
 
-def test_groups_of_tensors_are_told_apart():
+def test_parameters_by_group():
     rows = {row["model"]: row for row in golden_tables.rows("nine_models")}
     mixtral = count_parameters(spec_from_config(golden_tables.config(rows["mixtral-8x7b"]), name="m"))
     assert mixtral.of(EXPERT) == 32 * 8 * 3 * 4096 * 14336
     assert mixtral.of(EMBEDDING) == mixtral.of(HEAD) == 32000 * 4096
     gemma = count_parameters(spec_from_config(golden_tables.config(rows["gemma-3-27b"]), name="g"))
     assert gemma.of(HEAD) == 0
-    assert gemma.of(VISION) == 27_432_406_640 - 27_009_346_304  # the whole model less its text part
+    assert gemma.of(VISION) == 27_432_406_640 - 27_009_346_304  # the model without its text part
 
 
 # ---- by hand -----------------------------------------------------------------------------------------
 
 
 def dense(hidden, intermediate, layers, heads, kv_heads, vocab):
-    """A decoder of identical layers with heads of 128."""
+    """Return a decoder of identical layers with heads of 128."""
     mixer = FullAttention(num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=128)
     run = LayerRun(count=layers, mixer=mixer, mlp=GatedMlp(intermediate_size=intermediate))
     return ModelSpec(name="test", hidden_size=hidden, layers=(run,), vocab_size=vocab)
@@ -115,15 +117,15 @@ def test_llama_3_1_70b_by_hand():
         # A layer: queries and output 2 × 8192², keys and values 2 × 8192 × 1024.
         ATTENTION: 80 * (134_217_728 + 16_777_216),
         MLP: 80 * 704_643_072,  # 3 × 8192 × 28 672
-        VECTOR: 161 * 8192,  # two norms a layer and the last one
+        VECTOR: 161 * 8192,  # two norms per layer and the final norm
     }
     assert {group: counted.of(group) for group in GROUPS} == dict.fromkeys(GROUPS, 0) | expected
     assert counted.active == counted.total == 70_553_706_496
 
 
-def of_mixer(mixer, hidden_size):
-    """(parameters of matrices, of vectors)"""
-    tensors = mixer_tensors(mixer, hidden_size)
+def matrix_and_vector_parameters(mixer, hidden_size):
+    """Return the parameters of matrices, and of vectors."""
+    tensors = mixer.weight_tensors(hidden_size)
     vectors = sum(tensor.parameters for tensor in tensors if tensor.group == VECTOR)
     return sum(tensor.parameters for tensor in tensors) - vectors, vectors
 
@@ -131,12 +133,12 @@ def of_mixer(mixer, hidden_size):
 def test_biases_and_norms_by_hand():
     # 4 query heads and 2 KV heads of 8, hidden 16: projections 16 × (32 + 16 + 16 + 32).
     mixer = FullAttention(num_attention_heads=4, num_key_value_heads=2, head_dim=8)
-    assert of_mixer(mixer, 16) == (1536, 0)
-    assert of_mixer(replace(mixer, qkv_bias=True), 16) == (1536, 64)
-    assert of_mixer(replace(mixer, output_bias=True), 16) == (1536, 16)
-    assert of_mixer(replace(mixer, qk_norm=PER_HEAD), 16) == (1536, 16)
+    assert matrix_and_vector_parameters(mixer, 16) == (1536, 0)
+    assert matrix_and_vector_parameters(replace(mixer, qkv_bias=True), 16) == (1536, 64)
+    assert matrix_and_vector_parameters(replace(mixer, output_bias=True), 16) == (1536, 16)
+    assert matrix_and_vector_parameters(replace(mixer, qk_norm=PER_HEAD), 16) == (1536, 16)
     # Value heads of 4: 16 × (32 + 16 + 8 + 16).
-    assert of_mixer(replace(mixer, v_head_dim=4), 16) == (1152, 0)
+    assert matrix_and_vector_parameters(replace(mixer, v_head_dim=4), 16) == (1152, 0)
 
 
 def test_a_stated_count_overrides_the_counted_one():
@@ -155,21 +157,22 @@ def test_a_stated_count_overrides_the_counted_one():
         ),
     ],
 )
-def test_what_cannot_be_counted_says_what_is_missing(spec, field):
-    with pytest.raises(UnsupportedModelError, match=f"{field}: it is needed to count the parameters.* as params_b"):
+def test_error_names_the_field_missing_for_counting(spec, field):
+    with pytest.raises(UnsupportedModelError, match=f"{field}: it is missing, and the parameters.* as params_b"):
         count_parameters(spec)
 
 
-def test_a_tied_head_has_a_bias_of_its_own():
-    """GPT-J's head has one; tied to the embedding, a bias is all that it adds: one value for each of 10 words."""
+def test_a_tied_head_can_have_a_separate_bias():
+    """GPT-J's head has a bias; if tied to the embedding, the head adds only the bias: one value for each of 10 words."""
     tied = replace(LLAMA_3_1_70B, vocab_size=10, tie_word_embeddings=True)
     assert count_parameters(replace(tied, head_bias=True)).total == count_parameters(tied).total + 10
 
 
-@pytest.mark.parametrize("tensors", [mixer_tensors, mlp_tensors])
-def test_a_layer_without_a_rule_is_refused_rather_than_left_out(tensors):
-    with pytest.raises(TypeError, match="no rule for the tensors of a str"):
-        tensors("attention", 16)
+@pytest.mark.parametrize("base", [Mixer, Mlp])
+def test_a_layer_part_without_weight_tensors_is_abstract(base):
+    unfinished = type("Unfinished", (base,), {"label": "unfinished", "kv_profile": lambda self, tp=1: None})
+    with pytest.raises(TypeError, match="weight_tensors"):
+        unfinished()
 
 
 def test_an_untied_head_is_one_more_embedding():
@@ -181,7 +184,7 @@ SIZES = st.integers(1, 200)
 
 
 @given(SIZES, SIZES, SIZES, SIZES, SIZES, SIZES, st.integers(0, 5))
-def test_nothing_gets_lighter_by_growing(hidden, intermediate, layers, heads, group, vocab, which):
+def test_a_larger_dimension_adds_parameters(hidden, intermediate, layers, heads, group, vocab, which):
     shape = [hidden, intermediate, layers, heads * group, heads, vocab]
     before = count_parameters(dense(*shape)).total
     shape[which] += 1
@@ -195,10 +198,10 @@ def test_nothing_gets_lighter_by_growing(hidden, intermediate, layers, heads, gr
         (BY_ROWS, 97, 10, 4, (25, 10)),
         (BY_COLUMNS, 97, 10, 4, (97, 3)),
         (WHOLE, 97, 10, 4, (97, 10)),
-        # Eight KV heads of 12 rows: two a rank, and one where there are more ranks than heads.
+        # Eight KV heads of 12 rows: two per rank, and one if there are more ranks than heads.
         (BY_KV_HEADS, 96, 10, 4, (24, 10)),
         (BY_KV_HEADS, 96, 10, 16, (12, 10)),
-        # vLLM pads the vocabulary to 64 rows before it splits it; a single rank's is counted as it is.
+        # vLLM pads the vocabulary to a multiple of 64 rows before it splits it; for one rank it is counted unpadded.
         (BY_VOCABULARY, 1000, 10, 4, (256, 10)),
         *[(split, 1000, 10, 1, (1000, 10)) for split in (BY_ROWS, BY_COLUMNS, WHOLE, BY_VOCABULARY)],
     ],
@@ -211,8 +214,8 @@ def test_the_part_of_a_tensor_on_a_rank(split, rows, columns, tp, part):
 
 
 def test_biases_of_split_projections():
-    """A bias is cut with its rows; that of a projection cut by columns is whole on every rank."""
-    for split, kept in ((BY_ROWS, BY_ROWS), (BY_COLUMNS, WHOLE)):
+    """A bias is split with its rows; the bias of a projection split by columns is complete on every rank."""
+    for split, bias_split in ((BY_ROWS, BY_ROWS), (BY_COLUMNS, WHOLE)):
         weight, bias = linear("up", MLP, 8, 4, split, bias=True, fused="gate_up")
         assert (weight.rows, weight.columns, weight.split, weight.fused) == (8, 4, split, "gate_up")
-        assert (bias.rows, bias.columns, bias.split, bias.fused, bias.group) == (8, 1, kept, "", VECTOR)
+        assert (bias.rows, bias.columns, bias.split, bias.fused, bias.group) == (8, 1, bias_split, "", VECTOR)

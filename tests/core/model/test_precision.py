@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import OutOfRangeError
-from core.model.precision import LEAST_BYTES_PER_VALUE, MOST_BYTES_PER_VALUE, Precision, precision_of_bytes
+from core.model.precision import MAX_BYTES_PER_VALUE, MIN_BYTES_PER_VALUE, Precision, precision_of_bytes
 from core.model.tensors import MLP, Tensor
 
 FP16 = Precision(name="fp16", block_bytes=2)
@@ -38,11 +38,11 @@ def test_bytes_of(precision, values, size_bytes):
 @pytest.mark.parametrize(
     ("layout", "values", "scales"),
     [
-        # 300 × 256 values, three copies. 16 bits: no scales.
+        # 300 × 256 values, three copies. In 16 bits without scales.
         ({"block_bytes": 2}, 153_600, 0),
-        # 32 values in 16 bytes and a scale of one: 2400 blocks.
+        # 32 values in 16 bytes and a scale of one byte: 2400 blocks.
         ({"block_bytes": 17, "block_values": 32, "block_scale_bytes": 1}, 38_400, 2400),
-        # A scale of 4 bytes for the tensor; of 2 for each row; of 4 for each column; for 3 × 2 tiles of 128 × 128.
+        # Scales of 4 bytes for the tensor; 2 for each row; 4 for each column; 4 for each of 3 × 2 tiles of 128 × 128.
         ({"block_bytes": 1, "tensor_bytes": 4}, 76_800, 4),
         ({"block_bytes": 1, "row_bytes": 2}, 76_800, 600),
         ({"block_bytes": 1, "column_bytes": 4}, 76_800, 1024),
@@ -52,7 +52,7 @@ def test_bytes_of(precision, values, size_bytes):
 )
 def test_values_and_scales_of_a_tensor(layout, values, scales):
     precision, tensor = Precision(name="test", **layout), Tensor(name="w", group=MLP, rows=300, columns=256, copies=3)
-    assert precision.parts_of_tensor(tensor) == (3 * values, 3 * scales)
+    assert precision.value_and_scale_bytes(tensor) == (3 * values, 3 * scales)
 
 
 def test_bits_and_bytes_per_value():
@@ -73,7 +73,7 @@ def test_impossible_numbers_of_bytes(bytes_per_value):
         precision_of_bytes("kv_precision", bytes_per_value)
 
 
-BYTES_PER_VALUE = st.floats(LEAST_BYTES_PER_VALUE, MOST_BYTES_PER_VALUE)
+BYTES_PER_VALUE = st.floats(MIN_BYTES_PER_VALUE, MAX_BYTES_PER_VALUE)
 
 
 @given(BYTES_PER_VALUE, BYTES_PER_VALUE, st.integers(0, 10**13), st.integers(0, 10**13))
@@ -85,7 +85,7 @@ def test_more_bits_and_more_values_never_take_less(narrow, wide, few, many):
 
 
 @given(BYTES_PER_VALUE, st.integers(0, 10**13))
-def test_a_size_is_the_product_rounded_up_and_no_more(bytes_per_value, values):
+def test_a_size_is_the_product_rounded_up(bytes_per_value, values):
     precision = precision_of_bytes("precision", bytes_per_value)
     exact = values * precision.block_bytes  # times block_values
     assert exact <= precision.bytes_of(values) * precision.block_values < exact + precision.block_values

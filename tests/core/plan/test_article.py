@@ -14,7 +14,7 @@ SHORT = replace(ARTICLE, context=SHORT_CONTEXT)
 
 
 def test_the_articles_inputs():
-    # 8196 is the article's own figure; the real model has 8192.
+    # 8196 is the article's figure; the real model has 8192.
     assert (
         ArticleInputs(
             params_b=70,
@@ -50,7 +50,7 @@ def test_the_printed_figures(inputs, weights_gb, kv_gb, overhead_gb, total_gb, g
     assert figures.gpus == gpus
 
 
-# 80 layers × hidden × 2 × 2 bytes in MiB: 8192 is 2.5 exactly, 8400 is 2.563…, 8356.8 would be 2.55.
+# 80 layers × hidden × 2 × 2 bytes in MiB: 8192 is exactly 2.5, 8400 is 2.563…, 8356.8 would be 2.55.
 @pytest.mark.parametrize(
     "hidden_size, mb", [(8192, 2.5), (8196, 2.5), (8355, 2.5), (8357, 2.6), (8400, 2.6), (4096, 1.3)]
 )

@@ -1,4 +1,4 @@
-"""Owning, renting, and the order quantity: hand-worked tables, directions, and sums month by month."""
+"""Owning, renting, and the order quantity: computed by hand, properties, and sums month by month."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from core.plan.layout_costs import option_costs
 DATA = Path(catalog.DATA_FOLDER)
 NODE_OF_8 = GpuChoice("80 GB", 80 * 10**9, 8)
 
-# Round figures, so that every result below can be worked on paper.
+# Round figures, so that the results below can be computed by hand.
 PURCHASE = Purchase(gpus=8, nodes=1, tdp_w=700, gpu_usd=30_000, server_usd_per_node=60_000)
 ASSUMED = Assumptions(
     network_share=0.1,
@@ -60,7 +60,7 @@ ASSUMED = Assumptions(
 RENTAL = Rental(rented_gpus=8, on_demand_usd_per_gpu_hour=5, reserved_usd_per_gpu_hour=3)
 
 
-# ---- worked by hand ----------------------------------------------------------------------------------
+# ---- by hand -----------------------------------------------------------------------------------------
 
 
 def test_owning_by_hand():
@@ -105,7 +105,7 @@ def test_npv_by_hand():
 
 
 def test_renting_by_hand():
-    """On demand 8 × 5 × 730 × ½ = 14 600 a month; reserved 8 × 3 × 730 = 17 520, all hours paid: on demand it is."""
+    """On demand 8 × 5 × 730 × ½ = 14 600 a month; reserved 8 × 3 × 730 = 17 520, all hours paid: on demand is cheaper."""
     rented = renting(RENTAL, ASSUMED)
     assert (rented.on_demand_usd_per_month, rented.reserved_usd_per_month) == pytest.approx((14_600, 17_520))
     assert (rented.plan, rented.usd_per_month, rented.tco_usd) == ("on_demand", 14_600, 14_600 * 24)
@@ -119,12 +119,12 @@ def test_renting_by_hand():
         # Saved a month: 8 × 730 × price − 3 835.84. Price 5: 25 364.16; 330 000 ÷ 25 364.16 = 13.01, so the 14th.
         (5, 24, 14),
         (5, 14, 14),
-        # In 13 months cash has not come back, but what the node is then worth has: 330 000 − 13 × 4 950 = 265 650.
+        # In 13 months only the node's value makes up the difference: 330 000 − 13 × 4 950 = 265 650.
         (5, 13, 13),
-        # Price 3: 13 684.16 saved, 24.12 months: the 25th lies within 36 months, and within 24 the value decides.
+        # Price 3: 13 684.16 saved, 24.12 months: the 25th is within 36 months; within 24 the value decides.
         (3, 36, 25),
         (3, 24, 24),
-        # Price 1.5: 8 760 a month is less than the 8 785.84 of owning, whatever the horizon up to five years.
+        # Price 1.5: 8 760 a month is less than the 8 785.84 of owning, for any horizon up to five years.
         (1.5, 24, None),
         (1.5, 60, None),
         # Price 0.5: renting costs less than power and hosting.
@@ -145,18 +145,18 @@ def test_value_stays_at_the_residual_after_depreciation():
 @pytest.mark.parametrize(
     "tp, pp, users, each, policy, steps, nodes",
     [
-        # 45 users at 20 a replica: 3 replicas of 4; a fifth of the places free: 45 ÷ 16 = 2.8, still 3; 3 replicas take
+        # 45 users at 20 per replica: 3 replicas of 4; with a headroom of a fifth 45 ÷ 16 = 2.8, still 3; 3 replicas need
         # 2 nodes of 8, bought full: 16; a spare node: 24.
         (4, 1, 45, 20, OrderPolicy(headroom=0.2, spare_nodes=1), (9, 12, 12, 16, 24), 3),
-        # The same in nodes with only the cards in use: the fuller node has 8, so the spare one has 8.
+        # The same in nodes with only the GPUs in use: the fuller node has 8, so the spare one has 8.
         (4, 1, 45, 20, OrderPolicy(headroom=0.2, whole_nodes=False, spare_nodes=1), (9, 12, 12, 12, 20), 3),
-        # 50 users: 50 ÷ 16 = 3.1, so headroom takes a fourth replica, which fills the second node; two on the shelf.
+        # 50 users: 50 ÷ 16 = 3.1, so headroom needs a fourth replica, which fills the second node; two in stock.
         (4, 1, 50, 20, OrderPolicy(headroom=0.2, spare_gpus=2), (9, 12, 16, 16, 18), 2),
         # A single card: a spare node of one card.
         (1, 1, 1, 4, OrderPolicy(whole_nodes=False, spare_nodes=1), (9, 1, 1, 1, 2), 2),
         # A replica over two nodes, twice.
         (8, 2, 30, 15, OrderPolicy(), (9, 32, 32, 32, 32), 4),
-        # 297 ÷ (12 × 0.99) is 25, though in floating point 25.000000000000004: no 26th.
+        # 297 ÷ (12 × 0.99) is 25, but 25.000000000000004 in floating point: not 26.
         (1, 1, 297, 12, OrderPolicy(headroom=0.01, whole_nodes=False), (9, 25, 25, 25, 25), 4),
     ],
 )
@@ -171,11 +171,11 @@ def test_order_quantity_by_hand(tp, pp, users, each, policy, steps, nodes):
 @pytest.mark.parametrize(
     "name, whole", [("h100", True), ("mi300x", True), ("gb200", True), ("l4", False), ("a10g", False)]
 )
-def test_what_is_bought_by_the_full_node(name, whole):
+def test_gpus_sold_in_full_nodes(name, whole):
     assert comes_on_baseboards(catalog.gpu(name)) is whole
 
 
-# ---- directions --------------------------------------------------------------------------------------
+# ---- properties --------------------------------------------------------------------------------------
 
 
 def money(field: str, most: float):
@@ -220,7 +220,7 @@ def test_more_gpus_never_cost_less(purchase, assumed, more_gpus, more_nodes):
     more = owning(replace(purchase, gpus=purchase.gpus + more_gpus, nodes=purchase.nodes + more_nodes), assumed)
     for field in ("capex_usd", "it_kw"):
         assert getattr(more, field) > getattr(fewer, field)
-    # Hosting by the node alone costs the same for more GPUs in it, and what keeps its whole value is not depreciated.
+    # More GPUs in a node do not change hosting per node, and GPUs with a residual share of 1 have no depreciation.
     assert more.opex_usd_per_month >= fewer.opex_usd_per_month
     assert more.usd_per_month >= fewer.usd_per_month
     slack = 1e-9 * more.capex_usd
@@ -228,8 +228,8 @@ def test_more_gpus_never_cost_less(purchase, assumed, more_gpus, more_nodes):
     assert more.npv_usd >= fewer.npv_usd - slack
 
 
-def test_a_rate_too_small_to_tell_from_none():
-    """The smallest number above 0: (1 + r)^(1/12) − 1 is 0, and 24 payments are worth 24."""
+def test_a_rate_too_small_to_compound():
+    """For the smallest number above 0, (1 + r)^(1/12) − 1 is 0, and 24 payments are worth 24."""
     assert present_value_usd(1, replace(ASSUMED, discount_rate_per_year=5e-324)) == 24
 
 
@@ -264,9 +264,9 @@ def test_break_even_is_the_first_month_of_the_running_sums(purchase, rental, ass
     slack = 1e-8 * (owned.capex_usd + rented.tco_usd)
 
     def behind(month: int) -> float:
-        """How much more owning has cost than renting by then."""
-        back = owned.value_at_horizon_usd if month == horizon else 0
-        return owned.capex_usd + month * owned.opex_usd_per_month - back - month * rented.usd_per_month
+        """Return how much more owning has cost than renting by then."""
+        value = owned.value_at_horizon_usd if month == horizon else 0
+        return owned.capex_usd + month * owned.opex_usd_per_month - value - month * rented.usd_per_month
 
     month = break_even_month(owned, rented, horizon)
     last = horizon if month is None else month - 1
@@ -277,11 +277,11 @@ def test_break_even_is_the_first_month_of_the_running_sums(purchase, rental, ass
 
 
 @given(PURCHASES, RENTALS, ASSUMPTIONS)
-def test_dearer_renting_never_makes_renting_the_cheaper(purchase, rental, assumed):
+def test_a_higher_rent_never_makes_renting_cheaper(purchase, rental, assumed):
     owned = owning(purchase, assumed)
-    dearer = replace(rental, on_demand_usd_per_gpu_hour=rental.on_demand_usd_per_gpu_hour + 1)
+    higher = replace(rental, on_demand_usd_per_gpu_hour=rental.on_demand_usd_per_gpu_hour + 1)
     if cheaper(owned, renting(rental, assumed)) == "buy":
-        assert cheaper(owned, renting(dearer, assumed)) == "buy"
+        assert cheaper(owned, renting(higher, assumed)) == "buy"
 
 
 @given(
@@ -305,29 +305,29 @@ def test_an_order_grows_step_by_step_and_serves_the_users(split, users, each, pe
     assert not whole or order.gpus - spare_gpus == order.nodes * 8
 
 
-# ---- a layout of a GPU of the catalog ---------------------------------------------------------------
+# ---- options on GPUs of the catalog ------------------------------------------------------------------
 
 
-def layout(gpu_name: str, tp: int, users: int, each: int) -> Option:
-    replicas = -(-users // each)
+def option(gpu_name: str, tp: int, users: int, per_replica: int) -> Option:
+    replicas = -(-users // per_replica)
     replica = Replica(choice_of_gpu(catalog.gpu(gpu_name)), tp, 1)
     return Option(
         replica=replica,
         replicas=replicas,
-        users_per_replica=each,
+        users_per_replica=per_replica,
         gpus=replicas * tp,
         nodes=replica.nodes(replicas),
-        headroom=1 - users / (replicas * each),
+        headroom=1 - users / (replicas * per_replica),
     )
 
 
 def test_a_layout_at_the_indicative_prices():
-    """50 users at 20 a replica of 4 H100s, 30 % free, N+1: 50 ÷ 14 is 4 replicas, 2 nodes, 3 with the spare: 24 GPUs.
+    """50 users, 20 per replica of 4 H100s, 30 % headroom, N+1: 50 ÷ 14 is 4 replicas, 2 nodes, 3 with a spare: 24 GPUs.
 
-    capex 24 × 30 000 + 3 × 8 × 9 625 = 951 000, and 4.86 % of network on top: 997 218.6.
-    Rent: 16 × 730 × 2.35 = 27 448 a month reserved, less than 3.78 on demand round the clock.
+    capex 24 × 30 000 + 3 × 8 × 9 625 = 951 000, plus 4.86 % for the network: 997 218.6.
+    Rent: 16 × 730 × 2.35 = 27 448 a month reserved, less than 3.78 on demand for all hours.
     """
-    found = option_costs(catalog.gpu("h100"), layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    found = option_costs(catalog.gpu("h100"), option("h100", 4, 50, 20), users=50, gpus_by_division=9)
     assert (found.order.gpus, found.order.nodes, found.order.rented_gpus) == (24, 3, 16)
     assert found.owned.capex_usd == pytest.approx(997_218.6)
     assert (found.rented.plan, found.rented.usd_per_month) == ("reserved", pytest.approx(27_448))
@@ -336,29 +336,29 @@ def test_a_layout_at_the_indicative_prices():
 
 
 def test_cards_are_bought_one_by_one():
-    found = option_costs(catalog.gpu("l4"), layout("l4", 1, 3, 2), users=3, gpus_by_division=1)
-    assert (found.order.in_nodes, found.order.gpus) == (3, 6)  # 3 ÷ 1.4 is 3 cards, and as many in the spare node
+    found = option_costs(catalog.gpu("l4"), option("l4", 1, 3, 2), users=3, gpus_by_division=1)
+    assert (found.order.in_nodes, found.order.gpus) == (3, 6)  # 3 ÷ 1.4 is 3 cards, and 3 in the spare node
 
 
-def test_what_has_no_price_has_no_cost():
-    """The A10G is only for rent; of the Ascend nothing is known."""
-    rent_only = option_costs(catalog.gpu("a10g"), layout("a10g", 1, 3, 2), users=3, gpus_by_division=1)
+def test_a_gpu_without_a_price_has_no_costs():
+    """The A10G can only be rented; the Ascend has no prices."""
+    rent_only = option_costs(catalog.gpu("a10g"), option("a10g", 1, 3, 2), users=3, gpus_by_division=1)
     assert rent_only.owned is None and rent_only.rented is not None
     assert rent_only.cheaper is None and rent_only.break_even_month is None
-    unknown = option_costs(catalog.gpu("ascend-910b"), layout("ascend-910b", 1, 3, 2), users=3, gpus_by_division=1)
+    unknown = option_costs(catalog.gpu("ascend-910b"), option("ascend-910b", 1, 3, 2), users=3, gpus_by_division=1)
     assert unknown.owned is None and unknown.rented is None and unknown.owning_usd_per_user_month is None
 
 
 def test_a_gpu_of_unknown_power_has_no_cost_of_owning():
     h100 = replace(catalog.gpu("h100"), tdp_w=None)
-    found = option_costs(h100, layout("h100", 4, 50, 20), users=50, gpus_by_division=9)
+    found = option_costs(h100, option("h100", 4, 50, 20), users=50, gpus_by_division=9)
     assert found.owned is None and found.rented is not None
 
 
 # ---- input -------------------------------------------------------------------------------------------
 
 
-def test_no_price_no_rent():
+def test_renting_without_a_price_is_none():
     assert renting(Rental(rented_gpus=8), ASSUMED) is None
 
 
@@ -378,15 +378,15 @@ def test_an_input_out_of_range_is_named(field, value, error):
         owning(PURCHASE, replace(ASSUMED, **{field: value}))
 
 
-# What users are told: an order of magnitude above what is real, so that cents, per cent and watts are caught as slips.
-TOLD = {
+# The limits in the documentation: 10 times the real figures or more, to catch cents, per cent and watts.
+LIMITS = {
     "gpus": (1, 1_000_000), "nodes": (1, 1_000_000), "rented_gpus": (1, 1_000_000), "gpus_by_division": (1, 1_000_000),
     "users": (1, 100_000_000), "users_per_replica": (1, 100_000_000), "spare_nodes": (0, 10_000),
     "spare_gpus": (0, 100_000), "whole_nodes": (0, 1), "headroom": (0, 0.95),
-    # The most of the catalog: 1400 W (GB300), 48 611 dollars to buy (GB300), 17.80 an hour (B300).
+    # The highest in the catalog: 1400 W (GB300), 48 611 dollars to buy (GB300), 17.80 per hour (B300).
     "tdp_w": (1, 100_000), "gpu_usd": (0.01, 10_000_000), "server_usd_per_node": (0, 100_000_000),
     "on_demand_usd_per_gpu_hour": (0, 10_000), "reserved_usd_per_gpu_hour": (0, 10_000),
-    # Shares of GPUs and servers may be more than all of it; a PUE below 1 cannot be (ISO/IEC 30134-2).
+    # Shares of GPUs and servers may be above 1; a PUE below 1 is impossible (ISO/IEC 30134-2).
     "network_share": (0, 5), "server_power_share": (0, 5), "pue": (1, 5), "tariff_usd_per_kwh": (0, 10),
     "power_load": (0, 1), "hosting_usd_per_kw_month": (0, 100_000), "hosting_usd_per_node_month": (0, 1_000_000),
     "support_share_per_year": (0, 1), "residual_share": (0, 1), "discount_rate_per_year": (0, 1),
@@ -398,12 +398,12 @@ WHOLE = {
 }  # fmt: skip
 
 
-def test_the_limits_are_what_users_are_told():
-    assert {field: (limits.least, limits.most) for field, limits in COST_LIMITS.items()} == TOLD
+def test_the_limits():
+    assert {field: (limits.least, limits.most) for field, limits in COST_LIMITS.items()} == LIMITS
     assert {field for field, limits in COST_LIMITS.items() if limits.whole} == WHOLE
 
 
-def test_a_headroom_of_everything_is_refused():
+def test_a_headroom_of_1_is_an_error():
     with pytest.raises(OutOfRangeError, match="^headroom: 1 is above 0.95. "):
         order_quantity(
             Replica(NODE_OF_8, 1, 1), users=1, users_per_replica=1, gpus_by_division=1, policy=OrderPolicy(headroom=1)
@@ -429,7 +429,7 @@ def test_each_price_has_a_gpu_a_source_and_a_date(row):
     assert row["note"]
 
 
-def test_no_price_stands_twice():
+def test_prices_are_unique():
     keys = [(row["name"], row["item"]) for row in rows("prices.csv")]
     assert len(keys) == len(set(keys))
 
@@ -449,7 +449,7 @@ def test_prices_are_found_by_any_name():
 
 
 def test_the_server_of_a_gpu():
-    """H100: a quotation of 317 000 for eight at 30 000, so 9 625 each. H200: no price, so 54 % of 32 000."""
+    """H100: a quotation of 317 000 for eight at 30 000, so 9 625 per GPU. H200: no price, so 54 % of 32 000."""
     assert server_usd_per_gpu(prices("h100-sxm")) == 9_625
     assert server_usd_per_gpu(prices("h200-sxm")) == pytest.approx(17_280)
     assert server_usd_per_gpu(prices("a10g")) is None
@@ -468,13 +468,13 @@ def test_the_defaults_are_complete_dated_and_within_their_limits():
     [
         ("2026-05-26", (2026, 11, 26), 6, False),
         ("2026-05-25", (2026, 11, 26), 6, True),
-        ("2026-05", (2026, 11, 1), 6, False),  # a month counts from its first day
+        ("2026-05", (2026, 11, 1), 6, False),  # a month means its first day
         ("2026-05", (2026, 11, 2), 6, True),
-        ("2026-08-31", (2027, 2, 28), 6, False),  # as EDATE: the last day of February
+        ("2026-08-31", (2027, 2, 28), 6, False),  # as EDATE does: the last day of February
         ("2026-08-31", (2027, 3, 1), 6, True),
     ],
 )
-def test_a_price_grows_stale(as_of, today, months, stale):
+def test_stale_prices(as_of, today, months, stale):
     assert is_stale(as_of, datetime.date(*today), months) is stale
 
 
@@ -484,6 +484,6 @@ def test_months_later_over_the_end_of_a_year():
 
 
 @pytest.mark.parametrize("text", ["", "2026", "2026-13", "soon"])
-def test_what_is_no_date(text):
+def test_invalid_dates(text):
     with pytest.raises(ValueError):
         date_of(text)

@@ -1,4 +1,4 @@
-"""A model and a workload in, line items out; with the weights, the overhead rule and the GPU count they are made of."""
+"""Estimates with their line items: weights, KV cache, the overhead rule and the GPU count."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from core import catalog
 from core.checks import LIMITS
 from core.errors import OutOfRangeError, UnsupportedModelError, WrongTypeError
 from core.model.counts import model_counts
-from core.model.kv_cache import KvProfile
+from core.model.kv_profile import KvProfile
+from core.model.mixers import FullAttention
 from core.model.precision import precision_of_bytes
-from core.model.spec import FullAttention, LayerRun, ModelSpec
+from core.model.spec import LayerRun, ModelSpec
 from core.model.weights import weights_bytes
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Sizing, estimate, rule_overhead_bytes
 from core.plan.fleet import gpus_by_division
@@ -47,7 +48,7 @@ def test_llama_3_1_70b_by_hand():
     assert all(type(item.size_bytes) is int for item in result.line_items)
 
 
-# Weights and, for 10 users of 32 768 tokens, KV cache of 16 bits; counted by hand from each config.json.
+# Weights and, for 10 users of 32 768 tokens, KV cache in 16 bits; counted by hand from each config.json.
 @pytest.mark.parametrize(
     "name, weights_gb, kv_gib",
     [
@@ -65,7 +66,7 @@ def test_catalog_models(name, weights_gb, kv_gib):
     assert result.kv_bytes / 2**30 == kv_gib
 
 
-def test_precisions_of_weights_and_cache_are_apart():
+def test_weights_and_cache_have_separate_precisions():
     result = needs(precision=INT4, kv_precision=FP8)
     assert (result.weights_bytes, result.kv_bytes) == (35_276_853_248, 50 * 2**30)
 
@@ -113,7 +114,7 @@ def test_weights_are_parameters_times_bytes():
     assert [weights_bytes(spec, precision) for precision in (FP16, FP8, INT4)] == [202, 101, 51]
 
 
-# The article: (140 + 800) × 10 % = 94 GB; a half is rounded to the even byte, as round() does.
+# The article: (140 + 800) × 10 % = 94 GB; a half is rounded to the even byte, as by round().
 @pytest.mark.parametrize(
     "weights, kv, fraction, size_bytes",
     [
@@ -140,7 +141,7 @@ def test_one_byte_too_many_is_one_more_gpu():
     assert (gpus_by_division(80 * GB, 80), gpus_by_division(80 * GB + 1, 80)) == (1, 2)
 
 
-# ---- directions --------------------------------------------------------------------------------------
+# ---- properties --------------------------------------------------------------------------------------
 
 MODELS = st.sampled_from([known.spec for known in catalog.models()])
 CONTEXTS, USERS = st.integers(1, 10**8), st.integers(1, 10**8)
@@ -195,8 +196,8 @@ def test_the_gpus_hold_the_total_and_one_fewer_do_not(scenario, gpu_memory_gb):
     users=st.lists(st.integers(1, 10**8), min_size=1, max_size=4),
     overhead=st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0]) | st.floats(0, 1),
 )
-def test_many_users_at_once_need_what_each_number_of_them_does(weights, values_per_token, context, users, overhead):
-    """To the last byte, a half rounded to even as round() does; and where floats are exact no longer."""
+def test_totals_of_many_users_equal_the_single_totals(weights, values_per_token, context, users, overhead):
+    """To the last byte, with a half rounded to even as by round(); also where floats are not exact."""
     sizing = Sizing(LLAMA, parameters=1, weights_bytes=weights, kv=KvProfile(values_per_token=values_per_token))
     one_by_one = [sizing.total_bytes(context, number, FP16, overhead) / GB for number in users]
     assert sizing.totals(context, users, FP16, overhead, GB) == one_by_one

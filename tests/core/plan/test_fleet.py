@@ -19,8 +19,10 @@ from core.engines.parallelism import (
     tensors_on_rank,
 )
 from core.errors import OutOfRangeError
+from core.model.feed_forward import GatedMlp, MoeMlp
+from core.model.mixers import FullAttention
 from core.model.parameters import layer_groups
-from core.model.spec import FullAttention, GatedMlp, LayerRun, ModelSpec, MoeMlp
+from core.model.spec import LayerRun, ModelSpec
 from core.plan.fleet import (
     GpuChoice,
     Option,
@@ -55,14 +57,14 @@ def served(spec=LLAMA, precision=FP16, overhead=None):
 # ---- the article's advice ----------------------------------------------------------------------------
 
 
-def test_the_articles_one_user_by_division_and_as_deployed():
-    """242 GB (246.4 without its rounding) over 80 GB are four GPUs; four divide the node, so four it stays."""
+def test_the_articles_one_user_by_division_and_deployed():
+    """242 GB (246.4 without its rounding) ÷ 80 GB are four GPUs; four divide the node, so four are deployed."""
     assert gpus_by_division(242 * GB, 80) == 4
     assert gpus_to_deploy(served(ARTICLE, overhead=0.1), choice_of_gb(80), 1, 32_000) == 4
 
 
-def test_the_same_model_as_it_really_is():
-    """141 GB of weights and 10.5 GB of cache: two A100s hold it, and no second user; four hold ten."""
+def test_the_real_model_with_one_user():
+    """141 GB of weights and 10.5 GB of cache per user: two A100s serve one user, four serve ten."""
     best = min(options(served(), A100, 1, 32_000), key=rank)
     assert (best.gpus, best.users_per_replica) == (2, 1)
     assert gpus_to_deploy(served(), A100, 2, 32_000) == 4
@@ -79,7 +81,7 @@ def test_the_rule_by_hand():
     """Llama 3.1 70B, one user of 32 768 tokens, 10 %: (141.11 + 10.74) × 1.1 GB = 167 GB on two GPUs of 85.9 GB."""
     rule = served(overhead=0.1)
     two = Replica(A100, 2, 1)
-    # Norms are on both ranks; what is left of 81 920 MiB ÷ 1.1 after half the weights holds one half cache of 5 GiB.
+    # Norms are on both ranks; 81 920 MiB ÷ 1.1 less half the weights has space for one half cache of 5 GiB.
     assert users_per_replica(rule, two, 32_768) == int((81_920 * MIB / 1.1 - 70.556e9) // (5 * GIB)) == 1
     assert gpus_to_deploy(rule, A100, 1, 32_768) == 2
 
@@ -106,22 +108,22 @@ def test_tensor_parallel_sizes(name, tp, reason):
 
 
 @pytest.mark.parametrize(
-    ("mlp", "whole", "reason"),
+    ("mlp", "expert_parallel", "reason"),
     [
         (GatedMlp(intermediate_size=9), False, ""),
         (GatedMlp(intermediate_size=10), False, "3 does not divide the 10 columns of the feed-forward block"),
         (GatedMlp(intermediate_size=10), True, "3 does not divide the 10 columns of the feed-forward block"),
-        # Experts may be dealt out whole.
+        # With expert parallelism, experts are not divided.
         (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), False,
          "3 does not divide the 10 columns of the feed-forward block"),
         (MoeMlp(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=10), True, ""),
     ],
 )  # fmt: skip
-def test_feed_forward_blocks_that_three_ranks_cannot_cut(mlp, whole, reason):
+def test_feed_forward_blocks_that_three_ranks_cannot_divide(mlp, expert_parallel, reason):
     attention = FullAttention(num_attention_heads=6, num_key_value_heads=6, head_dim=8)
     layers = (LayerRun(count=1, mixer=attention, mlp=mlp),)
     spec = ModelSpec(name="six heads", hidden_size=48, layers=layers, vocab_size=10)
-    assert tensor_parallel_obstacle(spec, 3, whole) == reason
+    assert tensor_parallel_obstacle(spec, 3, expert_parallel) == reason
 
 
 def test_more_stages_than_layers():
@@ -138,33 +140,33 @@ def test_uneven_stages(layers, pp, stages):
 
 
 @pytest.mark.parametrize(
-    ("whole", "shapes"),
+    ("expert_parallel", "shapes"),
     [
-        # Each expert cut: 2048 ÷ 8 columns of all 256. Dealt out whole: 256 ÷ 8. The shared expert is cut either way.
+        # Experts divided: 2048 ÷ 8 columns of all 256. Expert parallel: 256 ÷ 8. The shared expert is always divided.
         (False, {"mlp.experts.down_proj": (7168, 256, 256), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
         (True, {"mlp.experts.down_proj": (7168, 2048, 32), "mlp.shared_experts.down_proj": (7168, 256, 1)}),
     ],
 )
-def test_experts_on_a_rank(whole, shapes):
+def test_experts_on_a_rank(expert_parallel, shapes):
     """DeepSeek-V3 on eight ranks (vLLM --enable-expert-parallel)."""
-    last = tensors_on_rank(layer_groups(model("deepseek-v3"))[-1].tensors, 8, whole)
+    last = tensors_on_rank(layer_groups(model("deepseek-v3"))[-1].tensors, 8, expert_parallel)
     found = {tensor.name: (tensor.rows, tensor.columns, tensor.copies) for tensor in last}
     assert {name: found[name] for name in shapes} == shapes
 
 
-def test_what_stages_hold_outside_their_layers():
-    """GPT-2 ties its head to the embedding, which is in front and behind; positions are in front alone, the last norm
-    and its bias behind. Llama's head is behind."""
+def test_tensors_of_stages_outside_the_layers():
+    """GPT-2 ties its head to the embedding, which is on the first and last stage; positions are only on the first, the
+    final norm and its bias on the last. Llama's head is on the last."""
     gpt2, llama = catalog.model("gpt2").spec, model("llama-3.1-8b")
 
-    def held(model: ModelSpec, pp: int, stage: int) -> dict[str, int]:
+    def outer_tensors(model: ModelSpec, pp: int, stage: int) -> dict[str, int]:
         return {tensor.name: times for tensor, times in outer_on_rank(model, 1, pp, stage)}
 
-    assert held(gpt2, 3, 0) == {"embed_tokens": 1, "wpe": 1}
-    assert held(gpt2, 3, 1) == {}
-    assert held(gpt2, 3, 2) == {"embed_tokens": 1, "norm": 2}
-    assert held(llama, 2, 0) == {"embed_tokens": 1}
-    assert held(llama, 2, 1) == {"lm_head": 1, "norm": 1}
+    assert outer_tensors(gpt2, 3, 0) == {"embed_tokens": 1, "wpe": 1}
+    assert outer_tensors(gpt2, 3, 1) == {}
+    assert outer_tensors(gpt2, 3, 2) == {"embed_tokens": 1, "norm": 2}
+    assert outer_tensors(llama, 2, 0) == {"embed_tokens": 1}
+    assert outer_tensors(llama, 2, 1) == {"lm_head": 1, "norm": 1}
 
 
 @pytest.mark.parametrize("node", [1, 2, 4, 8, 72])
@@ -180,12 +182,12 @@ def test_replicas_fill_nodes(node):
 @pytest.mark.parametrize(
     ("engine", "node", "expected"),
     [
-        # Six heads and five layers. TP divides heads and node; stages share a node evenly or have whole nodes, four at
-        # most; none is without a layer.
+        # Six heads and five layers. TP divides heads and node; stages divide a node evenly or have whole nodes, at most
+        # four; each stage has a layer.
         ("vllm", 4, {(1, 1), (1, 2), (1, 4), (2, 1), (2, 2)}),
         ("vllm", 6, {(1, 1), (1, 2), (1, 3), (2, 1), (2, 3), (3, 1), (3, 2), (6, 1), (6, 2), (6, 3), (6, 4)}),
         ("vllm", 1, {(1, 1), (1, 2), (1, 3), (1, 4)}),
-        # llama.cpp deals out layers over as many GPUs of one node as one likes.
+        # llama.cpp distributes layers over any number of GPUs in one node.
         ("llama.cpp", 4, {(1, 1), (1, 2), (1, 3), (1, 4)}),
         ("llama.cpp", 8, {(1, 1), (1, 2), (1, 3), (1, 4), (1, 5)}),
     ],
@@ -198,8 +200,8 @@ def test_replicas_by_hand(engine, node, expected):
     assert {(replica.tp, replica.pp) for replica in replicas_of(spec, gpu, engine)} == expected
 
 
-def test_no_more_stages_than_anybody_deploys():
-    """126 layers of Llama 3.1 405B in nodes of 64: 16 stages at most; in nodes of 8, four nodes at most."""
+def test_limits_of_stages_and_nodes():
+    """126 layers of Llama 3.1 405B in nodes of 64: at most 16 stages; in nodes of 8, at most four nodes."""
     spec = model("llama-3.1-405b")
     assert max(replica.pp for replica in replicas_of(spec, GpuChoice("any", 80 * GB, 64), "vllm")) == 16
     assert max(replica.gpus for replica in replicas_of(spec, H100, "vllm")) == 32
@@ -211,7 +213,7 @@ def test_nodes_of_replicas():
     assert Replica(H100, 1, 1).nodes(8) == 1
 
 
-def test_a_gpu_shows_a_process_less_than_its_driver_reports():
+def test_a_process_sees_less_memory_than_the_driver_reports():
     """Totals in vLLM's logs: H100 79.19 GiB, A100 79.25, H200 139.81, L4 22.07, RTX 4090 23.53."""
     logged = {"h100": 79.19, "A100 80GB": 79.25, "h200": 139.81, "l4": 22.07, "rtx-4090": 23.53}
     for name, gib in logged.items():
@@ -219,12 +221,12 @@ def test_a_gpu_shows_a_process_less_than_its_driver_reports():
         assert shown == pytest.approx(gib, abs=0.2)
 
 
-def test_a_gpu_that_the_driver_fills():
+def test_a_gpu_smaller_than_the_drivers_memory():
     assert GpuChoice("tiny", 100 * MIB).device.memory_bytes == 0
 
 
-def test_what_is_ranked_first():
-    """Fewest GPUs; of as many, less memory, fewer nodes, no pipeline, fewer replicas, more places free."""
+def test_rank():
+    """Fewest GPUs; with equal GPUs, less memory, fewer nodes, fewer stages, fewer replicas, more headroom."""
     one = Option(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
     later = [
         replace(one, gpus=5, headroom=0.9),
@@ -237,15 +239,15 @@ def test_what_is_ranked_first():
     assert all(rank(one) < rank(other) for other in later)
 
 
-def test_what_fits_nowhere_says_so():
-    with pytest.raises(OutOfRangeError, match="fits on no replica"):
+def test_error_if_nothing_fits():
+    with pytest.raises(OutOfRangeError, match="does not fit on any replica"):
         gpus_to_deploy(served(model("deepseek-v3")), choice_of_gb(8), 1, 32_768)
 
 
-def test_more_gpus_than_anybody_has_are_no_layout():
-    """Two A100s hold one user of 32 000 tokens: 60 000 users would take 120 000 of them, past the most looked for."""
-    assert 2 in {layout.gpus for layout in options(served(), A100, 1, 32_000)}
-    assert all(layout.gpus <= 100_000 for layout in options(served(), A100, 60_000, 32_000))
+def test_options_have_a_limit_of_gpus():
+    """Two A100s serve one user of 32 000 tokens: 60 000 users would need 120 000 GPUs, above the limit."""
+    assert 2 in {option.gpus for option in options(served(), A100, 1, 32_000)}
+    assert all(option.gpus <= 100_000 for option in options(served(), A100, 60_000, 32_000))
     assert not list(options(served(), A100, 10**8, 32_000))
 
 
@@ -257,11 +259,11 @@ def test_a_bare_name_is_served_with_its_scales():
     assert served_precision(LLAMA, int4).name == "w4a16"
     assert served_precision(LLAMA, FP16) is FP16
     assert served_precision(LLAMA, None) is None
-    assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # shipped so
-    assert served_precision(model("deepseek-v3"), int4).name == "w4a16"  # half of what it is shipped in
+    assert served_precision(model("deepseek-v3"), catalog.precision("precision", "fp8")) is None  # as shipped
+    assert served_precision(model("deepseek-v3"), int4).name == "w4a16"  # half of the shipped size
 
 
-def test_the_rule_takes_a_format_by_its_name_and_an_engine_as_it_is_served():
+def test_only_an_engine_uses_the_served_format():
     int4 = catalog.precision("precision", "int4")
     assert service_of(LLAMA, int4, FP16, 0.1).precision is int4
     assert service_of(LLAMA, int4, FP16, None).precision.name == "w4a16"

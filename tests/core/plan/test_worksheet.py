@@ -1,4 +1,4 @@
-"""The planner's reckoning of layouts, against the engine's own model of them, and by hand."""
+"""The planner's layouts compared with the engine's full model, and computed by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from core import catalog
 from core.errors import PlannerError, UnknownNameError, WrongTypeError
 from core.model.own_model import own_model
-from core.plan.allocation import PAGED, RESERVED, allocation_named, kept_tokens
+from core.plan.allocation import PAGED, RESERVED, allocated_tokens, allocation_named
 from core.plan.fleet import Replica, Service, choice_of_gpu, users_per_replica
 from core.plan.nodes import node_takes, nodes_for
 from core.plan.worksheet import (
@@ -58,7 +58,7 @@ def plan(found: Workload, tp: int, pp: int = 1):
 
 
 def test_agrees_with_the_engines_own_model():
-    """Over every catalog model whose shapes are known, every layout, four GPUs: most are the same to the last user."""
+    """For all catalog models with known shapes, all layouts and four GPUs, most user counts are equal."""
     errors, exact = [], 0
     for name in GPUS:
         gpu = choice_of_gpu(catalog.gpu(name))
@@ -83,7 +83,7 @@ def test_agrees_with_the_engines_own_model():
 
 
 def test_rule_agrees_with_the_fleets_rule():
-    """With the rule there is nothing to simplify: every model, to the last user, but for stages that differ."""
+    """The rule is not simplified: all models have equal user counts, except for unequal pipeline stages."""
     gpu = choice_of_gpu(catalog.gpu("h100-sxm"))
     for model in catalog.models():
         service = Service(model=model.spec, precision=FP16, kv_precision=FP16, overhead=0.1)
@@ -92,7 +92,7 @@ def test_rule_agrees_with_the_fleets_rule():
                 expected = users_per_replica(service, Replica(gpu, each.layout.tp, each.layout.pp), 8192)
                 if each.layout.pp == 1:
                     assert each.users_per_replica == expected, (model.name, each.layout)
-                else:  # the largest of each part of all stages: never too many
+                else:  # uses the largest of each term over all stages, so never too many
                     assert 0.7 * expected <= each.users_per_replica <= expected, (model.name, each.layout)
 
 
@@ -108,15 +108,15 @@ def test_by_hand():
 
 
 H100_BYTES = 81_559 * MIB
-# vLLM 0.31 takes 92 % of what a process is shown, the driver's memory less 410 MiB and 2 in 1000.
+# vLLM 0.31 uses 92 % of the memory that a process sees: the driver's total less 410 MiB and 0.2 %.
 USABLE = (0.998 * H100_BYTES - 410 * MIB) * 0.92
-CUBLAS = 8_519_680  # (2 × 4096 + 8 × 16) KiB, of a GPU that is not told by its name
+CUBLAS = 8_519_680  # (2 × 4096 + 8 × 16) KiB, for a GPU without an entry by name
 OTHER = 0.85 * GIB  # 0.25 outside PyTorch, 0.6 of CUDA graphs
 
 # Peak activation of Llama 3.1 8B by the tokens of a step. On one GPU the feed-forward block decides: gate, up and their
-# product (3 × 14 336) and four times the hidden size. On two it is half as wide, and in the smaller steps sampling is
-# the more: 256 or 1024 sequences × 128 256 words × 2 × (2 + ½) bytes, and hidden states of the step and twice the
-# sequences.
+# product (3 × 14 336) and four times the hidden size. On two it is half as wide, and in the smaller steps sampling needs
+# more: 256 or 1024 sequences × 128 256 vocabulary entries × 2 × (2 + ½) bytes, and hidden states of the step and of
+# twice the sequences.
 FORWARD_ONE, FORWARD_TWO = (3 * 14_336 + 4 * 4096) * 2, (3 * 7168 + 4 * 4096) * 2
 ACTIVATIONS = {
     (2048, False): 2048 * FORWARD_ONE + CUBLAS,
@@ -136,7 +136,7 @@ def test_activations_by_hand(step, several):
 
 def test_vllms_budget_by_hand():
     """Llama 3.1 8B on an H100 with 8192 tokens: 16 060 522 496 bytes of weights, a rotary table of 131 072 × 128 values
-    of 2 bytes, and 131 072 × 8192 bytes of cache a user."""
+    of 2 bytes, and 131 072 × 8192 bytes of cache per user."""
     model = workload("llama-3.1-8b", context=8192, engine=VLLM)
     found, reserve = plan(model, 1), H100_BYTES - USABLE + ACTIVATIONS[8192, False] + OTHER
     assert found.kv_budget_bytes == pytest.approx(H100_BYTES - reserve - 16_060_522_496 - 131_072 * 128 * 2, abs=1)
@@ -147,8 +147,8 @@ def test_vllms_budget_by_hand():
     assert needs.overhead_bytes == pytest.approx(reserve, abs=1)
 
 
-def test_needs_beyond_one_gpu_reckon_with_what_several_keep():
-    """Llama 3.1 70B: 248 481 595 392 bytes on H100s that keep 1.4 GiB each beside activations: on two, sampling takes
+def test_needs_beyond_one_gpu_use_the_reserve_of_several():
+    """Llama 3.1 70B: 248 481 595 392 bytes on H100s with 1.4 GiB each besides activations: on two, sampling needs
     1024 × 128 256 × 5 bytes and 10 240 hidden states of 8192, less than the block: 8192 × (3 × 14 336 + 4 × 8192) × 2.
     """
     needs = needs_of(workload("llama-3.1-70b", engine=VLLM))
@@ -160,12 +160,12 @@ def test_needs_beyond_one_gpu_reckon_with_what_several_keep():
 @pytest.mark.parametrize(
     ("model", "tp", "context", "expected"),
     [
-        # Gemma 3 27B: 8192 bytes a layer and token. Groups of 10: one that sees everything, six of windows, padded from
-        # 52 layers to 60, which keep the window, the step of 8192 tokens, at most the context, and a block of 16.
+        # Gemma 3 27B: 8192 bytes per layer and token. Groups of 10: one with full attention, six with windows, padded
+        # from 52 layers to 60, which cache the window and the step of 8192 tokens, at most the context, and a block.
         ("gemma-3-27b", 1, 8192, 8192 * (10 * 8192 + 60 * (8192 + 16))),
         ("gemma-3-27b", 1, 32_768, 8192 * (10 * 32_768 + 60 * (1024 + 8192 + 16))),
-        # Qwen3-Next: 12 layers keep 2048 bytes a token; a page of 16 tokens is stretched 66-fold until it holds a state
-        # of 2 146 304 bytes, which 36 layers keep.
+        # Qwen3-Next: 12 layers cache 2048 bytes per token; a page of 16 tokens is enlarged 66 times to hold a state of
+        # 2 146 304 bytes, which 36 layers cache.
         ("qwen3-next-80b-a3b", 1, 32_768, 12 * 2048 * 32_768 + 36 * 66 * 16 * 2048),
         ("qwen3-next-80b-a3b", 2, 32_768, (12 * 2048 * 32_768 + 36 * 66 * 16 * 2048) / 2),
     ],
@@ -176,15 +176,15 @@ def test_padded_caches_by_hand(model, tp, context, expected):
     assert kv_bytes_per_user(found, needs.kv) == pytest.approx(expected, rel=1e-12)
 
 
-def test_what_another_process_is_shown():
+def test_vllm_usable_bytes():
     assert vllm_usable_bytes(H100_BYTES) == pytest.approx(USABLE)
-    assert vllm_usable_bytes(400 * MIB) == 0  # all of it is the driver's
+    assert vllm_usable_bytes(400 * MIB) == 0  # the driver uses all of it
 
 
 def test_a_gpu_that_activations_fill():
-    """Gemma 3 27B computes 2048 tokens of 5376 and as many words as 262 208 on a GPU of 2 GB."""
+    """Gemma 3 27B with 2048 tokens of 5376 values and 262 208 vocabulary entries on a GPU of 2 GB."""
     tiny = PlannedGpu(memory_bytes=2 * GB, gpus_per_node=8, step_tokens=2048, max_sequences=256)
-    with pytest.raises(PlannerError, match="gpu: vLLM's activations and buffers leave nothing"):
+    with pytest.raises(PlannerError, match="gpu: vLLM's activations and buffers leave no memory"):
         needs_of(workload("gemma-3-27b", engine=VLLM, gpu=tiny))
 
 
@@ -196,8 +196,8 @@ def test_a_gpu_that_activations_fill():
         (6, {(1, 1), (2, 1), (3, 2), (6, 4)}),
     ],
 )
-def test_what_nodes_take(node, allowed):
-    """TP divides the node and stays inside it; stages share it evenly, or each has whole nodes, four at most."""
+def test_node_takes(node, allowed):
+    """TP divides the node; a replica divides a node evenly, or each stage has a whole node, at most four."""
     splits = {(1, 1), (2, 1), (4, 1), (8, 1), (2, 2), (2, 4), (2, 8), (3, 2), (4, 2), (4, 4), (4, 5), (6, 4), (8, 2),
               (8, 4), (8, 5)}  # fmt: skip
     assert {split for split in splits if node_takes(*split, node)} == allowed
@@ -208,17 +208,17 @@ def test_what_nodes_take(node, allowed):
     [
         pytest.param({}, 1, WEIGHTS, id="141 GB on one H100"),
         pytest.param({"context": 128, "engine": VLLM}, 8, SEQUENCES, id="1024 sequences at once"),
-        pytest.param({"context": 128}, 8, CACHE, id="the rule knows no such limit"),
+        pytest.param({"context": 128}, 8, CACHE, id="the rule has no such limit"),
         pytest.param({"gpu": PlannedGpu(memory_bytes=80 * GB, gpus_per_node=4, step_tokens=2048, max_sequences=256)}, 8,
                      SPLIT, id="nodes of four"),
     ],
 )  # fmt: skip
-def test_what_binds(changes, tp, binds):
+def test_binds(changes, tp, binds):
     assert plan(workload("llama-3.1-70b", **changes), tp).binds == binds
 
 
 def test_a_cache_that_is_filled_to_the_last_byte():
-    """Llama 3.1 8B without overhead on a GPU of its weights and three users' gibibytes."""
+    """Llama 3.1 8B without overhead on a GPU with space for its weights and 1 GiB for each of three users."""
     exact = PlannedGpu(memory_bytes=16_060_522_496 + 3 * GIB, gpus_per_node=8, step_tokens=8192, max_sequences=1024)
     found = {"context": 8192, "overhead": 0, "users": 3}
     assert plan(workload("llama-3.1-8b", **found, gpu=exact), 1).users_per_replica == 3
@@ -226,7 +226,7 @@ def test_a_cache_that_is_filled_to_the_last_byte():
     assert plan(workload("llama-3.1-8b", **found, gpu=less), 1).users_per_replica == 2
 
 
-def test_latent_cache_is_whole_on_every_rank():
+def test_latent_cache_is_not_split_over_ranks():
     # DeepSeek-V2, arXiv:2405.04434: one latent for all heads.
     found = workload("deepseek-v3", precision=None)
     assert plan(found, 8).kv_bytes_per_user == 70_272 * 32_768
@@ -246,15 +246,15 @@ def test_best_layout_has_the_fewest_gpus():
         (RESERVED, 100, False, 1000),
         (RESERVED, None, True, 1008),  # 63 blocks of 16
         (PAGED, 100, False, 112),
-        (PAGED, 5000, True, 1008),  # no more than the context
+        (PAGED, 5000, True, 1008),  # at most the context
         (PAGED, None, True, 1008),
     ],
 )
-def test_kept_tokens(allocation, average, blocks, tokens):
-    assert kept_tokens(1000, allocation, average, blocks=blocks) == tokens
+def test_allocated_tokens(allocation, average, blocks, tokens):
+    assert allocated_tokens(1000, allocation, average, blocks=blocks) == tokens
 
 
-def test_names_are_taken_whatever_their_case():
+def test_names_ignore_case():
     assert [allocation_named(name) for name in ("reserved", " Paged ")] == [RESERVED, PAGED]
     assert [engine_named(name) for name in ("Rule", " VLLM")] == [RULE, VLLM]
     for named in (allocation_named, engine_named):
@@ -271,8 +271,8 @@ def test_paged_needs_no_more_than_reserved():
     assert paged.total_bytes < reserved.total_bytes
 
 
-def test_engine_keeps_its_share_of_each_gpu():
-    """The overhead of vLLM is what is left of the GPUs when weights and cache are in."""
+def test_vllms_overhead_is_the_rest_of_the_gpus():
+    """Weights, cache and overhead fill the GPUs."""
     found = workload("llama-3.1-70b", engine=VLLM)
     needs = needs_of(found)
     assert needs.total_bytes <= needs.gpus * found.gpu.memory_bytes
@@ -296,16 +296,16 @@ def test_layouts_of_nodes():
     assert nodes_for(5, 2, 8) == 2
 
 
-def test_engine_of_a_model_told_by_its_size_alone():
-    with pytest.raises(PlannerError, match="size alone"):
+def test_vllm_with_a_model_of_known_size_only():
+    with pytest.raises(PlannerError, match="only the size of article-llama-70b is known"):
         needs_of(workload("article-llama-70b", engine=VLLM))
     with pytest.raises(PlannerError, match="engine"):
         engine_named("tgi")
 
 
 class TestOwnModel:
-    def test_is_the_same_model_told_by_less(self):
-        """Llama 3.1 8B and Gemma 3 27B by the figures of an own row; their config.json is in the catalog."""
+    def test_has_the_shares_of_the_catalogs_model(self):
+        """Llama 3.1 8B and Gemma 3 27B described by the figures of a row; their config.json is in the catalog."""
         for name, figures in (
             ("llama-3.1-8b", {"num_hidden_layers": 32, "num_key_value_heads": 8, "head_dim": 128}),
             (
@@ -321,5 +321,5 @@ class TestOwnModel:
                 if layout.pp == 1:
                     assert found.kv == expected.kv, (name, layout)
                 assert found.parameters == -(-1_000_003 // layout.gpus)
-            # Nothing of its shapes is told, so no budget of an engine follows from them.
+            # Its shapes are unknown, so it has no engine budget.
             assert own.hidden_size == 0 and not has_shapes(own) and not any(run.complete for run in own.layers)

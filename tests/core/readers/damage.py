@@ -1,16 +1,16 @@
-"""Files made wrong in every way that a strategy can think of."""
+"""Generate damaged files with Hypothesis."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 
-# Lengths and counts that overflow, promise too much, or are just off.
+# Lengths and counts that overflow, are too large, or are off by one.
 EXTREME = (0, 1, 7, 255, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**63, 2**64 - 1)
 
 
 @st.composite
 def damaged(draw, whole: bytes) -> bytes:
-    """`whole`, cut, overwritten or lengthened."""
+    """Return `whole` cut, overwritten or lengthened."""
     data = bytearray(whole)
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, max(len(data) - 1, 0)))

@@ -1,4 +1,4 @@
-"""Small GGUF files, written by the reference library (gguf-py) or byte by byte."""
+"""Write small GGUF files with the reference library (gguf-py) or byte by byte."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LLAMA = {
     "context_length": 4096, "embedding_length": 256, "block_count": 2, "feed_forward_length": 512,
     "attention.head_count": 8, "attention.head_count_kv": 2,
 }  # fmt: skip
-# The tensors of such a model: name, rows and columns as numpy counts them.
+# The tensors of this model: name → shape in numpy's order.
 LLAMA_TENSORS = {
     "token_embd.weight": (320, 256),
     "output.weight": (320, 256),
@@ -28,7 +28,7 @@ LLAMA_TENSORS = {
         }.items()
     },
 }  # fmt: skip
-# Counted by hand: 2 × (2·256·256 + 2·64·256 + 3·512·256 + 2·256) + 2·320·256 + 256; the rotary table is no parameter.
+# Counted by hand: 2 × (2·256·256 + 2·64·256 + 3·512·256 + 2·256) + 2·320·256 + 256; the rotary table has no parameters.
 LLAMA_PARAMETERS = 2 * (131_072 + 32_768 + 393_216 + 512) + 163_840 + 256
 
 
@@ -43,7 +43,7 @@ def write(
     big_endian: bool = False,
     tensors_a_file: int = 0,
 ) -> None:
-    """Writes a model with matrices of one type and vectors of 32 bits, as llama.cpp's quantizer does."""
+    """Write a model with matrices of `matrix_type` and 32-bit vectors, like llama.cpp's quantizer."""
     order = GGUFEndian.BIG if big_endian else GGUFEndian.LITTLE
     writer = GGUFWriter(path, architecture, endianess=order, split_max_tensors=tensors_a_file)
     for key, value in (LLAMA if fields is None else fields).items():
@@ -100,7 +100,7 @@ def raw(
     tensor_count: int | None = None,
     alignment: int = 32,
 ) -> bytes:
-    """A file as it is asked for, right or wrong."""
+    """Return a file with exactly these parts, valid or not."""
     counts = [
         len(tensors) if tensor_count is None else tensor_count,
         len(entries) if entry_count is None else entry_count,

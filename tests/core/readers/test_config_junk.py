@@ -1,4 +1,4 @@
-"""Junk in the fields of a config.json: a model or a clear error, nothing else."""
+"""Random values in the fields of a config.json give a model or a clear error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIGS = [golden_tables.config(row) for row in golden_tables.rows("parameters")
 
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_whatever_stands_in_a_field_the_answer_is_a_model_or_a_clear_error(data):
+def test_any_value_in_a_field_gives_a_model_or_a_clear_error(data):
     config = copy.deepcopy(data.draw(st.sampled_from(CONFIGS)))
     part = config
     nested = [name for name, value in config.items() if isinstance(value, dict)]

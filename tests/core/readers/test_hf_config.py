@@ -1,4 +1,4 @@
-"""config.json → ModelSpec: good files, and every way of being a bad one."""
+"""Test reading config.json into a `ModelSpec`: valid and invalid files and fields."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from core import catalog
 from core.errors import PlannerError, UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.kv_cache import kv_profile
+from core.model.mixers import FullAttention, LatentAttention, SlidingWindowAttention
 from core.model.parameters import count_parameters
-from core.model.spec import FullAttention, LatentAttention, ModelSpec, SlidingWindowAttention
+from core.model.spec import ModelSpec
 from core.plan.estimate import estimate
 from core.readers import files, hf_config
-from core.readers.architectures import known as families
+from core.readers.architectures import known
 from core.readers.architectures.known import MEMORY_FIELDS, known_model_types
 from core.readers.hf_config import UnreadableConfigError, read_config_file, spec_from_config
 from tools import golden_tables
 
-# Hugging Face meta-llama/Llama-3.1-70B config.json, as far as memory goes, and some fields that it does not.
+# Hugging Face meta-llama/Llama-3.1-70B config.json: the fields that memory depends on, and some others.
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -50,7 +51,7 @@ def without(config, *fields):
     return {field: value for field, value in config.items() if field not in fields}
 
 
-# ---- good ones ---------------------------------------------------------------------------------------
+# ---- valid configs ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("config, parameters", [(LLAMA, 70_553_706_496), (QWEN, 72_706_203_648)])
@@ -63,7 +64,7 @@ def test_published_totals(tmp_path, config, parameters):
     assert spec.max_position_embeddings == 131_072
 
 
-def test_the_name_is_the_files_or_its_folders(tmp_path):
+def test_the_model_is_named_after_its_file_or_folder(tmp_path):
     (tmp_path / "my-model").mkdir()
     for path in (tmp_path / "my-model" / "config.json", tmp_path / "other.json"):
         path.write_text(json.dumps(LLAMA), encoding="utf-8")
@@ -72,12 +73,12 @@ def test_the_name_is_the_files_or_its_folders(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_byte_order_mark_does_no_harm(tmp_path, encoding):
+def test_a_byte_order_mark_is_allowed(tmp_path, encoding):
     (tmp_path / "config.json").write_text(json.dumps(LLAMA | {"名": "模型"}, ensure_ascii=False), encoding=encoding)
     assert read_config_file(str(tmp_path / "config.json")).hidden_size == 8192
 
 
-def test_what_is_missing_follows_from_the_rest():
+def test_missing_fields_follow_from_the_others():
     spec = spec_from_config(without(LLAMA, "num_key_value_heads", "tie_word_embeddings", "attention_bias"), name="x")
     # Without num_key_value_heads every head has its own keys; without head_dim it is hidden_size ÷ heads.
     assert spec.layers[0].mixer == FullAttention(num_attention_heads=64, num_key_value_heads=64, head_dim=128)
@@ -85,11 +86,11 @@ def test_what_is_missing_follows_from_the_rest():
 
 
 @pytest.mark.parametrize("fields", [{}, {"num_key_value_heads": None, "head_dim": None, "params_b": None}])
-def test_null_is_missing(fields):
+def test_null_counts_as_missing(fields):
     assert spec_from_config(LLAMA | fields, name="x").layers[0].mixer.head_dim == 128
 
 
-def test_the_articles_rule_needs_three_numbers():
+def test_the_article_needs_only_three_numbers():
     spec = spec_from_config(
         {"model_type": "llama", "params_b": 70, "num_hidden_layers": 80, "hidden_size": 8196}, name="x"
     )
@@ -97,24 +98,24 @@ def test_the_articles_rule_needs_three_numbers():
     assert kv_profile(spec).values_per_token == 80 * 8196 * 2
 
 
-def test_biases_follow_the_family_or_the_config():
+def test_biases_come_from_the_family_or_the_config():
     mixer = spec_from_config(LLAMA | {"attention_bias": True}, name="x").layers[0].mixer
     assert (mixer.qkv_bias, mixer.output_bias) == (True, True)  # LlamaAttention
     mixer = spec_from_config(QWEN, name="x").layers[0].mixer
     assert (mixer.qkv_bias, mixer.output_bias) == (True, False)  # Qwen2Attention
 
 
-def test_every_family_says_where_it_was_read():
-    assert all(family.source for family in families.DECODERS.values())
+def test_every_family_has_a_source():
+    assert all(family.source for family in known.DECODERS.values())
 
 
 @pytest.mark.parametrize("field", ["sliding_window", "num_experts", "kv_lora_rank", "attention_bias", "mlp_bias"])
-def test_a_field_that_says_no_is_no_error(field):
-    for nothing in (None, False, 0):
-        spec_from_config(TINY | {field: nothing}, name="m")
+def test_an_empty_field_of_another_family_is_ignored(field):
+    for empty in (None, False, 0):
+        spec_from_config(TINY | {field: empty}, name="m")
 
 
-def test_labelled_cells_hold_floats():
+def test_whole_numbers_may_be_floats_as_in_cells():
     as_floats = {name: float(value) if isinstance(value, int) else value for name, value in TINY.items()}
     assert spec_from_config(as_floats, name="m") == spec_from_config(TINY, name="m")
 
@@ -125,12 +126,12 @@ def test_labelled_cells_hold_floats():
     [("llama", False), ("qwen2", False), ("mistral", False), ("gemma", True), ("gemma2", True), ("cohere", True),
      ("phi3", False), ("starcoder2", True), ("smollm3", True), ("granite", False), ("olmo2", False)],
 )  # fmt: skip
-def test_the_head_is_tied_as_the_family_has_it_where_the_config_is_silent(model_type, tied):
+def test_the_familys_default_decides_whether_the_head_is_tied(model_type, tied):
     assert spec_from_config(TINY | {"model_type": model_type, "head_dim": 128}, name="m").tie_word_embeddings is tied
 
 
-def test_parts_of_composite_configs_leave_out_what_is_the_familys_default():
-    """Gemma 3 4B as the hub has it: heads, vocabulary and window pattern are left out (published total 4 300 079 472)."""
+def test_parts_of_composite_configs_may_leave_out_defaults():
+    """Gemma 3 4B as on the hub, without heads, vocabulary and window pattern (published total 4 300 079 472)."""
     config = {
         "model_type": "gemma3", "mm_tokens_per_image": 256,
         "text_config": {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text",
@@ -144,7 +145,7 @@ def test_parts_of_composite_configs_leave_out_what_is_the_familys_default():
     assert sum(run.count for run in spec.layers if isinstance(run.mixer, SlidingWindowAttention)) == 29
 
 
-# Qwen2.5-VL's parts, made small, but for the head.
+# Qwen2.5-VL with small sizes, and without a field for the head.
 COMPOSITE = {"model_type": "qwen2_5_vl",
              "text_config": TINY | {"model_type": "qwen2_5_vl_text", "num_key_value_heads": 8}}  # fmt: skip
 
@@ -154,14 +155,14 @@ COMPOSITE = {"model_type": "qwen2_5_vl",
     [
         ({}, {}, False),
         ({"tie_word_embeddings": True}, {}, True),
-        # Until transformers 5 the text part's word counted where both say one (get_text_config().tie_word_embeddings).
+        # Before transformers 5 the text part's field decides where both have it (get_text_config().tie_word_embeddings).
         ({"tie_word_embeddings": True, "transformers_version": "4.57.0"}, {"tie_word_embeddings": False}, False),
-        # From then on the whole model's: transformers 5.24, modeling_utils.py, get_expanded_tied_weights_keys.
+        # Since then the whole model's: transformers 5.24, modeling_utils.py, get_expanded_tied_weights_keys.
         ({"tie_word_embeddings": True, "transformers_version": "5.2.0"}, {"tie_word_embeddings": False}, True),
         ({"tie_word_embeddings": False, "transformers_version": "5.2.0"}, {"tie_word_embeddings": True}, False),
     ],
 )  # fmt: skip
-def test_the_head_of_a_composite_is_tied_as_its_release_reads_it(outer, inner, tied):
+def test_the_release_decides_which_part_says_that_the_head_is_tied(outer, inner, tied):
     config = COMPOSITE | outer | {"text_config": COMPOSITE["text_config"] | inner}
     assert spec_from_config(config, name="m").tie_word_embeddings is tied
 
@@ -187,19 +188,19 @@ GEMMA_4 = TINY | {"model_type": "gemma4_text", "num_hidden_layers": 2, "head_dim
         ({"model_type": "marian", "share_encoder_decoder_embeddings": False}, "share_encoder_decoder_embeddings"),
     ],
 )
-def test_what_is_not_understood_is_named(config, field):
+def test_the_error_names_the_unsupported_field(config, field):
     with pytest.raises(UnsupportedModelError) as caught:
         spec_from_config(config, name="m")
     assert caught.value.field == field
 
 
-def test_every_memory_field_is_a_known_word():
+def test_memory_fields_are_unique_and_model_types_known():
     assert len(set(MEMORY_FIELDS)) == len(MEMORY_FIELDS)
     assert {"llama", "deepseek_v3", "qwen3_next", "gemma3", "whisper"} <= set(known_model_types())
 
 
-def test_an_estimate_counts_a_model_once():
-    """The second estimate finds the model's model_counts: a specification is a key, hashed once."""
+def test_an_equal_model_is_counted_once():
+    """A `ModelSpec` is the key of a cache: an equal one gets the counts of the first."""
     row = next(row for row in golden_tables.rows("nine_models") if row["model"] == "deepseek-v3")
     spec = spec_from_config(golden_tables.config(row), name="deepseek-v3")
     again = spec_from_config(golden_tables.config(row), name="deepseek-v3")
@@ -216,10 +217,10 @@ BAD_TEXTS = {
     "empty": ("", "it is not JSON (line 1"),
     "not JSON": ("model_type = llama", "it is not JSON (line 1"),
     "cut off": ('{"model_type": "llama",\n "hidden_size": ', "it is not JSON (line 2"),
-    "NaN": ('{"hidden_size": NaN}', "NaN is not a number that JSON knows"),
-    "infinity": ('{"hidden_size": -Infinity}', "-Infinity is not a number that JSON knows"),
-    "twice the same field": ('{"hidden_size": 1, "hidden_size": 2}', "the field 'hidden_size' stands twice in it"),
-    "twice further in": ('{"a": {"b": 1, "b": 2}}', "the field 'b' stands twice in it"),
+    "NaN": ('{"hidden_size": NaN}', "NaN is not a JSON number"),
+    "infinity": ('{"hidden_size": -Infinity}', "-Infinity is not a JSON number"),
+    "the same field twice": ('{"hidden_size": 1, "hidden_size": 2}', "it has the field 'hidden_size' twice"),
+    "the same nested field twice": ('{"a": {"b": 1, "b": 2}}', "it has the field 'b' twice"),
     "a list": ("[1, 2]", "it is not a JSON object"),
     "a number": ("70", "it is not a JSON object"),
     "null": ("null", "it is not a JSON object"),
@@ -229,7 +230,7 @@ BAD_TEXTS = {
 
 
 @pytest.mark.parametrize("text, problem", BAD_TEXTS.values(), ids=BAD_TEXTS)
-def test_unreadable_texts(tmp_path, text, problem):
+def test_texts_that_are_not_a_json_object(tmp_path, text, problem):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UnreadableConfigError) as caught:
@@ -245,14 +246,14 @@ def test_bytes_that_are_not_utf_8(tmp_path, content):
         read_config_file(str(tmp_path / "config.json"))
 
 
-def test_no_file_and_no_right_kind_of_file(tmp_path):
+def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(UnreadableConfigError, match="No such file"):
         read_config_file(str(tmp_path / "config.json"))
     with pytest.raises(UnreadableConfigError, match="it cannot be read as a config.json: it is not a regular file"):
         read_config_file(str(tmp_path))
 
 
-def test_a_huge_file_is_not_even_read(tmp_path, monkeypatch):
+def test_a_file_beyond_the_limit_is_not_read(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     with open(path, "wb") as file:
         os.truncate(file.fileno(), hf_config.LARGEST_CONFIG_BYTES + 1)
@@ -261,7 +262,7 @@ def test_a_huge_file_is_not_even_read(tmp_path, monkeypatch):
         read_config_file(str(path))
 
 
-def test_a_path_that_no_file_can_have(tmp_path):
+def test_an_invalid_file_name(tmp_path):
     with pytest.raises(PlannerError):
         read_config_file(str(tmp_path / "con\0fig.json"))
 
@@ -272,14 +273,14 @@ def test_a_path_that_no_file_can_have(tmp_path):
 @pytest.mark.parametrize(
     "config, message",
     [
-        (without(LLAMA, "model_type"), "model_type: it is missing. Give the model_type; understood are afmoe, "),
-        (LLAMA | {"model_type": "mystery"}, "model_type: 'mystery' is not an architecture that is understood"),
-        (LLAMA | {"model_type": ["llama"]}, "model_type: ['llama'] is not an architecture"),
-        (LLAMA | {"model_type": 7}, "model_type: 7 is not an architecture"),
+        (without(LLAMA, "model_type"), "model_type: it is missing. Write one of: afmoe, "),
+        (LLAMA | {"model_type": "mystery"}, "model_type: 'mystery' is not a supported architecture"),
+        (LLAMA | {"model_type": ["llama"]}, "model_type: ['llama'] is not a supported architecture"),
+        (LLAMA | {"model_type": 7}, "model_type: 7 is not a supported architecture"),
         (without(LLAMA, "hidden_size"), "hidden_size: it is missing. Write the hidden dimension"),
         (without(LLAMA, "num_hidden_layers"), "num_hidden_layers: it is missing"),
         (without(LLAMA, "num_attention_heads"), "num_attention_heads: it is missing"),
-        (LLAMA | {"hidden_size": "8192"}, "hidden_size: '8192' is not a number but text"),
+        (LLAMA | {"hidden_size": "8192"}, "hidden_size: '8192' is text, not a number"),
         (LLAMA | {"hidden_size": True}, "hidden_size: TRUE is not a number"),
         (LLAMA | {"hidden_size": [8192]}, "hidden_size: [8192] is not a number"),
         (LLAMA | {"hidden_size": -1}, "hidden_size: -1 is below 1"),
@@ -296,13 +297,13 @@ def test_a_path_that_no_file_can_have(tmp_path):
         (LLAMA | {"params_b": -1}, "params_b: -1 is below 1e-06"),
         (LLAMA | {"tie_word_embeddings": "false"}, "tie_word_embeddings: 'false' is neither true nor false"),
         (LLAMA | {"attention_bias": 2}, "attention_bias: 2 is neither true nor false"),
-        # Fields that change memory and that the family's reader knows nothing of.
+        # Fields that change memory and that the family's reader does not read.
         (LLAMA | {"sliding_window": 4096}, "sliding_window: it changes the memory of a model"),
         (LLAMA | {"kv_lora_rank": 512}, "kv_lora_rank: it changes the memory of a model"),
         (LLAMA | {"num_experts": 8}, "num_experts: it changes the memory of a model"),
         (LLAMA | {"num_kv_shared_layers": 4}, "num_kv_shared_layers: it changes the memory of a model"),
         (LLAMA | {"layer_types": ["full_attention"]}, "layer_types: it has 1 entries for 80 layers"),
-        (LLAMA | {"layer_types": 80 * ["linear_attention"]}, "layer_types: 'linear_attention' is not a kind of layer"),
+        (LLAMA | {"layer_types": 80 * ["linear_attention"]}, "layer_types: 'linear_attention' is not a supported"),
         ({}, "model_type: it is missing"),
     ],
 )
@@ -313,7 +314,7 @@ def test_impossible_fields(config, message):
     assert caught.value.remedy.endswith(".")
 
 
-def test_what_is_missing_is_an_unsupported_model():
+def test_a_missing_field_is_an_unsupported_model_error():
     with pytest.raises(UnsupportedModelError):
         spec_from_config({}, name="x")
 
@@ -326,7 +327,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(set(LLAMA) | set(QWEN) | {"head_dim", "params_b"})), JSON, max_size=3))
-def test_whatever_stands_in_a_field_it_is_a_model_or_a_planner_error(fields):
+def test_any_value_in_a_field_gives_a_model_or_a_planner_error(fields):
     for config in (LLAMA, QWEN, SMALL):
         try:
             spec = spec_from_config(config | fields, name="x")

@@ -1,4 +1,4 @@
-"""Every kind of file that describes a model, through the one entry for them."""
+"""Test `read_model` with every kind of model file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONFIG = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model in two shards: 24 bytes of weights in all."""
+    """A model in two shards with 24 bytes of weights."""
     folder = tmp_path / "my-model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(CONFIG))
@@ -38,32 +38,32 @@ def folder(tmp_path):
     return folder
 
 
-def weights_as_shipped(model: ModelFile) -> int:
+def shipped_weights_bytes(model: ModelFile) -> int:
     shipped = model.as_shipped()
     return estimate(model.spec, context=1, precision=shipped, kv_precision=shipped).weights_bytes
 
 
 @pytest.mark.parametrize("path", ["", "model.safetensors.index.json", "model-00002-of-00002.safetensors"])
-def test_weights_with_a_config_beside_them_take_their_stored_bytes(folder, path):
+def test_weights_take_their_stored_bytes(folder, path):
     model = read_model(str(folder / path))
     assert model.spec.name == "my-model"
     assert model.spec.num_hidden_layers == 2
     assert model.stored.total_bytes == 24
-    assert weights_as_shipped(model) == 24
+    assert shipped_weights_bytes(model) == 24
 
 
-def test_a_config_alone_says_nothing_of_stored_weights(folder):
+def test_a_config_without_weight_files_has_no_stored_weights(folder):
     model = read_model(str(folder / "config.json"))
     assert (model.spec.name, model.stored, model.as_shipped()) == ("my-model", None, None)
 
 
-def test_a_folder_with_a_config_alone_is_a_model(folder):
+def test_a_folder_with_only_a_config_is_a_model(folder):
     for weights in folder.glob("model*"):
         weights.unlink()
     assert read_model(str(folder)).stored is None
 
 
-def test_a_snapshot_of_the_hugging_face_cache_has_its_model_s_name(folder, tmp_path):
+def test_a_snapshot_in_the_hugging_face_cache_is_named_after_its_repository(folder, tmp_path):
     snapshot = tmp_path / "models--meta-llama--Llama-3.1-8B" / "snapshots" / "0123abcd"
     snapshot.parent.mkdir(parents=True)
     folder.rename(snapshot)
@@ -71,23 +71,23 @@ def test_a_snapshot_of_the_hugging_face_cache_has_its_model_s_name(folder, tmp_p
 
 
 @pytest.mark.parametrize("name", ["tiny.gguf", "sha256-0123abcd"])
-def test_gguf_is_known_by_its_content_too(tmp_path, name):
+def test_gguf_is_recognised_by_name_or_content(tmp_path, name):
     gguf_files.write(tmp_path / "tiny.gguf")
     model = read_model(str((tmp_path / "tiny.gguf").rename(tmp_path / name)))
     assert model.spec.name == name.removesuffix(".gguf")
     assert count_parameters(model.spec).total == gguf_files.LLAMA_PARAMETERS
     # 2 layers × 2 KV heads × (32 + 32) values
     assert kv_profile(model.spec).values_per_token == 2 * 2 * 64
-    assert weights_as_shipped(model) == model.stored.total_bytes
+    assert shipped_weights_bytes(model) == model.stored.total_bytes
 
 
-def test_a_folder_with_one_split_gguf_model_is_that_model(tmp_path):
+def test_a_folder_with_one_split_gguf_model_is_read(tmp_path):
     gguf_files.write(tmp_path / "m.gguf", tensors_a_file=10)
     model = read_model(str(tmp_path))
     assert (model.spec.name, count_parameters(model.spec).total) == ("m", gguf_files.LLAMA_PARAMETERS)
 
 
-def test_llama_3_1_70b_in_full_size(tmp_path):
+def test_llama_3_1_70b_gguf(tmp_path):
     """Parameters 70 553 706 496 (the model card's count), 327 680 bytes of 16-bit KV cache per token."""
     layer = {
         "attn_norm": (8192,), "attn_q": (8192, 8192), "attn_k": (8192, 1024), "attn_v": (8192, 1024),
@@ -111,7 +111,7 @@ def test_llama_3_1_70b_in_full_size(tmp_path):
     header = gguf_files.raw(entries, tensors)
     path.write_bytes(header)
     with open(path, "ab") as file:
-        file.truncate(len(header) + offset)  # sparse: takes no disk
+        file.truncate(len(header) + offset)  # sparse: takes no disk space
     model = read_model(str(path))
     assert count_parameters(model.spec).total == 70_553_706_496
     assert kv_profile(model.spec).values_per_token * 2 == 327_680
@@ -125,7 +125,7 @@ def test_missing_shards_are_named(folder):
         read_model(str(folder))
 
 
-def test_many_missing_shards_are_counted(tmp_path):
+def test_further_missing_shards_are_counted(tmp_path):
     gguf_files.write(tmp_path / "m.gguf", tensors_a_file=1)
     for path in sorted(tmp_path.glob("*.gguf"))[1:]:
         path.unlink()
@@ -133,17 +133,17 @@ def test_many_missing_shards_are_counted(tmp_path):
         read_model(str(tmp_path))
 
 
-def test_weights_without_a_config_are_no_model(folder):
+def test_weights_without_a_config_are_refused(folder):
     (folder / "config.json").unlink()
-    with pytest.raises(UnreadableFileError, match="no config.json beside it"):
+    with pytest.raises(UnreadableFileError, match="there is no config.json in its folder"):
         read_model(str(folder / "model.safetensors.index.json"))
 
 
-@pytest.mark.parametrize("files, said", [([], "it has no config.json"), (["a.gguf", "b.gguf"], "and 2 GGUF models")])
-def test_a_folder_that_is_no_model_is_said_to_be_none(tmp_path, files, said):
+@pytest.mark.parametrize("files, problem", [([], "it has no config.json"), (["a.gguf", "b.gguf"], "and 2 GGUF models")])
+def test_a_folder_without_one_model_is_refused(tmp_path, files, problem):
     for name in files:
         (tmp_path / name).write_bytes(b"")
-    with pytest.raises(UnreadableFileError, match=said):
+    with pytest.raises(UnreadableFileError, match=problem):
         read_model(str(tmp_path))
 
 
@@ -151,7 +151,7 @@ OTHER_FILES = [("missing", None), ("x.bin", b"\x80\x02}"), ("x.bin", b""), ("x.j
 
 
 @pytest.mark.parametrize("name, content", OTHER_FILES)
-def test_another_file_is_refused_by_name(tmp_path, name, content):
+def test_the_error_names_a_file_of_another_kind(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(PlannerError) as error:
@@ -160,13 +160,13 @@ def test_another_file_is_refused_by_name(tmp_path, name, content):
 
 
 @given(st.integers(1000, 10**14))
-def test_a_count_of_parameters_survives_being_said_in_billions(parameters):
-    """GGUF's count goes to the model as `params_b`."""
+def test_billions_of_parameters_round_to_the_exact_count(parameters):
+    """The count from a GGUF file is passed to the model as `params_b`."""
     assert round(parameters / 10**9 * 10**9) == parameters
 
 
 @given(st.binary(max_size=200))
-def test_noise_is_refused_in_a_sentence(tmp_path_factory, noise):
+def test_random_bytes_are_refused_with_a_sentence(tmp_path_factory, noise):
     path = tmp_path_factory.mktemp("noise") / "config.json"
     path.write_bytes(noise)
     with pytest.raises(PlannerError, match=r"\.$"):

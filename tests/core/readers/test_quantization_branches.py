@@ -1,4 +1,4 @@
-"""The rarer spellings of `quantization_config`, and rarer turns of the readers beside it, worked out by hand."""
+"""Test rare forms of `quantization_config`, and rare branches of other readers, with figures computed by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TENSORS = 7
 ROWS = (32 + 32) + (16 + 16) + (64 + 64) + 32  # q, o; k, v; gate, up; down
 COLUMNS_IN = 6 * 32 + 64
 TILES = VALUES // 16**2  # of 16 × 16; every side above is a multiple of 16
-# An embedding and a head of 10 × 32 and three norms of 32, in 16 bits whatever the linear layers are stored in.
+# An embedding and a head of 10 × 32 and three norms of 32, always in 16 bits.
 REST = 2 * (2 * 10 * 32 + 3 * 32)
 
 
@@ -42,7 +42,7 @@ def read(settings: object, **fields: object) -> ModelSpec:
 
 
 def compressed(activations: object = None, **weights: object) -> dict[str, object]:
-    """One scheme of compressed-tensors for all linear layers."""
+    """Return the settings of compressed-tensors with one scheme for all linear layers."""
     scheme = {"targets": ["Linear"], "weights": weights, "input_activations": activations}
     return {"quant_method": "compressed-tensors", "ignore": ["lm_head"], "config_groups": {"group_0": scheme}}
 
@@ -54,49 +54,49 @@ def quark(scheme: dict[str, object] | None, **others: object) -> dict[str, objec
 # ---- bytes of all weights ------------------------------------------------------------------------------
 
 BYTES = {
-    # A byte a value, and a 32-bit scale for each output channel (transformers integrations/fbgemm_fp8.py).
+    # One byte per value, and a 32-bit scale per output channel (transformers integrations/fbgemm_fp8.py).
     "FBGEMM": ({"quant_method": "fbgemm_fp8"}, VALUES + 4 * ROWS),
-    "FBGEMM but for the way down": (
+    "FBGEMM except one projection": (
         {"quant_method": "fbgemm_fp8", "modules_to_not_convert": ["model.layers.0.mlp.down_proj", "lm_head"]},
         (VALUES - DOWN_VALUES) + 4 * (ROWS - 32) + 2 * DOWN_VALUES,
     ),
-    # One name may stand without a list around it.
-    "a name alone": (
+    # A single name need not be in a list.
+    "a name without a list": (
         {"quant_method": "fbgemm_fp8", "modules_to_not_convert": "self_attn"},
         (VALUES - ATTENTION_VALUES) + 4 * (64 + 64 + 32) + 2 * ATTENTION_VALUES,
     ),
-    # bitsandbytes: a byte a value, and an absolute maximum of 32 bits for each row (arXiv:2208.07339).
+    # bitsandbytes: one byte per value, and a 32-bit absolute maximum per row (arXiv:2208.07339).
     "LLM.int8()": ({"quant_method": "bitsandbytes", "load_in_8bit": True}, VALUES + 4 * ROWS),
     "LLM.int8(), as transformers saves it": (
         {"quant_method": "bitsandbytes", "_load_in_4bit": False, "_load_in_8bit": True}, VALUES + 4 * ROWS,
     ),
-    # GPTQ of 8 bits whose group is the whole row: for each a scale of 2 bytes and a zero point of 1, and g_idx.
+    # 8-bit GPTQ with a row as group: per row a 2-byte scale and a 1-byte zero point, and g_idx.
     "GPTQ of whole rows": ({"quant_method": "gptq", "bits": 8, "group_size": -1}, VALUES + 3 * ROWS + 4 * COLUMNS_IN),
-    # Half a byte a value: MXFP4 has a byte for 32 of them (OCP Microscaling 1.0), NVFP4 one for 16,
-    # and a tensor 4 for its weights' range and 4 for its inputs'.
+    # Half a byte per value. MXFP4: one byte per 32 values (OCP Microscaling 1.0); NVFP4: one per 16, and 8 per tensor,
+    # 4 for the range of the weights and 4 for that of the inputs.
     "compressed-tensors, MXFP4": (compressed(num_bits=4, type="float", group_size=32), VALUES // 2 + VALUES // 32),
     "compressed-tensors, NVFP4": (
         compressed({"num_bits": 4, "type": "float"}, num_bits=4, type="float", strategy="tensor_group", group_size=16),
         VALUES // 2 + VALUES // 16 + 8 * TENSORS,
     ),
-    # compressed-tensors keeps its scales in the model's 16 bits: one a tile, one a tensor.
+    # compressed-tensors has scales of the model's 16 bits, one per tile or per tensor.
     "compressed-tensors, tiles": (
         compressed(num_bits=8, type="float", strategy="block", block_structure=[16, 16]), VALUES + 2 * TILES,
     ),
-    "compressed-tensors, tiles as once written": (
+    "compressed-tensors, tiles in the older spelling": (
         compressed(num_bits=8, type="float", strategy="block", block_structure="16x16"), VALUES + 2 * TILES,
     ),
     "compressed-tensors, whole tensors": (
         compressed(num_bits=8, type="float", strategy="tensor", group_size=None), VALUES + 2 * TENSORS,
     ),
-    # A scheme without weights (activations alone) says nothing of what is stored.
+    # A scheme for activations only does not change how weights are stored.
     "compressed-tensors, a scheme without weights": (
         {"quant_method": "compressed-tensors", "config_groups": {
             "group_0": {"targets": ["re:.*self_attn.*"], "weights": None, "input_activations": {"num_bits": 8}},
             "group_1": {"targets": ["re:.*mlp.*"], "weights": {"num_bits": 8, "type": "float", "strategy": "tensor"}}}},
         2 * ATTENTION_VALUES + (VALUES - ATTENTION_VALUES) + 2 * 3,
     ),
-    # Quark's groups of 32: 4 bits a value and a 16-bit scale, and a zero point of 4 bits where they are asymmetric.
+    # Quark's groups of 32: 4 bits per value and a 16-bit scale, with a 4-bit zero point if asymmetric.
     "Quark, symmetric groups": (
         quark({"dtype": "int4", "qscheme": "per_group", "group_size": 32, "symmetric": True}),
         VALUES // 2 + 2 * VALUES // 32,
@@ -105,13 +105,13 @@ BYTES = {
         quark({"dtype": "uint4", "qscheme": "per_group", "group_size": 32, "symmetric": False}),
         VALUES // 2 + 2 * VALUES // 32 + VALUES // 32 // 2,
     ),
-    # A module whose own scheme is none stays in 16 bits; the others have a byte a value and a 32-bit scale a channel.
+    # A module without a scheme stays in 16 bits; the others have one byte per value and a 32-bit scale per channel.
     "Quark, a module without a scheme": (
         quark({"dtype": "fp8_e4m3", "qscheme": "per_channel"}, layer_quant_config={"*down_proj": {"weight": None}}),
         (VALUES - DOWN_VALUES) + 4 * (ROWS - 32) + 2 * DOWN_VALUES,
     ),
-    # And without a scheme for all only the modules that have one of their own are quantized.
-    "Quark, no scheme for all": (
+    # Without a global scheme only the modules that have one are quantized.
+    "Quark, no global scheme": (
         quark(None, layer_quant_config={"*down_proj": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_channel"}}}),
         2 * (VALUES - DOWN_VALUES) + DOWN_VALUES + 4 * 32,
     ),
@@ -119,18 +119,18 @@ BYTES = {
 
 
 def test_the_small_model_by_hand():
-    """What the figures below are made of: in 16 bits it is two bytes for each of its values."""
+    """The figures below build on this one: two bytes per value."""
     assert weights_bytes(spec_from_config(SMALL, name="small")) == 2 * VALUES + REST == 19_904
 
 
 @pytest.mark.parametrize(("settings", "linear_bytes"), BYTES.values(), ids=BYTES)
-def test_formats_by_hand(settings, linear_bytes):
+def test_weights_bytes_of_a_format(settings, linear_bytes):
     assert weights_bytes(read(settings)) == linear_bytes + REST
 
 
 @pytest.mark.parametrize(("mode", "block_bytes"), [("mxfp4", 32 // 2 + 1), ("mxfp8", 32 + 1)])
-def test_mlx_modes_with_one_exponent_for_32_values(mode, block_bytes):
-    """MLX quantizes the embedding and the head too, 10 × 32 values each (docs of mlx.core.quantize: e8m0, no bias)."""
+def test_mlx_modes_with_one_exponent_per_32_values(mode, block_bytes):
+    """MLX also quantizes the embedding and the head, 10 × 32 values each (docs of mlx.core.quantize: e8m0, no bias)."""
     spec = spec_from_config(SMALL | {"quantization": {"mode": mode, "bits": 4, "group_size": 32}}, name="small")
     assert weights_bytes(spec) == (VALUES + 2 * 10 * 32) // 32 * block_bytes + 2 * 3 * 32
 
@@ -143,7 +143,7 @@ LM_HEAD = Tensor(name="lm_head", group=HEAD, rows=10, columns=32)
 
 
 def bits(spec: ModelSpec, tensor: Tensor, layer: int | None) -> float | None:
-    """Bits of a value of the tensor, the scales of its blocks included; None where it stays as it was trained."""
+    """Return the tensor's bits per value, with the scales of its blocks; None if it is not quantized."""
     assert spec.quantization is not None
     found = spec.quantization.precision_of(tensor, layer)
     return found and found.bits_per_value
@@ -166,15 +166,15 @@ MIXED = {
     [
         {"quantization_config": {**MIXED, "quant_method": "modelopt", "ignore": ["*self_attn.k_proj"]}},
         {"quantization_config": {**MIXED, "ignore": ["*self_attn.k_proj"]}},
-        # The same as hf_quant_config.json writes it.
+        # The same in hf_quant_config.json.
         {"hf_quant_config": {"producer": {"name": "modelopt"},
                              "quantization": {**MIXED, "exclude_modules": ["*self_attn.k_proj"]}}},
     ],
 )  # fmt: skip
-def test_model_optimizer_with_a_format_for_each_module(fields):
-    """Modules that are not listed stay as they were, and so do those that are left out.
+def test_model_optimizer_with_a_format_per_module(fields):
+    """Modules that are not listed, or excluded, are not quantized.
 
-    NVFP4 is 4 bits and a scale of 8 for 16 values: 4.5 bits.
+    NVFP4 has 4 bits per value and an 8-bit scale per 16 values: 4.5 bits.
     """
     spec = spec_from_config(SMALL | {"num_hidden_layers": 2} | fields, name="mixed")
     by_layer = {
@@ -187,8 +187,8 @@ def test_model_optimizer_with_a_format_for_each_module(fields):
     }  # fmt: skip
 
 
-def test_model_optimizer_on_top_of_fp8_leaves_the_other_modules_in_tiles():
-    """As NVIDIA writes DeepSeek-V4 with experts in NVFP4: `ignore` names what that left alone, which still is FP8."""
+def test_model_optimizer_on_an_fp8_model_leaves_other_modules_in_fp8():
+    """NVIDIA's DeepSeek-V4 with experts in NVFP4: `ignore` lists the modules that stay in FP8."""
     settings = {
         "quant_method": "fp8", "quant_algo": "MIXED_PRECISION", "weight_block_size": [16, 16],
         "ignore": ["*self_attn*", "head", "mtp.*"],
@@ -196,61 +196,61 @@ def test_model_optimizer_on_top_of_fp8_leaves_the_other_modules_in_tiles():
     }  # fmt: skip
     spec = read(settings, num_hidden_layers=2)
     assert [bits(spec, DOWN, 0), bits(spec, DOWN, 1), bits(spec, Q, 0), bits(spec, LM_HEAD, None)] == [4.5, 8, 8, None]
-    # 32 × 32 values of a byte, and a 32-bit scale for each of its 2 × 2 tiles.
-    assert spec.quantization.precision_of(Q, 0).parts_of_tensor(Q) == (1024, 4 * 4)
+    # 32 × 32 values of one byte, and a 32-bit scale for each of 2 × 2 tiles.
+    assert spec.quantization.precision_of(Q, 0).value_and_scale_bytes(Q) == (1024, 4 * 4)
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        # Its extra_config: 8 bits for one module; what is no object says nothing, and 16 bits are none.
+        # extra_config: 8 bits for one module; an entry that is not an object is ignored; 16 bits mean not quantized.
         ({"quant_method": "auto-round", "extra_config": {
             "model.layers.0.mlp.down_proj": {"bits": 8}, "model.layers.0.mlp.up_proj": "float",
             "model.layers.0.self_attn.q_proj": {"bits": 16}}}, {"down": 8, "up": 4, "q": None}),
-        # GPTQModel's "dynamic": a pattern without settings of its own changes nothing.
+        # GPTQModel's "dynamic": a pattern without settings changes nothing.
         ({"quant_method": "gptq", "dynamic": {"+:.*up_proj": None, "+:.*down_proj": {"bits": 8}, "-:.*q_proj": None}},
          {"down": 8, "up": 4, "q": None}),
     ],
 )  # fmt: skip
-def test_rules_of_gptq_for_single_modules(settings, expected):
-    """Values alone, without the scale of 16 bits and the zero point that each group of 32 has beside them."""
+def test_gptq_settings_of_single_modules(settings, expected):
+    """Bits per value, without the 16-bit scale and the zero point of each group of 32."""
     spec = read({"bits": 4, "group_size": 32, **settings})
     found = {name: spec.quantization.precision_of(t, 0) for name, t in (("down", DOWN), ("up", UP), ("q", Q))}
-    values = {name: found[name] and 8 * found[name].parts_of_tensor(DOWN)[0] / (32 * 64) for name in found}
+    values = {name: found[name] and 8 * found[name].value_and_scale_bytes(DOWN)[0] / (32 * 64) for name in found}
     assert values == expected
 
 
-def test_of_several_steps_of_quark_the_last_is_stored():
-    """INT4 of weights that were rounded to FP8 before (vLLM layers/quantization/quark, W4A8): half a byte a value."""
+def test_the_last_of_several_quark_steps_is_stored():
+    """Weights that are rounded to FP8, then to INT4 (vLLM layers/quantization/quark, W4A8): half a byte per value."""
     first, last = {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}, {"dtype": "int4", "qscheme": "per_channel"}
     spec = read({"quant_method": "quark", "global_quant_config": {"weight": [first, last]}})
     assert bits(spec, DOWN, 0) == 4
 
 
-# ---- what is not understood ----------------------------------------------------------------------------
+# ---- unsupported settings -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("settings", "field", "problem"),
     [
-        ({"quant_method": "fp8", "weight_block_size": [128]}, "weight_block_size", "[128] is not two sides of a tile"),
+        ({"quant_method": "fp8", "weight_block_size": [128]}, "weight_block_size", "[128] is not a pair of tile sides"),
         ({"quant_method": "fp8", "weight_block_size": [128, 0]}, "weight_block_size",
-         "[128, 0] is not two sides of a tile"),
+         "[128, 0] is not a pair of tile sides"),
         (compressed(num_bits=8, strategy="block", block_structure="128"), "block_structure",
-         "'128' is not two sides of a tile"),
+         "'128' is not a pair of tile sides"),
         (compressed(num_bits=8, strategy="block", block_structure="0x128"), "block_structure",
-         "[0, 128] is not two sides of a tile"),
+         "[0, 128] is not a pair of tile sides"),
         ({"quant_method": "compressed-tensors"}, "config_groups", "it is missing"),
         ({"quant_method": "compressed-tensors", "config_groups": ["group_0"]}, "config_groups", "it is missing"),
         (quark({"dtype": "int8", "qscheme": "per_block"}), "global_quant_config.weight.qscheme",
-         "'per_block' is not understood"),
+         "'per_block' is not supported"),
         ({"quant_method": "modelopt", "quant_algo": "W3A16"}, "quant_algo",
-         "'W3A16' is not a format that is understood"),
+         "'W3A16' is not a supported format"),
         ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"lm_head": {"quant_algo": "W3A16"}}}, "quant_algo",
-         "'W3A16' is not a format that is understood"),
+         "'W3A16' is not a supported format"),
     ],
 )  # fmt: skip
-def test_an_error_names_the_field_and_what_stands_there(settings, field, problem):
+def test_an_error_names_the_field_and_its_value(settings, field, problem):
     with pytest.raises(UnsupportedModelError) as error:
         read(settings)
     assert (error.value.field, error.value.problem) == (f"quantization_config.{field}", problem)
@@ -268,14 +268,14 @@ MPT = {"model_type": "mpt", "d_model": 32, "n_heads": 2, "n_layers": 1, "vocab_s
         (SMALL | {"layer_types": "full_attention"}, "layer_types", "'full_attention' is not a list"),
     ],
 )
-def test_a_field_of_the_wrong_kind_is_named_with_its_place(config, field, problem):
+def test_a_field_of_the_wrong_type_is_named_with_its_path(config, field, problem):
     with pytest.raises(WrongTypeError) as error:
         spec_from_config(config, name="m")
     assert (error.value.field, error.value.problem) == (field, problem)
 
 
 def kimi(**tower: object) -> dict[str, object]:
-    """Kimi-VL with a tower of one layer, of 4 × 4 positions and patches of 1 × 1, in front of a decoder."""
+    """Return a Kimi-VL whose tower has one layer, 4 × 4 positions and patches of 1 × 1."""
     vision = {"model_type": "moonvit", "hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 1,
               "patch_size": 1, "init_pos_emb_height": 4, "init_pos_emb_width": 4, **tower}  # fmt: skip
     text = SMALL | {
@@ -286,39 +286,39 @@ def kimi(**tower: object) -> dict[str, object]:
     return {"model_type": "kimi_vl", "text_config": text, "vision_config": vision}
 
 
-@pytest.mark.parametrize("nothing", [{}, {"merge_kernel_size": None}, {"merge_kernel_size": []}])
-def test_a_list_of_sizes_that_is_absent_is_the_familys_own(nothing):
-    """MoonViT merges 2 × 2 patches where its config.json does not say (configuration_kimi_vl.py, MoonViTConfig).
+@pytest.mark.parametrize("missing", [{}, {"merge_kernel_size": None}, {"merge_kernel_size": []}])
+def test_a_missing_list_of_sizes_has_the_familys_default(missing):
+    """MoonViT merges 2 × 2 patches by default (configuration_kimi_vl.py, MoonViTConfig).
 
     From m merged patches of width 8 the projector makes m·8 values (a square matrix and a bias), and of these the 32
     of the decoder (a matrix of 32 rows, whose bias does not depend on m): m is 4 where 2 × 2 are merged, else 1.
     """
-    absent, said, none_merged = (
+    default, stated, none_merged = (
         count_parameters(spec_from_config(kimi(**tower), name="k")).total
-        for tower in (nothing, {"merge_kernel_size": [2, 2]}, {"merge_kernel_size": [1, 1]})
+        for tower in (missing, {"merge_kernel_size": [2, 2]}, {"merge_kernel_size": [1, 1]})
     )
-    assert absent == said
-    assert absent - none_merged == (32 * 32 + 32 + 32 * 32) - (8 * 8 + 8 + 32 * 8)
+    assert default == stated
+    assert default - none_merged == (32 * 32 + 32 + 32 * 32) - (8 * 8 + 8 + 32 * 8)
 
 
-def test_a_list_of_sizes_has_as_many_as_there_are_sides():
+def test_a_list_of_sizes_of_the_wrong_length():
     with pytest.raises(UnsupportedModelError) as error:
         spec_from_config(kimi(merge_kernel_size=[2]), name="k")
     assert error.value.field == "vision_config.merge_kernel_size"
-    assert (error.value.problem, error.value.remedy) == ("it has 1 entries", "Give 2, as in the model's config.json.")
+    assert (error.value.problem, error.value.remedy) == ("it has 1 entries", "Write 2, as in the model's config.json.")
 
 
 # ---- files ---------------------------------------------------------------------------------------------
 
 
 class BrokenDisk:
-    """A stream that cannot be read, as of a disk that fails."""
+    """A stream of a failing disk, which cannot be read."""
 
     def read(self, count: int) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
 
-def test_a_file_that_fails_while_it_is_read_says_why(tmp_path, monkeypatch):
+def test_an_error_while_reading_names_the_cause(tmp_path, monkeypatch):
     path = tmp_path / "model.bin"
     path.write_bytes(b"abcd")
     with SourceFile(str(path), kind="a model", remedy="Download it again.") as file:
@@ -330,7 +330,7 @@ def test_a_file_that_fails_while_it_is_read_says_why(tmp_path, monkeypatch):
     assert str(error.value) == f"{path}: it cannot be read as a model: Input/output error. Download it again."
 
 
-def test_a_file_that_ends_before_it_should_is_cut_short(tmp_path):
+def test_a_file_that_ends_too_early_is_cut_short(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(b"abcd")
     with SourceFile(str(path), kind="a model", remedy="Download it again.") as file:
@@ -340,7 +340,7 @@ def test_a_file_that_ends_before_it_should_is_cut_short(tmp_path):
     assert str(error.value) == f"{path}: it cannot be read as a model: it is cut short. Download it again."
 
 
-def test_of_a_long_list_of_numbers_the_length_is_kept_and_what_follows_is_read(tmp_path):
+def test_a_long_array_is_skipped_and_the_next_entry_read(tmp_path):
     path, most = tmp_path / "m.gguf", LONGEST_ARRAY_KEPT
     path.write_bytes(gguf_files.raw([
         gguf_files.array(b"long", 4, most + 1, bytes(4 * (most + 1))),
@@ -350,8 +350,8 @@ def test_of_a_long_list_of_numbers_the_length_is_kept_and_what_follows_is_read(t
     assert read_gguf(str(path)).metadata == {"long": LongArray(most + 1), "kept": [0] * most, "after": 7}
 
 
-def test_the_vocabulary_is_what_the_metadata_say_where_no_embedding_is_stored():
-    """A file of a split model may hold no embedding; the list of tokens, longer by padding, does not count then."""
+def test_the_vocabulary_comes_from_the_metadata_without_an_embedding():
+    """A file of a split model may have no embedding; the list of tokens is longer because of padding."""
     head = StoredTensor("output.weight", "F16", (32, 10), 640, 320)
     metadata = {"general.architecture": "llama", "llama.block_count": 1, "llama.vocab_size": 10,
                 "tokenizer.ggml.tokens": LongArray(12)}  # fmt: skip
@@ -361,10 +361,10 @@ def test_the_vocabulary_is_what_the_metadata_say_where_no_embedding_is_stored():
 # ---- rows of models ------------------------------------------------------------------------------------
 
 
-def test_a_file_of_models_that_is_too_large_is_not_read(tmp_path):
+def test_a_too_large_file_of_models_is_not_read(tmp_path):
     path = tmp_path / "models.csv"
     with path.open("wb") as file:
-        file.truncate(LARGEST_FILE_BYTES + 1)  # all of it a hole
+        file.truncate(LARGEST_FILE_BYTES + 1)  # sparse: takes no disk space
     with pytest.raises(UnreadableFileError, match="it is larger than 16 MiB") as error:
         read_rows(str(path))
     assert error.value.field == str(path)
@@ -380,7 +380,7 @@ def test_a_file_of_models_that_is_too_large_is_not_read(tmp_path):
         ("source", "s" * 32_768, "it has 32768 characters, more than 32767"),
     ],
 )
-def test_a_cell_that_no_workbook_can_show_is_refused_by_line_and_column(tmp_path, column, text, problem):
+def test_the_error_names_the_line_and_column_of_a_cell_that_excel_cannot_show(tmp_path, column, text, problem):
     path = tmp_path / "models.csv"
     cells = {"name": "house-model", "model_type": "llama", column: text}
     path.write_text(",".join(COLUMNS) + "\n" + ",".join(cells.get(each, "") for each in COLUMNS) + "\n", "utf-8")
@@ -390,44 +390,44 @@ def test_a_cell_that_no_workbook_can_show_is_refused_by_line_and_column(tmp_path
     assert error.value.problem == problem
 
 
-def test_texts_as_long_as_a_cell_holds_are_rows(tmp_path):
+def test_texts_of_the_largest_length_are_accepted(tmp_path):
     path = tmp_path / "models.csv"
     cells = {"name": "n" * 255, "model_type": "llama", "source": "s" * 32_767}
     path.write_text(",".join(COLUMNS) + "\n" + ",".join(cells.get(each, "") for each in COLUMNS) + "\n", "utf-8")
     assert [row["source"] for row in read_rows(str(path))] == ["s" * 32_767]
 
 
-def test_a_text_longer_than_a_cell_is_not_written():
+def test_a_text_too_long_for_a_cell_is_not_written():
     given = {"name": "m", "title": "m", "as_of": "2026-11-23"}
     assert row_of(SMALL, source="s" * 32_767, **given)["source"] == "s" * 32_767
     with pytest.raises(UnsupportedModelError) as error:
         row_of(SMALL, source="s" * 32_768, **given)
     assert error.value.field == "source"
-    assert error.value.problem == "it has 32768 characters, a spreadsheet's cell holds 32767"
+    assert error.value.problem == "it has 32768 characters, a cell holds 32767"
 
 
-def test_of_a_nested_object_a_row_keeps_what_is_looked_at():
-    """How activations are scaled changes no byte of the weights; the sides of the tiles do."""
-    kept = {"quant_method": "fp8", "weight_block_size": [16, 16]}
-    config = SMALL | {"quantization_config": {**kept, "activation_scheme": "dynamic"}}
-    assert needed_fields(config, name="m") == SMALL | {"quantization_config": kept}
+def test_a_row_has_only_the_needed_fields_of_a_nested_object():
+    """The scaling of activations does not change the weights' bytes; the sides of the tiles do."""
+    needed = {"quant_method": "fp8", "weight_block_size": [16, 16]}
+    config = SMALL | {"quantization_config": {**needed, "activation_scheme": "dynamic"}}
+    assert needed_fields(config, name="m") == SMALL | {"quantization_config": needed}
 
 
-def test_of_a_nested_object_what_only_equals_the_default_stays():
-    """MPT normalises no queries unless told to; a row says so all the same, but not how attention is computed."""
-    said = MPT | {"attn_config": {"qk_ln": False, "attn_impl": "torch"}}
-    assert spec_from_config(said, name="m") == spec_from_config(MPT, name="m")
-    assert needed_fields(said, name="m") == MPT | {"attn_config": {"qk_ln": False}}
+def test_a_row_has_nested_fields_that_equal_the_default():
+    """False is MPT's default of `qk_ln`; a row has it nevertheless, but not how attention is computed."""
+    config = MPT | {"attn_config": {"qk_ln": False, "attn_impl": "torch"}}
+    assert spec_from_config(config, name="m") == spec_from_config(MPT, name="m")
+    assert needed_fields(config, name="m") == MPT | {"attn_config": {"qk_ln": False}}
 
 
 # ---- kinds of layer ------------------------------------------------------------------------------------
 
 
-def test_layers_of_two_mixers_are_called_by_both():
-    """Falcon-H1: Mamba-2 beside attention in each of three layers.
+def test_a_layer_with_two_mixers_is_named_after_both():
+    """Falcon-H1: Mamba-2 and attention in each of three layers.
 
-    A token keeps a key and a value of 16 in 16 bits. The state is 4 heads × 8 × 16 values of 32 bits, and of 16 bits
-    the 3 last inputs of a convolution over 4 × 8 + 2 × 16 channels.
+    The cache has a key and a value of 16 values per token in 16 bits. The state has 4 heads × 8 × 16 values in 32 bits,
+    and the 3 last inputs of a convolution over 4 × 8 + 2 × 16 channels in 16 bits.
     """
     config = {
         "model_type": "falcon_h1", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "vocab_size": 10,
@@ -441,43 +441,43 @@ def test_layers_of_two_mixers_are_called_by_both():
     ]  # fmt: skip
 
 
-# ---- what no checkpoint says ---------------------------------------------------------------------------
+# ---- impossible settings -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("settings", "field", "problem"),
     [
-        ({"quant_method": "gptq", "bits": float("nan")}, "bits", "nan is no number of bits or values"),
-        ({"quant_method": "gptq", "bits": float("inf")}, "bits", "inf is no number of bits or values"),
-        ({"quant_method": "gptq", "bits": -4}, "bits", "-4 is no number of bits or values"),
-        ({"quant_method": "gptq", "bits": -1}, "bits", "-1 is no number of bits"),
-        ({"quant_method": "awq", "w_bit": 2.5}, "w_bit", "2.5 is no number of bits or values"),
-        ({"quant_method": "awq", "w_bit": 4, "q_group_size": -128}, "q_group_size", "-128 is no number"),
-        ({"quant_method": "fp8", "weight_block_size": [True, 128]}, "weight_block_size", "is not two sides of a tile"),
-        ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"x": {}}}, "quant_algo", "'None' is not a format"),
-        ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"x": "FP9"}}, "quant_algo", "'FP9' is not a format"),
+        ({"quant_method": "gptq", "bits": float("nan")}, "bits", "nan is not a number of bits or values"),
+        ({"quant_method": "gptq", "bits": float("inf")}, "bits", "inf is not a number of bits or values"),
+        ({"quant_method": "gptq", "bits": -4}, "bits", "-4 is not a number of bits or values"),
+        ({"quant_method": "gptq", "bits": -1}, "bits", "-1 is not a number of bits"),
+        ({"quant_method": "awq", "w_bit": 2.5}, "w_bit", "2.5 is not a number of bits or values"),
+        ({"quant_method": "awq", "w_bit": 4, "q_group_size": -128}, "q_group_size", "-128 is not a number"),
+        ({"quant_method": "fp8", "weight_block_size": [True, 128]}, "weight_block_size", "is not a pair of tile sides"),
+        ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"x": {}}}, "quant_algo", "'None' is not a supported"),
+        ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"x": "FP9"}}, "quant_algo", "'FP9' is not a supported"),
         ({"quant_method": "fp8", "ignored_layers": ["re:("]}, "", r"'\(' is not a regular expression"),
         ({"quant_method": "gptq", "dynamic": {"-:(": {}}}, "", r"'\(' is not a regular expression"),
-        ({"quant_method": "fp8", "ignored_layers": ["re:(a+)+b"]}, "", "could be looked for without end"),
-        ({"quant_method": "fp8", "ignored_layers": ["re:" + 9 * ".*a"]}, "", "could be looked for without end"),
+        ({"quant_method": "fp8", "ignored_layers": ["re:(a+)+b"]}, "", "could take too long to match"),
+        ({"quant_method": "fp8", "ignored_layers": ["re:" + 9 * ".*a"]}, "", "could take too long to match"),
     ],
 )
-def test_nonsense_is_refused_when_it_is_read(settings, field, problem):
+def test_impossible_settings_are_refused(settings, field, problem):
     with pytest.raises(UnsupportedModelError, match=f"{field}.*{problem}"):
         read(settings)
 
 
-def test_a_mode_that_is_no_text_is_refused():
+def test_a_mode_that_is_not_text_is_refused():
     with pytest.raises(UnsupportedModelError, match=r"quantization: \['x'\], 4 bits in groups of 64"):
         spec_from_config(SMALL | {"quantization": {"bits": 4, "group_size": 64, "mode": ["x"]}}, name="small")
 
 
-def test_a_whole_row_in_a_group_is_a_channel():
-    """Compressed-tensors' own rule where no strategy is written (quant_args.py, infer_strategy)."""
+def test_a_group_of_a_whole_row_has_a_scale_per_channel():
+    """The rule of compressed-tensors where no strategy is given (quant_args.py, infer_strategy)."""
     assert weights_bytes(read(compressed(num_bits=8, group_size=-1))) == VALUES + 2 * ROWS + REST
 
 
-# Model Optimizer on DeepSeek-V4: experts in NVFP4, all else as DeepSeek publishes it, whose own experts are MXFP4.
+# Model Optimizer on DeepSeek-V4: experts in NVFP4, the rest as published by DeepSeek, whose experts are in MXFP4.
 MIXED_V4 = {
     "quant_method": "fp8", "quant_algo": "MIXED_PRECISION", "weight_block_size": [16, 16],
     "quantized_layers": {"model.layers.0.mlp.experts": {"quant_algo": "NVFP4"}},
@@ -489,7 +489,7 @@ def format_of(spec: ModelSpec, name: str, group: str) -> str | None:
     return None if found is None else found.name
 
 
-def test_what_model_optimizer_left_alone_stays_in_fp8():
+def test_modules_that_model_optimizer_ignored_stay_in_fp8():
     spec = read(MIXED_V4, expert_dtype="fp4")
     assert format_of(spec, "mlp.experts.up_proj", EXPERT) == "nvfp4"
     assert format_of(spec, "self_attn.q_proj", ATTENTION) == "fp8_block"
@@ -497,7 +497,7 @@ def test_what_model_optimizer_left_alone_stays_in_fp8():
 
 
 @pytest.mark.parametrize("field", ["modules_to_not_convert", "ignored_layers"])
-def test_what_fp8_leaves_out_is_left_out_of_a_mixture_too(field):
+def test_modules_that_fp8_excludes_are_not_quantized_with_model_optimizer(field):
     spec = read(MIXED_V4 | {field: ["model.layers.0.self_attn.q_proj"], "ignore": ["model.layers.0.self_attn.k_proj"]})
     assert format_of(spec, "self_attn.q_proj", ATTENTION) is None
     assert format_of(spec, "self_attn.k_proj", ATTENTION) == "fp8_block"

@@ -1,1 +1,1 @@
-"""xlwings' classic Windows path, run for real on other systems by standing in for pywin32 and Excel."""
+"""Tests of xlwings' code for Excel on Windows, run on other systems with stand-ins for pywin32 and Excel."""

@@ -1,26 +1,25 @@
-"""Cell functions as Excel on Windows calls them: xlwings' own conversion of ranges and results, with pywin32 stood in for.
+"""Time of cell functions as Excel on Windows calls them: xlwings converts arguments and results; pywin32 is replaced.
 
-Each is measured against a function with the same arguments that returns as many constants. Runs in a process of its
-own (`python -m tests.hosts.com.benchmark`), because the stand-in changes xlwings for good.
+The baseline is a function with the same arguments that returns a constant of the same size. Run it as a program,
+`python -m tests.hosts.com.benchmark`: the replacement of pywin32 changes xlwings for the rest of the process.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.timing import Measure, calls, in_turn
+from benchmarks.timing import Measure, calls, in_turn, print_measures
+from core import catalog
 from tests.hosts.com import pywin32_stand_in
 from tests.hosts.com.pywin32_stand_in import Range
 
 ROWS, COLUMNS = 100, 100
 SCENARIOS = 10_000
 
-_CONSTANT = """
+_CONSTANTS = f"""
 import vram_udf
 
 def constant(name, value):
@@ -31,36 +30,27 @@ def constant(name, value):
     for argument in code.co_varnames[: code.co_argcount]:
         function = vram_udf.xw.arg(argument, ndim=2, err_to_str=True)(function)
     return vram_udf.xw.func(function)
+
+GRID = constant("GRID", [[float(i * j) for j in range({COLUMNS})] for i in range({ROWS})])
+COLUMN = constant("COLUMN", [[float(i)] for i in range({SCENARIOS})])
+SCALAR = constant("SCALAR", 1.0)
 """
 
 
-def _constants(folder: str) -> str:
-    """A module of functions that return constants; gives its name.
-
-    In a file, which xlwings looks at before each call to see whether it has changed.
-    """
-    Path(folder, "constants.py").write_text(_CONSTANT, encoding="utf-8")
-    sys.path.insert(0, folder)
-    module = importlib.import_module("constants")
-    module.GRID = module.constant("GRID", [[float(i * j) for j in range(COLUMNS)] for i in range(ROWS)])
-    module.COLUMN = module.constant("COLUMN", [[float(i)] for i in range(SCENARIOS)])
-    module.SCALAR = module.constant("SCALAR", 1.0)
-    return module.__name__
-
-
-def measures() -> list[Measure]:
-    """The three measures; in the process that is asked for them."""
+def measures(most_rounds: int) -> list[Measure]:
     with tempfile.TemporaryDirectory(prefix="vram-bench-") as folder:
-        return _measures(folder)
+        # In a file, as any module of cell functions: before each call xlwings checks whether the file has changed.
+        Path(folder, "constants.py").write_text(_CONSTANTS, encoding="utf-8")
+        sys.path.insert(0, folder)
+        pywin32_stand_in.install()
+        importlib.import_module("constants")
+        return _measures(most_rounds)
 
 
-def _measures(folder: str) -> list[Measure]:
-    pywin32_stand_in.install()
+def _measures(most_rounds: int) -> list[Measure]:
     from xlwings.com_server import XLPython
 
-    from core import catalog
-
-    server, caller, constants = XLPython(), pywin32_stand_in._ComRange([[None]]), _constants(folder)
+    server, caller = XLPython(), pywin32_stand_in._ComRange([[None]])
 
     def call(module: str, function: str, arguments: list[object]) -> object:
         return server.CallUDF(module, function, list(arguments), None, caller)
@@ -80,26 +70,26 @@ def _measures(folder: str) -> list[Measure]:
     )
     scalars = [com(Range([["llama-3.1-70b"]]), Range([[1024 + i]]), Range([[1 + i % 97]])) for i in range(50)]
 
-    def pair(name, baseline, function, batches, *, rounds, most):
+    def pair(name, baseline, function, batches, *, rounds, target):
         measured = calls(call, [("vram_udf", "VRAM_TOTAL", arguments) for arguments in batches])
-        constant = calls(call, [(constants, function, arguments) for arguments in batches])
-        return in_turn(name, measured, baseline, constant, rounds=rounds, most=most)
+        constant = calls(call, [("constants", function, arguments) for arguments in batches])
+        return in_turn(name, measured, baseline, constant, rounds=min(rounds, most_rounds), target=target)
 
     return [
         pair(
             "a grid of 100 contexts × 100 users in one VRAM_TOTAL", "a function that returns a constant grid",
-            "GRID", [grid], rounds=60, most=1.25,
+            "GRID", [grid], rounds=60, target=1.25,
         ),
         pair(
             "one VRAM_TOTAL, other contexts and users each time", "a function that returns a constant",
-            "SCALAR", scalars, rounds=200, most=1.15,
+            "SCALAR", scalars, rounds=200, target=1.15,
         ),
         pair(
             "10 000 scenarios of all models in one column of VRAM_TOTAL", "a function that returns a constant column",
-            "COLUMN", [column], rounds=30, most=1.5,
+            "COLUMN", [column], rounds=30, target=1.5,
         ),
     ]  # fmt: skip
 
 
 if __name__ == "__main__":
-    json.dump([asdict(measure) for measure in measures()], sys.stdout)
+    print_measures(measures)

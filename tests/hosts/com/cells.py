@@ -1,17 +1,17 @@
-"""What crosses the border between Excel and Python: cell contents and ranges one way, VARIANTs the other."""
+"""Classes for the values that pass between Excel and Python: cell contents and ranges, and VARIANTs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
 
-# DISP_E_PARAMNOTFOUND: what an omitted argument is on its way through COM.
+# DISP_E_PARAMNOTFOUND: the value of an omitted argument in COM.
 PARAMETER_NOT_FOUND = -2147352572
 
 # The interface by which xlwings recognises Excel's Range objects.
 RANGE_INTERFACE = "{00020846-0000-0000-C000-000000000046}"
 
-# An error cell's value is 0x800A0000 plus the number that VBA's CVErr takes, as a signed integer.
+# An error cell's value is 0x800A0000 plus the number for VBA's CVErr, as a signed integer.
 EXCEL_ERRORS = {
     text: 0x800A0000 + number - 2**32
     for text, number in {
@@ -44,10 +44,10 @@ MISSING = Omitted.ARGUMENT
 
 @dataclass(frozen=True)
 class Variant:
-    """What Excel would be handed: a VARIANT's type and value.
+    """The type and value of a VARIANT that Excel receives.
 
-    An array is Variant("VT_ARRAY", rows of Variants), also when xlwings returns a single row as a flat
-    list. A Python exception is Variant("Err.Description", text): the text that VBA finds there.
+    An array is Variant("VT_ARRAY", rows of Variants), even if xlwings returns a single row as a flat list. A Python
+    exception is Variant("Err.Description", text), where VBA finds its text.
     """
 
     type: str
@@ -55,10 +55,10 @@ class Variant:
 
 
 class Range:
-    """A block of cells that a formula passes by reference, for instance ``Range([["llama", 3], [None, "#N/A"]])``.
+    """A block of cells that a formula passes by reference, for example ``Range([["llama", 3], [None, "#N/A"]])``.
 
-    Give the cells' contents: texts, numbers (a Decimal for a cell formatted as currency), truth values,
-    dates, None for a blank; a text that is one of Excel's errors is an error cell.
+    Contents are texts, numbers (a Decimal for a cell formatted as currency), booleans, dates, or None for a blank cell;
+    the text of an Excel error is an error cell.
     """
 
     def __init__(self, rows: list[list[object]]) -> None:

@@ -1,7 +1,7 @@
-"""What the classic Windows path makes of arguments and results, as calls of `sample_functions`.
+"""How xlwings on Windows converts arguments and results, as calls of `sample_functions` with their results.
 
-Observed on the real xlwings 0.37.8 and pywin32 312, which `test_windows_stack` asks; the stand-in for pywin32 must give
-the same.
+Observed with the real xlwings 0.37.8 and pywin32 312, which `test_windows_stack` runs; the stand-in for pywin32 must
+behave the same.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def _numbers(*values: float) -> list[Variant]:
     return [Variant("VT_R8", value) for value in values]
 
 
-# Function, arguments, what Excel is handed.
+# Function, arguments, what Excel receives.
 RESULTS = [
-    # How arguments reach Python.
+    # Arguments as Python receives them.
     ("show", (Range([["llama", 3], [None, True]]),), _shown([["llama", 3.0], [None, True]])),
     ("show", (Range([["llama"]]),), _shown([["llama"]])),
     ("show", (Range([["a"], ["b"]]),), _shown([["a"], ["b"]])),
@@ -57,7 +57,7 @@ RESULTS = [
     ("echo", (Range([["#N/A"]]),), Variant("VT_BSTR", "#N/A")),
     ("echo", (Range([[None]]),), Variant("VT_BSTR", "")),
     ("echo", (True,), Variant("VT_BOOL", True)),
-    # How results reach Excel.
+    # Results as Excel receives them.
     ("result", ("float",), Variant("VT_R8", 2.5)),
     ("result", ("text",), Variant("VT_BSTR", "#NUM!")),
     ("result", ("truth",), Variant("VT_BOOL", True)),
@@ -85,7 +85,7 @@ RESULTS = [
     ),
 ]
 
-# Function, arguments, how the text begins that VBA finds in Err.Description.
+# Function, arguments, beginning of the text in VBA's Err.Description.
 EXCEPTIONS = [
     ("fail", (), "ValueError: no such model"),
     ("result", ("ragged",), "Exception: All elements of a 2d list or tuple must be of the same length"),

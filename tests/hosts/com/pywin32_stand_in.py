@@ -1,21 +1,19 @@
 """A stand-in for pywin32 that lets xlwings' real Windows code run without Windows.
 
-What runs for real: ``xlwings.udfs`` (decorators, argument and result conversion), ``xlwings._xlwindows``
-and ``xlwings.com_server.XLPython.CallUDF``, the method that Excel's VBA reaches. What is imitated: the
-names that they import from pywin32, Excel's Range objects with the values Excel puts into them, and
-pywin32's rules for turning a Python result into a COM VARIANT (``oleargs.cpp``), so that a test sees the
-type and value that Excel would be handed.
+Real: ``xlwings.udfs`` (decorators, conversion of arguments and results), ``xlwings._xlwindows`` and
+``xlwings.com_server.XLPython.CallUDF``, the method that Excel's VBA calls. Imitated: the names that they import from
+pywin32, Excel's Range objects with their values, and pywin32's conversion of a Python result to a COM VARIANT
+(``oleargs.cpp``), so that a test sees the type and value that Excel would receive.
 
     with ExcelCaller("vram_udf") as excel:
         excel("VRAM_TOTAL", Range([["llama"]]), MISSING, 3.0)  # -> Variant(type="VT_R8", value=...)
 
-``install`` changes ``sys.modules`` and xlwings' decorators for good, and must come before the module
-with the functions is imported. ``ExcelCaller`` therefore does everything in a fresh process of its own:
-the test process stays clean, and tests may run in any order or in parallel. The process ends with the
-``with`` block, or at the latest with the test process.
+``install`` changes ``sys.modules`` and xlwings' decorators for the rest of the process, and must run before the module
+with the functions is imported. ``ExcelCaller`` therefore uses a new process, so that tests can run in any order or in
+parallel. The process ends with the ``with`` block, or at the latest with the test process.
 
-Not imitated: the VBA wrapper around the call (which turns "#NUM!" into a real error cell), what a cell
-shows for each VARIANT type, and COM itself.
+Not imitated: the VBA wrapper around the call (which converts "#NUM!" to an error cell), how a cell shows each VARIANT
+type, and COM itself.
 """
 
 from __future__ import annotations
@@ -40,10 +38,10 @@ _DISPATCH_INTERFACE = "{00020400-0000-0000-C000-000000000046}"
 
 
 class ExcelCaller:
-    """Calls the functions of one module the way Excel does, in a process of its own."""
+    """Calls the functions of one module like Excel, in a separate process."""
 
     def __init__(self, module_name: str) -> None:
-        # "spawn" gives a fresh interpreter, which inherits nothing but the module search path.
+        # "spawn" starts a new interpreter, which inherits only the module search path.
         context = multiprocessing.get_context("spawn")
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, module_name), daemon=True)
@@ -55,7 +53,7 @@ class ExcelCaller:
             raise ImportError(f"cannot import {module_name} through the pywin32 stand-in:\n{failure}")
 
     def __call__(self, function_name: str, *arguments: object) -> Variant:
-        """The VARIANT that Excel gets for ``=function_name(arguments)``."""
+        """Return the VARIANT that Excel receives for ``=function_name(arguments)``."""
         self._connection.send((function_name, arguments))
         return self._receive()
 
@@ -66,7 +64,7 @@ class ExcelCaller:
         self.close()
 
     def close(self) -> None:
-        """End the process; calling it again does no harm."""
+        """End the process; may be called more than once."""
         self._process.kill()
         self._process.join()
         self._connection.close()
@@ -75,15 +73,15 @@ class ExcelCaller:
         try:
             if self._connection.poll(TIMEOUT_S):
                 return self._connection.recv()
-            reason = f"gave no answer within {TIMEOUT_S:.0f} s"
+            reason = f"did not answer within {TIMEOUT_S:.0f} s"
         except EOFError:
-            reason = "died"
+            reason = "ended"
         self.close()
-        raise RuntimeError(f"the process that stands in for xlwings' server {reason}")
+        raise RuntimeError(f"the process that acts as xlwings' server {reason}")
 
 
 def _serve(connection: Connection, module_name: str) -> None:
-    """The other process: report None or an import's traceback, then answer one call after another."""
+    """In the other process: send None or the traceback of the import, then answer calls one by one."""
     try:
         install()
         importlib.import_module(module_name)
@@ -100,7 +98,7 @@ def _serve(connection: Connection, module_name: str) -> None:
 
 
 def call(module_name: str, function_name: str, arguments: tuple[object, ...]) -> Variant:
-    """One call through xlwings' real COM server class; needs ``install`` first."""
+    """Call a function through xlwings' real COM server class; requires ``install``."""
     from xlwings.com_server import XLPython
 
     try:
@@ -115,7 +113,7 @@ def call(module_name: str, function_name: str, arguments: tuple[object, ...]) ->
 
 
 def _error_description(formatted_exception: str) -> str:
-    # xlwings' DLL turns pywin32's traceback upside down, so that a cell begins with the message.
+    # xlwings' DLL reverses the lines of pywin32's traceback, so that the text begins with the message.
     lines = [line for line in formatted_exception.splitlines()[1:] if line]
     return "\n".join(reversed(lines))
 
@@ -124,19 +122,19 @@ def _error_description(formatted_exception: str) -> str:
 
 
 def _com_argument(argument: object) -> object:
-    """What pywin32 passes on for an argument of a formula."""
+    """Return what pywin32 passes for an argument of a formula."""
     if argument is MISSING:
         return PARAMETER_NOT_FOUND
     if isinstance(argument, Range):
         return _ComRange(argument.rows)
     if isinstance(argument, (list, tuple)):
-        # A computed array, such as A1:A3*2, is passed by value.
+        # A calculated array such as A1:A3*2 is passed by value.
         return tuple(tuple(_cell_value(cell) for cell in row) for row in argument)
     return _cell_value(argument)
 
 
 def _cell_value(content: object) -> object:
-    """A cell's value as COM delivers it: a number as float, currency as Decimal, an error as its negative code."""
+    """Return a cell's value as in COM: a number as float, currency as Decimal, an error as its negative code."""
     if isinstance(content, str):
         return EXCEL_ERRORS.get(content, content)
     if content is None or isinstance(content, (bool, datetime.datetime, decimal.Decimal)):
@@ -168,7 +166,7 @@ class _ComRange(CDispatch):
 
     @property
     def Value(self) -> object:
-        """One cell gives its value, several cells give a tuple of rows."""
+        """The value of a single cell, or a tuple of rows."""
         return self._cells[0][0] if self.Count == 1 else self._cells
 
 
@@ -191,7 +189,7 @@ class _TypedObject:
 def _marshalled_result(result: object) -> Variant:
     marshalled = _marshalled(result)
     if marshalled.type == "VT_ARRAY" and not any(cell.type == "VT_ARRAY" for cell in marshalled.value):
-        # CallUDF flattens a single row; Excel shows a flat array as one row.
+        # CallUDF returns a single row as a flat list, which Excel shows as one row.
         return Variant("VT_ARRAY", [marshalled.value])
     if marshalled.type == "VT_ARRAY":
         return Variant("VT_ARRAY", [row.value for row in marshalled.value])
@@ -199,9 +197,9 @@ def _marshalled_result(result: object) -> Variant:
 
 
 def _marshalled(value: object) -> Variant:
-    """The VARIANT that pywin32 makes of a Python value."""
+    """Return the VARIANT to which pywin32 converts a Python value."""
     if isinstance(value, _VARIANT):
-        # The reason why functions return "#NUM!" as a text: pywin32 drops the code of a VT_ERROR.
+        # pywin32 drops the code of a VT_ERROR, which is why functions return "#NUM!" as text.
         is_error = value.varianttype == _VT_ERROR
         return Variant("VT_ERROR" if is_error else f"VT_{value.varianttype}", None if is_error else value.value)
     if isinstance(value, str):
@@ -252,7 +250,7 @@ class _ComError(Exception):
 
 
 class _InterfaceId(str):
-    """pywin32's IID, which compares by value whatever the letter case."""
+    """pywin32's IID, which ignores letter case in comparisons."""
 
     def __new__(cls, text: str) -> _InterfaceId:
         return super().__new__(cls, text.upper())
@@ -267,14 +265,14 @@ class _VARIANT:
 
 
 class _SilentLibrary:
-    """A Windows DLL whose every function returns 0."""
+    """A Windows DLL whose functions all return 0."""
 
     def __getattr__(self, function_name: str):
         return lambda *arguments, **options: 0
 
 
 def install() -> None:
-    """Make xlwings believe that it runs on Windows with pywin32. For good: see the module's docstring."""
+    """Make xlwings run as on Windows with pywin32, for the rest of the process; see the module's docstring."""
     if sys.platform == "win32":
         raise RuntimeError("the pywin32 stand-in is for systems without the real one")
     if "xlwings.udfs" in sys.modules:
@@ -299,7 +297,7 @@ def _install_pywin32_modules() -> None:
         ole_error=_ComError,
         CoInitialize=lambda *arguments: None,
         IID_IDispatch=_InterfaceId(_DISPATCH_INTERFACE),
-        # The type of a raw COM pointer; no argument that we pass is one.
+        # The type of a raw COM pointer; our arguments never are one.
         TypeIIDs={_InterfaceId(_DISPATCH_INTERFACE): type("PyIDispatch", (), {})},
         Missing=PARAMETER_NOT_FOUND,
         VT_ERROR=_VT_ERROR,
@@ -323,7 +321,7 @@ def _install_pywin32_modules() -> None:
 
 
 def _import_xlwings_windows_code() -> None:
-    """Import the real modules, and repeat what ``import xlwings`` does on Windows."""
+    """Import the real modules, and do what ``import xlwings`` does only on Windows."""
     libraries = types.SimpleNamespace(ole32=_SilentLibrary(), oleacc=_SilentLibrary(), kernel32=_SilentLibrary())
     ctypes.windll = ctypes.oledll = libraries
     real_pydll = ctypes.PyDLL
@@ -333,7 +331,7 @@ def _import_xlwings_windows_code() -> None:
         from xlwings import _xlwindows
     finally:
         ctypes.PyDLL = real_pydll
-    # At exit, xlwings would look for orphaned Excel processes with a Windows command.
+    # At exit, xlwings would search for orphaned Excel processes with a Windows command.
     atexit.unregister(_xlwindows.cleanup)
     xlwings.engines.add(xlwings.Engine(impl=_xlwindows.engine))
     xlwings.engines.active = xlwings.engines["excel"]

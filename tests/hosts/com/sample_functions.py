@@ -1,4 +1,4 @@
-"""Cell functions that show what becomes of arguments and results; `facts` says what."""
+"""Cell functions that show how arguments and results are converted; `facts` has the expected conversions."""
 
 import datetime
 import decimal

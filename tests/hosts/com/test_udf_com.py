@@ -1,4 +1,4 @@
-"""The cell functions through xlwings' real Windows path: what Excel is handed, and what xlwings is told of them."""
+"""Test the cell functions through xlwings' real Windows code: what Excel receives, and how they are declared."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def excel():
         yield caller
 
 
-# ---- what Excel is handed ----------------------------------------------------------------------------
+# ---- what Excel receives -----------------------------------------------------------------------------
 
 
 def plain_result(function_name: str, arguments: tuple[object, ...]) -> object:
-    """The same call on the plain function, with what Excel's cells hold."""
+    """Call the plain function with the contents of Excel's cells."""
     function = getattr(vram_udf, function_name)
     parameters = inspect.signature(function).parameters.values()
     cells = [
@@ -45,7 +45,7 @@ def plain_result(function_name: str, arguments: tuple[object, ...]) -> object:
 
 
 def as_variant(result: object) -> Variant:
-    """A plain function's result as Excel should be handed it: numbers as VT_R8, texts as VT_BSTR, nothing else."""
+    """Return the VARIANT that Excel should receive for a result: VT_R8 for numbers, VT_BSTR for texts."""
     if isinstance(result, list):
         return Variant("VT_ARRAY", [[as_variant(cell) for cell in row] for row in result])
     return Variant({float: "VT_R8", str: "VT_BSTR"}[type(result)], result)
@@ -105,12 +105,12 @@ CALLS = {
         "VRAM_KV_PER_TOKEN",
         Range([["params_b", "layers", "hidden"], [70, 80, 8196], [7, 32, 4096]]),
     ),
-    "labels and values in turn": ("VRAM_TOTAL", Range([["params_b", 70, "layers", 80, "hidden", 8196]]), 1000),
+    "alternating labels and values": ("VRAM_TOTAL", Range([["params_b", 70, "layers", 80, "hidden", 8196]]), 1000),
     "sizes": ("VRAM_WEIGHTS", Range([[8, 70, 405]])),
     "error cells": ("VRAM_KV", LLAMA, Range([["#NULL!", "#DIV/0!", VALUE, "#REF!", "#NAME?", NUM, NA]])),
     "an error cell for a default": ("VRAM_TOTAL", LLAMA, 1000, Range([["#DIV/0!"]]), Range([["#REF!"]])),
-    "truth values": ("VRAM_KV", LLAMA, Range([[True], [False]])),
-    "a truth value by value": ("VRAM_KV", LLAMA, True),
+    "booleans": ("VRAM_KV", LLAMA, Range([[True], [False]])),
+    "a boolean by value": ("VRAM_KV", LLAMA, True),
     "a date": ("VRAM_KV", LLAMA, Range([[datetime.datetime(2026, 11, 23)]])),
     "a currency": ("VRAM_KV", LLAMA, Range([[Decimal(32768)]]), Range([[Decimal(10)]])),
     "texts for numbers": ("VRAM_KV", LLAMA, Range([["10", "1e3", " 10 "]])),
@@ -139,20 +139,20 @@ CALLS = {
         MISSING,
         MISSING,
     ),
-    "GPUs of so many GB, by the rule": ("VRAM_GPUS", Range([[70, 80, 8196]]), 32000, 1, 80, MISSING, MISSING, 0.1),
-    "users, and what fits nowhere": ("VRAM_MAX_USERS", LLAMA, 32768, "h100", Range([[1, 4, -1]])),
+    "GPUs of 80 GB, with an overhead": ("VRAM_GPUS", Range([[70, 80, 8196]]), 32000, 1, 80, MISSING, MISSING, 0.1),
+    "users, also for too few GPUs": ("VRAM_MAX_USERS", LLAMA, 32768, "h100", Range([[1, 4, -1]])),
     "contexts": ("VRAM_MAX_CONTEXT", LLAMA, 10, Range([["h100"], ["no such GPU"]]), 8),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_excel_is_handed_what_the_plain_function_returns(excel, call):
+def test_excel_receives_what_the_plain_function_returns(excel, call):
     function_name, *arguments = call
     assert excel(*call) == as_variant(plain_result(function_name, tuple(arguments)))
 
 
-def test_every_function_is_among_those_calls():
+def test_the_calls_include_every_function():
     assert {name for name, *_ in CALLS.values()} == {function.name for function in declared_functions()}
 
 
@@ -165,7 +165,7 @@ def test_a_row_stays_a_row_and_a_column_a_column(excel):
 @pytest.mark.parametrize(
     "error", ["#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#UNKNOWN!", "#GETTING_DATA"]
 )
-def test_newer_errors_arrive_as_integers_and_leave_as_value_errors(excel, error):
+def test_newer_errors_are_passed_as_integers_and_returned_as_value_errors(excel, error):
     assert excel("VRAM_WEIGHTS", Range([[error]])) == Variant("VT_BSTR", VALUE)
     assert excel("VRAM_TOTAL", LLAMA, 1000, Range([[error]])) == Variant("VT_BSTR", VALUE)
     failing = excel("VRAM_KV", LLAMA, Range([[1000, error]])).value[0]
@@ -173,7 +173,7 @@ def test_newer_errors_arrive_as_integers_and_leave_as_value_errors(excel, error)
     assert failing[1].value == VALUE
 
 
-# ---- what xlwings and Excel ask of a function --------------------------------------------------------
+# ---- declarations ------------------------------------------------------------------------------------
 
 _DECLARATIONS = """
 import json, sys
@@ -187,7 +187,7 @@ json.dump({name: getattr(vram_udf, name).__xlfunc__ for name in names}, sys.stdo
 
 @pytest.fixture(scope="module")
 def declarations() -> dict[str, dict]:
-    """What xlwings' own decorators recorded of each function, in a process that takes itself for Windows."""
+    """Return what xlwings' decorators recorded about each function, from a process that runs as on Windows."""
     command = [sys.executable, "-c", _DECLARATIONS]
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout)
 
@@ -201,13 +201,13 @@ def test_signatures(function):
     for parameter in parameters:
         assert parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         assert parameter.annotation is parameter.empty
-        assert parameter.default in (parameter.empty, None)  # a default that a blank cell means as well
+        assert parameter.default in (parameter.empty, None)  # None is also the value of a blank cell
     assert inspect.signature(getattr(vram_udf, function.name)).return_annotation is inspect.Signature.empty
     optional = [argument.optional for argument in function.arguments]
     assert optional == sorted(optional)
 
 
-# Excel's function wizard cuts a description off at 255 characters.
+# Excel's function wizard shows at most 255 characters of a description.
 @FUNCTIONS
 def test_descriptions(function, declarations):
     descriptions = [function.description, *(argument.description for argument in function.arguments)]
@@ -222,14 +222,14 @@ def test_declarations(function, declarations):
     assert declared["name"] == function.name
     assert [argument["name"] for argument in declared["args"]] == [argument.name for argument in function.arguments]
     assert ["optional" in argument for argument in declared["args"]] == [a.optional for a in function.arguments]
-    # err_to_str: else an error cell arrives as None, a blank. ndim: else a range of one row loses its orientation.
+    # Without err_to_str an error cell is passed as None, like a blank one; without ndim one row loses its orientation.
     assert all(argument["options"] == {"ndim": 2, "err_to_str": True} for argument in declared["args"])
     assert not any(argument["vararg"] for argument in declared["args"])
     assert (declared["volatile"], declared["async_mode"], declared["call_in_wizard"]) == (False, None, True)
     assert declared["category"] == "VRAM"
 
 
-def test_no_function_is_left_undeclared():
+def test_all_functions_are_declared():
     tree = ast.parse((ROOT / "vram_udf.py").read_text(encoding="utf-8"))
     public = [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("VRAM_")]
     assert [function.name for function in declared_functions()] == public

@@ -1,9 +1,9 @@
-"""Runs the add-in's VBA without Excel: pyOpenVBA's interpreter, with what Excel and xlwings' DLL give it played here.
+"""Run the add-in's VBA without Excel, in pyOpenVBA's interpreter with stand-ins for Excel and xlwings' DLL.
 
-    host = VbaHost(call)
+    host = VbaHost(call, source)
     host.cell("VRAM_TOTAL", "llama-3.1-70b", 32768)   # what the cell shows: a number, ExcelError.NUM, rows of cells
 
-`call(function name, arguments)` answers for XLPy.CallUDF, the door from VBA to Python.
+`call(function name, arguments)` replaces XLPy.CallUDF, with which VBA calls Python.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from pyopenvba.interpreter._runtime import UNRESOLVED
 
 from tests.hosts.com import pywin32_stand_in
 
-# The number with which xlwings' VBA passes on what Python raised: vbObjectError and whatever COM adds.
+# The error number in VBA for a Python exception (vbObjectError plus COM's own offset).
 _PYTHON_FAILED = -2147467259
 
 
 class ExcelError(IntEnum):
-    """An error cell, by the number that CVErr takes."""
+    """An error cell, with its number for CVErr."""
 
     NULL, DIV0, VALUE, REF, NAME, NUM, NA = 2000, 2007, 2015, 2023, 2029, 2036, 2042
     SPILL, CALC = 2045, 2050
 
 
 class PythonError(Exception):
-    """What `call` raises for a Python exception; its text is what VBA finds in Err.Description."""
+    """Raised by `call` for a Python exception; its text becomes VBA's Err.Description."""
 
 
 class VbaHost(HostBridge):
-    """Excel, as far as the functions' VBA module asks for it, calling from a cell."""
+    """The part of Excel that the functions' VBA module needs; calls functions from a cell."""
 
     def __init__(self, call: Callable[[str, Sequence[object]], object], source: str) -> None:
         self._objects = {"application": _Application(), "thisworkbook": _Workbook(), "xlpy": _XlPy(call)}
@@ -53,7 +53,7 @@ class VbaHost(HostBridge):
         self.interpreter.add_module(without_attributes(source), name="xlwings_udfs")
 
     def cell(self, function: str, *arguments: object) -> object:
-        """What a cell with =function(arguments) is given."""
+        """Return what a cell with =function(arguments) shows."""
         return _from_vba(self.interpreter.run(function, [_to_vba(argument) for argument in arguments]))
 
     def global_object(self, name: str) -> object:
@@ -64,7 +64,7 @@ class VbaHost(HostBridge):
 
 
 def through_xlwings(excel: pywin32_stand_in.ExcelCaller) -> Callable[[str, Sequence[object]], object]:
-    """A `call` that goes through xlwings' real Windows code."""
+    """Return a `call` that uses xlwings' real Windows code."""
 
     def call(function: str, arguments: Sequence[object]) -> object:
         answer = excel(function, *arguments)
@@ -72,7 +72,7 @@ def through_xlwings(excel: pywin32_stand_in.ExcelCaller) -> Callable[[str, Seque
             raise PythonError(answer.value)
         if answer.type == "VT_ARRAY":
             rows = [[cell.value for cell in row] for row in answer.value]
-            # xlwings hands a single row on as a flat array.
+            # xlwings returns a single row as a flat array.
             return rows[0] if len(rows) == 1 else rows
         return answer.value
 
@@ -80,7 +80,7 @@ def through_xlwings(excel: pywin32_stand_in.ExcelCaller) -> Callable[[str, Seque
 
 
 def without_attributes(source: str) -> str:
-    """VBA as the editor shows it and as the interpreter takes it: no Attribute lines, no comments behind #."""
+    """Return VBA source as the editor shows it, without Attribute lines and comments after #, for the interpreter."""
     lines = source.replace("\r\n", "\n").split("\n")
     lines = ["" if line.startswith("Attribute ") else line for line in lines]
     return "\n".join(line.split(" '")[0] if line.lstrip().startswith("#") else line for line in lines)
@@ -110,23 +110,24 @@ class _Application(VBAObject):
 
 
 class FunctionWizard(VBAObject):
-    """Application, as far as it is told what functions and arguments are; refuses while `closed`.
+    """The part of Excel's Application that takes descriptions of functions; refuses them while `closed`.
 
     Attributes:
-        told: function → (description, category, texts of the arguments).
+        descriptions: function → (description, category, descriptions of the arguments).
     """
 
     vba_type_name, vba_library = "Application", "excel"
 
     def __init__(self) -> None:
         self.closed = True
-        self.told: dict[str, tuple[str, str, list[str]]] = {}
+        self.descriptions: dict[str, tuple[str, str, list[str]]] = {}
 
     @method
     def MacroOptions(self, Macro, Description, Category, ArgumentDescriptions) -> object:
         if self.closed:
             raise VBARuntimeError(1004, "Method 'MacroOptions' of object '_Application' failed")
-        self.told[str(Macro)] = (str(Description), str(Category), [str(text) for text in ArgumentDescriptions.items])
+        argument_descriptions = [str(text) for text in ArgumentDescriptions.items]
+        self.descriptions[str(Macro)] = (str(Description), str(Category), argument_descriptions)
         return EMPTY
 
 
@@ -140,7 +141,7 @@ class OpenedWorkbook(VBAObject):
         host = HostBridge()
         host.global_object = lambda name: {"application": wizard, "thisworkbook": self}.get(name.lower(), UNRESOLVED)
         self._interpreter = Interpreter(host)
-        # The interpreter has no events: they are raised by `run`.
+        # The interpreter has no events; `run` calls their handlers.
         code = without_attributes(source).replace("Private WithEvents", "Private")
         self._interpreter.add_module(code, name="ThisWorkbook", kind="document")
         self._interpreter.bind_document("ThisWorkbook", self)
@@ -181,17 +182,17 @@ def _argument(value: object) -> object:
 
 
 def _to_vba(value: object) -> object:
-    """Rows as an array with two dimensions, a flat list as one with one."""
+    """Convert rows to a two-dimensional array, and a flat list to a one-dimensional one."""
     if value is pywin32_stand_in.MISSING:
         return MISSING
     if not isinstance(value, (list, tuple)):
         return value
     if value and isinstance(value[0], (list, tuple)):
-        made = VBAArray([(0, len(value) - 1), (0, len(value[0]) - 1)])
+        array = VBAArray([(0, len(value) - 1), (0, len(value[0]) - 1)])
         for i, row in enumerate(value):
             for j, cell in enumerate(row):
-                made.set([i, j], cell)
-        return made
+                array.set([i, j], cell)
+        return array
     return VBAArray([(0, len(value) - 1)], items=list(value))
 
 

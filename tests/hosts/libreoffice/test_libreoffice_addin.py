@@ -1,6 +1,6 @@
-"""The extension vram.oxt: what is in it, and what Calc makes of cells that call the functions.
+"""Test the extension vram.oxt: its files, and the results of the functions in Calc.
 
-Every figure is compared with what `vram_udf` itself answers; the functions' own tests say whether that is right.
+The expected results are those of `vram_udf`, which has its own tests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.needs("libreoffice")
 
 DECLARED = {function.name: function for function in declared_functions()}
 
-# Cells for each argument: two good ones, a blank one, and three that are wrong.
+# Cells for each argument: two valid ones, a blank one, and three invalid ones.
 SAMPLES: dict[str, list[object]] = {
     "model": ["llama-3.1-70b", "llama-3.1-8b", None, "no such model", -1.0, "#REF!"],
     "name": ["llama-3.1-70b", "llama-3.1-8b", None, "no such model", -1.0, "#REF!"],
@@ -64,7 +64,7 @@ def oxt(tmp_path_factory) -> Path:
 # ---- the file ----------------------------------------------------------------------------------------
 
 
-def test_the_same_bytes_at_every_build(oxt):
+def test_the_file_is_reproducible(oxt):
     assert oxt.read_bytes() == extension()
     with zipfile.ZipFile(oxt) as archive:
         entries = archive.infolist()
@@ -73,23 +73,23 @@ def test_the_same_bytes_at_every_build(oxt):
     }
 
 
-def test_the_engine_and_its_data_travel_along():
+def test_the_extension_contains_core_and_its_data():
     with zipfile.ZipFile(BytesIO(extension())) as archive:
         names = archive.namelist()
-        shipped = archive.read("pythonpath/core/data/models.csv").decode()
-    assert {"pythonpath/vram_udf.py", "pythonpath/core/sizing.py", "pythonpath/xlwings.py"} <= set(names)
-    assert "llama-3.1-70b" in shipped
+        models = archive.read("pythonpath/core/catalog/data/models.csv").decode()
+    assert {"pythonpath/vram_udf.py", "pythonpath/core/cells/memory.py", "pythonpath/xlwings.py"} <= set(names)
+    assert "llama-3.1-70b" in models
     assert not [name for name in names if "__pycache__" in name]
 
 
-def test_every_declared_function_is_in_the_type_library_and_has_its_texts():
+def test_every_declared_function_is_in_the_type_library_and_has_descriptions():
     library, texts = type_library(declared_functions()), function_texts(declared_functions())
     for name in DECLARED:
         assert f" {name}([in] " in library
         assert f'"{name}"' in texts
 
 
-def test_only_functions_that_answer_in_words_give_texts():
+def test_only_functions_that_always_return_text_have_the_type_string():
     methods = [line for line in type_library(declared_functions()).splitlines() if "sequence< string >" in line]
     assert [method.split("(")[0].split()[-1] for method in methods] == ["VRAM_CHECK"]
 
@@ -99,7 +99,7 @@ def test_only_functions_that_answer_in_words_give_texts():
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a function, as a formula and as `vram_udf` gets it; its arguments stand on sheets Down and Across."""
+    """A call of a function: a formula with arguments on the sheets Down and Across, and the values for `vram_udf`."""
 
     function: str
     references: tuple[str, ...]
@@ -133,7 +133,7 @@ def _letter(argument: str) -> str:
 
 
 def calls_of(function: str) -> Iterator[Call]:
-    """Scalars, each argument in turn as a column of good and wrong cells, and a column against a row."""
+    """Yield calls with scalars, with each argument in turn as a column, and with a column and a row."""
     names = [argument.name for argument in DECLARED[function].arguments]
     required = [argument.name for argument in DECLARED[function].arguments if not argument.optional]
     for given, sample in ((required, 0), (names, 0), (names, 1)):
@@ -153,7 +153,7 @@ CALLS = [call for function in DECLARED for call in calls_of(function)]
 LABELLED = [["num_hidden_layers", 80.0], ["hidden_size", 8192.0], ["params_b", 70.0]]
 MODEL = "llama-3.1-70b"
 
-# Formula, result. The sheet Notes holds LABELLED in A1:B3, errors in D1:D2 and nothing in E1.
+# Formula, result. The sheet Notes has LABELLED in A1:B3, errors in D1:D2, and an empty cell E1.
 FORMULAS: list[tuple[str, object]] = [
     ("=VRAM_WEIGHTS(70)", 140.0),
     ("=vram_weights(70)", 140.0),
@@ -163,23 +163,23 @@ FORMULAS: list[tuple[str, object]] = [
     (f'=VRAM_KV("{MODEL}",8192,,,"GiB")', vram_udf.VRAM_KV(MODEL, 8192, None, None, "GiB")),
     (f'=VRAM_KV("{MODEL}",VRAM_MODEL("{MODEL}","max_position_embeddings"))', vram_udf.VRAM_KV(MODEL, 131072)),
     (f'=SUM(VRAM_KV("{MODEL}",{{8192;16384}}),1)', 1 + vram_udf.VRAM_KV(MODEL, 8192) + vram_udf.VRAM_KV(MODEL, 16384)),
-    # The three kinds of error, as errors that other formulas see and catch.
+    # The three errors, which other formulas can test for.
     ('=VRAM_WEIGHTS("seventy")', "#N/A"),
     ("=VRAM_WEIGHTS(-70)", "#NUM!"),
     ('=VRAM_WEIGHTS(70,"fp16",1)', "#VALUE!"),
     ('=ISNA(VRAM_WEIGHTS("seventy"))', 1.0),
     ("=SUM(1,VRAM_WEIGHTS(-70))", "#NUM!"),
     ('=IFERROR(VRAM_WEIGHTS(-70),"caught")', "caught"),
-    # A single cell's error goes through; one inside a range fails the whole call, unless IFERROR spells it out.
+    # A single cell's error is the result; an error in a range makes the whole call an error.
     (f'=VRAM_KV("{MODEL}",Notes!D1)', "#N/A"),
     (f'=VRAM_KV("{MODEL}",8192,Notes!D2)', "#DIV/0!"),
     (f'=SUM(VRAM_KV("{MODEL}",Notes!D1:D3))', "#VALUE!"),
-    # A single blank cell is 0 to Calc: the default where a name is asked for, a 0 where a number is.
+    # A single blank cell is 0 in Calc: the default of an argument that is a name, but 0 of one that is a number.
     (f'=VRAM_KV("{MODEL}",8192,1,Notes!E1,Notes!E1)', vram_udf.VRAM_KV(MODEL, 8192)),
     (f'=VRAM_KV("{MODEL}",8192,Notes!E1)', "#NUM!"),
     (f'=VRAM_KV("{MODEL}",8192,IF(Notes!E1="","",Notes!E1))', vram_udf.VRAM_KV(MODEL, 8192)),
     ("=VRAM_WEIGHTS(Notes!E1)", "#VALUE!"),
-    # Texts compare as texts do.
+    # Texts can be compared.
     (f'=IF(VRAM_CHECK("{MODEL}",8192)="OK",1,0)', 1.0),
     (f'=VRAM_CHECK("{MODEL}",0)', vram_udf.VRAM_CHECK(MODEL, 0)),
     (f'=EXACT(VRAM_MODEL("{MODEL}","name"),"{MODEL}")', 1.0),
@@ -191,7 +191,7 @@ FORMULAS: list[tuple[str, object]] = [
 
 @pytest.fixture(scope="module")
 def called(oxt, tmp_path_factory) -> Iterator[libreoffice.WhatIf]:
-    """A workbook as openpyxl writes it, with all calls on its sheet Calls, open in LibreOffice with the extension."""
+    """Open a workbook from openpyxl, with all calls on its sheet Calls, in LibreOffice with the extension."""
     book = openpyxl.Workbook()
     calls, down, across, formulas, notes = (book.create_sheet(name) for name in SHEETS)
     for cells in zip(*SAMPLES.values()):
@@ -216,19 +216,19 @@ def called(oxt, tmp_path_factory) -> Iterator[libreoffice.WhatIf]:
 
 
 def _tops() -> list[int]:
-    """The row in which each call's result begins."""
+    """Return the first row of each call's result."""
     return list(accumulate((len(call.expected) for call in CALLS), initial=1))
 
 
 @pytest.mark.parametrize("index", range(len(CALLS)), ids=[call.formula for call in CALLS])
-def test_a_call_gives_what_vram_udf_gives(called, index):
+def test_a_call_returns_the_result_of_vram_udf(called, index):
     expected, top = CALLS[index].expected, _tops()[index]
     shape = [(i, j) for i in range(len(expected)) for j in range(len(expected[0]))]
     cells = [("Calls", f"{get_column_letter(1 + j)}{top + i}") for i, j in shape]
     assert called.get(cells) == [expected[i][j] for i, j in shape]
 
 
-def test_the_calls_cover_every_kind_of_error_and_every_function():
+def test_the_calls_include_every_error_and_every_function():
     results = {call.function: set() for call in CALLS}
     for call in CALLS:
         results[call.function] |= {cell for row in call.expected for cell in row}
@@ -241,7 +241,7 @@ def test_formulas(called, index):
     assert called.get([("Formulas", f"A{index + 1}")]) == [FORMULAS[index][1]]
 
 
-def test_the_function_wizard_explains_every_function_and_argument(called):
+def test_the_function_wizard_describes_every_function_and_argument(called):
     shown = called.functions(list(DECLARED))
     for function, wizard in zip(DECLARED.values(), shown):
         assert wizard["description"] == function.description
@@ -263,8 +263,8 @@ def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.DEFAULT_SCENARIOS))]
     verdicts = [(sheet.title, f"{scenarios.letter('addin')}{row}") for row in rows]
     users = (sheet.title, f"{scenarios.letter('users')}{scenarios.FIRST_ROW}")
-    alike = [given.engine == "rule" and given.allocation == "reserved" for given in scenarios.DEFAULT_SCENARIOS]
-    expected = [labels("scenarios.addin_agrees" if compared else "scenarios.addin_other") for compared in alike]
+    compared = [given.engine == "rule" and given.allocation == "reserved" for given in scenarios.DEFAULT_SCENARIOS]
+    expected = [labels("scenarios.addin_agrees" if agrees else "scenarios.addin_other") for agrees in compared]
     with libreoffice.WhatIf(tmp_path / "planner.xlsx", extension=oxt) as planner:
         assert planner.named(["addin_loaded", "master_check"]) == [1.0, 1.0]
         assert planner.get(verdicts) == expected
@@ -272,20 +272,20 @@ def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     assert changed == [[labels("scenarios.addin_agrees")], [labels("scenarios.addin_no_input")]]
 
 
-def test_declaring_a_function_is_enough(tmp_path):
-    """One more function in vram_udf.py, and Calc knows it: built by a process that finds that file first."""
+def test_declaring_a_function_in_vram_udf_is_enough(tmp_path):
+    """Build the extension in a process that imports a vram_udf.py with one more function."""
     declaration = """
 
 from math import prod
 
 from core.cells.arguments import CONTEXT, USERS
-from core.cells.spill import computed
+from core.cells.spill import evaluate
 
 
 @cell_function
 def VRAM_PRODUCT(context, users=None):
     '''Context times users.'''
-    return computed(lambda *factors: float(prod(factors)), (CONTEXT, USERS), (context, users))
+    return evaluate(lambda *factors: float(prod(factors)), (CONTEXT, USERS), (context, users))
 """
     source = Path(vram_udf.__file__).read_text(encoding="utf-8")
     (tmp_path / "vram_udf.py").write_text(source + declaration, encoding="utf-8")

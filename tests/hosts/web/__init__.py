@@ -1,1 +1,1 @@
-"""The cell functions on the hosts that speak Office.js, xlwings Lite and xlwings Server: real ones, without Excel."""
+"""Tests of the cell functions on real hosts for Office.js, xlwings Lite and xlwings Server, without Excel."""

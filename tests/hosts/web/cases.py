@@ -1,4 +1,4 @@
-"""Calls of the cell functions as Office.js sends them, and the answers that every host has to give."""
+"""Calls of the cell functions as Office.js sends them, with the result that every host must return."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELLED_MODEL = [
     ["", None],
 ]
 
-# A value for each argument by its name, for the calls that every declared function gets.
+# A value for each argument, for calls of every declared function; "FUNCTION.argument" is for one function.
 ARGUMENT_SAMPLES = {
     "model": "llama-3.1-70b",
     "name": "llama-3.1-70b",
@@ -38,19 +38,19 @@ ARGUMENT_SAMPLES = {
     "gpu": "h100",
     "gpus": 8,
     "VRAM_PRECISION.name": "awq",
-    "VRAM_GPU.name": "h100",  # where one function means something else by an argument
+    "VRAM_GPU.name": "h100",
     "VRAM_GPU.field": "memory_gb",
 }
 
 
 @dataclass(frozen=True)
 class Case:
-    """One call and its answer.
+    """One call and its expected result.
 
     Attributes:
-        name: what it shows.
-        request: as the add-in sends it.
-        answer: as Excel gets it.
+        name: a description of the case.
+        request: the call as the add-in sends it.
+        answer: the result as Excel receives it.
     """
 
     name: str
@@ -67,15 +67,15 @@ HAND_WORKED = [
     _case("a number of parameters", "VRAM_WEIGHTS", (cell(70),), 140),
     _case("the article's model, one row", "VRAM_TOTAL", ([[70, 80, 8196]], cell(32000), cell(10)), 1077.19744),
     _case("the article's model, one column", "VRAM_TOTAL", ([[70], [80], [8196]], cell(32000), cell(10)), 1077.19744),
-    _case("an argument left out in the middle", "VRAM_KV_PER_TOKEN", (LLAMA, OMITTED, cell("B")), KV_BYTES_PER_TOKEN),
-    _case("a name in other case", "VRAM_KV_PER_TOKEN", (cell("LLAMA-3.1-70B"), OMITTED, cell("b")), KV_BYTES_PER_TOKEN),
+    _case("an argument omitted in the middle", "VRAM_KV_PER_TOKEN", (LLAMA, OMITTED, cell("B")), KV_BYTES_PER_TOKEN),
+    _case("a name in upper case", "VRAM_KV_PER_TOKEN", (cell("LLAMA-3.1-70B"), OMITTED, cell("b")), KV_BYTES_PER_TOKEN),
     _case("a labelled range", "VRAM_KV_PER_TOKEN", (LABELLED_MODEL, OMITTED, cell("B")), KV_BYTES_PER_TOKEN),
-    _case("arguments left out at the end", "VRAM_KV", (LLAMA, cell(32768)), 10.73741824),
+    _case("arguments omitted at the end", "VRAM_KV", (LLAMA, cell(32768)), 10.73741824),
     _case("an omitted argument", "VRAM_KV", (LLAMA, cell(32768), OMITTED), 10.73741824),
     _case("a blank cell, null", "VRAM_KV", (LLAMA, cell(32768), cell(None)), 10.73741824),
     _case("a blank cell, empty text", "VRAM_KV", (LLAMA, cell(32768), cell("")), 10.73741824),
     _case(
-        "a column against a row that ends blank",
+        "a column and a row with a blank cell",
         "VRAM_KV",
         (LLAMA, [[1000], [2000]], [[1, 2, None]], OMITTED, cell("B")),
         [[327_680_000, 655_360_000, 327_680_000], [655_360_000, 1_310_720_000, 655_360_000]],
@@ -87,7 +87,7 @@ HAND_WORKED = [
         1077.19744,
     ),
     _case(
-        "a labelled spill",
+        "a labelled result",
         "VRAM_BREAKDOWN",
         (LLAMA, cell(32768), OMITTED, OMITTED, OMITTED, OMITTED, cell("B")),
         [
@@ -99,16 +99,16 @@ HAND_WORKED = [
     ),
     _case("a text", "VRAM_CHECK", (LLAMA, cell(32768)), "OK"),
     _case(
-        "a sentence",
+        "a message",
         "VRAM_CHECK",
         (cell("llama-3.1-70"), cell(32768)),
         "model: 'llama-3.1-70' is not known. Did you mean 'llama-3.1-70b'?",
     ),
-    _case("a name that is not known", "VRAM_WEIGHTS", (cell("ламa-70b"),), "#N/A"),
+    _case("an unknown name", "VRAM_WEIGHTS", (cell("ламa-70b"),), "#N/A"),
     _case("a number out of range", "VRAM_KV", (LLAMA, cell(-1)), "#NUM!"),
     _case("a text for a number", "VRAM_KV", (LLAMA, cell("many")), "#VALUE!"),
     _case("a boolean for a number", "VRAM_KV", (LLAMA, cell(True)), "#VALUE!"),
-    _case("a required argument left empty", "VRAM_KV", (LLAMA, OMITTED), "#VALUE!"),
+    _case("a required argument omitted", "VRAM_KV", (LLAMA, OMITTED), "#VALUE!"),
     _case("an error in an argument", "VRAM_KV", (error_cell("#REF!"), cell(1)), "#REF!"),
     _case("an error in an optional argument", "VRAM_KV", (LLAMA, cell(1), error_cell("#DIV/0!")), "#DIV/0!"),
     _case("an error that no function returns", "VRAM_KV", (LLAMA, error_cell("#SPILL!")), "#VALUE!"),
@@ -120,12 +120,14 @@ HAND_WORKED = [
     ),
 ]
 
-# Before the CustomFunctionsRuntime 1.4 a function cannot return an error: xlwings writes its text.
+# Before CustomFunctionsRuntime 1.4 a function cannot return an error, and xlwings returns its text.
 OLD_EXCEL = Case("Excel 2021", call("VRAM_WEIGHTS", (cell("x"),), runtime="1.3"), [["#N/A"]])
 
 
 def _as_plain_python() -> list[Case]:
-    """Every declared function: with what it requires, and with everything; the answer is the plain function's."""
+    """Return cases that call every declared function with its required and with all arguments, and expect the result of
+    the plain function.
+    """
     cases = []
     for function in declared_functions():
         for number in {sum(not argument.optional for argument in function.arguments), len(function.arguments)}:
@@ -135,7 +137,7 @@ def _as_plain_python() -> list[Case]:
             ]
             answer = getattr(vram_udf, function.name)(*values)
             request = call(function.name, tuple(map(cell, values)))
-            cases.append(Case(f"{function.name} of {number} arguments", request, result(answer)))
+            cases.append(Case(f"{function.name} with {number} arguments", request, result(answer)))
     return cases
 
 

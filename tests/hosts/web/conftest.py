@@ -1,4 +1,4 @@
-"""The wheel of the cell functions, built once, as a file and unpacked."""
+"""Fixtures: the wheel of the cell functions, built once, as a file and unpacked."""
 
 from __future__ import annotations
 

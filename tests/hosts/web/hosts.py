@@ -1,7 +1,7 @@
-"""The three hosts that the cell functions are called on: xlwings' pipeline, xlwings Server over HTTP, xlwings Lite.
+"""Run the cell functions on three hosts: xlwings' pipeline, xlwings Server over HTTP, and xlwings Lite.
 
-Each gets the finished wheel, never the sources; the licence key for tests goes into the processes that need it and
-nowhere else (`noncommercial`: xlwings' pro/utils.py, LicenseHandler.validate_license).
+Each gets the built wheel, never the sources. Only the processes that need it get the test licence key (`noncommercial`:
+xlwings' pro/utils.py, LicenseHandler.validate_license).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECONDS_TO_START, SECONDS_TO_ANSWER = 120, 60
 
 @dataclass(frozen=True)
 class Report:
-    """What a host says: the functions' metadata, the script that registers them in Excel, an answer for each call."""
+    """What a host returns: the functions' metadata, the script that registers them in Excel, and the results."""
 
     metadata: dict[str, object]
     code: str | None
@@ -41,13 +41,13 @@ class Report:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without any setting of xlwings, and with `variables`."""
+    """Return this process's environment without xlwings' settings, and with `variables`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("XLWINGS_")}
     return inherited | {"PYTHONDONTWRITEBYTECODE": "1"} | variables
 
 
 def pipeline(wheel_folder: Path, calls: Sequence[dict]) -> Report:
-    """xlwings' own Office.js pipeline, `xlwings.server`, in a process of its own."""
+    """Run the calls on xlwings' Office.js pipeline, `xlwings.server`, in a separate process."""
     variables = environment(PYTHONPATH=str(wheel_folder), XLWINGS_ON_SERVER="true", **TEST_LICENCE)
     report = _run_json([sys.executable, str(HERE / "pipeline_worker.py"), REGISTER], calls, env=variables)
     return Report(report["metadata"], None, report["answers"])
@@ -55,7 +55,7 @@ def pipeline(wheel_folder: Path, calls: Sequence[dict]) -> Report:
 
 @contextmanager
 def running_server(wheel_folder: Path, project: Path) -> Iterator[tuple[str, int]]:
-    """xlwings Server with a project made by its own `init`, on a free port of the loopback interface."""
+    """Run xlwings Server with a project from its own `init`, on a free port of the loopback interface."""
     if importlib.util.find_spec("xlwings_server") is None:
         missing("xlwings Server", "the Python package 'xlwings-server' is not installed")
     variables = environment(
@@ -78,9 +78,9 @@ def running_server(wheel_folder: Path, project: Path) -> Iterator[tuple[str, int
 
 
 def _address(server: subprocess.Popen, log_path: Path) -> tuple[str, int]:
-    """Where the server listens, as it says itself once it does."""
-    give_up = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < give_up and server.poll() is None:
+    """Return the server's host and port, which its log shows once it listens."""
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline and server.poll() is None:
         found = re.search(r"running on http://([\d.]+):(\d+)", log_path.read_text(encoding="utf-8", errors="replace"))
         if found:
             return found[1], int(found[2])
@@ -89,7 +89,7 @@ def _address(server: subprocess.Popen, log_path: Path) -> tuple[str, int]:
 
 
 def server_report(address: tuple[str, int], calls: Sequence[dict]) -> Report:
-    """What the running server says over HTTP."""
+    """Run the calls on the running server over HTTP."""
     connection = HTTPConnection(*address, timeout=SECONDS_TO_ANSWER)
     try:
         metadata = json.loads(get(connection, "/xlwings/custom-functions-meta"))
@@ -105,7 +105,7 @@ def get(connection: HTTPConnection, path: str) -> bytes:
 
 
 def post_call(connection: HTTPConnection, call: dict) -> object:
-    """The server's answer to one call of a cell function."""
+    """Return the server's result for one call of a cell function."""
     body = json.dumps(call).encode()
     connection.request("POST", "/xlwings/custom-functions-call", body, {"Content-Type": "application/json"})
     return json.loads(_body(connection))["result"]
@@ -119,8 +119,8 @@ def _body(connection: HTTPConnection) -> bytes:
 
 
 def lite(wheel: Path, calls: Sequence[dict]) -> Report:
-    """What xlwings Lite is made of, in Node.js: Pyodide, micropip, xlwings' wheel from PyPI and xlwings' WebAssembly
-    runtime; the wheel of the cell functions is fetched from a web server, as a workbook's requirements.txt asks for it.
+    """Run the calls on the parts of xlwings Lite, in Node.js: Pyodide, micropip, xlwings' wheel from PyPI and xlwings'
+    WebAssembly runtime. As with a workbook's requirements.txt, the wheel of the cell functions is on a web server.
     """
     node = shutil.which("node")
     if node is None:
@@ -158,7 +158,7 @@ def _downloaded(package: str) -> Path:
 
 @contextmanager
 def _published(wheel: Path) -> Iterator[str]:
-    """Serves the folder of `wheel` on the loopback interface; gives the wheel's address."""
+    """Serve the folder of `wheel` on the loopback interface, and yield the wheel's URL."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -174,7 +174,7 @@ def _published(wheel: Path) -> Iterator[str]:
 
 
 def run_python(program: str, env: dict[str, str]) -> object:
-    """The JSON that `program` prints, run outside this folder by this Python."""
+    """Run `program` with this Python and return the JSON that it prints."""
     return _run_json([sys.executable, "-c", program], None, env=env)
 
 

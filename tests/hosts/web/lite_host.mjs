@@ -1,9 +1,9 @@
-// xlwings Lite without Excel: Pyodide, xlwings and the wheel of the cell functions, started as the add-in starts them
+// Runs xlwings Lite without Excel: Pyodide, xlwings and the wheel of the cell functions, started like in the add-in
 // (xlwings-server, static/js/wasm.js). Reads a JSON job from standard input, writes a JSON report to standard output.
 import { readFileSync } from "node:fs";
 import { loadPyodide } from "pyodide";
 
-// Node.js would print the whole line of minified JavaScript that threw.
+// Node.js would print the whole line of minified JavaScript that raised the error.
 process.on("uncaughtException", (error) => {
   console.error(error.stack);
   process.exit(1);

@@ -1,7 +1,7 @@
-"""Cell values and calls as Excel's JavaScript API has them, and as xlwings' add-in sends them to Python.
+"""Cell values and calls in the form in which Excel's JavaScript API and xlwings' add-in send them to Python.
 
 https://learn.microsoft.com/office/dev/add-ins/excel/custom-functions-data-types-concepts, and xlwings-server's
-static/js/custom-functions/custom-functions-code.js: an argument is a matrix, one that is left out is null.
+static/js/custom-functions/custom-functions-code.js: an argument is a matrix, an omitted one is null.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ _ERROR_TYPES = {
 
 
 def cell(value: object) -> Matrix:
-    """A single cell."""
+    """Return a single cell as an argument."""
     return [[value]]
 
 
 def error_cell(code: str) -> Matrix:
-    """A single cell that holds an error, as an argument."""
+    """Return a single cell with an error as an argument."""
     return [[{"type": "Error", "basicType": "Error", "basicValue": code, "errorType": _ERROR_TYPES[code]}]]
 
 
 def formatted_cell(value: float, number_format: str) -> Matrix:
-    """A single cell with a number format, as an argument."""
+    """Return a single cell with a number format as an argument."""
     return [[{"type": "FormattedNumber", "basicType": "Double", "basicValue": value, "numberFormat": number_format}]]
 
 
 def result(value: object) -> Matrix:
-    """What xlwings sends back to Excel for a function that returned `value`: errors as errors, not as text."""
+    """Return what xlwings sends to Excel for a function that returned `value`: errors as errors, not as text."""
     rows = value if isinstance(value, list) else [[value]]
     return [[_result_element(element) for element in row] for row in rows]
 
@@ -48,7 +48,7 @@ def _result_element(value: object) -> object:
 
 
 def call(function: str, arguments: tuple, *, runtime: str = "1.4") -> dict[str, object]:
-    """The request for one call. Real errors in cells need the CustomFunctionsRuntime 1.4."""
+    """Return the request for one call. Errors in cells require CustomFunctionsRuntime 1.4."""
     return {
         "client": "Office.js",
         "func_name": function,

@@ -1,6 +1,6 @@
-"""Runs in a process of its own: xlwings' Office.js pipeline over the functions that `from vram_udf import *` registers.
+"""Run xlwings' Office.js pipeline, in a separate process, with the functions that `from vram_udf import *` registers.
 
-Reads a JSON list of calls from standard input; writes the functions' metadata and the answers to standard output.
+Reads a JSON list of calls from standard input; writes the functions' metadata and the results to standard output.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-// Every cell of a workbook as SheetJS reads it: {"sheet": {"B2": value}}; an error as its text.
+// Prints all cells of a workbook as SheetJS reads them: {"sheet": {"B2": value}}; an error is its text.
 import { readFileSync } from "node:fs";
 import XLSX from "xlsx";
 

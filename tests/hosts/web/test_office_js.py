@@ -1,4 +1,4 @@
-"""The cell functions as Excel on Mac and on the web meets them: the same names, texts and answers on every host."""
+"""Test the cell functions for Excel on Mac and on the web: every host must give the same names, texts and results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_on_xlwings_lite(wheel: Path) -> None:
 
 
 def test_on_xlwings_server_with_fifty_clients_at_once(wheel_folder: Path, tmp_path: Path) -> None:
-    """Fifty clients, twenty calls each, all different: none is lost, and each gets the answer to its own question."""
+    """Fifty clients make twenty different calls each; every call gets its own result."""
     clients, calls_each = 50, 20
     start = threading.Barrier(clients)
 
@@ -101,7 +101,7 @@ def _declared() -> list[tuple]:
 
 
 def _functions(metadata: dict) -> list[tuple]:
-    """The part of Excel's function metadata that a user sees; and what makes errors and ranges go in as they are."""
+    """Return the function metadata that a user sees; checks that errors and ranges are passed unchanged."""
     assert metadata["allowErrorForDataTypeAny"] is True
     for function in metadata["functions"]:
         assert function["result"] == {"dimensionality": "matrix", "type": "any"}

@@ -1,4 +1,4 @@
-"""The wheel of the cell functions: what is in it, and that it installs by itself."""
+"""Test the wheel of the cell functions: its content, and that it installs without other packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 REPOSITORY = Path(core.__file__).parents[1]
 
 
-def test_it_holds_the_functions_and_their_engine_alone(wheel: Path) -> None:
+def test_it_contains_only_the_functions_and_core(wheel: Path) -> None:
     sources = {"vram_udf.py"} | {
         path.relative_to(REPOSITORY).as_posix()
         for path in (REPOSITORY / "core").rglob("*")
@@ -35,7 +35,7 @@ def test_it_holds_the_functions_and_their_engine_alone(wheel: Path) -> None:
     assert {"core/catalog/data/models.csv", "core/catalog/names.py"} <= sources
 
 
-def test_it_runs_on_any_platform_and_asks_for_no_package(wheel: Path) -> None:
+def test_it_is_for_any_platform_and_has_no_dependencies(wheel: Path) -> None:
     assert wheel.name == f"vram_functions-{core.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -44,7 +44,7 @@ def test_it_runs_on_any_platform_and_asks_for_no_package(wheel: Path) -> None:
     assert metadata.get_all("Requires-Dist") is None
 
 
-def test_it_is_the_same_every_time(wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_it_is_reproducible(wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
 
@@ -61,7 +61,7 @@ def test_pip_installs_it_without_a_network(wheel: Path, tmp_path: Path) -> None:
     assert [Path(file) for file in files] == [tmp_path / "core" / "catalog" / "__init__.py", tmp_path / "vram_udf.py"]
 
 
-def test_the_command_writes_it_and_says_what_to_do_with_it(wheel: Path, tmp_path: Path) -> None:
+def test_the_command_writes_it_and_prints_how_to_use_it(wheel: Path, tmp_path: Path) -> None:
     ran = CliRunner().invoke(vram, ["addin", "wheel", "-o", str(tmp_path / "new")])
 
     assert ran.exit_code == 0, ran.output
@@ -70,7 +70,7 @@ def test_the_command_writes_it_and_says_what_to_do_with_it(wheel: Path, tmp_path
     assert wheel.name in ran.output and lite_wheel.REGISTER in ran.output
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_gives_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     program = "import sys, vram.cli.main; sys.argv[1:] = ['addin', 'wheel', '-o', sys.argv[1]]; vram.cli.main.main()"
     command = [sys.executable, "-c", program, str(tmp_path / "file" / "folder")]

@@ -1,5 +1,5 @@
-"""The real Windows stack: xlwings' own DLL, pywin32 and COM server, called by a client that plays Excel.
+"""Tests of the real Windows stack: a client in the role of Excel calls xlwings' DLL, pywin32 and xlwings' COM server.
 
-On Windows it runs as it is, elsewhere under Wine. `stack` starts it from a test; `client` and what it imports run on
-the Windows side, so those modules need Windows, real or Wine's.
+Runs on Windows, elsewhere under Wine. `stack` starts it from a test; `client` and the modules that it imports run on
+the Windows side.
 """

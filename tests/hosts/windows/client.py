@@ -1,8 +1,8 @@
-"""Plays Excel: loads xlwings' DLL as the VBA of an add-in does, and calls cell functions through the COM server.
+"""A client in the role of Excel: it loads xlwings' DLL like an add-in's VBA, and calls cell functions through COM.
 
     python -m tests.hosts.windows.client STEPS ANSWERS    (two files; see `session`)
 
-Each step names its counterpart in `xlwings.bas`, the VBA module that every xlwings add-in carries.
+The docstrings name the corresponding functions in `xlwings.bas`, the VBA module of every xlwings add-in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.hosts.windows.session import Answers, Call, EndServer, Step
 
 _START, _KILL = 1, -1  # the modes of XLPyDLLActivateAuto
 
-# IDispatch::Invoke itself, the seventh method: comtypes' wrapper of it hides the type of the result.
+# IDispatch::Invoke, the seventh method; comtypes' wrapper hides the type of the result.
 _INVOKE = ctypes.WINFUNCTYPE(
     ctypes.HRESULT,
     wintypes.LONG,
@@ -43,7 +43,7 @@ _INVOKE = ctypes.WINFUNCTYPE(
 
 
 class AddIn:
-    """An Excel add-in's VBA: XLPyLoadDLL, XLPyCommand, XLPy and KillPy."""
+    """The VBA of an Excel add-in: XLPyLoadDLL, XLPyCommand, XLPy and KillPy."""
 
     def __init__(self, path: Path, python: Path) -> None:
         self._activate = _library(python).XLPyDLLActivateAuto
@@ -53,19 +53,19 @@ class AddIn:
         self._command = command_line(str(python), str(path)).encode("mbcs")
 
     def server(self) -> VARIANT:
-        """XLPy: the server's object, started by the first call."""
+        """XLPy: return the server's object; the first call starts the server."""
         server = VARIANT()
         if self._activate(server, self._command, _START) != 0:
             raise RuntimeError(f"xlwings' DLL cannot start the Python server: {server.value}")
         return server
 
     def kill(self) -> None:
-        """KillPy."""
+        """KillPy: end the server."""
         self._activate(VARIANT(), self._command, _KILL)
 
 
 def _library(python: Path) -> ctypes.CDLL:
-    """XLPyLoadDLL: the DLL is beside the interpreter, or one folder up, which is where a virtual environment has it."""
+    """XLPyLoadDLL: load the DLL from the interpreter's folder or, in a virtual environment, its parent."""
     name = f"xlwings64-{xlwings.__version__}.dll"
     found = [folder / name for folder in (python.parent, python.parent.parent) if (folder / name).exists()]
     if not found:
@@ -74,11 +74,11 @@ def _library(python: Path) -> ctypes.CDLL:
 
 
 def call_udf(server: VARIANT, arguments: list[VARIANT]) -> Variant:
-    """XLPy.CallUDF(arguments) as VBA does it: late bound, with what went wrong in Err.Description."""
+    """Call XLPy.CallUDF(arguments) like VBA: late bound, with an exception's text as Err.Description."""
     dispatch = server.value
     number = dispatch.GetIDsOfNames("CallUDF")[0]
     values = (VARIANT * len(arguments))()
-    for value, argument in zip(values, reversed(arguments)):  # COM wants the last one first
+    for value, argument in zip(values, reversed(arguments)):  # COM requires the reverse order
         value.value = argument
     parameters = DISPPARAMS(values, None, len(arguments), 0)
     result, exception = VARIANT(), EXCEPINFO()
@@ -93,11 +93,11 @@ def call_udf(server: VARIANT, arguments: list[VARIANT]) -> Variant:
 
 
 def answers(steps: list[Step], folder: Path) -> Answers:
-    """Do the steps, one after the other, with `folder` as the place of all files."""
+    """Run the steps one after the other, with all files in `folder`."""
     excel = Excel(folder)
     python = Path(sys.executable).with_name("pythonw.exe")
     add_in = cache(lambda name: AddIn(folder / name, python))
-    # An object lives for as long as COM refers to it, so these are kept as references.
+    # An object lives only while there are COM references to it, which the caches hold.
     this_workbook = cache(lambda name: excel.workbook(name).variant())
     caller = cache(lambda workbook: excel.range([[None]], workbook).variant())
 

@@ -1,7 +1,7 @@
-"""The part of Excel's object model that xlwings asks for during a cell function's call, as COM objects.
+"""COM objects for the part of Excel's object model that xlwings uses during a call of a cell function.
 
-Ranges, their sheet and their workbook live in the client's process; xlwings reaches them from the server's, as it
-reaches Excel's own. Interface and member numbers are those of the Microsoft Excel 16.0 Object Library.
+Ranges, their sheet and their workbook are in the client's process; xlwings accesses them from the server's process,
+like Excel's. Interface and member numbers are those of the Microsoft Excel 16.0 Object Library.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _MEMBERS = {
     "Hwnd": 1950,
 }
 _MEMBER_NAMES = {number: name for name, number in _MEMBERS.items()}
-_ANY_LIBRARY = "{5D7A1C1E-3C0B-4B5E-9E63-0A6A4E2B7C11}"  # a type library must have an identity; nothing asks for it
+_ANY_LIBRARY = "{5D7A1C1E-3C0B-4B5E-9E63-0A6A4E2B7C11}"  # a type library must have a GUID, but nothing uses it
 _MESSAGES_ONLY = ctypes.wintypes.HWND(-3)  # HWND_MESSAGE
 _WINDOWS_64_BIT = 3  # SYS_WIN64
 
 
 class ExcelObject(COMObject):
-    """An object with named properties, and the type that xlwings knows it by.
+    """An object with named properties and the interface by which xlwings recognises it.
 
-    It lives for as long as COM refers to it; a property that is an object is therefore made anew for each question.
+    It lives only while there are COM references to it, so each access to a property creates a new object.
     """
 
     _com_interfaces_ = [IDispatch]
@@ -60,7 +60,7 @@ class ExcelObject(COMObject):
         self._properties = properties
 
     def variant(self) -> VARIANT:
-        """The object as an argument or a result."""
+        """Return the object as an argument or result."""
         return VARIANT(self.QueryInterface(IDispatch))
 
     def IDispatch_GetTypeInfoCount(self) -> int:
@@ -83,13 +83,13 @@ class ExcelObject(COMObject):
         return hresult.S_OK
 
     def _has_no(self, name: object) -> int:
-        # xlwings takes this for a busy Excel and asks for ever: what it asked for must be seen when time is up.
+        # For xlwings this means that Excel is busy, and it retries for ever; the message is shown after the time limit.
         print(f"the stand-in for Excel's {self._interface} has no {name}", file=sys.stderr, flush=True)
         return hresult.DISP_E_MEMBERNOTFOUND
 
 
 class _Enumerator(COMObject):
-    """What `For Each` goes through: here, the sheets of a workbook."""
+    """The enumerator for VBA's `For Each`: here, of the sheets of a workbook."""
 
     _com_interfaces_ = [IEnumVARIANT]
 
@@ -110,10 +110,10 @@ def _each(items: list[ExcelObject]) -> IUnknown:
 
 
 class Excel:
-    """Makes the objects."""
+    """Creates the objects."""
 
     def __init__(self, folder: Path) -> None:
-        """`folder` is for the type library, which can only be made as a file."""
+        """Create the type library in `folder`, because it must be a file."""
         path = str(folder / "excel.tlb")
         library = CreateTypeLib(path, _WINDOWS_64_BIT)
         library.SetName("Excel")
@@ -124,17 +124,17 @@ class Excel:
             type_info.LayOut()
         library.SaveAllChanges()
         self._library = LoadTypeLib(path)
-        # A window that is never seen: it takes messages alone.
+        # An invisible window, which only receives messages.
         self._window = ctypes.windll.user32.CreateWindowExW(
             0, "STATIC", None, 0, 0, 0, 0, 0, _MESSAGES_ONLY, None, None, None
         )
 
     def type_info(self, interface: str):
-        """The type information of one of Excel's interfaces: above all its identity."""
+        """Return the type information, with the GUID, of one of Excel's interfaces."""
         return self._library.GetTypeInfoOfGuid(GUID(_INTERFACES[interface]))
 
     def workbook(self, name: str) -> ExcelObject:
-        """A workbook with one sheet."""
+        """Return a workbook with one sheet."""
         return ExcelObject(
             self,
             "_Workbook",
@@ -144,7 +144,7 @@ class Excel:
         )
 
     def range(self, rows: list[list[object]], workbook: str) -> ExcelObject:
-        """A range of a workbook's cells: one cell's value is a scalar, several cells' an array, as in Excel."""
+        """Return a range of cells: the value of one cell is a scalar, of several cells an array, as in Excel."""
         height, width = len(rows), len(rows[0])
         return ExcelObject(
             self,
@@ -159,7 +159,7 @@ class Excel:
         )
 
     def _application(self) -> ExcelObject:
-        # xlwings asks which process the window belongs to.
+        # xlwings queries the process of the window.
         return ExcelObject(self, "_Application", Hwnd=lambda: self._window)
 
     def _sheet(self, workbook: str) -> ExcelObject:

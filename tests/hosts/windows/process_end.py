@@ -1,4 +1,4 @@
-"""Whether processes end: python -m tests.hosts.windows.process_end PID..."""
+"""Wait for processes to end: python -m tests.hosts.windows.process_end PID..."""
 
 import sys
 
@@ -11,11 +11,11 @@ _LIMIT_MS = 20_000
 
 
 def ends(process_id: int) -> bool:
-    """True when the process has ended, at once or soon; False when it lives on."""
+    """Wait for the process to end; return False if it is still running after the time limit."""
     try:
         process = win32api.OpenProcess(win32con.SYNCHRONIZE, False, process_id)
     except pywintypes.error:
-        return True  # there is no such process any more
+        return True  # the process has ended
     return win32event.WaitForSingleObject(process, _LIMIT_MS) == win32con.WAIT_OBJECT_0
 
 

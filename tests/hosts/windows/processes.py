@@ -1,4 +1,4 @@
-"""Runs one program with a time limit, whatever processes it leaves behind."""
+"""Run a program with a time limit, even if it leaves processes behind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _DRAIN_S = 2
 
 
 def run(command: list[str], *, folder: Path, environment: dict[str, str], limit_s: float) -> None:
-    """Run `command` in `folder` to its end.
+    """Run `command` in `folder` until it ends.
 
     Raises:
-        RuntimeError: it failed, or did not end within `limit_s` and was killed; the message has its output.
+        RuntimeError: it failed, or was killed after `limit_s`; the message contains its output.
     """
-    # To a pipe, because Python under Wine 8 cannot write to a file as its standard output; read by a thread, because
-    # the pipe stays open for as long as any process that the program started.
+    # A pipe, because Python under Wine 8 cannot use a file as standard output; a thread reads it, because it stays
+    # open until all processes that the program started have ended.
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""What a test tells the client to do, and what the client answers: they exchange it as files."""
+"""The steps that a test sends to the client, and the client's answers; they exchange both as files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tests.hosts.com.cells import Variant
 
 @dataclass(frozen=True)
 class Call:
-    """A cell's call of a function.
+    """A call of a function from a cell.
 
     Attributes:
-        function: its name.
+        function: the function's name.
         arguments: cell contents, ranges, arrays (lists of rows), or MISSING.
-        module: the Python module that declares it.
-        add_in: the file whose VBA makes the call; each has a Python server of its own.
-        workbook: the file that the cell and the ranges are in.
+        module: the Python module that declares the function.
+        add_in: the file whose VBA makes the call; each has a separate Python server.
+        workbook: the file with the cell and the ranges.
     """
 
     function: str
@@ -28,9 +28,9 @@ class Call:
 
 @dataclass(frozen=True)
 class EndServer:
-    """The VBA's KillPy: ends the Python server of `add_in`. The answer tells whether its process has ended.
+    """VBA's KillPy, which ends the Python server of `add_in`; the answer is whether its process has ended.
 
-    Under Wine 8 no further call of this add-in can follow: it keeps the dead server's class registered.
+    Under Wine 8 this must be the add-in's last step, because the ended server's class stays registered.
     """
 
     add_in: str = "vram.xlam"
@@ -39,4 +39,4 @@ class EndServer:
 Step = Call | EndServer
 
 Answers = list[Variant]
-"""One for each step."""
+"""One answer per step."""

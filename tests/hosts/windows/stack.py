@@ -1,4 +1,4 @@
-"""Runs the Windows side from a test: on Windows with this very Python, elsewhere with Wine's."""
+"""Run the Windows side from a test: on Windows with this Python, elsewhere with Wine's."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _LIMIT_S = 300
 
 
 class WindowsStack:
-    """Where Windows programs run, and where their files are."""
+    """Runs Python programs on Windows or Wine, and converts paths for them."""
 
     def __init__(self, run_python: Callable[[list[str]], None], windows_path: Callable[[Path], str]) -> None:
         self._run_python = run_python
         self._windows_path = windows_path
 
     def run(self, steps: list[Step], folder: Path) -> Answers:
-        """Excel from start to end: the answers to `steps`. `folder`, which must be empty, takes all files.
+        """Run `steps` in one session of the client, with all files in the empty `folder`, and return the answers.
 
         Raises:
-            RuntimeError: the client failed or took too long; the message has its output.
+            RuntimeError: the client failed or took too long; the message contains its output.
         """
-        asked, answered = folder / "steps", folder / "answers"
-        asked.write_bytes(pickle.dumps(steps))
-        self._run_module("tests.hosts.windows.client", self._windows_path(asked), self._windows_path(answered))
-        return pickle.loads(answered.read_bytes())
+        steps_file, answers_file = folder / "steps", folder / "answers"
+        steps_file.write_bytes(pickle.dumps(steps))
+        self._run_module("tests.hosts.windows.client", self._windows_path(steps_file), self._windows_path(answers_file))
+        return pickle.loads(answers_file.read_bytes())
 
     def wait_for_end(self, process_ids: list[int]) -> None:
-        """Return when these Windows processes have ended; RuntimeError when one lives on."""
+        """Wait until these Windows processes have ended; raises RuntimeError if one is still running."""
         self._run_module("tests.hosts.windows.process_end", *map(str, process_ids))
 
     def _run_module(self, module: str, *arguments: str) -> None:
@@ -45,7 +45,7 @@ class WindowsStack:
 
 @contextmanager
 def windows_stack() -> Iterator[WindowsStack]:
-    """The stack of this machine. Where there is none, ends the current test as `required.missing` says."""
+    """Yield the stack of this machine; without one, end the current test with `required.missing`."""
     if sys.platform == "win32":
 
         def run_here(arguments: list[str]) -> None:
@@ -54,7 +54,7 @@ def windows_stack() -> Iterator[WindowsStack]:
 
         yield WindowsStack(run_here, str)
         return
-    from tests.hosts.windows import wine  # needs a system other than Windows
+    from tests.hosts.windows import wine  # cannot be imported on Windows
 
     try:
         with wine.installed() as (here, python):

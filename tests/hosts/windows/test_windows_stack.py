@@ -1,6 +1,6 @@
-"""The cell functions through the real Windows stack: what Excel is handed is what plain Python computes.
+"""Test the cell functions through the real Windows stack: Excel must receive what plain Python returns.
 
-A client that plays Excel loads xlwings' own DLL, which starts xlwings' COM server, which calls `vram_udf`.
+A client in the role of Excel loads xlwings' DLL, which starts xlwings' COM server, which calls `vram_udf`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from tests.hosts.windows.stack import windows_stack
 
 pytestmark = pytest.mark.needs("wine")
 
-# Two good values for each argument, as "FUNCTION.argument" where one function means something else by it; a function
-# with a new argument needs two more.
+# Two valid values for each argument; "FUNCTION.argument" is for one function.
 EXAMPLES = {
     "model": ("llama-3.1-70b", "qwen2.5-72b"),
     "name": ("llama-3.1-8b", "llama-2-7b"),
@@ -43,10 +42,10 @@ EXAMPLES = {
     "VRAM_PRECISION.field": ("bits_per_value", "source"),
 }
 
-# Those that xlwings does not know by name: they arrive as integers.
+# Errors that xlwings does not know by name and passes as integers.
 NEWER_ERRORS = ("#SPILL!", "#CALC!", "#FIELD!")
 
-# What else may stand in a cell, whatever the argument.
+# Unusual contents of cells, for all arguments.
 ODD_CONTENTS = [
     None,
     "",
@@ -71,31 +70,31 @@ ODD_CONTENTS = [
     *NEWER_ERRORS,
 ]
 
-# Some of these as constants of the formula: one for each way that xlwings treats them.
+# Some of them as constants in the formula: one for each way in which xlwings converts them.
 ODD_CONSTANTS = ["no such thing", "#REF!", "#SPILL!", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5)]
 
 
 def _cases(function: CellFunction) -> list[Call]:
-    """Calls of one function: with all its arguments, with none that it can do without, and each in turn made odd.
+    """Return calls of one function: with all arguments, with the required ones only, and with unusual values of each.
 
-    A range costs some thirty calls from process to process, an array or a constant none: hence few ranges, but long.
+    A range takes some thirty calls between processes, an array or a constant none, so there are few, but long, ranges.
     """
     examples = [
         EXAMPLES.get(f"{function.name}.{argument.name}") or EXAMPLES[argument.name] for argument in function.arguments
     ]
-    good = [one for one, _ in examples]
+    valid = [one for one, _ in examples]
     required = sum(not argument.optional for argument in function.arguments)
-    can_omit = len(good) - required
+    optional = len(valid) - required
     columns = [[[one], [other]] for one, other in examples]
     lists = [
-        good,
-        [*good[:required], *[MISSING] * can_omit],
-        [*good[:required], *[Range([[None]]), *[None] * can_omit][:can_omit]],
-        [Range([[good[0]]]), *good[1:]],
-        [Range([["#N/A"]]), *good[1:]],
+        valid,
+        [*valid[:required], *[MISSING] * optional],
+        [*valid[:required], *[Range([[None]]), *[None] * optional][:optional]],
+        [Range([[valid[0]]]), *valid[1:]],
+        [Range([["#N/A"]]), *valid[1:]],
         [Range(columns[0]), *columns[1:]],
-        # A column against a row spills a grid.
-        [Range(columns[0]), Range([[*examples[1]]]), *good[2:]],
+        # A column and a row spill a grid.
+        [Range(columns[0]), Range([[*examples[1]]]), *valid[2:]],
     ]
     for place, (one, other) in enumerate(examples):
         varied = [
@@ -105,10 +104,10 @@ def _cases(function: CellFunction) -> list[Call]:
         ]
         if function.arguments[place].optional:
             varied.append(MISSING)
-        lists += [[*good[:place], argument, *good[place + 1 :]] for argument in varied]
+        lists += [[*valid[:place], argument, *valid[place + 1 :]] for argument in varied]
     lists += [arguments for name, *arguments in test_udf_com.CALLS.values() if name == function.name]
-    # The VBA passes on every argument, those left out as well.
-    return [Call(function.name, (*arguments, *[MISSING] * (len(good) - len(arguments)))) for arguments in lists]
+    # The VBA passes all arguments, also the omitted ones.
+    return [Call(function.name, (*arguments, *[MISSING] * (len(valid) - len(arguments)))) for arguments in lists]
 
 
 CASES = [case for function in declared_functions() for case in _cases(function)]
@@ -126,17 +125,17 @@ STEPS: list[Step] = [FIRST, *CASES, *FACTS, *EXCEPTIONS, OTHER_WORKBOOK, OTHER_A
 
 
 def test_the_windows_stack(subtests, tmp_path):
-    """One test, because all of it is one session of Excel, which must run once only whatever pytest-xdist does."""
+    """A single test, because with pytest-xdist the session of Excel must still run only once."""
     with windows_stack() as stack:
         answers = {id(step): answer for step, answer in zip(STEPS, stack.run(STEPS, tmp_path), strict=True)}
-        with subtests.test("no server outlives Excel"):
+        with subtests.test("all servers end with Excel"):
             stack.wait_for_end([int(answers[id(OTHER_ADD_IN)].value)])
 
     for call in CASES:
         with subtests.test(_shown(call)):
             assert answers[id(call)] == test_udf_com.as_variant(_as_plain_python(call))
     for function in declared_functions():
-        with subtests.test(f"{function.name}: the examples are good input"):
+        with subtests.test(f"{function.name}: the examples are valid input"):
             with_every_argument = next(call for call in CASES if call.function == function.name)
             assert str(answers[id(with_every_argument)].value) not in EXCEL_ERRORS
     for call, (*_, variant) in zip(FACTS, facts.RESULTS, strict=True):
@@ -150,7 +149,7 @@ def test_the_windows_stack(subtests, tmp_path):
     with subtests.test("one server serves every workbook to the end"):
         assert len(CASES) > 200
         assert answers[id(FIRST)] == answers[id(OTHER_WORKBOOK)]
-    with subtests.test("each add-in has a server of its own"):
+    with subtests.test("each add-in has a separate server"):
         assert answers[id(FIRST)] != answers[id(OTHER_ADD_IN)]
     with subtests.test("a server can be ended"):
         assert answers[id(END)] == Variant("VT_BOOL", True)
@@ -168,7 +167,7 @@ def _as_plain_python(call: Call) -> object:
 
 
 def _python_argument(argument: object, default: object) -> object:
-    """What a cell function receives: a grid of contents, whatever the shape, or the default."""
+    """Return what a cell function receives: rows of contents, also for a single cell, or the default."""
     if argument is MISSING:
         return default
     rows = argument.rows if isinstance(argument, Range) else argument if isinstance(argument, list) else [[argument]]
@@ -183,7 +182,7 @@ def _python_cell(content: object) -> object:
     return None if content == "" else content
 
 
-def test_the_command_line_is_the_one_that_the_add_in_writes():
+def test_the_command_line_contains_the_parts_in_the_vba():
     tail = re.search(r"^ *tail = (.*)$", vba_project.xlwings_module(), re.MULTILINE)[1]
     literals = [literal.replace('""', '"') for literal in re.findall(r'"((?:[^"]|"")+)"', tail)]
     command_line = doctor.command_line("pythonw.exe", "vram.xlam")
@@ -191,10 +190,10 @@ def test_the_command_line_is_the_one_that_the_add_in_writes():
     assert [literal for literal in literals if literal not in command_line] == []
 
 
-def test_wine_gets_the_version_of_xlwings_that_users_get():
+def test_wine_and_users_have_the_same_version_of_xlwings():
     project = Path(vram_udf.__file__).parent
-    wanted = re.findall(r'"xlwings==([\d.]+); python_version >= ', (project / "pyproject.toml").read_text())
-    given = re.findall(
+    required = re.findall(r'"xlwings==([\d.]+); python_version >= ', (project / "pyproject.toml").read_text())
+    installed = re.findall(
         r"^xlwings==([\d.]+) ", (project / "tests/hosts/windows/requirements.txt").read_text(), re.MULTILINE
     )
-    assert given == wanted
+    assert installed == required

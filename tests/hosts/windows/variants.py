@@ -1,4 +1,4 @@
-"""COM's VARIANTs: made of cell contents as Excel makes them, and read with their types."""
+"""Create COM VARIANTs from cell contents like Excel, and read VARIANTs with their types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TYPE_NAMES = {
     ).split()
 }
 
-# These raise OSError where they fail.
+# These raise OSError if they fail.
 _oleaut32 = ctypes.OleDLL("oleaut32")
 _oleaut32.SafeArrayPutElement.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(VARIANT)]
 _oleaut32.SafeArrayGetElement.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(VARIANT)]
@@ -39,12 +39,12 @@ class _Bound(ctypes.Structure):
 
 
 def omitted() -> VARIANT:
-    """What VBA passes for an optional argument that the formula leaves out."""
+    """Return what VBA passes for an optional argument that the formula omits."""
     return _error(PARAMETER_NOT_FOUND)
 
 
 def cell(content: object) -> VARIANT:
-    """One cell's value as Excel hands it over: a number is a double, a blank is empty, an error carries its code."""
+    """Return the value of one cell as Excel passes it: numbers as double, blanks as VT_EMPTY, errors as codes."""
     if content is None:
         return VARIANT()
     if isinstance(content, str) and content in EXCEL_ERRORS:
@@ -55,7 +55,7 @@ def cell(content: object) -> VARIANT:
 
 
 def block(rows: list[list[object]]) -> VARIANT:
-    """The values of several cells: an array of two dimensions that counts from 1."""
+    """Return the values of several cells: a two-dimensional array with indices from 1."""
     array = _array(_Bound(len(rows), 1), _Bound(len(rows[0]), 1))
     for i, row in enumerate(rows, 1):
         for j, content in enumerate(row, 1):
@@ -64,7 +64,7 @@ def block(rows: list[list[object]]) -> VARIANT:
 
 
 def argument_list(arguments: list[VARIANT]) -> VARIANT:
-    """VBA's `Array(...)`: an array of one dimension that counts from 0."""
+    """Return VBA's `Array(...)`: a one-dimensional array with indices from 0."""
     array = _array(_Bound(len(arguments), 0))
     for i, argument in enumerate(arguments):
         _put(array, argument, i)
@@ -90,7 +90,7 @@ def _put(array: VARIANT, element: VARIANT, *index: int) -> None:
 
 
 def read(variant: VARIANT) -> Variant:
-    """A result with its type, arrays element by element; an array of one dimension is one row."""
+    """Return a result with its type, arrays element by element; a one-dimensional array is one row."""
     if variant.vt == VT_ARRAY | VT_VARIANT:
         return Variant("VT_ARRAY", _rows(variant._.c_void_p))
     if variant.vt == VT_ERROR:

@@ -1,4 +1,4 @@
-"""`vram audit`: the templates pass, each seeded fault is caught by its check alone, and no ordinary workbook is."""
+"""Test `vram audit`: templates and ordinary workbooks pass, and each seeded fault fails only its own check."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
-FREE = "H5"  # on the Article sheet: a formula that nothing beside it resembles
+FREE = "H5"  # on the Article sheet: a formula unlike its neighbours
 
 
 def failing(path: Path, *, with_house: bool = True) -> dict[str, list[str]]:
-    """The checks that fail → the places."""
+    """Return the failing checks: key → places."""
     results = audit(path, with_house=with_house)
     return {result.check.key: [str(fault) for fault in result.faults] for result in results if not result.passed}
 
@@ -53,12 +53,12 @@ def test_the_templates_pass(planner):
 
 
 def article(text: str, stored: str | None = "1", type_: str | None = None):
-    """Seeds a formula into a cell of the Article sheet."""
+    """Return a seed that writes a formula into a cell of the Article sheet."""
     return lambda x: x.formula("Article", FREE, text, stored, type_)
 
 
 def around(before: str, after: str, cell: str = FREE):
-    """Seeds something around the formula that stands in a cell of the Article sheet."""
+    """Return a seed that adds text before and after the formula in a cell of the Article sheet."""
     return lambda x: x.formula("Article", cell, before + x.formula_text("Article", cell) + after)
 
 
@@ -71,7 +71,7 @@ def workbook(change):
 
 
 def attribute(path: str, **values: str | None):
-    """A change that sets attributes of the first element at `path`, or removes those that are None."""
+    """Return a change that sets attributes of the first element at `path`, or removes those that are None."""
 
     def change(root) -> None:
         element = root.find(".//" + "/".join(MAIN + tag for tag in path.split("/")))
@@ -107,7 +107,7 @@ def row(number: int, **values: str):
 
 
 def format_of(title: str, address: str, **values: str):
-    """Changes the cell format of a cell, and of all that share it."""
+    """Return a seed that changes the format of a cell and of all cells that share it."""
 
     def seed(x: Xlsx) -> None:
         index = x.style_of(title, address)
@@ -117,7 +117,7 @@ def format_of(title: str, address: str, **values: str):
 
 
 def white_text(x: Xlsx) -> None:
-    """White text where the notes are grey."""
+    """Turn the grey text of the notes white."""
 
     def change(root) -> None:
         for colour in root.find(f"{MAIN}fonts").iter(MAIN + "color"):
@@ -288,7 +288,7 @@ SEEDS = {
 
 @pytest.fixture(scope="module")
 def small_planner() -> bytes:
-    """The template with the models and GPUs that its examples name, and a few more: a fault costs a second less."""
+    """Build the template with fewer models and GPUs, which saves a second for each fault."""
     examples = {(row.model, row.gpu) for row in scenarios.DEFAULT_SCENARIOS}
     models, gpus = {model for model, _ in examples}, {gpu for _, gpu in examples}
     kept = [model for i, model in enumerate(catalog.models()) if i < 20 or model.name in models]
@@ -326,7 +326,7 @@ def test_every_check_has_a_seed():
 
 
 def stored(book: openpyxl.Workbook, path: Path) -> Path:
-    """Writes a workbook with the results of its formulas, as a spreadsheet program would."""
+    """Save a workbook with the results of its formulas, as a spreadsheet program would."""
     out = BytesIO()
     book.save(out)
     path.write_bytes(with_values(out.getvalue(), computed_values(out.getvalue())))
@@ -335,7 +335,7 @@ def stored(book: openpyxl.Workbook, path: Path) -> Path:
 
 @pytest.fixture
 def budget() -> openpyxl.Workbook:
-    """A small workbook by nobody's house style: opening balance, flows, closing balance, totals, a chart."""
+    """Build a small workbook without a house style: opening balance, flows, closing balance, totals, a chart."""
     book = openpyxl.Workbook()
     ws = book.active
     ws.title = "Budget 2027"
@@ -353,7 +353,7 @@ def budget() -> openpyxl.Workbook:
     return book
 
 
-def test_an_ordinary_workbook_is_not_blamed(budget, tmp_path):
+def test_an_ordinary_workbook_passes(budget, tmp_path):
     path = stored(budget, tmp_path / "budget.xlsx")
     assert failing(path, with_house=False) == {}
     assert {"about_first", "dated_changes", "print"} <= set(failing(path))
@@ -363,7 +363,7 @@ def test_a_number_over_a_formula_is_found_in_it(budget, tmp_path):
     budget.active["D5"] = 150
     budget.active["F4"] = -26
     found = failing(stored(budget, tmp_path / "budget.xlsx"), with_house=False)
-    # F4 ends its column; nothing beside it goes on, so that it may as well be an input
+    # F4 ends its column and no neighbouring run continues there, so it may be an input
     assert found == {"hard_coded": ["'Budget 2027'!D5 (150)"]}
 
 
@@ -385,7 +385,7 @@ def test_many_inconsistent_formulas_are_counted(vram, tmp_path):
         book.active.append([row, f"=A{row}*{2 if row % 9 else 3}"])
     status, out, err = vram("audit", stored(book, tmp_path / "t.xlsx"), "--no-house")
     assert (status, err) == (1, "")
-    assert "One formula per row or column: 11 × not: Sheet!B9, " in out and "Sheet!B45 and 6 more" in out
+    assert "Neighbouring formulas are consistent: 11 × not: Sheet!B9, " in out and "Sheet!B45 and 6 more" in out
 
 
 @pytest.fixture
@@ -411,7 +411,7 @@ def test_tables(table_book, tmp_path):
 
 
 def test_relative_limits_and_extension_rules(tmp_path):
-    """A limit may move with the cell; rules of another sheet's list stand where openpyxl does not look."""
+    """A limit may be relative to the cell; rules with another sheet's list are in an extension that openpyxl drops."""
     book = openpyxl.Workbook()
     ws = book.active
     for row, (value, most) in enumerate([(1, 2), (3, 2), (5, 9)], start=1):
@@ -464,7 +464,7 @@ def test_a_lambda_under_a_name_is_no_add_in(tmp_path):
     assert not {"headlines", "names", "circular"} & set(found)
     book.defined_names["double"] = DefinedName("double", attr_text="_xlfn.LAMBDA(_xlpm.x,VRAM_KV(_xlpm.x))")
     book.save(tmp_path / "t.xlsx")
-    assert "name result (VRAM_KV in itself)" in failing(tmp_path / "t.xlsx")["headlines"]
+    assert "name result (uses VRAM_KV)" in failing(tmp_path / "t.xlsx")["headlines"]
 
 
 def test_macros_are_expected_where_the_name_says_so(planners, tmp_path):
@@ -561,7 +561,7 @@ def test_areas_of_references(table_book):
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_what_a_range_is_computed_from(count, data):
-    """Blocks or not: all formulas within the range and none besides."""
+    """The precedents are all formulas within the range and no others, however the range is split into blocks."""
     first = data.draw(st.integers(1, count))
     last = data.draw(st.integers(first, count))
     book = openpyxl.Workbook()
@@ -571,8 +571,8 @@ def test_what_a_range_is_computed_from(count, data):
     out = BytesIO()
     book.save(out)
     path = Path("range.xlsx")
-    looked_at = subject(Package(path, out.getvalue(), ()))
-    found = {node for node in Precedents(looked_at).all_of(Place("Sheet", 1, 3)) if isinstance(node, Place)}
+    read = subject(Package(path, out.getvalue(), ()))
+    found = {node for node in Precedents(read).all_of(Place("Sheet", 1, 3)) if isinstance(node, Place)}
     assert found == {Place("Sheet", 1, 3), *(Place("Sheet", row, 1) for row in range(first, last + 1))}
 
 
@@ -586,15 +586,15 @@ def test_running_totals_are_traced_without_looking_at_every_pair(tmp_path):
     for first, has_cycle in (("=1", False), ("=A1999", True)):
         ws["A1"] = first
         book.save(path)
-        looked_at = replace(subject(opened(path)), budget=Budget(path, 100_000))  # there are two million pairs
-        assert (Place("Sheet", 1, 1) in Precedents(looked_at).cycle()) is has_cycle
+        read = replace(subject(opened(path)), budget=Budget(path, 100_000))  # there are two million pairs
+        assert (Place("Sheet", 1, 1) in Precedents(read).cycle()) is has_cycle
 
 
 # --- colours ---------------------------------------------------------------------------------------------------------
 
 
 def test_contrast():
-    # Origin: WCAG 2.2 (21:1 is the most); #767676 is known as the lightest grey that passes on white, 4.54:1.
+    # Origin: WCAG 2.2 (21:1 is the maximum); #767676 is the lightest grey that passes on white, 4.54:1.
     assert contrast(BLACK, WHITE) == pytest.approx(21)
     assert contrast(WHITE, WHITE) == 1
     grey = (0x76 / 255,) * 3
@@ -651,7 +651,7 @@ def test_the_command_names_places_and_fails(vram, planners, tmp_path):
     (tmp_path / "t.xlsx").write_bytes(x.content)
     status, out, err = vram("audit", tmp_path / "t.xlsx")
     assert (status, err) == (1, "")
-    assert "  ✗ No hard-coded number among formulas: 1 × not: 方案!N9 (140)\n" in out
+    assert "  ✗ No number replaces a formula: 1 × not: 方案!N9 (140)\n" in out
     assert out.endswith(f"1 of {len(CHECKS)} checks fail.\n")
 
 
@@ -668,7 +668,7 @@ def test_json(vram, planners, tmp_path):
     assert failed == {
         "check": "hard_coded",
         "kind": "integrity",
-        "claim": "No hard-coded number among formulas",
+        "claim": "No number replaces a formula",
         "passed": False,
         "faults": 1,
         "places": [{"place": "Scenarios!N9", "detail": "140"}],

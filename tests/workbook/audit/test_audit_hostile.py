@@ -1,4 +1,4 @@
-"""Files that mean harm, or are broken, or are no workbooks: one sentence and status 2, whatever is in them."""
+"""Test that hostile, broken and unrelated files are refused with one line and status 2."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LAUGHS = b'<!DOCTYPE lolz [<!ENTITY lol "lol">' + b"".join(
 
 
 def small_workbook() -> bytes:
-    """A bit of everything that openpyxl writes."""
+    """Build a workbook with a little of everything that openpyxl writes."""
     book = openpyxl.Workbook()
     ws = book.active
     ws.append(["a", "b"])
@@ -85,7 +85,7 @@ def zipped(parts: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 
 def with_part(part: str, change) -> bytes:
-    """SMALL with one part's text changed."""
+    """Return SMALL with one part's text changed."""
     x = Xlsx(SMALL)
     with zipfile.ZipFile(BytesIO(SMALL)) as package:
         x.replace(part, change(package.read(part)))
@@ -102,16 +102,16 @@ def in_the_sheet(text: str, after: str = "</sheetData>"):
 
 
 def sized_down(content: bytes) -> bytes:
-    """A package whose directory says that its largest part is small."""
+    """Return a package whose directory states a wrong, small size for its largest part."""
     with zipfile.ZipFile(BytesIO(content)) as package:
         largest = max(package.infolist(), key=lambda part: part.file_size)
-    told = largest.file_size.to_bytes(4, "little")
-    assert content.count(told) >= 2
-    return content.replace(told, (100).to_bytes(4, "little"))
+    size = largest.file_size.to_bytes(4, "little")
+    assert content.count(size) >= 2
+    return content.replace(size, (100).to_bytes(4, "little"))
 
 
 def encrypted_flag(content: bytes) -> bytes:
-    """Sets the first bit of the general purpose flag of each entry of the directory: APPNOTE 4.4.4."""
+    """Set the first bit of the general purpose flag of each directory entry: APPNOTE 4.4.4."""
     return re.sub(rb"(PK\x01\x02.{4})(.)", lambda m: m[1] + bytes([m[2][0] | 1]), content, flags=re.DOTALL)
 
 
@@ -123,8 +123,8 @@ FILES = {
     "a web page called .xlsx": (b"<html><table></table></html>", "it is not an Excel workbook"),
     "old .xls": (OLE + "Workbook".encode("utf-16-le"), "it is an old .xls workbook"),
     "encrypted": (OLE + "EncryptedPackage".encode("utf-16-le"), "it is encrypted with a password"),
-    "Word of old": (OLE + "WordDocument".encode("utf-16-le"), "it is not an Excel workbook"),
-    "cut short": (SMALL[: len(SMALL) // 2], "it is damaged or cut short"),
+    "old Word": (OLE + "WordDocument".encode("utf-16-le"), "it is not an Excel workbook"),
+    "cut short": (SMALL[: len(SMALL) // 2], "it is damaged or incomplete"),
     "a zip of something else": (zipped({"readme.txt": b"x"}), "it is a zip archive but not an Excel workbook"),
     "OpenDocument": (zipped({"mimetype": b"application/vnd.oasis.opendocument.spreadsheet"}), "not an Excel workbook"),
     "Word": (zipped({"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<d/>"}), "not an Excel workbook"),
@@ -139,15 +139,15 @@ FILES = {
     "zip password": (encrypted_flag(SMALL), "its parts are encrypted"),
     "odd packing": (
         zipped({"[Content_Types].xml": b"<Types/>", "xl/a.xml": b"<a/>"}, zipfile.ZIP_BZIP2),
-        "packed in a way",
+        "a compression that Excel does not use",
     ),
     "zip bomb": (zipped({"[Content_Types].xml": b"<Types/>", SHEET: b" " * 20_000_000}), "a zip bomb"),
     "many parts": (zipped({f"xl/{n}": b"" for n in range(10_001)}), "it has 10,001 parts"),
-    "sizes that lie": (sized_down(with_part(SHEET, lambda xml: xml + b" " * 123_457)), "it is damaged or cut short"),
+    "sizes that lie": (sized_down(with_part(SHEET, lambda xml: xml + b" " * 123_457)), "it is damaged or incomplete"),
     "broken XML": (with_part(SHEET, lambda xml: xml[:-20]), f"its part {SHEET} is not well-formed"),
     "no sheets": (
         with_part("xl/workbook.xml", lambda xml: re.sub(rb"<sheets>.*</sheets>", b"<sheets/>", xml)),
-        "it has no sheet of cells",
+        "it has no worksheet",
     ),
     "entities in a sheet": (with_part(SHEET, before_the_root(LAUGHS)), "declares XML entities"),
     "entities in the styles": (with_part("xl/styles.xml", before_the_root(LAUGHS)), "declares XML entities"),
@@ -193,7 +193,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_one_sentence(vram, tmp_path, monkeypatch, name):
+def test_one_line(vram, tmp_path, monkeypatch, name):
     content, words = FILES[name]
     if name == "a validation of everything, often":
         monkeypatch.setattr(opening.Budget.__init__, "__defaults__", (10_000,))
@@ -231,7 +231,7 @@ def test_limits(tmp_path, monkeypatch, limit, value, words):
 
 
 def test_shared_formulas_count_as_often_as_they_are_used(tmp_path, monkeypatch):
-    """Two long formulas' worth of text in the file, a hundred in memory."""
+    """The file holds one long formula, which becomes a hundred in memory."""
     rows = "".join(f'<row r="{n}"><c r="A{n}"><f t="shared" si="0"/></c></row>' for n in range(10, 110))
     first = f'<row r="9"><c r="A9"><f t="shared" si="0" ref="A9:A109">{"1+" * 500}1</f></c></row>'
     path = tmp_path / "t.xlsx"
@@ -256,7 +256,7 @@ def read_or_refused(content: bytes, path: Path) -> None:
         audit(path)
     except UnreadableWorkbookError as error:
         assert "\n" not in str(error)
-        # What is amiss with a part is noticed on reading it, not by a check that trips over it.
+        # Damage must be found while the file is read, not by a check.
         assert "the check" not in str(error), f"{error.__cause__!r}"
 
 

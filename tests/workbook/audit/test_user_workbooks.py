@@ -1,4 +1,4 @@
-"""Workbooks as users make them, and as nobody should: `vram read` and `vram export` read them or say why not."""
+"""Test that `vram read` and `vram export` read users' workbooks and refuse hostile ones with a reason."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SHEET, STYLES, TEXTS, TABLE = (
 )
 
 
-# ---- refused: one sentence, status 2, nothing written ------------------------------------------------
+# ---- refused: one line, status 2, nothing written ----------------------------------------------------
 
 
-# Those that the audit refuses because it builds every cell; who reads scenarios streams, and finds none in them.
+# The audit refuses some of these only because it loads every cell; the reader streams them and finds no scenarios.
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("command", ["read", "export"])
-def test_files_that_mean_harm(vram, tmp_path, name, command):
+def test_hostile_files(vram, tmp_path, name, command):
     path, out = tmp_path / "hostile.xlsx", tmp_path / "out.xlsx"
     path.write_bytes(FILES[name][0])
     status, printed, err = vram(command, path, *(["-o", out] if command == "export" else []))
@@ -44,7 +44,7 @@ def test_files_that_mean_harm(vram, tmp_path, name, command):
 
 
 def package(changes: dict[str, Callable[[bytes], bytes]], added: dict[str, bytes] | None = None) -> bytes:
-    """The small planner with parts changed, packed as tight as zip can."""
+    """Return the small planner with changed parts, compressed with Deflate."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
         for part, content in seeds.PARTS.items():
@@ -69,7 +69,7 @@ def without_table(content: bytes) -> bytes:
 
 
 def distinct(element: bytes, count: int) -> bytes:
-    """So many elements that no two neighbours are alike: they do not pack as a zip bomb does."""
+    """Return `count` different elements, which compress too little to count as a zip bomb."""
     return b"".join(element % (i * 2_654_435_761 % 2**32) for i in range(count))
 
 
@@ -90,7 +90,7 @@ BAD_PACKAGES = {
     "entities in a part that is not called .xml": (
         {}, {"xl/hidden.bin": b'<!DOCTYPE x [<!ENTITY a "b">]><x/>'}, "hidden.bin declares a document type",
     ),
-    "an encoding that there is not": ({STYLES: replaced(b'encoding="UTF-8"', b'encoding="FUT-8"')}, {},
+    "an unknown encoding": ({STYLES: replaced(b'encoding="UTF-8"', b'encoding="FUT-8"')}, {},
     "unknown encoding"),
     "no content types": ({TYPES: replaced(b"Override", b"Other")}, {}, "damaged"),
 }  # fmt: skip
@@ -108,7 +108,7 @@ def test_packages_that_would_hang_or_fill_memory(tmp_path, monkeypatch, name):
 
 
 def test_an_offset_before_the_file_is_refused(tmp_path):
-    """A directory that is said to begin later than it can (what the zip module answers with a ValueError)."""
+    """The directory is said to begin at an impossible offset, for which the zip module raises a ValueError."""
     content = seeds.PLANNER
     path = tmp_path / "bad.xlsx"
     path.write_bytes(content[:30] + content[200:])
@@ -120,7 +120,7 @@ def test_a_definition_of_a_table_that_is_a_sheet_is_not_read(tmp_path, monkeypat
     monkeypatch.setattr("workbook.planner_reader._LARGEST_TABLE_BYTES", 100)
     path = tmp_path / "planner.xlsx"
     path.write_bytes(seeds.PLANNER)
-    assert Planner(path).sheet == "Scenarios"  # found by its columns all the same
+    assert Planner(path).sheet == "Scenarios"  # found by its columns
 
 
 def test_limits_leave_room_for_what_users_have(planner):
@@ -139,7 +139,7 @@ def test_limits_leave_room_for_what_users_have(planner):
 
 @pytest.fixture
 def changed(planners, tmp_path):
-    """The planner in English after `change(sheet, column of each key, first row, book)`: its path."""
+    """Apply `change(sheet, column of each key, first row, book)` to the English planner and return its path."""
 
     def make(change) -> Path:
         book = openpyxl.load_workbook(planners["en"])
@@ -157,9 +157,8 @@ def changed(planners, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["0,1", "10 %", "32.768", "32 768", "３２７６８", "1e3", "ten", "'10"])
-def test_a_number_as_text_is_named_and_never_guessed(changed, text):
-    """Excel in another country's settings stores a typed "0,1" as text; nothing computes with it, in the sheet or
-    here."""
+def test_a_number_stored_as_text_is_reported_and_not_guessed(changed, text):
+    """With another country's settings Excel stores "0,1" as a text, with which the sheet cannot compute either."""
 
     def change(ws, keys, first, _):
         for field in ("context", "users", "overhead"):
@@ -168,7 +167,7 @@ def test_a_number_as_text_is_named_and_never_guessed(changed, text):
     row = next(iter(Planner(changed(change))))
     assert row.scenario is None
     assert [problem.field for problem in row.problems] == ["context", "users", "overhead"]
-    assert all("is not a number but text" in problem.problem for problem in row.problems)
+    assert all("is text, not a number" in problem.problem for problem in row.problems)
 
 
 def test_formulas_overwritten_in_a_whole_column(changed, vram, tmp_path):
@@ -179,7 +178,7 @@ def test_formulas_overwritten_in_a_whole_column(changed, vram, tmp_path):
     path = changed(change)
     found = [difference for row in Planner(path) for difference in row.differences]
     assert [(difference.result, difference.kind) for difference in found] == [("total", Kind.OVERWRITTEN)] * 10
-    assert vram("export", path, "-o", tmp_path / "out.xlsx")[0] == 0  # from the inputs, whatever stood in the results
+    assert vram("export", path, "-o", tmp_path / "out.xlsx")[0] == 0  # the export uses only the inputs
 
 
 def test_deleted_rows_and_columns_and_a_renamed_sheet(changed):
@@ -213,11 +212,11 @@ def test_a_formula_that_links_to_another_file_is_not_followed(changed):
         ws.cell(first, keys["users"], "='file:///etc/[hostname]Sheet1'!A1")
 
     (problem,) = next(iter(Planner(changed(change)))).problems
-    assert (problem.field, problem.problem) == ("users", "its formula carries no value")
+    assert (problem.field, problem.problem) == ("users", "its formula has no stored value")
 
 
 def test_a_hundred_thousand_rows(tmp_path):
-    """Read from the first on: the file is never held."""
+    """Rows are returned while the file is read, which is never held in memory."""
     row = re.search(rb'<row r="3".*?</row>', seeds.PARTS[SHEET])[0]
     rows = (re.sub(rb'r="([A-Z]*)3"', rb'r="\g<1>%d"' % number, row) for number in range(10, 100_010))
     path = tmp_path / "many.xlsx"

@@ -20,16 +20,9 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.prices import Quote, cost_defaults
 from core.errors import PlannerError
+from core.model.mixers import CrossAttention, FullAttention, Indexer, RecurrentState, SlidingWindowAttention
 from core.model.precision import precision_of_bytes
-from core.model.spec import (
-    CrossAttention,
-    FullAttention,
-    Indexer,
-    LayerRun,
-    ModelSpec,
-    RecurrentState,
-    SlidingWindowAttention,
-)
+from core.model.spec import LayerRun, ModelSpec
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.costs import default_assumptions, default_policy
 from core.plan.worksheet import RULE, VLLM, best_layout, needs_of, worksheet_plans
@@ -699,7 +692,7 @@ class TestCommand:
         first, *lines = err.splitlines()
         assert first.startswith("vram: ") and "3 problems, nothing was written" in first
         assert lines == [
-            "line 2, context: '32K' is not a number but text. Write the tokens per sequence, for example 32768.",
+            "line 2, context: '32K' is text, not a number. Write the context in tokens, for example 32768.",
             "line 2, users: 0 is below 1. Write the number of concurrent users, for example 10.",
             "line 4, model: 'lama-3.1-70b' is not known. Did you mean 'llama-3.1-70b'?",
         ]

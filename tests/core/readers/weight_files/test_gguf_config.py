@@ -1,4 +1,4 @@
-"""GGUF metadata → config.json fields. Expected: the config.json that each file was converted from."""
+"""Test converting GGUF metadata to config.json fields, compared with the config.json that each file was made from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from core.readers.weight_files.stored import StoredTensor, StoredTensors
 
 
 def gguf(architecture: str, vocab_size: int, *, tied: bool = False, **keys: object) -> Gguf:
-    """A model of one billion parameters with these metadata; "__" stands for the dot of a key."""
+    """Return a model of one billion parameters; `keys` are its metadata, with "__" for the dot of a key."""
     tensors = [StoredTensor("token_embd.weight", "F16", (1000, vocab_size), 0, 10**9)]
     if not tied:
         tensors.append(StoredTensor("output.weight", "F16", (1000, vocab_size), 0, 0))
@@ -24,11 +24,11 @@ def gguf(architecture: str, vocab_size: int, *, tied: bool = False, **keys: obje
 
 
 def period(kind: str, count: int, layers: int) -> list[str]:
-    """`count - 1` layers of a kind, then one of full attention, and so on."""
+    """Return `count - 1` layers of `kind`, then one of full attention, repeated."""
     return ["full_attention" if layer % count == count - 1 else kind for layer in range(layers)]
 
 
-# Metadata as convert_hf_to_gguf.py writes them, and the fields of the model's config.json that memory follows from.
+# Metadata as written by convert_hf_to_gguf.py, and the fields of the model's config.json that memory depends on.
 CASES = {
     "meta-llama/Llama-3.1-70B": (
         gguf(
@@ -108,7 +108,7 @@ CASES = {
             "n_shared_experts": 1, "num_experts_per_tok": 8, "vocab_size": 129280, "tie_word_embeddings": False,
         },
     ),
-    "deepseek-ai/DeepSeek-V3, converted before llama.cpp cached the latent": (
+    "deepseek-ai/DeepSeek-V3, older than llama.cpp's latent KV cache": (
         gguf(
             "deepseek2", 129280, block_count=61, embedding_length=7168, feed_forward_length=18432,
             attention__head_count=128, attention__head_count_kv=128, attention__key_length=192,
@@ -171,21 +171,21 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("made, fields", CASES.values(), ids=CASES)
-def test_the_fields_are_those_of_the_config_json_that_the_file_was_made_from(made, fields):
-    assert config_of_gguf(made) == fields | {"params_b": 1.0}
+@pytest.mark.parametrize("model, fields", CASES.values(), ids=CASES)
+def test_the_fields_equal_those_of_the_original_config_json(model, fields):
+    assert config_of_gguf(model) == fields | {"params_b": 1.0}
 
 
-# Bytes a token by which a long sequence grows at 16 bits; (window, values per token). By hand from each config.json:
-# layers that keep all × 2 × KV heads × head size × 2 bytes; DeepSeek 61 × (512 + 64) × 2.
-KEPT = {
+# KV cache bytes per token at 16 bits, without windows; (window, values per token). By hand from each config.json:
+# layers with full attention × 2 × KV heads × head size × 2 bytes; DeepSeek 61 × (512 + 64) × 2.
+KV_CACHE = {
     "meta-llama/Llama-3.1-70B": (327_680, ()),
     "mistralai/Mistral-7B-v0.1": (0, ((4096, 32 * 2 * 8 * 128),)),
     "mistralai/Mixtral-8x7B-v0.1": (131_072, ()),
     "google/gemma-3-27b": (81_920, ((1024, 52 * 2 * 16 * 128),)),
     "openai/gpt-oss-120b": (36_864, ((128, 18 * 2 * 8 * 64),)),
     "deepseek-ai/DeepSeek-V3": (70_272, ()),
-    "deepseek-ai/DeepSeek-V3, converted before llama.cpp cached the latent": (70_272, ()),
+    "deepseek-ai/DeepSeek-V3, older than llama.cpp's latent KV cache": (70_272, ()),
     "Qwen/Qwen3-Next-80B-A3B-Instruct": (24_576, ()),
     "zai-org/GLM-4.5-Air": (188_416, ()),
     "meta-llama/Llama-4-Scout-17B-16E": (49_152, ((8192, 36 * 2 * 8 * 128),)),
@@ -193,40 +193,40 @@ KEPT = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_cache_of_every_family_is_that_of_the_model(name):
+def test_the_kv_cache_of_each_model(name):
     spec = spec_from_config(config_of_gguf(CASES[name][0]), name=name)
     profile = kv_profile(spec)
-    assert (2 * profile.values_per_token, profile.windowed) == KEPT[name]
+    assert (2 * profile.values_per_token, profile.windowed) == KV_CACHE[name]
     assert spec.stated_parameters == 10**9
 
 
 PLAIN = {"block_count": 4, "embedding_length": 64, "attention__head_count": 4, "attention__head_count_kv": 2}
 
 
-def test_values_that_are_repeated_for_each_layer_are_read_as_one():
+def test_equal_values_per_layer_are_read_as_one():
     each_layer = PLAIN | {"attention__head_count_kv": [2] * 4, "feed_forward_length": [128] * 4}
     fields = config_of_gguf(gguf("llama", 32, **each_layer))
     assert (fields["num_key_value_heads"], fields["intermediate_size"]) == (2, 128)
 
 
-def test_widths_that_differ_are_left_out_since_parameters_are_counted_from_the_tensors():
+def test_different_widths_are_left_out():
     assert "intermediate_size" not in config_of_gguf(gguf("llama", 32, **PLAIN, feed_forward_length=[1, 2, 3, 4]))
 
 
-def test_a_pattern_in_the_file_goes_before_the_one_that_llama_cpp_assumes():
+def test_a_pattern_in_the_file_replaces_the_one_of_llama_cpp():
     pattern = [True, True, False, True, False]
     keys = PLAIN | {"attention__sliding_window": 512, "attention__sliding_window_pattern": pattern}
     kinds = config_of_gguf(gguf("gemma3", 32, **keys))["layer_types"]
     assert kinds == ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"]
 
 
-def test_without_an_embedding_the_vocabulary_is_counted():
-    made = gguf("llama", 32, **PLAIN)
-    made = Gguf(
-        metadata={**made.metadata, "tokenizer.ggml.tokens": LongArray(77)},
+def test_without_an_embedding_the_tokens_are_counted():
+    model = gguf("llama", 32, **PLAIN)
+    model = Gguf(
+        metadata={**model.metadata, "tokenizer.ggml.tokens": LongArray(77)},
         stored=StoredTensors(tensors=(StoredTensor("a", "F16", (1,), 2, 1),)),
     )
-    assert config_of_gguf(made)["vocab_size"] == 77
+    assert config_of_gguf(model)["vocab_size"] == 77
 
 
 BAD = {
@@ -237,24 +237,24 @@ BAD = {
     "no layers": (gguf("llama", 32), "llama.block_count: it is missing"),
     "layers in words": (gguf("llama", 32, block_count="four"), "'four' is not a whole number"),
     "layers as true": (gguf("llama", 32, block_count=True), "TRUE is not a whole number"),
-    "nothing but drafting layers": (gguf("llama", 32, block_count=1, nextn_predict_layers=1), "0 is below 1"),
+    "only layers that draft tokens": (gguf("llama", 32, block_count=1, nextn_predict_layers=1), "0 is below 1"),
     "heads that differ": (
         gguf("llama", 32, **PLAIN | {"attention__head_count_kv": [1, 2, 2, 2]}),
-        "llama.attention.head_count_kv: it differs from layer to layer",
+        "llama.attention.head_count_kv: it differs between layers",
     ),
-    "heads without end": (gguf("llama", 32, **PLAIN | {"attention__head_count": LongArray(2**40)}), "values"),
-    "no heads": (gguf("llama", 32, **PLAIN | {"attention__head_count_kv": []}), "differs from layer to layer"),
+    "too many heads": (gguf("llama", 32, **PLAIN | {"attention__head_count": LongArray(2**40)}), "values"),
+    "no heads": (gguf("llama", 32, **PLAIN | {"attention__head_count_kv": []}), "differs between layers"),
     "heads of two sizes": (gguf("gemma4", 32, **PLAIN, attention__key_length_swa=256), "layers with a window"),
     "a pattern too short": (
         gguf("gemma3", 32, **PLAIN, attention__sliding_window=8, attention__sliding_window_pattern=[True]),
-        "it has 1 of 4 layers",
+        "it has 1 entries for 4 layers",
     ),
     "a latent without heads": (gguf("deepseek2", 32, **PLAIN, attention__kv_lora_rank=512), "rotary part"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("made, said", BAD.values(), ids=BAD)
-def test_what_is_not_understood_is_said(made, said):
+@pytest.mark.parametrize("model, problem", BAD.values(), ids=BAD)
+def test_the_error_names_the_unsupported_key(model, problem):
     with pytest.raises(PlannerError) as error:
-        config_of_gguf(made)
-    assert said in str(error.value)
+        config_of_gguf(model)
+    assert problem in str(error.value)

@@ -1,4 +1,4 @@
-"""What `vram plan --costs` adds: what each layout costs to own and to rent, at indicative prices."""
+"""Compute what the options of a plan cost to own and to rent, at indicative prices."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from core.plan.layout_costs import OptionCosts, option_costs
 from core.units import GB
 
 COSTS_NOTE = "prices are indicative, replace with your quote"
-LEGEND = "order: GPUs with headroom and spares; own, rent: USD a month; even: the month by which buying has paid off"
-HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
 
 
-def costs_by_layout(service: Service, found: list[Option], users: int, context: int) -> dict[Option, OptionCosts]:
-    """What each layout costs; those of a GPU that the catalog does not have are left out."""
+def costs_by_option(service: Service, found: list[Option], users: int, context: int) -> dict[Option, OptionCosts]:
+    """Return the costs of each option whose GPU is in the catalog."""
     total_bytes = estimate(
         service.model, context=context, users=users, precision=service.precision, kv_precision=service.kv_precision
     ).total_bytes
     costs = {}
-    for layout in found:
-        choice = layout.replica.gpu
+    for option in found:
+        choice = option.replica.gpu
         try:
             gpu = catalog.gpu(choice.name)
         except UnknownNameError:
             continue
         least = gpus_by_division(total_bytes, choice.memory_bytes / GB)
-        costs[layout] = option_costs(gpu, layout, users=users, gpus_by_division=least)
+        costs[option] = option_costs(gpu, option, users=users, gpus_by_division=least)
     return costs
 
 
-def cost_rank(costs: OptionCosts | None, layout: Option) -> tuple[float, ...]:
-    """The cheapest month first, owned or rented; what has no price comes last, the smallest first."""
+def cost_rank(costs: OptionCosts | None, option: Option) -> tuple[float, ...]:
+    """Return a sort key: the cheapest month first, owned or rented, and options without a price last."""
     months = [] if costs is None else [way.usd_per_month for way in (costs.owned, costs.rented) if way is not None]
-    return (min(months, default=math.inf), *rank(layout))
+    return (min(months, default=math.inf), *rank(option))
 
 
 def _cents(usd: float | None) -> float | None:
@@ -44,7 +42,7 @@ def _cents(usd: float | None) -> float | None:
 
 
 def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
-    """For JSON, in dollars and cents."""
+    """Return the costs for JSON, in dollars and cents."""
     if costs is None:
         return None
     owned, rented = costs.owned, costs.rented
@@ -70,20 +68,3 @@ def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
         "cheaper": costs.cheaper,
         "note": COSTS_NOTE,
     }  # fmt: skip
-
-
-def cost_cells(layout: Option, costs: OptionCosts | None) -> tuple[str, ...]:
-    """The row under the headings; blank where nothing is known."""
-    replica = layout.replica
-    cells = (replica.gpu.name, f"{layout.gpus:,}", f"{replica.tp}×{replica.pp}")
-    if costs is None:
-        return cells
-    owned, rented = costs.owned, costs.rented
-    return (
-        *cells,
-        f"{costs.order.gpus:,}",
-        "" if owned is None else f"{owned.usd_per_month:,.0f}",
-        "" if rented is None else f"{rented.usd_per_month:,.0f}",
-        "" if costs.break_even_month is None else f"{costs.break_even_month}",
-        costs.cheaper or "",
-    )

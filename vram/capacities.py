@@ -1,0 +1,218 @@
+"""Compute what one replica holds under an inference engine: memory per GPU, tokens of cache, users."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+
+from core.checks import number, whole
+from core.engines.capacity import Count, users_that_fit
+from core.engines.capacity import capacity as core_capacity
+from core.engines.deployment import Deployment, Device, Size
+from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
+from core.errors import OutOfRangeError, UnknownNameError
+from core.model.spec import ModelSpec
+from core.units import GIB
+from vram.engine_settings import NOTE, engine_of, gpu_of, precisions_of, settings_of
+from vram.models import Model, model
+
+
+@dataclass(frozen=True)
+class Range:
+    """An expected figure, and the lowest and highest that logged runs of the engine make likely."""
+
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """What one replica holds; sizes are bytes of one GPU of the pipeline stage that decides.
+
+    Attributes:
+        model, engine, engine_version, gpu: what runs on what; `gpu` is "" where only its memory was given.
+        gpu_memory_bytes: what a process on the GPU is shown.
+        tp, pp: tensor and pipeline parallel size.
+        context: longest sequence in tokens.
+        usable_bytes: what the engine allows itself of a GPU.
+        weights_bytes, activation_bytes, graph_bytes, other_bytes: weights, peak activation of a step, CUDA graphs, and
+            what is outside the tensor library.
+        kv_budget_bytes: what is left for the KV cache.
+        kv_tokens: size of the cache as the engine's log states it.
+        max_concurrency, max_users: sequences of the whole context that fit, exactly and in whole sequences.
+        kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
+        max_sequences: the most sequences that the engine runs at once.
+        graphs_are_subtracted: whether the engine takes CUDA graphs off the cache's share; early versions did not.
+        max_users_paged: users with `average_tokens` tokens each; None if those were not given.
+    """
+
+    model: str
+    engine: str
+    engine_version: str
+    gpu: str
+    gpu_memory_bytes: int
+    tp: int
+    pp: int
+    context: int
+    usable_bytes: int
+    weights_bytes: Range
+    activation_bytes: Range
+    graph_bytes: Range
+    other_bytes: Range
+    kv_budget_bytes: Range
+    kv_tokens: Range
+    max_concurrency: Range
+    max_users: Range
+    kv_bytes_per_token: int
+    max_sequences: int
+    graphs_are_subtracted: bool
+    max_users_paged: int | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the figures as `vram capacity --json` prints them: expected, and again under "low" and "high"."""
+        ranges = {field.name: getattr(self, field.name) for field in fields(self)}
+        ranges = {_per_gpu(name): value for name, value in ranges.items() if isinstance(value, Range)}
+        answer = {
+            "model": self.model,
+            "engine": self.engine,
+            "engine_version": self.engine_version,
+            "gpu": self.gpu,
+            "gpu_memory_bytes": self.gpu_memory_bytes,
+            "tp": self.tp,
+            "pp": self.pp,
+            "gpus": self.tp * self.pp,
+            "context": self.context,
+            "usable_bytes_per_gpu": self.usable_bytes,
+            **{name: value.expected for name, value in ranges.items()},
+            "kv_bytes_per_token_per_gpu": self.kv_bytes_per_token,
+            "max_sequences": self.max_sequences,
+            "graphs_are_subtracted": self.graphs_are_subtracted,
+            "low": {name: value.low for name, value in ranges.items()},
+            "high": {name: value.high for name, value in ranges.items()},
+            "note": NOTE,
+        }
+        return answer if self.max_users_paged is None else answer | {"max_users_paged": self.max_users_paged}
+
+
+def _per_gpu(name: str) -> str:
+    return f"{name}_per_gpu" if name.endswith("_bytes") else name
+
+
+def capacity(
+    name_or_path: str | os.PathLike[str] | Model,
+    *,
+    gpu: str | float | None = None,
+    gpu_memory_gib: float | None = None,
+    tp: float = 1,
+    pp: float = 1,
+    expert_parallel: bool = False,
+    context: float | None = None,
+    average_tokens: float | None = None,
+    precision: str | float | None = None,
+    kv_precision: str | float | None = None,
+    engine: str = "vllm",
+    engine_version: str | None = None,
+    memory_utilization: float | None = None,
+    max_batched_tokens: float | None = None,
+    max_sequences: float | None = None,
+) -> Capacity:
+    """Compute what one replica of a model holds under an inference engine.
+
+    Args:
+        name_or_path: the model, as `vram.model` takes it.
+        gpu: a GPU of the catalog by name, or the GB of one GPU.
+        gpu_memory_gib: GiB that a process on the GPU is shown, if known better.
+        tp, pp: tensor and pipeline parallel size.
+        expert_parallel: whether whole experts are distributed over the GPUs instead of a part of each.
+        context: longest sequence in tokens; None for the model's longest.
+        average_tokens: tokens of a sequence on average, for `max_users_paged`.
+        precision: of the weights, by name or in bytes per parameter; None as shipped.
+        kv_precision: of the cached values; None for 16 bits (32 for a model that runs in 32).
+        engine, engine_version: "vllm", "sglang" or "llama.cpp", and for example "0.19"; None for the newest known.
+        memory_utilization: fraction of a GPU that the engine may use.
+        max_batched_tokens, max_sequences: tokens and sequences of one step.
+
+    Raises:
+        PlannerError: an argument is wrong, or too little is known of the model.
+    """
+    spec = model(name_or_path).spec
+    runs_on = engine_of(engine)
+    weights, cached = precisions_of(spec, precision, kv_precision)
+    deployment = Deployment(
+        model=spec,
+        precision=weights,
+        kv_precision=cached,
+        device=_device(gpu, gpu_memory_gib),
+        tp=whole("tp", tp),
+        pp=whole("pp", pp),
+        expert_parallel=expert_parallel,
+        context=_context(spec, context),
+        **settings_of(runs_on, engine_version, memory_utilization, max_batched_tokens, max_sequences),
+    )
+    check_tensor_parallel(spec, deployment.tp, expert_parallel)
+    check_pipeline_parallel(spec, deployment.pp)
+    found = core_capacity(runs_on, deployment)
+    budget = found.budget
+    paged = None
+    if average_tokens is not None:
+        paged = users_that_fit(runs_on, deployment, whole("average_tokens", average_tokens))
+    return Capacity(
+        model=spec.name,
+        engine=runs_on.name,
+        engine_version=engine_version or runs_on.default_version,
+        gpu=deployment.device.name,
+        gpu_memory_bytes=deployment.device.memory_bytes,
+        tp=deployment.tp,
+        pp=deployment.pp,
+        context=deployment.context,
+        usable_bytes=budget.usable_bytes,
+        weights_bytes=_size(budget.weights),
+        activation_bytes=_size(budget.activation),
+        graph_bytes=_size(budget.graphs),
+        other_bytes=_size(budget.other),
+        kv_budget_bytes=_size(budget.kv),
+        kv_tokens=_whole_count(found.kv_tokens),
+        max_concurrency=Range(*(round(value, 2) for value in _values(found.max_concurrency))),
+        max_users=_whole_count(found.max_users),
+        kv_bytes_per_token=found.kv_bytes_per_token,
+        max_sequences=found.max_sequences,
+        graphs_are_subtracted=budget.graphs_are_subtracted,
+        max_users_paged=paged,
+    )
+
+
+def _size(size: Size) -> Range:
+    return Range(size.expected, size.low, size.high)
+
+
+def _whole_count(count: Count) -> Range:
+    return Range(*(int(value) for value in _values(count)))
+
+
+def _values(count: Count) -> tuple[float, float, float]:
+    return count.expected, count.low, count.high
+
+
+def _device(name: str | float | None, memory_gib: float | None) -> Device:
+    if memory_gib is None:
+        if name is None:
+            raise OutOfRangeError("gpu", "it is missing", 'Name a GPU, for example "h100", or give its memory.')
+        return gpu_of(name).device
+    try:
+        known_as = gpu_of(name).name if name else ""
+    except UnknownNameError:
+        known_as = str(name)  # its memory is given, and only the name is needed besides
+    return Device(known_as, round(number("gpu_memory_gib", memory_gib) * GIB))
+
+
+def _context(spec: ModelSpec, context: float | None) -> int:
+    if context is not None:
+        return whole("context", context)
+    if spec.max_position_embeddings is None:
+        raise OutOfRangeError(
+            "context",
+            "it is missing, and the model does not state its longest",
+            "Give the tokens per sequence, for example 32768.",
+        )
+    return spec.max_position_embeddings

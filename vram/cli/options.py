@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import click
+
+from core import catalog
+from core.checks import LIMITS
+
+
+class Number(click.ParamType):
+    """A number; `core` checks its limits, with its own messages."""
+
+    name = "number"
+
+    def convert(self, value, param, ctx):
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number. {LIMITS[param.name].remedy}", param, ctx)
+
+
+NUMBER = Number()
+
+
+def _use_models(_context: click.Context, _option: click.Parameter, path: str | None) -> None:
+    if path is not None:
+        os.environ[catalog.MODELS_VARIABLE] = os.path.abspath(path)  # the same file in every working directory
+
+
+models_option = click.option(
+    "--models", metavar="FILE", callback=_use_models, expose_value=False, is_eager=True,
+    help=f"CSV file of your own models, looked up before the catalog's. Or set {catalog.MODELS_VARIABLE}.",
+)  # fmt: skip
+
+
+def engine_options(command: Callable) -> Callable:
+    """Add the options of the arguments that `vram.capacity` and `vram.plan` share, by the same names, and --json."""
+    for option in (
+        click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
+        click.option("--kv-precision", help="Of the KV cache: a name, or bytes per value. [default: 16 bits]"),
+        click.option("--engine", type=click.Choice(["vllm", "sglang", "llama.cpp"]), default="vllm", show_default=True),
+        click.option("--engine-version", help='For example "0.19". [default: the newest known]'),
+        click.option("--memory-utilization", type=NUMBER, help="Fraction of a GPU that the engine may use."),
+        click.option("--max-batched-tokens", type=NUMBER, help="Tokens of one step. [default: the engine's]"),
+        click.option("--max-sequences", type=NUMBER, help="Sequences of one step. [default: the engine's]"),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
+        models_option,
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,137 @@
+"""Find a model by its catalog name, the path of its files, or its name on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from core import catalog
+from core.errors import UnknownNameError
+from core.model.counts import model_counts
+from core.model.precision import Precision
+from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
+from core.readers.model_files import ModelFile, read_model
+
+# A hub name has one slash, and the characters that huggingface_hub's validate_repo_id allows; "@" gives a revision.
+_HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
+_MODEL_FILE_ENDS = (".json", ".gguf", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model to estimate and to plan with.
+
+    Attributes:
+        file: the model as `core` reads it: its specification, and what its files say where it was read from files.
+    """
+
+    file: ModelFile
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification from which all figures are computed."""
+        return self.file.spec
+
+    @property
+    def name(self) -> str:
+        """The catalog's name, the hub's name, or the name of the folder."""
+        return self.spec.name
+
+    @property
+    def parameters(self) -> int:
+        """All parameters, counted from the architecture."""
+        return model_counts(self.spec).parameters.total
+
+    @property
+    def active_parameters(self) -> int:
+        """The parameters that process one token: of a mixture of experts, only the experts that it is sent to."""
+        return model_counts(self.spec).parameters.active
+
+    @property
+    def weights_bytes(self) -> int:
+        """The bytes of the weights as the checkpoint stores them."""
+        return weights_bytes(self.spec, self.shipped_precision)
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """The number of layers."""
+        return self.spec.num_hidden_layers
+
+    @property
+    def max_position_embeddings(self) -> int | None:
+        """The longest context in tokens; None if the model does not state it."""
+        return self.spec.max_position_embeddings
+
+    def kv_bytes_per_token(self, kv_precision: str | float = "fp16") -> int:
+        """Return the bytes that a long sequence adds to the KV cache with each token.
+
+        Args:
+            kv_precision: of the cached values, by name or in bytes per value.
+        """
+        return model_counts(self.spec).kv.bytes_per_token(kv_precision_of(kv_precision))
+
+    @property
+    def shipped_precision(self) -> Precision | None:
+        """The precision of the weight files it was read from; None: as its specification says."""
+        return self.file.as_shipped()
+
+
+def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
+    """Find a model.
+
+    Args:
+        name_or_path: a catalog name or alias ("llama-3.1-70b"), the path of a config.json, safetensors or GGUF file or
+            of a folder with them, or org/model on the Hugging Face hub (then with the `hub` extra, and from its cache
+            if it was read before). Of weight files only headers are read.
+
+    Raises:
+        PlannerError: there is no such model, or a file is not understood.
+    """
+    if isinstance(name_or_path, Model):
+        return name_or_path
+    text = os.fspath(name_or_path)
+    if is_path(text):
+        return Model(read_model(os.path.expanduser(text)))
+    try:
+        return Model(ModelFile(spec=catalog.model(text).spec, fields={}))
+    except UnknownNameError:
+        if not is_hub_name(text):
+            raise
+    return hub_model(text)
+
+
+def hub_model(name: str) -> Model:
+    """Read the model `name`, org/model or org/model@revision, from the Hugging Face hub.
+
+    Raises:
+        PlannerError: the hub does not give it, or it is not understood.
+    """
+    from vram.hub import fetch_model
+
+    model_id, at, revision = name.partition("@")
+    return Model(fetch_model(model_id, revision if at else None))
+
+
+def is_path(text: str) -> bool:
+    """Return whether `text` means a file or folder rather than a name."""
+    return text.lower().endswith(_MODEL_FILE_ENDS) or text.startswith((".", "/", "~")) or os.path.exists(text)
+
+
+def is_hub_name(text: str) -> bool:
+    """Return whether `text` can be a model's name on the hub: org/model or org/model@revision."""
+    return _HUB_NAME.fullmatch(text) is not None
+
+
+def kv_precision_of(value: str | float) -> Precision:
+    """Return a precision of the KV cache from its name or its bytes per value."""
+    return catalog.precision("kv_precision", name_or_number(value))
+
+
+def name_or_number(value: str | float) -> str | float:
+    """Return a number for the text of one ("0.5"), otherwise `value`."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
