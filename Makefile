@@ -17,7 +17,7 @@ LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
 .PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
-.PHONY: peers bench measure mutation clean
+.PHONY: parity peers bench measure mutation clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -28,6 +28,12 @@ test: $(VENV)/installed-test
 # The tests that need no LibreOffice, Wine or Node.
 test-fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto -m "not needs"
+
+# Every interface against the others, with many more random cases than `make test` tries.
+PARITY_CASES ?= 1000000
+parity: $(VENV)/installed-test
+	VRAM_PARITY_CASES=$(PARITY_CASES) $(BIN)/python -m pytest -n auto tests/test_one_answer.py tests/core/plan/test_memory.py \
+	  tests/workbook/test_parity.py tests/workbook/test_procurement_parity.py
 
 # The quickest of them on each other supported Python that is installed.
 test-pythons:

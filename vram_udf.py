@@ -19,8 +19,8 @@ ARGUMENTS = {
     "context": "Context in tokens per sequence, for example 32768.",
     "users": "Number of concurrent users (sequences), for example 10; 1 if omitted.",
     "precision": (
-        'Precision of the weights: a name ("fp16", "awq", or "shipped" for the published format) '
-        "or bytes per parameter (2, 1, 0.5); fp16 if omitted."
+        'Precision of the weights: a name ("fp16", "awq"), or bytes per parameter (2, 1, 0.5); if omitted, "shipped": '
+        "the format in which the model is published."
     ),
     "kv_precision": 'Precision of the KV cache: a name ("fp16", "fp8") or bytes per value (2, 1); fp16 if omitted.',
     "overhead": "Overhead as a fraction of weights and KV cache, for example 0.2; 0.1 (10 %) if omitted.",

@@ -104,9 +104,10 @@ def _write_scenarios(path: Path, count: int) -> Path:
     names, formats = catalog.model_names(), ("fp16", "fp8", "int4")
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(["scenario", "model", "context", "users", "precision", "gpu_memory_gb"])
+        rows.writerow(["scenario", "model", "context", "users", "precision", "engine", "gpu_memory_gb"])
         for i in range(count):
-            rows.writerow([f"Scenario {i}", names[i % len(names)], 1024 + i % 30_000, 1 + i % 97, formats[i % 3], 80])
+            model, context, users = names[i % len(names)], 1024 + i % 30_000, 1 + i % 97
+            rows.writerow([f"Scenario {i}", model, context, users, formats[i % 3], "rule", 80])
     return path
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from vram.cli import main as cli
+from workbook.files import folder_lock, write_whole
 from workbook.labels import LANGUAGES
 from workbook.template import build
 
@@ -22,13 +23,16 @@ def language(request) -> str:
 
 
 @pytest.fixture(scope="session")
-def planners(tmp_path_factory):
-    """Language → the template's path."""
-    folder = tmp_path_factory.mktemp("planner")
-    paths = {}
-    for lang in LANGUAGES:
-        paths[lang] = folder / f"planner_{lang}.xlsx"
-        paths[lang].write_bytes(build(lang)[0])
+def planners(tmp_path_factory, worker_id):
+    """Language → the template's path; written once for all test processes."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "planners"
+    paths = {lang: folder / f"planner_{lang}.xlsx" for lang in LANGUAGES}
+    folder.mkdir(exist_ok=True)
+    with folder_lock(folder):
+        for lang, path in paths.items():
+            if not path.exists():
+                write_whole(path, build(lang)[0])
     return paths
 
 
@@ -36,6 +40,12 @@ def planners(tmp_path_factory):
 def planner(planners, language):
     """The template in one language; tests that use it run for each."""
     return planners[language]
+
+
+@pytest.fixture
+def vram_command(vram):
+    """The fixture `vram` for tests that import the package of that name."""
+    return vram
 
 
 @pytest.fixture

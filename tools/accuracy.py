@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from core import catalog
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity
-from core.engines.deployment import Budget, Deployment, Device, parse_version
+from core.engines.deployment import Budget, Deployment, Device, EngineSettings, parse_version
 from core.readers.hf_config import spec_from_config
 from core.units import GIB
 from tools import golden_tables, logged_runs
@@ -103,7 +103,7 @@ def deployment_of(logged: dict[str, str]) -> Deployment:
         pp=int(logged["pp"]),
         context=int(logged["max_model_len"]),
         version=parse_version(logged["engine"].rpartition(" ")[2]),
-        memory_utilization=float(logged["gpu_memory_utilization"]),
+        settings=EngineSettings(memory_utilization=float(logged["gpu_memory_utilization"])),
     )
 
 

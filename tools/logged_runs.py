@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from core import catalog
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import cache_specs
-from core.engines.deployment import Budget, Deployment, Device, Engine, parse_version
+from core.engines.deployment import Budget, Deployment, Device, Engine, EngineSettings, parse_version
 from core.model.feed_forward import MoeMlp
 from core.model.mixers import LatentAttention
 from core.model.spec import ModelSpec
@@ -62,9 +62,11 @@ def deployment_of(row: dict[str, str]) -> Deployment:
         pp=int(row["pp"]),
         context=int(row["max_model_len"] or 1),
         version=parse_version(row["version"]),
-        memory_utilization=float(row["memory_utilization"]) if row["memory_utilization"] else None,
-        max_batched_tokens=int(row["max_batched_tokens"]) if row["max_batched_tokens"] else None,
-        max_sequences=int(row["max_sequences"]) if row["max_sequences"] else None,
+        settings=EngineSettings(
+            memory_utilization=float(row["memory_utilization"]) if row["memory_utilization"] else None,
+            max_batched_tokens=int(row["max_batched_tokens"]) if row["max_batched_tokens"] else None,
+            max_sequences=int(row["max_sequences"]) if row["max_sequences"] else None,
+        ),
     )
 
 

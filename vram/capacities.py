@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields
 from core.checks import number, whole
 from core.engines.capacity import Count, users_that_fit
 from core.engines.capacity import capacity as core_capacity
-from core.engines.deployment import Deployment, Device, Size
+from core.engines.deployment import Deployment, Device, Size, checked_settings, parse_version
 from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.spec import ModelSpec
+from core.plan import defaults
+from core.plan.serving import served_precision
 from core.units import GIB
-from vram.engine_settings import NOTE, engine_of, gpu_of, precisions_of, settings_of
-from vram.models import Model, model
+from vram.engine_settings import NOTE, engine_of, gpu_of, weights_precision_of
+from vram.models import Model, kv_precision_of, model
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,10 @@ def capacity(
     context: float | None = None,
     average_tokens: float | None = None,
     precision: str | float | None = None,
-    kv_precision: str | float | None = None,
-    engine: str = "vllm",
+    kv_precision: str | float = defaults.KV_PRECISION,
+    engine: str = defaults.ENGINE,
     engine_version: str | None = None,
-    memory_utilization: float | None = None,
-    max_batched_tokens: float | None = None,
-    max_sequences: float | None = None,
+    **settings: float | None,
 ) -> Capacity:
     """Compute what one replica of a model holds under an inference engine.
 
@@ -128,27 +128,26 @@ def capacity(
         context: longest sequence in tokens; None for the model's longest.
         average_tokens: tokens of a sequence on average, for `max_users_paged`.
         precision: of the weights, by name or in bytes per parameter; None as shipped.
-        kv_precision: of the cached values; None for 16 bits (32 for a model that runs in 32).
+        kv_precision: of the cached values, by name or in bytes per value.
         engine, engine_version: "vllm", "sglang" or "llama.cpp", and for example "0.19"; None for the newest known.
-        memory_utilization: fraction of a GPU that the engine may use.
-        max_batched_tokens, max_sequences: tokens and sequences of one step.
+        settings: the engine's settings by name, as `core.engines.deployment.EngineSettings` has them.
 
     Raises:
         PlannerError: an argument is wrong, or too little is known of the model.
     """
     spec = model(name_or_path).spec
     runs_on = engine_of(engine)
-    weights, cached = precisions_of(spec, precision, kv_precision)
     deployment = Deployment(
         model=spec,
-        precision=weights,
-        kv_precision=cached,
+        precision=served_precision(spec, weights_precision_of(precision)),
+        kv_precision=kv_precision_of(kv_precision),
         device=_device(gpu, gpu_memory_gib),
         tp=whole("tp", tp),
         pp=whole("pp", pp),
         expert_parallel=expert_parallel,
         context=_context(spec, context),
-        **settings_of(runs_on, engine_version, memory_utilization, max_batched_tokens, max_sequences),
+        version=parse_version(engine_version or runs_on.default_version),
+        settings=checked_settings(settings),
     )
     check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)

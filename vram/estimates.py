@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from core import catalog
 from core.checks import number, whole
+from core.plan import defaults
 from core.plan.details import memory_details, shipped_as
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.estimate import estimate as core_estimate
@@ -56,9 +57,9 @@ def estimate(
     name_or_path: str | os.PathLike[str] | Model,
     *,
     context: float,
-    users: float = 1,
+    users: float = defaults.USERS,
     precision: str | float | None = None,
-    kv_precision: str | float = "fp16",
+    kv_precision: str | float = defaults.KV_PRECISION,
     overhead: float = DEFAULT_OVERHEAD_FRACTION,
 ) -> Estimate:
     """Estimate the memory to serve `users` concurrent sequences of `context` tokens each.
@@ -76,10 +77,9 @@ def estimate(
     """
     found = model(name_or_path)
     kv = kv_precision_of(kv_precision)
-    weights = found.shipped_precision
-    if precision is not None:
-        weights = catalog.precision("precision", name_or_number(precision))
-    shown = precision or (weights.name if weights else shipped_as(found.spec))
+    chosen = catalog.weights_precision(defaults.PRECISION if precision is None else name_or_number(precision))
+    weights = chosen or found.shipped_precision
+    shown = precision if precision is not None and chosen else weights.name if weights else shipped_as(found.spec)
     context, users, overhead = number("context", context), number("users", users), number("overhead", overhead)
     needed = core_estimate(
         found.spec, context=context, users=users, precision=weights, kv_precision=kv, overhead=overhead

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from core import catalog
 from core.errors import UnknownNameError
+from core.plan.costs import OptionCosts, option_costs
 from core.plan.estimate import estimate
-from core.plan.fleet import Option, Service, gpus_by_division, rank
-from core.plan.layout_costs import OptionCosts, option_costs
+from core.plan.fleet import Option, Service, gpus_by_division
 from core.units import GB
 
 COSTS_NOTE = "prices are indicative, replace with your quote"
@@ -29,12 +27,6 @@ def costs_by_option(service: Service, found: list[Option], users: int, context: 
         least = gpus_by_division(total_bytes, choice.memory_bytes / GB)
         costs[option] = option_costs(gpu, option, users=users, gpus_by_division=least)
     return costs
-
-
-def cost_rank(costs: OptionCosts | None, option: Option) -> tuple[float, ...]:
-    """Return a sort key: the cheapest month first, owned or rented, and options without a price last."""
-    months = [] if costs is None else [way.usd_per_month for way in (costs.owned, costs.rented) if way is not None]
-    return (min(months, default=math.inf), *rank(option))
 
 
 def _cents(usd: float | None) -> float | None:

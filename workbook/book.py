@@ -24,6 +24,7 @@ from workbook.safe_text import put_text
 
 GB_FORMAT, BYTES_FORMAT, COUNT_FORMAT, PERCENT_FORMAT, PLAIN_FORMAT = "#,##0.00", "#,##0", "#,##0", "0%", "General"
 MONEY_FORMAT, DATE_FORMAT = "#,##0.00", "yyyy-mm-dd"
+RATE_FORMAT, MEMORY_FORMAT = "0.0##%", "#,##0.##"
 
 
 @dataclass

@@ -20,13 +20,13 @@ from openpyxl.xml.functions import fromstring
 from core.catalog import CatalogModel
 from core.errors import PlannerError, WrongTypeError
 from core.model.own_model import own_model
-from core.plan.worksheet import best_layout
+from core.plan.worksheet import RULE, best_layout
 from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
-from workbook.scenario import GivenRow, Scenario, field_of_header, parse_scenario, plain_header
+from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
 from workbook.sheets import models
 from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
@@ -39,9 +39,7 @@ _ONE_BYTE_GB = 1 / GB
 _LARGEST_TABLE_BYTES = 2**20  # of a table's definition, which holds no cells
 
 NOT_AVAILABLE = "#N/A"
-# A table of scenarios has all these columns and at least one of the GPU columns.
-_REQUIRED_INPUTS = ("model", "context", "users", "precision", "kv_precision", "overhead")
-_GPU_INPUTS = ("gpu", "gpu_memory_gb")
+_FORMER_VALUES = {"engine": RULE}  # what planners of versions without these columns calculate with
 MOST_ROWS = 2**20  # of a sheet: support.microsoft.com, "Excel specifications and limits"
 _LAST_HEADER_ROW = 100  # without an Excel table, the header is searched down to this row
 
@@ -252,7 +250,7 @@ class _Row:
 
     def read(self) -> PlannerRow:
         inputs = {field: stored for field, (_, stored) in self._inputs.items()}
-        scenario, problems = parse_scenario(inputs, self._own_models)
+        scenario, problems = parse_scenario(_FORMER_VALUES | inputs, self._own_models)
         expected = _expected(scenario)
         differences, uncalculated = [], 0
         for result, (cell, stored) in self._results.items():
@@ -328,7 +326,8 @@ def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
                 inputs.setdefault(field, column)
             elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
                 results.setdefault(result, column)
-        if all(field in inputs for field in _REQUIRED_INPUTS) and any(field in inputs for field in _GPU_INPUTS):
+        required = [field.name for field in FIELDS if field.in_every_planner]
+        if all(field in inputs for field in required) and any(field in inputs for field in ONE_OF):
             yield _Place(ws.title, number, inputs, results)
 
 

@@ -1,10 +1,11 @@
-"""The fields of a scenario in a CSV file or a row of the planner: their column names and their checks."""
+"""Declare the fields of a scenario once, for CSV files, rows of the planner, exported sheets and commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from dataclasses import field as dataclass_field
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -12,37 +13,19 @@ from typing import Any, Protocol
 from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.hardware import Gpu
-from core.checks import number, whole
+from core.checks import LIMITS, number, number_within, whole
 from core.errors import OutOfRangeError, PlannerError
 from core.model.precision import Precision
-from core.plan.allocation import PAGED, RESERVED, allocation_named
+from core.plan import defaults
+from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocation_named
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import choice_of_gb, choice_of_gpu
-from core.plan.worksheet import RULE, Needs, Workload, engine_named, needs_of, planned_gpu
+from core.plan.serving import default_engine
+from core.plan.worksheet import ENGINES, Needs, Workload, engine_named, needs_of, planned_gpu
 from core.texts import NOT_PRINTABLE, plain_letters
 from core.units import GB
+from workbook.book import COUNT_FORMAT, MEMORY_FORMAT, RATE_FORMAT
 from workbook.labels import LANGUAGES, Labels
-
-# field → the label of its column on the planner's Scenarios sheet
-COLUMN_LABELS = {
-    "scenario": "scenarios.scenario",
-    "model": "scenarios.model",
-    "context": "scenarios.context",
-    "users": "scenarios.users",
-    "allocation": "scenarios.allocation",
-    "average_tokens": "scenarios.average_tokens",
-    "precision": "scenarios.precision",
-    "kv_precision": "scenarios.kv_precision",
-    "engine": "scenarios.engine",
-    "overhead": "scenarios.overhead_rate",
-    "gpu": "scenarios.gpu",
-    "gpu_memory_gb": "scenarios.gpu_memory",
-}
-FIELDS = tuple(COLUMN_LABELS)
-NUMBER_FIELDS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
-# Headings of earlier versions, which are still read.
-_FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gpu_memory_gb"}
-# The values of fields whose column is missing.
-DEFAULTS = {"allocation": RESERVED, "engine": RULE}
 
 LONGEST_TITLE = 200  # characters; a longer heading does not fit on one printed page
 
@@ -61,6 +44,7 @@ class Scenario:
         overhead: fraction of weights and KV cache, used by the engine "rule".
         gpu: the catalog's GPU; None if only a memory size is given.
         gpu_memory_gb: memory of one GPU in GB.
+        others: field → value, of the fields that the calculation does not use.
     """
 
     title: str
@@ -71,10 +55,15 @@ class Scenario:
     average_tokens: int | None = None
     precision: Precision | None
     kv_precision: Precision
-    engine: str = RULE
+    engine: str
     overhead: float
     gpu: Gpu | None = None
     gpu_memory_gb: float
+    others: Mapping[str, object] = dataclass_field(default_factory=dict, hash=False)
+
+    def value(self, field: str) -> object:
+        """Return the value of a field."""
+        return self.others[field] if field in self.others else getattr(self, field)
 
     @property
     def precision_name(self) -> str:
@@ -144,33 +133,24 @@ def parse_scenario(
     """Return the scenario that `values` describe, or None and every problem with them.
 
     Args:
-        values: field → number or text; None is blank. A blank title becomes the model's name. The average tokens may
-            be blank if the allocation is "reserved", and either the GPU or its memory may be blank. A missing field
-            has the value in `DEFAULTS`.
+        values: field → number or text; None is a blank cell. A missing field takes its default. A blank title becomes
+            the model's name. The average tokens may be blank if the allocation is "reserved", and either the GPU or its
+            memory may be blank.
         own_models: models described in the file itself, by name.
     """
-    values = {**DEFAULTS, **values}
-    checks: dict[str, Callable[[object], object]] = {
-        "scenario": _title,
-        "model": lambda value: _model(value, own_models),
-        "allocation": allocation_named,
-        "average_tokens": lambda value: _average_tokens(value, values["allocation"]),
-        "precision": catalog.weights_precision,
-        "kv_precision": lambda value: catalog.precision("kv_precision", value),
-        "engine": engine_named,
-        "gpu": lambda value: _gpu(value, values.get("gpu_memory_gb")),
-        "gpu_memory_gb": lambda value: _gpu_memory_gb(value, values.get("gpu")),
-    }
-    found: dict[str, Any] = {}
+    row = Reading(values, own_models)
     problems: list[PlannerError] = []
     for field in FIELDS:
         try:
-            check = checks.get(field) or partial(number, field)
-            found[field] = check(values.get(field))
+            value = values[field.name] if field.name in values else field.default_in(row)
+            row.found[field.name] = field.checked(value, row)
         except PlannerError as problem:
             problems.append(problem)
     if not problems:
-        scenario = Scenario(title=found.pop("scenario") or found["model"].title, **found)
+        found = row.found
+        title = found.pop("scenario") or found["model"].title
+        others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
+        scenario = Scenario(title=title, **found, others=others)
         try:
             _ = scenario.needs  # report a model or GPU that cannot be computed together with the other problems
             return scenario, []
@@ -179,43 +159,101 @@ def parse_scenario(
     return None, problems
 
 
-def _is_blank(value: object) -> bool:
-    return value is None or value == ""
+@dataclass(frozen=True)
+class Reading:
+    """A row whose fields are being read, in the order of `FIELDS`.
+
+    Attributes:
+        values: field → number or text, as given.
+        own_models: models described in the file itself, by name.
+        found: field → value, of the fields read so far.
+    """
+
+    values: Mapping[str, object]
+    own_models: Mapping[str, CatalogModel]
+    found: dict[str, Any] = dataclass_field(default_factory=dict)
 
 
-def _average_tokens(value: object, allocation: object) -> int | None:
-    """Read the field only for a paged cache; otherwise it has no meaning."""
-    if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
-        return whole("average_tokens", value)
-    return None
+@dataclass(frozen=True)
+class Field:
+    """A field of a scenario: what files, sheets and commands need to know to read, show and explain it.
+
+    Attributes:
+        name: its name in CSV files and JSON.
+        label: the key of its heading on the Scenarios sheet.
+        page_label, unit: the keys of its label on a page, where a number's unit has a separate column.
+        prompt: the key of the text that Excel shows when its cell is selected.
+        problem: the key of the text of the sheet's input check; None: it is not checked.
+        width: of its column, in characters.
+        number_format: of its cells; None: text.
+        limits: the key in `core.checks.LIMITS` of a number; None: it is not a number.
+        choices: the workbook's name for the list of choices; None: any text, or `options`.
+        options: the names that are allowed, if there are only a few.
+        numbers_too: whether a number may be written instead of a name.
+        required: whether every file must have it.
+        in_every_planner: whether the Scenarios sheet of every version has its column.
+        default: the value if it is missing; None: there is no default.
+        default_for: a function of the row that returns the default, if it depends on the other fields.
+        read: a function that checks a value, given the row; None: a number within `limits`, or any text.
+        show: a function that returns what a cell holds; None: the value itself.
+        page_text: a function that returns what a page shows; None: what a cell holds.
+    """
+
+    name: str
+    _: KW_ONLY
+    label: str
+    page_label: str | None = None
+    unit: str = "unit.none"
+    prompt: str = "prompt.pick"
+    problem: str | None = None
+    width: float = 12
+    number_format: str | None = None
+    limits: str | None = None
+    choices: str | None = None
+    options: tuple[str, ...] = ()
+    numbers_too: bool = False
+    required: bool = False
+    in_every_planner: bool = False
+    default: object = None
+    default_for: Callable[[Reading], object] | None = None
+    read: Callable[[Any, Reading], object] | None = None
+    show: Callable[[Scenario], object] | None = None
+    page_text: Callable[[Scenario], str] | None = None
+
+    @property
+    def column(self) -> str:
+        """The key of its column on the Scenarios sheet."""
+        return self.label.partition(".")[2]
+
+    @property
+    def may_be_blank(self) -> bool:
+        """Whether its cell on the Scenarios sheet may be blank."""
+        return not self.required and self.default is None
+
+    def default_in(self, row: Reading) -> object:
+        """Return the value of the field in a row that does not have it."""
+        return self.default if self.default_for is None else self.default_for(row)
+
+    def checked(self, value: object, row: Reading) -> object:
+        """Return the checked value.
+
+        Raises:
+            PlannerError: `value` is wrong.
+        """
+        if self.read is not None:
+            return self.read(value, row)
+        return value if self.limits is None else number_within(self.name, value, LIMITS[self.limits])
+
+    def cell(self, scenario: Scenario) -> Any:
+        """Return what a cell holds: a number, text, or None."""
+        return scenario.value(self.name) if self.show is None else self.show(scenario)
+
+    def on_page(self, scenario: Scenario) -> Any:
+        """Return what a page shows."""
+        return self.cell(scenario) if self.page_text is None else self.page_text(scenario)
 
 
-def _gpu(value: object, gpu_memory_gb: object) -> Gpu | None:
-    """Return the GPU; None if the field is blank and the memory is given."""
-    return None if _is_blank(value) and not _is_blank(gpu_memory_gb) else catalog.gpu(value)
-
-
-def _gpu_memory_gb(value: object, gpu: object) -> float:
-    """Return the given memory, or else that of the named GPU as its driver reports it."""
-    if not _is_blank(value):
-        return number("gpu_memory_gb", value)
-    try:
-        return catalog.gpu(gpu).memory_bytes / GB
-    except PlannerError:
-        return 0.0  # the field "gpu" reports the problem
-
-
-def field_of_header(text: object) -> str | None:
-    """Return the field of a column by its header: English, Chinese, or the plain key; None if it is unknown."""
-    return _FIELD_BY_HEADER.get(plain_header(text)) if isinstance(text, str) else None
-
-
-def plain_header(text: str) -> str:
-    """Normalize a header for comparison: ignore case, spaces, and full-width letters."""
-    return "".join(plain_letters(text).casefold().replace("_", " ").split())
-
-
-def _title(value: object) -> str:
+def _title(value: object, row: Reading) -> str:
     """Return the title as one line of printable text; "" for a blank."""
     text = "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
     title = " ".join(NOT_PRINTABLE.sub(" ", text).split())
@@ -225,14 +263,127 @@ def _title(value: object) -> str:
     return title
 
 
-def _model(value: object, own_models: Mapping[str, CatalogModel]) -> CatalogModel:
-    if isinstance(value, str) and value in own_models:
-        return own_models[value]
+def _model(value: object, row: Reading) -> CatalogModel:
+    if isinstance(value, str) and value in row.own_models:
+        return row.own_models[value]
     return catalog.model(value)
 
 
-_FIELD_BY_HEADER = (
-    {plain_header(field): field for field in FIELDS}
-    | {plain_header(heading): field for heading, field in _FORMER_HEADINGS.items()}
-    | {plain_header(Labels(lang)(label)): field for field, label in COLUMN_LABELS.items() for lang in LANGUAGES}
-)
+def _average_tokens(value: object, row: Reading) -> int | None:
+    """Read the field only for a paged cache; otherwise it has no meaning."""
+    allocation = row.values.get("allocation")
+    if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
+        return whole("average_tokens", value)
+    return None
+
+
+def _default_engine(row: Reading) -> str:
+    model = row.found.get("model")
+    return defaults.ENGINE if model is None else default_engine(model.spec)
+
+
+def _gpu(value: object, row: Reading) -> Gpu | None:
+    """Return the GPU; None if the field is blank and the memory is given."""
+    memory_is_given = not _is_blank(row.values.get("gpu_memory_gb"))
+    return None if _is_blank(value) and memory_is_given else catalog.gpu(value)
+
+
+def _gpu_memory_gb(value: object, row: Reading) -> float:
+    """Return the given memory, or else that of the named GPU as its driver reports it."""
+    if not _is_blank(value):
+        return number("gpu_memory_gb", value)
+    try:
+        return catalog.gpu(row.values.get("gpu")).memory_bytes / GB
+    except PlannerError:
+        return 0.0  # the field "gpu" reports the problem
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or value == ""
+
+
+# A new field is declared here; one that the calculation uses is also an attribute of `Scenario`.
+FIELDS = (
+    Field(
+        "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=38, read=_title,
+        show=lambda scenario: scenario.title,
+    ),
+    Field(
+        "model", label="scenarios.model", problem="scenarios.problem_model", width=20, choices="model_names",
+        required=True, in_every_planner=True, read=_model, show=lambda scenario: scenario.model.name,
+        page_text=lambda scenario: scenario.model.title,
+    ),
+    Field(
+        "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
+        problem="scenarios.problem_context", number_format=COUNT_FORMAT, limits="context", required=True,
+        in_every_planner=True,
+    ),
+    Field(
+        "users", label="scenarios.users", page_label="article.users", unit="unit.users", prompt="prompt.users",
+        problem="scenarios.problem_users", number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
+        default=defaults.USERS,
+    ),
+    Field(
+        "allocation", label="scenarios.allocation", prompt="prompt.allocation", problem="scenarios.problem_allocation",
+        width=11, options=ALLOCATIONS, default=RESERVED, read=lambda value, _: allocation_named(value),
+    ),
+    Field(
+        "average_tokens", label="scenarios.average_tokens", page_label="export.average_tokens", unit="unit.tokens",
+        prompt="prompt.average_tokens", problem="scenarios.problem_average_tokens", number_format=COUNT_FORMAT,
+        limits="average_tokens", read=_average_tokens,
+    ),
+    Field(
+        "precision", label="scenarios.precision", prompt="prompt.precision", problem="scenarios.problem_precision",
+        width=11, choices="precision_names", numbers_too=True, in_every_planner=True, default=defaults.PRECISION,
+        read=lambda value, _: catalog.weights_precision(value), show=lambda scenario: scenario.precision_name,
+    ),
+    Field(
+        "kv_precision", label="scenarios.kv_precision", problem="scenarios.problem_kv_precision", width=11,
+        choices="kv_precision_names", numbers_too=True, in_every_planner=True, default=defaults.KV_PRECISION,
+        read=lambda value, _: catalog.precision("kv_precision", value),
+        show=lambda scenario: scenario.kv_precision.name,
+    ),
+    Field(
+        "engine", label="scenarios.engine", prompt="prompt.engine", problem="scenarios.problem_engine", width=9,
+        choices="engine_names", options=ENGINES, default=defaults.ENGINE, default_for=_default_engine,
+        read=lambda value, _: engine_named(value),
+    ),
+    Field(
+        "overhead", label="scenarios.overhead_rate", page_label="article.overhead_rate", unit="unit.of_weights_kv",
+        prompt="prompt.overhead_rate", problem="scenarios.problem_overhead_rate", width=11, number_format=RATE_FORMAT,
+        limits="overhead", in_every_planner=True, default=DEFAULT_OVERHEAD_FRACTION,
+    ),
+    Field(
+        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=18, choices="gpu_names", read=_gpu,
+        show=lambda scenario: scenario.gpu_name,
+        page_text=lambda scenario: scenario.gpu.title if scenario.gpu else "",
+    ),
+    Field(
+        "gpu_memory_gb", label="scenarios.gpu_memory", page_label="article.gpu_memory", unit="unit.gb",
+        prompt="prompt.gpu_memory", problem="scenarios.problem_gpu_memory", width=13, number_format=MEMORY_FORMAT,
+        limits="gpu_memory_gb", read=_gpu_memory_gb,
+    ),
+)  # fmt: skip
+ONE_OF = ("gpu", "gpu_memory_gb")  # of which every file must have at least one
+# Headings of earlier versions, which are still read.
+_FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gpu_memory_gb"}
+_SCENARIO_ATTRIBUTES = {attribute.name for attribute in fields(Scenario)}
+
+
+def field_of_header(text: object) -> str | None:
+    """Return the field of a column by its header: English, Chinese, or the plain key; None if it is unknown."""
+    return _field_by_header().get(plain_header(text)) if isinstance(text, str) else None
+
+
+def plain_header(text: str) -> str:
+    """Normalize a header for comparison: ignore case, spaces, and full-width letters."""
+    return "".join(plain_letters(text).casefold().replace("_", " ").split())
+
+
+@cache
+def _field_by_header() -> dict[str, str]:
+    return (
+        {plain_header(field.name): field.name for field in FIELDS}
+        | {plain_header(heading): name for heading, name in _FORMER_HEADINGS.items()}
+        | {plain_header(Labels(lang)(field.label)): field.name for field in FIELDS for lang in LANGUAGES}
+    )

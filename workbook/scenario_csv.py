@@ -11,22 +11,10 @@ from pathlib import Path
 
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
-from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.texts import plain_letters
-from workbook import scenario
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
-from workbook.scenario import FIELDS, NUMBER_FIELDS, GivenRow, field_of_header, parse_scenario
-
-# The values of columns that the file omits; the same as for the cell functions.
-DEFAULTS = {
-    **scenario.DEFAULTS,
-    "precision": "fp16",
-    "kv_precision": "fp16",
-    "overhead": DEFAULT_OVERHEAD_FRACTION,
-}
-REQUIRED = ("model", "context", "users")
-ONE_OF = ("gpu", "gpu_memory_gb")
+from workbook.scenario import FIELDS, ONE_OF, Field, GivenRow, field_of_header, parse_scenario
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own line that names the delimiter
@@ -101,23 +89,21 @@ class CsvScenarios:
                 )
             if field:
                 columns[field] = index
-        missing = [field for field in REQUIRED if field not in columns]
+        missing = [field.name for field in FIELDS if field.required and field.name not in columns]
         missing += [] if any(field in columns for field in ONE_OF) else [" or ".join(ONE_OF)]
         if missing:
             raise UnreadableFileError(
                 str(self.path),
                 f"its first line has no column {', '.join(missing)}",
-                f"Name the columns {', '.join(FIELDS)}, or use the headings of the planner's Scenarios sheet.",
+                f"Name the columns {_names()}, or use the headings of the planner's Scenarios sheet.",
             )
         self._width = len(header)
         return columns
 
     def _values(self, cells: list[str]) -> dict[str, object]:
-        values: dict[str, object] = {}
-        for field, index in self._columns.items():
-            text = cells[index].strip() if index < len(cells) else ""
-            values[field] = _value(field, text) if text else None
-        return values | {field: value for field, value in DEFAULTS.items() if values.get(field) is None}
+        """Return field → value, without blank cells, whose fields take their defaults."""
+        texts = {field: cells[index].strip() for field, index in self._columns.items() if index < len(cells)}
+        return {field.name: _value(field, texts[field.name]) for field in FIELDS if texts.get(field.name)}
 
     def _extra_cells(self, cells: list[str]) -> list[PlannerError]:
         if not any(cell.strip() for cell in cells[self._width :]):
@@ -148,14 +134,15 @@ def number_of(text: str, *, whole: bool) -> float | None:
     return None
 
 
-def _value(field: str, text: str) -> object:
-    if field in NUMBER_FIELDS:
-        number = number_of(text, whole=LIMITS[field].whole)
-        return text if number is None else number
-    if field in ("precision", "kv_precision"):
-        number = number_of(text, whole=False)
+def _value(field: Field, text: str) -> object:
+    if field.limits or field.numbers_too:
+        number = number_of(text, whole=field.limits is not None and LIMITS[field.limits].whole)
         return text if number is None else number
     return without_csv_guard(text)
+
+
+def _names() -> str:
+    return ", ".join(field.name for field in FIELDS)
 
 
 def _encoding(path: Path) -> str:
@@ -195,7 +182,7 @@ def _header_line(path: Path, lines: Iterator[str]) -> tuple[int, str]:
     for line_number, line in enumerate(lines, start=1):
         if line.strip():
             return line_number, line
-    raise UnreadableFileError(str(path), "it is empty", f"Name the columns {', '.join(FIELDS)} in its first line.")
+    raise UnreadableFileError(str(path), "it is empty", f"Name the columns {_names()} in its first line.")
 
 
 def _known_fields(header: str, delimiter: str) -> set[str]:

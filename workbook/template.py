@@ -31,6 +31,7 @@ from workbook.sheets import (
     changes,
     checks,
     gpus,
+    how_it_works,
     models,
     precisions,
     procurement,
@@ -39,7 +40,8 @@ from workbook.sheets import (
 )
 
 SHEET_ORDER = (
-    "about", "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "checks", "changes",
+    "about", "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions",
+    "how_it_works", "checks", "changes",
 )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def _build_sheets(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
     scenarios.write(book, rows)
     sensitivity.write(book)
     procurement.write(book, procurement_sheet, _first_choice(book, rows))
+    how_it_works.write(book)
     changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)

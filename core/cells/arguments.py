@@ -12,6 +12,7 @@ from core.cells.broadcast import Array, parse_cells
 from core.cells.models import model_cells, model_of_cell, size_or_model_of_cell
 from core.cells.values import CellError, Grid, error_code, grid, is_blank
 from core.checks import number, numbers, text
+from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import DEFAULT_UNIT, unit_bytes
 
@@ -64,10 +65,10 @@ def _number(name: str, default: float | None = None) -> Argument:
 MODEL = Argument(model_of_cell, lambda cells: model_cells(cells, allow_size=False))
 MODEL_OR_SIZE = Argument(size_or_model_of_cell, lambda cells: model_cells(cells, allow_size=True))
 CONTEXT = _number("context")
-USERS = _number("users", 1)
+USERS = _number("users", defaults.USERS)
 GPUS = _number("gpus")
-PRECISION = cell_argument("precision", catalog.weights_precision, "fp16")
-KV_PRECISION = cell_argument("kv_precision", partial(catalog.precision, "kv_precision"), "fp16")
+PRECISION = cell_argument("precision", catalog.weights_precision, defaults.PRECISION)
+KV_PRECISION = cell_argument("kv_precision", partial(catalog.precision, "kv_precision"), defaults.KV_PRECISION)
 OVERHEAD = _number("overhead", DEFAULT_OVERHEAD_FRACTION)
 OPTIONAL_OVERHEAD = cell_argument("overhead", lambda value: None if value is None else number("overhead", value))
 UNIT = cell_argument("unit", unit_bytes, DEFAULT_UNIT)

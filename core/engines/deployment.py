@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
+from core.checks import Limits, number_within
 from core.errors import OutOfRangeError, quoted
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -29,6 +31,42 @@ class Device:
     memory_bytes: int
 
 
+def _setting(help_text: str, limits: Limits) -> Any:
+    """Return a field of `EngineSettings`: an option of the command line and an argument of the API."""
+    return field(default=None, metadata={"help": help_text, "limits": limits})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """How an engine is started; None leaves a setting at the engine's default. Every interface reads these fields."""
+
+    memory_utilization: float | None = _setting(
+        "Fraction of a GPU that the engine may use.",
+        Limits(0.01, 1, False, "Write a fraction from 0.01 to 1, for example 0.9."),
+    )
+    max_batched_tokens: int | None = _setting(
+        "Most tokens of one step.", Limits(1, 10**7, True, "Write the most tokens in one step, for example 8192.")
+    )
+    max_sequences: int | None = _setting(
+        "Most sequences of one step.", Limits(1, 10**6, True, "Write the most sequences in one step, for example 256.")
+    )
+
+
+def checked_settings(given: Mapping[str, float | None]) -> EngineSettings:
+    """Return the settings by their names, each checked against its limits.
+
+    Raises:
+        PlannerError: a value is of the wrong type or out of range.
+        TypeError: there is no setting of that name.
+    """
+    limits = {setting.name: setting.metadata["limits"] for setting in fields(EngineSettings)}
+    unknown = [name for name in given if name not in limits]
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is no engine setting; the settings are {', '.join(limits)}")
+    checked = {name: number_within(name, value, limits[name]) for name, value in given.items() if value is not None}
+    return EngineSettings(**checked)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deployment:
     """A model on the GPUs of one replica, with the settings with which an engine is started.
@@ -42,9 +80,7 @@ class Deployment:
         expert_parallel: whether each rank has whole experts instead of a part of every expert.
         context: longest sequence in tokens (vLLM's max_model_len).
         version: version of the engine.
-        memory_utilization: fraction of the GPU that the engine may use; None: the engine's default.
-        max_batched_tokens: most tokens of one step; None: the engine's default.
-        max_sequences: most sequences of one step; None: the engine's default.
+        settings: how the engine is started.
     """
 
     model: ModelSpec
@@ -56,9 +92,7 @@ class Deployment:
     expert_parallel: bool = False
     context: int
     version: Version
-    memory_utilization: float | None = None
-    max_batched_tokens: int | None = None
-    max_sequences: int | None = None
+    settings: EngineSettings = EngineSettings()
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,8 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of each GPU. Without a `memory_utilization` the engine may use all of its memory."""
     shapes = stage_shapes(deployment.model, deployment.precision, 1, deployment.pp)
-    usable = round(deployment.device.memory_bytes * (deployment.memory_utilization or 1))
-    ubatch = deployment.max_batched_tokens or _UBATCH
+    usable = round(deployment.device.memory_bytes * (deployment.settings.memory_utilization or 1))
+    ubatch = deployment.settings.max_batched_tokens or _UBATCH
     return tuple(
         Budget(
             usable_bytes=usable,
@@ -108,7 +108,7 @@ def pool(deployment: Deployment) -> Pool:
     """
     by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
     spans = stages(deployment.model, deployment.pp)
-    ubatch = deployment.max_batched_tokens or _UBATCH
+    ubatch = deployment.settings.max_batched_tokens or _UBATCH
     fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
     layers = by_layer[fullest[0] : fullest[1]]
     full = sum(spec.bytes_per_token for layer in layers for spec in layer if not spec.window)
@@ -141,5 +141,5 @@ ENGINE = Engine(
     default_version="b6325",
     budgets=budgets,
     pool=pool,
-    max_sequences=lambda deployment: deployment.max_sequences or 256,  # llama.h, LLAMA_MAX_SEQ
+    max_sequences=lambda deployment: deployment.settings.max_sequences or 256,  # llama.h, LLAMA_MAX_SEQ
 )

@@ -48,13 +48,13 @@ def step_defaults(device: Device, tp: int) -> tuple[int, int]:
 
 def static_share(deployment: Deployment) -> float:
     """Return mem_fraction_static, the share of the GPU for weights and KV cache."""
-    if deployment.memory_utilization is not None:
-        return deployment.memory_utilization
+    if deployment.settings.memory_utilization is not None:
+        return deployment.settings.memory_utilization
     if deployment.version < _SHARE_FROM_STEP:
         return next(share for tp, share in _SHARE_BY_TP if deployment.tp >= tp)
     memory_mib = deployment.device.memory_bytes / MIB
     tokens, batch = step_defaults(deployment.device, deployment.tp)
-    tokens = max(deployment.max_batched_tokens or tokens, 2048)
+    tokens = max(deployment.settings.max_batched_tokens or tokens, 2048)
     reserved_mib = 512 + 1.5 * tokens + deployment.tp * deployment.pp / 8 * 1024 + 2 * batch
     if memory_mib > 60 * 1024:
         reserved_mib = max(reserved_mib, 10 * 1024)
@@ -126,5 +126,5 @@ ENGINE = Engine(
     budgets=budgets,
     pool=pool,
     # max_running_requests: half the tokens of the pool, but at most 4096 (server_args.py).
-    max_sequences=lambda deployment: deployment.max_sequences or 4096,
+    max_sequences=lambda deployment: deployment.settings.max_sequences or 4096,
 )

@@ -87,8 +87,8 @@ def largest_step(deployment: Deployment) -> _Step:
         tokens, sequences = 8192, 1024
     else:
         tokens, sequences = 2048, 256
-    tokens = deployment.max_batched_tokens or tokens
-    return _Step(tokens, min(deployment.max_sequences or sequences, tokens))
+    tokens = deployment.settings.max_batched_tokens or tokens
+    return _Step(tokens, min(deployment.settings.max_sequences or sequences, tokens))
 
 
 def cublas_bytes(device: Device) -> int:
@@ -103,7 +103,7 @@ def _is_large(device: Device) -> bool:
 
 def usable_bytes(deployment: Deployment) -> int:
     """Return total × utilization, rounded up (v1/worker/utils.py, request_memory)."""
-    utilization = deployment.memory_utilization
+    utilization = deployment.settings.memory_utilization
     if utilization is None:
         utilization = default_memory_utilization(deployment.version)
     return math.ceil(deployment.device.memory_bytes * utilization)

@@ -1,24 +1,21 @@
-"""Compute the costs of owning and renting GPUs, from the order quantity to the month in which buying has paid off.
+"""Compute what an option costs to own and to rent, from the order quantity to the month in which buying has paid off.
 
-Money is in float US dollars, time in months. Every formula has a closed form, so that a worksheet can compute it with
-functions of Excel 2010; docstrings give the Excel formula. Latency and throughput are not considered.
+Money is in float US dollars, time in months. The formulas are the terms of `core.plan.money`. Latency and throughput
+are not considered.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from core.catalog.hardware import Gpu
-from core.catalog.prices import GpuPrices, cost_defaults
+from core.catalog.prices import GpuPrices, Quote, cost_defaults
+from core.catalog.prices import prices as indicative_prices
 from core.checks import Limits, number_within
-from core.plan.fleet import Replica
-
-MONTHS_PER_YEAR = 12
-HOURS_PER_MONTH = 730  # 365 days × 24 hours ÷ 12, as in cloud price lists
-W_PER_KW = 1000
-_DECIMALS = 9  # rounds to these before rounding up, so that 3.0000000000000004 remains 3
+from core.plan.fleet import Option, choice_of_gpu
+from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES, W_PER_KW
 
 _SHARE = "Write a fraction, for example 0.1 for 10 %."
 _MONEY = "Write US dollars, for example 30000."
@@ -26,14 +23,12 @@ _MONEY = "Write US dollars, for example 30000."
 # The upper limits catch mistakes (cents for dollars, per cent for a fraction, watts for kilowatts).
 COST_LIMITS: dict[str, Limits] = {
     "gpus": Limits(1, 10**6, True, "Write the number of GPUs, for example 8."),
-    "nodes": Limits(1, 10**6, True, "Write the number of nodes, for example 1."),
-    "rented_gpus": Limits(1, 10**6, True, "Write the number of GPUs to rent, for example 8."),
     "users": Limits(1, 10**8, True, "Write the number of concurrent users, for example 10."),
     "users_per_replica": Limits(1, 10**8, True, "Write the most concurrent users of a replica, for example 10."),
     "gpus_by_division": Limits(1, 10**6, True, "Write the number of GPUs, for example 8."),
     "tdp_w": Limits(1, 10**5, False, "Write the watts of one GPU, for example 700."),
     "gpu_usd": Limits(0.01, 10**7, False, _MONEY),
-    "server_usd_per_node": Limits(0, 10**8, False, _MONEY),
+    "server_per_gpu_usd": Limits(0, 10**8, False, _MONEY),
     "on_demand_usd_per_gpu_hour": Limits(0, 10**4, False, "Write US dollars, for example 3.5."),
     "reserved_usd_per_gpu_hour": Limits(0, 10**4, False, "Write US dollars, for example 2.5."),
     "network_share": Limits(0, 5, False, _SHARE),
@@ -51,30 +46,29 @@ COST_LIMITS: dict[str, Limits] = {
     "on_demand_hours_share": Limits(0, 1, False, "Write the fraction of hours that run, for example 0.4."),
     "headroom": Limits(0, 0.95, False, _SHARE),
     "whole_nodes": Limits(0, 1, True, "Write 1 for full nodes, or 0."),
-    "spare_nodes": Limits(0, 10**4, True, "Write the number of nodes, for example 1 for N+1."),
+    "spare_replicas": Limits(0, 10**4, True, "Write the number of replicas, for example 1 for N+1."),
     "spare_gpus": Limits(0, 10**5, True, "Write the number of GPUs, for example 0."),
+    "rent_step": Limits(1, 10**4, True, "Write the GPUs of your provider's smallest instance, for example 8."),
 }
-
-
-# ---- the order quantity ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPolicy:
-    """The GPUs to buy in addition to those that the users need.
+    """The GPUs to buy or rent in addition to those that the users need.
 
     Attributes:
         headroom: share of the user capacity that must remain unused.
-        whole_nodes: whether nodes are bought full (HGX and OAM boards come with all their GPUs), or only with the GPUs
-            that are used.
-        spare_nodes: nodes beyond those that the users need: 1 for N+1.
-        spare_gpus: GPUs in stock.
+        spare_replicas: replicas beyond those that the users need, bought and rented: 1 for N+1.
+        whole_nodes: whether GPUs on boards (HGX and OAM) are bought in full nodes, or only those that are used.
+        spare_gpus: GPUs in stock, if bought.
+        rent_step: smallest number of GPUs that the provider rents out; a rental is a multiple of it.
     """
 
     headroom: float = 0.0
+    spare_replicas: int = 0
     whole_nodes: bool = True
-    spare_nodes: int = 0
     spare_gpus: int = 0
+    rent_step: int = 1
 
 
 @dataclass(frozen=True)
@@ -86,6 +80,9 @@ class OrderStep:
     added_gpus: int
 
 
+ORDER_STEPS = ("by_division", "deployable", "with_headroom", "with_spares", "order")
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrderQuantity:
     """The steps from the fewest GPUs that could hold the model to the GPUs to order.
@@ -94,104 +91,33 @@ class OrderQuantity:
         by_division: the total memory divided by a GPU's memory, rounded up.
         deployable: GPUs of whole replicas for the users.
         with_headroom: GPUs of whole replicas for the users and the headroom.
-        in_nodes: the same in full nodes, if nodes are bought full.
-        with_spares: the GPUs to order.
-        replicas: the number of replicas with headroom.
-        nodes: the nodes to order, including spares.
+        with_spares: GPUs of all replicas, including spare ones.
+        order: GPUs to buy, with full nodes and GPUs in stock.
+        rented_gpus: GPUs to rent, a multiple of the provider's smallest number.
+        replicas: replicas with headroom and spares.
+        nodes: the nodes to buy.
     """
 
     by_division: int
     deployable: int
     with_headroom: int
-    in_nodes: int
     with_spares: int
+    order: int
+    rented_gpus: int
     replicas: int
     nodes: int
 
     @property
     def gpus(self) -> int:
-        return self.with_spares
-
-    @property
-    def rented_gpus(self) -> int:
-        """Return the GPUs to rent: the provider replaces failed machines and rents by node, so without spares."""
-        return self.in_nodes
+        return self.order
 
     @property
     def steps(self) -> tuple[OrderStep, ...]:
         """Return the bars in order; GPUs decrease only if an engine's budget needs fewer than the division."""
-        steps, previous = [], 0
-        for key in ("by_division", "deployable", "with_headroom", "in_nodes", "with_spares"):
-            gpus = getattr(self, key)
-            steps.append(OrderStep(key, gpus, gpus - previous))
-            previous = gpus
-        return tuple(steps)
-
-
-def comes_on_baseboards(gpu: Gpu) -> bool:
-    """Return whether the GPU is sold only in full nodes: on a board (HGX, OAM) or in a superchip, not as a PCIe card.
-
-    Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
-    """
-    return gpu.form_factor.startswith(("SXM", "OAM", "superchip"))
-
-
-def order_quantity(
-    replica: Replica, *, users: int, users_per_replica: int, gpus_by_division: int, policy: OrderPolicy
-) -> OrderQuantity:
-    """Return the GPUs to order for `users`, with the steps to that number.
-
-    In Excel, with g GPUs per replica and n GPUs per node:
-    deployable = ROUNDUP(users/each,0)*g; replicas = ROUNDUP(ROUND(users/(each*(1-headroom)),9),0);
-    with_headroom = replicas*g; nodes = IF(g>=n, replicas*ROUNDUP(g/n,0), ROUNDUP(replicas/INT(n/g),0));
-    in_nodes = IF(whole_nodes, nodes*n, with_headroom);
-    with_spares = in_nodes + spare_nodes*MIN(n,in_nodes) + spare_gpus.
-    A spare node has as many GPUs as the fullest node.
-
-    Raises:
-        PlannerError: an input has the wrong type or is out of range.
-    """
-    checked = _checked(
-        users=users, users_per_replica=users_per_replica, gpus_by_division=gpus_by_division, headroom=policy.headroom,
-        spare_nodes=policy.spare_nodes, spare_gpus=policy.spare_gpus,
-    )  # fmt: skip
-    users, per_replica = int(checked["users"]), int(checked["users_per_replica"])
-    replicas = _rounded_up(users / (per_replica * (1 - checked["headroom"])))
-    nodes = replica.nodes(replicas)
-    with_headroom = replicas * replica.gpus
-    in_nodes = nodes * replica.gpu.gpus_per_node if policy.whole_nodes else with_headroom
-    spare_nodes = int(checked["spare_nodes"])
-    spares = spare_nodes * min(replica.gpu.gpus_per_node, in_nodes) + int(checked["spare_gpus"])
-    return OrderQuantity(
-        by_division=int(checked["gpus_by_division"]),
-        deployable=-(-users // per_replica) * replica.gpus,
-        with_headroom=with_headroom,
-        in_nodes=in_nodes,
-        with_spares=in_nodes + spares,
-        replicas=replicas,
-        nodes=nodes + spare_nodes,
-    )
-
-
-# ---- owning ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Purchase:
-    """The hardware to buy and its prices.
-
-    Attributes:
-        gpus, nodes: totals, including spares.
-        tdp_w: rated power of one GPU.
-        gpu_usd: price of one GPU.
-        server_usd_per_node: price of a node without its GPUs.
-    """
-
-    gpus: int
-    nodes: int
-    tdp_w: float
-    gpu_usd: float
-    server_usd_per_node: float
+        totals = [getattr(self, key) for key in ORDER_STEPS]
+        return tuple(
+            map(OrderStep, ORDER_STEPS, totals, (after - before for before, after in zip([0, *totals], totals)))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,8 +163,10 @@ class Owning:
         it_kw: rated power of GPUs and servers.
         depreciation_usd_per_month: straight-line depreciation in the years of depreciation.
         power_usd_per_month, hosting_usd_per_month, support_usd_per_month: payments per month.
+        opex_usd_per_month: their sum.
+        usd_per_month: depreciation and payments per month.
         value_at_horizon_usd: book value at the end of the horizon.
-        tco_usd: capex + horizon × payments per month − value at the horizon.
+        tco_usd: total cost over the horizon, less the value at its end.
         npv_usd: the same, discounted; a cost is positive.
     """
 
@@ -248,136 +176,11 @@ class Owning:
     power_usd_per_month: float
     hosting_usd_per_month: float
     support_usd_per_month: float
+    opex_usd_per_month: float
+    usd_per_month: float
     value_at_horizon_usd: float
     tco_usd: float
     npv_usd: float
-
-    @property
-    def opex_usd_per_month(self) -> float:
-        """Return the payments per month: power, hosting, support."""
-        return self.power_usd_per_month + self.hosting_usd_per_month + self.support_usd_per_month
-
-    @property
-    def usd_per_month(self) -> float:
-        """Return depreciation and payments per month."""
-        return self.depreciation_usd_per_month + self.opex_usd_per_month
-
-
-def default_assumptions() -> Assumptions:
-    """Return the assumptions in cost_defaults.csv."""
-    return Assumptions(**_defaults(Assumptions))
-
-
-def default_policy() -> OrderPolicy:
-    """Return the policy in cost_defaults.csv."""
-    return OrderPolicy(**_defaults(OrderPolicy))
-
-
-def server_usd_per_gpu(prices: GpuPrices) -> float | None:
-    """Return the price of a server without GPUs, per GPU; if it is unknown, the usual share of the GPU's price.
-
-    None if both are unknown. In Excel: IF(server<>"", server, IF(gpu<>"", gpu*server_share_of_gpus, "")).
-    """
-    if prices.server_per_gpu is not None:
-        return prices.server_per_gpu.amount_usd
-    if prices.purchase is None:
-        return None
-    return prices.purchase.amount_usd * cost_defaults()["server_share_of_gpus"].value
-
-
-def owning(purchase: Purchase, assumptions: Assumptions) -> Owning:
-    """Return the costs of owning `purchase`.
-
-    Raises:
-        PlannerError: an input has the wrong type or is out of range.
-    """
-    checked_p, checked_a = _checked_all(purchase), _checked_all(assumptions)
-    capex = capex_usd(checked_p, checked_a)
-    it_kw = rated_it_kw(checked_p.gpus, checked_p.tdp_w, checked_a.server_power_share)
-    power = power_usd_per_month(it_kw, checked_a)
-    hosting = it_kw * checked_a.hosting_usd_per_kw_month + checked_p.nodes * checked_a.hosting_usd_per_node_month
-    support = capex * checked_a.support_share_per_year / MONTHS_PER_YEAR
-    value = book_value_usd(capex, checked_a, checked_a.horizon_months)
-    opex = power + hosting + support
-    return Owning(
-        capex_usd=capex,
-        it_kw=it_kw,
-        depreciation_usd_per_month=(
-            capex * (1 - checked_a.residual_share) / (checked_a.depreciation_years * MONTHS_PER_YEAR)
-        ),
-        power_usd_per_month=power,
-        hosting_usd_per_month=hosting,
-        support_usd_per_month=support,
-        value_at_horizon_usd=value,
-        tco_usd=capex + opex * checked_a.horizon_months - value,
-        npv_usd=capex
-        + present_value_usd(opex, checked_a)
-        - value * discount_factor(checked_a.discount_rate_per_year, checked_a.horizon_months),
-    )
-
-
-def capex_usd(purchase: Purchase, assumptions: Assumptions) -> float:
-    """Return (GPUs × price + nodes × price of a server) × (1 + network share)."""
-    hardware = purchase.gpus * purchase.gpu_usd + purchase.nodes * purchase.server_usd_per_node
-    return hardware * (1 + assumptions.network_share)
-
-
-def rated_it_kw(gpus: int, tdp_w: float, server_power_share: float) -> float:
-    """Return GPUs × TDP × (1 + share of the rest of the server), in kW."""
-    return gpus * tdp_w * (1 + server_power_share) / W_PER_KW
-
-
-def power_usd_per_month(it_kw: float, assumptions: Assumptions) -> float:
-    """Return rated IT power × mean load × PUE (ISO/IEC 30134-2) × tariff × 730 hours. Spares run too."""
-    return it_kw * assumptions.power_load * assumptions.pue * assumptions.tariff_usd_per_kwh * HOURS_PER_MONTH
-
-
-def book_value_usd(capex: float, assumptions: Assumptions, months: int) -> float:
-    """Return the value after `months` of straight-line depreciation; after the last year, the residual value.
-
-    In Excel: capex*(1-(1-residual)*MIN(1,months/(12*years))).
-    """
-    written_off = min(1.0, months / (assumptions.depreciation_years * MONTHS_PER_YEAR))
-    return capex * (1 - (1 - assumptions.residual_share) * written_off)
-
-
-def monthly_rate(rate_per_year: float) -> float:
-    """Return the monthly rate that compounds to an effective annual rate: (1 + r)^(1/12) − 1."""
-    return math.expm1(math.log1p(rate_per_year) / MONTHS_PER_YEAR)
-
-
-def discount_factor(rate_per_year: float, months: int) -> float:
-    """Return the present value of one dollar after `months`: (1 + r)^(−months/12)."""
-    return math.exp(-math.log1p(rate_per_year) * months / MONTHS_PER_YEAR)
-
-
-def present_value_usd(usd_per_month: float, assumptions: Assumptions) -> float:
-    """Return the present value of a payment at the end of each month, an ordinary annuity: a (1 − (1+i)^−n) / i.
-
-    In Excel: -PV((1+r)^(1/12)-1, horizon, payment), which accepts a rate of 0 too.
-    """
-    months, rate = assumptions.horizon_months, monthly_rate(assumptions.discount_rate_per_year)
-    if rate == 0:
-        return usd_per_month * months
-    return usd_per_month * -math.expm1(-months * math.log1p(rate)) / rate
-
-
-# ---- renting -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rental:
-    """The GPUs to rent and their prices; None: not offered.
-
-    Attributes:
-        rented_gpus: number of GPUs.
-        on_demand_usd_per_gpu_hour: price of an hour in which the GPU runs.
-        reserved_usd_per_gpu_hour: price of every hour, renewed at the same price until the horizon.
-    """
-
-    rented_gpus: int
-    on_demand_usd_per_gpu_hour: float | None = None
-    reserved_usd_per_gpu_hour: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,80 +201,183 @@ class Renting:
     npv_usd: float
 
 
-def renting(rental: Rental, assumptions: Assumptions) -> Renting | None:
-    """Return the costs of renting: GPUs × price × 730 hours × the share of hours paid; None without a price.
+@dataclass(frozen=True, kw_only=True)
+class OptionCosts:
+    """The costs of an option; None if a price or the GPU's power is unknown.
+
+    Attributes:
+        order: the order quantity with its steps.
+        owned, rented: the costs of owning and of renting.
+        owning_usd_per_user_month, renting_usd_per_user_month: costs per month and concurrent user.
+        break_even_month: the month in which buying has paid off; None also if it is not within the horizon.
+        net_present_cost: the lower of the two net present costs, by which options are ranked.
+        cheaper: "buy" or "rent", by net present cost; None unless both are known.
+        figures: every term of `core.plan.money.OPTION_MONEY` by name.
+    """
+
+    order: OrderQuantity
+    owned: Owning | None
+    rented: Renting | None
+    owning_usd_per_user_month: float | None
+    renting_usd_per_user_month: float | None
+    break_even_month: int | None
+    net_present_cost: float | None
+    cheaper: str | None
+    figures: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+def default_assumptions() -> Assumptions:
+    """Return the assumptions in cost_defaults.csv."""
+    return Assumptions(**_defaults(Assumptions))
+
+
+def default_policy() -> OrderPolicy:
+    """Return the policy in cost_defaults.csv."""
+    return OrderPolicy(**_defaults(OrderPolicy))
+
+
+def comes_on_baseboards(gpu: Gpu) -> bool:
+    """Return whether the GPU is sold only in full nodes: on a board (HGX, OAM) or in a superchip, not as a PCIe card.
+
+    Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
+    """
+    return gpu.form_factor.startswith(("SXM", "OAM", "superchip"))
+
+
+def option_costs(
+    gpu: Gpu,
+    option: Option,
+    *,
+    users: int,
+    gpus_by_division: int,
+    policy: OrderPolicy | None = None,
+    assumptions: Assumptions | None = None,
+    prices: GpuPrices | None = None,
+) -> OptionCosts:
+    """Return the costs of serving `users` by `option` on `gpu`.
+
+    Args:
+        gpus_by_division: the start of the waterfall (`fleet.gpus_by_division`).
+        policy, assumptions, prices: the defaults are those of the data files.
+
+    Raises:
+        PlannerError: an input has the wrong type or is out of range, or the replicas take too many GPUs.
+    """
+    by_division = int(_checked("gpus_by_division", gpus_by_division))
+    figures = money_figures(gpu, option, users=users, policy=policy, assumptions=assumptions, prices=prices)
+    if figures["with_spares"] is None:
+        _checked("gpus", figures["replicas"] * option.replica.gpus)
+    owned, rented = _owning(figures), _renting(figures)
+    return OptionCosts(
+        order=_order_quantity(figures, by_division),
+        owned=owned,
+        rented=rented,
+        owning_usd_per_user_month=figures["own_user_month"],
+        renting_usd_per_user_month=figures["rent_user_month"],
+        break_even_month=figures["break_even"],
+        net_present_cost=figures["net_present_cost"],
+        cheaper=("buy" if figures["buys"] else "rent") if owned and rented else None,
+        figures=figures,
+    )
+
+
+def money_figures(
+    gpu: Gpu,
+    option: Option | None,
+    *,
+    users: int,
+    policy: OrderPolicy | None = None,
+    assumptions: Assumptions | None = None,
+    prices: GpuPrices | None = None,
+) -> dict[str, Any]:
+    """Return every term of `core.plan.money.OPTION_MONEY` by name; None is a missing figure.
+
+    Args:
+        option: None if no layout fits, so that nothing is ordered.
+        policy, assumptions, prices: the defaults are those of the data files.
 
     Raises:
         PlannerError: an input has the wrong type or is out of range.
     """
-    rental, assumptions = _checked_all(rental), _checked_all(assumptions)
-    hours = rental.rented_gpus * HOURS_PER_MONTH
-    on_demand = reserved = None
-    if rental.on_demand_usd_per_gpu_hour is not None:
-        on_demand = hours * rental.on_demand_usd_per_gpu_hour * assumptions.on_demand_hours_share
-    if rental.reserved_usd_per_gpu_hour is not None:
-        reserved = hours * rental.reserved_usd_per_gpu_hour
-    offered = [(usd, plan) for usd, plan in ((on_demand, "on_demand"), (reserved, "reserved")) if usd is not None]
-    if not offered:
-        return None
-    usd_per_month, plan = min(offered)
-    return Renting(
-        on_demand_usd_per_month=on_demand,
-        reserved_usd_per_month=reserved,
-        plan=plan,
-        usd_per_month=usd_per_month,
-        tco_usd=usd_per_month * assumptions.horizon_months,
-        npv_usd=present_value_usd(usd_per_month, assumptions),
+    prices = prices or indicative_prices(gpu.name)
+    policy, assumptions = policy or default_policy(), assumptions or default_assumptions()
+    given: dict[str, Any] = {
+        "users": users,
+        "users_per_replica": option and option.users_per_replica,
+        "tdp_w": gpu.tdp_w,
+        "gpu_usd": _usd(prices.purchase),
+        "server_per_gpu_usd": _usd(prices.server_per_gpu),
+        "on_demand_usd_per_gpu_hour": _usd(prices.on_demand_per_gpu_hour),
+        "reserved_usd_per_gpu_hour": _usd(prices.reserved_per_gpu_hour),
+        **asdict(policy),
+        "whole_nodes": int(policy.whole_nodes),
+        **asdict(assumptions),
+    }
+    given = {name: value if value is None else _checked(name, value) for name, value in given.items()}
+    given |= {
+        "gpus_per_replica": option and option.replica.gpus,
+        "gpus_per_node": (option.replica.gpu if option else choice_of_gpu(gpu)).gpus_per_node,
+        "on_board": int(comes_on_baseboards(gpu)),
+        "server_share_of_gpus": cost_defaults()["server_share_of_gpus"].value,
+        "most_gpus": COST_LIMITS["gpus"].most,
+        "hours_per_month": HOURS_PER_MONTH,
+        "months_per_year": MONTHS_PER_YEAR,
+        "w_per_kw": W_PER_KW,
+    }
+    return OPTION_MONEY.compute(given | RATES.compute(given))
+
+
+def _order_quantity(figures: Mapping[str, Any], by_division: int) -> OrderQuantity:
+    return OrderQuantity(
+        by_division=by_division,
+        rented_gpus=figures["rented"],
+        **{name: figures[name] for name in (*ORDER_STEPS[1:], "replicas", "nodes")},
     )
 
 
-# ---- comparison --------------------------------------------------------------------------------------
+def _owning(figures: Mapping[str, Any]) -> Owning | None:
+    if figures["capex"] is None:
+        return None
+    return Owning(
+        capex_usd=figures["capex"],
+        it_kw=figures["it_kw"],
+        depreciation_usd_per_month=figures["depreciation"],
+        power_usd_per_month=figures["power"],
+        hosting_usd_per_month=figures["hosting"],
+        support_usd_per_month=figures["support"],
+        opex_usd_per_month=figures["opex"],
+        usd_per_month=figures["own_month"],
+        value_at_horizon_usd=figures["value"],
+        tco_usd=figures["own_tco"],
+        npv_usd=figures["own_npv"],
+    )
 
 
-def break_even_month(owned: Owning, rented: Renting, horizon_months: int) -> int | None:
-    """Return the first month at whose end owning has cost no more than renting; None if it is not within the horizon.
-
-    The cost of owning is capex and the payments per month, less the equipment's value in the last month of the horizon.
-    In Excel, with d = rent - opex: IF(d*horizon>=capex, MAX(1,ROUNDUP(ROUND(capex/d,9),0)),
-    IF(tco_owning<=tco_renting, horizon, "none")).
-    """
-    saved = rented.usd_per_month - owned.opex_usd_per_month
-    if saved > 0 and saved * horizon_months >= owned.capex_usd:
-        return max(1, _rounded_up(owned.capex_usd / saved))
-    return horizon_months if owned.tco_usd <= rented.tco_usd else None
-
-
-def cheaper(owned: Owning, rented: Renting) -> str:
-    """Return "buy" or "rent", whichever has the lower net present value."""
-    return "buy" if owned.npv_usd <= rented.npv_usd else "rent"
-
-
-def usd_per_user_month(usd_per_month: float, users: int) -> float:
-    """Return cost per month ÷ concurrent users."""
-    return usd_per_month / number_within("users", users, COST_LIMITS["users"])
+def _renting(figures: Mapping[str, Any]) -> Renting | None:
+    if figures["rent_month"] is None:
+        return None
+    return Renting(
+        on_demand_usd_per_month=figures["on_demand_month"],
+        reserved_usd_per_month=figures["reserved_month"],
+        plan="on_demand" if figures["rent_month"] == figures["on_demand_month"] else "reserved",
+        usd_per_month=figures["rent_month"],
+        tco_usd=figures["rent_tco"],
+        npv_usd=figures["rent_npv"],
+    )
 
 
 def _defaults(settings: type[Assumptions | OrderPolicy]) -> dict[str, Any]:
     return {field.name: _default(field.name) for field in fields(settings)}
 
 
-def _default(field: str) -> float | int:
-    value = number_within(field, cost_defaults()[field].value, COST_LIMITS[field])
-    return bool(value) if field == "whole_nodes" else value
+def _default(name: str) -> float | int:
+    value = _checked(name, cost_defaults()[name].value)
+    return bool(value) if name == "whole_nodes" else value
 
 
-def _rounded_up(quotient: float) -> int:
-    return math.ceil(round(quotient, _DECIMALS))
+def _checked(name: str, value: object) -> float | int:
+    return number_within(name, value, COST_LIMITS[name])
 
 
-def _checked(**values: object) -> dict[str, Any]:
-    return {field: number_within(field, value, COST_LIMITS[field]) for field, value in values.items()}
-
-
-_Inputs = TypeVar("_Inputs", Purchase, Rental, Assumptions)
-
-
-def _checked_all(inputs: _Inputs) -> _Inputs:
-    """Return `inputs` with each field checked against its limits; None (a price that is not offered) is allowed."""
-    given = {field.name: getattr(inputs, field.name) for field in fields(inputs)}
-    return type(inputs)(**given | _checked(**{name: value for name, value in given.items() if value is not None}))
+def _usd(quote: Quote | None) -> float | None:
+    return None if quote is None else quote.amount_usd

@@ -14,7 +14,7 @@ from functools import lru_cache
 from core.catalog.hardware import Gpu
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
-from core.engines.deployment import Deployment, Device, Engine, Version, parse_version
+from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
 from core.errors import OutOfRangeError
 from core.model.kv_profile import KvProfile
@@ -25,7 +25,13 @@ from core.units import GB, MIB
 
 # Servers have eight of the larger GPUs (NVIDIA HGX, AMD Instinct platforms); used if the GPU's row has no number.
 USUAL_GPUS_PER_NODE = 8
-MAX_STAGES = 16
+
+# The layouts to consider: tensor × pipeline parallel sizes that nodes of 8, 4 and 1 GPUs take (`node_takes`), and TP 2
+# × PP 3 for nodes of 6. `vram capacity --tp --pp` answers for any other.
+LAYOUTS = (
+    (1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4), (1, 8), (2, 2), (2, 3), (2, 4), (4, 2), (4, 3), (4, 4),
+    (8, 2), (8, 3), (8, 4),
+)  # fmt: skip
 MAX_GPUS = 100_000  # options with more GPUs are not considered
 
 # The driver's own memory, in MiB: 468 of an H100's 81 559, 768 of an A100's 81 920, 606 of an H200's 143 771, 434 of an
@@ -74,7 +80,7 @@ class Service:
         kv_precision: precision of the KV cache.
         overhead: the rule's fraction on top of weights and cache; None: use the engine's budget.
         engine, version: the engine.
-        memory_utilization, max_batched_tokens, max_sequences: its settings; None: its defaults.
+        settings: how the engine is started.
     """
 
     model: ModelSpec
@@ -83,9 +89,7 @@ class Service:
     overhead: float | None = None
     engine: Engine = vllm.ENGINE
     version: Version = parse_version(vllm.ENGINE.default_version)  # noqa: RUF009  a tuple
-    memory_utilization: float | None = None
-    max_batched_tokens: int | None = None
-    max_sequences: int | None = None
+    settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
 
 
 @dataclass(frozen=True)
@@ -135,9 +139,7 @@ def deployment_of(service: Service, replica: Replica, context: int) -> Deploymen
         pp=replica.pp,
         context=context,
         version=service.version,
-        memory_utilization=service.memory_utilization,
-        max_batched_tokens=service.max_batched_tokens,
-        max_sequences=service.max_sequences,
+        settings=service.settings,
     )
 
 
@@ -174,16 +176,13 @@ def _rule_sizes(model: ModelSpec, precision: Precision | None, tp: int, pp: int)
 @lru_cache(maxsize=1024)
 def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Replica, ...]:
     """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node."""
-    node = gpu.gpus_per_node
-    stages = range(1, min(MAX_STAGES, model.num_hidden_layers) + 1)
+    node, layers = gpu.gpus_per_node, model.num_hidden_layers
     if engine_name == "llama.cpp":
-        return tuple(Replica(gpu, 1, pp) for pp in stages if pp <= node)
+        return tuple(Replica(gpu, 1, pp) for pp in range(1, min(node, layers) + 1))
     return tuple(
         Replica(gpu, tp, pp)
-        for tp in range(1, node + 1)
-        if not node % tp and not tensor_parallel_obstacle(model, tp)
-        for pp in stages
-        if node_takes(tp, pp, node)
+        for tp, pp in LAYOUTS
+        if pp <= layers and node_takes(tp, pp, node) and not tensor_parallel_obstacle(model, tp)
     )
 
 
@@ -205,7 +204,7 @@ def options(service: Service, gpu: GpuChoice, users: int, context: int) -> Itera
             )
 
 
-def rank(option: Option) -> tuple[float, ...]:
+def smallest_first(option: Option) -> tuple[float, ...]:
     """Return the sort key: fewest GPUs, memory, nodes, stages and replicas first, then the largest headroom."""
     replica = option.replica
     return (

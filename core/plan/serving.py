@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core import catalog
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
+from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import Service
+from core.plan.worksheet import RULE
 
 # How vLLM and SGLang serve these precisions: --quantization fp8 has a scale per tensor (vLLM
 # model_executor/layers/quantization/fp8.py); 8- and 4-bit integers are compressed-tensors' W8A8 and W4A16.
@@ -29,16 +33,31 @@ def served_precision(model: ModelSpec, precision: Precision | None) -> Precision
     return catalog.precision("precision", _SERVED_AS[precision.name])
 
 
-def service_of(
-    model: ModelSpec, precision: Precision | None, kv_precision: Precision, overhead: float | None
-) -> Service:
-    """Return a service by the rule if `overhead` is given, else by vLLM's budget.
+def needs_rule(model: ModelSpec) -> bool:
+    """Return whether only the size of a model is known, so that it has no shapes for an engine's budget."""
+    return model.vocab_size is None
 
-    A model of which only the size is known has no shapes for an engine's budget: it uses the rule with the article's
-    10 %.
+
+def default_engine(model: ModelSpec) -> str:
+    """Return the engine for `model` if none is named: the rule if only its size is known, else vLLM.
+
+    A model of which only the size is known has no shapes, which an engine's budget needs.
     """
-    if overhead is None and model.vocab_size is None:
+    return RULE if model.vocab_size is None else defaults.ENGINE
+
+
+def service_of(
+    model: ModelSpec, precision: Precision | None, kv_precision: Precision, overhead: float | None, **settings: Any
+) -> Service:
+    """Return a service by the rule if `overhead` is given, else by an engine's budget.
+
+    A model of which only the size is known is planned by the rule with the article's 10 %.
+
+    Args:
+        settings: the engine and its settings, as in `Service`; vLLM with its defaults if omitted.
+    """
+    if overhead is None and needs_rule(model):
         overhead = DEFAULT_OVERHEAD_FRACTION
     if overhead is None:
         precision = served_precision(model, precision)
-    return Service(model=model, precision=precision, kv_precision=kv_precision, overhead=overhead)
+    return Service(model=model, precision=precision, kv_precision=kv_precision, overhead=overhead, **settings)

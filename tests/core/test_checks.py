@@ -39,7 +39,7 @@ def test_limits_are_inclusive(field, limits):
 EXPECTED_LIMITS = {
     # Tokens: Llama 4 Scout's 10 485 760 is the longest context of the catalog; steps are of thousands.
     "context": (1, 100_000_000), "average_tokens": (1, 100_000_000), "max_position_embeddings": (1, 1_000_000_000),
-    "max_batched_tokens": (1, 10_000_000), "max_sequences": (1, 1_000_000), "users": (1, 100_000_000),
+    "users": (1, 100_000_000),
     # GPUs: at most as many as `core.plan.fleet` searches layouts for. A GPU of the catalog has at most 288 GB.
     "tp": (1, 1024), "pp": (1, 1024), "gpus": (1, 100_000),
     "gpu_memory_gib": (1, 100_000), "gpu_memory_gb": (1, 100_000),
@@ -49,13 +49,13 @@ EXPECTED_LIMITS = {
     "intermediate_size": (1, 10_000_000), "vocab_size": (1, 10_000_000), "num_attention_heads": (1, 10_000),
     "num_key_value_heads": (1, 10_000), "head_dim": (1, 1_000_000),
     # Fractions.
-    "overhead": (0, 1), "memory_utilization": (0.01, 1),
+    "overhead": (0, 1),
 }  # fmt: skip
 
 
 def test_expected_limits():
     assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == EXPECTED_LIMITS
-    fractions = {"overhead", "memory_utilization", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
+    fractions = {"overhead", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
     assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
 
 

@@ -170,7 +170,7 @@ CELLS = st.tuples(
 def test_units_convert_exactly(name, context, users, unit):
     """The result is the float nearest to the exact quotient of whole bytes."""
     size_bytes = estimate(
-        catalog.model(name).spec, context=context, users=users, precision=FP16, kv_precision=FP16
+        catalog.model(name).spec, context=context, users=users, precision=None, kv_precision=FP16
     ).total_bytes
     assert vram_udf.VRAM_TOTAL(name, context, users, None, None, None, unit) == float(
         Fraction(size_bytes, UNIT_BYTES[unit])
@@ -203,9 +203,9 @@ def test_the_order_of_labels_does_not_matter(fields, chance):
     pairs = [[label, value] for label, value in fields.items() if value is not None]  # a blank cell is not null
     expected = lines(spec_from_config(dict(pairs), name="custom model"), 1000, 2)[-1] / 1e9
     shuffled = chance.sample(pairs, len(pairs))
-    assert vram_udf.VRAM_TOTAL(shuffled, 1000, 2) == expected
-    assert vram_udf.VRAM_TOTAL([list(row) for row in zip(*shuffled)], 1000, 2) == expected
-    assert vram_udf.VRAM_TOTAL([list(itertools.chain(*shuffled))], 1000, 2) == expected
+    assert vram_udf.VRAM_TOTAL(shuffled, 1000, 2, "fp16") == expected
+    assert vram_udf.VRAM_TOTAL([list(row) for row in zip(*shuffled)], 1000, 2, "fp16") == expected
+    assert vram_udf.VRAM_TOTAL([list(itertools.chain(*shuffled))], 1000, 2, "fp16") == expected
 
 
 # ---- through an export -------------------------------------------------------------------------------

@@ -68,9 +68,9 @@ def test_make_targets_exist(page):
 
 def test_the_columns_of_a_csv_file_are_all_described():
     text = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
-    table = text.partition("| column | needed | meaning |")[2].partition("\n\n")[0]
+    table = text.partition("| column | needed | meaning | default |")[2].partition("\n\n")[0]
     first_cells = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
-    assert re.findall(r"`(\w+)`", " ".join(first_cells)) == list(FIELDS)
+    assert re.findall(r"`(\w+)`", " ".join(first_cells)) == [field.name for field in FIELDS]
 
 
 # A formula with constant arguments, and the figure, figures or error that a cell shows for it.

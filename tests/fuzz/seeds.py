@@ -18,7 +18,7 @@ from tests.core.readers import gguf_files
 from tools import golden_tables
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS
-from workbook.scenario import COLUMN_LABELS, FIELDS
+from workbook.scenario import FIELDS
 from workbook.sheets.scenarios import TABLE
 
 LLAMA = {
@@ -104,9 +104,10 @@ def model_rows() -> list[bytes]:
 
 
 def scenario_files() -> list[bytes]:
-    header, values = ",".join(FIELDS), ",".join(str(SCENARIO.get(field, "")) for field in FIELDS)
+    header = ",".join(field.name for field in FIELDS)
+    values = ",".join(str(SCENARIO.get(field.name, "")) for field in FIELDS)
     plain = f"{header}\n{values}\n'=1+1,gemma-3-27b,8192,,int4,,,24\n"
-    chinese = ";".join(Labels("zh")(label) for label in COLUMN_LABELS.values())
+    chinese = ";".join(Labels("zh")(field.label) for field in FIELDS)
     row = values.replace(",", ";").replace(".", ",")
     german = f'sep=;\r\n{chinese}\r\n{row}\r\n"x;""y""";lama;1e3;1.000;2;1;10 %;79,5\r\n'
     return [plain.encode(), german.encode("utf-8-sig"), german.encode("gb18030"), plain.encode("utf-16")]
@@ -115,14 +116,14 @@ def scenario_files() -> list[bytes]:
 def small_planner() -> bytes:
     """A planner of two rows with the columns and the table of the real one; XlsxWriter shares texts, as Excel does."""
     out, labels = BytesIO(), Labels("en")
-    keys = [*COLUMN_LABELS.values(), *(f"scenarios.{result}" for result in RESULTS)]
+    keys = [*(field.label for field in FIELDS), *(f"scenarios.{result}" for result in RESULTS)]
     headers = [labels(key) for key in keys]
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
         ws = book.add_worksheet("Scenarios")
         ws.write(0, 0, "A title above")
         ws.add_table(1, 0, 3, len(headers) - 1, {"name": TABLE, "columns": [{"header": header} for header in headers]})
         for column, field in enumerate(FIELDS):
-            ws.write(2, column, SCENARIO.get(field))
+            ws.write(2, column, SCENARIO.get(field.name))
         formulas = ("=1+1", "=D3*2", "=SUM(J3:L3)", "=ROUNDUP(M3/H3,0)")
         for column, formula in enumerate(formulas[: len(RESULTS)], start=len(FIELDS)):
             ws.write_formula(2, column, formula, value=column)

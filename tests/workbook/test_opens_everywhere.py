@@ -54,11 +54,9 @@ def test_formualizer_computes_the_same_and_the_add_in_agrees(planners):
     functions = {function.__name__: function for function in vram_udf.FUNCTIONS}
     computed = formualizer_program.evaluate(planners["en"], functions)
     sheet, column = labels("sheet.scenarios"), scenarios.letter("addin")
-    rows = range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + len(scenarios.DEFAULT_SCENARIOS))
+    rows = range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + len(scenarios.EXAMPLES))
     shown = [computed[sheet][f"{column}{number}"] for number in rows]
-    by_rule = [
-        scenario.engine == "rule" and scenario.allocation == "reserved" for scenario in scenarios.DEFAULT_SCENARIOS
-    ]
+    by_rule = [scenario["engine"] == "rule" and scenario["allocation"] == "reserved" for scenario in scenarios.EXAMPLES]
     agrees, other = labels("scenarios.addin_agrees"), labels("scenarios.addin_other")
     assert shown == [agrees if comparable else other for comparable in by_rule]
     for (name, address), value in stored_values(planners["en"]).items():

@@ -19,15 +19,15 @@ from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.package import rewritten
 from workbook.planner_reader import RESULTS, Kind, Planner
-from workbook.scenario import COLUMN_LABELS
+from workbook.scenario import FIELDS
 from workbook.sheets import models, scenarios
-from workbook.sheets.scenarios import DEFAULT_SCENARIOS, FIRST_ROW
+from workbook.sheets.scenarios import EXAMPLES, FIRST_ROW
 
 pytestmark = pytest.mark.slow
 
 # Origin: the article's three cases without its rounding, by hand.
 FIRST_TOTALS_GB = [1077.19744, 246.319744, 384.79936]
-INPUT_COLUMNS = tuple(label.removeprefix("scenarios.") for label in COLUMN_LABELS.values())
+INPUT_COLUMNS = tuple(field.column for field in FIELDS)
 
 
 def at(key: str, number: int) -> str:
@@ -67,7 +67,7 @@ def edited(planner, folder, edit) -> Planner:
 
 def test_the_template_agrees(planner):
     rows = list(Planner(planner))
-    assert [row.number for row in rows] == list(range(FIRST_ROW, FIRST_ROW + len(DEFAULT_SCENARIOS)))
+    assert [row.number for row in rows] == list(range(FIRST_ROW, FIRST_ROW + len(EXAMPLES)))
     assert not any(row.problems or row.differences or row.uncalculated for row in rows)
     totals = [row.scenario.needs.total_bytes / GB for row in rows[:3]]
     assert totals == pytest.approx(FIRST_TOTALS_GB, rel=1e-12)
@@ -377,7 +377,7 @@ class TestCommand:
         (tmp_path / "again.csv").write_text(out, encoding="utf-8")
         assert vram("export", tmp_path / "again.csv", "-o", tmp_path / "again.xlsx")[0] == 0
         ws = openpyxl.load_workbook(tmp_path / "again.xlsx", data_only=True).worksheets[0]
-        assert ws["C4"].value == len(DEFAULT_SCENARIOS)
+        assert ws["C4"].value == len(EXAMPLES)
 
     def test_csv_never_holds_a_formula(self, vram, planners, tmp_path):
         planner = edited(planners["en"], tmp_path, lambda ws, _: ws["A7"].__setattr__("value", "x"))

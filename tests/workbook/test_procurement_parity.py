@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import fields
 
+import openpyxl
 import pytest
 
 from core import catalog
 from core.errors import PlannerError
-from core.plan.costs import COST_LIMITS, Assumptions, OrderPolicy, default_assumptions, default_policy
+from core.plan.costs import (
+    COST_LIMITS,
+    Assumptions,
+    OptionCosts,
+    OrderPolicy,
+    default_assumptions,
+    default_policy,
+    option_costs,
+)
 from core.plan.fleet import Option, Replica, choice_of_gpu
-from core.plan.layout_costs import OptionCosts, option_costs
+from core.plan.money import OPTION_MONEY
 from core.plan.worksheet import WorksheetPlan, needs_of, worksheet_plans
 from core.units import GB
 from tests.spreadsheets.programs import in_each_program
@@ -57,7 +67,7 @@ def test_follows_its_inputs(program, planner):
             for key, expected in expected_of_row(request, scenarios, row).items():
                 where = (request, procurement.table_rows()[row], key)
                 value = next(found)
-                priced += key == "best_npv" and expected != NOTHING
+                priced += key == "net_present_cost" and expected != NOTHING
                 if isinstance(expected, str):
                     assert value == expected, where
                 else:
@@ -97,9 +107,7 @@ def expected_of_row(request: dict[str, object], scenarios: dict[str, dict], row:
         "kv_user": plan.kv_bytes_per_user / GB,
         "binds": labels(f"procurement.binds_{plan.binds}"),
         "by_division": NOTHING if by_division is None else by_division,
-        **order_of(costs),
-        **owning_of(costs),
-        **renting_of(costs),
+        **money_of(costs),
         **choice_of(costs, labels),
     }
 
@@ -111,7 +119,7 @@ def costs_of(request, gpu, plan: WorksheetPlan, users: int, by_division: int | N
         replica=replica, replicas=plan.replicas, users_per_replica=plan.users_per_replica, gpus=plan.gpus,
         nodes=plan.nodes, headroom=0,
     )  # fmt: skip
-    whole = {"horizon_months", "spare_nodes", "spare_gpus"}
+    whole = {"horizon_months", "spare_replicas", "spare_gpus", "rent_step"}
     given = {name: int(value) if name in whole else value for name, value in request.items() if name != "scenario"}
     given["whole_nodes"] = bool(given["whole_nodes"])
     return option_costs(
@@ -124,37 +132,17 @@ def costs_of(request, gpu, plan: WorksheetPlan, users: int, by_division: int | N
     )
 
 
-def order_of(costs: OptionCosts | None) -> dict[str, object]:
-    keys = ("deployable", "with_headroom", "in_nodes", "with_spares", "nodes")
-    return {key: NOTHING if costs is None else getattr(costs.order, key) for key in keys}
-
-
-def owning_of(costs: OptionCosts | None) -> dict[str, object]:
-    names = {
-        "capex": "capex_usd", "it_kw": "it_kw", "power": "power_usd_per_month", "hosting": "hosting_usd_per_month",
-        "support": "support_usd_per_month", "depreciation": "depreciation_usd_per_month", "own_month": "usd_per_month",
-        "own_tco": "tco_usd", "own_npv": "npv_usd", "value": "value_at_horizon_usd",
-    }  # fmt: skip
-    owned = costs and costs.owned
-    return {key: NOTHING if owned is None else getattr(owned, name) for key, name in names.items()}
-
-
-def renting_of(costs: OptionCosts | None) -> dict[str, object]:
-    names = {
-        "on_demand_month": "on_demand_usd_per_month", "reserved_month": "reserved_usd_per_month",
-        "rent_month": "usd_per_month", "rent_tco": "tco_usd", "rent_npv": "npv_usd",
-    }  # fmt: skip
-    rented = costs and costs.rented
-    found = {key: None if rented is None else getattr(rented, name) for key, name in names.items()}
-    return {key: NOTHING if value is None else value for key, value in found.items()}
+def money_of(costs: OptionCosts | None) -> dict[str, object]:
+    """Return every money term; with no user per replica, all are missing (the price of a server is not compared)."""
+    names = [term.name for term in OPTION_MONEY if term.name != "server_usd"]
+    figures = {} if costs is None else costs.figures
+    return {name: NOTHING if figures.get(name) is None else figures[name] for name in names}
 
 
 def choice_of(costs: OptionCosts | None, labels: Labels) -> dict[str, object]:
     owned, rented = (None, None) if costs is None else (costs.owned, costs.rented)
     if owned is None and rented is None:
-        return dict.fromkeys(
-            ("cheaper", "best_gpus", "best_month", "best_user_month", "best_npv", "break_even"), NOTHING
-        )
+        return dict.fromkeys(("cheaper", "best_gpus", "best_month", "best_user_month", "pays_off"), NOTHING)
     buys = rented is None or (owned is not None and costs.cheaper == "buy")
     month = costs.break_even_month
     both = owned is not None and rented is not None
@@ -163,6 +151,31 @@ def choice_of(costs: OptionCosts | None, labels: Labels) -> dict[str, object]:
         "best_gpus": costs.order.gpus if buys else costs.order.rented_gpus,
         "best_month": (owned if buys else rented).usd_per_month,
         "best_user_month": costs.owning_usd_per_user_month if buys else costs.renting_usd_per_user_month,
-        "best_npv": (owned if buys else rented).npv_usd,
-        "break_even": NOTHING if not both else labels("procurement.never") if month is None else month,
+        "pays_off": NOTHING if not both else labels("procurement.never") if month is None else month,
     }
+
+
+def test_every_money_formula_can_be_followed(planner):
+    """At most 200 characters as Excel shows them, 8 different references, and IF 3 deep."""
+    path, _ = planner
+    ws = openpyxl.load_workbook(path)[Labels("en")("sheet.procurement")]
+    for term in OPTION_MONEY:
+        formula = ws[f"{procurement.letter(term.name)}{procurement.FIRST_ROW}"].value
+        shown = re.sub(r"Procurement\[\[#This Row\],\[(.*?)\]\]", r"[@[\1]]", formula)
+        assert len(shown) <= 200, shown
+        text = re.sub(r'"[^"]*"', "", shown)
+        references = set(re.findall(r"\[@\[.*?\]\]|\$[A-Z]+\$\d+|\b[a-z]\w+", text))
+        assert 1 <= len(references) <= 8, shown
+        assert depth_of_if(text) <= 3, shown
+
+
+def depth_of_if(formula: str) -> int:
+    """Return how deep IF stands within IF."""
+    open_calls, deepest = [], 0
+    for call in re.findall(r"[A-Z]*\(|\)", re.sub(r"\[@\[.*?\]\]", "", formula)):
+        if call == ")":
+            open_calls.pop()
+        else:
+            open_calls.append(call)
+            deepest = max(deepest, open_calls.count("IF("))
+    return deepest

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROW = "Chat,llama-3.1-70b,32768,10,fp8,fp8,0.1,80"
 KEYS = "scenario,model,context,users,precision,kv_precision,overhead,gpu_memory_gb"
+NAMES = ",".join(field.name for field in FIELDS)
 ALL_FIELDS = "Chat,llama-3.1-70b,32768,10,paged,2000,shipped,fp8,vllm,0.1,h100-sxm,"
 
 
@@ -123,7 +124,7 @@ def test_thousands_are_read_as_every_country_writes_them(number):
 
 
 def test_every_field(tmp_path):
-    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}\n"))
+    scenario = only(read(tmp_path, f"{NAMES}\n{ALL_FIELDS}\n"))
     assert (scenario.allocation, scenario.average_tokens, scenario.engine) == (PAGED, 2000, VLLM)
     assert (scenario.precision, scenario.precision_name, scenario.kv_precision.name) == (None, "shipped", "fp8")
     assert scenario.gpu == catalog.gpu("h100-sxm")
@@ -141,21 +142,42 @@ def test_every_field(tmp_path):
     ],
 )
 def test_what_is_wrong_with_the_other_fields(tmp_path, row, field, words):
-    (found,) = read(tmp_path, f"{','.join(FIELDS)}\n{row}\n")
+    (found,) = read(tmp_path, f"{NAMES}\n{row}\n")
     (problem,) = found.problems
     assert problem.field == field and words in str(problem)
 
 
 def test_a_given_memory_overrides_that_of_the_gpu(tmp_path):
-    scenario = only(read(tmp_path, f"{','.join(FIELDS)}\n{ALL_FIELDS}80\n"))
+    scenario = only(read(tmp_path, f"{NAMES}\n{ALL_FIELDS}80\n"))
     assert (scenario.gpu_name, scenario.gpu_memory_gb) == ("h100-sxm", 80)
 
 
 def test_what_may_be_missing(tmp_path):
     scenario = only(read(tmp_path, "model,context,users,gpu_memory_gb\nllama-3-8b,8192,1,24\n"))
     assert scenario.title == "Llama 3 8B"
-    assert (scenario.precision.name, scenario.kv_precision.name, scenario.overhead) == ("fp16", "fp16", 0.1)
-    assert (scenario.allocation, scenario.engine, scenario.gpu) == (RESERVED, RULE, None)
+    assert (scenario.precision_name, scenario.kv_precision.name, scenario.overhead) == ("shipped", "fp16", 0.1)
+    assert (scenario.allocation, scenario.engine, scenario.gpu) == (RESERVED, VLLM, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model,context,gpu\nllama-3-8b,8192,h100-sxm\n",
+        "model,context,gpu,users,allocation,precision,kv_precision,engine,overhead\nllama-3-8b,8192,h100-sxm,, ,,,,\n",
+    ],
+    ids=["missing", "blank"],
+)
+def test_missing_columns_and_blank_cells_have_the_same_defaults(tmp_path, text):
+    stated = "model,context,gpu,users,allocation,precision,kv_precision,engine,overhead\n"
+    stated += "llama-3-8b,8192,h100-sxm,1,reserved,shipped,fp16,vllm,10%\n"
+    assert only(read(tmp_path, text)) == only(read(tmp_path, stated))
+
+
+def test_a_model_of_which_only_the_size_is_known_takes_the_rule(tmp_path):
+    header = "model,context,gpu,engine\n"
+    assert only(read(tmp_path, f"{header}article-llama-70b,32000,h100-sxm,\n")).engine == RULE
+    (refused,) = read(tmp_path, f"{header}article-llama-70b,32000,h100-sxm,vllm\n")
+    assert [problem.field for problem in refused.problems] == ["engine"]
 
 
 def test_blank_rows_and_other_columns_do_not_matter(tmp_path):
@@ -194,7 +216,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
         ],
     ):
         assert words in str(problem)
-    assert [problem.field for problem in blank.problems] == ["model", "context", "users", "gpu"]
+    assert [problem.field for problem in blank.problems] == ["model", "context", "gpu"]
     assert "9 cells" in str(shifted.problems[0]) and shifted.scenario is None
 
 
@@ -203,7 +225,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
     [
         (b"", "it is empty"),
         (b"\n\n", "it is empty"),
-        (b"a,b\n1,2\n", "has no column model, context, users, gpu or gpu_memory_gb"),
+        (b"a,b\n1,2\n", "has no column model, context, gpu or gpu_memory_gb"),
         (b"model,Model,context,users,gpu_memory_gb\n", "two columns are named 'Model'"),
         (b"model,context,users,gpu_memory_gb\n\x00\x01", "not a text file"),
         (b"model,context,users,gpu_memory_gb\n" + b"x" * 2**21, "not a text file"),

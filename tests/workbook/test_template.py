@@ -12,6 +12,7 @@ import pytest
 from core import catalog
 from core.catalog.prices import ITEMS, cost_defaults, date_of, is_stale, prices
 from core.model.counts import model_counts
+from core.plan.money import OPTION_MONEY, RATES
 from core.plan.worksheet import LAYOUTS
 from tests.workbook.article_names import ARTICLE_NAMES
 from workbook import labels as label_table
@@ -214,7 +215,7 @@ def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language
     inputs = {name: ws[address].value for name, address in procurement.input_cells().items()}
     considered = []
     for number, (gpu, layout) in enumerate(procurement.table_rows(), start=procurement.FIRST_ROW):
-        cost = ws[f"{procurement.letter('best_npv')}{number}"].value
+        cost = ws[f"{procurement.letter('net_present_cost')}{number}"].value
         listed, bandwidth = shortlist[gpu]
         fast = bandwidth >= inputs["least_bandwidth_gb_per_s"]
         small = LAYOUTS[layout].gpus <= inputs["most_gpus_per_replica"]
@@ -231,6 +232,23 @@ def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language
     answer = [ws[f"A{number}"].value for number in procurement.ANSWER_ROWS]
     assert title in answer[0] and f"{len(considered)}" in answer[2]
     assert answer[0] in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
+
+
+def test_how_it_works_explains_every_term(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner)[labels("sheet.how_it_works")]
+    rows = list(ws.iter_rows(min_row=5, max_col=5, values_only=True))
+    assert [row[0] for row in rows] == [labels(f"term.{term.name}") for term in (*RATES, *OPTION_MONEY)]
+    figures = {row[0]: row for row in rows}
+    for term in (*RATES, *OPTION_MONEY):
+        _, unit, means, formula, source = figures[labels(f"term.{term.name}")]
+        assert (unit or "") == (labels(f"term_unit.{term.unit}") if term.unit else "–")
+        assert means == labels(f"term.{term.name}.means") and (source or "") == term.source
+        for name in set(term.formula.names()) & set(OPTION_MONEY.by_name):
+            assert f"[{labels(f'term.{name}')}]" in formula
+    if language == "en":
+        capex = "IF(AND(ISNUMBER([GPUs and servers]),ISNUMBER([TDP of a GPU (W)])),[GPUs and servers]*(1+[Network and installation]),"
+        assert figures["Purchase (capex)"][3] == capex + '"–")'
 
 
 def test_links_lead_to_sheets(planner):

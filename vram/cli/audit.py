@@ -75,7 +75,8 @@ def _line(result: Result) -> str:
         return result.check.claim
     places = ", ".join(_printable(str(fault)) for fault in result.faults[:_PLACES_SHOWN])
     more = len(result.faults) - _PLACES_SHOWN
-    return f"{result.check.claim}: {len(result.faults)} × not: {places}" + (f" and {more} more" if more > 0 else "")
+    problems = "1 problem" if len(result.faults) == 1 else f"{len(result.faults):,} problems"
+    return f"{result.check.claim}: {problems}: {places}" + (f" and {more} more" if more > 0 else "")
 
 
 def _printable(text: str) -> str:

@@ -14,31 +14,47 @@ from vram.cli.options import models_option
 from workbook.export.workbook import MOST_PAGES, export_scenarios
 from workbook.labels import LANGUAGES
 from workbook.planner_reader import Planner
+from workbook.scenario import FIELDS, ONE_OF
 from workbook.scenario_csv import CsvScenarios
 from workbook.untrusted import is_workbook
 
-_EXPORT_HELP = f"""Write a decision sheet for each scenario of SCENARIOS: a CSV file, or a filled planner (.xlsx).
+
+def export_help() -> str:
+    """Return the help text, which names the fields of a scenario."""
+    required = ", ".join(field.name for field in FIELDS if field.required)
+    defaults = ", ".join(f"{field.name} {field.default}" for field in FIELDS if field.default is not None)
+    options = [
+        f"{field.name} is " + " or ".join(f'"{option}"' for option in field.options)
+        for field in FIELDS
+        if field.options
+    ]
+    columns = (
+        f"The columns of a CSV file are named {', '.join(field.name for field in FIELDS)}, or as on the planner's "
+        f"Scenarios sheet, in English or Chinese. {required} and either {' or '.join(ONE_OF)} are needed. A missing or "
+        f"blank field takes its default: {defaults}; a model of which only the size is known takes the engine rule. "
+        f"{', '.join(options)}; paged needs average_tokens. A comma, semicolon or tab between cells, a decimal point "
+        "or comma, UTF-8 or GBK are all understood."
+    )
+    return _EXPORT_HELP.format(columns=columns, pages=MOST_PAGES)
+
+
+_EXPORT_HELP = """Write a decision sheet for each scenario of SCENARIOS: a CSV file, or a filled planner (.xlsx).
 
     \b
     vram export scenarios.csv -o decision.xlsx
     vram export filled_planner.xlsx -o decision.xlsx --pdf
 
-    The columns of a CSV file are named scenario, model, context, users, allocation, average_tokens, precision,
-    kv_precision, engine, overhead, gpu, gpu_memory_gb, or as on the planner's Scenarios sheet, in English or Chinese.
-    model, context, users and either gpu or gpu_memory_gb are needed; without the others a scenario reserves the
-    whole context, adds 10 % by the rule, and uses fp16 for weights and cache. precision may be "shipped", allocation is
-    "reserved" or "paged" (then with average_tokens), engine is "rule" or "vllm". A comma, semicolon or tab between
-    cells, a decimal point or comma, UTF-8 or GBK are all understood.
+    {columns}
 
     A page has the recommendation, the breakdown, the layout to deploy, the costs at the catalog's indicative prices if
     the GPU is named and has one, every assumption with its source, checks, and a sign-off block.
 
-    The first {MOST_PAGES} scenarios get a page each; the others one row each, with live formulas, on the last sheet. If
+    The first {pages} scenarios get a page each; the others one row each, with live formulas, on the last sheet. If
     a row has wrong inputs, each problem is listed with its line, and nothing is written.
     """
 
 
-@click.command(help=_EXPORT_HELP)
+@click.command(help=export_help())
 @click.argument("scenarios", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), required=True,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import Field, fields
 
 import click
 
 from core import catalog
-from core.checks import LIMITS
+from core.checks import LIMITS, Limits
 
 
 class Number(click.ParamType):
@@ -16,11 +17,15 @@ class Number(click.ParamType):
 
     name = "number"
 
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits
+
     def convert(self, value, param, ctx):
         try:
             return float(value)
         except ValueError:
-            self.fail(f"{value!r} is not a number. {LIMITS[param.name].remedy}", param, ctx)
+            limits = self.limits or LIMITS[param.name]
+            self.fail(f"{value!r} is not a number. {limits.remedy}", param, ctx)
 
 
 NUMBER = Number()
@@ -37,16 +42,26 @@ models_option = click.option(
 )  # fmt: skip
 
 
+def _setting_option(setting: Field) -> Callable:
+    return click.option(
+        "--" + setting.name.replace("_", "-"),
+        type=Number(setting.metadata["limits"]),
+        help=f"{setting.metadata['help']} [default: the engine's]",
+    )
+
+
 def engine_options(command: Callable) -> Callable:
     """Add the options of the arguments that `vram.capacity` and `vram.plan` share, by the same names, and --json."""
+    from core.engines.deployment import EngineSettings  # here: `vram estimate` starts without it
+
     for option in (
         click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
-        click.option("--kv-precision", help="Of the KV cache: a name, or bytes per value. [default: 16 bits]"),
+        click.option(
+            "--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value."
+        ),
         click.option("--engine", type=click.Choice(["vllm", "sglang", "llama.cpp"]), default="vllm", show_default=True),
         click.option("--engine-version", help='For example "0.19". [default: the newest known]'),
-        click.option("--memory-utilization", type=NUMBER, help="Fraction of a GPU that the engine may use."),
-        click.option("--max-batched-tokens", type=NUMBER, help="Tokens of one step. [default: the engine's]"),
-        click.option("--max-sequences", type=NUMBER, help="Sequences of one step. [default: the engine's]"),
+        *map(_setting_option, fields(EngineSettings)),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
         models_option,
     ):

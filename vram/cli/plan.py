@@ -26,12 +26,12 @@ HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
 @click.option(
     "--overhead", type=NUMBER, help="Plan by the rule, with this fraction of weights and cache, instead of an engine."
 )
-@click.option(
-    "--costs", is_flag=True, help="Show what owning and renting cost, at indicative prices; the cheapest first."
-)
+@click.option("--costs", is_flag=True, help="Show what owning and renting cost, at indicative prices.")
 @engine_options
 def plan(model: str, as_json: bool, **settings) -> None:
-    """Show how to serve MODEL to its users: deployable layouts, the smallest first, and what rules the others out.
+    """Show how to serve MODEL to its users: deployable layouts, the cheapest first, and what rules the others out.
+
+    The order is by net present cost of owning or renting at indicative prices; --costs shows the figures.
 
     \b
     vram plan llama-3.1-70b --users 10 --context 32768
@@ -62,6 +62,11 @@ def _print(found: Plan) -> None:
     table.caption = f"{LEGEND}\n{NOTE}; {COSTS_NOTE}" if found.with_costs else NOTE
     console = Console()
     console.print(table if found.options else "Nothing fits.")
+    unranked = {option.gpu: option.why_not for option in found.options if option.why_not}
+    if unranked:
+        console.print("Last in the table, because they cannot be ranked by cost:")
+        for gpu, why_not in unranked.items():
+            console.print(f"  {gpu}: {why_not}", highlight=False)
     if found.ruled_out:
         console.print("Ruled out:")
         for out in found.ruled_out:

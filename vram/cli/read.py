@@ -82,21 +82,8 @@ def _inputs(row: PlannerRow) -> dict[str, object]:
     """Return the inputs of a row: as understood, or where they are wrong as the cells hold them."""
     given = row.scenario
     if given is None:
-        return {field: _plain(row.inputs.get(field)) for field in FIELDS}
-    return {
-        "scenario": given.title,
-        "model": given.model.name,
-        "context": given.context,
-        "users": given.users,
-        "allocation": given.allocation,
-        "average_tokens": given.average_tokens,
-        "precision": given.precision_name,
-        "kv_precision": given.kv_precision.name,
-        "engine": given.engine,
-        "overhead": given.overhead,
-        "gpu": given.gpu_name,
-        "gpu_memory_gb": given.gpu_memory_gb,
-    }
+        return {field.name: _plain(row.inputs.get(field.name)) for field in FIELDS}
+    return {field.name: field.cell(given) for field in FIELDS}
 
 
 def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:

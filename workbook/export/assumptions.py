@@ -6,19 +6,12 @@ from xlsxwriter import Workbook
 
 from core.catalog.prices import cost_defaults
 from core.engines.blocks import BLOCK_TOKENS
-from core.plan.costs import (
-    COST_LIMITS,
-    HOURS_PER_MONTH,
-    MONTHS_PER_YEAR,
-    default_assumptions,
-    discount_factor,
-    monthly_rate,
-    present_value_usd,
-)
+from core.plan.costs import COST_LIMITS
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE
+from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
 from core.plan.worksheet import MEMORY_UTILIZATION
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
@@ -27,22 +20,21 @@ WIDTHS = (52, 14, 20, 12, 12, 70, 13)
 _SOURCE_WIDTH = 84  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
-_PRICE_LIMITS = {"server_per_gpu_usd": "server_usd_per_node"}  # the page has this price per GPU
-SHARE_FORMAT, RATE_FORMAT = "0.0%", "0.000"
+SHARE_FORMAT = "0.0%"
 
 # All defaults of a cost comparison except the maximum age of a price, which could only be checked with today's date.
 COST_INPUTS = tuple(field for field in cost_defaults() if field in COST_LIMITS or field == "server_share_of_gpus")
 _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
     "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
-    "whole_nodes": COUNT_FORMAT, "spare_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT,
+    "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
 }  # fmt: skip
 _OTHER_LIMITS = (0, 5, False)  # of a default that COST_LIMITS does not list
 
 
 def _rows() -> dict[str, int]:
     keys = (
-        *COST_INPUTS, "all_usable", "monthly_rate", "annuity", "discount", "hours_per_month", "months_per_year",
+        *COST_INPUTS, "all_usable", *RATES.by_name, "hours_per_month", "months_per_year",
         "most_gpus", "driver_keeps_mib", "driver_keeps_share", "vllm_share", "kv_block_tokens", *PRICES,
     )  # fmt: skip
     return {key: HEADER_ROW + 1 + i for i, key in enumerate(keys)}
@@ -59,7 +51,7 @@ def number_format(field: str) -> str:
 
 def limits_of(field: str) -> tuple[float, float, bool]:
     """Return the minimum and maximum of a cost input or a price, and whether it must be a whole number."""
-    found = COST_LIMITS.get(_PRICE_LIMITS.get(field, field))
+    found = COST_LIMITS.get(field)
     return (found.least, found.most, found.whole) if found else _OTHER_LIMITS
 
 
@@ -80,11 +72,13 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 20)
     for field in COST_INPUTS:
         _write_input(sheet, labels, field)
-    for key, value, formula, shown in _derived():
-        label = "export.assumptions_usable" if key == "all_usable" else f"procurement.{key}"
-        role = styles.CHECK if key == "all_usable" else styles.FORMULA
-        shown = labels("check.format") if key == "all_usable" else shown
-        _write_line(sheet, labels(label), Cell(1, role, value, formula, shown), labels("unit.none"), "")
+    usable = Cell(1, styles.CHECK, 1, _all_usable(), labels("check.format"))
+    _write_line(sheet, labels("export.assumptions_usable"), usable, labels("unit.none"), "")
+    given = {field: default.value for field, default in cost_defaults().items()}
+    rates = RATES.compute(given | {"months_per_year": MONTHS_PER_YEAR})
+    for term in RATES:
+        cell = Cell(1, styles.FORMULA, rates[term.name], terms.formula(term, str), terms.number_format(term))
+        _write_line(sheet, terms.label(labels, term.name), cell, labels("unit.none"), "")
     for _, value, shown, label, source in _fixed(labels):
         _write_line(sheet, label, Cell(1, styles.SOURCE_FIGURE, value, None, shown), labels("unit.none"), source)
     for field in PRICES:
@@ -139,24 +133,13 @@ def _write_line(
     return sheet.row(cells, height_of(source, _SOURCE_WIDTH))
 
 
-def _derived() -> tuple[tuple[str, float, str, str], ...]:
-    """Return (name, value, formula, number format) of the figures that follow from inputs, as in `core.plan.costs`."""
-    given = default_assumptions()
-    rate = given.discount_rate_per_year
+def _all_usable() -> str:
+    """Return the formula that is 1 if every cost input is within its limits, else 0."""
     checks = (
         f.is_number_within(f"$B${row}", f"$D${row}", f"$E${row}", whole=limits_of(field)[2])
         for field, row in ((field, _ROW[field]) for field in COST_INPUTS)
     )
-    annuity = "IF(monthly_rate=0,horizon_months,(1-(1+monthly_rate)^-horizon_months)/monthly_rate)"
-    return (
-        ("all_usable", 1, f"IF(AND({','.join(checks)}),1,0)", ""),
-        ("monthly_rate", monthly_rate(rate), "(1+discount_rate_per_year)^(1/months_per_year)-1", "0.000%"),
-        ("annuity", present_value_usd(1.0, given), annuity, RATE_FORMAT),
-        (
-            "discount", discount_factor(rate, given.horizon_months),
-            "(1+discount_rate_per_year)^(-horizon_months/months_per_year)", RATE_FORMAT,
-        ),
-    )  # fmt: skip
+    return f"IF(AND({','.join(checks)}),1,0)"
 
 
 def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
@@ -168,7 +151,7 @@ def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
     return (
         of("procurement", "hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
         of("procurement", "months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
-        of("export", "most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
+        of("procurement", "most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
         of("precisions", "driver_keeps_mib", DRIVER_RESERVED_MIB, COUNT_FORMAT),
         of("precisions", "driver_keeps_share", DRIVER_RESERVED_SHARE, "0.0%"),
         of("precisions", "vllm_share", MEMORY_UTILIZATION, "0%"),

@@ -13,9 +13,8 @@ from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
 from core.model.spec import ModelSpec
 from core.plan.allocation import PAGED
-from core.plan.costs import Assumptions, OrderPolicy
+from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, option_costs
 from core.plan.fleet import Option, Replica, choice_of_gpu
-from core.plan.layout_costs import OptionCosts, option_costs
 from core.plan.nodes import node_takes
 from core.plan.worksheet import (
     LAYOUTS,
@@ -35,13 +34,13 @@ from core.plan.worksheet import (
 )
 from core.units import GB
 from workbook import formulas as f
-from workbook.scenario import Scenario
+from workbook.scenario import FIELDS, Scenario
 
-RATE_FORMAT, MEMORY_FORMAT = "0.0##%", "#,##0.##"
 NOTHING = "–"  # shown for a figure that does not apply or is not known
 
 # The inputs that a reader may change in an exported sheet, in order. All are within their limits at the export.
-OPEN_INPUTS = ("context", "users", "average_tokens", "overhead", "gpu_memory_gb")
+INPUT_LIMITS = {field.name: LIMITS[field.limits] for field in FIELDS if field.limits}
+OPEN_INPUTS = tuple(INPUT_LIMITS)
 
 
 def open_inputs(scenario: Scenario) -> tuple[str, ...]:
@@ -229,7 +228,7 @@ def costs_of(
 
 def input_is_usable(field: str, cell: str, limits: Mapping[str, tuple[str, str]]) -> str:
     """Return a condition: the input's cell is within `limits` (field → cells of minimum and maximum)."""
-    return f.is_number_within(cell, *limits[field], whole=LIMITS[field].whole)
+    return f.is_number_within(cell, *limits[field], whole=INPUT_LIMITS[field].whole)
 
 
 def is_within_longest(context: str, longest: str) -> str:

@@ -8,32 +8,33 @@ from dataclasses import dataclass
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
-from core.checks import LIMITS
 from workbook import styles
-from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT
-from workbook.export.figures import MEMORY_FORMAT, NOTHING, OPEN_INPUTS, RATE_FORMAT, Figures
+from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT, RATE_FORMAT
+from workbook.export.figures import INPUT_LIMITS, NOTHING, OPEN_INPUTS, Figures
 from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, quoted_sheet
 from workbook.labels import Labels
+from workbook.scenario import FIELDS
 
 LEAST_ROW, MOST_ROW, HEADER_ROW = 11, 12, 13
 _FIRST_ROW = HEADER_ROW + 1
 _MOST_BARS = 30  # more scenarios are not readable in one chart
 
+# Headings of columns that show what is calculated with, not what was entered.
+_INPUT_LABELS = {"average_tokens": "export.average_tokens", "gpu_memory_gb": "scenarios.memory_gb"}
+_TITLE_WIDTH = 25  # a model or GPU has a longer title than name
 # (key, label, width, number format, key of the page's figure)
 _COLUMNS = (
     ("number", "export.number", 5, COUNT_FORMAT, None),
-    ("scenario", "scenarios.scenario", 34, None, None),
-    ("model", "scenarios.model", 22, None, "model"),
-    ("precision", "scenarios.precision", 10, None, "precision"),
-    ("kv_precision", "scenarios.kv_precision", 10, None, "kv_precision"),
-    ("context", "scenarios.context", 12, COUNT_FORMAT, "context"),
-    ("users", "scenarios.users", 12, COUNT_FORMAT, "users"),
-    ("allocation", "scenarios.allocation", 10, None, "allocation"),
-    ("average_tokens", "export.average_tokens", 12, COUNT_FORMAT, "average_tokens"),
-    ("engine", "scenarios.engine", 8, None, "engine"),
-    ("overhead", "scenarios.overhead_rate", 10, RATE_FORMAT, "overhead"),
-    ("gpu", "scenarios.gpu", 25, None, "gpu"),
-    ("gpu_memory_gb", "scenarios.memory_gb", 12, MEMORY_FORMAT, "gpu_memory_gb"),
+    *(
+        (
+            field.name,
+            _INPUT_LABELS.get(field.name, field.label),
+            _TITLE_WIDTH if field.page_text else field.width,
+            field.number_format,
+            field.name,
+        )
+        for field in FIELDS
+    ),
     ("weights", "scenarios.weights", 11, GB_FORMAT, "weights"),
     ("kv", "scenarios.kv", 11, GB_FORMAT, "kv"),
     ("overhead_gb", "scenarios.overhead", 11, GB_FORMAT, "overhead_gb"),
@@ -155,25 +156,16 @@ def _write_limits(sheet: Sheet, labels: Labels) -> None:
         cells = [Cell(1, styles.NOTE, labels(label))]
         for i, (key, _, _, number_format, _) in enumerate(_COLUMNS):
             if key in OPEN_INPUTS:
-                shown = PERCENT_FORMAT if key == "overhead" else number_format
-                cells.append(Cell(i, styles.SOURCE_FIGURE, getattr(LIMITS[key], limit), None, shown))
+                shown = PERCENT_FORMAT if number_format == RATE_FORMAT else number_format
+                cells.append(Cell(i, styles.SOURCE_FIGURE, getattr(INPUT_LIMITS[key], limit), None, shown))
         sheet.row(cells)
 
 
 def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
     scenario, figures = entry.figures.scenario, entry.figures
     values = {
-        "model": scenario.model.title,
-        "precision": scenario.precision_name,
-        "kv_precision": scenario.kv_precision.name,
-        "context": scenario.context,
-        "users": scenario.users,
-        "allocation": scenario.allocation,
-        "average_tokens": scenario.average_tokens,
-        "engine": scenario.engine,
-        "overhead": scenario.overhead,
-        "gpu": scenario.gpu.title if scenario.gpu else NOTHING,
-        "gpu_memory_gb": scenario.gpu_memory_gb,
+        **{field.name: field.on_page(scenario) or NOTHING for field in FIELDS if not field.limits},
+        **{field.name: field.cell(scenario) for field in FIELDS if field.limits},
         "weights": figures.weights_gb,
         "kv": figures.kv_gb,
         "overhead_gb": figures.overhead_gb,

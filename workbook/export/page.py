@@ -17,7 +17,6 @@ from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
 from core.catalog.prices import Quote, cost_defaults
-from core.checks import LIMITS
 from core.plan.allocation import PAGED
 from core.plan.worksheet import CACHE, SEQUENCES, VLLM, WorksheetPlan, worksheet_plans
 from core.units import GB
@@ -27,9 +26,8 @@ from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
 from workbook.export import assumptions
 from workbook.export.costs import CostLine, cost_lines, quotes
 from workbook.export.figures import (
-    MEMORY_FORMAT,
+    INPUT_LIMITS,
     NOTHING,
-    RATE_FORMAT,
     Figures,
     PlanFigures,
     costs_of,
@@ -45,6 +43,7 @@ from workbook.export.grid import At, Grid
 from workbook.export.index import Entry
 from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
+from workbook.scenario import FIELDS
 
 # The first columns of the two halves, the last printed column, and the first column of the calculation.
 LEFT, RIGHT, LAST, CALCULATION = 0, 4, 6, 8
@@ -53,20 +52,12 @@ WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
 _NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
 _GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
 _MAIN_COSTS = (
-    "horizon_months", "discount_rate_per_year", "headroom", "spare_nodes", "depreciation_years", "residual_share",
+    "horizon_months", "discount_rate_per_year", "headroom", "spare_replicas", "depreciation_years", "residual_share",
     "pue", "tariff_usd_per_kwh", "hosting_usd_per_kw_month", "support_share_per_year", "network_share",
     "on_demand_hours_share",
 )  # fmt: skip
 _PRICE_UNITS = {field: f"export.unit_{field}" for field in assumptions.PRICES}
 _NOTHING = f.text(NOTHING)
-
-_PROMPTS = {
-    "context": "prompt.context",
-    "users": "prompt.users",
-    "average_tokens": "prompt.average_tokens",
-    "overhead": "prompt.overhead_rate",
-    "gpu_memory_gb": "prompt.gpu_memory",
-}
 
 
 @dataclass(frozen=True)
@@ -166,7 +157,7 @@ class _Page:
             unknown = labels("export.costs_unknown")
             by_key: dict[str, Any] = {line.key: line.value for line in self._lines}
             known = by_key["verb"] != NOTHING
-            money = ("best_gpus", "best_month", "best_npv")
+            money = ("best_gpus", "best_month", "net_present_cost")
             money_values = {
                 "verb": by_key["verb"], "months": fixed_text(cost_defaults()["horizon_months"].value, 0),
                 **{key: fixed_text(by_key[key], 0) for key in money if known},
@@ -176,7 +167,7 @@ class _Page:
                 cells = {"verb": at("verb"), "months": f.fixed("horizon_months", 0)}
                 cells |= {key: f.fixed(at(key), 0) for key in money}
                 return (
-                    f"IF(AND({at('check_inputs')}=1,ISNUMBER({at('best_npv')})),"
+                    f"IF(AND({at('check_inputs')}=1,ISNUMBER({at('net_present_cost')})),"
                     f"{f.sentence(template, cells)},{f.text(unknown)})"
                 )
 
@@ -231,27 +222,15 @@ class _Page:
         labels, scenario = self._labels, self._scenario
         opened = open_inputs(scenario)
         row = self._section(row, LEFT, "inputs", "export.value", "article.unit")
-        texts = {
-            "model": scenario.model.title, "precision": scenario.precision_name,
-            "kv_precision": scenario.kv_precision.name, "engine": scenario.engine, "allocation": scenario.allocation,
-            "gpu": scenario.gpu.title if scenario.gpu else NOTHING,
-        }  # fmt: skip
-        numbers = {
-            "context": ("article.context", scenario.context, COUNT_FORMAT, "tokens"),
-            "average_tokens": ("export.average_tokens", scenario.average_tokens, COUNT_FORMAT, "tokens"),
-            "users": ("article.users", scenario.users, COUNT_FORMAT, "users"),
-            "overhead": ("article.overhead_rate", scenario.overhead, RATE_FORMAT, "of_weights_kv"),
-            "gpu_memory_gb": ("article.gpu_memory", scenario.gpu_memory_gb, MEMORY_FORMAT, "gb"),
-        }
-        order = ("model", "precision", "kv_precision", "context", "allocation", "average_tokens", "users", "engine",
-                 "overhead", "gpu", "gpu_memory_gb")  # fmt: skip
-        for key in order:
-            if key in texts:
-                self._text_row(row, LEFT, labels(f"scenarios.{key}"), texts[key], key=key)
-            elif key in opened or key == "gpu_memory_gb":
-                label, value, shown, unit = numbers[key]
-                role = styles.INPUT if key in opened else styles.SOURCE_FIGURE
-                self._number_row(row, LEFT, labels(label), value, None, shown, f"unit.{unit}", role, key=key)
+        for field in FIELDS[1:]:  # the first one is the page's title
+            label, value = labels(field.page_label or field.label), field.on_page(scenario)
+            if not field.limits:
+                self._text_row(row, LEFT, label, value or NOTHING, key=field.name)
+            elif field.name in opened or field.name == "gpu_memory_gb":
+                role = styles.INPUT if field.name in opened else styles.SOURCE_FIGURE
+                self._number_row(
+                    row, LEFT, label, value, None, field.number_format or PLAIN_FORMAT, field.unit, role, key=field.name
+                )
             else:
                 continue
             row += 1
@@ -364,7 +343,7 @@ class _Page:
         row = self._section(row, RIGHT, "costs", "procurement.buy", "procurement.rent")
         by_key = {line.key: line for line in self._lines}
         printed = (
-            ("procurement.best_gpus", "order", "in_nodes"),
+            ("procurement.best_gpus", "order", "rented"),
             ("export.nodes_with_spares", "cost_nodes", None),
             ("export.capex", "capex", None),
             ("export.running", "opex", "rent_month"),
@@ -373,7 +352,7 @@ class _Page:
             ("export.tco", "own_tco", "rent_tco"),
             ("export.npv", "own_npv", "rent_npv"),
         )
-        self._printed_costs = {key for _, *keys in printed for key in keys} | {"cheaper", "break_even"}
+        self._printed_costs = {key for _, *keys in printed for key in keys} | {"cheaper", "pays_off"}
         for label, *keys in printed:
             self.grid.put(row, RIGHT, styles.LABEL, labels(label))
             for column, key in enumerate(keys, start=RIGHT + 1):
@@ -382,7 +361,7 @@ class _Page:
                 else:
                     self._cost_cell(row, column, by_key[key], styles.TOTAL if "npv" in key else styles.FORMULA)
             row += 1
-        for label, key in (("export.break_even", "break_even"), ("export.cheaper", "cheaper")):
+        for label, key in (("export.break_even", "pays_off"), ("export.cheaper", "cheaper")):
             self.grid.put(row, RIGHT, styles.LABEL, labels(label))
             self._cost_cell(row, RIGHT + 1, by_key[key], styles.TOTAL if key == "cheaper" else styles.FORMULA)
             self.grid.put(row, RIGHT + 2, styles.FORMULA_TEXT, NOTHING)
@@ -540,8 +519,8 @@ class _Page:
             self.grid.put(row, CALCULATION, styles.SECTION, self._labels("export.working_costs"))
             self.grid.put(row, CALCULATION + 1, styles.SECTION, "USD")
             for row, line in zip(rows, (line for line in self._lines if line.key not in self._printed_costs)):
-                self.grid.put(row, CALCULATION, styles.LABEL, self._labels(_CALCULATION_LABELS[line.key]))
-                self._cost_cell(row, CALCULATION + 1, line)
+                self.grid.put(row, CALCULATION, styles.LABEL, line.label)
+                self._cost_cell(row, CALCULATION + 1, line, line.role)
 
     def _layout_table(self, row: int) -> int:
         """Place a row for each layout: memory used per GPU, users per replica, GPUs in all."""
@@ -709,25 +688,6 @@ class _Page:
         self._row += 1
 
 
-_CALCULATION_LABELS = {
-    "server_usd": "export.server_usd",
-    "cost_replicas": "procurement.replicas",
-    "with_headroom": "procurement.with_headroom",
-    "it_kw": "procurement.it_kw",
-    "power": "procurement.power",
-    "hosting": "procurement.hosting",
-    "support": "procurement.support",
-    "depreciation": "procurement.depreciation",
-    "value": "procurement.value",
-    "on_demand_month": "procurement.on_demand_month",
-    "reserved_month": "procurement.reserved_month",
-    "verb": "procurement.cheaper",
-    "best_month": "procurement.best_month",
-    "best_gpus": "procurement.best_gpus",
-    "best_npv": "procurement.best_npv",
-}
-
-
 def _dated_source(quote: Quote) -> str:
     return f"{quote.source}; {quote.as_of}"
 
@@ -744,10 +704,11 @@ def fixed_text(number: float, decimals: int) -> str:
 
 def _validate(sheet: Sheet, figures: Figures, context: Context, page: _Page) -> None:
     labels = context.labels
-    for field in open_inputs(figures.scenario):
-        least, most = context.limits[field]
-        rule = assumptions.between(labels, labels(_PROMPTS[field]), f"={least}", f"={most}", whole=LIMITS[field].whole)
-        sheet.ws.data_validation(page.grid.at(field), rule)
+    prompts = {field.name: labels(field.prompt) for field in FIELDS}
+    for name in open_inputs(figures.scenario):
+        least, most = context.limits[name]
+        rule = assumptions.between(labels, prompts[name], f"={least}", f"={most}", whole=INPUT_LIMITS[name].whole)
+        sheet.ws.data_validation(page.grid.at(name), rule)
     if page.has_costs:
         for field in assumptions.PRICES:
             least, most = context.limits[field]

@@ -12,12 +12,10 @@ from core.plan.allocation import PAGED
 from core.plan.worksheet import RULE, VLLM
 from workbook import formulas as f
 from workbook import styles
-from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
+from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, MEMORY_FORMAT, PLAIN_FORMAT
 from workbook.export.figures import (
-    MEMORY_FORMAT,
     NOTHING,
     OPEN_INPUTS,
-    RATE_FORMAT,
     Figures,
     PlanFigures,
     input_is_usable,
@@ -28,7 +26,7 @@ from workbook.export.figures import (
 )
 from workbook.export.sheet import Cell, ColumnCells, Sheet, quoted_sheet
 from workbook.labels import Labels
-from workbook.scenario import COLUMN_LABELS, FIELDS
+from workbook.scenario import FIELDS, Field
 
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
@@ -107,24 +105,10 @@ def _row(figures: Figures) -> _Row:
 
 
 def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str]] | None) -> list[_RowColumn]:
-    inputs: dict[str, tuple[float, str | None, Callable[[_Row], object]]] = {
-        "scenario": (36, None, lambda row: row.figures.scenario.title),
-        "model": (22, None, lambda row: row.figures.scenario.model.name),
-        "context": (12, COUNT_FORMAT, lambda row: row.figures.scenario.context),
-        "users": (10, COUNT_FORMAT, lambda row: row.figures.scenario.users),
-        "allocation": (11, None, lambda row: row.figures.scenario.allocation),
-        "average_tokens": (12, COUNT_FORMAT, lambda row: row.figures.scenario.average_tokens),
-        "precision": (12, None, lambda row: row.figures.scenario.precision_name),
-        "kv_precision": (12, None, lambda row: row.figures.scenario.kv_precision.name),
-        "engine": (9, None, lambda row: row.figures.scenario.engine),
-        "overhead": (11, RATE_FORMAT, lambda row: row.figures.scenario.overhead),
-        "gpu": (18, None, lambda row: row.figures.scenario.gpu_name or NOTHING),
-        "gpu_memory_gb": (12, MEMORY_FORMAT, _gpu_memory_gb),
-    }
     return [
         *(
-            _RowColumn(field, COLUMN_LABELS[field], width, _role(field), value, shown)
-            for field, (width, shown, value) in inputs.items()
+            _RowColumn(field.name, field.label, field.width, _role(field), partial(_input, field), field.number_format)
+            for field in FIELDS
         ),
         _RowColumn(
             "check", "export.checks", 11, styles.CHECK, lambda row: int(row.figures.is_right),
@@ -214,8 +198,15 @@ def _columns(labels: Labels, most_windows: int, limits: dict[str, tuple[str, str
     ]  # fmt: skip
 
 
-def _role(field: str) -> str:
-    return styles.INPUT if field in OPEN_INPUTS else styles.FORMULA_TEXT
+def _role(field: Field) -> str:
+    return styles.INPUT if field.limits else styles.FORMULA_TEXT
+
+
+def _input(field: Field, row: _Row) -> object:
+    if field.name == "gpu_memory_gb":
+        return _gpu_memory_gb(row)
+    value = field.cell(row.figures.scenario)
+    return value if field.limits else value or NOTHING
 
 
 def _known(key: str, label: str, value: Callable[[_Row], object], number_format: str = BYTES_FORMAT) -> _RowColumn:
@@ -239,7 +230,7 @@ def _gpu_memory_gb(row: _Row) -> object:
     scenario = row.figures.scenario
     if "gpu_memory_gb" in open_inputs(scenario):
         return scenario.gpu_memory_gb
-    column = 1 + FIELDS.index("gpu_memory_gb")
+    column = 1 + [field.name for field in FIELDS].index("gpu_memory_gb")
     return Cell(column, styles.SOURCE_FIGURE, scenario.gpu_memory_gb, None, MEMORY_FORMAT)
 
 

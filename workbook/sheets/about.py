@@ -11,7 +11,8 @@ from workbook.book import Book, link_to_sheet, protect, put, put_formula
 from workbook.sheets import procurement
 
 CONTENTS = (
-    "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "checks", "changes",
+    "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "how_it_works", "checks",
+    "changes",
 )  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")
 _COLOUR_ROLES = {

@@ -79,7 +79,7 @@ _COLUMNS = (
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _AMOUNT_LIMITS = {
     "purchase": "gpu_usd",
-    "server_per_gpu": "server_usd_per_node",
+    "server_per_gpu": "server_per_gpu_usd",
     "on_demand_per_gpu_hour": "on_demand_usd_per_gpu_hour",
     "reserved_per_gpu_hour": "reserved_usd_per_gpu_hour",
 }

@@ -11,12 +11,13 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
 from core.catalog.prices import cost_defaults, date_of
-from core.plan.costs import COST_LIMITS, HOURS_PER_MONTH, MONTHS_PER_YEAR
+from core.plan.costs import COST_LIMITS, ORDER_STEPS
 from core.plan.fleet import USUAL_GPUS_PER_NODE, choice_of_gpu
+from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES
 from core.plan.nodes import node_takes
 from core.plan.worksheet import LAYOUTS, STEP_TOKENS, VLLM
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import (
     COUNT_FORMAT,
     DATE_FORMAT,
@@ -46,7 +47,6 @@ CHEAPEST = 10  # rows in the list of the cheapest
 _CHEAPEST_HEADER_ROW = 10
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 7
-W_PER_KW = "10^3"
 
 # Inputs that only this workbook has: (name, value, unit label, least, most, whole); their source is "a choice".
 _OWN_ASSUMPTIONS = (
@@ -57,7 +57,7 @@ _SHARES = "0.0%"
 _COST_FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
     "hosting_usd_per_node_month": MONEY_FORMAT, "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
-    "whole_nodes": COUNT_FORMAT, "spare_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT,
+    "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
     "stale_after_months": COUNT_FORMAT,
 }  # fmt: skip
 # Constants that formulas name: (name, value, number format).
@@ -65,6 +65,7 @@ _FIXED = (
     ("hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
     ("months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
     ("usual_gpus_per_node", USUAL_GPUS_PER_NODE, COUNT_FORMAT),
+    ("most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
 )
 
 
@@ -79,7 +80,7 @@ def _rows() -> dict[str, int]:
 
 _ROW = _rows()
 _LAST_ASSUMPTION_ROW = max(_ROW.values())
-_DERIVED_ROWS = {name: _LAST_ASSUMPTION_ROW + 1 + i for i, name in enumerate(("monthly_rate", "annuity", "discount"))}
+_DERIVED_ROWS = {name: _LAST_ASSUMPTION_ROW + 1 + i for i, name in enumerate(term.name for term in RATES)}
 _SCENARIO_HEADER_ROW = max(_DERIVED_ROWS.values()) + 2
 # The columns that are looked up for the chosen scenario: (key, number format).
 _OF_SCENARIO = (
@@ -106,16 +107,12 @@ _LAYOUT_COLUMNS = (
 )  # fmt: skip
 _LAYOUT_LETTER = {key: column for key, column, _ in _LAYOUT_COLUMNS}
 
-WATERFALL_STEPS = ("by_division", "deployable", "with_headroom", "in_nodes", "with_spares")
 _WATERFALL_ROW = _CHOICE_ROW - 1
 _WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
 
 
-def _money(key: str, role: str = styles.FORMULA) -> SheetColumn:
-    return SheetColumn(key, 14, role, "#,##0")
-
-
-_COLUMNS = (
+# The columns that a reader needs first, which are printed.
+_PRINTED = (
     SheetColumn("gpu", 34, styles.LABEL, None),
     SheetColumn("layout", 34, styles.LABEL, None),
     SheetColumn("mark", 18, styles.FORMULA_TEXT, None),
@@ -123,49 +120,40 @@ _COLUMNS = (
     SheetColumn("cheaper", 12, styles.FORMULA_TEXT, None),
     SheetColumn("best_gpus", 12, styles.TOTAL),
     SheetColumn("nodes", 24),
-    _money("best_month", styles.TOTAL),
+    SheetColumn("best_month", 14, styles.TOTAL, "#,##0"),
     SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
-    _money("best_npv", styles.TOTAL),
-    SheetColumn("break_even", 20),
+    SheetColumn("net_present_cost", 14, styles.TOTAL, "#,##0"),
+    SheetColumn("pays_off", 20),
     SheetColumn("users_per_replica", 12),
+)
+# Inputs of the terms that are looked up in the table of GPUs: name → column there.
+_OF_GPU = {
+    "gpus_per_node": "per_node_planned", "on_board": "on_board", "tdp_w": "tdp", "gpu_usd": "purchase_amount",
+    "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
+    "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount",
+}  # fmt: skip
+_COLUMNS = (
+    *_PRINTED,
     SheetColumn("weights_gpu", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("kv_budget", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("kv_user", 12, styles.FORMULA, "0.0000"),
     SheetColumn("memory_gb", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("by_division", 12),
-    SheetColumn("deployable", 12),
-    SheetColumn("with_headroom", 12),
-    SheetColumn("in_nodes", 12),
-    SheetColumn("with_spares", 12),
-    SheetColumn("order", 12, styles.TOTAL),
-    _money("capex"),
-    SheetColumn("it_kw", 12, styles.FORMULA, "#,##0.0"),
-    _money("power"),
-    _money("hosting"),
-    _money("support"),
-    _money("depreciation"),
-    _money("own_month"),
-    SheetColumn("own_user_month", 12, styles.FORMULA, "#,##0.00"),
-    _money("own_tco"),
-    _money("own_npv"),
-    _money("on_demand_month"),
-    _money("reserved_month"),
-    _money("rent_month"),
-    SheetColumn("rent_user_month", 12, styles.FORMULA, "#,##0.00"),
-    _money("rent_tco"),
-    _money("rent_npv"),
-    _money("rank"),
+    *(
+        SheetColumn(term.name, 14, styles.FORMULA, terms.number_format(term))
+        for term in OPTION_MONEY
+        if term.name not in {column.key for column in _PRINTED}
+    ),
+    SheetColumn("considered", 12),
+    SheetColumn("rank", 14, styles.FORMULA, "#,##0"),
     SheetColumn("gpu_row", 10),
     SheetColumn("layout_row", 10),
-    SheetColumn("per_replica", 10),
+    SheetColumn("gpus_per_replica", 10),
+    *(SheetColumn(name, 12, styles.FORMULA, MONEY_FORMAT if "usd" in name else COUNT_FORMAT) for name in _OF_GPU),
     SheetColumn("usable_one", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    SheetColumn("replicas", 10),
-    _money("opex"),
-    _money("value"),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_LAST_PRINTED = "users_per_replica"
 Cell = Callable[[str], str]
 
 
@@ -200,13 +188,13 @@ def write(book: Book, ws: Worksheet, scenario: str) -> None:
     _write_waterfall(book, ws)
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.freeze_panes = "B4"
-    ws.print_area = f"A1:{_LETTER[_LAST_PRINTED]}{last}"
+    ws.print_area = f"A1:{_LETTER[_PRINTED[-1].key]}{last}"
     protect(ws)
 
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column of the table."""
-    return labels(f"procurement.{key}")
+    return terms.label(labels, key)
 
 
 def column(book: Book, key: str) -> str:
@@ -305,15 +293,10 @@ def _write_assumptions(book: Book, ws: Worksheet) -> None:
             name, value, number_format, labels("unit.none"), labels(f"procurement.{name}_source"), "",
             styles.SOURCE_FIGURE,
         )  # fmt: skip
-    derived = {
-        "monthly_rate": ("(1+discount_rate_per_year)^(1/months_per_year)-1", "0.000%"),
-        "annuity": ("IF(monthly_rate=0,horizon_months,(1-(1+monthly_rate)^-horizon_months)/monthly_rate)", "0.000"),
-        "discount": ("(1+discount_rate_per_year)^(-horizon_months/months_per_year)", "0.000"),
-    }
-    for name, (formula, number_format) in derived.items():
-        row = _DERIVED_ROWS[name]
-        put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
-        put_formula(ws, f"B{row}", styles.FORMULA, formula, number_format)
+    for term in RATES:
+        row = _DERIVED_ROWS[term.name]
+        put(ws, f"A{row}", styles.LABEL, header(labels, term.name))
+        put_formula(ws, f"B{row}", styles.FORMULA, terms.formula(term, str), terms.number_format(term))
         for column in "CDE":
             put(ws, f"{column}{row}", styles.NOTE)
 
@@ -434,14 +417,20 @@ def _formulas(book: Book) -> dict[str, str]:
     return {
         "gpu_row": f"MATCH({cell('gpu')},{gpus.column(book, 'gpu')},0)",
         "layout_row": f"MATCH({cell('layout')},$A${_FIRST_LAYOUT_ROW}:$A${_LAST_LAYOUT_ROW},0)",
-        "per_replica": f"{layout('tp')}*{layout('pp')}",
+        "gpus_per_replica": f"{layout('tp')}*{layout('pp')}",
         "memory_gb": gpu("memory_gb"),
+        **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
         **_memory_formulas(cell, gpu, layout, labels),
-        **_order_formulas(cell, gpu),
-        **_owning_formulas(cell, gpu),
-        **_renting_formulas(cell, gpu),
+        **{term.name: terms.formula(term, partial(_input_of_term, cell)) for term in OPTION_MONEY},
         **_choice_formulas(book, cell, gpu),
     }
+
+
+def _input_of_term(cell: Cell, name: str) -> str:
+    """Return the column, cell or defined name that holds an input of a term."""
+    if name == "users":
+        return _scenario("users")
+    return cell(name) if name in _LETTER else name
 
 
 def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dict[str, str]:
@@ -467,7 +456,12 @@ def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dic
     fitting = f.users_that_fit(cell("kv_budget"), cell("kv_user"))
     most = f"IF({_by_vllm()},MIN({gpu('max_sequences')},{fitting}),{fitting})"
     users = cell("users_per_replica")
+    size = f"({_scenario('weights')}+{_scenario('kv')})"
+    room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
+    # For the engine "rule", usable is the memory ÷ (1 + overhead), so one formula serves both engines.
+    division = f.rounded_up(f"{size}/{room}")
     return {
+        "by_division": f"IF({room}>0,{division},{terms.MISSING})",
         "usable_one": usable("1", "vllm_other_one_gb"),
         "usable_several": usable("1+1", "vllm_other_several_gb"),
         "weights_gpu": layout("weights_gpu"),
@@ -486,111 +480,24 @@ def _memory_formulas(cell: Cell, gpu: Cell, layout: Cell, labels: Labels) -> dic
     }
 
 
-def _order_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """Return the formulas of `core.plan.costs.order_quantity`; "–" if no user fits."""
-    users, each, per_replica = _scenario("users"), cell("users_per_replica"), cell("per_replica")
-    per_node, replicas = gpu("per_node_planned"), cell("replicas")
-    size = f"({_scenario('weights')}+{_scenario('kv')})"
-    room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
-    # For the engine "rule", usable is the memory ÷ (1 + overhead), so one formula serves both engines.
-    division = f.rounded_up(f"{size}/{room}")
-    nodes = (
-        f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')},"
-        f"{f.rounded_up(f'{replicas}/INT({per_node}/{per_replica})')})"
-    )
-    full_nodes = f"({cell('nodes')}-spare_nodes)*{per_node}"
-    in_nodes = f"IF(AND(whole_nodes=1,{gpu('on_board')}=1),{full_nodes},{cell('with_headroom')})"
-    spares = f"spare_nodes*MIN({per_node},{cell('in_nodes')})+spare_gpus"
-    return {
-        "by_division": f"IF({room}>0,{division},{_NOTHING})",
-        "deployable": _if_fits(cell, f"{f.rounded_up(f'{users}/{each}')}*{per_replica}"),
-        "replicas": _if_fits(cell, f.rounded_up(f"{users}/({each}*(1-headroom))")),
-        "with_headroom": _if_fits(cell, f"{cell('replicas')}*{per_replica}"),
-        "nodes": _if_fits(cell, f"{nodes}+spare_nodes"),
-        "in_nodes": _if_fits(cell, in_nodes),
-        "with_spares": _if_fits(cell, f"{cell('in_nodes')}+{spares}"),
-        "order": _if_fits(cell, cell("with_spares")),
-    }
-
-
-_NOTHING = f.text("–")  # "does not apply"; SUM and MIN ignore it
-
-
-def _if_fits(cell: Cell, formula: str) -> str:
-    return f"IF({cell('users_per_replica')}>0,{formula},{_NOTHING})"
-
-
-def _if_number(of: str, formula: str) -> str:
-    return f"IF(ISNUMBER({of}),{formula},{_NOTHING})"
-
-
-def _owning_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """Return the formulas of `core.plan.costs.owning`; "–" if the price or the power of the GPU is unknown."""
-    price, server, tdp = gpu("purchase_amount"), gpu("server_per_gpu_amount"), gpu("tdp")
-    server = f"IF(ISNUMBER({server}),{server},{price}*server_share_of_gpus)"
-    hardware = f"{cell('order')}*{price}+{cell('nodes')}*{server}*{gpu('per_node_planned')}"
-    known = f"AND(ISNUMBER({cell('order')}),ISNUMBER({price}),ISNUMBER({tdp}))"
-    capex = cell("capex")
-    figures = {
-        "it_kw": f"{cell('order')}*{tdp}*(1+server_power_share)/{W_PER_KW}",
-        "power": f"{cell('it_kw')}*power_load*pue*tariff_usd_per_kwh*hours_per_month",
-        "hosting": f"{cell('it_kw')}*hosting_usd_per_kw_month+{cell('nodes')}*hosting_usd_per_node_month",
-        "support": f"{capex}*support_share_per_year/months_per_year",
-        "depreciation": f"{capex}*(1-residual_share)/(depreciation_years*months_per_year)",
-        "opex": f"{cell('power')}+{cell('hosting')}+{cell('support')}",
-        "own_month": f"{cell('depreciation')}+{cell('opex')}",
-        "own_user_month": f"{cell('own_month')}/{_scenario('users')}",
-        "value": f"{capex}*(1-(1-residual_share)*MIN(1,horizon_months/(depreciation_years*months_per_year)))",
-        "own_tco": f"{capex}+{cell('opex')}*horizon_months-{cell('value')}",
-        "own_npv": f"{capex}+{cell('opex')}*annuity-{cell('value')}*discount",
-    }
-    return {
-        "capex": f"IF({known},({hardware})*(1+network_share),{_NOTHING})",
-        **{key: _if_number(capex, formula) for key, formula in figures.items()},
-    }
-
-
-def _renting_formulas(cell: Cell, gpu: Cell) -> dict[str, str]:
-    """Return the formulas of `core.plan.costs.renting`; "–" if there is no price."""
-
-    def month(price: str, share: str) -> str:
-        known = f"AND(ISNUMBER({cell('in_nodes')}),ISNUMBER({price}))"
-        return f"IF({known},{cell('in_nodes')}*hours_per_month*{price}{share},{_NOTHING})"
-
-    rent, both = cell("rent_month"), f"{cell('on_demand_month')},{cell('reserved_month')}"
-    return {
-        "on_demand_month": month(gpu("on_demand_per_gpu_hour_amount"), "*on_demand_hours_share"),
-        "reserved_month": month(gpu("reserved_per_gpu_hour_amount"), ""),
-        "rent_month": f"IF(COUNT({both})>0,MIN({both}),{_NOTHING})",
-        "rent_user_month": _if_number(rent, f"{rent}/{_scenario('users')}"),
-        "rent_tco": _if_number(rent, f"{rent}*horizon_months"),
-        "rent_npv": _if_number(rent, f"{rent}*annuity"),
-    }
-
-
 def _choice_formulas(book: Book, cell: Cell, gpu: Cell) -> dict[str, str]:
-    """Return the formulas of `core.plan.costs.cheaper` and `break_even_month`, and of the ranking."""
+    """Return the formulas that show the cheaper of buying and renting, and those of the ranking."""
     labels = book.labels
-    capex, own, rent = cell("capex"), cell("own_npv"), cell("rent_npv")
-    buys = f"IF(ISNUMBER({own}),IF(ISNUMBER({rent}),{own}<={rent},TRUE),FALSE)"
-    any_price = f"COUNT({own},{rent})>0"
-    saved = f"({cell('rent_month')}-{cell('opex')})"
-    paid_off = f"MAX(1,{f.rounded_up(f'{capex}/{saved}')})"
-    at_the_end = f"IF({cell('own_tco')}<={cell('rent_tco')},horizon_months,{f.text(labels('procurement.never'))})"
-    considered = f"AND({gpu('shortlist')}=1,{gpu('bandwidth')}>=least_bandwidth_gb_per_s,{cell('per_replica')}<=most_gpus_per_replica)"
-
-    def chosen(bought: str, rented: str) -> str:
-        return f"IF({any_price},IF({buys},{cell(bought)},{cell(rented)}),{_NOTHING})"
-
+    chosen = partial(terms.bought_or_rented, cell("buys"))
+    fast = f"{gpu('bandwidth')}>=least_bandwidth_gb_per_s"
+    considered = f"AND({gpu('shortlist')}=1,{fast},{cell('gpus_per_replica')}<=most_gpus_per_replica)"
+    ranked = f"IF({cell('considered')}=1,{cell('net_present_cost')}*(1+ROW()*{f.ROUNDING_NOISE}),{terms.MISSING})"
+    is_first = f"{cell('rank')}=MIN({column(book, 'rank')})"
+    cheapest = f"IF({is_first},{f.text(labels('procurement.cheapest'))},{terms.MISSING})"
     return {
-        "cheaper": f"IF({any_price},IF({buys},{f.text(labels('procurement.buy'))},{f.text(labels('procurement.rent'))}),{f.text('–')})",
-        "best_gpus": chosen("order", "in_nodes"),
-        "best_month": chosen("own_month", "rent_month"),
-        "best_user_month": chosen("own_user_month", "rent_user_month"),
-        "best_npv": chosen("own_npv", "rent_npv"),
-        "break_even": f"IF(AND(ISNUMBER({own}),ISNUMBER({rent})),IF({saved}*horizon_months>={capex},{paid_off},{at_the_end}),{_NOTHING})",
-        "rank": f"IF({any_price},IF({considered},{cell('best_npv')}*(1+ROW()*{f.ROUNDING_NOISE}),{_NOTHING}),{_NOTHING})",
-        "mark": f"IF(ISNUMBER({cell('rank')}),IF({cell('rank')}=MIN({column(book, 'rank')}),{f.text(labels('procurement.cheapest'))},{_NOTHING}),{_NOTHING})",
+        "cheaper": chosen(f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))),
+        "best_gpus": chosen(cell("order"), cell("rented")),
+        "best_month": chosen(cell("own_month"), cell("rent_month")),
+        "best_user_month": chosen(cell("own_user_month"), cell("rent_user_month")),
+        "pays_off": terms.pays_off(cell("saved"), cell("break_even"), labels("procurement.never")),
+        "considered": f"IF({considered},1,0)",
+        "rank": f"IF(ISNUMBER({cell('net_present_cost')}),{ranked},{terms.MISSING})",
+        "mark": f"IF(ISNUMBER({cell('rank')}),{cheapest},{terms.MISSING})",
     }
 
 
@@ -620,7 +527,7 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         "replicas": whole("replicas"),
         "month": whole("best_month"),
         "user_month": f.fixed(of_best("best_user_month"), 0),
-        "npv": whole("best_npv"),
+        "npv": whole("net_present_cost"),
         "months": f.fixed("horizon_months", 0),
         "currency": "plan_currency",
         "users": f.fixed(_scenario("users"), 0),
@@ -630,7 +537,7 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         "binds": of_best("binds"),
         "priced": f.fixed(f"COUNT({rank})", 0),
         "break_even": f"IF(ISNUMBER({of_best('break_even')}),{whole('break_even')},"
-        f"IF({of_best('break_even')}={_NOTHING},{f.text(labels('procurement.no_comparison'))},{of_best('break_even')}))",
+        f"IF(ISNUMBER({of_best('saved')}),{of_best('pays_off')},{f.text(labels('procurement.no_comparison'))}))",
     }
     for number, row in enumerate(ANSWER_ROWS, start=1):
         sentence = f.sentence(labels(f"procurement.answer_{number}"), values)
@@ -644,20 +551,7 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
     """Write the list of the cheapest rows, in the same columns as the table below."""
     labels = book.labels
     rank = column(book, "rank")
-    shown = (
-        "gpu",
-        "layout",
-        "mark",
-        "binds",
-        "cheaper",
-        "best_gpus",
-        "nodes",
-        "best_month",
-        "best_user_month",
-        "best_npv",
-        "break_even",
-        "users_per_replica",
-    )
+    shown = [column_.key for column_ in _PRINTED]
     _section(ws, _CHEAPEST_HEADER_ROW - 1, "ABCDE", labels("procurement.cheapest_ten"))
     by_key = {column_.key: column_ for column_ in _COLUMNS}
     for key in shown:
@@ -672,7 +566,7 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
         for key in shown:
             if key != "mark":
                 role = styles.FORMULA_TEXT if by_key[key].role == styles.LABEL else by_key[key].role
-                found = f"IF({place}<=COUNT({rank}),INDEX({column(book, key)},{at}),{_NOTHING})"
+                found = f"IF({place}<=COUNT({rank}),INDEX({column(book, key)},{at}),{terms.MISSING})"
                 put_formula(ws, f"{_LETTER[key]}{row}", role, found, by_key[key].number_format)
 
 
@@ -685,8 +579,8 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
     ):
         put(ws, f"{column_}{_WATERFALL_ROW}", styles.HEADING, labels(f"procurement.{key}"))
     ws.row_dimensions[_WATERFALL_ROW].height = 32
-    for i, key in enumerate((*WATERFALL_STEPS, "best_gpus")):
-        column_key = "best_gpus" if key == "with_spares" else key  # rented GPUs have no spares
+    for i, key in enumerate((*ORDER_STEPS, "best_gpus")):
+        column_key = "best_gpus" if key == "order" else key  # the last step depends on whether GPUs are bought
         row, before = _WATERFALL_ROW + 1 + i, f"{level}{_WATERFALL_ROW + i}"
         put(ws, f"{step}{row}", styles.LABEL, labels(f"procurement.step_{key}"))
         put_formula(
@@ -696,12 +590,12 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
             f"IF(best_row>0,INDEX({column(book, column_key)},best_row),0)",
             COUNT_FORMAT,
         )
-        first_or_last = key in (WATERFALL_STEPS[0], "best_gpus")
+        first_or_last = key in (ORDER_STEPS[0], "best_gpus")
         start = "0" if first_or_last else before
         put_formula(ws, f"{base}{row}", styles.FORMULA, f"MIN({start},{level}{row})", COUNT_FORMAT)
         put_formula(ws, f"{more}{row}", styles.FORMULA, f"MAX(0,{level}{row}-{start})", COUNT_FORMAT)
         put_formula(ws, f"{fewer}{row}", styles.FORMULA, f"MAX(0,{start}-{level}{row})", COUNT_FORMAT)
-    first, last = _WATERFALL_ROW + 1, _WATERFALL_ROW + 1 + len(WATERFALL_STEPS)
+    first, last = _WATERFALL_ROW + 1, _WATERFALL_ROW + 1 + len(ORDER_STEPS)
     chart = BarChart()
     chart.grouping, chart.overlap, chart.gapWidth = "stacked", 100, 40
     columns = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from openpyxl.chart import BarChart, LineChart, Reference
@@ -11,8 +10,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
-from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED
-from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
+from core.plan.allocation import PAGED, RESERVED
 from core.plan.worksheet import LAYOUTS, RULE, STEP_TOKENS, VLLM
 from workbook import formulas as f
 from workbook import styles
@@ -20,6 +18,7 @@ from workbook.book import (
     COUNT_FORMAT,
     GB_FORMAT,
     PERCENT_FORMAT,
+    RATE_FORMAT,
     Book,
     SheetColumn,
     between_rule,
@@ -31,6 +30,7 @@ from workbook.book import (
     validate,
 )
 from workbook.labels import Labels
+from workbook.scenario import FIELDS, Field
 from workbook.sheets import gpus, models, precisions
 
 TABLE = "Scenarios"
@@ -41,52 +41,33 @@ LONGEST_TITLE = 60  # characters; two lines of the column hold that many
 _ROWS_TO_GROW = 14  # free rows between the table and the chart below it
 
 
-@dataclass(frozen=True)
-class ExampleScenario:
-    """One of the example rows of a new planner; `title` is the key of a label."""
-
-    title: str
-    model: str
-    context: int
-    users: int
-    precision: str = "fp16"
-    kv_precision: str = "fp16"
-    allocation: str = RESERVED
-    average_tokens: int | None = None
-    engine: str = RULE
-    overhead: float = DEFAULT_OVERHEAD_FRACTION
-    gpu: str = "a100-sxm-80gb"
-    gpu_memory_gb: float | None = None
+def _example(title: str, model: str, context: int, users: int, **given: object) -> Mapping[str, object]:
+    """Return an example row, field → value; `title` is the key of a label, and a field not given has its default."""
+    defaults = {field.name: field.default for field in FIELDS}
+    return {**defaults, "scenario": title, "model": model, "context": context, "users": users, **given}
 
 
-_LABEL_GB = 80  # the article divides by the label of an A100 80 GB
-DEFAULT_SCENARIOS = (
-    ExampleScenario("row_article", "article-llama-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_article_one_user", "article-llama-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_article_8k", "article-llama-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_real", "llama-3.1-70b", 32_000, 10, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_real_one_user", "llama-3.1-70b", 32_000, 1, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_real_8k", "llama-3.1-70b", 8_000, 10, gpu_memory_gb=_LABEL_GB),
-    ExampleScenario("row_real_fp8", "llama-3.1-70b", 32_768, 50, "fp8", "fp8", engine=VLLM, gpu="h100-sxm"),
-    ExampleScenario("row_small", "llama-3.1-8b", 8_192, 100, engine=VLLM, gpu="l40s"),
-    ExampleScenario("row_qwen", "qwen2.5-72b", 32_768, 20, "awq", "fp16", PAGED, 8_000, VLLM, gpu="h100-sxm"),
-    ExampleScenario("row_large", "deepseek-v3", 32_768, 20, precisions.SHIPPED, "fp16", engine=VLLM, gpu="h200-sxm"),
+# The article: 2 bytes per value, 10 % overhead, and the label of an A100 80 GB.
+_AS_IN_ARTICLE = {"precision": "fp16", "engine": RULE, "gpu": "a100-sxm-80gb", "gpu_memory_gb": 80}
+EXAMPLES = (
+    _example("row_article", "article-llama-70b", 32_000, 10, **_AS_IN_ARTICLE),
+    _example("row_article_one_user", "article-llama-70b", 32_000, 1, **_AS_IN_ARTICLE),
+    _example("row_article_8k", "article-llama-70b", 8_000, 10, **_AS_IN_ARTICLE),
+    _example("row_real", "llama-3.1-70b", 32_000, 10, **_AS_IN_ARTICLE),
+    _example("row_real_one_user", "llama-3.1-70b", 32_000, 1, **_AS_IN_ARTICLE),
+    _example("row_real_8k", "llama-3.1-70b", 8_000, 10, **_AS_IN_ARTICLE),
+    _example("row_real_fp8", "llama-3.1-70b", 32_768, 50, precision="fp8", kv_precision="fp8", gpu="h100-sxm"),
+    _example("row_small", "llama-3.1-8b", 8_192, 100, precision="fp16", gpu="l40s"),
+    _example(
+        "row_qwen", "qwen2.5-72b", 32_768, 20, allocation=PAGED, average_tokens=8_000, precision="awq", gpu="h100-sxm"
+    ),
+    _example("row_large", "deepseek-v3", 32_768, 20, gpu="h200-sxm"),
 )
 
-
-_INPUTS = (
-    SheetColumn("scenario", 38, styles.INPUT_TEXT, None),
-    SheetColumn("model", 20, styles.INPUT_TEXT, None),
-    SheetColumn("context", 12, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("users", 12, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("allocation", 11, styles.INPUT_TEXT, None),
-    SheetColumn("average_tokens", 12, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("precision", 11, styles.INPUT_TEXT, None),
-    SheetColumn("kv_precision", 11, styles.INPUT_TEXT, None),
-    SheetColumn("engine", 9, styles.INPUT_TEXT, None),
-    SheetColumn("overhead_rate", 11, styles.INPUT, PERCENT_FORMAT),
-    SheetColumn("gpu", 18, styles.INPUT_TEXT, None),
-    SheetColumn("gpu_memory", 13, styles.INPUT, "#,##0.##"),
+_FIELD_OF = {field.column: field for field in FIELDS}
+_INPUTS = tuple(
+    SheetColumn(key, field.width, styles.INPUT if field.limits else styles.INPUT_TEXT, field.number_format)
+    for key, field in _FIELD_OF.items()
 )
 _ANSWERS = (
     SheetColumn("input_check", 30, styles.FORMULA_TEXT, None),
@@ -121,28 +102,18 @@ _WORKING = (
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-LIMITED = {
-    "context": "context",
-    "users": "users",
-    "average_tokens": "average_tokens",
-    "overhead_rate": "overhead",
-    "gpu_memory": "gpu_memory_gb",
-}
-_OPTIONAL = ("average_tokens", "gpu_memory")
-_LISTS = {
-    "model": "model_names",
-    "precision": "precision_names",
-    "kv_precision": "kv_precision_names",
-    "engine": "engine_names",
-    "gpu": "gpu_names",
-}
+_LIMITS = {key: LIMITS[field.limits] for key, field in _FIELD_OF.items() if field.limits}
 Cell = Callable[[str], str]
 Values = Mapping[str, object]
 
 
 def default_rows(labels: Labels) -> list[Values]:
     """Return the example rows of a new planner."""
-    return [_values(labels, scenario) for scenario in DEFAULT_SCENARIOS]
+    return [
+        {field.column: example[field.name] for field in FIELDS}
+        | {"scenario": labels(f"scenarios.{example['scenario']}")}
+        for example in EXAMPLES
+    ]
 
 
 def write(book: Book, rows: Sequence[Values]) -> None:
@@ -157,10 +128,10 @@ def write(book: Book, rows: Sequence[Values]) -> None:
     put(ws, "A3", styles.SUBTITLE, labels("scenarios.note"))
     for row, key in ((LEAST_ROW, "least"), (MOST_ROW, "most")):
         put(ws, f"B{row}", styles.NOTE, labels(f"scenarios.{key}"))
-    for key, field in LIMITED.items():
-        number_format = PERCENT_FORMAT if key == "overhead_rate" else COUNT_FORMAT
-        put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].least, number_format)
-        put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, LIMITS[field].most, number_format)
+    for key, limits in _LIMITS.items():
+        number_format = PERCENT_FORMAT if _FIELD_OF[key].number_format == RATE_FORMAT else COUNT_FORMAT
+        put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, limits.least, number_format)
+        put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, limits.most, number_format)
     _write_layouts(ws, labels)
     ws.row_dimensions[HEADER_ROW].height = 46
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book))
@@ -174,6 +145,8 @@ def write(book: Book, rows: Sequence[Values]) -> None:
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
+    if key in _FIELD_OF:
+        return labels(_FIELD_OF[key].label)
     part, _, number = key.rpartition("_")
     if number.isdigit():
         return labels(f"scenarios.{part}_of_layout", layout=LAYOUTS[int(number)].title)
@@ -188,23 +161,6 @@ def letter(key: str) -> str:
 def column(book: Book, key: str) -> str:
     """Return the reference to a whole column."""
     return f.whole_column(TABLE, header(book.labels, key))
-
-
-def _values(labels: Labels, scenario: ExampleScenario) -> Values:
-    return {
-        "scenario": labels(f"scenarios.{scenario.title}"),
-        "model": scenario.model,
-        "context": scenario.context,
-        "users": scenario.users,
-        "allocation": scenario.allocation,
-        "average_tokens": scenario.average_tokens,
-        "precision": scenario.precision,
-        "kv_precision": scenario.kv_precision,
-        "engine": scenario.engine,
-        "overhead_rate": scenario.overhead,
-        "gpu": scenario.gpu,
-        "gpu_memory": scenario.gpu_memory_gb,
-    }
 
 
 def _write_layouts(ws: Worksheet, labels: Labels) -> None:
@@ -363,29 +319,36 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
 
     def number(key: str) -> str:
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
-        return f.is_number_within(cell(key), *limits, whole=LIMITS[LIMITED[key]].whole)
+        within = f.is_number_within(cell(key), *limits, whole=_LIMITS[key].whole)
+        return f"IF({f.is_blank(cell(key))},TRUE,{within})" if key == "gpu_memory" else within
 
     def one_of(key: str, choices: tuple[str, ...]) -> str:
         return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
 
-    by_rule = f"{cell('engine')}={f.text(RULE)}"
-    holds = {
+    def usual(key: str, field: Field) -> str:
+        if field.limits:
+            return number(key)
+        return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
+
+    special = {
         "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
-        "model_empty": f"{model('parameters')}*{model('layers')}>0",
-        "context": number("context"),
-        "users": number("users"),
-        "allocation": one_of("allocation", ALLOCATIONS),
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
-        "precision": f.is_listed(cell("precision"), "precision_names"),
-        "kv_precision": f.is_listed(cell("kv_precision"), "kv_precision_names"),
-        "engine": one_of("engine", (RULE, VLLM)),
-        "engine_shapes": f"IF({by_rule},TRUE,ISNUMBER({model(models.activation_key(STEP_TOKENS[0], False))}))",
-        "overhead_rate": number("overhead_rate"),
         "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
-        "gpu_memory": f"IF({f.is_blank(cell('gpu_memory'))},TRUE,{number('gpu_memory')})",
-        "gpu_too_small": f"{cell('usable_several')}>0",
     }
-    return [(condition, book.labels(f"scenarios.problem_{key}")) for key, condition in holds.items()]
+    by_rule = f"{cell('engine')}={f.text(RULE)}"
+    shapes = f"ISNUMBER({model(models.activation_key(STEP_TOKENS[0], False))})"
+    further = {  # after the check of the column
+        "model": ("scenarios.problem_model_empty", f"{model('parameters')}*{model('layers')}>0"),
+        "engine": ("scenarios.problem_engine_shapes", f"IF({by_rule},TRUE,{shapes})"),
+        "gpu_memory": ("scenarios.problem_gpu_too_small", f"{cell('usable_several')}>0"),
+    }
+    holds = []
+    for key, field in _FIELD_OF.items():
+        if field.problem:
+            holds.append((field.problem, special.get(key) or usual(key, field)))
+        if key in further:
+            holds.append(further[key])
+    return [(condition, book.labels(problem)) for problem, condition in holds]
 
 
 def _addin_comparison(labels: Labels, cell: Cell) -> str:
@@ -404,16 +367,18 @@ def _addin_comparison(labels: Labels, cell: Cell) -> str:
 
 def _validate(book: Book, ws: Worksheet, last: int) -> None:
     labels = book.labels
-    _attach(labels, ws, "scenario", last, text_rule(LONGEST_TITLE), labels("prompt.scenario"))
-    for key, source in _LISTS.items():
-        _attach(labels, ws, key, last, list_rule(source), labels("prompt.pick"))
-    choices = '"' + ",".join(ALLOCATIONS) + '"'
-    _attach(labels, ws, "allocation", last, list_rule(choices), labels("prompt.allocation"))
-    for key, field in LIMITED.items():
-        limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
-        rule = between_rule(*limits, whole=LIMITS[field].whole)
-        _attach(labels, ws, key, last, rule, labels(f"prompt.{key}"))
-        rule.allow_blank = key in _OPTIONAL
+    for key, field in _FIELD_OF.items():
+        prompt = labels(field.prompt)
+        if field.limits:
+            limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
+            rule = between_rule(*limits, whole=_LIMITS[key].whole)
+            _attach(labels, ws, key, last, rule, prompt)
+            rule.allow_blank = field.may_be_blank
+        elif field.choices or field.options:
+            choices = field.choices or '"' + ",".join(field.options) + '"'
+            _attach(labels, ws, key, last, list_rule(choices), prompt)
+        else:
+            _attach(labels, ws, key, last, text_rule(LONGEST_TITLE), prompt)
 
 
 def _attach(labels: Labels, ws: Worksheet, key: str, last: int, rule, prompt: str) -> None:

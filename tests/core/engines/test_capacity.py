@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from core import catalog
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import Blocks, CacheSpec, Group, blocks
 from core.engines.capacity import capacity, users_that_fit
-from core.engines.deployment import Deployment, Device, Size, parse_version
+from core.engines.deployment import Deployment, Device, EngineSettings, Size, parse_version
 from core.engines.shapes import stage_shapes
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.model.feed_forward import MoeMlp
@@ -38,9 +38,17 @@ def model(name):
 LLAMA_8B = model("llama-3.1-8b")
 
 
-def deployment(spec=LLAMA_8B, version="0.19", **settings):
-    fixed = {"precision": None, "kv_precision": FP16, "device": H100, "context": 8192, "memory_utilization": 0.95}
-    return Deployment(model=spec, version=parse_version(version), **(fixed | settings))
+def deployment(spec=LLAMA_8B, version="0.19", **given):
+    """A deployment; engine settings may be given by their names."""
+    given = {
+        "precision": None,
+        "kv_precision": FP16,
+        "device": H100,
+        "context": 8192,
+        "memory_utilization": 0.95,
+    } | given
+    started = {setting.name: given.pop(setting.name) for setting in fields(EngineSettings) if setting.name in given}
+    return Deployment(model=spec, version=parse_version(version), settings=EngineSettings(**started), **given)
 
 
 # ---- logs --------------------------------------------------------------------------------------------

@@ -260,10 +260,10 @@ def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     content, _ = build(lang)
     (tmp_path / "planner.xlsx").write_bytes(content)
     sheet = openpyxl.load_workbook(tmp_path / "planner.xlsx")[labels("sheet.scenarios")]
-    rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.DEFAULT_SCENARIOS))]
+    rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.EXAMPLES))]
     verdicts = [(sheet.title, f"{scenarios.letter('addin')}{row}") for row in rows]
     users = (sheet.title, f"{scenarios.letter('users')}{scenarios.FIRST_ROW}")
-    compared = [given.engine == "rule" and given.allocation == "reserved" for given in scenarios.DEFAULT_SCENARIOS]
+    compared = [given["engine"] == "rule" and given["allocation"] == "reserved" for given in scenarios.EXAMPLES]
     expected = [labels("scenarios.addin_agrees" if agrees else "scenarios.addin_other") for agrees in compared]
     with libreoffice.WhatIf(tmp_path / "planner.xlsx", extension=oxt) as planner:
         assert planner.named(["addin_loaded", "master_check"]) == [1.0, 1.0]

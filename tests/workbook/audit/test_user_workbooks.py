@@ -18,7 +18,7 @@ from workbook import untrusted
 from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS, Kind, Planner
-from workbook.scenario import COLUMN_LABELS
+from workbook.scenario import FIELDS
 
 pytestmark = pytest.mark.slow
 
@@ -147,7 +147,7 @@ def changed(planners, tmp_path):
         header = next(row for row in ws.iter_rows() if row[0].value == LABELS("scenarios.scenario"))
         column = {cell.value: cell.column for cell in header}
         keys = {result: column[LABELS(f"scenarios.{result}")] for result in RESULTS}
-        keys |= {field: column[LABELS(label)] for field, label in COLUMN_LABELS.items()}
+        keys |= {field.name: column[LABELS(field.label)] for field in FIELDS}
         change(ws, keys, header[0].row + 1, book)
         path = tmp_path / "changed.xlsx"
         book.save(path)

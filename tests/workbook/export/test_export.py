@@ -41,7 +41,7 @@ from workbook.export.workbook import export_scenarios
 from workbook.files import UnwritableFileError
 from workbook.labels import LANGUAGES, Labels
 from workbook.planner_reader import Planner
-from workbook.scenario import COLUMN_LABELS, GivenRow, Scenario
+from workbook.scenario import FIELDS, GivenRow, Scenario
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +78,7 @@ def scenario(title="Chat", model="llama-3.1-70b", **changes) -> Scenario:
         "users": 10,
         "precision": catalog.precision("precision", "fp16"),
         "kv_precision": catalog.precision("kv_precision", "fp8"),
+        "engine": RULE,
         "overhead": 0.1,
         "gpu_memory_gb": 80.0,
     }
@@ -258,10 +259,8 @@ def changed(item: Scenario, rng: random.Random) -> tuple[Scenario, dict[str, flo
     return replace(item, **typed), {field: float(value) for field, value in typed.items()}
 
 
-_INPUT_LABELS = {
-    "context": "article.context", "users": "article.users", "average_tokens": "export.average_tokens",
-    "overhead": "article.overhead_rate", "gpu_memory_gb": "article.gpu_memory",
-}  # fmt: skip
+_INPUT_LABELS = {field.name: field.page_label for field in FIELDS if field.limits}
+_COLUMN_LABELS = {field.name: field.label for field in FIELDS}
 _FOLLOWED = ("Windows", "Priced", "Paged", "gpt-oss-120b", "gemma-3-27b")
 
 
@@ -339,10 +338,10 @@ def test_costs_follow_the_shared_assumptions(program, sheets, language):
     outputs += [(ws.title, address.replace("F", "G")) for _, address in outputs if address]
     ranges = dict.fromkeys(names, (0.0, 0.9)) | {
         "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
-        "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_nodes": (0, 3), "spare_gpus": (0, 3),
-        "whole_nodes": (0, 1),
+        "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_replicas": (0, 3), "spare_gpus": (0, 3),
+        "whole_nodes": (0, 1), "rent_step": (1, 9),
     }  # fmt: skip
-    whole = {"horizon_months", "spare_nodes", "spare_gpus", "whole_nodes"}
+    whole = {"horizon_months", "spare_replicas", "spare_gpus", "whole_nodes", "rent_step"}
 
     def drawn(name: str) -> float:
         return rng.randint(*ranges[name]) if name in whole else round(rng.uniform(*ranges[name]), 4)
@@ -388,7 +387,7 @@ def test_rows_follow_their_inputs(program, crowd):
         item, typed = changed(item, rng)
         if can_be_sized(item):
             items.append(item)
-            cases.append({cell(COLUMN_LABELS[field], row): value for field, value in typed.items()})
+            cases.append({cell(_COLUMN_LABELS[field], row): value for field, value in typed.items()})
             wanted.append([cell(f"scenarios.{key}", row) for key in ("total", "gpus", "layout", "deploy")])
     outputs = [output for of_row in wanted for output in of_row]
     with program.WhatIf(crowd) as what_if:
@@ -663,7 +662,7 @@ def test_fixed_text(number, decimals, text):
 
 
 class TestCommand:
-    CSV = "scenario,model,context,users,gpu_memory_gb\n{rows}"
+    CSV = "scenario,model,context,users,gpu_memory_gb,precision,engine\n{rows}"
 
     def write(self, folder, *rows) -> Path:
         path = folder / "scenarios.csv"
@@ -671,7 +670,7 @@ class TestCommand:
         return path
 
     def test_a_csv_file(self, vram, tmp_path):
-        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80", "B,llama-3.1-70b,32000,1,80")
+        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80,fp16,rule", "B,llama-3.1-70b,32000,1,80,fp16,rule")
         status, out, err = vram("export", path, "-o", tmp_path / "new" / "out.xlsx", "--lang", "zh")
         assert (status, err) == (0, "") and "2 scenarios" in out
         index = openpyxl.load_workbook(tmp_path / "new" / "out.xlsx", data_only=True)["目录"]
@@ -727,7 +726,7 @@ class TestCommand:
     @pytest.mark.needs("libreoffice")
     def test_pdf(self, vram, tmp_path):
         libreoffice.soffice()  # skips, or in CI fails, where there is none
-        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80", "B,llama-3.1-70b,32000,1,80")
+        path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80,fp16,rule", "B,llama-3.1-70b,32000,1,80,fp16,rule")
         status, _, err = vram("export", path, "-o", tmp_path / "out.xlsx", "--pdf")
         assert (status, err) == (0, "")
         printed = (tmp_path / "out.pdf").read_bytes()

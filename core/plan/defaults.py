@@ -1,0 +1,11 @@
+"""What is assumed where a question does not say: the same for every interface."""
+
+from __future__ import annotations
+
+from core import catalog
+from core.engines import vllm
+
+PRECISION = catalog.SHIPPED  # of the weights
+KV_PRECISION = "fp16"  # vLLM runs a model in 16 bits also where its checkpoint has 32 (config/model.py, dtype "auto")
+USERS = 1
+ENGINE = vllm.ENGINE.name

@@ -1,0 +1,47 @@
+"""Show declared terms in sheets: their native formulas, number formats and labels, and texts that depend on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from core.plan.terms import Term, spreadsheet_formula
+from workbook import formulas as f
+from workbook.book import COUNT_FORMAT
+from workbook.labels import Labels, all_keys
+
+MISSING = f.text("–")
+# Inputs of terms that are powers of a unit, and so need no cell.
+POWERS = {"w_per_kw": "10^3"}
+
+_FORMATS = {
+    "GPUs": COUNT_FORMAT, "replicas": COUNT_FORMAT, "nodes": COUNT_FORMAT, "months": COUNT_FORMAT, "USD": "#,##0",
+    "USD/month": "#,##0", "USD/user/month": "#,##0.00", "kW": "#,##0.0",
+}  # fmt: skip
+_OTHER_FORMATS = {
+    "monthly_rate": "0.000%", "annuity": "0.000", "discount": "0.000", "written_off": "0.0%", "buys": COUNT_FORMAT,
+}  # fmt: skip
+
+
+def number_format(term: Term) -> str:
+    """Return the number format of a term's cells."""
+    return _OTHER_FORMATS.get(term.name) or _FORMATS[term.unit]
+
+
+def formula(term: Term, reference: Callable[[str], str]) -> str:
+    """Return the native formula of a term, without its "="; `reference` returns the cell or name of an input."""
+    return spreadsheet_formula(term.formula, lambda name: POWERS.get(name) or reference(name))
+
+
+def label(labels: Labels, name: str) -> str:
+    """Return the label of a term or of an input of terms."""
+    return labels(f"term.{name}" if f"term.{name}" in all_keys() else f"procurement.{name}")
+
+
+def bought_or_rented(buys: str, bought: str, rented: str) -> str:
+    """Return a formula that shows `bought` if buying is cheaper, `rented` if renting is, and a dash without a price."""
+    return f"IF(ISNUMBER({buys}),IF({buys}=1,{bought},{rented}),{MISSING})"
+
+
+def pays_off(saved: str, break_even: str, never: str) -> str:
+    """Return a formula that shows the month of break-even, the text `never`, or a dash if a price is missing."""
+    return f"IF(ISNUMBER({saved}),IF(ISNUMBER({break_even}),{break_even},{f.text(never)}),{MISSING})"
