@@ -35,7 +35,7 @@ def test_with_nothing_but_defaults(model, context, users, gpu):
     assert vram_udf.VRAM_GPUS(model, context, users, gpu) == fewest
     for option in options[:3]:
         found = vram.capacity(model, gpu=gpu, tp=option.tp, pp=option.pp, context=context)
-        assert min(found.max_users.expected, found.max_sequences) == option.users_per_replica
+        assert found.max_users.expected == option.users_per_replica
 
 
 @pytest.mark.parametrize("precision", ["shipped", "fp8", "awq", 2])

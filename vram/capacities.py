@@ -42,7 +42,8 @@ class Capacity:
             what is outside the tensor library.
         kv_budget_bytes: what is left for the KV cache.
         kv_tokens: size of the cache as the engine's log states it.
-        max_concurrency, max_users: sequences of the whole context that fit, exactly and in whole sequences.
+        max_concurrency, max_users: sequences of the whole context that fit, exactly; and in whole sequences, at most
+            `max_sequences`.
         kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
         max_sequences: the most sequences that the engine runs at once.
         graphs_are_subtracted: whether the engine takes CUDA graphs off the cache's share; early versions did not.

@@ -28,7 +28,7 @@ class Capacity:
         kv_bytes_per_token: bytes that a long sequence adds per token, on a GPU of the fullest stage.
         kv_tokens: the size of the KV cache as the engine's log prints it.
         max_concurrency: the number of sequences of the whole context that fit, as the log prints it.
-        max_users: the same, in whole sequences.
+        max_users: the same in whole sequences, at most `max_sequences`.
         max_sequences: the engine's limit of concurrent sequences, regardless of memory.
     """
 
@@ -51,14 +51,15 @@ def capacity(engine: Engine, deployment: Deployment) -> Capacity:
     blocks = _blocks(pool, budgets)
     per_sequence = pool.blocks_per_sequence(deployment.context)
     stage = min(range(len(budgets)), key=lambda i: budgets[i].kv.expected // pool.block_bytes[i])
+    most = engine.max_sequences(deployment)
     return Capacity(
         deployment=deployment,
         budget=budgets[stage],
         kv_bytes_per_token=pool.bytes_per_token,
         kv_tokens=_count(pool.logged_tokens(count, deployment.context) for count in blocks),
         max_concurrency=_count(count / per_sequence for count in blocks),
-        max_users=_count(count // per_sequence for count in blocks),
-        max_sequences=engine.max_sequences(deployment),
+        max_users=_count(min(count // per_sequence, most) for count in blocks),
+        max_sequences=most,
     )
 
 

@@ -579,7 +579,7 @@ def test_expected_figures_are_within_their_range(case):
     found = capacity(engine, start)
     for figure in (found.budget.kv, found.budget.activation, found.kv_tokens, found.max_concurrency, found.max_users):
         assert 0 <= figure.low <= figure.expected <= figure.high
-    assert found.max_users.expected == found.max_concurrency.expected // 1
+    assert found.max_users.expected == min(found.max_concurrency.expected // 1, found.max_sequences)
 
 
 @settings(deadline=None)
@@ -600,12 +600,14 @@ def test_more_memory_never_holds_less(case, more_gib):
 @settings(deadline=None)
 @given(deployments(), st.integers(1, 1000))
 def test_users_are_the_most_that_fit(case, more):
-    """That number of users fits into the cache, and one more does not."""
+    """That number of users fits into the cache, and one more does not, or is more than the engine runs at once."""
     engine, start = case
     found, pool = capacity(engine, start), engine.pool(start)
     room = pool.blocks(tuple(budget.kv.expected for budget in engine.budgets(start)))
     each = pool.blocks_per_sequence(start.context)
-    assert found.max_users.expected * each <= room < (found.max_users.expected + 1) * each
+    users = found.max_users.expected
+    assert users * each <= room and users <= found.max_sequences
+    assert room < (users + 1) * each or users == found.max_sequences
     assert pool.blocks_per_sequence(start.context + more) >= each
 
 
