@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from core.model.tensors import BY_COLUMNS, BY_ROWS, EXPERT, MLP, ROUTER, WHOLE, Tensor, linear, vector
 
@@ -45,11 +45,30 @@ class Mlp(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatedMlp(Mlp):
-    """The gated feed-forward block: gate, up and down projections (Shazeer 2020, "GLU variants")."""
+class DenseMlp(Mlp):
+    """A block without experts.
+
+    Attributes:
+        copies_at_peak: how many tensors of the block's width are alive at its peak.
+    """
 
     intermediate_size: int
     bias: bool = False
+
+    copies_at_peak: ClassVar[int]
+
+    def cut_width(self, *, expert_parallel: bool) -> int | None:
+        return self.intermediate_size
+
+    def dense_peak(self, tp: int) -> tuple[int, int]:
+        return -(-self.intermediate_size // tp), self.copies_at_peak
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedMlp(DenseMlp):
+    """The gated feed-forward block: gate, up and down projections (Shazeer 2020, "GLU variants")."""
+
+    copies_at_peak: ClassVar[int] = 3  # gate, up and their product
 
     def weight_tensors(self, hidden_size: int) -> tuple[Tensor, ...]:
         width, bias = self.intermediate_size, self.bias
@@ -59,20 +78,12 @@ class GatedMlp(Mlp):
             *linear("mlp.down_proj", MLP, hidden_size, width, BY_COLUMNS, bias=bias),
         )
 
-    def cut_width(self, *, expert_parallel: bool) -> int | None:
-        return self.intermediate_size
-
-    def dense_peak(self, tp: int) -> tuple[int, int]:
-        """Gate, up and their product are alive."""
-        return -(-self.intermediate_size // tp), 3
-
 
 @dataclass(frozen=True, kw_only=True)
-class PlainMlp(Mlp):
+class PlainMlp(DenseMlp):
     """The feed-forward block of the first transformers: up and down projections (Vaswani et al. 2017)."""
 
-    intermediate_size: int
-    bias: bool = False
+    copies_at_peak: ClassVar[int] = 2  # up and its activation
 
     def weight_tensors(self, hidden_size: int) -> tuple[Tensor, ...]:
         width, bias = self.intermediate_size, self.bias
@@ -80,13 +91,6 @@ class PlainMlp(Mlp):
             *linear("mlp.up_proj", MLP, width, hidden_size, BY_ROWS, bias=bias),
             *linear("mlp.down_proj", MLP, hidden_size, width, BY_COLUMNS, bias=bias),
         )
-
-    def cut_width(self, *, expert_parallel: bool) -> int | None:
-        return self.intermediate_size
-
-    def dense_peak(self, tp: int) -> tuple[int, int]:
-        """Up and its activation are alive."""
-        return -(-self.intermediate_size // tp), 2
 
 
 @dataclass(frozen=True, kw_only=True)
