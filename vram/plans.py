@@ -167,13 +167,12 @@ def plan(
 
 
 def _candidate(option: fleet.Option, costs: OptionCosts | None, users: int) -> Candidate[fleet.Option]:
-    ways = [] if costs is None else [way.npv_usd for way in (costs.owned, costs.rented) if way is not None]
     replicas = option.replicas if costs is None else costs.order.replicas
     bandwidth = None if costs is None else catalog.gpu(option.replica.gpu.name).bandwidth_gb_per_s
     gpus = replicas * option.replica.gpus
     return Candidate(
         key=option,
-        net_present_cost=min(ways, default=None),
+        net_present_cost=None if costs is None else costs.net_present_cost,
         free_places=replicas * option.users_per_replica - users,
         bandwidth_per_user=None if bandwidth is None else gpus * bandwidth / users,
     )
