@@ -29,10 +29,7 @@ _PROJECT = {
                 "targets": {
                     "wheel": {
                         "core-metadata-version": "2.4",  # not the newest, because the host's installer may be old
-                        "force-include": {
-                            vram_udf.__file__: "vram_udf.py",
-                            str(Path(core.__file__).parent): "core",
-                        },
+                        "force-include": {vram_udf.__file__: "vram_udf.py", str(Path(core.__file__).parent): "core"},
                     }
                 }
             }

@@ -279,10 +279,7 @@ def test_null_means_absent_and_a_blank_means_the_default():
             [["numlayers", 80], *ARTICLE_LABELS[::2]],
             "numlayers: this label is not known. Use a field name of config.json.",
         ),
-        (
-            [*ARTICLE_LABELS, ["hiden_size", 3]],
-            "hiden_size: this label is not known. Use a field name of config.json.",
-        ),
+        ([*ARTICLE_LABELS, ["hiden_size", 3]], "hiden_size: this label is not known. Use a field name of config.json."),
         ([*ARTICLE_LABELS, ["layers", 81]], "num_hidden_layers: it is given twice. Remove one of the two."),
         (ARTICLE_LABELS[:2], "hidden_size: it is missing. Write the hidden dimension, for example 8192."),
         (

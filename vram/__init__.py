@@ -23,44 +23,27 @@ if TYPE_CHECKING:
     from vram.models import Model, model
     from vram.plans import Option, Plan, RuledOut, plan
 
-# Public name → its module, which is imported at first use: the command line starts faster so.
+# Module → its public names; it is imported at first use, so that the command line starts faster.
 _MODULES = {
-    "Capacity": "capacities",
-    "Range": "capacities",
-    "capacity": "capacities",
-    "Estimate": "estimates",
-    "estimate": "estimates",
-    "Model": "models",
-    "model": "models",
-    "Option": "plans",
-    "Plan": "plans",
-    "RuledOut": "plans",
-    "plan": "plans",
+    "capacities": ("Capacity", "Range", "capacity"),
+    "estimates": ("Estimate", "estimate"),
+    "models": ("Model", "model"),
+    "plans": ("Option", "Plan", "RuledOut", "plan"),
 }
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "Capacity",
-    "Estimate",
-    "Model",
-    "Option",
-    "Plan",
-    "PlannerError",
-    "Range",
-    "RuledOut",
-    "__version__",
-    "capacity",
-    "estimate",
-    "model",
-    "plan",
-]
+    "Capacity", "Estimate", "Model", "Option", "Plan", "PlannerError", "Range", "RuledOut", "__version__", "capacity",
+    "estimate", "model", "plan",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    if name not in _MODULES:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"vram.{_MODULES[name]}"), name)
+    return getattr(import_module(f"vram.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

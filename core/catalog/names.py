@@ -25,15 +25,7 @@ DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 MODELS_VARIABLE = "VRAM_MODELS"
 
 # Columns of precisions.csv that hold whole numbers of bytes or values; a blank cell means 0.
-_SIZES = (
-    "block_bytes",
-    "block_values",
-    "block_scale_bytes",
-    "row_bytes",
-    "column_bytes",
-    "tile_bytes",
-    "tensor_bytes",
-)
+_SIZES = ("block_bytes", "block_values", "block_scale_bytes", "row_bytes", "column_bytes", "tile_bytes", "tensor_bytes")
 
 # Field → the use of the formats that it does not accept.
 _NOT_FOR = {"precision": "kv", "kv_precision": "weights"}

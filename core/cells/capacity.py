@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 from core import catalog
-from core.cells.arguments import (
-    CONTEXT,
-    GPUS,
-    KV_PRECISION,
-    MODEL,
-    OPTIONAL_OVERHEAD,
-    PRECISION,
-    USERS,
-    cell_argument,
-)
+from core.cells.arguments import CONTEXT, GPUS, KV_PRECISION, MODEL, OPTIONAL_OVERHEAD, PRECISION, USERS, cell_argument
 from core.cells.broadcast import Array, broadcast
 from core.cells.spill import value_or_rows
 from core.checks import LIMITS, number

@@ -8,16 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from core.cells.arguments import (
-    CONTEXT,
-    KV_PRECISION,
-    MODEL,
-    MODEL_OR_SIZE,
-    PRECISION,
-    SCENARIO,
-    UNIT,
-    USERS,
-)
+from core.cells.arguments import CONTEXT, KV_PRECISION, MODEL, MODEL_OR_SIZE, PRECISION, SCENARIO, UNIT, USERS
 from core.cells.broadcast import LineFunction, broadcast
 from core.cells.spill import evaluate, labelled_rows
 from core.model.kv_cache import kv_profile

@@ -11,17 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.model.kv_profile import KvProfile
-from core.model.tensors import (
-    ATTENTION,
-    BY_COLUMNS,
-    BY_KV_HEADS,
-    BY_ROWS,
-    WHOLE,
-    Tensor,
-    heads_on_rank,
-    linear,
-    vector,
-)
+from core.model.tensors import ATTENTION, BY_COLUMNS, BY_KV_HEADS, BY_ROWS, WHOLE, Tensor, heads_on_rank, linear, vector
 
 NO_NORM, PER_HEAD, FULL_WIDTH = "", "head", "full"
 

@@ -90,8 +90,7 @@ ORDER = Terms(
         unit="GPUs",
         means="GPUs of all replicas, which buying and renting both provide; missing above the most GPUs for costs.",
         formula=if_known(
-            [v.replicas],
-            when(v.replicas * v.gpus_per_replica <= v.most_gpus, v.replicas * v.gpus_per_replica, MISSING),
+            [v.replicas], when(v.replicas * v.gpus_per_replica <= v.most_gpus, v.replicas * v.gpus_per_replica, MISSING)
         ),
     ),
     Term(
@@ -148,9 +147,7 @@ OWNING = Terms(
         unit="USD",
         means="Price of a server without its GPUs, per GPU; without a quote, the usual share of the GPU's price.",
         formula=when(
-            known(v.server_per_gpu_usd),
-            v.server_per_gpu_usd,
-            if_known([v.gpu_usd], v.gpu_usd * v.server_share_of_gpus),
+            known(v.server_per_gpu_usd), v.server_per_gpu_usd, if_known([v.gpu_usd], v.gpu_usd * v.server_share_of_gpus)
         ),
     ),
     Term(
@@ -260,8 +257,7 @@ COMPARISON = Terms(
         unit="months",
         means="Months in which the saved payments add up to the purchase; missing if that is after the horizon.",
         formula=if_known(
-            [v.saved],
-            when(v.saved * v.horizon_months >= v.capex, most(1, up(v.capex / v.saved)), MISSING),
+            [v.saved], when(v.saved * v.horizon_months >= v.capex, most(1, up(v.capex / v.saved)), MISSING)
         ),
     ),
     Term(
@@ -269,9 +265,7 @@ COMPARISON = Terms(
         unit="months",
         means="The month by whose end owning has cost no more than renting; missing if that is after the horizon.",
         formula=when(
-            known(v.payback),
-            v.payback,
-            if_known([v.saved], when(v.own_tco <= v.rent_tco, v.horizon_months, MISSING)),
+            known(v.payback), v.payback, if_known([v.saved], when(v.own_tco <= v.rent_tco, v.horizon_months, MISSING))
         ),
     ),
     Term(
@@ -284,10 +278,7 @@ COMPARISON = Terms(
         name="buys",
         unit="",
         means="Whether owning has the lower net present cost: 1 yes, 0 no.",
-        formula=if_known(
-            [v.net_present_cost],
-            when(known(v.own_npv), when(v.own_npv <= v.net_present_cost, 1, 0), 0),
-        ),
+        formula=if_known([v.net_present_cost], when(known(v.own_npv), when(v.own_npv <= v.net_present_cost, 1, 0), 0)),
     ),
 )
 

@@ -123,10 +123,7 @@ def gpu_share(model: ModelSpec, layout: Layout) -> GpuShare | None:
     if not model.heads_are_known:  # keys and values are divided like the weights
         kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
     return GpuShare(
-        parameters=parameters,
-        shipped_bytes=weights_bytes_per_gpu(model, tp=tp, pp=pp),
-        loading_bytes=loading,
-        kv=kv,
+        parameters=parameters, shipped_bytes=weights_bytes_per_gpu(model, tp=tp, pp=pp), loading_bytes=loading, kv=kv
     )
 
 
@@ -312,10 +309,7 @@ def needs_of(workload: Workload) -> Needs:
         )
     gpus = _rounded_up((weights + kv) / usable)
     return Needs(
-        weights_bytes=weights,
-        kv_bytes=kv,
-        overhead_bytes=round(gpus * (workload.gpu.memory_bytes - usable)),
-        gpus=gpus,
+        weights_bytes=weights, kv_bytes=kv, overhead_bytes=round(gpus * (workload.gpu.memory_bytes - usable)), gpus=gpus
     )
 
 

@@ -120,12 +120,7 @@ class SourceFile:
 
 
 def read_json_object(
-    path: str,
-    *,
-    kind: str,
-    remedy: str,
-    largest_bytes: int,
-    error: type[UnreadableFileError] = UnreadableFileError,
+    path: str, *, kind: str, remedy: str, largest_bytes: int, error: type[UnreadableFileError] = UnreadableFileError
 ) -> dict[str, object]:
     """Return the JSON object in the file at `path`.
 

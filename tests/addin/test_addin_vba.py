@@ -59,10 +59,7 @@ def test_arguments_are_passed_in_order(source, function):
     required = [number for number, argument in zip(given, function.arguments, strict=True) if not argument.optional]
     host.cell(function.name, *given)
     host.cell(function.name, *required)
-    assert seen == [
-        (function.name, given),
-        (function.name, required + [MISSING] * (len(given) - len(required))),
-    ]
+    assert seen == [(function.name, given), (function.name, required + [MISSING] * (len(given) - len(required)))]
 
 
 @pytest.fixture(scope="module")

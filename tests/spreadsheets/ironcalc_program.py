@@ -19,16 +19,7 @@ from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.cell import range_to_tuple
 
 from tests.required import missing
-from tests.spreadsheets import (
-    Case,
-    Content,
-    ProgramError,
-    Target,
-    Values,
-    WriteRefused,
-    checked_writes,
-    plain_value,
-)
+from tests.spreadsheets import Case, Content, ProgramError, Target, Values, WriteRefused, checked_writes, plain_value
 
 try:
     import ironcalc
@@ -187,11 +178,7 @@ def _with_relative_links(relationships: str, filename: str) -> str:
     """Make links relative: one like "/xl/comments/comment1.xml" stops IronCalc from opening the workbook."""
     # "xl/worksheets/_rels/sheet1.xml.rels" describes links that start in "xl/worksheets".
     folder = "/" + posixpath.dirname(posixpath.dirname(filename))
-    return re.sub(
-        r'Target="(/[^"]*)"',
-        lambda link: f'Target="{posixpath.relpath(link[1], folder)}"',
-        relationships,
-    )
+    return re.sub(r'Target="(/[^"]*)"', lambda link: f'Target="{posixpath.relpath(link[1], folder)}"', relationships)
 
 
 def _sheet_names(model) -> list[str]:

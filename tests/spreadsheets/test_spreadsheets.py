@@ -174,11 +174,7 @@ def test_names(book):
 def test_cases_of_one_run_are_independent_and_leave_no_trace(book):
     cases = [{("Inputs", "B1"): 100}, {("Inputs", "B2"): "qwen"}, {("Inputs", "B1"): 0.5, ("Inputs", "B3"): 1}]
     outputs = [("Results", "A2"), ("Inputs", "B2"), ("Results", "A16"), "kv_total"]
-    assert book.run(cases, outputs) == [
-        [200.0, "llama", 1.0, 4.0],
-        [6.0, "qwen", 1.0, 4.0],
-        [1.0, "llama", 0.0, 4.0],
-    ]
+    assert book.run(cases, outputs) == [[200.0, "llama", 1.0, 4.0], [6.0, "qwen", 1.0, 4.0], [1.0, "llama", 0.0, 4.0]]
     assert book.get([("Inputs", "B1"), ("Inputs", "B2"), ("Inputs", "B3")]) == [3.0, "llama", None]
 
 

@@ -54,14 +54,7 @@ class Refused(Exception):
 def main():
     soffice, pipe_name, workbook_url, *options = sys.argv[1:]
     office = subprocess.Popen(
-        [
-            soffice,
-            *options,
-            "--headless",
-            "--norestore",
-            "--nologo",
-            f"--accept=pipe,name={pipe_name};urp;",
-        ],
+        [soffice, *options, "--headless", "--norestore", "--nologo", f"--accept=pipe,name={pipe_name};urp;"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -75,11 +75,7 @@ class FakeHub:
             missing = {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}
             return 404, missing | {"X-Repo-Commit": COMMIT}, b""
         body = self.models[model][file]
-        answered = {
-            "X-Repo-Commit": COMMIT,
-            "ETag": f'"{hashlib.sha1(body).hexdigest()}"',
-            "Accept-Ranges": "bytes",
-        }
+        answered = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha1(body).hexdigest()}"', "Accept-Ranges": "bytes"}
         span = re.fullmatch(r"bytes=(\d+)-(\d+)", headers.get("Range", ""))
         if span is None:
             return 200, answered, body

@@ -145,7 +145,7 @@ def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(planners, tmp_path):
     (row, *_) = Planner(libreoffice.saved(tmp_path / "alias.xlsx", tmp_path / "saved"))
     assert row.scenario.model.name == "llama-3.1-70b"
     assert {d.result: d.stored for d in row.differences} == {
-        "input_check": "Model: choose one from the list",
+        "input_check": "Model: choose one from the list"
     } | dict.fromkeys(set(RESULTS) - {"input_check"}, "#N/A")
 
 

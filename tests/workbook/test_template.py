@@ -56,13 +56,7 @@ def test_the_file_carries_the_articles_figures(planner):
     # Origin: the article's table; exact and real model by hand: (140 + 839.2704) × 1.1 and (141.107412992 + 104.8576) × 1.1.
     values = named_values(planner)
     assert {name: values[name] for name in RESULT_NAMES} == pytest.approx(
-        {
-            **ARTICLE_NAMES,
-            "exact_total_gb": 1077.19744,
-            "real_total_gb": 270.5615142912,
-            "master_check": 1,
-        },
-        rel=1e-12,
+        {**ARTICLE_NAMES, "exact_total_gb": 1077.19744, "real_total_gb": 270.5615142912, "master_check": 1}, rel=1e-12
     )
 
 

@@ -83,8 +83,7 @@ def aiconfigurator(case: Case, folder: str) -> Estimate:
     model = get_model(folder, settings, "vllm")
     weights = sum(operation.get_weights() for operation in model.context_ops)
     return Estimate(
-        lambda: case.users * model.get_kvcache_bytes_per_sequence(case.context),
-        lambda found: Sizes(weights, found),
+        lambda: case.users * model.get_kvcache_bytes_per_sequence(case.context), lambda found: Sizes(weights, found)
     )
 
 

@@ -97,12 +97,7 @@ def limit_cells(index: str) -> dict[str, tuple[str, str]]:
 
 
 def write(
-    workbook: Workbook,
-    sheet: Sheet,
-    labels: Labels,
-    entries: Sequence[Entry],
-    totals: Totals,
-    further: dict[str, str],
+    workbook: Workbook, sheet: Sheet, labels: Labels, entries: Sequence[Entry], totals: Totals, further: dict[str, str]
 ) -> None:
     """Write the sheet.
 

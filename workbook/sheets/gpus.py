@@ -72,10 +72,7 @@ _OF_PRICE = (
     SheetColumn("stale", 12, styles.FORMULA_TEXT, None),
     SheetColumn("source", 46, styles.INPUT_TEXT, None),
 )
-_COLUMNS = (
-    *_OF_GPU,
-    *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE),
-)
+_COLUMNS = (*_OF_GPU, *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE))
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _AMOUNT_LIMITS = {
     "purchase": "gpu_usd",

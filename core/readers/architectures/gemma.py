@@ -107,10 +107,7 @@ def _per_layer_embedding(fields: Fields) -> Sequence[Tensor]:
 def _gemma3n_extra(fields: Fields) -> Sequence[Tensor]:
     hidden, inputs = fields.size("hidden_size"), fields.size("altup_num_inputs")
     streams = 2 * (inputs - 1)
-    return (
-        *_per_layer_embedding(fields),
-        *(streams * linear("altup_projections", MLP, hidden, hidden, WHOLE)),
-    )
+    return (*_per_layer_embedding(fields), *(streams * linear("altup_projections", MLP, hidden, hidden, WHOLE)))
 
 
 # Gemma 4: layers with full attention have larger heads, and may use their keys as values.

@@ -36,11 +36,7 @@ def test_the_articles_inputs():
 # 140 + 200 + 34 = 374 GB.
 @pytest.mark.parametrize(
     "inputs, weights_gb, kv_gb, overhead_gb, total_gb, gpus",
-    [
-        (ARTICLE, 140, 800, 94, 1034, 13),
-        (ONE_USERS, 140, 80, 22, 242, 4),
-        (SHORT, 140, 200, 34, 374, 5),
-    ],
+    [(ARTICLE, 140, 800, 94, 1034, 13), (ONE_USERS, 140, 80, 22, 242, 4), (SHORT, 140, 200, 34, 374, 5)],
 )
 def test_the_printed_figures(inputs, weights_gb, kv_gb, overhead_gb, total_gb, gpus):
     figures = article_figures(inputs)

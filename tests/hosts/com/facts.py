@@ -77,10 +77,7 @@ RESULTS = [
         ("rows",),
         Variant(
             "VT_ARRAY",
-            [
-                [Variant("VT_R8", 1.0), Variant("VT_BSTR", "a")],
-                [Variant("VT_BSTR", "#N/A"), Variant("VT_R8", 2.0)],
-            ],
+            [[Variant("VT_R8", 1.0), Variant("VT_BSTR", "a")], [Variant("VT_BSTR", "#N/A"), Variant("VT_R8", 2.0)]],
         ),
     ),
 ]

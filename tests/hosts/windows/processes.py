@@ -19,12 +19,7 @@ def run(command: list[str], *, folder: Path, environment: dict[str, str], limit_
     # A pipe, because Python under Wine 8 cannot use a file as standard output; a thread reads it, because it stays
     # open until all processes that the program started have ended.
     process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     output: list[bytes] = []
     reader = threading.Thread(target=lambda: output.extend(iter(lambda: os.read(process.stdout.fileno(), 65536), b"")))

@@ -488,11 +488,7 @@ REFERENCES = ("A1", "$A1", "A$1", "$A$1", "B2:C9", "$B2:C$9", "'My sheet'!D4", "
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.sampled_from(REFERENCES), min_size=1, max_size=5),
-    st.integers(0, 50),
-    st.integers(0, 20),
-)
+@given(st.lists(st.sampled_from(REFERENCES), min_size=1, max_size=5), st.integers(0, 50), st.integers(0, 20))
 def test_a_formula_keeps_its_form_wherever_it_is_filled(references, down, right):
     text = "=SUM(" + ",".join(references) + ")*10^9"
     origin, there = Place("Sheet", 20, 20), Place("Sheet", 20 + down, 20 + right)

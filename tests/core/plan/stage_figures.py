@@ -1,4 +1,4 @@
-"""Reduce a model on one GPU of a pipeline stage to the figures from which `core.plan.memory` computes its users.
+"""Reduce a model on one GPU of a pipeline stage to the figures from which `tests.core.plan.stage_terms` computes its users.
 
 They describe vLLM's default version with default settings; a spreadsheet has them as columns.
 """
@@ -19,8 +19,8 @@ from core.engines.shapes import StageShapes, stage_shapes
 from core.model.precision import Precision, precision_of_bytes
 from core.model.spec import ModelSpec
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, GpuChoice
-from core.plan.memory import DEMAND, STAGE
 from core.units import MIB
+from tests.core.plan.stage_terms import DEMAND, STAGE
 
 VERSION = parse_version(vllm.ENGINE.default_version)
 MOST_UNFOLDED_TOKENS = 64 * 1024  # vLLM mla_attention.py, determine_chunked_prefill_workspace_size

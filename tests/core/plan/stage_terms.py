@@ -1,6 +1,6 @@
 """What one replica holds under vLLM with its default settings: terms over the figures of one GPU of a pipeline stage.
 
-The figures are `core.plan.stage_figures`, whole bytes that follow from the model's shapes; the terms give exactly the
+The figures are `tests.core.plan.stage_figures`, whole bytes that follow from the model's shapes; the terms give exactly the
 users of `core.engines.vllm`, which the tests compare. Bytes stay below 2^53, so a spreadsheet computes them exactly.
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from core import catalog
 from core.plan.fleet import Service, choice_of_gb, choice_of_gpu, replicas_of, users_per_replica
-from core.plan.stage_figures import GpuFigures, StageFigures, gpu_figures, stage_figures, users_of_stages
+from tests.core.plan.stage_figures import GpuFigures, StageFigures, gpu_figures, stage_figures, users_of_stages
 
 CASES = int(os.environ.get("VRAM_PARITY_CASES", "5000"))  # `make parity` tries many more
 MODELS = [m.spec for m in catalog.models() if m.spec.vocab_size is not None and m.spec.stated_parameters is None]
