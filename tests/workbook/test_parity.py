@@ -25,6 +25,8 @@ from workbook.labels import Labels
 from workbook.sheets import article, gpus, models, precisions, procurement, scenarios, sensitivity
 from workbook.template import build
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-9
 ONE_BYTE_GB = 1e-9  # `core` works in whole bytes, formulas do not
 RANDOM_CASES = 100  # of the article's inputs

@@ -30,6 +30,8 @@ from workbook.labels import Labels
 from workbook.sheets import procurement
 from workbook.template import build
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-9
 NOTHING = "–"
 SCENARIOS, CASES, ROWS = 30, 25, 60
