@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from core.checks import number, whole
@@ -15,8 +16,8 @@ from core.model.spec import ModelSpec
 from core.plan import defaults
 from core.plan.serving import served_precision
 from core.units import GIB
-from vram.engine_settings import NOTE, engine_of, gpu_of, weights_precision_of
-from vram.models import Model, kv_precision_of, model
+from vram.engine_settings import NOTE, engine_of, gpu_of
+from vram.models import Model, kv_precision_of, model, weights_precision_of
 
 
 @dataclass(frozen=True)
@@ -167,14 +168,14 @@ def capacity(
         pp=deployment.pp,
         context=deployment.context,
         usable_bytes=budget.usable_bytes,
-        weights_bytes=_size(budget.weights),
-        activation_bytes=_size(budget.activation),
-        graph_bytes=_size(budget.graphs),
-        other_bytes=_size(budget.other),
-        kv_budget_bytes=_size(budget.kv),
-        kv_tokens=_whole_count(found.kv_tokens),
-        max_concurrency=Range(*(round(value, 2) for value in _values(found.max_concurrency))),
-        max_users=_whole_count(found.max_users),
+        weights_bytes=_range(budget.weights),
+        activation_bytes=_range(budget.activation),
+        graph_bytes=_range(budget.graphs),
+        other_bytes=_range(budget.other),
+        kv_budget_bytes=_range(budget.kv),
+        kv_tokens=_range(found.kv_tokens),
+        max_concurrency=_range(found.max_concurrency, lambda count: round(count, 2)),
+        max_users=_range(found.max_users),
         kv_bytes_per_token=found.kv_bytes_per_token,
         max_sequences=found.max_sequences,
         graphs_are_subtracted=budget.graphs_are_subtracted,
@@ -182,16 +183,8 @@ def capacity(
     )
 
 
-def _size(size: Size) -> Range:
-    return Range(size.expected, size.low, size.high)
-
-
-def _whole_count(count: Count) -> Range:
-    return Range(*(int(value) for value in _values(count)))
-
-
-def _values(count: Count) -> tuple[float, float, float]:
-    return count.expected, count.low, count.high
+def _range(figure: Size | Count, rounded: Callable[[float], float] = int) -> Range:
+    return Range(rounded(figure.expected), rounded(figure.low), rounded(figure.high))
 
 
 def _device(name: str | float | None, memory_gib: float | None) -> Device:
@@ -202,7 +195,7 @@ def _device(name: str | float | None, memory_gib: float | None) -> Device:
     try:
         known_as = gpu_of(name).name if name else ""
     except UnknownNameError:
-        known_as = str(name)  # its memory is given, and only the name is needed besides
+        known_as = str(name)  # its memory is given, so a name that the catalog does not know will do
     return Device(known_as, round(number("gpu_memory_gib", memory_gib) * GIB))
 
 

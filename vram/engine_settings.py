@@ -6,8 +6,6 @@ from core import catalog
 from core.checks import number, one_of
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.deployment import Engine
-from core.model.precision import Precision
-from core.plan import defaults
 from core.plan.fleet import GpuChoice, choice_of_gb, choice_of_gpu
 from vram.models import name_or_number
 
@@ -18,11 +16,6 @@ NOTE = "memory only: this is not a latency promise"
 def engine_of(name: str) -> Engine:
     """Return the inference engine of that name."""
     return ENGINES[one_of("engine", name, tuple(ENGINES))]
-
-
-def weights_precision_of(value: str | float | None) -> Precision | None:
-    """Return a precision of the weights from its name or its bytes per parameter; None and "shipped" are as shipped."""
-    return catalog.weights_precision(defaults.PRECISION if value is None else name_or_number(value))
 
 
 def gpu_of(name: str | float) -> GpuChoice:

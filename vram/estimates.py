@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 
-from core import catalog
 from core.checks import number, whole
 from core.plan import defaults
 from core.plan.details import memory_details, shipped_as
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.estimate import estimate as core_estimate
 from core.units import GB
-from vram.models import Model, kv_precision_of, model, name_or_number
+from vram.models import Model, kv_precision_of, model, weights_precision_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ def estimate(
     """
     found = model(name_or_path)
     kv = kv_precision_of(kv_precision)
-    chosen = catalog.weights_precision(defaults.PRECISION if precision is None else name_or_number(precision))
+    chosen = weights_precision_of(precision)
     weights = chosen or found.shipped_precision
     shown = precision if precision is not None and chosen else weights.name if weights else shipped_as(found.spec)
     context, users, overhead = number("context", context), number("users", users), number("overhead", overhead)

@@ -12,6 +12,7 @@ from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
+from core.plan import defaults
 from core.readers.model_files import ModelFile, read_model
 
 # A hub name has one slash, and the characters that huggingface_hub's validate_repo_id allows; "@" gives a revision.
@@ -64,7 +65,7 @@ class Model:
         """The longest context in tokens; None if the model does not state it."""
         return self.spec.max_position_embeddings
 
-    def kv_bytes_per_token(self, kv_precision: str | float = "fp16") -> int:
+    def kv_bytes_per_token(self, kv_precision: str | float = defaults.KV_PRECISION) -> int:
         """Return the bytes that a long sequence adds to the KV cache with each token.
 
         Args:
@@ -122,6 +123,11 @@ def is_path(text: str) -> bool:
 def is_hub_name(text: str) -> bool:
     """Return whether `text` can be a model's name on the hub: org/model or org/model@revision."""
     return _HUB_NAME.fullmatch(text) is not None
+
+
+def weights_precision_of(value: str | float | None) -> Precision | None:
+    """Return a precision of the weights from its name or its bytes per parameter; None and "shipped" are as shipped."""
+    return catalog.weights_precision(defaults.PRECISION if value is None else name_or_number(value))
 
 
 def kv_precision_of(value: str | float) -> Precision:

@@ -16,8 +16,8 @@ from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.ranking import Candidate, rank
 from core.plan.serving import service_of
 from core.units import GIB
-from vram.engine_settings import NOTE, engine_of, gpu_of, weights_precision_of
-from vram.models import Model, kv_precision_of, model
+from vram.engine_settings import NOTE, engine_of, gpu_of
+from vram.models import Model, kv_precision_of, model, weights_precision_of
 from vram.plan_costs import costs_as_dict, costs_by_option
 
 

@@ -43,7 +43,7 @@ def default_engine(model: ModelSpec) -> str:
 
     A model of which only the size is known has no shapes, which an engine's budget needs.
     """
-    return RULE if model.vocab_size is None else defaults.ENGINE
+    return RULE if needs_rule(model) else defaults.ENGINE
 
 
 def service_of(

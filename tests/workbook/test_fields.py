@@ -76,7 +76,7 @@ def look_everywhere(folder: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What `look_everywhere` returns in a process of its own."""
+    """What `look_everywhere` returns in a separate process."""
     code = "import json, pathlib, sys; from tests.workbook.test_fields import look_everywhere; "
     code += "print(json.dumps(look_everywhere(pathlib.Path(sys.argv[1]))))"
     done = subprocess.run(

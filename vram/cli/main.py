@@ -12,6 +12,7 @@ import click
 
 from core import __version__
 from core.errors import PlannerError
+from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import GB, GIB
 from vram.cli.options import NUMBER, models_option
@@ -54,11 +55,16 @@ def vram() -> None:
 @vram.command("estimate")
 @click.argument("model")
 @click.option("--context", type=NUMBER, required=True, help="Tokens per user, for example 32768.")
-@click.option("--users", type=NUMBER, default=1, show_default=True, help="Concurrent users.")
+@click.option("--users", type=NUMBER, default=defaults.USERS, show_default=True, help="Concurrent users.")
 @click.option(
     "--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted."
 )
-@click.option("--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value.")
+@click.option(
+    "--kv-precision",
+    default=defaults.KV_PRECISION,
+    show_default=True,
+    help="Of the KV cache: a name, or bytes per value.",
+)
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,
     help="Fraction of weights and KV cache.",

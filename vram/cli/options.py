@@ -10,6 +10,7 @@ import click
 
 from core import catalog
 from core.checks import LIMITS, Limits
+from core.plan import defaults
 
 
 class Number(click.ParamType):
@@ -52,14 +53,19 @@ def _setting_option(setting: Field) -> Callable:
 
 def engine_options(command: Callable) -> Callable:
     """Add the options of the arguments that `vram.capacity` and `vram.plan` share, by the same names, and --json."""
-    from core.engines.deployment import EngineSettings  # here: `vram estimate` starts without it
+    # Here, because `vram estimate` starts without the engines.
+    from core.engines.deployment import EngineSettings
+    from vram.engine_settings import ENGINES
 
     for option in (
         click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
         click.option(
-            "--kv-precision", default="fp16", show_default=True, help="Of the KV cache: a name, or bytes per value."
+            "--kv-precision",
+            default=defaults.KV_PRECISION,
+            show_default=True,
+            help="Of the KV cache: a name, or bytes per value.",
         ),
-        click.option("--engine", type=click.Choice(["vllm", "sglang", "llama.cpp"]), default="vllm", show_default=True),
+        click.option("--engine", type=click.Choice([*ENGINES]), default=defaults.ENGINE, show_default=True),
         click.option("--engine-version", help='For example "0.19". [default: the newest known]'),
         *map(_setting_option, fields(EngineSettings)),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
