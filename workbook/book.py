@@ -130,6 +130,9 @@ def heading(ws: Worksheet, title: str, subtitle: str) -> None:
     ws.row_dimensions[1].height = 28
 
 
+ABOVE = "\0"
+
+
 @dataclass(frozen=True)
 class SheetColumn:
     """One column of a table: its key in formulas, its width in characters, and the style of its cells."""
@@ -154,7 +157,7 @@ def filled_table(
     Args:
         header: returns the heading of the column with that key.
         rows: the constants of each row: column key → value.
-        calculated: column key → the column's formula, without "=".
+        calculated: column key → the column's formula, without "="; `ABOVE` is the number of the row above.
     """
     for number, column in enumerate(columns, start=1):
         put(ws, (header_row, number), styles.HEADING, header(column.key))
@@ -162,11 +165,12 @@ def filled_table(
     for last, values in enumerate(rows, start=header_row + 1):
         for number, column in enumerate(columns, start=1):
             if column.key in calculated:
-                put_formula(ws, (last, number), column.role, calculated[column.key], column.number_format)
+                formula = calculated[column.key].replace(ABOVE, str(last - 1))
+                put_formula(ws, (last, number), column.role, formula, column.number_format)
             else:
                 put(ws, (last, number), column.role, values[column.key], column.number_format)
     headings = [header(column.key) for column in columns]
-    by_heading = {header(key): formula for key, formula in calculated.items()}
+    by_heading = {header(key): formula for key, formula in calculated.items() if ABOVE not in formula}
     table(ws, name, f"A{header_row}:{get_column_letter(len(columns))}{last}", headings, by_heading)
     return last
 

@@ -6,20 +6,24 @@ the value elements of formula cells change.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from io import BytesIO
-
-from lxml import etree
-from openpyxl.xml.constants import SHEET_MAIN_NS
+from xml.sax.saxutils import escape
 
 from workbook.package import rewritten, sheet_of_part
 from workbook.recalculation import Values
 
-_CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
+# A formula cell as openpyxl writes it: attributes, formula, and a value without content.
+FORMULA_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"([^>]*)>(<f\b[^>]*>[^<]*</f>)<v\s*(?:/>|></v>)</c>')
+_TYPE = re.compile(rb' t="[^"]*"')
 
 
 def with_values(xlsx: bytes, values: Values) -> bytes:
     """Return the workbook with each formula cell's value taken from `values` (sheet → address → value).
+
+    Args:
+        xlsx: a workbook saved by openpyxl.
 
     Raises:
         KeyError: a formula cell has no value.
@@ -33,25 +37,21 @@ def with_values(xlsx: bytes, values: Values) -> bytes:
 
 
 def _sheet_with_values(sheet_xml: bytes, values: dict[str, object]) -> bytes:
-    root = etree.fromstring(sheet_xml, etree.XMLParser(resolve_entities=False))
-    for cell in root.iter(_CELL):
-        if cell.find(_FORMULA) is not None:
-            _store_value(cell, values[cell.get("r")])
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True)
+    def filled(cell: re.Match[bytes]) -> bytes:
+        address, attributes, formula = cell.groups()
+        cell_type, text = _typed(values[address.decode()])
+        value = b"" if text is None else b"<v>%b</v>" % escape(text).encode()
+        return b'<c r="%b"%b%b>%b%b</c>' % (address, _TYPE.sub(b"", attributes), cell_type, formula, value)
+
+    return FORMULA_CELL.sub(filled, sheet_xml)
 
 
-def _store_value(cell, value: object) -> None:
-    element = cell.find(_VALUE)
-    if element is None:
-        element = etree.SubElement(cell, _VALUE)
-    cell.attrib.pop("t", None)
+def _typed(value: object) -> tuple[bytes, str | None]:
+    """Return the attribute of a value's type, and its text."""
     if isinstance(value, bool):
-        cell.set("t", "b")
-        element.text = str(int(value))
-    elif isinstance(value, (int, float)):
-        element.text = repr(value)
-    elif value is None:
-        cell.remove(element)
-    else:
-        cell.set("t", "e" if str(value).startswith("#") else "str")
-        element.text = str(value)
+        return b' t="b"', str(int(value))
+    if isinstance(value, (int, float)):
+        return b"", repr(value)
+    if value is None:
+        return b"", None
+    return (b' t="e"' if str(value).startswith("#") else b' t="str"'), str(value)

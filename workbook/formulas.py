@@ -27,6 +27,11 @@ def this_row(table: str, column: str) -> str:
     return f"{table}[[#This Row],[{_escaped(column)}]]"
 
 
+def row_range(table: str, first: str, last: str) -> str:
+    """Return the reference to the cells from column `first` to column `last` in the formula's own row."""
+    return f"{table}[[#This Row],[{_escaped(first)}]:[{_escaped(last)}]]"
+
+
 def whole_column(table: str, column: str) -> str:
     """Return the reference to all data cells of `column`."""
     return f"{table}[{_escaped(column)}]"
@@ -87,23 +92,6 @@ def rounded_up(number: str) -> str:
     return f"ROUNDUP({number}-{ROUNDING_NOISE},0)"
 
 
-def users_that_fit(room: str, each: str) -> str:
-    """Return how many sequences of `each` GB fit in `room` GB; negative if `room` is negative."""
-    return f"INT({room}/{each}+{ROUNDING_NOISE})"
-
-
-def allocated_tokens(context: str, average_tokens: str, *, paged: str, in_blocks: str) -> str:
-    """Return the formula of `core.plan.allocation.allocated_tokens`; `paged` and `in_blocks` are conditions."""
-    kept = f"IF({paged},MIN({context},{average_tokens}),{context})"
-    return f"IF(OR({paged},{in_blocks}),ROUNDUP({kept}/kv_block_tokens,0)*kv_block_tokens,{context})"
-
-
-def vllm_usable_gb(memory_gb: str) -> str:
-    """Return the formula of `core.plan.worksheet.vllm_usable_bytes`, in GB."""
-    shown = f"{memory_gb}*(1-driver_keeps_share)-driver_keeps_mib*{MIB}/{GB}"
-    return f"MAX(0,{shown})*vllm_share"
-
-
 def full_width_bytes_per_token(layers: str, hidden: str, value_bytes: str) -> str:
     """Return the article's rule: every layer stores a key and a value (1+1), each as wide as the model."""
     return f"{layers}*{hidden}*{value_bytes}*(1+1)"
@@ -117,6 +105,11 @@ def article_mb_per_token(bytes_per_token: str) -> str:
 def gpu_memory_gb(driver_mib: str, label_gb: str) -> str:
     """Return the formula of `core.catalog.hardware.Gpu.memory_bytes`, in GB."""
     return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB}/{GB},{label_gb})"
+
+
+def gpu_memory_bytes(driver_mib: str, label_gb: str) -> str:
+    """Return the formula of `core.catalog.hardware.Gpu.memory_bytes`."""
+    return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB},{label_gb}*{GB})"
 
 
 def equal(a: str, b: str) -> str:
@@ -176,14 +169,6 @@ def first_of(cases: Sequence[tuple[str, str]]) -> str:
     formula = cases[-1][1]
     for condition, value in reversed(cases[:-1]):
         formula = f"IF({condition},{value},{formula})"
-    return formula
-
-
-def first_problem(conditions: Sequence[tuple[str, str]]) -> str:
-    """Return OK if all conditions hold, else the sentence of the first that does not."""
-    formula = text(OK)
-    for condition, problem in reversed(conditions):
-        formula = f"IF({condition},{formula},{text(problem)})"
     return formula
 
 

@@ -20,7 +20,8 @@ from openpyxl.xml.functions import fromstring
 from core.catalog import CatalogModel
 from core.errors import PlannerError, WrongTypeError
 from core.model.own_model import own_model
-from core.plan.worksheet import RULE, best_layout
+from core.plan.fleet import layout_title
+from core.plan.serving import RULE
 from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.formulas import OK
@@ -292,17 +293,22 @@ def _expected(scenario: Scenario | None) -> Mapping[str, object]:
     """Return what each result's cell should show."""
     if scenario is None:
         return dict.fromkeys(RESULTS, NOT_AVAILABLE) | {"input_check": "not OK"}
-    needs, best = scenario.needs, best_layout(scenario.workload)
+    needs, best = scenario.estimate, scenario.smallest
     deployed: dict[str, object] = dict.fromkeys(("layout", "replicas", "deploy", "nodes"), NOT_AVAILABLE)
     if best is not None:
-        deployed = {"layout": best.layout.title, "replicas": best.replicas, "deploy": best.gpus, "nodes": best.nodes}
+        deployed = {
+            "layout": layout_title(best.replica.tp, best.replica.pp),
+            "replicas": best.replicas,
+            "deploy": best.gpus,
+            "nodes": best.nodes,
+        }
     return deployed | {
         "input_check": OK,
         "weights": needs.weights_bytes / GB,
         "kv": needs.kv_bytes / GB,
         "overhead": needs.overhead_bytes / GB,
         "total": needs.total_bytes / GB,
-        "gpus": needs.gpus,
+        "gpus": scenario.gpus_by_division,
     }
 
 

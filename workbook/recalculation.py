@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import zipfile
 from io import BytesIO
 
-from openpyxl import load_workbook
+from openpyxl.utils import coordinate_to_tuple
 
-from workbook.package import rewritten
+from workbook.package import rewritten, sheet_of_part
 
 Values = dict[str, dict[str, object]]
 
 # openpyxl gives a blank styled cell the type "number", and IronCalc up to 0.9.1 reads it as 0 (IronCalc issue 1425).
 _BLANK_TYPED_AS_NUMBER = re.compile(rb'(<c\b[^>]*?) t="n"([^>]*?)(/>|></c>)')
+
+_FORMULA_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*><f\b')
 
 
 def computed_values(xlsx: bytes) -> Values:
@@ -45,11 +48,11 @@ def _untype_blank_cells(part: str, content: bytes) -> bytes:
 
 
 def _formula_cells(xlsx: bytes) -> list[tuple[str, int, int, int, str]]:
-    workbook = load_workbook(BytesIO(xlsx))
-    return [
-        (ws.title, index, cell.row, cell.column, cell.coordinate)
-        for index, ws in enumerate(workbook)
-        for row in ws.iter_rows()
-        for cell in row
-        if cell.data_type == "f"
-    ]
+    """Return (sheet, its position, row, column, address) of each formula cell of a workbook saved by openpyxl."""
+    with zipfile.ZipFile(BytesIO(xlsx)) as package:
+        titles = sheet_of_part(package)
+        return [
+            (title, position, *coordinate_to_tuple(address.decode()), address.decode())
+            for position, (part, title) in enumerate(titles.items())
+            for address in _FORMULA_CELL.findall(package.read(part))
+        ]

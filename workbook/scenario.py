@@ -14,14 +14,23 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.hardware import Gpu
 from core.checks import LIMITS, number, number_within, whole
-from core.errors import OutOfRangeError, PlannerError
+from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
-from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocation_named
-from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
-from core.plan.fleet import choice_of_gb, choice_of_gpu
-from core.plan.serving import default_engine
-from core.plan.worksheet import ENGINES, Needs, Workload, engine_named, needs_of, planned_gpu
+from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocated_tokens, allocation_named
+from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Estimate, estimate
+from core.plan.fleet import (
+    GpuChoice,
+    Option,
+    Service,
+    choice_of_gb,
+    choice_of_gpu,
+    gpus_by_division,
+    options,
+    smallest_first,
+)
+from core.plan.layout_figures import has_shapes
+from core.plan.serving import ENGINES, RULE, default_engine, engine_named, service_of
 from core.texts import NOT_PRINTABLE, plain_letters
 from core.units import GB
 from workbook.book import COUNT_FORMAT, MEMORY_FORMAT, RATE_FORMAT
@@ -40,8 +49,8 @@ class Scenario:
         users: concurrent sequences.
         precision: of the weights; None: as the model is shipped.
         allocation, average_tokens: see `core.plan.allocation`.
-        engine: one of `core.plan.worksheet.ENGINES`.
-        overhead: fraction of weights and KV cache, used by the engine "rule".
+        engine: one of `core.plan.serving.ENGINES`.
+        overhead: fraction of weights and KV cache; with the engine "rule" also on each GPU.
         gpu: the catalog's GPU; None if only a memory size is given.
         gpu_memory_gb: memory of one GPU in GB.
         others: field → value, of the fields that the calculation does not use.
@@ -76,30 +85,53 @@ class Scenario:
         return "" if self.gpu is None else self.gpu.name
 
     @cached_property
-    def workload(self) -> Workload:
-        """The scenario as input of `core.plan.worksheet`."""
+    def gpu_choice(self) -> GpuChoice:
+        """The GPU to plan with; a memory that is given replaces the GPU's own."""
         choice = choice_of_gb(self.gpu_memory_gb) if self.gpu is None else choice_of_gpu(self.gpu)
-        return Workload(
-            model=self.model.spec,
-            precision=self.precision,
-            kv_precision=self.kv_precision,
-            context=self.context,
-            users=self.users,
-            allocation=self.allocation,
-            average_tokens=self.average_tokens,
-            engine=self.engine,
-            overhead=self.overhead,
-            gpu=replace(planned_gpu(choice), memory_bytes=round(self.gpu_memory_gb * GB)),
-        )
+        return replace(choice, memory_bytes=round(self.gpu_memory_gb * GB))
 
     @cached_property
-    def needs(self) -> Needs:
-        """The memory that the scenario needs, and that memory divided by the memory of one GPU.
+    def service(self) -> Service:
+        """The model to serve, by the rule or by vLLM's budget."""
+        return service_of(
+            self.model.spec,
+            self.precision,
+            self.kv_precision,
+            self.overhead if self.engine == RULE else None,
+            average_tokens=self.average_tokens if self.allocation == PAGED else None,
+        )
 
-        Raises:
-            PlannerError: the memory cannot be computed, or vLLM leaves nothing of the GPU's memory.
-        """
-        return needs_of(self.workload)
+    @property
+    def tokens(self) -> int:
+        """The tokens for which each sequence has memory."""
+        return allocated_tokens(self.context, self.service.average_tokens)
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """The memory that the scenario needs in all."""
+        return estimate(
+            self.model.spec,
+            context=self.tokens,
+            users=self.users,
+            precision=self.precision,
+            kv_precision=self.kv_precision,
+            overhead=self.overhead,
+        )
+
+    @property
+    def gpus_by_division(self) -> int:
+        """The total divided by the memory of one GPU, rounded up; it may not be deployable."""
+        return gpus_by_division(self.estimate.total_bytes, self.gpu_memory_gb)
+
+    @cached_property
+    def options(self) -> tuple[Option, ...]:
+        """The layouts that can serve the scenario on its GPU."""
+        return tuple(options(self.service, self.gpu_choice, self.users, self.context))
+
+    @property
+    def smallest(self) -> Option | None:
+        """The layout with the fewest GPUs; None if none fits."""
+        return min(self.options, key=smallest_first, default=None)
 
 
 @dataclass(frozen=True)
@@ -151,11 +183,10 @@ def parse_scenario(
         title = found.pop("scenario") or found["model"].title
         others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
         scenario = Scenario(title=title, **found, others=others)
-        try:
-            _ = scenario.needs  # report a model or GPU that cannot be computed together with the other problems
+        if scenario.engine == RULE or has_shapes(scenario.model.spec):
             return scenario, []
-        except PlannerError as problem:
-            problems.append(problem)
+        problem = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
+        problems.append(UnsupportedModelError("engine", problem, 'Write "rule".'))
     return None, problems
 
 

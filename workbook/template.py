@@ -9,6 +9,7 @@ import tempfile
 import traceback
 import zipfile
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 
 from lxml.etree import SerialisationError
@@ -28,11 +29,14 @@ from workbook.recalculation import Values, computed_values
 from workbook.sheets import (
     about,
     article,
+    capacity,
     changes,
     checks,
     gpus,
     how_it_works,
+    layouts,
     models,
+    options,
     precisions,
     procurement,
     scenarios,
@@ -40,8 +44,8 @@ from workbook.sheets import (
 )
 
 SHEET_ORDER = (
-    "about", "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions",
-    "how_it_works", "checks", "changes",
+    "about", "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "models", "layouts", "gpus",
+    "precisions", "how_it_works", "checks", "changes",
 )  # fmt: skip
 
 
@@ -75,14 +79,18 @@ def _build_sheets(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
     styles.register(workbook, lang)
-    about_sheet, checks_sheet, procurement_sheet = (sheet.reserve(book) for sheet in (about, checks, procurement))
+    reserved = (about, checks, procurement, capacity)
+    about_sheet, checks_sheet, procurement_sheet, capacity_sheet = (sheet.reserve(book) for sheet in reserved)
     precisions.write(book)
     models.write(book)
+    layouts.write(book)
     gpus.write(book)
     article.write(book)
     rows = scenarios.default_rows(book.labels) if rows is None else rows
-    scenarios.write(book, rows)
+    scenarios.write(book, rows, partial(capacity.column, book))
     sensitivity.write(book)
+    capacity.write(book, capacity_sheet)
+    options.write(book)
     procurement.write(book, procurement_sheet, _first_choice(book, rows))
     how_it_works.write(book)
     changes.write(book)

@@ -15,7 +15,7 @@ POWERS = {"w_per_kw": "10^3"}
 
 _FORMATS = {
     "GPUs": COUNT_FORMAT, "replicas": COUNT_FORMAT, "nodes": COUNT_FORMAT, "months": COUNT_FORMAT, "USD": "#,##0",
-    "USD/month": "#,##0", "USD/user/month": "#,##0.00", "kW": "#,##0.0",
+    "USD/month": "#,##0", "USD/user/month": "#,##0.00", "kW": "#,##0.0", "GB": "#,##0.00",
 }  # fmt: skip
 _OTHER_FORMATS = {
     "monthly_rate": "0.000%", "annuity": "0.000", "discount": "0.000", "written_off": "0.0%", "buys": COUNT_FORMAT,
@@ -24,7 +24,7 @@ _OTHER_FORMATS = {
 
 def number_format(term: Term) -> str:
     """Return the number format of a term's cells."""
-    return _OTHER_FORMATS.get(term.name) or _FORMATS[term.unit]
+    return _OTHER_FORMATS.get(term.name) or _FORMATS.get(term.unit, COUNT_FORMAT)
 
 
 def formula(term: Term, reference: Callable[[str], str]) -> str:

@@ -94,6 +94,12 @@ def model_names() -> tuple[str, ...]:
     return tuple(_model_rows(_own_file()))
 
 
+def own_model_names() -> tuple[str, ...]:
+    """Return the names of the models in the user's own file, which go before those of the catalog."""
+    own_file = _own_file()
+    return tuple(row["name"] for row in read_rows(own_file)) if own_file else ()
+
+
 def gpu(name: object) -> Gpu:
     """Return the GPU with that name or alias, ignoring case, spaces, hyphens and underscores.
 

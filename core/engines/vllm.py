@@ -81,7 +81,7 @@ def largest_step(deployment: Deployment) -> _Step:
     version, context = deployment.version, deployment.context
     if version < _CORE_V1:
         tokens, sequences = 2048 if context > 32_768 else max(context, 2048), 256
-    elif version >= _STEPS_OF_160_GIB and deployment.device.memory_bytes >= 160 * GIB:
+    elif version >= _STEPS_OF_160_GIB and deployment.device.memory_bytes >= LARGEST_DEVICE_BYTES:
         tokens, sequences = 16_384, 1024
     elif _is_large(deployment.device):
         tokens, sequences = 8192, 1024
@@ -97,8 +97,17 @@ def cublas_bytes(device: Device) -> int:
     return next((size for parts, size in _CUBLAS_BYTES_BY_NAME if any(part in name for part in parts)), _CUBLAS_BYTES)
 
 
+# Memory from which the default steps are larger, as far as a process sees it (engine/arg_utils.py, get_batch_defaults).
+LARGE_DEVICE_BYTES, LARGEST_DEVICE_BYTES = 70 * GIB, 160 * GIB
+
+
 def _is_large(device: Device) -> bool:
-    return device.memory_bytes >= 70 * GIB and "a100" not in device.name.lower()
+    return device.memory_bytes >= LARGE_DEVICE_BYTES and not has_small_steps(device)
+
+
+def has_small_steps(device: Device) -> bool:
+    """Return whether the engine keeps the default steps small whatever the memory: on an A100."""
+    return "a100" in device.name.lower()
 
 
 def usable_bytes(deployment: Deployment) -> int:

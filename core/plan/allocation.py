@@ -24,16 +24,12 @@ def rounded_up_to_blocks(tokens: int) -> int:
     return -(-tokens // BLOCK_TOKENS) * BLOCK_TOKENS
 
 
-def allocated_tokens(context: int, allocation: str, average_tokens: int | None, *, blocks: bool) -> int:
+def allocated_tokens(context: int, average_tokens: int | None) -> int:
     """Return the tokens for which each sequence has memory.
 
     Args:
         context: the longest sequence in tokens.
-        allocation: `RESERVED`: memory for the whole context from the start (the article's assumption); `PAGED`: memory
-            for the tokens in use.
-        average_tokens: average tokens in use per sequence, at most the context; only with `PAGED`.
-        blocks: whether the engine allocates whole blocks with `RESERVED` too.
+        average_tokens: the average tokens in use per sequence (`PAGED`), in whole blocks and at most the context; None:
+            memory for the whole context from the start (`RESERVED`, the article's assumption).
     """
-    if allocation == RESERVED:
-        return rounded_up_to_blocks(context) if blocks else context
-    return rounded_up_to_blocks(min(context, average_tokens or context))
+    return context if average_tokens is None else rounded_up_to_blocks(min(context, average_tokens))

@@ -10,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from core.catalog.hardware import Gpu
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
-from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
+from core.engines.parallelism import tensor_parallel_obstacle
 from core.errors import OutOfRangeError
-from core.model.kv_profile import KvProfile
+from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
+from core.plan.allocation import allocated_tokens
+from core.plan.layout_figures import rule_row
+from core.plan.memory import RULE
 from core.plan.nodes import MAX_NODES_PER_REPLICA, node_takes, nodes_for
 from core.units import GB, MIB
 
@@ -32,6 +37,13 @@ LAYOUTS = (
     (1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4), (1, 8), (2, 2), (2, 3), (2, 4), (4, 2), (4, 3), (4, 4),
     (8, 2), (8, 3), (8, 4),
 )  # fmt: skip
+
+
+def layout_title(tp: int, pp: int) -> str:
+    """Return a layout as a reader knows it: "TP 8 × PP 2"."""
+    return f"TP {tp}" if pp == 1 else f"TP {tp} × PP {pp}"
+
+
 MAX_GPUS = 100_000  # options with more GPUs are not considered
 
 # The driver's own memory, in MiB: 468 of an H100's 81 559, 768 of an A100's 81 920, 606 of an H200's 143 771, 434 of an
@@ -81,6 +93,7 @@ class Service:
         overhead: the rule's fraction on top of weights and cache; None: use the engine's budget.
         engine, version: the engine.
         settings: how the engine is started.
+        average_tokens: tokens cached per sequence on average (`paged`); None: the whole context (`reserved`).
     """
 
     model: ModelSpec
@@ -90,6 +103,7 @@ class Service:
     engine: Engine = vllm.ENGINE
     version: Version = parse_version(vllm.ENGINE.default_version)  # noqa: RUF009  a tuple
     settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
+    average_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ def capacity_of_replica(service: Service, replica: Replica, context: int) -> Cap
 
 
 def users_per_replica(service: Service, replica: Replica, context: int) -> int:
-    """Return the most concurrent users of one replica, each with the whole context.
+    """Return the most concurrent users of one replica, each with the whole context or with its average tokens.
 
     With an overhead: weights, cache and that fraction of both must fit on the fullest GPU. Otherwise the cache must fit
     in the engine's budget, and the engine must be able to run that many sequences at once.
@@ -158,19 +172,40 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
         UnsupportedModelError: only the size of the model is known, which is not enough for an engine's budget.
     """
     if service.overhead is None:
-        return users_that_fit(service.engine, deployment_of(service, replica, context))
-    weights, caches = _rule_sizes(service.model, service.precision, replica.tp, replica.pp)
-    per_user = max(profile.bytes_per_sequence(context, service.kv_precision) for profile in caches)
-    if not service.model.heads_are_known:  # keys and values are divided like the weights
-        per_user = -(-per_user // replica.tp)
-    cache_bytes = replica.gpu.memory_bytes / (1 + service.overhead) - weights
-    return max(0, int(cache_bytes // per_user)) if per_user else MAX_GPUS
+        tokens = min(context, service.average_tokens or context)
+        return users_that_fit(service.engine, deployment_of(service, replica, context), tokens)
+    return int(rule_figures(service, replica, context)["rule_users"])
+
+
+def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, Any]:
+    """Return every term of `core.plan.memory.RULE` by name, for a service with an overhead."""
+    tokens = allocated_tokens(context, service.average_tokens)
+    return RULE.compute(
+        _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
+        | {
+            "memory_bytes": replica.gpu.memory_bytes,
+            "overhead": service.overhead,
+            "value_bytes": service.kv_precision.bytes_per_value,
+            "allocated_tokens": tokens,
+            **tokens_in_windows(service.model, tokens),
+        }
+    )
+
+
+def tokens_in_windows(model: ModelSpec, tokens: int) -> dict[str, int]:
+    """Return the tokens that layers with a window of the first and of the second size cache."""
+    windows = [window for window, _ in (*model_counts(model).kv.windowed, (0, 0), (0, 0))]
+    return {"tokens_in_window": min(tokens, windows[0]), "tokens_in_window_2": min(tokens, windows[1])}
 
 
 @lru_cache(maxsize=4096)
-def _rule_sizes(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> tuple[int, tuple[KvProfile, ...]]:
-    """Return the weights on the fullest GPU, and the KV cache of one sequence on a GPU of each stage."""
-    return weights_bytes_per_gpu(model, precision, tp=tp, pp=pp), kv_profile_per_gpu(model, tp, pp)
+def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> dict[str, Any]:
+    """Return the inputs of the rule that depend on the model, its format and the layout."""
+    return rule_row(model, tp, pp) | {
+        "is_shipped": int(precision is None),
+        "all_weights_bytes": weights_bytes(model, precision),
+        "all_parameters": model_counts(model).parameters.total,
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.plan.memory import PLACE
 from core.plan.money import ORDER
 from core.plan.terms import Terms
 
@@ -12,13 +13,10 @@ _NODES = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
 def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
     """Return whether a replica of `tp` × `pp` GPUs can be placed in nodes of `gpus_per_node` GPUs.
 
-    `tp` divides the node's GPUs. A replica either divides a node evenly, or each of its stages takes a whole node.
+    A replica either divides a node evenly, or each of its stages takes a whole node.
     """
-    if gpus_per_node % tp:
-        return False
-    if tp * pp <= gpus_per_node:
-        return gpus_per_node % (tp * pp) == 0
-    return tp == gpus_per_node and pp <= MAX_NODES_PER_REPLICA
+    given = {"tp": tp, "pp": pp, "gpus_per_node": gpus_per_node, "most_nodes_per_replica": MAX_NODES_PER_REPLICA}
+    return bool(PLACE.compute(given)["node_takes"])
 
 
 def nodes_for(replicas: int, gpus_per_replica: int, gpus_per_node: int) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from core import catalog
+from core.checks import one_of
+from core.engines import vllm
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
 from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import Service
-from core.plan.worksheet import RULE
+
+RULE, VLLM = "rule", vllm.ENGINE.name
+ENGINES = (RULE, VLLM)  # of a scenario: a fraction on top of weights and cache, or the budget of vLLM's defaults
 
 # How vLLM and SGLang serve these precisions: --quantization fp8 has a scale per tensor (vLLM
 # model_executor/layers/quantization/fp8.py); 8- and 4-bit integers are compressed-tensors' W8A8 and W4A16.
@@ -44,6 +48,16 @@ def default_engine(model: ModelSpec) -> str:
     A model of which only the size is known has no shapes, which an engine's budget needs.
     """
     return RULE if needs_rule(model) else defaults.ENGINE
+
+
+def engine_named(value: object) -> str:
+    """Return the engine that `value` names, in any case: one of `ENGINES`.
+
+    Raises:
+        WrongTypeError: `value` is not text.
+        UnknownNameError: `value` is not one of `ENGINES`.
+    """
+    return one_of("engine", value, ENGINES)
 
 
 def service_of(

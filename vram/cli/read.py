@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from core.plan.worksheet import best_layout
 from core.units import GB
 from vram.cli.options import models_option
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
@@ -89,13 +88,13 @@ def _inputs(row: PlannerRow) -> dict[str, object]:
 def _sizes_bytes(row: PlannerRow) -> dict[str, int | None]:
     if row.scenario is None:
         return dict.fromkeys(("weights_bytes", "kv_bytes", "overhead_bytes", "total_bytes", "gpus", "gpus_to_deploy"))
-    needs, best = row.scenario.needs, best_layout(row.scenario.workload)
+    needs, best = row.scenario.estimate, row.scenario.smallest
     return {
         "weights_bytes": needs.weights_bytes,
         "kv_bytes": needs.kv_bytes,
         "overhead_bytes": needs.overhead_bytes,
         "total_bytes": needs.total_bytes,
-        "gpus": needs.gpus,
+        "gpus": row.scenario.gpus_by_division,
         "gpus_to_deploy": None if best is None else best.gpus,
     }
 
@@ -160,7 +159,8 @@ def _line(row: PlannerRow) -> list[str]:
     if row.scenario is None:
         shown = [_readable(given[field]) for field in ("context", "users")] + ["–", "–"]
     else:
-        needs = row.scenario.needs
-        total_gb = f"{needs.total_bytes / GB:,.2f}"
-        shown = [f"{row.scenario.context:,}", f"{row.scenario.users:,}", total_gb, f"{needs.gpus:,}"]
+        given_scenario = row.scenario
+        total_gb = f"{given_scenario.estimate.total_bytes / GB:,.2f}"
+        gpus = f"{given_scenario.gpus_by_division:,}"
+        shown = [f"{given_scenario.context:,}", f"{given_scenario.users:,}", total_gb, gpus]
     return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]

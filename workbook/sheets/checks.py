@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, gpus, models, procurement, scenarios
+from workbook.sheets import article, gpus, models, options, procurement, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -72,13 +72,13 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     ok = f.text(f.OK)
     all_usable = f"COUNTIF({scenario('input_check')},{ok})=ROWS({scenario('input_check')})"
     lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
-    too_few = f"{scenario('gpus')}*{scenario('memory_gb')}<{scenario('total')}*(1-{f.ROUNDING_NOISE})"
+    too_few = f"{scenario('gpus')}*{scenario('memory_bytes')}<{scenario('total')}*{f.GB}*(1-{f.ROUNDING_NOISE})"
 
     def all_different(names: str) -> str:
         return f"IF(SUMPRODUCT((COUNTIF({names},{names})>1)*1)=0,1,0)"
 
     def plan(key: str) -> str:
-        return procurement.column(book, key)
+        return options.column(book, key)
 
     published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))

@@ -8,13 +8,14 @@ from functools import partial
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.catalog.hardware import Gpu, computes_in_fp8
+from core.catalog.hardware import Gpu
 from core.catalog.prices import ITEMS, date_of, prices
 from core.plan.costs import COST_LIMITS, comes_on_baseboards
 from core.plan.fleet import choice_of_gpu
-from core.plan.worksheet import planned_gpu
+from core.plan.memory import DEVICE
+from core.plan.replica_figures import gpu_inputs
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import (
     COUNT_FORMAT,
     DATE_FORMAT,
@@ -61,9 +62,6 @@ _OF_GPU = (
     SheetColumn("as_of", 10, styles.NOTE, None),
     SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    SheetColumn("step_tokens", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    SheetColumn("max_sequences", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    SheetColumn("shortlist", 11, styles.INPUT, COUNT_FORMAT),
     SheetColumn("currency", 10, styles.INPUT_TEXT, None),
 )
 _OF_PRICE = (
@@ -72,7 +70,14 @@ _OF_PRICE = (
     SheetColumn("stale", 12, styles.FORMULA_TEXT, None),
     SheetColumn("source", 46, styles.INPUT_TEXT, None),
 )
-_COLUMNS = (*_OF_GPU, *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE))
+# What vLLM's defaults make of the GPU, inputs of the terms first.
+_INPUTS = ("is_a100", "workspace_bytes", "other_one_bytes", "other_stages_bytes")
+_OF_TERMS = (*_INPUTS, "memory_bytes", *(term.name for term in DEVICE))
+_COLUMNS = (
+    *_OF_GPU,
+    *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE),
+    *(SheetColumn(key, 16, styles.SOURCE_FIGURE if key in _INPUTS else styles.FORMULA) for key in _OF_TERMS),
+)
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _AMOUNT_LIMITS = {
     "purchase": "gpu_usd",
@@ -107,7 +112,7 @@ def header(labels: Labels, key: str) -> str:
             part = key.removeprefix(f"{item}_")
             amount = labels(f"gpus.{item}")
             return amount if part == "amount" else f"{amount}: {labels(f'gpus.price_{part}')}"
-    return labels(f"gpus.{key}")
+    return terms.label(labels, key) if key in _OF_TERMS else labels(f"gpus.{key}")
 
 
 def column(book: Book, key: str) -> str:
@@ -129,6 +134,8 @@ def _formulas(labels: Labels) -> dict[str, str]:
     return {
         "memory_gb": f.gpu_memory_gb(cell("memory_mib"), cell("label")),
         "basis": f"IF(ISNUMBER({cell('memory_mib')}),{driver},{label})",
+        "memory_bytes": f.gpu_memory_bytes(cell("memory_mib"), cell("label")),
+        **{term.name: terms.formula(term, lambda name: cell(name) if name in _LETTER else name) for term in DEVICE},
         "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
         **{
             f"{item}_stale": f"IF({cell(f'{item}_amount')}>0,"
@@ -139,7 +146,7 @@ def _formulas(labels: Labels) -> dict[str, str]:
 
 
 def _values(gpu: Gpu) -> dict[str, object]:
-    planned, known = planned_gpu(choice_of_gpu(gpu)), prices(gpu.name)
+    known, inputs = prices(gpu.name), gpu_inputs(choice_of_gpu(gpu))
     values: dict[str, object] = {
         "gpu": gpu.name,
         "gpu_title": gpu.title,
@@ -159,9 +166,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "memory_source": gpu.memory_source or None,
         "as_of": gpu.as_of,
         "on_board": int(comes_on_baseboards(gpu)),
-        "step_tokens": planned.step_tokens,
-        "max_sequences": planned.max_sequences,
-        "shortlist": int(computes_in_fp8(gpu)),
+        **{key: inputs[key] for key in _INPUTS},
         "currency": CURRENCY,
     }
     for item in ITEMS:
@@ -180,9 +185,8 @@ def _validate(labels: Labels, ws, last: int) -> None:
         cells = f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}"
         title = header(labels, key)
         validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
-        rule.allow_blank = key not in ("currency", "shortlist")
+        rule.allow_blank = key != "currency"
 
-    attach("shortlist", between_rule("0", "1", whole=True), labels("prompt.shortlist"))
     attach("currency", text_rule(3), labels("prompt.currency"))
     for item in ITEMS:
         limits = COST_LIMITS[_AMOUNT_LIMITS[item]]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.money import OPTION_MONEY, RATES
 from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 
 HEADER_ROW = 4
 COLUMNS = ("figure", "unit", "means", "formula", "source")
-TERMS = (*RATES, *OPTION_MONEY)
+TERMS = (
+    *ESTIMATE, *DEVICE, *PLACE, *ROOM, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE, *RATES, *OPTION_MONEY,
+)  # fmt: skip
 
 
 def write(book: Book) -> None:

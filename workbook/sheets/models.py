@@ -16,17 +16,8 @@ from core.model.kv_profile import KvProfile
 from core.model.mixers import FullAttention, SlidingWindowAttention
 from core.model.weights import weights_bytes
 from core.plan.details import shipped_as
-from core.plan.worksheet import (
-    LAYOUTS,
-    STEP_TOKENS,
-    GpuShare,
-    Layout,
-    activation_bytes,
-    block_padding,
-    gpu_share,
-    has_shapes,
-)
-from core.units import GB
+from core.plan.layout_figures import has_shapes, model_figures
+from core.plan.serving import served_precision
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import (
@@ -45,7 +36,7 @@ from workbook.labels import Labels
 from workbook.sheets import precisions
 
 TABLE = "Models"
-TP_ROW, PP_ROW, HEADER_ROW = 4, 5, 6
+HEADER_ROW = 5
 FIRST_ROW = HEADER_ROW + 1
 OWN_MODELS = tuple(f"own-{number}" for number in range(1, 6))
 _LAST_OWN_ROW = FIRST_ROW + len(OWN_MODELS) - 1
@@ -64,11 +55,6 @@ class Row:
     def __call__(self, key: str) -> str:
         return f"${_LETTER[key]}{self.number}"
 
-    @staticmethod
-    def above(key: str, row: int) -> str:
-        """Return the address of the cell in the column `key` and the row `row` above the header."""
-        return f"{_LETTER[key]}${row}"
-
 
 @dataclass(frozen=True)
 class ModelColumn:
@@ -79,7 +65,7 @@ class ModelColumn:
         header: returns its heading in a language.
         value: returns its value for a catalog model.
         own: for the user's own models: the key of an input's limits, or the formula of a calculated cell.
-        layout: the layout that it belongs to, if any; its TP and PP are written above the header.
+        of_own: for the user's own models: the constant of a cell that is not calculated.
     """
 
     key: str
@@ -89,7 +75,7 @@ class ModelColumn:
     number_format: str | None
     value: Value
     own: str | Formula | None = None
-    layout: Layout | None = None
+    of_own: object = None
 
 
 def _labelled(key: str) -> Callable[[Labels], str]:
@@ -152,111 +138,65 @@ _BASE = (
 
 def _format_column(name: str) -> ModelColumn:
     """Return the column of the weights in a format with scales, whose bytes depend on the shapes of the tensors."""
+
+    def own(row: Row) -> str:
+        heading_cell = f"{_LETTER[f'format_{name}']}${HEADER_ROW}"
+        return f"ROUNDUP({row('parameters')}*{precisions.bytes_of(heading_cell)},0)"
+
     return ModelColumn(
         f"format_{name}", lambda labels: name, 18, styles.FORMULA, COUNT_FORMAT,
-        lambda model: weights_bytes(model.spec, catalog.precision("precision", name)),
-        lambda row: f"ROUNDUP({row('parameters')}*{precisions.bytes_of(Row.above(f'format_{name}', HEADER_ROW))},0)",
+        lambda model: weights_bytes(model.spec, catalog.precision("precision", name)), own,
     )  # fmt: skip
 
 
-def _activation_column(step_tokens: int, several: bool) -> ModelColumn:
-    def header(labels: Labels) -> str:
-        return labels(f"models.activation_{'several' if several else 'one'}", tokens=f"{step_tokens:,}")
+def _served_column(name: str) -> ModelColumn:
+    """Return the column of the format in which vLLM serves a precision that names only a width."""
 
     def value(model: CatalogModel) -> object:
-        if not has_shapes(model.spec):
-            return None
-        return activation_bytes(model.spec, step_tokens, several=several) / GB
+        found = served_precision(model.spec, catalog.precision("precision", name))
+        return precisions.SHIPPED if found is None else found.name
 
-    return ModelColumn(activation_key(step_tokens, several), header, 13, styles.FORMULA, "#,##0.000", value)
-
-
-def _padding_column(part: str) -> ModelColumn:
-    return _column(
-        f"padding_{part}", 12, styles.FORMULA, "0.000", lambda model: getattr(block_padding(model.spec), part)
-    )
+    return ModelColumn(
+        f"served_{name}", lambda labels: labels("models.served", precision=name), 13, styles.LABEL, None, value,
+        of_own=name,
+    )  # fmt: skip
 
 
-def _layout_columns(number: int, layout: Layout) -> list[ModelColumn]:
-    """Return the columns of what one GPU of a layout holds; one GPU alone needs only one, the rest is in `_BASE`."""
-
-    def column(part: str, value: Callable[[CatalogModel], object], own: Formula | None = None) -> ModelColumn:
-        def header(labels: Labels) -> str:
-            return f"{layout.title}: {labels(f'models.{part}_per_gpu')}"
-
-        return ModelColumn(layout_key(number, part), header, 16, styles.FORMULA, COUNT_FORMAT, value, own, layout)
-
-    def needs(part: str) -> Value:
-        return of_share(lambda found: getattr(found, part))
-
-    def kv(value: Callable[[KvProfile], int]) -> Value:
-        return of_share(lambda found: value(found.kv))
-
-    def of_share(figure: Callable[[GpuShare], object]) -> Value:
-        def value(model: CatalogModel) -> object:
-            found = gpu_share(model.spec, layout)
-            return None if found is None else figure(found)
-
-        return value
-
-    def share(of: Callable[[Row], str]) -> Formula:
-        part = layout_key(number, "parameters")
-        return lambda row: f"ROUNDUP({of(row)}/({Row.above(part, TP_ROW)}*{Row.above(part, PP_ROW)}),0)"
-
-    def own_kv(layers: Callable[[Row], str]) -> Formula:
-        part = layout_key(number, "parameters")
-
-        def formula(row: Row) -> str:
-            stage = f"ROUNDUP({layers(row)}/{Row.above(part, PP_ROW)},0)"
-            heads = f"MAX(MIN(1,{row('kv_heads')}),ROUNDUP({row('kv_heads')}/{Row.above(part, TP_ROW)},0))"
-            return _own_values(stage, heads, row("head_dim"))
-
-        return formula
-
-    loading = column("loading", needs("loading_bytes"))
-    if layout.gpus == 1:
-        return [loading]
-    return [
-        column("parameters", needs("parameters"), share(lambda row: row("parameters"))),
-        column("shipped_bytes", needs("shipped_bytes"), share(lambda row: row("shipped_bytes"))),
-        loading,
-        column(
-            "values_per_token", kv(lambda kv: kv.values_per_token),
-            own_kv(lambda row: f"({row('layers')}-{row('windowed_layers')})"),
-        ),
-        column("windowed_values", kv(lambda kv: _window(kv, 0)[1]), own_kv(lambda row: row("windowed_layers"))),
-        column("windowed_values_2", kv(lambda kv: _window(kv, 1)[1])),
-        column("fixed_values", kv(lambda kv: kv.fixed_values)),
-        column("fixed_bytes", kv(lambda kv: kv.fixed_bytes)),
-        column("index_bytes", kv(lambda kv: kv.index_bytes_per_token)),
-    ]  # fmt: skip
+def _figure_column(key: str) -> ModelColumn:
+    """Return the column of a figure for vLLM's budget."""
+    return ModelColumn(
+        key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT,
+        lambda model: getattr(model_figures(model.spec), key.removeprefix("vllm_")), of_own=0,
+    )  # fmt: skip
 
 
-def activation_key(step_tokens: int, several: bool) -> str:
-    """Return the key of the column of vLLM's peak activation, in GB, for steps of `step_tokens` tokens."""
-    return f"activation_{'several' if several else 'one'}_{step_tokens}"
-
-
-def layout_key(number: int, part: str) -> str:
-    """Return the key of the column of one part of what a GPU of the layout LAYOUTS[number] holds."""
-    if LAYOUTS[number].gpus == 1 and part != "loading":
-        return part
-    return f"layout_{number}_{part}"
-
+_FIGURES = ("groups", "groups_2", "vllm_window", "window_groups", "states", "shipped_kernels", "shipped_wide")
 
 _COLUMNS = (
     *_BASE,
     *(_format_column(name) for name in precisions.FORMATS),
-    *(_activation_column(tokens, several) for several in (False, True) for tokens in STEP_TOKENS),
-    *(_padding_column(part) for part in ("all_tokens", "windows", "states")),
-    *(column for number, layout in enumerate(LAYOUTS) for column in _layout_columns(number, layout)),
+    ModelColumn(
+        "format_shipped",
+        lambda labels: precisions.SHIPPED,
+        18,
+        styles.FORMULA,
+        COUNT_FORMAT,
+        lambda model: weights_bytes(model.spec),
+        lambda row: row("shipped_bytes"),
+    ),
+    *map(_served_column, precisions.SERVED),
+    ModelColumn(
+        "has_shapes",
+        _labelled("has_shapes"),
+        11,
+        styles.FORMULA,
+        COUNT_FORMAT,
+        lambda model: int(has_shapes(model.spec)),
+        of_own=0,
+    ),
+    *map(_figure_column, _FIGURES),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-# The columns that `kv_gb` looks up, in the order of the arguments of `formulas.kv_gb`.
-_KV_COLUMNS = (
-    "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
-    "index_bytes",
-)  # fmt: skip
 # Limits of the inputs of own models that LIMITS lacks or has wider: (least, most, whole).
 _OWN_LIMITS = {
     "parameters": (1_000, 10**14, True),
@@ -271,14 +211,8 @@ def write(book: Book) -> None:
     ws = book.sheet("models", [column.width for column in _COLUMNS])
     heading(ws, labels("models.title"), labels("models.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("models.own_note"))
-    for row, key in ((TP_ROW, "tp"), (PP_ROW, "pp")):
-        put(ws, f"A{row}", styles.NOTE, labels(f"models.{key}"))
     for column in _COLUMNS:
-        letter = _LETTER[column.key]
-        put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, column.header(labels))
-        if column.layout:
-            put(ws, f"{letter}{TP_ROW}", styles.SOURCE_FIGURE, column.layout.tp, COUNT_FORMAT)
-            put(ws, f"{letter}{PP_ROW}", styles.SOURCE_FIGURE, column.layout.pp, COUNT_FORMAT)
+        put(ws, f"{_LETTER[column.key]}{HEADER_ROW}", styles.HEADING, column.header(labels))
     ws.row_dimensions[HEADER_ROW].height = 58
     for row, name in enumerate(OWN_MODELS, start=FIRST_ROW):
         _write_own(ws, row, name)
@@ -295,9 +229,10 @@ def write(book: Book) -> None:
     parameters = _LETTER["parameters"]
     book.name("catalog_parameters", ws, f"{parameters}{_LAST_OWN_ROW + 1}:{parameters}{last}")
     book.name("model_names", ws, f"A{FIRST_ROW}:A{last}")
-    first_format, last_format = (_LETTER[f"format_{precisions.FORMATS[i]}"] for i in (0, -1))
-    book.name("format_names", ws, f"{first_format}{HEADER_ROW}:{last_format}{HEADER_ROW}")
+    first_format, last_format = _LETTER[f"format_{precisions.FORMATS[0]}"], _LETTER["format_shipped"]
     book.name("format_bytes", ws, f"{first_format}{FIRST_ROW}:{last_format}{last}")
+    first_served, last_served = (_LETTER[f"served_{precisions.SERVED[i]}"] for i in (0, -1))
+    book.name("served_names", ws, f"{first_served}{FIRST_ROW}:{last_served}{last}")
     _validate_own(book, ws)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
@@ -328,15 +263,6 @@ def row_of(book: Book, name: str) -> str:
     return f"MATCH({name},{column(book, 'model')},0)"
 
 
-def weights_gb(book: Book, row: str, precision: str) -> str:
-    """Return a formula for the weights of the model in row `row`, in the precision named in the cell `precision`."""
-    nominal = f.weights_gb(field_at(book, "parameters", row), precisions.bytes_of(precision))
-    formatted = f.in_gb(f"INDEX(format_bytes,{row},MATCH({precision},format_names,0))")
-    shipped = f.in_gb(field_at(book, "shipped_bytes", row))
-    stored = f"IF({precision}={f.text(precisions.SHIPPED)},{shipped},{formatted})"
-    return f"IF({precisions.is_nominal(precision)},{nominal},{stored})"
-
-
 def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
     """Return a formula for the bytes that each further token adds to a long sequence of the model named in `name`."""
     values, index_bytes = (looked_up_field(book, key, name) for key in ("values_per_token", "index_bytes"))
@@ -348,6 +274,18 @@ def kv_gb(book: Book, row: str, tokens: str, users: str, bytes_per_value: str) -
     per_token, window, windowed, window_2, windowed_2, *rest = (field_at(book, key, row) for key in _KV_COLUMNS)
     windows = [(window, windowed), (window_2, windowed_2)]
     return f.kv_gb(per_token, windows, *rest, context=tokens, users=users, value_bytes=bytes_per_value)
+
+
+# The columns that `kv_gb` looks up, in the order of the arguments of `formulas.kv_gb`.
+_KV_COLUMNS = (
+    "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
+    "index_bytes",
+)  # fmt: skip
+
+
+def own_cell(key: str, number: int) -> str:
+    """Return the cell of the column `key` of own model number `number`, counted from 0."""
+    return f"{_LETTER[key]}{FIRST_ROW + number}"
 
 
 def own_inputs() -> dict[str, str]:
@@ -370,8 +308,10 @@ def _write_own(ws, row: int, name: str) -> None:
             put(ws, cell, styles.INPUT_TEXT, name)
         elif column.own:
             put(ws, cell, styles.INPUT, None, COUNT_FORMAT)
-        elif column.role == styles.FORMULA and column.key.startswith(("window", "fixed", "index", "layout", "padding")):
-            put(ws, cell, column.role, int(column.key.startswith("padding")), column.number_format)
+        elif column.of_own is not None:
+            put(ws, cell, column.role, column.of_own, column.number_format)
+        elif column.role == styles.FORMULA and column.key.startswith(("window", "fixed", "index")):
+            put(ws, cell, column.role, 0, column.number_format)
         else:
             put(ws, cell, column.role)
 

@@ -11,9 +11,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.worksheet import LAYOUTS, RULE, STEP_TOKENS, VLLM
+from core.plan.fleet import LAYOUTS
+from core.plan.memory import DEVICE, ESTIMATE
+from core.plan.serving import RULE, VLLM
+from core.plan.terms import Term
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import (
     COUNT_FORMAT,
     GB_FORMAT,
@@ -34,8 +37,8 @@ from workbook.scenario import FIELDS, Field
 from workbook.sheets import gpus, models, precisions
 
 TABLE = "Scenarios"
+MOST_SCENARIOS = 30  # the rows that Capacity has room for
 LEAST_ROW, MOST_ROW, HEADER_ROW = 4, 5, 6
-TP_ROW, PP_ROW = LEAST_ROW, MOST_ROW  # of the layouts, whose columns have no limits
 FIRST_ROW = HEADER_ROW + 1
 LONGEST_TITLE = 60  # characters; two lines of the column hold that many
 _ROWS_TO_GROW = 14  # free rows between the table and the chart below it
@@ -83,26 +86,47 @@ _ANSWERS = (
     SheetColumn("capacity", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("addin", 16, styles.FORMULA_TEXT, None),
 )
+# Columns of Models that the terms use: name of the input → key of the column.
+OF_MODEL = {
+    "all_parameters": "parameters", "all_values_per_token": "values_per_token", "window_tokens": "window",
+    "all_windowed_values": "windowed_values", "window_tokens_2": "window_2",
+    "all_windowed_values_2": "windowed_values_2", "all_fixed_values": "fixed_values", "all_fixed_bytes": "fixed_bytes",
+    "all_index_bytes": "index_bytes", "groups": "groups", "groups_2": "groups_2", "window": "vllm_window",
+    "window_groups": "window_groups", "states": "states",
+}  # fmt: skip
+# Answers that are terms: key of the column → name of the term.
+_ANSWER_TERMS = {
+    "weights": "weights_gb", "kv": "kv_gb", "overhead": "overhead_gb", "total": "total_gb", "gpus": "by_division",
+}  # fmt: skip
+_WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWER_TERMS.values())
+
+# Checks of inputs, in the order in which their problems are named: key → the field or what else is checked.
+_CHECKS = (
+    "model", "model_empty", "context", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
+    "engine_shapes", "overhead_rate", "gpu", "gpu_memory", "full",
+)  # fmt: skip
+_MADE_OF_INPUTS = (
+    "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "served_row", "memory_bytes", "is_a100",
+    "workspace_bytes", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
+    "all_weights_bytes",
+)  # fmt: skip
 _WORKING = (
-    SheetColumn("model_row", 10, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("gpu_row", 10, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("memory_gb", 12, styles.FORMULA, GB_FORMAT),
-    SheetColumn("per_node", 10, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("step_tokens", 10, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("max_sequences", 13, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("tokens", 11, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("value_bytes", 10, styles.FORMULA, "0.0###"),
-    SheetColumn("usable_one", 12, styles.FORMULA, GB_FORMAT),
-    SheetColumn("usable_several", 12, styles.FORMULA, GB_FORMAT),
-    *(SheetColumn(f"padding_{part}", 10, styles.FORMULA, "0.000") for part in ("all_tokens", "windows", "states")),
-    *(SheetColumn(f"users_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
-    *(SheetColumn(f"gpus_{number}", 13, styles.FORMULA, COUNT_FORMAT) for number in range(len(LAYOUTS))),
+    *(SheetColumn(f"check_{key}", 10, styles.CHECK) for key in _CHECKS),
+    *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS if key not in ("is_a100", "workspace_bytes")),
+    *(SheetColumn(term.name, 14) for term in DEVICE),
+    *(SheetColumn(key, 13) for key in OF_MODEL if key in ("groups", "groups_2", "window", "window_groups", "states")),
+    SheetColumn("all_parameters", 16),
+    *(SheetColumn(name, 14) for name in _WORKING_TERMS),
+    SheetColumn("best_row", 10),
     SheetColumn("holds", 12, styles.CHECK, None),
+    SheetColumn("addin_total", 13, styles.FORMULA, GB_FORMAT),
 )
 _COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _LIMITS = {key: LIMITS[field.limits] for key, field in _FIELD_OF.items() if field.limits}
+# Names of terms and of their inputs that the sheet has under another key.
+_KEY_OF_NAME = {name: key for key, name in _ANSWER_TERMS.items()} | {"overhead": "overhead_rate"}
 Cell = Callable[[str], str]
 Values = Mapping[str, object]
 
@@ -116,11 +140,12 @@ def default_rows(labels: Labels) -> list[Values]:
     ]
 
 
-def write(book: Book, rows: Sequence[Values]) -> None:
+def write(book: Book, rows: Sequence[Values], of_capacity: Cell) -> None:
     """Write the sheet. The sheets Models, GPUs and Precisions and the name `addin_loaded` must exist.
 
     Args:
         rows: the inputs of each scenario: column key → value.
+        of_capacity: column key → the reference to that column of the Capacity sheet, which finds the layouts.
     """
     labels = book.labels
     ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
@@ -132,9 +157,10 @@ def write(book: Book, rows: Sequence[Values]) -> None:
         number_format = PERCENT_FORMAT if _FIELD_OF[key].number_format == RATE_FORMAT else COUNT_FORMAT
         put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, limits.least, number_format)
         put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, limits.most, number_format)
-    _write_layouts(ws, labels)
+    for key in _CHECKS:
+        put(ws, f"{_LETTER[f'check_{key}']}{LEAST_ROW}", styles.NOTE, labels(f"scenarios.problem_{key}"))
     ws.row_dimensions[HEADER_ROW].height = 46
-    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book))
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book, of_capacity))
     book.name("scenario_names", ws, f"A{FIRST_ROW}:A{last}")
     _validate(book, ws, last)
     _write_chart(book, ws, last)
@@ -147,10 +173,15 @@ def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
     if key in _FIELD_OF:
         return labels(_FIELD_OF[key].label)
-    part, _, number = key.rpartition("_")
-    if number.isdigit():
-        return labels(f"scenarios.{part}_of_layout", layout=LAYOUTS[int(number)].title)
-    return labels(f"scenarios.{key}")
+    if key.startswith("check_"):
+        return labels("scenarios.check_of", number=_CHECKS.index(key.removeprefix("check_")) + 1)
+    return terms.label(labels, key) if key in _TERM_KEYS else labels(f"scenarios.{key}")
+
+
+_TERM_KEYS = {
+    *(term.name for term in (*DEVICE, *ESTIMATE)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
+    "wide", "kernels", "all_weights_bytes",
+} - {*_ANSWER_TERMS}  # fmt: skip
 
 
 def letter(key: str) -> str:
@@ -163,159 +194,102 @@ def column(book: Book, key: str) -> str:
     return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _write_layouts(ws: Worksheet, labels: Labels) -> None:
-    """Write TP and PP of each layout above its columns."""
-    put(ws, f"{_LETTER['padding_states']}{TP_ROW}", styles.NOTE, "TP")
-    put(ws, f"{_LETTER['padding_states']}{PP_ROW}", styles.NOTE, "PP")
-    for number, layout in enumerate(LAYOUTS):
-        for part in ("users", "gpus"):
-            put(ws, f"{_LETTER[f'{part}_{number}']}{TP_ROW}", styles.SOURCE_FIGURE, layout.tp, COUNT_FORMAT)
-            put(ws, f"{_LETTER[f'{part}_{number}']}{PP_ROW}", styles.SOURCE_FIGURE, layout.pp, COUNT_FORMAT)
-
-
-def _formulas(book: Book) -> dict[str, str]:
+def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
     labels = book.labels
 
     def cell(key: str) -> str:
         return f.this_row(TABLE, header(labels, key))
 
     def model(key: str) -> str:
-        return models.field_at(book, key, cell("model_row"))
+        return models.field_at(book, key, cell("model_at"))
 
     def gpu(key: str) -> str:
-        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
+        return f"INDEX({gpus.column(book, key)},{cell('gpu_at')})"
 
-    by_vllm = f"{cell('engine')}={f.text(VLLM)}"
-    size = f"{cell('weights')}+{cell('kv')}"
-    room = f"IF({size}<={cell('usable_one')},{cell('usable_one')},{cell('usable_several')})"
-    by_rule = f.overhead_gb(cell("weights"), cell("kv"), cell("overhead_rate"))
-    # The input check reads these, so they are never an error: 0 if they cannot be computed.
-    used_by_check = {
-        "memory_gb": f"IF({cell('gpu_memory')}>0,{cell('gpu_memory')},{gpu('memory_gb')})",
-        "step_tokens": f"IF({by_vllm},{gpu('step_tokens')},0)",
-        "usable_one": _usable(cell, model, by_vllm, several=False),
-        "usable_several": _usable(cell, model, by_vllm, several=True),
-    }
-    results = {
-        "per_node": gpu("per_node_planned"),
-        "max_sequences": f"IF({by_vllm},{gpu('max_sequences')},{f.GB})",
-        "tokens": f.allocated_tokens(
-            cell("context"), cell("average_tokens"), paged=f"{cell('allocation')}={f.text(PAGED)}", in_blocks=by_vllm
-        ),
-        "value_bytes": precisions.bytes_of(cell("kv_precision")),
-        **{
-            f"padding_{part}": f"IF({by_vllm},{model(f'padding_{part}')},1)"
-            for part in ("all_tokens", "windows", "states")
-        },
-        **{f"users_{number}": _users(cell, model, number) for number in range(len(LAYOUTS))},
-        **{f"gpus_{number}": _gpus(cell, number) for number in range(len(LAYOUTS))},
-        "weights": models.weights_gb(book, cell("model_row"), cell("precision")),
-        "kv": models.kv_gb(book, cell("model_row"), cell("tokens"), cell("users"), cell("value_bytes")),
-        "overhead": f"IF({by_vllm},{cell('gpus')}*({cell('memory_gb')}-{room}),{by_rule})",
-        "total": f"{size}+{cell('overhead')}",
-        "gpus": f.rounded_up(f"IF({by_vllm},({size})/{room},({size}+{by_rule})/{cell('memory_gb')})"),
-        **_answers(cell),
-    }
+    def reference(name: str) -> str:
+        """Return the cell, look-up or defined name that holds a name of the terms."""
+        key = _KEY_OF_NAME.get(name, name)
+        if key in _LETTER:
+            return cell(key)
+        if name in OF_MODEL:
+            return model(OF_MODEL[name])
+        return gpu(name) if name in ("is_a100", "workspace_bytes") else name
+
+    def formula(term: Term) -> str:
+        return terms.formula(term, reference)
+
+    def if_ok(formula: str) -> str:
+        return f"IF({cell('input_check')}={f.text(f.OK)},{formula},0)"
+
+    checks = f.row_range(TABLE, *(header(labels, f"check_{_CHECKS[i]}") for i in (0, -1)))
+    problems = f"${_LETTER[f'check_{_CHECKS[0]}']}${LEAST_ROW}:${_LETTER[f'check_{_CHECKS[-1]}']}${LEAST_ROW}"
     return {
+        "input_check": f"IF(MIN({checks})=1,{f.text(f.OK)},INDEX({problems},MATCH(0,{checks},0)))",
+        **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
+        **_rows_and_lookups(book, cell, model, gpu, if_ok),
+        **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"])},
+        **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
+        **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
+        **_answers(cell, of_capacity),
+        **_addin_comparison(labels, cell),
+    }
+
+
+def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cell) -> dict[str, str]:
+    """Return the formulas of rows in other tables, and of what is looked up there."""
+
+    def precision(number: str, row: str = "precision_row") -> str:
+        return f"INDEX(precision_{number},{cell(row)})"
+
+    served = f"INDEX(served_names,{cell('model_at')},{precision('served_column')})"
+    stored = f"INDEX(format_bytes,{cell('model_at')},{precision('format_column')})"
+    given = cell("gpu_memory")
+    vb = cell("value_bytes")
+    return {
+        "number": f"ROW()-ROW($A${HEADER_ROW})",
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
+        "model_at": f"MAX(1,{cell('model_row')})",
         "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
-        **{key: f"IFERROR({formula},0)" for key, formula in used_by_check.items()},
-        "input_check": f.first_problem(_conditions(book, cell, model)),
-        **{key: f.if_inputs_ok(cell("input_check"), formula) for key, formula in results.items()},
-        "addin": _addin_comparison(labels, cell),
+        "gpu_at": f"MAX(1,{cell('gpu_row')})",
+        "precision_row": f"MAX(1,{f.row_in('precision_names', cell('precision'))})",
+        "served_row": f"IF({precision('served_column')}>0,{precisions.row_of(served)},{cell('precision_row')})",
+        "memory_bytes": if_ok(f"IF({given}>0,{given}*{f.GB},{gpu('memory_bytes')})"),
+        "value_bytes": if_ok(precisions.bytes_of(cell("kv_precision"))),
+        "cache_column": f"IF({vb}=4,1,IF({vb}=2,2,IF({vb}=1,3,4)))",
+        "by_engine": f"IF({cell('engine')}={f.text(VLLM)},1,0)",
+        "is_shipped": f"IF({cell('precision')}={f.text(precisions.SHIPPED)},1,0)",
+        "weights_column": precision("weights_column", "served_row"),
+        "kernels": f"IF({precision('kernels', 'served_row')}>0,{precision('kernels', 'served_row')},{model('shipped_kernels')})",
+        "wide": f"IF({precision('wide', 'served_row')}>0,{precision('wide', 'served_row')},{model('shipped_wide')})",
+        "all_weights_bytes": f"IF({precision('format_column')}>0,{stored},{model('parameters')}*{precision('bytes')})",
+        **{name: model(key) for name, key in OF_MODEL.items() if name in _LETTER},
     }
 
 
-def _usable(cell: Cell, model: Cell, by_vllm: str, *, several: bool) -> str:
-    """Return a formula for the GB of one GPU that weights and KV cache may use."""
-    memory, other = cell("memory_gb"), "vllm_other_several_gb" if several else "vllm_other_one_gb"
-    activation = f.first_of(
-        [
-            (f"{cell('step_tokens')}=vllm_step_tokens_{number}", model(models.activation_key(step, several)))
-            for number, step in enumerate(STEP_TOKENS, start=1)
-        ]
-    )
-    return f"IF({by_vllm},{f.vllm_usable_gb(memory)}-{activation}-{other},{memory}/(1+{cell('overhead_rate')}))"
+def _answers(cell: Cell, of_capacity: Cell) -> dict[str, str]:
+    """Return the formulas of the layout with the fewest GPUs, which Capacity finds."""
 
+    def of_best(key: str) -> str:
+        best = cell("best_row")
+        return f"IF({best}>0,INDEX({of_capacity(key)},{best}),NA())"
 
-def _users(cell: Cell, model: Cell, number: int) -> str:
-    """Return a formula for the most users of a replica (`core.plan.worksheet.worksheet_plans`); 0 if not possible."""
-
-    def needs(part: str) -> str:
-        return model(models.layout_key(number, part))
-
-    usable = cell("usable_one" if LAYOUTS[number].tp == 1 else "usable_several")
-    stored = f"{cell('weights')}*{needs('parameters')}/{model('parameters')}"
-    weights = f"IF({cell('precision')}={f.text(precisions.SHIPPED)},{f.in_gb(needs('shipped_bytes'))},{stored})"
-    loading = f.in_gb(f"SIGN({cell('step_tokens')})*{needs('loading')}")
-    budget = f"({usable}-{loading}-{weights})"
-    each = _kv_of_user(cell, model, needs)
-    users = f"MAX(0,MIN({cell('max_sequences')},{f.users_that_fit(budget, f'({each})')}))"
-    return f"IF({_is_possible(cell, needs('parameters'), number)},{users},0)"
-
-
-def _is_possible(cell: Cell, parameters: str, number: int) -> str:
-    """Return a condition: the model can be split this way and the layout fits nodes (`core.plan.nodes.node_takes`)."""
-    tp, pp = _layout_cells(number)
-    in_node = f"MOD({cell('per_node')},{tp}*{pp})=0"
-    over_nodes = f"{cell('per_node')}={tp}"
-    splits = f"IF({tp}*{pp}<={cell('per_node')},{in_node},{over_nodes})"
-    return f"IF(ISNUMBER({parameters}),IF(MOD({cell('per_node')},{tp})=0,{splits},FALSE),FALSE)"
-
-
-def _layout_cells(number: int) -> tuple[str, str]:
-    """Return the cells of TP and PP of a layout."""
-    column = _LETTER[f"users_{number}"]
-    return f"${column}${TP_ROW}", f"${column}${PP_ROW}"
-
-
-def _kv_of_user(cell: Cell, model: Cell, needs: Cell) -> str:
-    """Return a formula for one user's GB on a GPU of the layout (`core.plan.worksheet.kv_bytes_per_user`)."""
-    tokens, step, value_bytes = cell("tokens"), cell("step_tokens"), cell("value_bytes")
-    block = f"SIGN({step})*kv_block_tokens"
-
-    def in_window(window: str, values: str) -> str:
-        return f"{needs(values)}*(MIN({tokens},{model(window)}+{step})+{block})"
-
-    growing = (
-        f"({needs('values_per_token')}*{value_bytes}+{needs('index_bytes')})*{tokens}*{cell('padding_all_tokens')}"
-    )
-    windowed = f"{in_window('window', 'windowed_values')}+{in_window('window_2', 'windowed_values_2')}"
-    fixed = f"({needs('fixed_values')}*{value_bytes}+{needs('fixed_bytes')})*{cell('padding_states')}"
-    return f"({growing}+({windowed})*{value_bytes}*{cell('padding_windows')}+{fixed})/{f.GB}"
-
-
-def _gpus(cell: Cell, number: int) -> str:
-    """GPUs of all replicas in that layout; 0 where not even one user fits."""
-    tp, pp = _layout_cells(number)
-    all_users, users = cell("users"), cell(f"users_{number}")
-    return f"IF({users}>0,{f.rounded_up(f'{all_users}/{users}')}*{tp}*{pp},0)"
-
-
-def _answers(cell: Cell) -> dict[str, str]:
-    """The layout with the fewest GPUs, of several the first."""
-    every = [cell(f"gpus_{number}") for number in range(len(LAYOUTS))]
-    fewest = f"MIN({','.join(f'IF({gpus}>0,{gpus},{f.GB})' for gpus in every)})"
-    deploy = cell("deploy")
-
-    def chosen(values: list[str]) -> str:
-        return f.first_of([(f"{gpus}={deploy}", value) for gpus, value in zip(every, values)])
-
-    per_replica = chosen(["*".join(_layout_cells(number)) for number in range(len(LAYOUTS))])
-    per_node, replicas = cell("per_node"), cell("replicas")
-    shared = f.rounded_up(f"{replicas}/INT({per_node}/({per_replica}))")
+    deploy, number = cell("deploy"), cell("number")
+    last = f"INDEX({of_capacity('best_row')},{number}*layouts_per_scenario)"
+    size = f"({cell('weights')}+{cell('kv')})"
+    enough = f"IF({cell('capacity')}>={size}*(1-{f.ROUNDING_NOISE}),1,0)"
     return {
-        "deploy": f"IF(MAX({','.join(every)})>0,{fewest},NA())",
-        "layout": chosen([f.text(layout.title) for layout in LAYOUTS]),
-        "replicas": f"{deploy}/({per_replica})",
-        "nodes": f"IF({per_replica}>={per_node},{replicas}*{f.rounded_up(f'({per_replica})/{per_node}')},{shared})",
-        "capacity": f"{deploy}*{cell('memory_gb')}",
-        "holds": f"IF(ISNUMBER({deploy}),IF({cell('capacity')}>=({cell('weights')}+{cell('kv')})*(1-{f.ROUNDING_NOISE}),1,0),1)",
+        "best_row": f"IF({cell('input_check')}={f.text(f.OK)},{last},0)",
+        "deploy": of_best("gpus"),
+        "layout": of_best("layout"),
+        "replicas": of_best("replicas_needed"),
+        "nodes": of_best("nodes"),
+        "capacity": f"{deploy}*{cell('memory_bytes')}/{f.GB}",
+        "holds": f"IF(ISNUMBER({deploy}),{enough},1)",
     }
 
 
-def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
-    """Return (condition, message if it is not met) of each check, in the order of the columns."""
+def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
+    """Return the condition of each of `_CHECKS`."""
 
     def number(key: str) -> str:
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
@@ -330,39 +304,35 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> list[tuple[str, str]]:
             return number(key)
         return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
 
-    special = {
-        "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
-        "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
-        "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
-    }
     by_rule = f"{cell('engine')}={f.text(RULE)}"
-    shapes = f"ISNUMBER({model(models.activation_key(STEP_TOKENS[0], False))})"
-    further = {  # after the check of the column
-        "model": ("scenarios.problem_model_empty", f"{model('parameters')}*{model('layers')}>0"),
-        "engine": ("scenarios.problem_engine_shapes", f"IF({by_rule},TRUE,{shapes})"),
-        "gpu_memory": ("scenarios.problem_gpu_too_small", f"{cell('usable_several')}>0"),
+    return {
+        **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
+        "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
+        "model_empty": f"{model('parameters')}*{model('layers')}>0",
+        "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
+        "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",
+        "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
+        "full": f"{cell('number')}<=most_scenarios",
     }
-    holds = []
-    for key, field in _FIELD_OF.items():
-        if field.problem:
-            holds.append((field.problem, special.get(key) or usual(key, field)))
-        if key in further:
-            holds.append(further[key])
-    return [(condition, book.labels(problem)) for problem, condition in holds]
 
 
-def _addin_comparison(labels: Labels, cell: Cell) -> str:
-    """Return a formula that compares the total with the add-in's; its result is a text that no number depends on."""
+def _addin_comparison(labels: Labels, cell: Cell) -> dict[str, str]:
+    """Return the formulas that compare the total with the add-in's; their results are texts or feed one text only."""
     arguments = ",".join(
         cell(key) for key in ("model", "context", "users", "precision", "kv_precision", "overhead_rate")
     )
-    agrees, differs = f.text(labels("scenarios.addin_agrees")), f.text(labels("scenarios.addin_differs"))
-    compared = f"IFERROR(IF({f.equal(f'VRAM_TOTAL({arguments})', cell('total'))}=1,{agrees},{differs}),{differs})"
-    # VRAM_TOTAL computes as the article does: reserved context and the overhead rule.
-    comparable = f"AND({cell('allocation')}={f.text(RESERVED)},{cell('engine')}={f.text(RULE)})"
-    compared = f"IF({comparable},{compared},{f.text(labels('scenarios.addin_other'))})"
-    usable = f"IF({cell('input_check')}={f.text(f.OK)},{compared},{f.text(labels('scenarios.addin_no_input'))})"
-    return f"IF(addin_loaded=1,{usable},{f.text(labels('scenarios.addin_missing'))})"
+    reserved = f"{cell('allocation')}={f.text(RESERVED)}"
+    texts = {
+        key: f.text(labels(f"scenarios.addin_{key}")) for key in ("agrees", "differs", "no_input", "other", "missing")
+    }
+    total, is_ok = cell("addin_total"), f"{cell('input_check')}={f.text(f.OK)}"
+    compared = f"IF({f.equal(total, cell('total'))}=1,{texts['agrees']},{texts['differs']})"
+    # VRAM_TOTAL reserves the whole context, as the article does.
+    return {
+        "addin_total": f"IF(AND(addin_loaded=1,{reserved}),IFERROR(VRAM_TOTAL({arguments}),0),{terms.MISSING})",
+        "addin": f"IF(ISNUMBER({total}),IF({is_ok},{compared},{texts['no_input']}),"
+        f"IF(addin_loaded=1,{texts['other']},{texts['missing']}))",
+    }
 
 
 def _validate(book: Book, ws: Worksheet, last: int) -> None:

@@ -12,8 +12,9 @@ from openpyxl.utils import get_column_letter
 from core.checks import LIMITS
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import USUAL_GPUS_PER_NODE
+from core.plan.memory import ESTIMATE
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import (
     COUNT_FORMAT,
     PERCENT_FORMAT,
@@ -26,7 +27,7 @@ from workbook.book import (
     put_formula,
     validate,
 )
-from workbook.sheets import models, precisions
+from workbook.sheets import models, precisions, scenarios
 
 CONTEXTS = (2_048, 4_096, 8_192, 16_384, 32_768, 65_536, 131_072)
 USERS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
@@ -43,7 +44,12 @@ _INPUTS = (
 _FIRST_INPUT_ROW = 4
 _INPUT_ROW = {key: row for row, (key, *_) in enumerate(_INPUTS, start=_FIRST_INPUT_ROW)}
 _MODEL_ROW_ROW = _FIRST_INPUT_ROW + len(_INPUTS)
-_TOTAL_HEADER_ROW = _MODEL_ROW_ROW + 3
+_PRECISION_ROW, _VALUE_BYTES_ROW, _WEIGHTS_ROW = (_MODEL_ROW_ROW + i for i in (1, 2, 3))
+# The cache of one user in each context, by the terms of `core.plan.memory`.
+_USER_HEADER_ROW = _WEIGHTS_ROW + 2
+_USER_TERMS = ("tokens_in_window", "tokens_in_window_2", "user_values", "user_bytes")
+_USER_ROW = {name: _USER_HEADER_ROW + i for i, name in enumerate(("allocated_tokens", *_USER_TERMS), start=1)}
+_TOTAL_HEADER_ROW = _USER_HEADER_ROW + len(_USER_ROW) + 3
 _GPU_HEADER_ROW = _TOTAL_HEADER_ROW + len(USERS) + 3
 CHART_ROW = _GPU_HEADER_ROW + len(USERS) + 2
 _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
@@ -61,6 +67,8 @@ def write(book: Book) -> None:
         _validate(labels, ws, f"B{row}", key, choices)
     put(ws, f"A{_MODEL_ROW_ROW}", styles.LABEL, labels("sensitivity.model_row"))
     put_formula(ws, f"B{_MODEL_ROW_ROW}", styles.FORMULA, models.row_of(book, _given("model")), COUNT_FORMAT)
+    _write_weights(book, ws)
+    _write_user(book, ws)
     ws.column_dimensions["B"].width = 18
     _write_grid(book, ws, _TOTAL_HEADER_ROW, "total", "#,##0.0", _total_formula)
     _write_grid(book, ws, _GPU_HEADER_ROW, "gpus", COUNT_FORMAT, _gpus_formula)
@@ -118,12 +126,56 @@ def _given(key: str) -> str:
     return f"$B${_INPUT_ROW[key]}"
 
 
-def _total_formula(book: Book, letter: str, row: int) -> str:
+def _write_weights(book: Book, ws) -> None:
+    """Write the rows of the chosen precisions and the weights."""
+    labels = book.labels
+
+    def precision(number: str) -> str:
+        return f"INDEX(precision_{number},$B${_PRECISION_ROW})"
+
     model = f"$B${_MODEL_ROW_ROW}"
-    weights = models.weights_gb(book, model, _given("precision"))
-    context, users = f"{letter}${_TOTAL_HEADER_ROW}", f"$A{row}"
-    kv = models.kv_gb(book, model, context, users, precisions.bytes_of(_given("kv_precision")))
-    return f"({weights}+{kv})*(1+{_given('overhead_rate')})"
+    stored = f"INDEX(format_bytes,{model},{precision('format_column')})"
+    nominal = f"{models.field_at(book, 'parameters', model)}*{precision('bytes')}"
+    rows = (
+        (_PRECISION_ROW, labels("scenarios.precision_row"), precisions.row_of(_given("precision")), COUNT_FORMAT),
+        (_VALUE_BYTES_ROW, terms.label(labels, "value_bytes"), precisions.bytes_of(_given("kv_precision")), "0.0###"),
+        (_WEIGHTS_ROW, labels("scenarios.weights"), f"IF({precision('format_column')}>0,{stored},{nominal})/{f.GB}", "#,##0.00"),
+    )  # fmt: skip
+    for row, label, formula, number_format in rows:
+        put(ws, f"A{row}", styles.LABEL, label)
+        put_formula(ws, f"B{row}", styles.FORMULA, formula, number_format)
+
+
+def _write_user(book: Book, ws) -> None:
+    """Write the cache of one user in each context."""
+    labels = book.labels
+    put(ws, f"A{_USER_HEADER_ROW}", styles.SECTION, labels("sensitivity.user"))
+    for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
+        put(ws, f"{get_column_letter(column)}{_USER_HEADER_ROW}", styles.SECTION)
+    for name, row in _USER_ROW.items():
+        put(ws, f"A{row}", styles.LABEL, terms.label(labels, name))
+        for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
+            letter = get_column_letter(column)
+            formula = (
+                terms.formula(ESTIMATE[name], lambda of, letter=letter: _user_input(book, letter, of))
+                if name in _USER_TERMS
+                else f"{letter}${_TOTAL_HEADER_ROW}"
+            )
+            put_formula(ws, f"{letter}{row}", styles.FORMULA, formula, COUNT_FORMAT)
+
+
+def _user_input(book: Book, letter: str, name: str) -> str:
+    """Return the cell or look-up of an input of the terms, in the column `letter`."""
+    if name in _USER_ROW:
+        return f"{letter}{_USER_ROW[name]}"
+    if name == "value_bytes":
+        return f"$B${_VALUE_BYTES_ROW}"
+    return models.field_at(book, scenarios.OF_MODEL[name], f"$B${_MODEL_ROW_ROW}")
+
+
+def _total_formula(book: Book, letter: str, row: int) -> str:
+    kv = f"$A{row}*{letter}${_USER_ROW['user_bytes']}/{f.GB}"
+    return f"($B${_WEIGHTS_ROW}+{kv})*(1+{_given('overhead_rate')})"
 
 
 def _gpus_formula(book: Book, letter: str, row: int) -> str:

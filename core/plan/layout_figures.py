@@ -1,0 +1,405 @@
+"""Reduce a model in a layout to the figures from which `core.plan.memory` computes what a replica holds.
+
+They follow from the model's shapes by integer arithmetic, for vLLM's default version with its default settings.
+`stored_rows` reads those of the catalog's models, which take half a minute to compute, from layouts.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.resources import files
+from itertools import combinations
+
+from core.catalog import precision_named
+from core.engines import vllm
+from core.engines.blocks import Blocks, blocks
+from core.engines.deployment import Deployment, Device, parse_version
+from core.engines.loaded_weights import loaded_weights_by_stage
+from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
+from core.engines.shapes import StageShapes, stage_shapes
+from core.model.kv_profile import KvProfile
+from core.model.precision import Precision, precision_of_bytes
+from core.model.spec import ModelSpec
+from core.plan.memory import MOST_UNFOLDED_TOKENS
+from core.units import GIB
+
+VERSION = parse_version(vllm.ENGINE.default_version)
+SHIPPED = "shipped"
+
+# Formats of the weights whose bytes differ; bf16 is stored as fp16, and gptq as awq.
+WEIGHT_FORMATS = (
+    "fp32", "fp16", "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k",
+    "q5_k_m", "q4_k_m", "iq4_xs", SHIPPED,
+)  # fmt: skip
+SAME_WEIGHTS = {"bf16": "fp16", "gptq": "awq"}
+# Kinds of kernels, which differ in the peak of activations → a format that they serve.
+KERNELS = {"plain": "fp16", "8_bit": "fp8_tensor", "mxfp4": "mxfp4"}
+# Bits of a cached value → a precision of that width.
+CACHE_BITS = {32: "fp32", 16: "fp16", 8: "fp8", 4: "int4"}
+
+
+@dataclass(frozen=True)
+class StepClass:
+    """A class of GPU in vLLM's defaults: an example, and the tokens and sequences of its largest step."""
+
+    example: Device
+    tokens: int
+    sequences: int
+
+
+def _step_class(example: Device) -> StepClass:
+    step = vllm.largest_step(_deployment(example))
+    return StepClass(example, step.tokens, step.sequences)
+
+
+def _deployment(device: Device, tp: int = 1, pp: int = 1, context: int = 1) -> Deployment:
+    """Return vLLM's default version with its default settings, without a model."""
+    two_bytes, nothing = precision_of_bytes("precision", 2), ModelSpec(name="", hidden_size=0, layers=())
+    return Deployment(
+        model=nothing, precision=two_bytes, kv_precision=two_bytes, device=device, tp=tp, pp=pp, context=context,
+        version=VERSION,
+    )  # fmt: skip
+
+
+STEP_CLASSES = tuple(map(_step_class, (Device("", 40 * GIB), Device("", 79 * GIB), Device("", 180 * GIB))))
+
+# Figures that only the first row of a layout has: the rule's, of the fullest GPU.
+RULE_COLUMNS = (
+    "parameters", "shipped_bytes", "values_per_token", "windowed_values", "windowed_values_2", "fixed_values",
+    "fixed_bytes", "index_bytes",
+)  # fmt: skip
+ACTIVATION_COLUMNS = tuple(f"activation_{kind}_{step.tokens}" for kind in KERNELS for step in STEP_CLASSES)
+LATENT_COLUMNS = tuple(f"latent_{kind}" for kind in KERNELS)
+COLUMNS = (
+    *RULE_COLUMNS,
+    *(f"weights_{name}" for name in WEIGHT_FORMATS),
+    *ACTIVATION_COLUMNS,
+    *LATENT_COLUMNS,
+    "latent_per_token",
+    *(f"block_bytes_{bits}" for bits in CACHE_BITS),
+    *(f"block_tokens_{bits}" for bits in CACHE_BITS),
+    *(f"block_tokens_2_{bits}" for bits in CACHE_BITS),
+    "window_block_tokens",
+)
+Row = Mapping[str, int]
+"""Column → number of one GPU of a pipeline stage; see docs/memory.md for what each column is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFigures:
+    """What the layouts of a model have in common.
+
+    Attributes:
+        groups, groups_2: groups of layers that cache every token, of two lengths of blocks, as DeepSeek-V4 has.
+        window, window_groups: the window in tokens, and the groups of layers with a window.
+        states: groups of layers with a state.
+        shipped_kernels: the kind of kernels (1, 2 … in the order of `KERNELS`) for the weights as shipped.
+        shipped_wide: bytes of an activation for the weights as shipped, in units of 16 bits.
+    """
+
+    groups: int
+    groups_2: int
+    window: int
+    window_groups: int
+    states: int
+    shipped_kernels: int
+    shipped_wide: int
+
+
+def has_shapes(model: ModelSpec) -> bool:
+    """Return whether the shapes of `model` are known, which an engine's budget needs, and not only its size."""
+    return model.vocab_size is not None and model.stated_parameters is None
+
+
+@lru_cache(maxsize=1024)
+def model_figures(model: ModelSpec) -> ModelFigures:
+    """Return what the layouts of a model have in common; all 0 if its shapes are not known."""
+    if not has_shapes(model):
+        return ModelFigures(
+            groups=0, groups_2=0, window=0, window_groups=0, states=0, shipped_kernels=1, shipped_wide=1
+        )
+    counts = _group_counts(blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION))
+    shapes = stage_shapes(model, None, 1, 1)[0]
+    return ModelFigures(
+        groups=counts.groups,
+        groups_2=counts.groups_2,
+        window=counts.window,
+        window_groups=counts.window_groups,
+        states=counts.states,
+        shipped_kernels=kernels_of(shapes),
+        shipped_wide=shapes.bytes_per_value // 2,
+    )
+
+
+def kernels_of(shapes: StageShapes) -> int:
+    """Return the kind of kernels, 1, 2 … in the order of `KERNELS`."""
+    return 2 if shapes.quantized else 1 if shapes.expert_workspace else 3
+
+
+def kernels_of_format(name: str) -> int:
+    """Return the kind of kernels that serve a format of `WEIGHT_FORMATS`, 1, 2 … in the order of `KERNELS`."""
+    if name == "mxfp4":
+        return 3
+    return 2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1
+
+
+def kernels_and_width(model: ModelSpec, precision: Precision | None) -> tuple[int, int]:
+    """Return the kind of kernels for a precision of the weights, and the bytes of an activation in units of 16 bits."""
+    shapes = stage_shapes(model, precision, 1, 1)[0]
+    return kernels_of(shapes), shapes.bytes_per_value // 2
+
+
+def is_possible(model: ModelSpec, tp: int, pp: int) -> bool:
+    """Return whether the model can be split over `tp` × `pp` GPUs."""
+    return pp <= model.num_hidden_layers and not tensor_parallel_obstacle(model, tp)
+
+
+def rule_row(model: ModelSpec, tp: int, pp: int) -> dict[str, int]:
+    """Return the figures of the fullest GPU for the rule; of several stages, the largest of each."""
+    kv = _largest(kv_profile_per_gpu(model, tp, pp))
+    if not model.heads_are_known:  # keys and values are divided like the weights
+        kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
+    windowed = [values for _, values in (*kv.windowed, (0, 0), (0, 0))]
+    return {
+        "parameters": weights_bytes_per_gpu(model, precision_of_bytes("precision", 1), tp=tp, pp=pp),
+        "shipped_bytes": weights_bytes_per_gpu(model, tp=tp, pp=pp),
+        "values_per_token": kv.values_per_token,
+        "windowed_values": windowed[0],
+        "windowed_values_2": windowed[1],
+        "fixed_values": kv.fixed_values,
+        "fixed_bytes": kv.fixed_bytes,
+        "index_bytes": kv.index_bytes_per_token,
+    }
+
+
+def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
+    windows = sorted({window for profile in profiles for window, _ in profile.windowed})
+    return KvProfile(
+        values_per_token=max(profile.values_per_token for profile in profiles),
+        windowed=tuple((window, max(dict(p.windowed).get(window, 0) for p in profiles)) for window in windows),
+        fixed_values=max(profile.fixed_values for profile in profiles),
+        fixed_bytes=max(profile.fixed_bytes for profile in profiles),
+        index_bytes_per_token=max(profile.index_bytes_per_token for profile in profiles),
+    )
+
+
+def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
+    """Return the figures of the stages that can have the fewest users, whatever the GPU and the format.
+
+    The first row has the rule's figures too. A model of which only the size is known has nothing else.
+    """
+    rule = rule_row(model, tp, pp)
+    if not has_shapes(model):
+        return (rule,)
+    weights = {name: loaded_weights_by_stage(model, _format(name), tp, pp) for name in WEIGHT_FORMATS}
+    caches = {
+        bits: blocks(model, precision_named(name).precision, tp, pp, VERSION) for bits, name in CACHE_BITS.items()
+    }
+    activations = [_activation_figures(model, tp, pp, stage) for stage in range(pp)]
+    stages = [
+        {f"weights_{name}": weights[name][stage] for name in WEIGHT_FORMATS}
+        | activations[stage]
+        | _cache_figures(caches, stage)
+        for stage in range(pp)
+    ]
+    first, *others = _needed(stages, model_figures(model))
+    return ({**rule, **first}, *others)
+
+
+def _format(name: str) -> Precision | None:
+    return None if name == SHIPPED else precision_named(name).precision
+
+
+def _activation_figures(model: ModelSpec, tp: int, pp: int, stage: int) -> dict[str, int]:
+    """Return the peak of activations of 16 bits for each kind of kernels and each class of GPU.
+
+    Without the GPU's workspace for matrix products. Only for the smallest steps do the latents depend on the context:
+    `latent_per_token` is for each token unfolded, `latent_…` the rest of that peak.
+    """
+    figures: dict[str, int] = {}
+    for kind, name in KERNELS.items():
+        shapes = stage_shapes(model, precision_named(name).precision, tp, pp)[stage]
+        for step_class in STEP_CLASSES:
+            figures[f"activation_{kind}_{step_class.tokens}"] = _peak_bytes(model, shapes, step_class, tp)
+        figures[f"latent_{kind}"] = _latent_fixed_bytes(model, shapes)
+        figures["latent_per_token"] = shapes.latent_width * 2
+    return figures
+
+
+def _latent_fixed_bytes(model: ModelSpec, shapes: StageShapes) -> int:
+    """Return the part of the latents' peak that does not depend on the context, for the smallest steps."""
+    if not shapes.latent_width:
+        return 0
+    step = vllm.largest_step(_deployment(STEP_CLASSES[0].example))
+    held = vllm.expert_workspace_bytes(shapes, step) + vllm.image_bytes(model, shapes, step)
+    return held + 4 * step.tokens * shapes.hidden_size * 2
+
+
+def _peak_bytes(model: ModelSpec, shapes: StageShapes, step_class: StepClass, tp: int) -> int:
+    latents_vary = step_class is STEP_CLASSES[0]
+    deployment = replace(_deployment(step_class.example, tp, context=MOST_UNFOLDED_TOKENS), model=model)
+    given = replace(shapes, latent_width=0) if latents_vary else shapes
+    return vllm.activation_peak_bytes(deployment, given) - vllm.cublas_bytes(step_class.example)
+
+
+@dataclass(frozen=True)
+class _GroupCounts:
+    groups: int
+    block_tokens: int
+    groups_2: int
+    block_tokens_2: int
+    window: int
+    window_groups: int
+    window_block_tokens: int
+    states: int
+
+
+def _group_counts(cache: Blocks) -> _GroupCounts:
+    full: Counter[int] = Counter()
+    windowed: Counter[tuple[int, int]] = Counter()
+    states = 0
+    for group in cache.groups:
+        if group.spec.state_bytes:
+            states += 1
+        elif group.spec.window:
+            windowed[group.spec.window, group.block_tokens] += 1
+        else:
+            full[group.block_tokens] += 1
+    (block_tokens, groups), (block_tokens_2, groups_2) = [*full.items(), (0, 0), (0, 0)][:2]
+    ((window, window_block_tokens), window_groups) = [*windowed.items(), ((0, 0), 0)][0]
+    return _GroupCounts(
+        groups, block_tokens, groups_2, block_tokens_2, window, window_groups, window_block_tokens, states
+    )
+
+
+def _cache_figures(caches: Mapping[int, Blocks], stage: int) -> dict[str, int]:
+    counts = {bits: _group_counts(cache) for bits, cache in caches.items()}
+    return {
+        **{f"block_bytes_{bits}": cache.block_bytes[stage] for bits, cache in caches.items()},
+        **{f"block_tokens_{bits}": found.block_tokens for bits, found in counts.items()},
+        **{f"block_tokens_2_{bits}": found.block_tokens_2 for bits, found in counts.items()},
+        "window_block_tokens": counts[16].window_block_tokens,
+    }
+
+
+def _needed(stages: list[dict[str, int]], model: ModelFigures) -> list[dict[str, int]]:
+    """Return the fewest stages of which one always has the fewest users, in their order.
+
+    A stage holds floor(room − weights − activation) ÷ block bytes; those on the lower envelope of these lines, over
+    every room, can be the smallest.
+    """
+    unique = _merged(stages)
+    if len(unique) == 1:
+        return unique
+    needed = {envelope for envelope in _envelopes(unique, model)}
+    candidates = sorted(set().union(*needed))
+    for size in range(1, len(candidates) + 1):
+        for chosen in combinations(candidates, size):
+            if all(envelope <= set(chosen) for envelope in needed):
+                return [unique[i] for i in chosen]
+    return unique  # pragma: no cover  the loop ends with all candidates
+
+
+def _merged(stages: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Merge stages that differ in their weights only: the larger weights of each format decide."""
+    merged: dict[tuple[int, ...], dict[str, int]] = {}
+    for stage in stages:
+        others = tuple(value for name, value in stage.items() if not name.startswith("weights_"))
+        found = merged.setdefault(others, dict(stage))
+        found |= {name: max(found[name], value) for name, value in stage.items() if name.startswith("weights_")}
+    return list(merged.values())
+
+
+def _envelopes(stages: Sequence[Row], model: ModelFigures) -> Iterator[frozenset[int]]:
+    """Yield the stages on the lower envelope for each format, class of GPU, context and width of the cache."""
+    kinds = list(KERNELS)
+    smallest = STEP_CLASSES[0]
+    for name in WEIGHT_FORMATS:
+        shipped = name == SHIPPED
+        kind = kinds[(model.shipped_kernels if shipped else kernels_of_format(name)) - 1]
+        wide = model.shipped_wide if shipped else 2 if name == "fp32" else 1
+        for step in STEP_CLASSES:
+            for tokens in (64 * smallest.sequences, MOST_UNFOLDED_TOKENS) if step is smallest else (0,):
+                held = [
+                    row[f"weights_{name}"]
+                    + wide
+                    * max(
+                        row[f"activation_{kind}_{step.tokens}"],
+                        row[f"latent_{kind}"] + row["latent_per_token"] * tokens,
+                    )
+                    for row in stages
+                ]
+                for bits in CACHE_BITS:
+                    yield _envelope(list(zip(held, (row[f"block_bytes_{bits}"] for row in stages))))
+
+
+def _envelope(lines: list[tuple[int, int]]) -> frozenset[int]:
+    """Return the lines (bytes held, block bytes) that are smallest somewhere, of equal ones the first.
+
+    The users are (room − held) ÷ block bytes, over the rooms in which every line is above 0.
+    """
+    current = max(range(len(lines)), key=lambda i: (lines[i][0], lines[i][1]))
+    found, room = [current], float(lines[current][0])
+    while True:
+        held, size = lines[current]
+        crossings = [
+            ((held * other_size - other_held * size) / (other_size - size), -other_size, i)
+            for i, (other_held, other_size) in enumerate(lines)
+            if other_size > size
+        ]
+        later = [crossing for crossing in crossings if crossing[0] >= room]
+        if not later:
+            return frozenset(found)
+        room, _, current = min(later)
+        found.append(current)
+
+
+@lru_cache(maxsize=4096)
+def stage_inputs(
+    model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, step_class: StepClass
+) -> tuple[Row, ...]:
+    """Return the inputs of `core.plan.memory.STAGE` that depend on the model, for each stage that differs.
+
+    Args:
+        precision: of the weights; None: as the checkpoint stores them.
+        step_class: the GPU's, one of `STEP_CLASSES`.
+    """
+    all_shapes = stage_shapes(model, precision, tp, pp)
+    weights = loaded_weights_by_stage(model, precision, tp, pp)
+    cache = blocks(model, kv_precision, tp, pp, VERSION)
+    counts = _group_counts(cache)
+    found = []
+    for stage, shapes in enumerate(all_shapes):
+        narrow = replace(shapes, bytes_per_value=2)
+        figures = {
+            "weights_bytes": weights[stage],
+            "wide": shapes.bytes_per_value // 2,
+            "step_activation_bytes": _peak_bytes(model, narrow, step_class, tp),
+            "latent_fixed_bytes": _latent_fixed_bytes(model, narrow),
+            "latent_bytes_per_token": 2 * shapes.latent_width,
+            "block_bytes": cache.block_bytes[stage],
+            "block_tokens": counts.block_tokens,
+            "block_tokens_2": counts.block_tokens_2,
+            "window_block_tokens": counts.window_block_tokens,
+        }
+        if figures not in found:
+            found.append(figures)
+    return tuple(found)
+
+
+def stored_rows() -> Mapping[str, Mapping[tuple[int, int], tuple[Row, ...]]]:
+    """Return the rows of the catalog's models: model → (tp, pp) → the rows of `layout_rows`."""
+    found: dict[str, dict[tuple[int, int], tuple[Row, ...]]] = {}
+    text = files("core.plan").joinpath("data/layouts.csv").read_text(encoding="utf-8")
+    lines = csv.reader(text.splitlines())
+    columns = next(lines)[3:]
+    for model, tp, pp, *cells in lines:
+        row = {name: int(cell) for name, cell in zip(columns, cells) if cell}
+        layouts = found.setdefault(model, {})
+        layout = int(tp), int(pp)
+        layouts[layout] = (*layouts.get(layout, ()), row)
+    return found

@@ -1,0 +1,292 @@
+"""Compute what one replica holds: terms of the article's rule, and of vLLM with its default settings.
+
+Figures of a model in a layout come from `core.plan.layout_figures`: whole bytes that follow from its shapes. With them the
+terms give exactly the users of `core.engines.vllm`; tests/core/plan/test_memory.py compares the two. Bytes stay below
+2^53, so a spreadsheet computes them exactly too.
+"""
+
+from __future__ import annotations
+
+from core.plan.terms import MISSING, Term, Terms, all_of, down, equal, if_known, least, most, nearest, up, v, when
+
+_VLLM = "vLLM 0.31 "
+MOST_UNFOLDED_TOKENS = 64 * 1024  # vLLM mla_attention.py, determine_chunked_prefill_workspace_size
+
+# A GPU under vLLM, whatever the model.
+DEVICE = Terms(
+    Term(
+        name="shown_bytes",
+        unit="bytes",
+        means="Memory that a process on the GPU sees: what the driver reports, less what it reserves.",
+        formula=v.memory_bytes - v.driver_reserved_bytes - nearest(v.memory_bytes * v.driver_reserved_share),
+        source="totals in vLLM's logs against nvidia-smi's",
+    ),
+    Term(
+        name="step_class",
+        unit="",
+        means="Class of GPU in vLLM's defaults, 1 to 3: by its memory, and whether it is an A100.",
+        formula=when(
+            v.shown_bytes >= v.largest_class_bytes,
+            3,
+            when(all_of(v.shown_bytes >= v.large_class_bytes, equal(v.is_a100, 0)), 2, 1),
+        ),
+        source=_VLLM + "engine/arg_utils.py, get_batch_defaults",
+    ),
+    Term(
+        name="step_tokens",
+        unit="tokens",
+        means="Most tokens of one step.",
+        formula=when(
+            equal(v.step_class, 3), v.step_tokens_3, when(equal(v.step_class, 2), v.step_tokens_2, v.step_tokens_1)
+        ),
+        source=_VLLM + "engine/arg_utils.py, get_batch_defaults",
+    ),
+    Term(
+        name="max_sequences",
+        unit="sequences",
+        means="Most sequences that the engine runs at once.",
+        formula=when(equal(v.step_class, 1), v.max_sequences_1, v.max_sequences_2),
+        source=_VLLM + "engine/arg_utils.py, get_batch_defaults",
+    ),
+    Term(
+        name="usable_bytes",
+        unit="bytes",
+        means="Memory for weights, activations and cache: the engine's share, less CUDA graphs and workspace.",
+        formula=up(v.shown_bytes * v.memory_utilization) - v.workspace_bytes - v.graph_bytes,
+        source=_VLLM + "v1/worker/utils.py, request_memory",
+    ),
+)
+
+# One GPU of a layout: what is left for weights, activations and cache.
+ROOM = Terms(
+    Term(
+        name="room_bytes",
+        unit="bytes",
+        means="Usable memory, less what the process holds outside PyTorch; more with several GPUs.",
+        formula=v.usable_bytes
+        - when(v.tp > 1, v.other_several_bytes, when(v.pp > 1, v.other_stages_bytes, v.other_one_bytes)),
+        source="core/engines/vllm.py, other_bytes",
+    )
+)
+
+# The memory that a scenario needs in all, whatever the GPU: the article's sum.
+ESTIMATE = Terms(
+    Term(
+        name="tokens",
+        unit="tokens",
+        means="Tokens that a sequence caches: with a paged cache its average, at most the context.",
+        formula=when(equal(v.allocation, "paged"), least(v.context, v.average_tokens), v.context),
+        source="arXiv:2309.06180",
+    ),
+    Term(
+        name="allocated_tokens",
+        unit="tokens",
+        means="Tokens for which a sequence has memory: whole blocks with a paged cache.",
+        formula=when(equal(v.allocation, "paged"), up(v.tokens / v.kv_block_tokens) * v.kv_block_tokens, v.context),
+        source="arXiv:2309.06180",
+    ),
+    Term(
+        name="tokens_in_window",
+        unit="tokens",
+        means="Tokens cached by layers with a window.",
+        formula=least(v.allocated_tokens, v.window_tokens),
+    ),
+    Term(
+        name="tokens_in_window_2",
+        unit="tokens",
+        means="Tokens cached by layers with a window of a second size.",
+        formula=least(v.allocated_tokens, v.window_tokens_2),
+    ),
+    Term(
+        name="user_values",
+        unit="values",
+        means="Values that a user's cache holds: keys and values of every token, of windows, and states.",
+        formula=v.all_values_per_token * v.allocated_tokens
+        + v.all_windowed_values * v.tokens_in_window
+        + v.all_windowed_values_2 * v.tokens_in_window_2
+        + v.all_fixed_values,
+    ),
+    Term(
+        name="user_bytes",
+        unit="bytes",
+        means="KV cache of a user, with what has a fixed size and the index of sparse attention.",
+        formula=v.user_values * v.value_bytes + v.all_fixed_bytes + v.all_index_bytes * v.allocated_tokens,
+    ),
+    Term(name="weights_gb", unit="GB", means="Weights in the chosen precision.", formula=v.all_weights_bytes / 10**9),
+    Term(name="kv_gb", unit="GB", means="KV cache of all users.", formula=v.users * v.user_bytes / 10**9),
+    Term(
+        name="overhead_gb",
+        unit="GB",
+        means="The article's rule of thumb: a fraction on top of weights and cache.",
+        formula=(v.weights_gb + v.kv_gb) * v.overhead,
+    ),
+    Term(
+        name="total_gb",
+        unit="GB",
+        means="Weights, KV cache and overhead.",
+        formula=v.weights_gb + v.kv_gb + v.overhead_gb,
+    ),
+    Term(
+        name="by_division",
+        unit="GPUs",
+        means="The total divided by the memory of one GPU, rounded up; it may not be deployable.",
+        formula=up(v.total_gb * 10**9 / v.memory_bytes),
+    ),
+)
+
+# One replica of a layout under vLLM: blocks of a user, whatever the stage.
+BLOCKS = Terms(
+    Term(
+        name="window_blocks",
+        unit="blocks",
+        means="Blocks of a user in layers with a window, one more as it can begin inside a block; and states.",
+        formula=v.window_groups
+        * (up(least(v.window - 1 + v.step_tokens, v.tokens) / most(1, v.window_block_tokens)) + 1)
+        + v.states,
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
+    ),
+    Term(
+        name="full_blocks",
+        unit="blocks",
+        means="Blocks of a user in layers that cache every token.",
+        formula=v.groups * up(v.tokens / most(1, v.block_tokens)),
+        source=_VLLM + "v1/core/kv_cache_utils.py",
+    ),
+    Term(
+        name="blocks",
+        unit="blocks",
+        means="Blocks of a user in all layers, those with blocks of a second length included.",
+        formula=most(1, v.full_blocks + v.groups_2 * up(v.tokens / most(1, v.block_tokens_2)) + v.window_blocks),
+        source=_VLLM + "v1/core/kv_cache_utils.py",
+    ),
+    Term(
+        name="unfolded_tokens",
+        unit="tokens",
+        means="Cached tokens whose latents one of the smallest steps unfolds at most; 0 for larger steps.",
+        formula=when(
+            equal(v.step_class, 1), least(v.most_unfolded_tokens, most(8 * v.context, 64 * v.max_sequences)), 0
+        ),
+        source=_VLLM + "mla_attention.py, determine_chunked_prefill_workspace_size",
+    ),
+)
+
+# One GPU of one pipeline stage of a layout under vLLM.
+STAGE = Terms(
+    Term(
+        name="activation_bytes",
+        unit="bytes",
+        means="Peak activation of the engine's profiling run: a whole step, or unfolding latents.",
+        formula=most(v.step_activation_bytes, v.latent_fixed_bytes + v.latent_bytes_per_token * v.unfolded_tokens)
+        * v.wide,
+        source="core/engines/vllm.py, activation_peak_bytes",
+    ),
+    Term(
+        name="kv_budget_bytes",
+        unit="bytes",
+        means="Memory that remains for the KV cache; below 0 if the weights do not fit.",
+        formula=v.room_bytes - v.weights_bytes - v.activation_bytes,
+        source=_VLLM + "v1/worker/gpu_worker.py",
+    ),
+    Term(
+        name="stage_users",
+        unit="users",
+        means="Users whose blocks fit in the budget, at most the sequences that the engine runs at once.",
+        formula=when(
+            v.block_bytes > 0, most(0, least(v.max_sequences, down(v.kv_budget_bytes / v.block_bytes / v.blocks))), 0
+        ),
+        source=_VLLM + "v1/core/kv_cache_utils.py",
+    ),
+)
+
+# One replica of a layout by the article's rule: a fraction on top of weights and cache, on the fullest GPU.
+RULE = Terms(
+    Term(
+        name="rule_weights_bytes",
+        unit="bytes",
+        means="Weights on the fullest GPU: its share of the parameters, or as shipped.",
+        formula=when(equal(v.is_shipped, 1), v.shipped_bytes, v.all_weights_bytes * v.parameters / v.all_parameters),
+    ),
+    Term(
+        name="rule_growing_bytes",
+        unit="bytes",
+        means="Cache of a user in layers that cache every token.",
+        formula=(v.values_per_token * v.value_bytes + v.index_bytes) * v.allocated_tokens,
+    ),
+    Term(
+        name="rule_windowed_bytes",
+        unit="bytes",
+        means="Cache of a user in layers with a window.",
+        formula=(v.windowed_values * v.tokens_in_window + v.windowed_values_2 * v.tokens_in_window_2) * v.value_bytes,
+    ),
+    Term(
+        name="rule_user_bytes",
+        unit="bytes",
+        means="Cache of a user on the fullest GPU, states included.",
+        formula=v.rule_growing_bytes + v.rule_windowed_bytes + v.fixed_values * v.value_bytes + v.fixed_bytes,
+    ),
+    Term(
+        name="rule_users",
+        unit="users",
+        means="Users that fit in memory ÷ (1 + overhead) next to the weights.",
+        formula=when(
+            v.rule_user_bytes > 0,
+            most(0, down((v.memory_bytes / (1 + v.overhead) - v.rule_weights_bytes) / v.rule_user_bytes)),
+            0,
+        ),
+        source="the article's rule",
+    ),
+)
+
+# A layout in nodes, and the replicas for all users.
+PLACE = Terms(
+    Term(
+        name="node_takes",
+        unit="",
+        means="1 if nodes take the layout: it divides a node evenly, or each of its stages takes a whole node.",
+        formula=when(
+            v.tp * v.pp <= v.gpus_per_node,
+            when(equal(down(v.gpus_per_node / (v.tp * v.pp)) * v.tp * v.pp, v.gpus_per_node), 1, 0),
+            when(all_of(equal(v.tp, v.gpus_per_node), v.pp <= v.most_nodes_per_replica), 1, 0),
+        ),
+    )
+)
+REPLICAS = Terms(
+    Term(
+        name="users_per_replica",
+        unit="users",
+        means="Most concurrent users of one replica: by the engine's budget, the stage with the fewest decides.",
+        formula=when(
+            equal(v.is_possible, 1),
+            when(equal(v.by_engine, 1), least(v.stage_users, v.stage_users_2, v.stage_users_3), v.rule_users),
+            0,
+        ),
+    ),
+    Term(
+        name="replicas_needed",
+        unit="replicas",
+        means="Replicas that hold all users.",
+        formula=when(v.users_per_replica > 0, up(v.users / v.users_per_replica), MISSING),
+    ),
+    Term(
+        name="gpus",
+        unit="GPUs",
+        means="GPUs of the replicas that hold all users; missing above the most that are planned.",
+        formula=if_known(
+            [v.replicas_needed],
+            when(
+                v.replicas_needed * v.gpus_per_replica <= v.most_planned_gpus,
+                v.replicas_needed * v.gpus_per_replica,
+                MISSING,
+            ),
+        ),
+    ),
+)
+# The order of layouts on one GPU type by size: fewest GPUs, then nodes, stages, and the largest tensor parallel size.
+SIZE = Terms(
+    Term(
+        name="size_key",
+        unit="",
+        means="A number by which layouts are ordered: GPUs, then nodes, then stages, then GPUs of a stage, most first.",
+        formula=if_known([v.gpus], ((v.gpus * 10**6 + v.nodes) * 10 + v.pp) * 10 - v.tp),
+    )
+)

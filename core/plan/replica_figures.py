@@ -1,0 +1,115 @@
+"""Compute the terms of `core.plan.memory` for a replica: every figure that a sheet shows of it.
+
+`core.plan.fleet` gets the users of a replica from the engine itself; tests hold that the two are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+from core.engines import vllm
+from core.engines.deployment import Deployment, Device
+from core.engines.shapes import StageShapes
+from core.model.precision import precision_of_bytes
+from core.model.spec import ModelSpec
+from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
+from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs
+from core.plan.memory import BLOCKS, DEVICE, MOST_UNFOLDED_TOKENS, ROOM, STAGE
+from core.plan.nodes import MAX_NODES_PER_REPLICA
+from core.units import MIB
+
+_SMALL, _LARGE, _LARGEST = STEP_CLASSES
+
+
+def _started(device: Device, tp: int = 1, pp: int = 1) -> Deployment:
+    """Return vLLM's default version with its default settings, without a model."""
+    two_bytes, nothing = precision_of_bytes("precision", 2), ModelSpec(name="", hidden_size=0, layers=())
+    return Deployment(
+        model=nothing, precision=two_bytes, kv_precision=two_bytes, device=device, tp=tp, pp=pp, context=1,
+        version=VERSION,
+    )  # fmt: skip
+
+
+_NO_EXPERTS = StageShapes(
+    layers=0, hidden_size=0, vocab_size=0, is_first=True, mlp_width=0, mlp_copies=0, experts_per_token=0,
+    expert_width=0, expert_input=0, latent_width=0, expert_workspace=False, bytes_per_value=2, quantized=False,
+)  # fmt: skip
+
+
+def _other_bytes(device: Device, tp: int, pp: int) -> int:
+    return vllm.other_bytes(_started(device, tp, pp), _NO_EXPERTS).expected
+
+
+# Constants of the terms, in the order in which a reader meets them.
+CONSTANTS: dict[str, float] = {
+    "driver_reserved_bytes": DRIVER_RESERVED_MIB * MIB,
+    "driver_reserved_share": DRIVER_RESERVED_SHARE,
+    "memory_utilization": vllm.default_memory_utilization(VERSION),
+    "graph_bytes": vllm.graph_bytes(_started(_SMALL.example), 1).expected,
+    "other_several_bytes": _other_bytes(_SMALL.example, 2, 1),
+    "large_class_bytes": vllm.LARGE_DEVICE_BYTES,
+    "largest_class_bytes": vllm.LARGEST_DEVICE_BYTES,
+    "step_tokens_1": _SMALL.tokens,
+    "step_tokens_2": _LARGE.tokens,
+    "step_tokens_3": _LARGEST.tokens,
+    "max_sequences_1": _SMALL.sequences,
+    "max_sequences_2": _LARGE.sequences,
+    "most_unfolded_tokens": MOST_UNFOLDED_TOKENS,
+    "most_nodes_per_replica": MAX_NODES_PER_REPLICA,
+    "most_planned_gpus": MAX_GPUS,
+}
+
+
+@lru_cache(maxsize=1024)
+def gpu_inputs(gpu: GpuChoice) -> dict[str, int]:
+    """Return the inputs of `core.plan.memory` that depend on the GPU: name → value; do not change the dictionary."""
+    device = gpu.device
+    return {
+        "memory_bytes": gpu.memory_bytes,
+        "is_a100": int(vllm.has_small_steps(device)),
+        "workspace_bytes": vllm.cublas_bytes(device),
+        "other_one_bytes": _other_bytes(device, 1, 1),
+        "other_stages_bytes": _other_bytes(device, 1, 2),
+        "gpus_per_node": gpu.gpus_per_node,
+    }
+
+
+@lru_cache(maxsize=1024)
+def device_figures(gpu: GpuChoice) -> dict[str, Any]:
+    """Return the inputs and terms of `core.plan.memory.DEVICE` for a GPU by name; do not change the dictionary."""
+    given = CONSTANTS | gpu_inputs(gpu)
+    return given | DEVICE.compute(given)
+
+
+def step_class_of(gpu: GpuChoice) -> StepClass:
+    """Return the class of the GPU in vLLM's defaults."""
+    return STEP_CLASSES[device_figures(gpu)["step_class"] - 1]
+
+
+def replica_figures(
+    service: Service, replica: Replica, context: int, stages: Iterable[Row] | None = None
+) -> tuple[dict[str, Any], ...]:
+    """Return every term of a replica under vLLM's defaults by name, for each stage that can have the fewest users.
+
+    Args:
+        stages: the inputs of each stage; those of `stage_inputs` if omitted.
+    """
+    model, gpu = service.model, device_figures(replica.gpu)
+    if stages is None:
+        stages = stage_inputs(
+            model, service.precision, service.kv_precision, replica.tp, replica.pp, step_class_of(replica.gpu)
+        )
+    tokens = min(context, service.average_tokens or context)
+    given = (
+        gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
+    )
+    given |= ROOM.compute(given)
+    found = []
+    for stage in stages:
+        of_stage = given | stage
+        of_stage |= BLOCKS.compute(of_stage)
+        found.append(of_stage | STAGE.compute(of_stage))
+    return tuple(found)

@@ -1,0 +1,159 @@
+"""Write the Layouts sheet: what one GPU of each layout of each model holds, from which users per replica follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+
+from core import catalog
+from core.catalog import CatalogModel
+from core.plan.fleet import LAYOUTS
+from core.plan.layout_figures import (
+    ACTIVATION_COLUMNS,
+    CACHE_BITS,
+    COLUMNS,
+    LATENT_COLUMNS,
+    WEIGHT_FORMATS,
+    Row,
+    is_possible,
+    layout_rows,
+    stored_rows,
+)
+from workbook import styles
+from workbook.book import COUNT_FORMAT, Book, absolute, heading, protect, put, put_formula
+from workbook.labels import Labels
+from workbook.sheets import models
+
+HEADER_ROW = 4
+NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
+FIRST_ROW = NO_MODEL_ROW + 1
+_KEYS = ("model", "tp", "pp", "second", "third")
+_LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
+# Workbook-level name → its first and last column.
+NAMES = {
+    "layout_second": ("second", "second"),
+    "layout_third": ("third", "third"),
+    **{
+        f"layout_{key}": (key, key)
+        for key in (
+            "parameters", "shipped_bytes", "values_per_token", "windowed_values", "windowed_values_2", "fixed_values",
+            "fixed_bytes", "index_bytes", "latent_per_token", "window_block_tokens",
+        )
+    },
+    "layout_weights": (f"weights_{WEIGHT_FORMATS[0]}", f"weights_{WEIGHT_FORMATS[-1]}"),
+    "layout_activations": (ACTIVATION_COLUMNS[0], ACTIVATION_COLUMNS[-1]),
+    "layout_latents": (LATENT_COLUMNS[0], LATENT_COLUMNS[-1]),
+    **{
+        f"layout_{key}": (f"{key}_{next(iter(CACHE_BITS))}", f"{key}_{[*CACHE_BITS][-1]}")
+        for key in ("block_bytes", "block_tokens", "block_tokens_2")
+    },
+}  # fmt: skip
+
+
+def write(book: Book) -> None:
+    """Write the sheet and its names; the sheet Models must exist.
+
+    Row number (model − 1) × 17 + layout + 1 of the names is the first row of that layout of that model, in the order of
+    Models and of `LAYOUTS`; further stages of pipelines are below, and the columns `second` and `third` point to them.
+    """
+    labels = book.labels
+    ws = book.sheet("layouts", [24, 6, 6, 9, 9, *([13] * len(COLUMNS))])
+    heading(ws, labels("layouts.title"), labels("layouts.subtitle"))
+    for key, letter in _LETTER.items():
+        put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, header(labels, key))
+    ws.row_dimensions[HEADER_ROW].height = 58
+    put(ws, f"A{NO_MODEL_ROW}", styles.NOTE, labels("layouts.no_model"))
+    put(ws, f"D{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
+    put(ws, f"E{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
+    for number in range(len(models.OWN_MODELS)):
+        _write_own(book, ws, number)
+    last = _write_catalog(ws)
+    for name, (first_key, last_key) in NAMES.items():
+        book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{last}")
+    ws.freeze_panes = f"D{FIRST_ROW}"
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    protect(ws)
+
+
+def header(labels: Labels, key: str) -> str:
+    """Return the heading of a column: its name, with the format, kind or width that it is for."""
+    for prefix in ("weights_", "activation_", "latent_", "block_bytes_", "block_tokens_2_", "block_tokens_"):
+        if key.startswith(prefix) and key != "latent_per_token":
+            return f"{labels(f'layouts.{prefix[:-1]}')}: {key.removeprefix(prefix).replace('_', ' ')}"
+    return labels(f"layouts.{key}")
+
+
+def _write_own(book: Book, ws: Worksheet, number: int) -> None:
+    """Write the rows of an own model: its figures divided by the GPUs of the layout, for the engine "rule"."""
+    models_ws = book.openpyxl[book.labels("sheet.models")]
+
+    def own(key: str) -> str:
+        return absolute(models_ws, models.own_cell(key, number))
+
+    for position, (tp, pp) in enumerate(LAYOUTS):
+        row = FIRST_ROW + number * len(LAYOUTS) + position
+        gpus, layers = f"($B{row}*$C{row})", f"ROUNDUP({{layers}}/$C{row},0)"
+        heads = f"MAX(MIN(1,{own('kv_heads')}),ROUNDUP({own('kv_heads')}/$B{row},0))"
+
+        def values(of_layers: str, heads: str = heads, layers: str = layers) -> str:
+            return f"{layers.format(layers=of_layers)}*{heads}*{own('head_dim')}*(1+1)"
+
+        possible = f"AND({own('parameters')}>0,{own('layers')}>=$C{row})"
+        full = f"({own('layers')}-{own('windowed_layers')})"
+        formulas = {
+            "parameters": f'IF({possible},ROUNDUP({own("parameters")}/{gpus},0),"–")',
+            "shipped_bytes": f"ROUNDUP({own('shipped_bytes')}/{gpus},0)",
+            "values_per_token": values(full),
+            "windowed_values": values(own("windowed_layers")),
+        }
+        _write_keys(ws, row, models.OWN_MODELS[number], tp, pp, (row, row))
+        for key, formula in formulas.items():
+            put_formula(ws, f"{_LETTER[key]}{row}", styles.FORMULA, formula, COUNT_FORMAT)
+
+
+def _write_catalog(ws: Worksheet) -> int:
+    """Write the rows of the catalog's models and return the last row."""
+    known = catalog.models()
+    row = FIRST_ROW + len(models.OWN_MODELS) * len(LAYOUTS)
+    further = row + len(known) * len(LAYOUTS)
+    for model, layouts in zip(known, _rows_of(known)):
+        for (tp, pp), rows in zip(LAYOUTS, layouts):
+            below = range(further, further + max(0, len(rows) - 1))
+            others = [*below, row, row][:2]
+            _write_keys(ws, row, model.name, tp, pp, others)
+            if rows:
+                _write_figures(ws, row, rows[0])
+            for further_row, figures in zip(below, rows[1:]):
+                _write_keys(ws, further_row, model.name, tp, pp, (further_row, further_row))
+                _write_figures(ws, further_row, figures)
+            further += len(below)
+            row += 1
+    return further - 1
+
+
+def _rows_of(known: Sequence[CatalogModel]) -> Iterator[list[tuple[Row, ...]]]:
+    """Yield the rows of each layout of each model; those of the user's own files are computed."""
+    stored, own = stored_rows(), catalog.own_model_names()
+    for model in known:
+        layouts = None if model.name in own else stored.get(model.name)
+        yield [(layouts.get(layout, ()) if layouts is not None else _computed(model, *layout)) for layout in LAYOUTS]
+
+
+def _computed(model: CatalogModel, tp: int, pp: int) -> tuple[Row, ...]:
+    return layout_rows(model.spec, tp, pp) if is_possible(model.spec, tp, pp) else ()
+
+
+def _write_keys(ws: Worksheet, row: int, model: str, tp: int, pp: int, others: Sequence[int]) -> None:
+    second, third = (other - NO_MODEL_ROW + 1 for other in others)
+    put(ws, (row, 1), styles.LABEL, model)
+    for column, value in enumerate((tp, pp, second, third), start=2):
+        put(ws, (row, column), styles.FORMULA, value, COUNT_FORMAT)
+
+
+def _write_figures(ws: Worksheet, row: int, figures: Row) -> None:
+    for column, key in enumerate(COLUMNS, start=len(_KEYS) + 1):
+        value = figures.get(key)
+        if value:
+            put(ws, (row, column), styles.FORMULA, value, COUNT_FORMAT)

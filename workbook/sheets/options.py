@@ -1,0 +1,185 @@
+"""Write the Options sheet: the chosen scenario on every GPU and layout, with its order, its cost and its rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from openpyxl.utils import get_column_letter
+
+from core.plan.memory import ESTIMATE
+from core.plan.money import OPTION_MONEY
+from core.plan.ranking import NO_BANDWIDTH, NO_PRICE
+from workbook import formulas as f
+from workbook import styles, terms
+from workbook.book import ABOVE, COUNT_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect
+from workbook.labels import Labels
+from workbook.sheets import capacity, gpus
+
+TABLE = "Options"
+HEADER_ROW = 4
+FIRST_ROW = HEADER_ROW + 1
+
+# The columns that a reader needs first, which are printed.
+SHOWN = (
+    SheetColumn("rank", 8, styles.TOTAL),
+    SheetColumn("gpu", 24, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 14, styles.FORMULA_TEXT, None),
+    SheetColumn("state", 44, styles.FORMULA_TEXT, None),
+    SheetColumn("cheaper", 10, styles.FORMULA_TEXT, None),
+    SheetColumn("best_gpus", 11, styles.TOTAL),
+    SheetColumn("nodes", 9),
+    SheetColumn("best_month", 14, styles.TOTAL, "#,##0"),
+    SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
+    SheetColumn("net_present_cost", 14, styles.TOTAL, "#,##0"),
+    SheetColumn("pays_off", 16),
+    SheetColumn("users_per_replica", 11),
+)
+# Inputs of the terms that are looked up in the table of GPUs: name → column there.
+_OF_GPU = {
+    "gpus_per_node": "per_node_planned", "on_board": "on_board", "tdp_w": "tdp", "gpu_usd": "purchase_amount",
+    "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
+    "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount", "bandwidth": "bandwidth",
+}  # fmt: skip
+_OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes")
+_RANKING = (
+    "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "group_number", "position", "order_key",
+)  # fmt: skip
+_COLUMNS = (
+    *SHOWN,
+    SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
+    SheetColumn("gpu_row", 9),
+    SheetColumn("gpus_per_replica", 9),
+    SheetColumn("memory_bytes", 16),
+    SheetColumn("by_division", 10),
+    *(
+        SheetColumn(term.name, 14, styles.FORMULA, terms.number_format(term))
+        for term in OPTION_MONEY
+        if term.name not in {column.key for column in SHOWN}
+    ),
+    *(SheetColumn(name, 12, styles.FORMULA, MONEY_FORMAT if "usd" in name else COUNT_FORMAT) for name in _OF_GPU),
+    *(SheetColumn(key, 18 if key == "order_key" else 14, styles.FORMULA, "#,##0") for key in _RANKING),
+)
+_LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+Cell = Callable[[str], str]
+
+
+def write(book: Book) -> None:
+    """Write the sheet. The sheets GPUs, Scenarios and Capacity and the names of Procurement must exist."""
+    labels = book.labels
+    ws = book.sheet("options", [column.width for column in _COLUMNS], tab_colour="BF8F00")
+    heading(ws, labels("options.title"), labels("options.subtitle"))
+    ws.row_dimensions[HEADER_ROW].height = 58
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(), _formulas(book))
+    ws.freeze_panes = f"D{FIRST_ROW}"
+    ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:{_LETTER[SHOWN[-1].key]}{last}"
+    protect(ws)
+
+
+def header(labels: Labels, key: str) -> str:
+    """Return the heading of a column."""
+    if key in _RANKING or key in ("capacity_row", "state", "rank", "bandwidth"):
+        return labels(f"options.{key}")
+    return labels("capacity.gpu_row") if key == "gpu_row" else terms.label(labels, key)
+
+
+def column(book: Book, key: str) -> str:
+    """Return the reference to a whole column."""
+    return f.whole_column(TABLE, header(book.labels, key))
+
+
+def letter(key: str) -> str:
+    """Return the letter of a column."""
+    return _LETTER[key]
+
+
+def _rows() -> Iterator[dict[str, object]]:
+    first = capacity.first_option_row()
+    for number in range(len(capacity.option_rows())):
+        yield {"capacity_row": first + number}
+
+
+def _formulas(book: Book) -> dict[str, str]:
+    labels = book.labels
+
+    def cell(key: str) -> str:
+        return f.this_row(TABLE, header(labels, key))
+
+    def held(key: str) -> str:
+        return f"INDEX({capacity.column(book, key)},{cell('capacity_row')})"
+
+    def gpu(key: str) -> str:
+        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
+
+    def reference(name: str) -> str:
+        """Return the column, cell or defined name that holds an input of a term."""
+        if name == "users":
+            return "chosen_users"
+        return cell(name) if name in _LETTER else name
+
+    def by_division(name: str) -> str:
+        return "chosen_total_gb" if name == "total_gb" else cell(name)
+
+    chosen = partial(terms.bought_or_rented, cell("buys"))
+    return {
+        **{key: held(key) for key in _OF_CAPACITY},
+        "users_per_replica": f"IF(ISNUMBER({held('gpus')}),{held('users_per_replica')},0)",
+        "by_division": terms.formula(ESTIMATE["by_division"], by_division),
+        **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
+        **{term.name: terms.formula(term, reference) for term in OPTION_MONEY},
+        "state": f"IF(ISNUMBER({cell('cost')}),{f.text(labels('options.in'))},IF({cell('users_per_replica')}=0,"
+        f"{held('binds')},IF(ISNUMBER({cell('net_present_cost')}),{_reason(labels, NO_BANDWIDTH)},"
+        f"{_reason(labels, NO_PRICE)})))",
+        "cheaper": chosen(f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))),
+        "best_gpus": chosen(cell("order"), cell("rented")),
+        "best_month": chosen(cell("own_month"), cell("rent_month")),
+        "best_user_month": chosen(cell("own_user_month"), cell("rent_user_month")),
+        "pays_off": terms.pays_off(cell("saved"), cell("break_even"), labels("procurement.never")),
+        **_ranking(book, cell),
+    }
+
+
+def _reason(labels: Labels, reason: str) -> str:
+    keys = {NO_PRICE: "options.no_price", NO_BANDWIDTH: "options.no_bandwidth"}
+    return f.text(labels(keys[reason]))
+
+
+def _ranking(book: Book, cell: Cell) -> dict[str, str]:
+    """Return the formulas of `core.plan.ranking.rank`.
+
+    The costs are sorted beside the table's rows, and grouped from the cheapest upwards; an option then has the number of
+    its group, and within it the order by free places, bandwidth, cost and row, all in one number of up to 15 digits.
+    """
+    number, cost, in_list = f"ROW()-ROW($A${HEADER_ROW})", cell("cost"), f"ISNUMBER({cell('sorted_cost')})"
+
+    def if_ranked(formula: str) -> str:
+        return f"IF(ISNUMBER({cost}),{formula},{terms.MISSING})"
+
+    def more(key: str) -> str:
+        return f'COUNTIF({column(book, key)},">"&{cell(key)})'
+
+    above_cost, above_number = (f"{_LETTER[key]}{ABOVE}" for key in ("group_cost", "group_number"))
+    group = f"INDEX({column(book, 'group_number')},{cell('position')})"
+    npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
+    places = f"{cell('replicas')}*{cell('users_per_replica')}-chosen_users"
+    return {
+        "cost": f"IF(ISNUMBER({npc}),IF(ISNUMBER({bandwidth}),{npc},{terms.MISSING}),{terms.MISSING})",
+        "free_places": if_ranked(places),
+        "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}"),
+        "sorted_cost": f"IF({number}<=COUNT({column(book, 'cost')}),SMALL({column(book, 'cost')},{number}),{terms.MISSING})",
+        "group_cost": f"IF({in_list},IF({number}=1,{cell('sorted_cost')},IF({cell('sorted_cost')}>{above_cost}*same_cost,"
+        f"{cell('sorted_cost')},{above_cost})),{terms.MISSING})",
+        "group_number": f"IF({in_list},IF({number}=1,1,IF({cell('group_cost')}>{above_cost},{above_number}+1,{above_number})),"
+        f"{terms.MISSING})",
+        "position": if_ranked(f"MATCH({cost},{column(book, 'sorted_cost')},0)"),
+        "order_key": if_ranked(
+            f"((({group}*10^3+{more('free_places')})*10^3+{more('all_bandwidth')})*10^3+{cell('position')})*10^3+{number}"
+        ),
+        "rank": if_ranked(f'COUNTIF({column(book, "order_key")},"<"&{cell("order_key")})+1'),
+    }
+
+
+def best(book: Book, key: str, place: str = "1") -> str:
+    """Return a formula for the figure of the option at that place of the ranking."""
+    return f"INDEX({column(book, key)},MATCH({place},{column(book, 'rank')},0))"
