@@ -112,6 +112,11 @@ def gpu_memory_bytes(driver_mib: str, label_gb: str) -> str:
     return f"IF(ISNUMBER({driver_mib}),{driver_mib}*{MIB},{label_gb}*{GB})"
 
 
+def about(a: str, b: str) -> str:
+    """Return whether two figures agree within rounding errors; `b` is not negative."""
+    return f"ABS({a}-{b})<={ROUNDING_NOISE}*{b}"
+
+
 def equal(a: str, b: str) -> str:
     """Return 1 if two figures agree within rounding errors, else 0."""
     return f"IF(ABS({a}-{b})<={ROUNDING_NOISE}*MAX(1,ABS({b})),1,0)"

@@ -397,7 +397,10 @@ FIELDS = (
 )  # fmt: skip
 ONE_OF = ("gpu", "gpu_memory_gb")  # of which every file must have at least one
 # Headings of earlier versions, which are still read.
-_FORMER_HEADINGS = {"GPU memory (GB)": "gpu_memory_gb", "单卡显存 (GB)": "gpu_memory_gb"}
+_FORMER_HEADINGS = {
+    "GPU memory (GB), if not the GPU's own": "gpu_memory_gb", "单卡显存 (GB)，如需另定": "gpu_memory_gb",
+    "Average tokens in use, if paged": "average_tokens", "平均使用 token（paged）": "average_tokens",
+}  # fmt: skip
 _SCENARIO_ATTRIBUTES = {attribute.name for attribute in fields(Scenario)}
 
 

@@ -23,22 +23,17 @@ def own_model(
 
     Args:
         parameters: the total number.
-        windowed_layers: the number of layers that cache only `sliding_window` tokens. Their positions are not known;
-            each half of the model gets half of them.
+        windowed_layers: the number of layers that cache only `sliding_window` tokens. Their positions are not known.
     """
     heads: dict[str, Any] = {
         "num_attention_heads": num_key_value_heads,
         "num_key_value_heads": num_key_value_heads,
         "head_dim": head_dim,
     }
-    full = FullAttention(**heads)
-    windowed = SlidingWindowAttention(**heads, sliding_window=sliding_window)
-    runs = []
-    for remainder in (1, 0):  # with an odd number, the first half gets one more
-        runs += [
-            ((num_hidden_layers - windowed_layers + remainder) // 2, full),
-            ((windowed_layers + remainder) // 2, windowed),
-        ]
+    runs = [
+        (num_hidden_layers - windowed_layers, FullAttention(**heads)),
+        (windowed_layers, SlidingWindowAttention(**heads, sliding_window=sliding_window)),
+    ]
     return ModelSpec(
         name=name,
         hidden_size=0,

@@ -22,8 +22,9 @@ from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.kv_profile import KvProfile
+from core.model.mixers import Mixer
 from core.model.precision import Precision, precision_of_bytes
-from core.model.spec import ModelSpec
+from core.model.spec import LayerRun, ModelSpec
 from core.plan.memory import MOST_UNFOLDED_TOKENS
 from core.units import GIB
 
@@ -160,7 +161,7 @@ def is_possible(model: ModelSpec, tp: int, pp: int) -> bool:
 
 def rule_row(model: ModelSpec, tp: int, pp: int) -> dict[str, int]:
     """Return the figures of the fullest GPU for the rule; of several stages, the largest of each."""
-    kv = _largest(kv_profile_per_gpu(model, tp, pp))
+    kv = _largest(_kv_of_stages(model, tp, pp))
     if not model.heads_are_known:  # keys and values are divided like the weights
         kv = replace(kv, values_per_token=-(-kv.values_per_token // tp))
     windowed = [values for _, values in (*kv.windowed, (0, 0), (0, 0))]
@@ -174,6 +175,20 @@ def rule_row(model: ModelSpec, tp: int, pp: int) -> dict[str, int]:
         "fixed_bytes": kv.fixed_bytes,
         "index_bytes": kv.index_bytes_per_token,
     }
+
+
+def _kv_of_stages(model: ModelSpec, tp: int, pp: int) -> Sequence[KvProfile]:
+    """Return the KV cache of one sequence on a GPU of each stage, or of one that has its share of each kind of layer.
+
+    The positions of the layers of a model of which only the size is known are not known.
+    """
+    if model.stated_parameters is None:
+        return kv_profile_per_gpu(model, tp, pp)
+    counts: Counter[Mixer] = Counter()
+    for run in model.layers:
+        counts[run.mixer] += run.count
+    share = [LayerRun(count=-(-count // pp), mixer=mixer, complete=False) for mixer, count in counts.items()]
+    return kv_profile_per_gpu(replace(model, layers=tuple(share)), tp, 1)
 
 
 def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
@@ -295,7 +310,7 @@ def _needed(stages: list[dict[str, int]], model: ModelFigures) -> list[dict[str,
     unique = _merged(stages)
     if len(unique) == 1:
         return unique
-    needed = {envelope for envelope in _envelopes(unique, model)}
+    needed = set(_envelopes(unique, model))
     candidates = sorted(set().union(*needed))
     for size in range(1, len(candidates) + 1):
         for chosen in combinations(candidates, size):

@@ -1,8 +1,8 @@
 """Compute what one replica holds: terms of the article's rule, and of vLLM with its default settings.
 
-Figures of a model in a layout come from `core.plan.layout_figures`: whole bytes that follow from its shapes. With them the
-terms give exactly the users of `core.engines.vllm`; tests/core/plan/test_memory.py compares the two. Bytes stay below
-2^53, so a spreadsheet computes them exactly too.
+Figures of a model in a layout come from `core.plan.layout_figures`: whole bytes that follow from its shapes. With them
+the terms give exactly the users of `core.engines.vllm`; tests/core/plan/test_memory.py compares the two. Bytes stay
+below 2^53, so a spreadsheet computes them exactly too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ DEVICE = Terms(
         name="usable_bytes",
         unit="bytes",
         means="Memory for weights, activations and cache: the engine's share, less CUDA graphs and workspace.",
-        formula=up(v.shown_bytes * v.memory_utilization) - v.workspace_bytes - v.graph_bytes,
+        # The engine rounds its share up to a byte; programs round a number this large in different ways.
+        formula=v.shown_bytes * v.memory_utilization - v.workspace_bytes - v.graph_bytes,
         source=_VLLM + "v1/worker/utils.py, request_memory",
     ),
 )
@@ -137,12 +138,17 @@ ESTIMATE = Terms(
 # One replica of a layout under vLLM: blocks of a user, whatever the stage.
 BLOCKS = Terms(
     Term(
+        name="tokens_in_flight",
+        unit="tokens",
+        means="Tokens that a layer with a window caches while a step computes more of them.",
+        formula=least(v.window - 1 + v.step_tokens, v.tokens),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
+    ),
+    Term(
         name="window_blocks",
         unit="blocks",
-        means="Blocks of a user in layers with a window, one more as it can begin inside a block; and states.",
-        formula=v.window_groups
-        * (up(least(v.window - 1 + v.step_tokens, v.tokens) / most(1, v.window_block_tokens)) + 1)
-        + v.states,
+        means="Blocks of a user in layers with a window, one more as it can begin inside a block.",
+        formula=v.window_groups * (up(v.tokens_in_flight / most(1, v.window_block_tokens)) + 1),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
     ),
     Term(
@@ -153,10 +159,17 @@ BLOCKS = Terms(
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
+        name="second_blocks",
+        unit="blocks",
+        means="Blocks of a user in layers that cache every token in blocks of a second length.",
+        formula=v.groups_2 * up(v.tokens / most(1, v.block_tokens_2)),
+        source=_VLLM + "v1/core/kv_cache_utils.py",
+    ),
+    Term(
         name="blocks",
         unit="blocks",
-        means="Blocks of a user in all layers, those with blocks of a second length included.",
-        formula=most(1, v.full_blocks + v.groups_2 * up(v.tokens / most(1, v.block_tokens_2)) + v.window_blocks),
+        means="Blocks of a user in all layers, a block for each state included.",
+        formula=most(1, v.full_blocks + v.second_blocks + v.window_blocks + v.states),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
@@ -191,9 +204,7 @@ STAGE = Terms(
         name="stage_users",
         unit="users",
         means="Users whose blocks fit in the budget, at most the sequences that the engine runs at once.",
-        formula=when(
-            v.block_bytes > 0, most(0, least(v.max_sequences, down(v.kv_budget_bytes / v.block_bytes / v.blocks))), 0
-        ),
+        formula=most(0, least(v.max_sequences, down(v.kv_budget_bytes / most(1, v.block_bytes) / v.blocks))),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
 )
@@ -213,26 +224,22 @@ RULE = Terms(
         formula=(v.values_per_token * v.value_bytes + v.index_bytes) * v.allocated_tokens,
     ),
     Term(
-        name="rule_windowed_bytes",
-        unit="bytes",
-        means="Cache of a user in layers with a window.",
-        formula=(v.windowed_values * v.tokens_in_window + v.windowed_values_2 * v.tokens_in_window_2) * v.value_bytes,
+        name="rule_windowed_values",
+        unit="values",
+        means="Values cached of a user in layers with a window.",
+        formula=v.windowed_values * v.tokens_in_window + v.windowed_values_2 * v.tokens_in_window_2,
     ),
     Term(
         name="rule_user_bytes",
         unit="bytes",
         means="Cache of a user on the fullest GPU, states included.",
-        formula=v.rule_growing_bytes + v.rule_windowed_bytes + v.fixed_values * v.value_bytes + v.fixed_bytes,
+        formula=v.rule_growing_bytes + (v.rule_windowed_values + v.fixed_values) * v.value_bytes + v.fixed_bytes,
     ),
     Term(
         name="rule_users",
         unit="users",
         means="Users that fit in memory ÷ (1 + overhead) next to the weights.",
-        formula=when(
-            v.rule_user_bytes > 0,
-            most(0, down((v.memory_bytes / (1 + v.overhead) - v.rule_weights_bytes) / v.rule_user_bytes)),
-            0,
-        ),
+        formula=most(0, down((v.memory_bytes / (1 + v.overhead) - v.rule_weights_bytes) / most(1, v.rule_user_bytes))),
         source="the article's rule",
     ),
 )
@@ -240,15 +247,21 @@ RULE = Terms(
 # A layout in nodes, and the replicas for all users.
 PLACE = Terms(
     Term(
+        name="replicas_in_node",
+        unit="replicas",
+        means="GPUs of a node ÷ GPUs of a replica.",
+        formula=v.gpus_per_node / v.gpus_per_replica,
+    ),
+    Term(
         name="node_takes",
         unit="",
         means="1 if nodes take the layout: it divides a node evenly, or each of its stages takes a whole node.",
         formula=when(
-            v.tp * v.pp <= v.gpus_per_node,
-            when(equal(down(v.gpus_per_node / (v.tp * v.pp)) * v.tp * v.pp, v.gpus_per_node), 1, 0),
+            v.replicas_in_node >= 1,
+            when(equal(down(v.replicas_in_node), v.replicas_in_node), 1, 0),
             when(all_of(equal(v.tp, v.gpus_per_node), v.pp <= v.most_nodes_per_replica), 1, 0),
         ),
-    )
+    ),
 )
 REPLICAS = Terms(
     Term(

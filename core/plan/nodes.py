@@ -15,8 +15,8 @@ def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
 
     A replica either divides a node evenly, or each of its stages takes a whole node.
     """
-    given = {"tp": tp, "pp": pp, "gpus_per_node": gpus_per_node, "most_nodes_per_replica": MAX_NODES_PER_REPLICA}
-    return bool(PLACE.compute(given)["node_takes"])
+    given = {"tp": tp, "pp": pp, "gpus_per_replica": tp * pp, "gpus_per_node": gpus_per_node}
+    return bool(PLACE.compute(given | {"most_nodes_per_replica": MAX_NODES_PER_REPLICA})["node_takes"])
 
 
 def nodes_for(replicas: int, gpus_per_replica: int, gpus_per_node: int) -> int:

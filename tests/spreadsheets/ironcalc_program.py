@@ -82,15 +82,17 @@ class WhatIf:
         Each case starts from the state before the call, which is restored at the end.
         """
         results = []
-        for case in cases:
-            before = [(cell, self._contents(*cell)) for cell in case]
-            try:
-                self.set(case)
-                results.append(self.get(outputs))
-            finally:
-                for cell, contents in before:
-                    self._put(*self._position(*cell), contents)
-                self._model.evaluate()
+        try:
+            for case in cases:
+                before = [(cell, self._contents(*cell)) for cell in case]
+                try:
+                    self.set(case)
+                    results.append(self.get(outputs))
+                finally:
+                    for cell, contents in before:
+                        self._put(*self._position(*cell), contents)
+        finally:
+            self._model.evaluate()
         return results
 
     def _write(self, sheet: str, address: str, content: Content) -> None:

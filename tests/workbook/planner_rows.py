@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
+from unittest.mock import patch
 
 from core import catalog
 from core.plan.allocation import ALLOCATIONS, PAGED
-from core.plan.worksheet import ENGINES, RULE, best_layout, has_shapes, worksheet_plans
+from core.plan.fleet import LAYOUTS, Replica, layout_title, replicas_of, users_per_replica
+from core.plan.layout_figures import has_shapes
+from core.plan.serving import ENGINES, RULE
 from core.units import GB
 from workbook.formulas import OK
 from workbook.scenario import Scenario, parse_scenario
-from workbook.sheets import precisions
+from workbook.sheets import capacity, precisions
+from workbook.template import without_values
 
 NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 NOT_AVAILABLE = "#N/A"
@@ -74,18 +79,39 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
     """Return the expected results of a row, in GB or whole numbers: column key → value."""
     scenario = scenario_of(values)
     assert scenario is not None, values
-    needs, best = scenario.needs, best_layout(scenario.workload)
+    needs, best = scenario.estimate, scenario.smallest
     sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes, needs.total_bytes)
-    found = {"input_check": OK, "gpus": needs.gpus} | {key: size / GB for key, size in zip(SIZES, sizes)}
-    found |= {
-        f"users_{number}": plan.users_per_replica for number, plan in enumerate(worksheet_plans(scenario.workload))
-    }
+    found = {"input_check": OK, "gpus": scenario.gpus_by_division} | {key: size / GB for key, size in zip(SIZES, sizes)}
     if best is None:
         return found | dict.fromkeys(DEPLOYED, NOT_AVAILABLE)
-    return found | dict(zip(DEPLOYED, (best.layout.title, best.replicas, best.gpus, best.nodes)))
+    title = layout_title(best.replica.tp, best.replica.pp)
+    return found | dict(zip(DEPLOYED, (title, best.replicas, best.gpus, best.nodes)))
+
+
+def users_of_layouts(scenario: Scenario) -> list[int]:
+    """Return the users of a replica in each of `LAYOUTS`; 0 if the layout is not possible."""
+    service, gpu = scenario.service, scenario.gpu_choice
+    possible = replicas_of(service.model, gpu, service.engine.name)
+    replicas = [Replica(gpu, tp, pp) for tp, pp in LAYOUTS]
+    return [users_per_replica(service, replica, scenario.context) if replica in possible else 0 for replica in replicas]
 
 
 def without_override(scenario: Scenario, gpu_name: str) -> Scenario:
     """Return the scenario on the GPU `gpu_name`, with that GPU's own memory."""
     gpu = catalog.gpu(gpu_name)
     return replace(scenario, gpu=gpu, gpu_memory_gb=gpu.memory_bytes / GB)
+
+
+# Models of every kind of cache, for planners that are quick to recalculate: the examples' and others.
+SMALL_CATALOG = (
+    "article-llama-70b", "llama-3.1-70b", "llama-3.1-8b", "qwen2.5-72b", "deepseek-v3", "llama-2-7b", "llama-2-13b",
+    "gemma-3-27b", "gpt-oss-120b", "mixtral-8x7b", "qwen3-next-80b-a3b", "deepseek-v4-flash",
+)  # fmt: skip
+
+
+def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Sequence[str] = SMALL_CATALOG) -> bytes:
+    """Return a planner in English, without values, of a few models and with the options of one GPU."""
+    few = [option for option in capacity.option_rows() if option[0] == "h100-sxm"]
+    known = tuple(model for model in catalog.models() if model.name in models)
+    with patch.object(capacity, "option_rows", lambda: few), patch.object(catalog, "models", lambda: known):
+        return without_values("en", rows)

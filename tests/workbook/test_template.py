@@ -8,12 +8,12 @@ import zipfile
 import openpyxl
 import pandas
 import pytest
+from core.plan.worksheet import LAYOUTS
 
 from core import catalog
 from core.catalog.prices import ITEMS, cost_defaults, date_of, is_stale, prices
 from core.model.counts import model_counts
 from core.plan.money import OPTION_MONEY, RATES
-from core.plan.worksheet import LAYOUTS
 from tests.workbook.article_names import ARTICLE_NAMES
 from workbook import labels as label_table
 from workbook.labels import Labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.plan.worksheet import MEMORY_UTILIZATION
 from xlsxwriter import Workbook
 
 from core.catalog.prices import cost_defaults
@@ -9,7 +10,6 @@ from core.engines.blocks import BLOCK_TOKENS
 from core.plan.costs import COST_LIMITS
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
-from core.plan.worksheet import MEMORY_UTILIZATION
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT

@@ -6,16 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.catalog.prices import GpuPrices, prices
-from core.checks import LIMITS
-from core.errors import PlannerError
-from core.model.counts import model_counts
-from core.model.kv_profile import KvProfile
-from core.model.spec import ModelSpec
-from core.plan.allocation import PAGED
-from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, option_costs
-from core.plan.fleet import Option, Replica, choice_of_gpu
-from core.plan.nodes import node_takes
 from core.plan.worksheet import (
     LAYOUTS,
     RULE,
@@ -32,6 +22,17 @@ from core.plan.worksheet import (
     vllm_usable_bytes,
     weights_on_gpu,
 )
+
+from core.catalog.prices import GpuPrices, prices
+from core.checks import LIMITS
+from core.errors import PlannerError
+from core.model.counts import model_counts
+from core.model.kv_profile import KvProfile
+from core.model.spec import ModelSpec
+from core.plan.allocation import PAGED
+from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, option_costs
+from core.plan.fleet import Option, Replica, choice_of_gpu
+from core.plan.nodes import node_takes
 from core.units import GB
 from workbook import formulas as f
 from workbook.scenario import FIELDS, Scenario

@@ -13,12 +13,12 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from core.plan.worksheet import CACHE, SEQUENCES, VLLM, WorksheetPlan, worksheet_plans
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
 from core.catalog.prices import Quote, cost_defaults
 from core.plan.allocation import PAGED
-from core.plan.worksheet import CACHE, SEQUENCES, VLLM, WorksheetPlan, worksheet_plans
 from core.units import GB
 from workbook import formulas as f
 from workbook import styles

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from core.plan.worksheet import RULE, VLLM
 from xlsxwriter.utility import xl_col_to_name
 
 from core.plan.allocation import PAGED
-from core.plan.worksheet import RULE, VLLM
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, MEMORY_FORMAT, PLAIN_FORMAT

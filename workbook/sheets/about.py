@@ -8,10 +8,10 @@ from core import __version__, catalog
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, link_to_sheet, protect, put, put_formula
-from workbook.sheets import procurement
 
 CONTENTS = (
-    "article", "scenarios", "sensitivity", "procurement", "models", "gpus", "precisions", "how_it_works", "checks",
+    "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "models", "layouts", "gpus",
+    "precisions", "how_it_works", "checks",
     "changes",
 )  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")
@@ -73,19 +73,13 @@ def _write_answer(book: Book, ws, row: int) -> int:
     """Write the three lines of the answer for the scenario chosen on Procurement and return the row below them."""
     labels = book.labels
     row = _section(ws, row, labels("about.answer"))
-    memory = f.sentence(
-        labels("about.answer_memory"),
-        {
-            "scenario": "chosen_scenario",
-            "model": procurement.scenario_reference(book, "model"),
-            "users": f.fixed(procurement.scenario_reference(book, "users"), 0),
-            "context": f.fixed(procurement.scenario_reference(book, "context"), 0),
-            "total": f.fixed(procurement.scenario_reference(book, "total"), 1),
-        },
-    )
-    usable = f"{procurement.scenario_reference(book, 'input_check')}={f.text(f.OK)}"
-    memory = f"IF({usable},{memory},{f.text(labels('about.answer_none'))})"
-    for number, formula in enumerate((memory, "answer_1", "answer_3"), start=1):
+    values = {
+        "model": "chosen_model", "users": f.fixed("chosen_users", 0), "context": f.fixed("chosen_context", 0),
+        "total": f.fixed("chosen_total_gb", 1),
+    }  # fmt: skip
+    needs, wrong = f.sentence(labels("about.answer_memory"), values), f.text(labels("about.answer_none"))
+    memory = f"IF(chosen_check={f.text(f.OK)},{needs},{wrong})"
+    for number, formula in enumerate((memory, "answer_1", "answer_2"), start=1):
         put(ws, f"A{row}", styles.CHECK, number)
         put_formula(ws, f"B{row}", styles.ANSWER, formula)
         ws.row_dimensions[row].height = 34

@@ -17,7 +17,6 @@ from workbook.book import (
     Book,
     between_rule,
     heading,
-    list_rule,
     protect,
     put,
     put_formula,
@@ -141,7 +140,7 @@ def agreement_cells() -> dict[tuple[str, str], str]:
 
 def input_cells() -> dict[str, str]:
     """Return the input cells: label key → address."""
-    return {key: f"{LIVE}{row}" for key, row in _INPUT_ROW.items()} | {"real_model": f"{REAL}{_REAL_MODEL_ROW}"}
+    return {key: f"{LIVE}{row}" for key, row in _INPUT_ROW.items()}
 
 
 def _write_inputs(book: Book, ws) -> None:
@@ -171,11 +170,7 @@ def _write_inputs(book: Book, ws) -> None:
         put(ws, f"{letter}{_REAL_MODEL_ROW}", styles.NOTE)
     as_printed = f"{AGREES}{FIRST_INPUT_ROW}:{AGREES}{_REAL_MODEL_ROW - 1}"
     put_formula(ws, _ALL_AS_PRINTED, styles.CHECK, f"MIN({as_printed})", '[=1]"=";"≠"')
-    put(ws, real, styles.INPUT_TEXT, REAL_MODEL)
-    validate(
-        ws, real, list_rule("model_names"), title=labels("article.real_model"), prompt=labels("prompt.pick"),
-        wrong_title=labels("prompt.wrong_title"),
-    )  # fmt: skip
+    put(ws, real, styles.LABEL, REAL_MODEL)
     name = f"${REAL}${_REAL_MODEL_ROW}"
     real_values = {
         "parameters": (f"{models.looked_up_field(book, 'parameters', name)}/{f.GB}", "#,##0.000"),
@@ -256,9 +251,7 @@ def _step_formula(book: Book, block: Block, step: str, column: str) -> str:
     if step == "kv":
         if column == LIVE:
             return f.uniform_kv_gb(f"{above('kv_per_token')}*10^6", context, users)
-        if column == EXACT:
-            return f.uniform_kv_gb(above("kv_bytes_per_token"), context, users)
-        return models.kv_gb(book, models.row_of(book, name), context, users, given("bytes_per_value"))
+        return f.uniform_kv_gb(above("kv_bytes_per_token"), context, users)  # no layer of the model has a window
     if step == "overhead":
         return f.overhead_gb(above("weights"), above("kv"), given("overhead_rate"))
     if step == "total":

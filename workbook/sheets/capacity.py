@@ -29,7 +29,7 @@ HEADER_ROW = 6
 FIRST_ROW = HEADER_ROW + 1
 STAGES = (1, 2, 3)
 _OF_DEVICE = ("memory_bytes", "step_class", "step_tokens", "max_sequences", "usable_bytes")
-_OF_GPU = ("gpus_per_node", "other_one_bytes", "other_stages_bytes")
+_OF_GPU = ("other_one_bytes", "other_stages_bytes")
 _OF_SCENARIO = ("kernels", "wide")  # looked up once a row, because the terms of three stages use them
 _NODES = (ORDER["replicas_per_node"], ORDER["nodes"])
 
@@ -53,12 +53,14 @@ _COLUMNS = (
     SheetColumn("gpus_per_replica", 9, styles.SOURCE_FIGURE),
     SheetColumn("layout_number", 9, styles.SOURCE_FIGURE),
     SheetColumn("named_gpu", 20, styles.LABEL, None),
+    SheetColumn("slot", 9),
     SheetColumn("scenario_row", 9),
     SheetColumn("is_usable", 9),
     SheetColumn("gpu_row", 9),
+    SheetColumn("gpus_per_node", 9),
     *(SheetColumn(key, 14) for key in (*_OF_DEVICE, *_OF_SCENARIO)),
     SheetColumn("first_row", 9),
-    SheetColumn("node_takes", 9),
+    *(SheetColumn(term.name, 9, styles.FORMULA, "0.###") for term in PLACE),
     SheetColumn("is_possible", 9),
     SheetColumn("room_bytes", 16),
     *(SheetColumn(term.name, 12) for term in BLOCKS),
@@ -138,7 +140,7 @@ def header(labels: Labels, key: str) -> str:
 
 
 _SHEET_KEYS = {
-    "scenario", "gpu", "layout", "binds", "limit", "block", "layout_number", "named_gpu", "scenario_row", "is_usable", "gpu_row",
+    "scenario", "gpu", "layout", "binds", "limit", "block", "layout_number", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row",
     "first_row", "activation_column", "stage_row", "best_above", "best_row", "nodes",
 }  # fmt: skip
 
@@ -198,7 +200,7 @@ def _formulas(book: Book) -> dict[str, str]:
         if name in _LETTER:
             return cell(name)
         if name in _OF_GPU:
-            return gpu("per_node_planned" if name == "gpus_per_node" else name)
+            return gpu(name)
         return scenario(_SCENARIO_KEYS.get(name, name)) if name in _SCENARIO_NAMES else name
 
     def if_possible(formula: str) -> str:
@@ -208,18 +210,20 @@ def _formulas(book: Book) -> dict[str, str]:
         return f"IF({cell('block')}>0,{scenario(key)},{gpu(key)})"
 
     named = f"IF({cell('is_usable')}=1,{scenario('gpu')},{terms.MISSING})"
-    slot = f"IF({cell('block')}>0,{cell('block')},MATCH(chosen_scenario,scenario_names,0))"
+    slot = cell("slot")
     model_rows = f"({scenario('model_at')}-1)*layouts_per_scenario+{cell('layout_number')}+1"
     return {
         "scenario": f"IF({cell('is_usable')}=1,{scenario('scenario')},{terms.MISSING})",
         "gpu": f"IF({cell('block')}>0,{named},{cell('named_gpu')})",
-        "scenario_row": f"IFERROR(IF({slot}<=ROWS({scenarios.column(book, 'number')}),{slot},1),1)",
-        "is_usable": f"IFERROR(IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0),0)",
+        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(chosen_scenario,scenario_names,0),0))",
+        "scenario_row": f"IF(AND({slot}>0,{slot}<=ROWS({scenarios.column(book, 'number')})),{slot},1)",
+        "is_usable": f"IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0)",
+        "gpus_per_node": gpu("per_node_planned"),
         "gpu_row": f"IF({cell('block')}>0,{scenario('gpu_at')},MATCH({cell('named_gpu')},{gpus.column(book, 'gpu')},0))",
         **{key: of_device(key) for key in _OF_DEVICE},
         **{key: scenario(key) for key in _OF_SCENARIO},
         "first_row": f"IF({cell('is_usable')}=1,{model_rows},1)",
-        "node_takes": printed(PLACE["node_takes"]),
+        **{term.name: printed(term) for term in PLACE},
         "is_possible": f"IF(ISNUMBER(INDEX(layout_parameters,{cell('first_row')})),{cell('node_takes')},0)",
         "room_bytes": printed(ROOM["room_bytes"]),
         **{term.name: printed(term) for term in BLOCKS},

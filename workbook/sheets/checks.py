@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, gpus, models, options, procurement, scenarios
+from workbook.sheets import article, gpus, models, options, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -66,12 +66,8 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     def gpu(key: str) -> str:
         return gpus.column(book, key)
 
-    def sum_of_usable(key: str) -> str:
-        return f"SUMIF({scenario('input_check')},{ok},{scenario(key)})"
-
     ok = f.text(f.OK)
     all_usable = f"COUNTIF({scenario('input_check')},{ok})=ROWS({scenario('input_check')})"
-    lines = "+".join(sum_of_usable(key) for key in ("weights", "kv", "overhead"))
     too_few = f"{scenario('gpus')}*{scenario('memory_bytes')}<{scenario('total')}*{f.GB}*(1-{f.ROUNDING_NOISE})"
 
     def all_different(names: str) -> str:
@@ -82,21 +78,19 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
 
     published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))
-    chosen = procurement.scenario_reference(book, "input_check")
     other_currency = f"({gpu('currency')}<>plan_currency)"
+    sums = {key: f"SUM({plan(key)})" for key in ("own_tco", "value", "capex", "opex")}
+    owned = f"{sums['own_tco']}+{sums['value']}-{sums['capex']}-{sums['opex']}*horizon_months"
     formulas = {
         "inputs": f"IF({all_usable},1,0)",
-        "sum": f.equal(f"({lines})", sum_of_usable("total")),
+        "sum": f"IF(COUNTIF({scenario('adds_up')},1)=ROWS({scenario('adds_up')}),1,0)",
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
         "deploy": f"IF({all_usable},IF(COUNTIF({scenario('holds')},1)=ROWS({scenario('holds')}),1,0),0)",
         # Only the chosen name: with 10 000 scenarios, comparing all pairs of names would dominate the calculation time.
         "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=chosen_scenario)*1)<=1,1,0)",
-        "chosen": f"IF(ISTEXT({chosen}),IF({chosen}={ok},1,0),0)",
+        "chosen": f"IF(ISTEXT(chosen_check),IF(chosen_check={ok},1,0),0)",
         "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
-        "owning": f.equal(
-            f"(SUM({plan('own_tco')})+SUM({plan('value')}))",
-            f"(SUM({plan('capex')})+SUM({plan('opex')})*horizon_months)",
-        ),
+        "owning": f"IF(ABS({owned})<={f.ROUNDING_NOISE}*SUM({plan('capex')}),1,0)",
         "currency": f"IF(SUMPRODUCT({other_currency}*1)=0,1,0)",
         "unique": all_different(model("model")),
         "complete": "IF(AND(COUNT(catalog_parameters)=ROWS(catalog_parameters),"

@@ -269,20 +269,6 @@ def kv_bytes_per_token(book: Book, name: str, bytes_per_value: str) -> str:
     return f"{values}*{bytes_per_value}+{index_bytes}"
 
 
-def kv_gb(book: Book, row: str, tokens: str, users: str, bytes_per_value: str) -> str:
-    """Return a formula for the KV cache of `users` sequences of `tokens` each, for the model in row `row`."""
-    per_token, window, windowed, window_2, windowed_2, *rest = (field_at(book, key, row) for key in _KV_COLUMNS)
-    windows = [(window, windowed), (window_2, windowed_2)]
-    return f.kv_gb(per_token, windows, *rest, context=tokens, users=users, value_bytes=bytes_per_value)
-
-
-# The columns that `kv_gb` looks up, in the order of the arguments of `formulas.kv_gb`.
-_KV_COLUMNS = (
-    "values_per_token", "window", "windowed_values", "window_2", "windowed_values_2", "fixed_values", "fixed_bytes",
-    "index_bytes",
-)  # fmt: skip
-
-
 def own_cell(key: str, number: int) -> str:
     """Return the cell of the column `key` of own model number `number`, counted from 0."""
     return f"{_LETTER[key]}{FIRST_ROW + number}"

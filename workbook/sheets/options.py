@@ -43,7 +43,8 @@ _OF_GPU = {
 }  # fmt: skip
 _OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes")
 _RANKING = (
-    "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "group_number", "position", "order_key",
+    "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "group_number", "position", "in_group",
+    "order_key",
 )  # fmt: skip
 _COLUMNS = (
     *SHOWN,
@@ -173,9 +174,8 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
         "group_number": f"IF({in_list},IF({number}=1,1,IF({cell('group_cost')}>{above_cost},{above_number}+1,{above_number})),"
         f"{terms.MISSING})",
         "position": if_ranked(f"MATCH({cost},{column(book, 'sorted_cost')},0)"),
-        "order_key": if_ranked(
-            f"((({group}*10^3+{more('free_places')})*10^3+{more('all_bandwidth')})*10^3+{cell('position')})*10^3+{number}"
-        ),
+        "in_group": if_ranked(f"{more('free_places')}*10^3+{more('all_bandwidth')}"),
+        "order_key": if_ranked(f"(({group}*10^6+{cell('in_group')})*10^3+{cell('position')})*10^3+{number}"),
         "rank": if_ranked(f'COUNTIF({column(book, "order_key")},"<"&{cell("order_key")})+1'),
     }
 

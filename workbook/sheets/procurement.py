@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from openpyxl.chart import BarChart, Reference
-from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.catalog.prices import cost_defaults, date_of
@@ -19,11 +18,8 @@ from workbook.book import (
     GB_FORMAT,
     MONEY_FORMAT,
     Book,
-    SheetColumn,
-    absolute,
     between_rule,
     date_rule,
-    filled_table,
     heading,
     list_rule,
     protect,
@@ -32,13 +28,12 @@ from workbook.book import (
     text_rule,
     validate,
 )
-from workbook.labels import Labels
 from workbook.sheets import capacity, gpus, options, scenarios
 
 DEFAULT_SCENARIO = "row_real_fp8"
-ANSWER_ROWS = (5, 6, 7, 8)
+ANSWER_ROWS = (5, 6, 7, 8, 9)
 CHEAPEST = 10  # rows in the list of the cheapest
-_CHEAPEST_HEADER_ROW = 11
+_CHEAPEST_HEADER_ROW = 12
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 8
 
@@ -79,7 +74,7 @@ _OF_SCENARIO = (
     ("total", GB_FORMAT),
 )  # fmt: skip
 _SCENARIO_ROW = {key: _SCENARIO_HEADER_ROW + 1 + i for i, (key, _) in enumerate(_OF_SCENARIO)}
-_LAST_ROW = max(_SCENARIO_ROW.values())
+_FACTS_ROW = max(_SCENARIO_ROW.values()) + 2  # of the texts that the answer is made of
 
 _WATERFALL_ROW = _CHOICE_ROW - 1
 _WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
@@ -93,6 +88,13 @@ _LISTED = {
 _WIDTHS = (34, 34, 18, 50, 14, 24, 14, 14, 14, 14, 14, 12)
 
 
+# Figures of the chosen scenario that other sheets use → their names.
+_CHOSEN = {
+    "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context", "users": "chosen_users",
+    "total": "chosen_total_gb",
+}  # fmt: skip
+
+
 def write_names(book: Book, ws: Worksheet) -> None:
     """Define the names of the inputs, which other sheets use before this one is written."""
     book.name("chosen_scenario", ws, f"B{_CHOICE_ROW}")
@@ -100,8 +102,8 @@ def write_names(book: Book, ws: Worksheet) -> None:
     book.name("plan_currency", ws, f"B{_CHOICE_ROW + 2}")
     for name, row in (_ROW | _DERIVED_ROWS).items():
         book.name(name, ws, f"B{row}")
-    book.name("chosen_users", ws, f"B{_SCENARIO_ROW['users']}")
-    book.name("chosen_total_gb", ws, f"B{_SCENARIO_ROW['total']}")
+    for key, name in _CHOSEN.items():
+        book.name(name, ws, f"B{_SCENARIO_ROW[key]}")
 
 
 def reserve(book: Book) -> Worksheet:
@@ -123,7 +125,7 @@ def write(book: Book, ws: Worksheet, scenario: str) -> None:
     _write_cheapest(book, ws)
     _write_waterfall(book, ws)
     ws.freeze_panes = "B4"
-    ws.print_area = f"A1:K{_LAST_ROW}"
+    ws.print_area = f"A1:K{_FACTS_ROW - 2}"
     protect(ws)
 
 
@@ -220,11 +222,6 @@ def _write_scenario(book: Book, ws: Worksheet) -> None:
             put(ws, f"{column}{row}", styles.NOTE)
 
 
-def scenario_reference(book: Book, key: str) -> str:
-    """Return the reference, for other sheets, to the chosen scenario's value in the column `key`."""
-    return absolute(book.openpyxl[book.labels("sheet.procurement")], f"B{_SCENARIO_ROW[key]}")
-
-
 def _scenario(key: str) -> str:
     return f"$B${_SCENARIO_ROW[key]}"
 
@@ -241,38 +238,8 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         for letter, text in zip("CDE", (None, labels("procurement.best_row_note"), None)):
             put(ws, f"{letter}{row}", styles.NOTE, text)
 
-    def of_best(key: str) -> str:
-        return f"INDEX({options.column(book, key)},best_row)"
-
-    def of_second(key: str) -> str:
-        return f"INDEX({options.column(book, key)},runner_up_row)"
-
-    def whole(key: str) -> str:
-        return f.fixed(of_best(key), 0)
-
-    values = {
-        "verb": of_best("cheaper"),
-        "order": whole("best_gpus"),
-        "gpu": f"INDEX({gpus.column(book, 'gpu_title')},{of_best('gpu_row')})",
-        "layout": of_best("layout"),
-        "replicas": whole("replicas"),
-        "month": whole("best_month"),
-        "user_month": f.fixed(of_best("best_user_month"), 0),
-        "npv": whole("net_present_cost"),
-        "months": f.fixed("horizon_months", 0),
-        "currency": "plan_currency",
-        "users": f.fixed(_scenario("users"), 0),
-        "context": f.fixed(_scenario("context"), 0),
-        "model": _scenario("model"),
-        "each": whole("users_per_replica"),
-        "binds": f"INDEX({capacity.column(book, 'binds')},{of_best('capacity_row')})",
-        "priced": f.fixed(f"COUNT({rank})", 0),
-        "second_gpu": of_second("gpu"),
-        "second_layout": of_second("layout"),
-        "margin": f.fixed(f"100*({of_second('net_present_cost')}/{of_best('net_present_cost')}-1)", 1),
-        "break_even": f"IF(ISNUMBER({of_best('break_even')}),{whole('break_even')},"
-        f"IF(ISNUMBER({of_best('saved')}),{of_best('pays_off')},{f.text(labels('procurement.no_comparison'))}))",
-    }
+    facts = _write_facts(book, ws)
+    values = facts | {"currency": "plan_currency", "months": f.fixed("horizon_months", 0)}
     for number, row in enumerate(ANSWER_ROWS, start=1):
         sentence = f.sentence(labels(f"procurement.answer_{number}"), values)
         none = f.text(labels("procurement.no_answer")) if number == 1 else f.text("–")
@@ -280,6 +247,52 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
         put(ws, f"A{row}", styles.STATEMENT)
         put_formula(ws, f"A{row}", styles.STATEMENT, f"IF({needed}>0,{sentence},{none})")
         book.name(f"answer_{number}", ws, f"A{row}")
+
+
+def _write_facts(book: Book, ws: Worksheet) -> dict[str, str]:
+    """Write the figures of the best option and of the runner-up as texts, and return their cells: name → address."""
+    labels = book.labels
+
+    def of(row: str, key: str) -> str:
+        return f"IF({row}>0,INDEX({options.column(book, key)},{row}),0)"
+
+    def whole(key: str) -> str:
+        return f.fixed(of("best_row", key), 0)
+
+    def looked_up(column: str, key: str) -> str:
+        return f"INDEX({column},MAX(1,{of('best_row', key)}))"
+
+    even = f"INDEX({options.column(book, 'pays_off')},best_row)"
+    second, first = (of(row, "net_present_cost") for row in ("runner_up_row", "best_row"))
+    facts = {
+        "verb": of("best_row", "cheaper"),
+        "order": whole("best_gpus"),
+        "gpu": looked_up(gpus.column(book, "gpu_title"), "gpu_row"),
+        "layout": of("best_row", "layout"),
+        "replicas": whole("replicas"),
+        "month": whole("best_month"),
+        "user_month": whole("best_user_month"),
+        "npv": whole("net_present_cost"),
+        "users": f.fixed(_scenario("users"), 0),
+        "context": f.fixed(_scenario("context"), 0),
+        "model": _scenario("model"),
+        "each": whole("users_per_replica"),
+        "binds": looked_up(capacity.column(book, "binds"), "capacity_row"),
+        "priced": f.fixed(f"COUNT({options.column(book, 'rank')})", 0),
+        "break_even": f"IF(best_row>0,IF(ISNUMBER({even}),FIXED({even},0),{even}),{terms.MISSING})",
+        "second_gpu": of("runner_up_row", "gpu"),
+        "second_layout": of("runner_up_row", "layout"),
+        "margin": f.fixed(f"IF(runner_up_row>0,100*({second}/{first}-1),0)", 1),
+    }
+    _section(ws, _FACTS_ROW, "ABCDE", labels("procurement.facts"))
+    cells = {}
+    for row, (key, formula) in enumerate(facts.items(), start=_FACTS_ROW + 1):
+        put(ws, f"A{row}", styles.LABEL, labels(f"procurement.fact_{key}"))
+        put_formula(ws, f"B{row}", styles.FORMULA_TEXT, formula)
+        for column in "CDE":
+            put(ws, f"{column}{row}", styles.NOTE)
+        cells[key] = f"$B${row}"
+    return cells
 
 
 def _write_cheapest(book: Book, ws: Worksheet) -> None:

@@ -11,7 +11,6 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.fleet import LAYOUTS
 from core.plan.memory import DEVICE, ESTIMATE
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term
@@ -103,10 +102,10 @@ _WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWE
 # Checks of inputs, in the order in which their problems are named: key → the field or what else is checked.
 _CHECKS = (
     "model", "model_empty", "context", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
-    "engine_shapes", "overhead_rate", "gpu", "gpu_memory", "full",
+    "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
 )  # fmt: skip
 _MADE_OF_INPUTS = (
-    "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "served_row", "memory_bytes", "is_a100",
+    "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes", "is_a100",
     "workspace_bytes", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
     "all_weights_bytes",
 )  # fmt: skip
@@ -114,10 +113,10 @@ _WORKING = (
     *(SheetColumn(f"check_{key}", 10, styles.CHECK) for key in _CHECKS),
     *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS if key not in ("is_a100", "workspace_bytes")),
     *(SheetColumn(term.name, 14) for term in DEVICE),
-    *(SheetColumn(key, 13) for key in OF_MODEL if key in ("groups", "groups_2", "window", "window_groups", "states")),
-    SheetColumn("all_parameters", 16),
+    *(SheetColumn(key, 16) for key in OF_MODEL),
     *(SheetColumn(name, 14) for name in _WORKING_TERMS),
     SheetColumn("best_row", 10),
+    SheetColumn("adds_up", 9, styles.CHECK, None),
     SheetColumn("holds", 12, styles.CHECK, None),
     SheetColumn("addin_total", 13, styles.FORMULA, GB_FORMAT),
 )
@@ -211,8 +210,6 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         key = _KEY_OF_NAME.get(name, name)
         if key in _LETTER:
             return cell(key)
-        if name in OF_MODEL:
-            return model(OF_MODEL[name])
         return gpu(name) if name in ("is_a100", "workspace_bytes") else name
 
     def formula(term: Term) -> str:
@@ -230,7 +227,7 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"])},
         **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
-        **_answers(cell, of_capacity),
+        **_answers(labels, cell, of_capacity),
         **_addin_comparison(labels, cell),
     }
 
@@ -242,7 +239,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         return f"INDEX(precision_{number},{cell(row)})"
 
     served = f"INDEX(served_names,{cell('model_at')},{precision('served_column')})"
-    stored = f"INDEX(format_bytes,{cell('model_at')},{precision('format_column')})"
+    stored = f"INDEX(format_bytes,{cell('model_at')},{cell('format_column')})"
     given = cell("gpu_memory")
     vb = cell("value_bytes")
     return {
@@ -261,12 +258,13 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "weights_column": precision("weights_column", "served_row"),
         "kernels": f"IF({precision('kernels', 'served_row')}>0,{precision('kernels', 'served_row')},{model('shipped_kernels')})",
         "wide": f"IF({precision('wide', 'served_row')}>0,{precision('wide', 'served_row')},{model('shipped_wide')})",
-        "all_weights_bytes": f"IF({precision('format_column')}>0,{stored},{model('parameters')}*{precision('bytes')})",
-        **{name: model(key) for name, key in OF_MODEL.items() if name in _LETTER},
+        "format_column": precision("format_column"),
+        "all_weights_bytes": f"IF({cell('format_column')}>0,{stored},{model('parameters')}*{precision('bytes')})",
+        **{name: model(key) for name, key in OF_MODEL.items()},
     }
 
 
-def _answers(cell: Cell, of_capacity: Cell) -> dict[str, str]:
+def _answers(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
     """Return the formulas of the layout with the fewest GPUs, which Capacity finds."""
 
     def of_best(key: str) -> str:
@@ -276,14 +274,16 @@ def _answers(cell: Cell, of_capacity: Cell) -> dict[str, str]:
     deploy, number = cell("deploy"), cell("number")
     last = f"INDEX({of_capacity('best_row')},{number}*layouts_per_scenario)"
     size = f"({cell('weights')}+{cell('kv')})"
+    lines = f"({cell('weights')}+{cell('kv')}+{cell('overhead')})"
     enough = f"IF({cell('capacity')}>={size}*(1-{f.ROUNDING_NOISE}),1,0)"
     return {
-        "best_row": f"IF({cell('input_check')}={f.text(f.OK)},{last},0)",
+        "best_row": f"IF(AND({cell('input_check')}={f.text(f.OK)},{number}<=most_scenarios),{last},0)",
         "deploy": of_best("gpus"),
-        "layout": of_best("layout"),
+        "layout": f"IF({number}>most_scenarios,{f.text(labels('scenarios.full'))},{of_best('layout')})",
         "replicas": of_best("replicas_needed"),
         "nodes": of_best("nodes"),
         "capacity": f"{deploy}*{cell('memory_bytes')}/{f.GB}",
+        "adds_up": f"IF(ISNUMBER({cell('total')}),IF({f.about(lines, cell('total'))},1,0),1)",
         "holds": f"IF(ISNUMBER({deploy}),{enough},1)",
     }
 
@@ -294,7 +294,10 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
     def number(key: str) -> str:
         limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
         within = f.is_number_within(cell(key), *limits, whole=_LIMITS[key].whole)
-        return f"IF({f.is_blank(cell(key))},TRUE,{within})" if key == "gpu_memory" else within
+        if key != "gpu_memory":
+            return within
+        between = f"AND({cell(key)}>={limits[0]},{cell(key)}<={limits[1]})"  # a blank cell may be read as 0
+        return f"IF(ISNUMBER({cell(key)}),OR({cell(key)}=0,{between}),LEN({cell(key)})=0)"
 
     def one_of(key: str, choices: tuple[str, ...]) -> str:
         return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
@@ -312,7 +315,6 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
         "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",
         "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
-        "full": f"{cell('number')}<=most_scenarios",
     }
 
 
@@ -326,7 +328,7 @@ def _addin_comparison(labels: Labels, cell: Cell) -> dict[str, str]:
         key: f.text(labels(f"scenarios.addin_{key}")) for key in ("agrees", "differs", "no_input", "other", "missing")
     }
     total, is_ok = cell("addin_total"), f"{cell('input_check')}={f.text(f.OK)}"
-    compared = f"IF({f.equal(total, cell('total'))}=1,{texts['agrees']},{texts['differs']})"
+    compared = f"IF({f.about(total, cell('total'))},{texts['agrees']},{texts['differs']})"
     # VRAM_TOTAL reserves the whole context, as the article does.
     return {
         "addin_total": f"IF(AND(addin_loaded=1,{reserved}),IFERROR(VRAM_TOTAL({arguments}),0),{terms.MISSING})",

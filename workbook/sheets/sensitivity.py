@@ -46,7 +46,9 @@ _INPUT_ROW = {key: row for row, (key, *_) in enumerate(_INPUTS, start=_FIRST_INP
 _MODEL_ROW_ROW = _FIRST_INPUT_ROW + len(_INPUTS)
 _PRECISION_ROW, _VALUE_BYTES_ROW, _WEIGHTS_ROW = (_MODEL_ROW_ROW + i for i in (1, 2, 3))
 # The cache of one user in each context, by the terms of `core.plan.memory`.
-_USER_HEADER_ROW = _WEIGHTS_ROW + 2
+_KV_OF_MODEL = [name for name in ESTIMATE.inputs if name in scenarios.OF_MODEL]
+_OF_MODEL = {name: _WEIGHTS_ROW + number for number, name in enumerate(_KV_OF_MODEL, start=1)}
+_USER_HEADER_ROW = max(_OF_MODEL.values()) + 2
 _USER_TERMS = ("tokens_in_window", "tokens_in_window_2", "user_values", "user_bytes")
 _USER_ROW = {name: _USER_HEADER_ROW + i for i, name in enumerate(("allocated_tokens", *_USER_TERMS), start=1)}
 _TOTAL_HEADER_ROW = _USER_HEADER_ROW + len(_USER_ROW) + 3
@@ -141,7 +143,11 @@ def _write_weights(book: Book, ws) -> None:
         (_VALUE_BYTES_ROW, terms.label(labels, "value_bytes"), precisions.bytes_of(_given("kv_precision")), "0.0###"),
         (_WEIGHTS_ROW, labels("scenarios.weights"), f"IF({precision('format_column')}>0,{stored},{nominal})/{f.GB}", "#,##0.00"),
     )  # fmt: skip
-    for row, label, formula, number_format in rows:
+    of_model = [
+        (row, terms.label(labels, name), models.field_at(book, scenarios.OF_MODEL[name], model), COUNT_FORMAT)
+        for name, row in _OF_MODEL.items()
+    ]
+    for row, label, formula, number_format in (*rows, *of_model):
         put(ws, f"A{row}", styles.LABEL, label)
         put_formula(ws, f"B{row}", styles.FORMULA, formula, number_format)
 
@@ -157,20 +163,20 @@ def _write_user(book: Book, ws) -> None:
         for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
             letter = get_column_letter(column)
             formula = (
-                terms.formula(ESTIMATE[name], lambda of, letter=letter: _user_input(book, letter, of))
+                terms.formula(ESTIMATE[name], lambda of, letter=letter: _user_input(letter, of))
                 if name in _USER_TERMS
                 else f"{letter}${_TOTAL_HEADER_ROW}"
             )
             put_formula(ws, f"{letter}{row}", styles.FORMULA, formula, COUNT_FORMAT)
 
 
-def _user_input(book: Book, letter: str, name: str) -> str:
-    """Return the cell or look-up of an input of the terms, in the column `letter`."""
+def _user_input(letter: str, name: str) -> str:
+    """Return the cell of an input of the terms, in the column `letter`."""
     if name in _USER_ROW:
         return f"{letter}{_USER_ROW[name]}"
     if name == "value_bytes":
         return f"$B${_VALUE_BYTES_ROW}"
-    return models.field_at(book, scenarios.OF_MODEL[name], f"$B${_MODEL_ROW_ROW}")
+    return f"$B${_OF_MODEL[name]}"
 
 
 def _total_formula(book: Book, letter: str, row: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from core.plan.worksheet import RULE, VLLM, best_layout, needs_of, worksheet_plans
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
@@ -25,7 +26,6 @@ from core.model.precision import precision_of_bytes
 from core.model.spec import LayerRun, ModelSpec
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.costs import default_assumptions, default_policy
-from core.plan.worksheet import RULE, VLLM, best_layout, needs_of, worksheet_plans
 from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
