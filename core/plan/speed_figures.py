@@ -38,6 +38,7 @@ _SPARSE_TOKENS = 2048
 # (model_executor/models, layers/fused_moe, layers/mamba): norm, projections, rotation with the cache's write, attention
 # and output; norm, two projections and the activation. A quantized activation takes one launch per projection pair.
 _ATTENTION_KERNELS, _MLP_KERNELS, _MOE_KERNELS, _LATENT_KERNELS, _RECURRENT_KERNELS, _QUANTIZE_KERNELS = 5, 4, 7, 5, 6, 2
+_INDEXER_KERNELS = 10  # sparse attention: projections, norm, rotation, quantization, cache, logits, top-k, indices
 
 # Operations per value of a recurrent state and token: decay, outer product and read-out (Dao & Gu 2024,
 # arXiv:2405.21060, section 6).
@@ -65,21 +66,21 @@ class WeightFigures:
 
     Attributes:
         dense_bytes: bytes read in every step: all but experts, towers and an embedding that is not the head too.
-        dense_compute_s: seconds per token of their operations at the GPU's peak rates.
-        head_compute_s: the part of it that the output head takes, which a prompt needs only once.
+        dense_peak_s: seconds per token of their operations at the GPU's peak rates.
+        head_peak_s: the part of it that the output head takes, which a prompt needs only once.
         dense_widened: share of `dense_bytes` that is widened to 16 bits before it is computed with.
-        expert_bytes, expert_compute_s, expert_widened: the same of all routed experts; operations of the selected ones.
+        expert_bytes, expert_peak_s, expert_widened: the same of all routed experts; operations of the selected ones.
         untouched: chance that one token does not select an expert: 1 − experts per token ÷ experts.
         kernels, all_reduces: of one step.
         gathered_values: values per token that all-reduces add up.
     """
 
     dense_bytes: float
-    dense_compute_s: float
-    head_compute_s: float
+    dense_peak_s: float
+    head_peak_s: float
     dense_widened: float
     expert_bytes: float
-    expert_compute_s: float
+    expert_peak_s: float
     expert_widened: float
     untouched: float
     kernels: float
@@ -89,9 +90,12 @@ class WeightFigures:
 
 @lru_cache(maxsize=4096)
 def weight_figures(
-    model: ModelSpec, precision: Precision | None, gpu: Gpu, engine: str, tp: int
+    model: ModelSpec, precision: Precision | None, gpu: Gpu, engine: str, tp: int, attention_groups: int = 1
 ) -> WeightFigures:
     """Return the figures of the weights in `precision` (None: as the checkpoint stores them) on one of `tp` ranks.
+
+    Args:
+        attention_groups: groups of ranks with their own sequences, each of which holds all attention weights.
 
     Raises:
         UnsupportedModelError: only the size of the model is known.
@@ -106,9 +110,9 @@ def weight_figures(
     sums: Counter[str] = Counter()
     quantized_layers = 0
     for tensors, numbers in storage_groups(model, precision):
-        on_rank = tensors_on_rank(tensors, tp)
         quantized = False
-        for tensor in on_rank:
+        for whole, split in zip(tensors_on_rank(tensors, tp // attention_groups), tensors_on_rank(tensors, tp)):
+            tensor = whole if whole.group == ATTENTION else split
             unit = _add(sums, tensor, model, numbers[0], len(numbers), precision, gpu, engine)
             quantized = quantized or unit not in (SIXTEEN_BIT, WIDENED)
         quantized_layers += quantized * len(numbers)
@@ -122,17 +126,27 @@ def weight_figures(
     per_token = routed[0].expert_peak(model.hidden_size, 1)[0] if routed else 1
     return WeightFigures(
         dense_bytes=sums["dense"],
-        dense_compute_s=sums["dense_s"],
-        head_compute_s=sums["head_s"],
+        dense_peak_s=sums["dense_s"],
+        head_peak_s=sums["head_s"],
         dense_widened=sums["dense_widened"] / max(1, sums["dense"]),
         expert_bytes=sums["expert"],
-        expert_compute_s=sums["expert_s"],
+        expert_peak_s=sums["expert_s"],
         expert_widened=sums["expert_widened"] / max(1, sums["expert"]),
         untouched=1 - per_token / experts,
         kernels=kernels + 2 * _QUANTIZE_KERNELS * quantized_layers * halves / max(1, 2 * model.num_hidden_layers),
         all_reduces=halves if tp > 1 else 0,
         gathered_values=model.hidden_size,
     )
+
+
+def attention_groups(model: ModelSpec, gpus_per_node: int, tp: int) -> int:
+    """Return into how many groups engines divide the ranks for latent attention: one a rank beyond a node, else 1.
+
+    Its cache is whole on every rank, so wide expert parallelism gives each rank its own sequences (DeepSeek-V3,
+    arXiv:2412.19437, section 3.4; vLLM docs, "Expert Parallel Deployment"; SGLang docs, DP attention).
+    """
+    latent = any(isinstance(part, LatentAttention) for run in model.layers for part in run.mixer.parts)
+    return tp if latent and tp > gpus_per_node else 1
 
 
 def _serves_as_head(tensor: Tensor, model: ModelSpec) -> bool:
@@ -167,6 +181,7 @@ def _halves_and_kernels(model: ModelSpec) -> tuple[int, int]:
             halves += run.count
             for part in run.mixer.parts:
                 extra = _LATENT_KERNELS if isinstance(part, LatentAttention) else 0
+                extra += _INDEXER_KERNELS if part.is_sparse_latent else 0
                 extra += _RECURRENT_KERNELS if isinstance(part, RecurrentState) else 0
                 kernels += run.count * (_ATTENTION_KERNELS + extra)
         if run.mlp is not None:
