@@ -51,12 +51,14 @@ ENGINES = {
     "llama.cpp": llama_cpp.ENGINE, "ollama/llama.cpp": llama_cpp.ENGINE,
 }  # fmt: skip
 PRECISIONS = {"fp8-marlin": "fp8"}
+LLAMA_BENCH_TOKENS = 1024  # the prompt of the rows that state prompt tokens per second: their note
 _USUAL_TOKENS = 512  # of a prompt and of an answer, where a single-stream row does not state them
 
 # Rows of these collections measure current engines under a steady load, thousands of them on few systems.
 STEADY_SETS = ("silicon-inferencex", "silicon-nvidia")
-# A burst of requests ends with few of them running; these bursts are short against their answers.
-_BURSTS = ("dstack-405b",)
+# Bursts of some hundred requests at most: all send at once, and few run at the end.
+_BURSTS = ("dstack-405b", "accelmark")
+_CONTRADICTION = 2  # a row is in doubt if the same source measured the same configuration this many times faster
 
 Errors = tuple[float | None, float | None, float | None]
 MEASURES = ("tokens/s per user", "output tokens/s", "time to first token")
@@ -69,7 +71,7 @@ class Case:
     Attributes:
         fitting: users that one replica holds.
         measured: the three figures of `MEASURES`.
-        weight: of the row in a fit: rows of large groups count less.
+        is_contradicted: whether the same source measured the same configuration much faster.
     """
 
     row: MeasuredSpeed
@@ -78,6 +80,7 @@ class Case:
     load: Load
     fitting: int
     measured: tuple[float | None, float | None, float | None]
+    is_contradicted: bool = False
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -89,12 +92,13 @@ class Case:
 
     @property
     def is_doubtful(self) -> bool:
-        """Return whether the row's layout is in doubt, which keeps it out of fits.
+        """Return whether the row is in doubt, which keeps it out of fits.
 
         Rows with spread experts and more ranks than a node repeat rows of tp × ep with the same figures, so that "tp" is
         the product of both; rows of racks mix GPUs that read prompts and GPUs that generate.
         """
-        return self.is_current and (self.row.tp > 8 or (self.row.gpu == "gb200" and self.row.model == "qwen3-32b"))
+        wide = self.row.tp > 8 or (self.row.gpu == "gb200" and self.row.model == "qwen3-32b")
+        return self.is_contradicted or (self.is_current and wide)
 
     @property
     def range_class(self) -> str:
@@ -150,7 +154,23 @@ def cases_of(rows: Iterable[MeasuredSpeed]) -> tuple[list[Case], Counter[str]]:
             found.append(case_of(row))
         except PlannerError as error:
             refused[str(error)] += 1
-    return found, refused
+    fastest: dict[MeasuredSpeed, float] = defaultdict(float)
+    for case in found:
+        key = _configuration(case.row)
+        fastest[key] = max(fastest[key], case.row.output_tokens_per_s or 0)
+    return [
+        replace(case, is_contradicted=True)
+        if fastest[_configuration(case.row)] > _CONTRADICTION * (case.row.output_tokens_per_s or math.inf)
+        else case
+        for case in found
+    ], refused
+
+
+def _configuration(row: MeasuredSpeed) -> MeasuredSpeed:
+    """Return the row without its figures."""
+    return replace(
+        row, tokens_per_s_per_user=None, output_tokens_per_s=None, first_token_s=None, prompt_tokens_per_s=None
+    )
 
 
 def terms_of(case: Case, used: Mapping[str, float]) -> dict[str, object]:
@@ -174,7 +194,7 @@ def errors_of(case: Case, used: Mapping[str, float]) -> Errors:
 CURRENT_CONSTANTS = (
     "dense_read", "expert_read", "expert_read_widened", "cache_read", "compute", "compute_widened", "prompt_compute",
     "kernel_vllm", "kernel_sglang", "kernel_tensorrt-llm", "sequence", "link_latency_fabric", "link_latency_growth",
-    "link_efficiency", "mixed_share", "prompt_contention", "request", "prompt_queue_vllm", "prompt_queue_sglang",
+    "link_efficiency", "mixed_share", "prompt_contention", "request_vllm", "request_sglang", "request_tensorrt-llm", "prompt_queue_vllm", "prompt_queue_sglang",
     "prompt_queue_tensorrt-llm",
 )  # fmt: skip
 OTHER_CONSTANTS = (
@@ -185,6 +205,7 @@ _SHARES = ("dense_read", "dense_read_widened", "expert_read", "expert_read_widen
            "llama_read_widened", "prompt_contention", "amd_read", "amd_compute")  # fmt: skip
 _MOST_SHARE = 0.98  # no memory delivers more of its stated bandwidth
 _LEAST_ROWS = 20
+_RANGE_SHARE = 0.86
 _WAIT_WEIGHT, _MOST_WAIT_ERROR = 0.25, 2.0
 
 
@@ -215,6 +236,8 @@ def fit(cases: Sequence[Case], start: Mapping[str, float], names: Sequence[str],
             for factor in (steps[name], 1 / steps[name]):
                 value = best[name] * factor
                 tried = best | {name: min(value, _MOST_SHARE) if name in _SHARES else value}
+                # PCIe is not faster than a fabric, whatever few and old rows say.
+                tried["link_latency_pcie"] = max(tried["link_latency_pcie"], tried["link_latency_fabric"])
                 found = loss(cases, tried, weights)
                 if found < least - 1e-6:
                     least, best = found, tried
@@ -227,9 +250,31 @@ def fit(cases: Sequence[Case], start: Mapping[str, float], names: Sequence[str],
 def fitted(cases: Sequence[Case], start: Mapping[str, float], rounds: int = 6) -> dict[str, float]:
     """Return all constants: first those of current engines, then with those fixed the others."""
     current = [case for case in cases if case.is_current and not case.is_doubtful]
-    others = [case for case in cases if is_of_other_source(case)]
+    others = [case for case in cases if is_of_other_source(case) and not case.is_doubtful]
     best = fit(current, start, CURRENT_CONSTANTS, rounds) if current else dict(start)
-    return fit(others, best, OTHER_CONSTANTS, rounds) if others else best
+    best = fit(others, best, OTHER_CONSTANTS, rounds) if others else best
+    return best | {"llama_prompt_compute": fitted_prompt_compute(others, best)}
+
+
+def prompt_errors(cases: Sequence[Case], used: Mapping[str, float]) -> list[float]:
+    """Return the logarithms of computed ÷ measured prompt tokens per second of llama.cpp's own benchmark."""
+    found = []
+    for case in cases:
+        if case.row.prompt_tokens_per_s and case.service.engine is llama_cpp.ENGINE:
+            load = replace(case.load, prompt_tokens=LLAMA_BENCH_TOKENS)
+            given = inputs_of(case.service, case.gpu, load, case.row.tp, case.row.pp, used)
+            terms = SPEED.compute(given | sequences_of(1, 1, 1))
+            found.append(math.log(LLAMA_BENCH_TOKENS / terms["prompt_s"] / case.row.prompt_tokens_per_s))  # type: ignore[operator]
+    return found
+
+
+def fitted_prompt_compute(cases: Sequence[Case], start: Mapping[str, float]) -> float:
+    """Return the share of the peak rate at which llama.cpp computes prompts; the old one without enough rows."""
+    share = start["llama_prompt_compute"]
+    for _ in range(4):  # reading weights and kernels do not change with it, so that one correction is not enough
+        found = prompt_errors(cases, dict(start) | {"llama_prompt_compute": share})
+        share *= math.exp(-statistics.median(found)) if len(found) >= _LEAST_ROWS else 1
+    return share
 
 
 def is_of_other_source(case: Case) -> bool:
@@ -242,7 +287,7 @@ def is_of_other_source(case: Case) -> bool:
 def rows_behind(cases: Sequence[Case], name: str) -> int:
     """Return how many of the fitted rows a constant affects: those whose computed figures change with it."""
     used = constant_values()
-    pool = [case for case in cases if (case.is_current and not case.is_doubtful) or is_of_other_source(case)]
+    pool = [case for case in cases if not case.is_doubtful and (case.is_current or is_of_other_source(case))]
     changed = dict(used) | {name: used[name] * 1.5}
     return sum(errors_of(case, used) != errors_of(case, changed) for case in pool)
 
@@ -387,14 +432,22 @@ def users_band(case: Case) -> str:
     return next((f"{low:4}+ users" for low in (256, 64, 16, 4) if users >= low), "   1+ users")
 
 
-def ranges_of(errors: Mapping[Case, Errors], share: float = 0.84) -> dict[str, float]:
-    """Return the factor of each class that holds that share of its rows, and that of the time to first token."""
+def ranges_of(errors: Mapping[Case, Errors]) -> dict[str, tuple[float, int]]:
+    """Return for each class the factor that holds 86 % of its figures, and how many they are.
+
+    A class with few rows has no factor of its own here. Wide layouts are included, however much in doubt they are.
+    """
     logs: dict[str, list[float]] = defaultdict(list)
     for case, found in errors.items():
-        if not case.is_doubtful:
+        if not case.is_contradicted and (not case.is_doubtful or case.range_class == "nodes"):
             logs[f"range_{case.range_class}"] += [abs(log) for log in found[:2] if log is not None]
-            logs["range_first_token"] += [abs(found[2])] if found[2] is not None else []
-    return {name: math.exp(quantile(sorted(values), share)) for name, values in logs.items()}
+            if found[2] is not None and case.is_current and not case.is_doubtful:
+                logs["range_first_token"].append(abs(found[2]))
+    return {
+        name: (math.exp(quantile(sorted(values), _RANGE_SHARE)), len(values))
+        for name, values in logs.items()
+        if len(values) >= 2 * _LEAST_ROWS
+    }
 
 
 def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
@@ -416,7 +469,7 @@ def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[s
         lines += ["", *order_of_layouts(current)]
     if others:
         lines += ["", "### Other sources", "", *table("all", others, lambda _: "")]
-        lines += ["", *table("source", others, lambda case: case.row.set)]
+        lines += ["", *table("source and load", others, lambda case: f"{case.row.set}, {case.row.test.replace(chr(95), chr(32))}")]
     everything = current | others
     lines += ["", "### Ranges and promises", "", *inside_ranges(everything, used), "", promises(everything, used) + "."]
     return lines
@@ -428,7 +481,7 @@ def read_rows(path: str) -> list[MeasuredSpeed]:
         return [measured_speed(row) for row in csv.DictReader(lines)]
 
 
-def write_constants(cases: Sequence[Case], best: Mapping[str, float]) -> None:
+def write_constants(cases: Sequence[Case], best: Mapping[str, float], range_rows: Mapping[str, int]) -> None:
     """Write speed_constants.csv anew: values, and how many rows each rests on."""
     path = os.path.join(catalog.DATA_FOLDER, "speed_constants.csv")
     today = datetime.date.today().isoformat()
@@ -437,14 +490,16 @@ def write_constants(cases: Sequence[Case], best: Mapping[str, float]) -> None:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(("name", "value", "unit", "means", "rows", "fitted_on", "as_of"))
         for one in constants():
-            is_fitted = one.name in CURRENT_CONSTANTS + OTHER_CONSTANTS or one.name.startswith("range_")
+            named = (*CURRENT_CONSTANTS, *OTHER_CONSTANTS, "llama_prompt_compute")
+            is_fitted = one.name in named or one.name in range_rows
             sources = "; ".join(sets[one.name in CURRENT_CONSTANTS or one.name == "range_current"])
-            count = rows_behind(cases, one.name) if is_fitted and not one.name.startswith("range_") else one.rows
-            if is_fitted and count < _LEAST_ROWS and not one.name.startswith("range_"):
-                print(f"{one.name} rests on {count} rows only")
+            count = range_rows.get(one.name, 0) if one.name.startswith("range_") else rows_behind(cases, one.name)
+            if one.name == "llama_prompt_compute":
+                count = len(prompt_errors(cases, best))
+            is_fitted = is_fitted and count >= _LEAST_ROWS
             value = f"{best[one.name]:.3g}"
-            where = (sources, today) if is_fitted else (one.fitted_on, one.as_of)
-            writer.writerow((one.name, value, one.unit, one.means, count, *where))
+            where = (sources, today) if is_fitted else ("assumed", "")
+            writer.writerow((one.name, value, one.unit, one.means, count if is_fitted else 0, *where))
 
 
 INTRODUCTION = """# Speed: computed against measured
@@ -478,8 +533,9 @@ def main() -> None:
         if asked.fit:
             best = fitted(cases, used, rounds=10)
             errors = left_out_errors(cases) | without_source_errors(cases)
-            best |= {name: factor for name, factor in ranges_of(errors).items() if name in used}
-            write_constants(cases, best)
+            ranges = ranges_of(errors)
+            best |= {name: factor for name, (factor, _) in ranges.items()}
+            write_constants(cases, best, {name: count for name, (_, count) in ranges.items()})
             used = best
         lines += ["", f"## {len(cases)} measurements, with the shipped constants"]
         lines += report(cases, {case: errors_of(case, used) for case in cases}, used)

@@ -229,7 +229,7 @@ def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: 
         return "amd"
     if _is_before_ampere(gpu) or _is_old(service):
         return "old"
-    if tp > 1 and link_of(gpu, tp).kind != FABRIC:
+    if attention_groups(service.model, _GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
         return "nodes"
     return "few_users" if has_experts and users < 4 else "current"
 
@@ -292,5 +292,5 @@ def inputs_of(
         "chunk_tokens": _CHUNK_TOKENS,
         "prompt_contention": used["prompt_contention"],
         "prompt_queue": used[f"prompt_queue_{queue}"],
-        "request_s": 0 if is_llama else used["request"],
+        "request_s": 0 if is_llama else used[f"request_{engine}"],
     }

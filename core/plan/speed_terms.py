@@ -152,6 +152,12 @@ SPEED = Terms(
         * least(0.95, v.mixed_share * v.other_prompts * v.prompt_tokens / v.chunk_tokens / v.output_tokens),
     ),
     Term(
+        name="shared_s",
+        unit="s",
+        means="Time that a step with a piece of a prompt takes once for both: reading weights, and kernels.",
+        formula=v.dense_read_s + v.expert_read_s + v.kernels * v.kernel_s,
+    ),
+    Term(
         name="prompts_s",
         unit="s",
         means="Time per output token in which prompts of others are read.",
@@ -160,8 +166,8 @@ SPEED = Terms(
     Term(
         name="token_s",
         unit="s",
-        means="Time per output token: steps without prompts, attention of steps with prompts, and the prompts.",
-        formula=v.step_s * (1 - v.prompt_share) + v.attention_s * v.prompt_share + v.prompts_s,
+        means="Time per output token: a step and the prompts of others, without what steps and prompts share.",
+        formula=v.step_s + most(0, v.prompts_s - v.prompt_share * v.shared_s),
     ),
     Term(
         name="first_token_s",
@@ -205,7 +211,7 @@ SPEED = Terms(
         name="computing_s",
         unit="s",
         means="The part of a step that computes, and prompts.",
-        formula=v.step_s - v.reading_s - v.fixed_s - v.links_s + v.prompts_s,
+        formula=v.token_s - v.reading_s - v.fixed_s - v.links_s,
     ),
     Term(
         name="limited_by",
