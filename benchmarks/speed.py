@@ -37,8 +37,8 @@ from core.plan.speed import (
     Load,
     inputs_of,
     range_class,
+    running_users,
     sequences_of,
-    users_at_once,
 )
 from core.plan.speed_figures import served_format
 from core.plan.speed_terms import SPEED
@@ -69,7 +69,7 @@ class Case:
     """One measured row, ready to be computed.
 
     Attributes:
-        fitting: users that one replica holds.
+        running, fitting: users that one replica runs, and that it holds with default settings.
         measured: the three figures of `MEASURES`.
         is_contradicted: whether the same source measured the same configuration much faster.
     """
@@ -78,6 +78,7 @@ class Case:
     service: Service
     gpu: Gpu
     load: Load
+    running: int
     fitting: int
     measured: tuple[float | None, float | None, float | None]
     is_contradicted: bool = False
@@ -139,9 +140,9 @@ def case_of(row: MeasuredSpeed, with_version: bool = True) -> Case:
     if gpu.bandwidth_gb_per_s is None:
         raise PlannerError("gpu", f"{gpu.name} has no bandwidth", "")
     inputs_of(service, gpu, load, row.tp, row.pp, constant_values())
-    fitting = int(users_at_once(service, gpu, load, row.tp, row.pp).expected)
+    running, fitting = running_users(service, gpu, load, row.tp, row.pp)
     measured = (row.tokens_per_s_per_user, row.output_tokens_per_s, row.first_token_s)
-    return Case(row, replace(service, version=version), gpu, load, fitting, measured)
+    return Case(row, replace(service, version=version), gpu, load, running, fitting, measured)
 
 
 def cases_of(rows: Iterable[MeasuredSpeed]) -> tuple[list[Case], Counter[str]]:
@@ -176,7 +177,7 @@ def _configuration(row: MeasuredSpeed) -> MeasuredSpeed:
 def terms_of(case: Case, used: Mapping[str, float]) -> dict[str, object]:
     """Return the terms of a case with those constants."""
     given = inputs_of(case.service, case.gpu, case.load, case.row.tp, case.row.pp, used)
-    return SPEED.compute(given | sequences_of(case.load.users, case.row.replicas, case.fitting))
+    return SPEED.compute(given | sequences_of(case.load.users, case.row.replicas, case.running, case.fitting))
 
 
 _NAMES = ("tokens_per_s_per_user", "output_tokens_per_s", "first_token_s")
@@ -194,7 +195,7 @@ def errors_of(case: Case, used: Mapping[str, float]) -> Errors:
 CURRENT_CONSTANTS = (
     "dense_read", "expert_read", "expert_read_widened", "cache_read", "compute", "compute_widened", "prompt_compute",
     "kernel_vllm", "kernel_sglang", "kernel_tensorrt-llm", "sequence", "link_latency_fabric", "link_latency_growth",
-    "link_efficiency", "mixed_share", "prompt_contention", "request_vllm", "request_sglang", "request_tensorrt-llm", "prompt_queue_vllm", "prompt_queue_sglang",
+    "link_efficiency", "prompt_contention", "request_vllm", "request_sglang", "request_tensorrt-llm", "prompt_queue_vllm", "prompt_queue_sglang",
     "prompt_queue_tensorrt-llm",
 )  # fmt: skip
 OTHER_CONSTANTS = (
@@ -263,7 +264,7 @@ def prompt_errors(cases: Sequence[Case], used: Mapping[str, float]) -> list[floa
         if case.row.prompt_tokens_per_s and case.service.engine is llama_cpp.ENGINE:
             load = replace(case.load, prompt_tokens=LLAMA_BENCH_TOKENS)
             given = inputs_of(case.service, case.gpu, load, case.row.tp, case.row.pp, used)
-            terms = SPEED.compute(given | sequences_of(1, 1, 1))
+            terms = SPEED.compute(given | sequences_of(1, 1, 1, 1))
             found.append(math.log(LLAMA_BENCH_TOKENS / terms["prompt_s"] / case.row.prompt_tokens_per_s))  # type: ignore[operator]
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from core.catalog.hardware import Gpu
-from core.catalog.kernels import LLAMA_CPP, SGLANG, TENSORRT_LLM
+from core.catalog.kernels import LLAMA_CPP, TENSORRT_LLM
 from core.catalog.speeds import constant_values
 from core.engines import vllm
 from core.engines.capacity import Count, capacity
@@ -27,7 +27,6 @@ NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, pr
 # TensorRT-LLM's memory is computed as vLLM's: nothing is logged of its own.
 TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 
-_CHUNK_TOKENS = 8192  # the default step of vLLM on GPUs of 70 GiB and more: vllm/engine/arg_utils.py
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
 
 # Links in bytes per second one way. PCIe 4.0 x16 where the catalog states no link: the slowest of current servers.
@@ -38,6 +37,7 @@ _NODE_BYTES_PER_S, _SMALL_NODE_BYTES_PER_S = 50e9, 25e9
 _FABRICS = ("NVLink", "Infinity Fabric", "Unified Bus", "Ethernet")  # between the GPUs of a node; Gaudi's is Ethernet
 _RACK_LINK, _RACK_GPUS = "domain of 72", 72
 _GPUS_PER_NODE = 8
+_TIGHT_UTILIZATION = 0.95
 _GPUS_PER_BRIDGE = 2
 
 FABRIC, PCIE, NODES = "fabric", "pcie", "nodes"
@@ -154,7 +154,8 @@ def speed(
     service = replace(service, precision=precision)
     given = inputs_of(service, gpu, load, tp, pp, used)
     fitting = users_at_once(service, gpu, load, tp, pp)
-    given |= sequences_of(load.users, replicas, int(fitting.expected))
+    running = int(fitting.expected) or _tight_fit(service, gpu, load, tp, pp)
+    given |= sequences_of(load.users, replicas, running, int(fitting.expected))
     terms = SPEED.compute(given)
     kind = range_class(service, gpu, tp, load.users / replicas, bool(given["expert_bytes"]))
     spread, wait_spread = used[f"range_{kind}"], used["range_first_token"]
@@ -179,19 +180,35 @@ def speed(
 
 
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
-    """Return the users that one replica holds at once, each with its mean context."""
+    """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
     deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
     groups = attention_groups(service.model, _GPUS_PER_NODE, tp)
     found = capacity(service.engine, deployment).max_users
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 
 
-def sequences_of(users: int, replicas: int, fitting: int) -> dict[str, float]:
-    """Return the inputs of the terms that depend on the users; where none fits, one is computed and all wait."""
-    running = min(users, replicas * max(1, fitting))
+def _tight_fit(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> int:
+    """Return the users that fit where the engine may use nearly all memory, as people start it for a large model."""
+    settings = replace(service.settings, memory_utilization=_TIGHT_UTILIZATION)
+    return int(users_at_once(replace(service, settings=settings), gpu, load, tp, pp).expected)
+
+
+def running_users(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> tuple[int, int]:
+    """Return the users that one replica runs, and those that it holds with the service's settings (0 if none fits)."""
+    fitting = int(users_at_once(service, gpu, load, tp, pp).expected)
+    return fitting or _tight_fit(service, gpu, load, tp, pp), fitting
+
+
+def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[str, float]:
+    """Return the inputs of the terms that depend on the users; where none fits, all wait, and one is computed.
+
+    Args:
+        running, fitting: users of one replica, as `running_users` returns them.
+    """
+    together = min(users, replicas * max(1, running))
     return {
-        "sequences": max(1.0, running / replicas),
-        "running_users": running,
+        "sequences": max(1.0, together / replicas),
+        "running_users": together,
         "waiting_users": users - min(users, replicas * fitting),
     }
 
@@ -287,9 +304,6 @@ def inputs_of(
         "kernel_s": used["kernel_other_maker"] if other_maker else used[f"kernel_{engine}"],
         "step_fixed_s": used["old_vllm_step"] if is_old else 0,
         "sequence_s": used["sequence"] + (used["old_vllm_sequence"] if is_old else 0),
-        "mixes_prompts": 0 if engine == SGLANG else 1,
-        "mixed_share": used["mixed_share"],
-        "chunk_tokens": _CHUNK_TOKENS,
         "prompt_contention": used["prompt_contention"],
         "prompt_queue": used[f"prompt_queue_{queue}"],
         "request_s": 0 if is_llama else used[f"request_{engine}"],

@@ -8,7 +8,7 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
-from core.plan.terms import Expression, Operand, Term, Terms, all_of, least, log2, most, v, when
+from core.plan.terms import Expression, Operand, Term, Terms, all_of, log2, most, v, when
 
 
 def _mixed(native: Operand, widened: Expression, share: Expression) -> Expression:
@@ -145,19 +145,6 @@ SPEED = Terms(
         formula=most(0, (v.sequences - 1) / v.pp / v.attention_groups),
     ),
     Term(
-        name="prompt_share",
-        unit="",
-        means="Share of the steps that also read a piece of another prompt, and the weights once for both.",
-        formula=v.mixes_prompts
-        * least(0.95, v.mixed_share * v.other_prompts * v.prompt_tokens / v.chunk_tokens / v.output_tokens),
-    ),
-    Term(
-        name="shared_s",
-        unit="s",
-        means="Time that a step with a piece of a prompt takes once for both: reading weights, and kernels.",
-        formula=v.dense_read_s + v.expert_read_s + v.kernels * v.kernel_s,
-    ),
-    Term(
         name="prompts_s",
         unit="s",
         means="Time per output token in which prompts of others are read.",
@@ -166,8 +153,8 @@ SPEED = Terms(
     Term(
         name="token_s",
         unit="s",
-        means="Time per output token: a step and the prompts of others, without what steps and prompts share.",
-        formula=v.step_s + most(0, v.prompts_s - v.prompt_share * v.shared_s),
+        means="Time per output token: a step, and the prompts of others.",
+        formula=v.step_s + v.prompts_s,
     ),
     Term(
         name="first_token_s",
