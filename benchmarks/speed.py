@@ -32,14 +32,7 @@ from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import (
-    TENSORRT_LLM_ENGINE,
-    Load,
-    inputs_of,
-    range_class,
-    running_users,
-    sequences_of,
-)
+from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, range_class, running_users, sequences_of
 from core.plan.speed_figures import served_format
 from core.plan.speed_terms import SPEED
 
@@ -280,9 +273,7 @@ def fitted_prompt_compute(cases: Sequence[Case], start: Mapping[str, float]) -> 
 
 def is_of_other_source(case: Case) -> bool:
     """Return whether a row is of another source than the large collections, under a steady load or nearly so."""
-    return not case.is_current and (
-        case.row.is_steady or case.row.test == "static_batch" or case.row.set in _BURSTS
-    )
+    return not case.is_current and (case.row.is_steady or case.row.test == "static_batch" or case.row.set in _BURSTS)
 
 
 def rows_behind(cases: Sequence[Case], name: str) -> int:
@@ -406,7 +397,9 @@ def promises(errors: Mapping[Case, Errors], used: Mapping[str, float], wanted: f
             promised += 1
             wrong += measured < wanted
     share = wrong / promised if promised else 0
-    return f"{promised} of {rows} rows promise {wanted:g} tokens/s per user at the low end; {wrong} wrongly ({share:.1%})"
+    return (
+        f"{promised} of {rows} rows promise {wanted:g} tokens/s per user at the low end; {wrong} wrongly ({share:.1%})"
+    )
 
 
 def inside_ranges(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
@@ -470,7 +463,12 @@ def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[s
         lines += ["", *order_of_layouts(current)]
     if others:
         lines += ["", "### Other sources", "", *table("all", others, lambda _: "")]
-        lines += ["", *table("source and load", others, lambda case: f"{case.row.set}, {case.row.test.replace(chr(95), chr(32))}")]
+        lines += [
+            "",
+            *table(
+                "source and load", others, lambda case: f"{case.row.set}, {case.row.test.replace(chr(95), chr(32))}"
+            ),
+        ]
     everything = current | others
     lines += ["", "### Ranges and promises", "", *inside_ranges(everything, used), "", promises(everything, used) + "."]
     return lines

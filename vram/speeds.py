@@ -83,7 +83,9 @@ class Speed:
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures as `vram speed --json` prints them: expected, and again under "low" and "high"."""
-        answer = {name: value for name, value in vars(self).items() if name not in ("expected", "low", "high", "nearest")}
+        answer = {
+            name: value for name, value in vars(self).items() if name not in ("expected", "low", "high", "nearest")
+        }
         ends = {
             name: _rounded(figures) | {"limited_by": self.limited_by}
             for name, figures in (("low", self.low), ("high", self.high))

@@ -81,9 +81,14 @@ def constants() -> tuple[Constant, ...]:
     """Return the calibration constants, in file order."""
     return tuple(
         Constant(
-            name=row["name"], value=float(row["value"]), unit=row["unit"], means=row["means"],
-            rows=int(row["rows"]), fitted_on=row["fitted_on"], as_of=row["as_of"],
-        )  # fmt: skip
+            name=row["name"],
+            value=float(row["value"]),
+            unit=row["unit"],
+            means=row["means"],
+            rows=int(row["rows"]),
+            fitted_on=row["fitted_on"],
+            as_of=row["as_of"],
+        )
         for row in _read("speed_constants.csv")
     )
 
@@ -140,7 +145,7 @@ def nearest_measurement(
 ) -> MeasuredSpeed | None:
     """Return the public measurement of the same model and GPU that is nearest; None if there is none.
 
-    Near means, in this order: the same tensor parallel size, the same engine, the users, the prompt.
+    Near means, in this order: the same engine, the same tensor parallel size, similar users, a similar prompt.
     """
 
     def ratio(one: int, other: int) -> float:
@@ -150,8 +155,8 @@ def nearest_measurement(
     return min(
         same,
         key=lambda row: (
-            row.tp != tp,
             row.engine != engine,
+            row.tp != tp,
             ratio(row.users or 1, users),
             ratio(row.prompt_tokens or 1, prompt_tokens),
         ),

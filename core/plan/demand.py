@@ -14,7 +14,7 @@ PEOPLE = Terms(
         unit="users",
         means="Concurrent users: the people who have a request running at the peak, at least one.",
         formula=up(v.people * v.active),
-    ),
+    )
 )
 
 REQUESTS = Terms(
@@ -104,4 +104,4 @@ def replicas_for_requests(
             "users_per_replica": users_per_replica,
         }
     )
-    return max(1, int(found["replicas"]))  # type: ignore[call-overload]
+    return max(1, int(found["replicas"]))  # type: ignore[call-overload, no-any-return]

@@ -136,8 +136,8 @@ def speed(
         constants: calibration constants by name; None for the catalog's.
 
     Raises:
-        OutOfRangeError: the GPU's bandwidth or compute rate is not known, no kernel runs the format on it, or the
-            model cannot be split that way.
+        OutOfRangeError: the GPU's bandwidth or compute rate is not known, no kernel runs the format on it, the model
+            cannot be split that way, or it does not fit.
         UnsupportedModelError: only the size of the model is known.
     """
     model = service.model
@@ -155,6 +155,12 @@ def speed(
     given = inputs_of(service, gpu, load, tp, pp, used)
     fitting = users_at_once(service, gpu, load, tp, pp)
     running = int(fitting.expected) or _tight_fit(service, gpu, load, tp, pp)
+    if not running:
+        raise OutOfRangeError(
+            "gpu",
+            f"{model.name} and one user of {load.context:,} tokens do not fit on {tp * pp} × {gpu.name}",
+            "Choose more GPUs, a GPU with more memory, or a smaller precision.",
+        )
     given |= sequences_of(load.users, replicas, running, int(fitting.expected))
     terms = SPEED.compute(given)
     kind = range_class(service, gpu, tp, load.users / replicas, bool(given["expert_bytes"]))
@@ -200,12 +206,12 @@ def running_users(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> t
 
 
 def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[str, float]:
-    """Return the inputs of the terms that depend on the users; where none fits, all wait, and one is computed.
+    """Return the inputs of the terms that depend on the users.
 
     Args:
         running, fitting: users of one replica, as `running_users` returns them.
     """
-    together = min(users, replicas * max(1, running))
+    together = min(users, replicas * running)
     return {
         "sequences": max(1.0, together / replicas),
         "running_users": together,
@@ -244,20 +250,19 @@ def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: 
         return "llama"
     if gpu.maker != "NVIDIA":
         return "amd"
-    if _is_before_ampere(gpu) or _is_old(service):
+    if _is_before_ampere(gpu) or _has_old_core(service, gpu):
         return "old"
     if attention_groups(service.model, _GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
         return "nodes"
     return "few_users" if has_experts and users < 4 else "current"
 
 
-def _is_old(service: Service) -> bool:
-    return service.engine.name == vllm.ENGINE.name and service.version < _OLD_VLLM
+def _has_old_core(service: Service, gpu: Gpu) -> bool:
+    """Return whether vLLM runs its older core: before 0.8, and on GPUs before Ampere later too (its release notes)."""
+    return service.engine.name == vllm.ENGINE.name and (service.version < _OLD_VLLM or _is_before_ampere(gpu))
 
 
-def inputs_of(
-    service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Mapping[str, float]
-) -> dict[str, float]:
+def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Mapping[str, float]) -> dict[str, float]:
     """Return the inputs of the terms, without those that depend on the users.
 
     Args:
@@ -271,7 +276,7 @@ def inputs_of(
     link = link_of(gpu, tp)
     assert gpu.bandwidth_gb_per_s is not None
     assert gpu.bf16_tflops is not None
-    is_llama, is_old = engine == LLAMA_CPP, _is_old(service)
+    is_llama, is_old = engine == LLAMA_CPP, _has_old_core(service, gpu)
     other_maker = gpu.maker not in ("NVIDIA", "AMD")
     amd = gpu.maker == "AMD"
     queue = "vllm" if is_llama else engine

@@ -6,7 +6,7 @@ through every stage in turn.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -26,7 +26,6 @@ from core.model.mixers import (
 )
 from core.model.parameters import counted_outer_tensors
 from core.model.precision import Precision
-from core.model.quantization import LINEAR_GROUPS
 from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.model.weights import storage_groups, stored_bytes, tensor_precision
@@ -37,7 +36,14 @@ _SPARSE_TOKENS = 2048
 # Kernels that a step launches for each part of a layer, counted in vLLM's model files with its fusions
 # (model_executor/models, layers/fused_moe, layers/mamba): norm, projections, rotation with the cache's write, attention
 # and output; norm, two projections and the activation. A quantized activation takes one launch per projection pair.
-_ATTENTION_KERNELS, _MLP_KERNELS, _MOE_KERNELS, _LATENT_KERNELS, _RECURRENT_KERNELS, _QUANTIZE_KERNELS = 5, 4, 7, 5, 6, 2
+_ATTENTION_KERNELS, _MLP_KERNELS, _MOE_KERNELS, _LATENT_KERNELS, _RECURRENT_KERNELS, _QUANTIZE_KERNELS = (
+    5,
+    4,
+    7,
+    5,
+    6,
+    2,
+)
 _INDEXER_KERNELS = 10  # sparse attention: projections, norm, rotation, quantization, cache, logits, top-k, indices
 
 # Operations per value of a recurrent state and token: decay, outer product and read-out (Dao & Gu 2024,
@@ -46,18 +52,18 @@ _STATE_FLOPS = 6
 
 
 def served_format(model: ModelSpec, precision: Precision | None) -> Precision | None:
-    """Return the format in which 4-bit floating-point weights are served: linear layers only, as makers publish them.
+    """Return the format in which 4-bit and 8-bit floating-point weights with scales are served.
 
     A model that is shipped in the format is served as shipped. Latent attention stays in 16 bits (NVIDIA's
     checkpoints DeepSeek-R1-FP4 and Kimi-K2-Thinking-NVFP4, hf_quant_config.json).
     """
-    if precision is None or not precision.is_nominal or precision.name not in ("nvfp4", "mxfp4", "mxfp8"):
+    if precision is None or precision.name not in ("nvfp4", "mxfp4", "mxfp8"):
         return precision
     shipped = model.quantization
     if shipped is not None and any(found.name == precision.name for _, found in shipped.formats):
         return None
     latent = any(isinstance(part, LatentAttention) for run in model.layers for part in run.mixer.parts)
-    return replace(precision, groups=LINEAR_GROUPS - {ATTENTION} if latent else LINEAR_GROUPS)
+    return replace(precision, groups=precision.groups - {ATTENTION}) if latent else precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +113,7 @@ def weight_figures(
             f"only the size of {model.name} is known, which is not enough to compute a speed",
             "Name a model of the catalog, or give its config.json.",
         )
-    sums: Counter[str] = Counter()
+    sums: dict[str, float] = defaultdict(float)
     quantized_layers = 0
     for tensors, numbers in storage_groups(model, precision):
         quantized = False
@@ -154,7 +160,7 @@ def _serves_as_head(tensor: Tensor, model: ModelSpec) -> bool:
 
 
 def _add(
-    sums: Counter[str], tensor: Tensor, model: ModelSpec, layer: int | None, times: int,
+    sums: dict[str, float], tensor: Tensor, model: ModelSpec, layer: int | None, times: int,
     precision: Precision | None, gpu: Gpu, engine: str,
 ) -> str:  # fmt: skip
     """Add one tensor's bytes and seconds to `sums`; return the unit that computes with it."""

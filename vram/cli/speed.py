@@ -23,7 +23,10 @@ from vram.speeds import speed as compute_speed
 @click.option("--output-tokens", type=NUMBER, required=True, help="Tokens of one answer.")
 @click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]")
 @click.option(
-    "--kv-precision", default=defaults.KV_PRECISION, show_default=True, help="Of the KV cache: a name, or bytes per value."
+    "--kv-precision",
+    default=defaults.KV_PRECISION,
+    show_default=True,
+    help="Of the KV cache: a name, or bytes per value.",
 )
 @click.option(
     "--engine", type=click.Choice([*ENGINES]), default=defaults.ENGINE, show_default=True,
@@ -80,8 +83,8 @@ def _print(found: Speed) -> None:
             if value is not None
         ]
         click.echo(
-            f"nearest measurement: {', '.join(figures)} with {near.users} users, {near.prompt_tokens or '?'} prompt and "
-            f"{near.output_tokens or '?'} output tokens, {near.precision}, TP {near.tp}, {near.engine} "
+            f"nearest measurement: {', '.join(figures)} with {near.users} users, {near.prompt_tokens or '?'} prompt "
+            f"and {near.output_tokens or '?'} output tokens, {near.precision}, TP {near.tp}, {near.engine} "
             f"{near.engine_version} ({near.source})"
         )
     click.echo(found.note)
