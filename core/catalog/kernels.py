@@ -14,9 +14,9 @@ from core.catalog.hardware import Gpu
 from core.errors import OutOfRangeError
 from core.model.precision import Precision
 
-VLLM, SGLANG, TENSORRT_LLM, LLAMA_CPP = "vllm", "sglang", "tensorrt-llm", "llama.cpp"
+TENSORRT_LLM, LLAMA_CPP = "tensorrt-llm", "llama.cpp"
 
-SIXTEEN_BIT, INT8, FP8, FP4, WIDENED = "16-bit", "int8", "fp8", "fp4", "widened"
+SIXTEEN_BIT, WIDENED = "16-bit", "widened"
 
 # The least CUDA compute capability with a kernel, by kind of format; then that with native units.
 _LEAST_CAPABILITY = {"int8": 7.5, "fp8": 7.5, "fp4": 7.5, "groups": 6.0, "bitsandbytes": 7.0, "gguf": 6.0}

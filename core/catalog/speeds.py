@@ -39,7 +39,6 @@ class MeasuredSpeed:
         set, source: the collection that it is from, and the publication with its commit or page.
         model, gpu: names of the catalog; `precision` and `kv_precision` as the source states them, "" if it does not.
         tp, pp, replicas, engine, engine_version: what served it.
-        experts_spread: whether whole experts are distributed over the GPUs.
         test: "closed_loop" and "single_stream" are steady loads: each user sends a request when the last is answered.
         users, prompt_tokens, output_tokens: the load; None where it is not stated.
         tokens_per_s_per_user, output_tokens_per_s, first_token_s, prompt_tokens_per_s: what was measured.
@@ -56,7 +55,6 @@ class MeasuredSpeed:
     replicas: int
     engine: str
     engine_version: str
-    experts_spread: bool
     test: str
     users: int | None
     prompt_tokens: int | None
@@ -122,7 +120,6 @@ def measured_speed(row: Mapping[str, str]) -> MeasuredSpeed:
         replicas=int(row["replicas"]),
         engine=row["engine"],
         engine_version=row["engine_version"],
-        experts_spread=row["ep"] == "yes",
         test=row["test"],
         users=_whole(row["concurrency"]),
         prompt_tokens=_whole(row["input_tokens"]),

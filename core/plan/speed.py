@@ -110,7 +110,8 @@ class Speed:
     """How fast a service is under a load.
 
     Attributes:
-        expected, low, high: the figures; about eight of ten measurements lie in the range.
+        expected, low, high: the figures; about eight of ten measurements lie in the range. Its high end is not beyond
+            the memory's bandwidth.
         limited_by: "bandwidth", "compute", "fixed time", "links", or "memory" where users wait.
         tokens_per_day: output tokens of a day at this load.
         range_class: which measurements the range is from.
@@ -166,10 +167,14 @@ def speed(
     kind = range_class(service, gpu, tp, load.users / replicas, bool(given["expert_bytes"]))
     spread, wait_spread = used[f"range_{kind}"], used["range_first_token"]
 
+    fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
+    together = given["running_users"]
+
     def figures(rate: float, wait: float, users: float) -> Figures:
+        each, in_all = (float(terms[name]) * rate for name in ("tokens_per_s_per_user", "output_tokens_per_s"))  # type: ignore[arg-type]
         return Figures(
-            tokens_per_s_per_user=float(terms["tokens_per_s_per_user"]) * rate,  # type: ignore[arg-type]
-            output_tokens_per_s=float(terms["output_tokens_per_s"]) * rate,  # type: ignore[arg-type]
+            tokens_per_s_per_user=min(each, fastest),
+            output_tokens_per_s=min(in_all, fastest * together),
             first_token_s=float(terms["first_token_s"]) * wait,  # type: ignore[arg-type]
             users_at_once=int(users) * replicas,
         )

@@ -169,6 +169,12 @@ SPEED = Terms(
         formula=v.first_token_s + (v.output_tokens - 1) * v.token_s,
     ),
     Term(
+        name="least_step_s",
+        unit="s",
+        means="Time to read what a step needs at the memory's full bandwidth: no step takes less.",
+        formula=(v.dense_bytes + v.expert_bytes * v.touched + v.own_batch * v.cache_bytes) / v.bandwidth_bytes_per_s,
+    ),
+    Term(
         name="tokens_per_s_per_user",
         unit="tokens/s",
         means="Tokens per second that a user sees, once the first has come.",

@@ -54,7 +54,10 @@ def test_users_that_wait_are_named(vram):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--gpu", "80"), 'gpu: 80 GB of memory have no bandwidth to compute a speed from. Name a GPU, for example "h100".'),
+        (
+            ("--gpu", "80"),
+            'gpu: 80 GB of memory have no bandwidth to compute a speed from. Name a GPU, for example "h100".',
+        ),
         (("--gpu", "h1000"), "gpu: 'h1000' is not known."),
         (("--gpu", "l4"), "do not fit on 1 × l4"),
         (("--gpu", "h100", "--precision", "awq", "--engine", "llama.cpp"), "precision: llama.cpp runs 16-bit, GGUF"),

@@ -58,16 +58,16 @@ def _print(found: Speed) -> None:
     copies = f"{found.replicas} × {layout}" if found.replicas > 1 else layout
     click.secho(f"{found.model} ({found.precision}) on {found.gpu}, {copies}, {found.engine}", bold=True)
     click.echo(f"{found.users:,} users, {found.prompt_tokens:,} prompt tokens, {found.output_tokens:,} output tokens")
-    rows = (
-        ("tokens/s per user", "tokens_per_second_per_user", ",.1f"),
-        ("output tokens/s", "output_tokens_per_second", ",.0f"),
-        ("time to first token, s", "time_to_first_token_s", ",.2f"),
-        ("users at once", "users_at_once", ",d"),
-    )
-    width = max(len(name) for name, _, _ in rows)
+    ends = (found.expected, found.low, found.high)
+    rows = {
+        "tokens/s per user": [f"{end.tokens_per_second_per_user:,.1f}" for end in ends],
+        "output tokens/s": [f"{end.output_tokens_per_second:,.0f}" for end in ends],
+        "time to first token, s": [f"{end.time_to_first_token_s:,.2f}" for end in ends],
+        "users at once": [f"{end.users_at_once:,}" for end in ends],
+    }
+    width = max(map(len, rows))
     click.echo(f"{'':{width}}  {'expected':>12}  {'low':>12}  {'high':>12}")
-    for name, key, style in rows:
-        values = (format(getattr(figures, key), style) for figures in (found.expected, found.low, found.high))
+    for name, values in rows.items():
         click.echo(f"{name:{width}}  " + "  ".join(f"{value:>12}" for value in values))
     click.echo(f"limited by {found.limited_by}; {found.tokens_per_day:,.0f} output tokens a day")
     if found.users_waiting:

@@ -17,17 +17,7 @@ from core.engines.parallelism import weights_bytes_per_gpu
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import (
-    FABRIC,
-    NODES,
-    PCIE,
-    TENSORRT_LLM_ENGINE,
-    Load,
-    inputs_of,
-    link_of,
-    speed,
-    users_at_speed,
-)
+from core.plan.speed import FABRIC, NODES, PCIE, TENSORRT_LLM_ENGINE, Load, inputs_of, link_of, speed, users_at_speed
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
 from core.plan.speed_terms import SPEED
 
@@ -87,12 +77,18 @@ def test_attention_by_kind():
     assert latent.cache_bytes == 70_272 * 1000  # whole on every rank
     assert latent.flops == 61 * 2 * 16 * (2 * 512 + 64) * 1000
     assert latent.prompt_flops == 61 * 2 * 16 * (128 + 64 + 128) * 1000 * 1000 / 2
-    windows = [attention_figures(catalog.model("gpt-oss-120b").spec, FP16, 1, n, 1000).cache_bytes for n in (10**4, 10**5)]
+    windows = [
+        attention_figures(catalog.model("gpt-oss-120b").spec, FP16, 1, n, 1000).cache_bytes for n in (10**4, 10**5)
+    ]
     assert windows[1] - windows[0] == 36_864 * 90_000  # only every second layer grows
-    states = [attention_figures(catalog.model("qwen3-next-80b-a3b").spec, FP16, 1, n, 1000).cache_bytes for n in (1, 1001)]
+    states = [
+        attention_figures(catalog.model("qwen3-next-80b-a3b").spec, FP16, 1, n, 1000).cache_bytes for n in (1, 1001)
+    ]
     assert states[1] - states[0] == 24_576 * 1000
     assert states[0] > 2 * 70e6  # the states of 36 layers are read and written
-    sparse = [attention_figures(catalog.model("deepseek-v3.2").spec, FP16, 8, n, 1000).cache_bytes for n in (4096, 8192)]
+    sparse = [
+        attention_figures(catalog.model("deepseek-v3.2").spec, FP16, 8, n, 1000).cache_bytes for n in (4096, 8192)
+    ]
     assert sparse[1] - sparse[0] == 61 * 132 * 4096  # past 2048 tokens only the index grows
 
 
@@ -218,7 +214,8 @@ def test_the_class_of_the_range(name, on, settings, kind):
     found = speed(service(name, **settings), gpu(on), Load(users=2, prompt_tokens=500, output_tokens=100))
     assert found.range_class == kind
     factor = constant_values()[f"range_{kind}"]
-    assert found.high.tokens_per_s_per_user == pytest.approx(found.expected.tokens_per_s_per_user * factor)
+    limit = 1 / found.terms["least_step_s"]
+    assert found.high.tokens_per_s_per_user == pytest.approx(min(limit, found.expected.tokens_per_s_per_user * factor))
     assert found.low.output_tokens_per_s == pytest.approx(found.expected.output_tokens_per_s / factor)
     assert found.low.first_token_s < found.expected.first_token_s < found.high.first_token_s
     assert found.low.users_at_once <= found.expected.users_at_once <= found.high.users_at_once
@@ -258,7 +255,8 @@ def test_users_at_a_wanted_speed_is_the_inverse_of_speed():
     most = users_at_speed(served, gpu("h100"), load, 20, tp=4)
     assert 1 < most < 200
     at, above = (
-        speed(served, gpu("h100"), replace(load, users=users), tp=4).low.tokens_per_s_per_user for users in (most, most + 1)
+        speed(served, gpu("h100"), replace(load, users=users), tp=4).low.tokens_per_s_per_user
+        for users in (most, most + 1)
     )
     assert at >= 20 > above
     assert users_at_speed(served, gpu("h100"), load, 1000, tp=4) == 0
@@ -290,7 +288,9 @@ def test_a_model_of_which_only_the_size_is_known():
 MODELS = st.sampled_from(
     ["llama-3.1-8b", "qwen2.5-0.5b", "mixtral-8x7b", "gpt-oss-20b", "qwen3-30b-a3b", "deepseek-v2-lite", "gemma-3-27b"]
 )
-ON = st.sampled_from(["h100-sxm", "a100-sxm-80gb", "b200", "l40s", "rtx-6000-ada", "mi300x", "v100-sxm2-32gb", "rtx-a6000"])
+ON = st.sampled_from(
+    ["h100-sxm", "a100-sxm-80gb", "b200", "l40s", "rtx-6000-ada", "mi300x", "v100-sxm2-32gb", "rtx-a6000"]
+)
 TOKENS = st.integers(1, 20_000)
 
 
@@ -323,9 +323,9 @@ def test_no_step_is_faster_than_the_memory(situation):
         return
     terms = found.terms
     read = terms["dense_bytes"] + terms["expert_bytes"] * terms["touched"] + terms["cache_bytes"] * terms["batch"]
-    assert found.high.tokens_per_s_per_user >= found.expected.tokens_per_s_per_user
-    assert found.expected.tokens_per_s_per_user <= on.bandwidth_gb_per_s * 1e9 / read
-    assert found.expected.output_tokens_per_s <= load.users * found.expected.tokens_per_s_per_user * (1 + 1e-9)
+    limit = on.bandwidth_gb_per_s * 1e9 / read
+    assert found.expected.tokens_per_s_per_user <= found.high.tokens_per_s_per_user <= limit * (1 + 1e-9)
+    assert found.expected.output_tokens_per_s <= found.high.output_tokens_per_s <= load.users * limit * (1 + 1e-9)
     if served.precision is None:
         assert terms["dense_bytes"] + terms["expert_bytes"] <= weights_bytes_per_gpu(served.model, None, tp=tp)
 
@@ -347,7 +347,6 @@ def test_more_users_never_get_more_each_nor_less_in_all(situation, more):
 @given(situations(), st.floats(1, 4))
 @settings(max_examples=100, deadline=None)
 def test_better_hardware_is_never_slower(situation, factor):
-    served, on, load, tp = situation
     plain = computed(*situation)
     if plain is None:
         return
@@ -359,13 +358,14 @@ def test_better_hardware_is_never_slower(situation, factor):
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm"])
-def test_pcie_is_never_faster_than_a_fabric(engine):
-    slow = replace(gpu("a100-sxm-80gb"), interconnect="PCIe Gen4 x16", interconnect_gb_per_s=64.0)
-    for tp in (2, 4, 8):
-        over_pcie, over_nvlink = (speed(service("llama-3.1-70b", engine=engine), on, CHAT, tp=tp).expected
-                                  for on in (slow, gpu("a100-sxm-80gb"))) if tp > 2 else (None, None)  # fmt: skip
-        if over_pcie and over_nvlink:
-            assert over_pcie.tokens_per_s_per_user < over_nvlink.tokens_per_s_per_user
+@pytest.mark.parametrize("tp", [4, 8])
+def test_pcie_is_never_faster_than_a_fabric(engine, tp):
+    fast = gpu("a100-sxm-80gb")
+    slow = replace(fast, interconnect="PCIe Gen4 x16", interconnect_gb_per_s=64.0)
+    served = service("llama-3.1-70b", engine=engine)
+    over_pcie, over_nvlink = (speed(served, on, CHAT, tp=tp).expected for on in (slow, fast))
+    assert over_pcie.tokens_per_s_per_user < over_nvlink.tokens_per_s_per_user
+    assert over_pcie.first_token_s > over_nvlink.first_token_s
 
 
 # ---- measurements ----------------------------------------------------------------------------------------
