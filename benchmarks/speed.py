@@ -32,7 +32,7 @@ from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, range_class, running_users, sequences_of
+from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, range_class, sequences_of
 from core.plan.speed_figures import served_format
 from core.plan.speed_terms import SPEED
 
@@ -133,7 +133,8 @@ def case_of(row: MeasuredSpeed, with_version: bool = True) -> Case:
     if gpu.bandwidth_gb_per_s is None:
         raise PlannerError("gpu", f"{gpu.name} has no bandwidth", "")
     inputs_of(service, gpu, load, row.tp, row.pp, constant_values())
-    running, fitting = running_users(service, gpu, load, row.tp, row.pp)
+    fitting = int(users_at_once(service, gpu, load, row.tp, row.pp).expected)
+    running = fitting or users_with_tight_memory(service, gpu, load, row.tp, row.pp)
     measured = (row.tokens_per_s_per_user, row.output_tokens_per_s, row.first_token_s)
     return Case(row, replace(service, version=version), gpu, load, running, fitting, measured)
 

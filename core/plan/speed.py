@@ -155,7 +155,7 @@ def speed(
     service = replace(service, precision=precision)
     given = inputs_of(service, gpu, load, tp, pp, used)
     fitting = users_at_once(service, gpu, load, tp, pp)
-    running = int(fitting.expected) or _tight_fit(service, gpu, load, tp, pp)
+    running = int(fitting.expected) or users_with_tight_memory(service, gpu, load, tp, pp)
     if not running:
         raise OutOfRangeError(
             "gpu",
@@ -198,23 +198,18 @@ def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> C
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 
 
-def _tight_fit(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> int:
+def users_with_tight_memory(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> int:
     """Return the users that fit where the engine may use nearly all memory, as people start it for a large model."""
     settings = replace(service.settings, memory_utilization=_TIGHT_UTILIZATION)
     return int(users_at_once(replace(service, settings=settings), gpu, load, tp, pp).expected)
-
-
-def running_users(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> tuple[int, int]:
-    """Return the users that one replica runs, and those that it holds with the service's settings (0 if none fits)."""
-    fitting = int(users_at_once(service, gpu, load, tp, pp).expected)
-    return fitting or _tight_fit(service, gpu, load, tp, pp), fitting
 
 
 def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[str, float]:
     """Return the inputs of the terms that depend on the users.
 
     Args:
-        running, fitting: users of one replica, as `running_users` returns them.
+        running, fitting: users that one replica runs, and that it holds with the service's settings: `users_at_once`,
+            for both, or 0 and `users_with_tight_memory` if those are none.
     """
     together = min(users, replicas * running)
     return {

@@ -92,6 +92,20 @@ def test_attention_by_kind():
     assert sparse[1] - sparse[0] == 61 * 132 * 4096  # past 2048 tokens only the index grows
 
 
+def test_attention_over_compressed_tokens_and_layers_without_attention():
+    """DeepSeek-V4: each layer reads its window, and one vector for every few tokens."""
+    model = catalog.model("deepseek-v4-flash").spec
+    near, far = (attention_figures(model, FP16, 8, n, 100) for n in (100_000, 200_000))
+    assert 0 < far.cache_bytes - near.cache_bytes < 61 * 2 * 512 * 100_000 / 2
+    assert 1 < far.flops / near.flops < 2
+    assert attention_figures(model, FP16, 8, 100, 10_000).prompt_flops > 0
+    # Nemotron-H: most layers are halves, a mixer or a feed-forward block, so there is one all-reduce each.
+    hybrid = catalog.model("nemotron-h-8b").spec
+    assert attention_figures(hybrid, FP16, 1, 1000, 100).cache_bytes > 0
+    found = weight_figures(hybrid, None, gpu("h100"), "vllm", 2)
+    assert found.all_reduces == hybrid.num_hidden_layers
+
+
 def _terms(served: Service, on, load: Load, tp: int = 1, pp: int = 1) -> dict:
     return dict(speed(served, on, load, tp=tp, pp=pp).terms)
 
@@ -140,6 +154,9 @@ def test_prompts_of_others_take_time_from_each_token():
         ("nvfp4", "mi300x", "widened", 1307.4),
         ("mxfp4", "mi355x", "fp4", 10_066.3),
         ("fp8_tensor", "rtx-4080", "fp8", 2 * 97),  # not stated, so twice the 16-bit rate
+        ("nf4", "l4", "widened", 121),
+        ("fp8_tensor", "gaudi-3", "fp8", 1835),
+        ("w8a8", "mi250", "int8", 2 * 362.1),
     ],
 )
 def test_the_rate_of_a_format(precision, name, unit, tflops):
@@ -162,6 +179,22 @@ def test_formats_without_a_kernel_are_refused(engine, precision, name, reason):
     with pytest.raises(OutOfRangeError, match="precision: ") as caught:
         check_format(engine, catalog.precision("precision", precision), gpu(name))
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "name"),
+    [
+        ("vllm", "awq", "t4"), ("vllm", "nf4", "v100-sxm2-32gb"), ("vllm", "w8a8", "mi250"),
+        ("sglang", "fp8_tensor", "gaudi-3"), ("vllm", "awq", "gaudi-3"), ("llama.cpp", "mxfp4", "rx-7900-xtx"),
+    ],
+)  # fmt: skip
+def test_formats_with_a_kernel(engine, precision, name):
+    check_format(engine, catalog.precision("precision", precision), gpu(name))
+
+
+def test_a_gpu_whose_rate_is_not_known():
+    with pytest.raises(OutOfRangeError, match="the compute rate of NVIDIA L4 is not known"):
+        rate_of_format(None, replace(gpu("l4"), bf16_tflops=None, title="NVIDIA L4"))
 
 
 def test_fp4_on_h100_gets_an_answer_at_16_bit_rates():
