@@ -32,11 +32,20 @@ from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, range_class, sequences_of
+from core.plan.speed import (
+    TENSORRT_LLM_ENGINE,
+    Load,
+    inputs_of,
+    range_class,
+    sequences_of,
+    users_at_once,
+    users_with_tight_memory,
+)
 from core.plan.speed_figures import served_format
 from core.plan.speed_terms import SPEED
 
 SEED, FOLDS = 14, 5
+_CATALOG_HEADING = "## The catalog's"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "speed.md"
 
 ENGINES = {
@@ -522,32 +531,40 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="write core/catalog/data/speed_constants.csv from the rows")
     asked = parser.parse_args()
     used = constant_values()
-    lines = [INTRODUCTION]
-    cases, _ = cases_of(measured_speeds())
-    lines += [f"## The catalog's {len(cases)} measurements, with the shipped constants"]
-    lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+    # Without a file, what an earlier run found on its rows stays.
+    lines = (
+        [INTRODUCTION] if asked.rows else [DOCUMENT.read_text(encoding="utf-8").partition(_CATALOG_HEADING)[0].rstrip()]
+    )
     if asked.rows:
         cases, refused = cases_of(read_rows(asked.rows))
         for reason, count in refused.most_common():
             print(f"not computed: {count} rows: {reason}")
         if asked.fit:
-            best = fitted(cases, used, rounds=10)
-            errors = left_out_errors(cases) | without_source_errors(cases)
-            ranges = ranges_of(errors)
-            best |= {name: factor for name, (factor, _) in ranges.items()}
-            write_constants(cases, best, {name: count for name, (_, count) in ranges.items()})
-            used = best
-        lines += ["", f"## {len(cases)} measurements, with the shipped constants"]
-        lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+            used = refitted(cases, used)
         if asked.left_out:
-            errors = left_out_errors(cases)
-            lines += ["", f"## The same, each group with constants fitted without it ({FOLDS} folds, seed {SEED})"]
-            lines += report(cases, errors, used)
+            lines += [f"## {len(cases)} measurements, each group with constants fitted without it", ""]
+            lines += [f"Groups of model × GPU × engine are split into {FOLDS} folds (seed {SEED})."]
+            lines += report(cases, left_out_errors(cases), used)
             lines += ["", "## Other sources, each with constants fitted without it"]
             lines += report(cases, without_source_errors(cases), used)
+            lines += [""]
+        lines += [f"## The same {len(cases)} measurements, with the shipped constants"]
+        lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+    cases, _ = cases_of(measured_speeds())
+    lines += ["", f"{_CATALOG_HEADING} {len(cases)} measurements, with the shipped constants"]
+    lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
     text = "\n".join(lines) + "\n"
     print(text)
     DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def refitted(cases: Sequence[Case], used: Mapping[str, float]) -> Mapping[str, float]:
+    """Fit the constants and ranges, write them to speed_constants.csv, and return them."""
+    best = fitted(cases, used, rounds=10)
+    ranges = ranges_of(left_out_errors(cases) | without_source_errors(cases))
+    best |= {name: factor for name, (factor, _) in ranges.items()}
+    write_constants(cases, best, {name: count for name, (_, count) in ranges.items()})
+    return best
 
 
 if __name__ == "__main__":
