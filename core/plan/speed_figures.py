@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from core.catalog.hardware import Gpu
 from core.catalog.kernels import SIXTEEN_BIT, WIDENED, check_format, rate_of_format
-from core.engines.parallelism import tensors_on_rank
+from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import UnsupportedModelError
 from core.model.kv_profile import KvProfile
 from core.model.mixers import (
@@ -146,13 +146,18 @@ def weight_figures(
 
 
 def attention_groups(model: ModelSpec, gpus_per_node: int, tp: int) -> int:
-    """Return into how many groups engines divide the ranks for latent attention: one a rank beyond a node, else 1.
+    """Return into how many groups engines divide the ranks for attention; 1 within a node.
 
-    Its cache is whole on every rank, so wide expert parallelism gives each rank its own sequences (DeepSeek-V3,
-    arXiv:2412.19437, section 3.4; vLLM docs, "Expert Parallel Deployment"; SGLang docs, DP attention).
+    Beyond a node, wide expert parallelism gives each group its own sequences: one a rank for latent attention, whose
+    cache is whole on every rank, else as few as its heads allow (DeepSeek-V3, arXiv:2412.19437, section 3.4; vLLM docs,
+    "Expert Parallel Deployment"; SGLang docs, DP attention).
     """
-    latent = any(isinstance(part, LatentAttention) for run in model.layers for part in run.mixer.parts)
-    return tp if latent and tp > gpus_per_node else 1
+    if tp <= gpus_per_node or not any(run.mlp is not None and run.mlp.num_routed_experts for run in model.layers):
+        return 1
+    if any(isinstance(part, LatentAttention) for run in model.layers for part in run.mixer.parts):
+        return tp
+    groups = (number for number in range(1, tp) if tp % number == 0)
+    return next((number for number in groups if not tensor_parallel_obstacle(model, tp // number, True)), 1)
 
 
 def _serves_as_head(tensor: Tensor, model: ModelSpec) -> bool:

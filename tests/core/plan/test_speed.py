@@ -227,6 +227,9 @@ def test_latent_attention_divides_sequences_among_ranks_beyond_a_node():
     deepseek = catalog.model("deepseek-r1").spec
     assert (attention_groups(deepseek, 8, 8), attention_groups(deepseek, 8, 72)) == (1, 72)
     assert attention_groups(catalog.model("llama-3.1-70b").spec, 8, 16) == 1
+    # 32 heads cannot be divided by 64 ranks; two groups of 32 share the experts.
+    assert attention_groups(catalog.model("qwen3.5-397b-a17b").spec, 8, 64) == 2
+    assert attention_groups(catalog.model("qwen3.5-397b-a17b").spec, 8, 16) == 1
     wide = speed(service("deepseek-r1", engine="sglang"), gpu("gb200"), replace(CHAT, users=4000), tp=72)
     assert wide.expected.users_at_once > 4000
     assert wide.range_class == "nodes"
