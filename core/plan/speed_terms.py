@@ -8,7 +8,7 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
-from core.plan.terms import Expression, Operand, Term, Terms, all_of, log2, most, v, when
+from core.plan.terms import Expression, Operand, Term, Terms, log2, most, v, when
 
 
 def _mixed(native: Operand, widened: Expression, share: Expression) -> Expression:
@@ -95,11 +95,16 @@ STEP = Terms(
         formula=v.kernels * v.kernel_s + v.step_fixed_s + v.sequences / v.attention_groups * v.sequence_s,
     ),
     Term(
+        name="latency_s",
+        unit="s",
+        means="Time of a step that its all-reduces, and sending to the next stage, take however little they send.",
+        formula=(v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) + v.pp - 1) * v.link_latency_s,
+    ),
+    Term(
         name="links_s",
         unit="s",
-        means="Time of all-reduces and of sending to the next stage: latency, and data over the links' bandwidth.",
-        formula=(v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) + v.pp - 1) * v.link_latency_s
-        + _all_reduce_s(v.own_batch),
+        means="Time of a step on the links between GPUs: latency, and data over the links' bandwidth.",
+        formula=v.latency_s + _all_reduce_s(v.own_batch),
     ),
     Term(
         name="attention_s",
@@ -122,21 +127,47 @@ STEP = Terms(
 SPEED = Terms(
     *STEP,
     Term(
+        name="prompt_dense_s",
+        unit="s",
+        means="Time to compute one prompt with the weights that every token uses; its last token alone needs the head.",
+        formula=v.prompt_tokens
+        * (v.dense_peak_s - v.head_peak_s)
+        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.dense_widened)),
+    ),
+    Term(
+        name="prompt_expert_s",
+        unit="s",
+        means="Time to compute one prompt with the experts that its tokens select.",
+        formula=v.prompt_tokens
+        * v.expert_peak_s
+        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.expert_widened)),
+    ),
+    Term(
+        name="prompt_pass_s",
+        unit="s",
+        means="Time to read the weights that a prompt needs once, which a short prompt takes at least.",
+        formula=(v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
+    ),
+    Term(
+        name="prompt_attention_s",
+        unit="s",
+        means="Time to compute attention within one prompt, in 16 bits.",
+        formula=v.prompt_attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.prompt_compute),
+    ),
+    Term(
+        name="prompt_links_s",
+        unit="s",
+        means="Time of the all-reduces of a prompt's tokens.",
+        formula=_all_reduce_s(v.prompt_tokens),
+    ),
+    Term(
         name="prompt_s",
         unit="s",
-        means="Time to read one prompt alone: operations, at least one pass over the weights; kernels; all-reduces.",
-        formula=most(
-            v.prompt_tokens
-            / (v.maker_compute * v.prompt_compute)
-            * (
-                (v.dense_peak_s - v.head_peak_s) / _mixed(1, v.compute_widened, v.dense_widened)
-                + v.expert_peak_s / _mixed(1, v.compute_widened, v.expert_widened)
-            ),
-            (v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
-        )
-        + v.prompt_attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.prompt_compute)
+        means="Time to read one prompt alone.",
+        formula=most(v.prompt_dense_s + v.prompt_expert_s, v.prompt_pass_s)
+        + v.prompt_attention_s
         + v.kernels * v.kernel_s
-        + _all_reduce_s(v.prompt_tokens),
+        + v.prompt_links_s,
     ),
     Term(
         name="other_prompts",
@@ -207,21 +238,23 @@ SPEED = Terms(
         formula=v.token_s - v.reading_s - v.fixed_s - v.links_s,
     ),
     Term(
-        name="limited_by",
+        name="largest_part",
         unit="",
-        means="What takes the largest part of the time per token; memory where users wait for a free place.",
+        means="What takes the largest part of the time per token.",
         formula=when(
-            v.waiting_users > 0,
-            "memory",
+            v.reading_s >= most(v.computing_s, v.fixed_s, v.links_s),
+            "bandwidth",
             when(
-                all_of(v.reading_s >= v.computing_s, v.reading_s >= v.fixed_s, v.reading_s >= v.links_s),
-                "bandwidth",
-                when(
-                    all_of(v.computing_s >= v.fixed_s, v.computing_s >= v.links_s),
-                    "compute",
-                    when(v.fixed_s >= v.links_s, "fixed time", "links"),
-                ),
+                v.computing_s >= most(v.fixed_s, v.links_s),
+                "compute",
+                when(v.fixed_s >= v.links_s, "fixed time", "links"),
             ),
         ),
+    ),
+    Term(
+        name="limited_by",
+        unit="",
+        means="The largest part of the time per token, or memory where users wait for a free place.",
+        formula=when(v.waiting_users > 0, "memory", v.largest_part),
     ),
 )

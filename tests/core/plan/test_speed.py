@@ -8,6 +8,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
+from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog.kernels import check_format, rate_of_format
@@ -20,6 +22,8 @@ from core.plan.serving import service_of
 from core.plan.speed import FABRIC, NODES, PCIE, TENSORRT_LLM_ENGINE, Load, inputs_of, link_of, speed, users_at_speed
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
 from core.plan.speed_terms import SPEED
+from core.plan.terms import spreadsheet_formula
+from tests.spreadsheets import ironcalc_program, libreoffice
 
 FP16, FP8 = catalog.precision("kv_precision", "fp16"), catalog.precision("kv_precision", "fp8")
 ENGINES = {
@@ -402,6 +406,65 @@ def test_pcie_is_never_faster_than_a_fabric(engine, tp):
     over_pcie, over_nvlink = (speed(served, on, CHAT, tp=tp).expected for on in (slow, fast))
     assert over_pcie.tokens_per_s_per_user < over_nvlink.tokens_per_s_per_user
     assert over_pcie.first_token_s > over_nvlink.first_token_s
+
+
+# ---- native formulas ----
+
+SHEET_CASES = (
+    ("llama-3.1-70b", "shipped", "vllm", "h100-sxm", 4, 1, 50),
+    ("mixtral-8x7b", "w4a16", "sglang", "a100-sxm-80gb", 2, 1, 7),
+    ("deepseek-r1", "nvfp4", "sglang", "b200", 8, 1, 300),
+    ("gpt-oss-120b", "shipped", "tensorrt-llm", "b200", 1, 1, 1),
+    ("llama-3.1-8b", "q4_k_m", "llama.cpp", "rtx-4090", 1, 2, 3),
+    ("llama-3.1-70b", "shipped", "vllm", "h100-sxm", 4, 2, 5000),
+    ("qwen3-30b-a3b", "fp8", "vllm", "mi300x", 2, 1, 64),
+)
+
+
+def _sheet_with_terms(path) -> list[dict]:
+    """Write one case a column: its inputs, and below them each term as a native formula."""
+    rows = {name: row for row, name in enumerate((*SPEED.inputs, *SPEED.by_name), start=1)}
+    book, expected = Workbook(), []
+    ws = book.active
+    ws.title = "S"
+    for column, (name, precision, engine, on, tp, pp, users) in enumerate(SHEET_CASES, start=1):
+        load = replace(CHAT, users=users)
+        terms = speed(service(name, precision, engine), gpu(on), load, tp=tp, pp=pp).terms
+        letter = get_column_letter(column)
+        for one in SPEED.inputs:
+            ws[f"{letter}{rows[one]}"] = terms[one]
+        for term in SPEED:
+            formula = spreadsheet_formula(term.formula, lambda one, at=letter: f"{at}{rows[one]}")
+            ws[f"{letter}{rows[term.name]}"] = "=" + formula
+        expected.append({f"{letter}{rows[one]}": terms[one] for one in SPEED.by_name})
+    book.save(path)
+    return expected
+
+
+def _check(values, expected):
+    for column in expected:
+        for cell, value in column.items():
+            assert values[cell] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-9, abs=1e-15)), (
+                cell
+            )
+
+
+def test_native_formulas_compute_the_same(tmp_path):
+    expected = _sheet_with_terms(tmp_path / "speed.xlsx")
+    assert {column[list(column)[-1]] for column in expected} >= {"bandwidth", "memory"}
+    _check(ironcalc_program.recalculate(tmp_path / "speed.xlsx")["S"], expected)
+
+
+@pytest.mark.needs("libreoffice")
+def test_libreoffice_computes_the_same(tmp_path):
+    expected = _sheet_with_terms(tmp_path / "speed.xlsx")
+    _check(libreoffice.recalculate(tmp_path / "speed.xlsx")["S"], expected)
+
+
+def test_formulas_are_short_enough_to_follow():
+    for term in SPEED:
+        assert len(set(term.formula.names())) <= 8, term.name
+        assert len(spreadsheet_formula(term.formula, lambda name: f"[@[{name}]]")) <= 200, term.name
 
 
 # ---- measurements ----------------------------------------------------------------------------------------
