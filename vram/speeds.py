@@ -20,6 +20,7 @@ from vram.engine_settings import ENGINES as MEMORY_ENGINES
 from vram.models import Model, kv_precision_of, model, name_or_number, weights_precision_of
 
 ENGINES: dict[str, Engine] = {**MEMORY_ENGINES, TENSORRT_LLM: core_speed.TENSORRT_LLM_ENGINE}
+_MEMORY_NOTE = " TensorRT-LLM's memory is computed as vLLM's."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +169,7 @@ def speed(
         nearest=nearest_measurement(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
-        note=core_speed.NOT_MODELLED,
+        note=core_speed.NOT_MODELLED + (_MEMORY_NOTE if runs_on is core_speed.TENSORRT_LLM_ENGINE else ""),
     )
 
 

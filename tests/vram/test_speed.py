@@ -72,6 +72,12 @@ def test_bad_input_is_one_sentence(vram, arguments, message):
     assert message in err and "Traceback" not in err
 
 
+def test_tensorrt_llm_says_whose_memory_it_has():
+    notes = {engine: api.speed("llama-3.1-70b", engine=engine, **ASKED).note for engine in ("vllm", "tensorrt-llm")}
+    assert "memory is computed as vLLM's" in notes["tensorrt-llm"]
+    assert "vLLM" not in notes["vllm"]
+
+
 def test_users_at_a_wanted_speed():
     load = {"gpu": "h100", "tp": 4, "prompt_tokens": 2000, "output_tokens": 500}
     most = api.users_at_speed("llama-3.1-70b", 20, **load)
