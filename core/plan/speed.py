@@ -20,6 +20,7 @@ from core.engines.parallelism import check_pipeline_parallel, check_tensor_paral
 from core.errors import OutOfRangeError
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
+from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
 from core.plan.speed_terms import SPEED
 
 NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
@@ -29,39 +30,7 @@ TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
 
-# Links in bytes per second one way. PCIe 4.0 x16 where the catalog states no link: the slowest of current servers.
-_PCIE_BYTES_PER_S = 32e9
-# Between nodes: one 400 Gb/s port per GPU of an HGX or OAM board (NVIDIA DGX H100 user guide), 200 Gb/s of others
-# (NVIDIA DGX Spark user guide, ConnectX-7).
-_NODE_BYTES_PER_S, _SMALL_NODE_BYTES_PER_S = 50e9, 25e9
-_FABRICS = ("NVLink", "Infinity Fabric", "Unified Bus", "Ethernet")  # between the GPUs of a node; Gaudi's is Ethernet
-_RACK_LINK, _RACK_GPUS = "domain of 72", 72
-_GPUS_PER_NODE = 8
 _TIGHT_UTILIZATION = 0.95
-_GPUS_PER_BRIDGE = 2
-
-FABRIC, PCIE, NODES = "fabric", "pcie", "nodes"
-
-
-@dataclass(frozen=True)
-class Link:
-    """What connects the GPUs of a tensor-parallel group: its kind, and bytes per second one way."""
-
-    kind: str
-    bytes_per_s: float
-
-
-def link_of(gpu: Gpu, gpus: int) -> Link:
-    """Return the link of a group of `gpus`: the fabric of a board, PCIe, or the network between nodes."""
-    per_node = _RACK_GPUS if _RACK_LINK in gpu.interconnect else gpu.gpus_per_node or _GPUS_PER_NODE
-    stated = gpu.link_gb_per_s_one_way
-    is_fabric = any(name in gpu.interconnect for name in _FABRICS)
-    if gpus > per_node:
-        slowest = _NODE_BYTES_PER_S if is_fabric and "bridge" not in gpu.interconnect else _SMALL_NODE_BYTES_PER_S
-        return Link(NODES, slowest)
-    if is_fabric and not ("bridge" in gpu.interconnect and gpus > _GPUS_PER_BRIDGE):
-        return Link(FABRIC, stated * 1e9 if stated else 2 * _NODE_BYTES_PER_S)
-    return Link(PCIE, _PCIE_BYTES_PER_S if is_fabric or stated is None else stated * 1e9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +115,7 @@ def speed(
         raise OutOfRangeError(
             "gpu", f"the memory bandwidth of {gpu.title} is not known, so its speed is not", "Choose another GPU."
         )
-    groups = attention_groups(model, _GPUS_PER_NODE, tp)
+    groups = attention_groups(model, GPUS_PER_NODE, tp)
     if groups == 1:
         check_tensor_parallel(model, tp)
     check_pipeline_parallel(model, pp)
@@ -193,7 +162,7 @@ def speed(
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
     """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
     deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
-    groups = attention_groups(service.model, _GPUS_PER_NODE, tp)
+    groups = attention_groups(service.model, GPUS_PER_NODE, tp)
     found = capacity(service.engine, deployment).max_users
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 
@@ -252,7 +221,7 @@ def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: 
         return "amd"
     if _is_before_ampere(gpu) or _has_old_core(service, gpu):
         return "old"
-    if attention_groups(service.model, _GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
+    if attention_groups(service.model, GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
         return "nodes"
     return "few_users" if has_experts and users < 4 else "current"
 
@@ -268,7 +237,7 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
     Args:
         used: calibration constants by name.
     """
-    engine, groups = service.engine.name, attention_groups(service.model, _GPUS_PER_NODE, tp)
+    engine, groups = service.engine.name, attention_groups(service.model, GPUS_PER_NODE, tp)
     weights = weight_figures(service.model, service.precision, gpu, engine, tp, groups)
     attention = attention_figures(
         service.model, service.kv_precision, tp // groups, load.mean_context, load.prompt_tokens
