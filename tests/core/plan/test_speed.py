@@ -19,7 +19,7 @@ from core.engines.parallelism import weights_bytes_per_gpu
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import FABRIC, NODES, PCIE, TENSORRT_LLM_ENGINE, Load, inputs_of, link_of, speed, users_at_speed
+from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, speed, users_at_speed
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, NODES, PCIE, link_of
 from core.plan.speed_terms import SPEED
