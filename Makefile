@@ -17,7 +17,7 @@ LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
 .PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
-.PHONY: parity peers bench measure mutation clean
+.PHONY: parity peers bench measure mutation speed clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -98,6 +98,12 @@ bench: $(VENV)/installed-test $(PEERS)/installed
 # Compare what a GPU really allocates with what is computed; needs an NVIDIA GPU and PyTorch.
 measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
+
+# Compare computed speeds with public measurements and renew docs/speed.md. SPEED_ROWS names a file with more rows of the
+# same columns: then constants are also fitted again without each group and each source, to see the errors on what was left out.
+SPEED_ROWS ?=
+speed: $(VENV)/installed
+	$(BIN)/python -m benchmarks.speed $(if $(SPEED_ROWS),--rows $(SPEED_ROWS) --left-out)
 
 # Change the code of core/ in many small ways and check that a test of tests/core fails each time. All of core/ takes hours,
 # so name a part: make mutation MUTATE="core.plan.nodes*". `mutmut show NAME` prints a change that no test noticed.

@@ -6,6 +6,7 @@
     vram.estimate("llama-3.1-70b", context=32_768, users=10).total_gb
     vram.capacity("llama-3.1-70b", gpu="h100", tp=4, context=32_768).max_users.expected
     vram.plan("llama-3.1-70b", users=50, context=32_768).options[0]
+    vram.speed("llama-3.1-70b", gpu="h100", tp=4, users=50, prompt_tokens=2000, output_tokens=500).expected
 
 Wrong input raises `PlannerError`, whose text names the argument, the value and a remedy. docs/api.md has more examples.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vram.estimates import Estimate, estimate
     from vram.models import Model, model
     from vram.plans import Option, Plan, RuledOut, plan
+    from vram.speeds import Speed, SpeedFigures, speed, users_at_speed
 
 # Module → its public names; it is imported at first use, so that the command line starts faster.
 _MODULES = {
@@ -29,12 +31,13 @@ _MODULES = {
     "estimates": ("Estimate", "estimate"),
     "models": ("Model", "model"),
     "plans": ("Option", "Plan", "RuledOut", "plan"),
+    "speeds": ("Speed", "SpeedFigures", "speed", "users_at_speed"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "Capacity", "Estimate", "Model", "Option", "Plan", "PlannerError", "Range", "RuledOut", "__version__", "capacity",
-    "estimate", "model", "plan",
+    "Capacity", "Estimate", "Model", "Option", "Plan", "PlannerError", "Range", "RuledOut", "Speed", "SpeedFigures",
+    "__version__", "capacity", "estimate", "model", "plan", "speed", "users_at_speed",
 ]  # fmt: skip
 
 

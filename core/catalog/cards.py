@@ -100,7 +100,12 @@ def gpu_card(gpu: Gpu) -> Card:
             "gpus_per_node": gpu.gpus_per_node,
             "interconnect": gpu.interconnect,
             "interconnect_gb_per_s": gpu.interconnect_gb_per_s,
+            "bf16_tflops": gpu.bf16_tflops,
+            "int8_tops": gpu.int8_tops,
+            "fp8_tflops": gpu.fp8_tflops,
+            "fp4_tflops": gpu.fp4_tflops,
             "source": gpu.source,
+            "compute_source": gpu.compute_source,
             "memory_source": gpu.memory_source,
             "as_of": gpu.as_of,
         }

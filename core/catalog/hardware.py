@@ -29,6 +29,10 @@ class Gpu:
         gpus_per_node: the number of GPUs in a typical server.
         interconnect, interconnect_gb_per_s: the link to the other GPUs of the node, and its bandwidth per GPU, both
             directions added, as NVIDIA states NVLink.
+        bf16_tflops, int8_tops, fp8_tflops, fp4_tflops: peak rates of its matrix units without sparsity, 10¹² operations
+            per second with 32-bit accumulation (FP16 where BF16 does not exist); None where it has no such units, or
+            where no source states the rate.
+        compute_source: the source of these rates.
         source, memory_source: the sources of the figures and of the memory that the driver reports.
         as_of: the date of the sources.
     """
@@ -52,6 +56,16 @@ class Gpu:
     source: str
     memory_source: str
     as_of: str
+    bf16_tflops: float | None = None
+    int8_tops: float | None = None
+    fp8_tflops: float | None = None
+    fp4_tflops: float | None = None
+    compute_source: str = ""
+
+    @property
+    def link_gb_per_s_one_way(self) -> float | None:
+        """Return what the GPU can send to the others of its node, 10⁹ bytes per second; None if unknown."""
+        return None if self.interconnect_gb_per_s is None else self.interconnect_gb_per_s / 2
 
     @property
     def memory_is_label(self) -> bool:

@@ -296,6 +296,11 @@ def _gpus_by_name() -> dict[str, Gpu]:
             source=row["source"],
             memory_source=row["memory_source"],
             as_of=row["as_of"],
+            bf16_tflops=_float_or_none(row["bf16_tflops"]),
+            int8_tops=_float_or_none(row["int8_tops"]),
+            fp8_tflops=_float_or_none(row["fp8_tflops"]),
+            fp4_tflops=_float_or_none(row["fp4_tflops"]),
+            compute_source=row["compute_source"],
         )
         for row in _read("gpus.csv")
     }

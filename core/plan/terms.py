@@ -156,6 +156,11 @@ def nearest(operand: Operand) -> Expression:
     return _call("nearest", operand)
 
 
+def log2(operand: Operand) -> Expression:
+    """Return the logarithm to base 2 of a positive number."""
+    return _call("log2", operand)
+
+
 def known(operand: Expression) -> Expression:
     """Return whether a number is not missing."""
     return _call("known", operand)
@@ -232,6 +237,7 @@ class Terms:
             "_nearest": _nearest,
             "_least": _least,
             "_most": _most,
+            "_log2": math.log2,
         }
         exec(self.source_code, space)  # noqa: S102  the code is printed from declarations, never from a user's text
         return space["compute"]  # type: ignore[return-value]
@@ -253,7 +259,7 @@ def _most(*numbers: float | None) -> float:
     return max(number for number in numbers if number is not None)
 
 
-_PYTHON_CALLS = {"MIN": "_least", "MAX": "_most", "up": "_up", "down": "_down", "nearest": "_nearest"}
+_PYTHON_CALLS = {"MIN": "_least", "MAX": "_most", "up": "_up", "down": "_down", "nearest": "_nearest", "log2": "_log2"}
 
 
 def python_source(expression: Expression) -> str:
@@ -307,6 +313,8 @@ def spreadsheet_formula(expression: Expression, reference: Callable[[str], str],
         return f"ROUND({part(0)},0)"
     if kind == "down":
         return f"INT({part(0)})"
+    if kind == "log2":
+        return f"LOG({part(0)},2)"
     if kind == "known":
         return f"ISNUMBER({part(0)})"
     return f"{kind}({','.join(part(number) for number in range(len(expression.parts)))})"

@@ -48,14 +48,20 @@ EXPECTED_LIMITS = {
     "params_b": (0.000_001, 100_000), "num_hidden_layers": (1, 10_000), "hidden_size": (1, 1_000_000),
     "intermediate_size": (1, 10_000_000), "vocab_size": (1, 10_000_000), "num_attention_heads": (1, 10_000),
     "num_key_value_heads": (1, 10_000), "head_dim": (1, 1_000_000),
+    # Loads and demand: prompts and answers as long as a context, people as many as there are, a request an hour.
+    "prompt_tokens": (1, 100_000_000), "output_tokens": (1, 100_000_000), "replicas": (1, 100_000),
+    "tokens_per_second": (0.001, 1_000_000), "people": (1, 10_000_000_000),
+    "requests_per_hour": (0.001, 10_000_000_000),
     # Fractions.
-    "overhead": (0, 1),
+    "overhead": (0, 1), "active": (0.000_001, 1),
 }  # fmt: skip
 
 
 def test_expected_limits():
     assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == EXPECTED_LIMITS
-    fractions = {"overhead", "gpu_memory_gib", "gpu_memory_gb", "params_b"}
+    fractions = {
+        "overhead", "gpu_memory_gib", "gpu_memory_gb", "params_b", "tokens_per_second", "active", "requests_per_hour",
+    }  # fmt: skip
     assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
 
 

@@ -1,0 +1,571 @@
+"""Compare computed serving speeds with public measurements, and fit the constants of the speed model.
+
+    python -m benchmarks.speed                              # the catalog's measurements, with the shipped constants
+    python -m benchmarks.speed --rows FILE                  # and those of a file with the same columns
+    python -m benchmarks.speed --rows FILE --left-out       # constants fitted again without each fold, and each source
+    python -m benchmarks.speed --rows FILE --fit            # write speed_constants.csv from FILE
+
+Rows are split by model × GPU × engine group and by source, never one by one: rows of one group are alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import math
+import os
+import random
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+from core import catalog
+from core.catalog.hardware import Gpu
+from core.catalog.speeds import MeasuredSpeed, constant_values, constants, measured_speed, measured_speeds
+from core.engines import llama_cpp, sglang, vllm
+from core.engines.deployment import parse_version
+from core.errors import PlannerError
+from core.plan import defaults
+from core.plan.fleet import Service
+from core.plan.serving import service_of
+from core.plan.speed import (
+    TENSORRT_LLM_ENGINE,
+    Load,
+    inputs_of,
+    range_class,
+    sequences_of,
+    users_at_once,
+    users_with_tight_memory,
+)
+from core.plan.speed_figures import served_format
+from core.plan.speed_terms import SPEED
+
+SEED, FOLDS = 14, 5
+_CATALOG_HEADING = "## The catalog's"
+DOCUMENT = Path(__file__).parent.parent / "docs" / "speed.md"
+
+ENGINES = {
+    "vllm": vllm.ENGINE, "vllm-ascend": vllm.ENGINE, "sglang": sglang.ENGINE, "tensorrt-llm": TENSORRT_LLM_ENGINE,
+    "llama.cpp": llama_cpp.ENGINE, "ollama/llama.cpp": llama_cpp.ENGINE,
+}  # fmt: skip
+PRECISIONS = {"fp8-marlin": "fp8"}
+LLAMA_BENCH_TOKENS = 1024  # the prompt of the rows that state prompt tokens per second: their note
+_USUAL_TOKENS = 512  # of a prompt and of an answer, where a single-stream row does not state them
+
+# Rows of these collections measure current engines under a steady load, thousands of them on few systems.
+STEADY_SETS = ("silicon-inferencex", "silicon-nvidia")
+# Bursts of some hundred requests at most: all send at once, and few run at the end.
+_BURSTS = ("dstack-405b", "accelmark")
+_CONTRADICTION = 2  # a row is in doubt if the same source measured the same configuration this many times faster
+
+Errors = tuple[float | None, float | None, float | None]
+MEASURES = ("tokens/s per user", "output tokens/s", "time to first token")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One measured row, ready to be computed.
+
+    Attributes:
+        running, fitting: users that one replica runs, and that it holds with default settings.
+        measured: the three figures of `MEASURES`.
+        is_contradicted: whether the same source measured the same configuration much faster.
+    """
+
+    row: MeasuredSpeed
+    service: Service
+    gpu: Gpu
+    load: Load
+    running: int
+    fitting: int
+    measured: tuple[float | None, float | None, float | None]
+    is_contradicted: bool = False
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        return self.row.model, self.row.gpu, self.row.engine
+
+    @property
+    def is_current(self) -> bool:
+        return self.row.set in STEADY_SETS
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Return whether the row is in doubt, which keeps it out of fits.
+
+        Rows with spread experts and more ranks than a node repeat rows of tp × ep with the same figures, so that "tp" is
+        the product of both; rows of racks mix GPUs that read prompts and GPUs that generate.
+        """
+        wide = self.row.tp > 8 or (self.row.gpu == "gb200" and self.row.model == "qwen3-32b")
+        return self.is_contradicted or (self.is_current and wide)
+
+    @property
+    def range_class(self) -> str:
+        experts = any(run.mlp is not None and run.mlp.num_routed_experts for run in self.service.model.layers)
+        return range_class(self.service, self.gpu, self.row.tp, self.load.users / self.row.replicas, experts)
+
+
+def case_of(row: MeasuredSpeed, with_version: bool = True) -> Case:
+    """Return the case of a measured row.
+
+    Args:
+        with_version: whether to compute with the row's engine version where that is a version of vLLM before 0.8.
+
+    Raises:
+        PlannerError: the product cannot compute it: an unknown GPU, a precision without a kernel.
+    """
+    engine = ENGINES[row.engine]
+    version = parse_version(engine.default_version)
+    if with_version and row.engine == "vllm" and row.engine_version.startswith("0."):
+        stated = row.engine_version.replace("-", ".").split(".")
+        version = min(version, (0, int(stated[1]), 0))
+    budget_version = parse_version(engine.default_version)
+    service = service_of(
+        catalog.model(row.model).spec,
+        catalog.weights_precision(PRECISIONS.get(row.precision, row.precision)),
+        catalog.precision("kv_precision", row.kv_precision or defaults.KV_PRECISION),
+        None,
+        engine=engine,
+        version=budget_version,
+    )
+    service = replace(service, precision=served_format(service.model, service.precision))
+    gpu = catalog.gpu(row.gpu)
+    load = Load(
+        users=row.users or 1,
+        prompt_tokens=row.prompt_tokens or _USUAL_TOKENS,
+        output_tokens=row.output_tokens or _USUAL_TOKENS,
+    )
+    if gpu.bandwidth_gb_per_s is None:
+        raise PlannerError("gpu", f"{gpu.name} has no bandwidth", "")
+    inputs_of(service, gpu, load, row.tp, row.pp, constant_values())
+    fitting = int(users_at_once(service, gpu, load, row.tp, row.pp).expected)
+    running = fitting or users_with_tight_memory(service, gpu, load, row.tp, row.pp)
+    measured = (row.tokens_per_s_per_user, row.output_tokens_per_s, row.first_token_s)
+    return Case(row, replace(service, version=version), gpu, load, running, fitting, measured)
+
+
+def cases_of(rows: Iterable[MeasuredSpeed]) -> tuple[list[Case], Counter[str]]:
+    """Return the cases with a stated load, and why others cannot be computed."""
+    found, refused = [], Counter[str]()
+    for row in rows:
+        if row.users is None or row.test in ("poisson", "prefill_only"):
+            continue
+        try:
+            found.append(case_of(row))
+        except PlannerError as error:
+            refused[str(error)] += 1
+    fastest: dict[MeasuredSpeed, float] = defaultdict(float)
+    for case in found:
+        key = _configuration(case.row)
+        fastest[key] = max(fastest[key], case.row.output_tokens_per_s or 0)
+    return [
+        replace(case, is_contradicted=True)
+        if fastest[_configuration(case.row)] > _CONTRADICTION * (case.row.output_tokens_per_s or math.inf)
+        else case
+        for case in found
+    ], refused
+
+
+def _configuration(row: MeasuredSpeed) -> MeasuredSpeed:
+    """Return the row without its figures."""
+    return replace(
+        row, tokens_per_s_per_user=None, output_tokens_per_s=None, first_token_s=None, prompt_tokens_per_s=None
+    )
+
+
+def terms_of(case: Case, used: Mapping[str, float]) -> dict[str, object]:
+    """Return the terms of a case with those constants."""
+    given = inputs_of(case.service, case.gpu, case.load, case.row.tp, case.row.pp, used)
+    return SPEED.compute(given | sequences_of(case.load.users, case.row.replicas, case.running, case.fitting))
+
+
+_NAMES = ("tokens_per_s_per_user", "output_tokens_per_s", "first_token_s")
+
+
+def errors_of(case: Case, used: Mapping[str, float]) -> Errors:
+    """Return the logarithm of computed ÷ measured for each of `MEASURES`."""
+    terms = terms_of(case, used)
+    logs = [math.log(terms[name] / one) if one else None for name, one in zip(_NAMES, case.measured)]  # type: ignore[operator]
+    return logs[0], logs[1], logs[2]
+
+
+# ---- fitting -----------------------------------------------------------------------------------------
+
+CURRENT_CONSTANTS = (
+    "dense_read", "expert_read", "expert_read_widened", "cache_read", "compute", "compute_widened", "prompt_compute",
+    "kernel_vllm", "kernel_sglang", "kernel_tensorrt-llm", "sequence", "link_latency_fabric", "link_latency_growth",
+    "link_efficiency", "prompt_contention", "request_vllm", "request_sglang", "request_tensorrt-llm", "prompt_queue_vllm", "prompt_queue_sglang",
+    "prompt_queue_tensorrt-llm",
+)  # fmt: skip
+OTHER_CONSTANTS = (
+    "dense_read_widened", "kernel_llama.cpp", "kernel_other_maker", "link_latency_pcie", "old_vllm_step",
+    "old_vllm_sequence", "old_compute", "amd_read", "amd_compute", "llama_read", "llama_read_widened",
+)  # fmt: skip
+_SHARES = ("dense_read", "dense_read_widened", "expert_read", "expert_read_widened", "cache_read", "llama_read",
+           "llama_read_widened", "prompt_contention", "amd_read", "amd_compute")  # fmt: skip
+_MOST_SHARE = 0.98  # no memory delivers more of its stated bandwidth
+_LEAST_ROWS = 20
+_RANGE_SHARE = 0.86
+_WAIT_WEIGHT, _MOST_WAIT_ERROR = 0.25, 2.0
+
+
+def weights_by_group(cases: Sequence[Case]) -> dict[tuple[str, str, str], float]:
+    """Return the weight of a row of each group: the inverse square root of its size."""
+    return {group: size**-0.5 for group, size in Counter(case.group for case in cases).items()}
+
+
+def loss(cases: Sequence[Case], used: Mapping[str, float], weights: Mapping[tuple[str, str, str], float]) -> float:
+    """Return the weighted mean of the absolute logarithmic errors."""
+    total = norm = 0.0
+    for case in cases:
+        user, output, wait = errors_of(case, used)
+        weight = weights[case.group]
+        total += weight * (abs(user or 0) + abs(output or 0))
+        total += weight * _WAIT_WEIGHT * min(_MOST_WAIT_ERROR, abs(wait or 0))
+        norm += weight
+    return total / norm
+
+
+def fit(cases: Sequence[Case], start: Mapping[str, float], names: Sequence[str], rounds: int = 6) -> dict[str, float]:
+    """Return constants with a smaller loss: each in turn is changed by a factor that halves where it does not help."""
+    weights = weights_by_group(cases)
+    best, least = dict(start), loss(cases, start, weights)
+    steps = dict.fromkeys(names, 1.25)
+    for _ in range(rounds):
+        for name in names:
+            for factor in (steps[name], 1 / steps[name]):
+                value = best[name] * factor
+                tried = best | {name: min(value, _MOST_SHARE) if name in _SHARES else value}
+                # PCIe is not faster than a fabric, whatever few and old rows say.
+                tried["link_latency_pcie"] = max(tried["link_latency_pcie"], tried["link_latency_fabric"])
+                found = loss(cases, tried, weights)
+                if found < least - 1e-6:
+                    least, best = found, tried
+                    break
+            else:
+                steps[name] = 1 + (steps[name] - 1) / 2
+    return best
+
+
+def fitted(cases: Sequence[Case], start: Mapping[str, float], rounds: int = 6) -> dict[str, float]:
+    """Return all constants: first those of current engines, then with those fixed the others."""
+    current = [case for case in cases if case.is_current and not case.is_doubtful]
+    others = [case for case in cases if is_of_other_source(case) and not case.is_doubtful]
+    best = fit(current, start, CURRENT_CONSTANTS, rounds) if current else dict(start)
+    best = fit(others, best, OTHER_CONSTANTS, rounds) if others else best
+    return best | {"llama_prompt_compute": fitted_prompt_compute(others, best)}
+
+
+def prompt_errors(cases: Sequence[Case], used: Mapping[str, float]) -> list[float]:
+    """Return the logarithms of computed ÷ measured prompt tokens per second of llama.cpp's own benchmark."""
+    found = []
+    for case in cases:
+        if case.row.prompt_tokens_per_s and case.service.engine is llama_cpp.ENGINE:
+            load = replace(case.load, prompt_tokens=LLAMA_BENCH_TOKENS)
+            given = inputs_of(case.service, case.gpu, load, case.row.tp, case.row.pp, used)
+            terms = SPEED.compute(given | sequences_of(1, 1, 1, 1))
+            found.append(math.log(LLAMA_BENCH_TOKENS / terms["prompt_s"] / case.row.prompt_tokens_per_s))  # type: ignore[operator]
+    return found
+
+
+def fitted_prompt_compute(cases: Sequence[Case], start: Mapping[str, float]) -> float:
+    """Return the share of the peak rate at which llama.cpp computes prompts; the old one without enough rows."""
+    share = start["llama_prompt_compute"]
+    for _ in range(4):  # reading weights and kernels do not change with it, so that one correction is not enough
+        found = prompt_errors(cases, dict(start) | {"llama_prompt_compute": share})
+        share *= math.exp(-statistics.median(found)) if len(found) >= _LEAST_ROWS else 1
+    return share
+
+
+def is_of_other_source(case: Case) -> bool:
+    """Return whether a row is of another source than the large collections, under a steady load or nearly so."""
+    return not case.is_current and (case.row.is_steady or case.row.test == "static_batch" or case.row.set in _BURSTS)
+
+
+def rows_behind(cases: Sequence[Case], name: str) -> int:
+    """Return how many of the fitted rows a constant affects: those whose computed figures change with it."""
+    used = constant_values()
+    pool = [case for case in cases if not case.is_doubtful and (case.is_current or is_of_other_source(case))]
+    changed = dict(used) | {name: used[name] * 1.5}
+    return sum(errors_of(case, used) != errors_of(case, changed) for case in pool)
+
+
+# ---- evaluating --------------------------------------------------------------------------------------
+
+
+def folds_of(cases: Sequence[Case]) -> dict[tuple[str, str, str], int]:
+    """Return the fold of each group, from a fixed seed."""
+    groups = sorted({case.group for case in cases})
+    random.Random(SEED).shuffle(groups)
+    return {group: number % FOLDS for number, group in enumerate(groups)}
+
+
+def left_out_errors(cases: Sequence[Case]) -> dict[Case, Errors]:
+    """Return the errors of each case with constants that were fitted without its fold."""
+    fold = folds_of(cases)
+    found: dict[Case, Errors] = {}
+    for number in range(FOLDS):
+        used = fitted([case for case in cases if fold[case.group] != number], constant_values())
+        found |= {case: errors_of(case, used) for case in cases if fold[case.group] == number}
+    return found
+
+
+def without_source_errors(cases: Sequence[Case]) -> dict[Case, Errors]:
+    """Return the errors of each other source with constants that were fitted without that source."""
+    found: dict[Case, Errors] = {}
+    others = [case for case in cases if is_of_other_source(case)]
+    for source in sorted({case.row.set for case in others}):
+        kept = [case for case in others if case.row.set != source]
+        used = fit(kept, constant_values(), OTHER_CONSTANTS) if kept else constant_values()
+        found |= {case: errors_of(case, used) for case in others if case.row.set == source}
+    return found
+
+
+def deviations(logs: Iterable[float | None]) -> list[float]:
+    """Return |computed ÷ measured − 1|, sorted."""
+    return sorted(abs(math.expm1(log)) for log in logs if log is not None)
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which that share of the sorted `values` lies."""
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def error_line(name: str, logs: Sequence[float | None]) -> str:
+    """Return a line of a table: rows, median and 90 % of the errors, bias, share within the range of 1.4."""
+    values = deviations(logs)
+    if not values:
+        return ""
+    known = [log for log in logs if log is not None]
+    bias, inside = math.expm1(statistics.median(known)), sum(abs(log) <= math.log(1.4) for log in known) / len(known)
+    return (
+        f"| {name} | {len(values)} | {statistics.median(values):.1%} | {quantile(values, 0.9):.1%} "
+        f"| {bias:+.1%} | {inside:.0%} |"
+    )
+
+
+_HEAD = "| {} | rows | median | 90 % of rows within | bias | within × ÷ 1.4 |\n|---|---:|---:|---:|---:|---:|"
+
+
+def table(title: str, errors: Mapping[Case, Errors], key: Callable[[Case], str]) -> list[str]:
+    """Return the lines of a table with one line for each key and measure."""
+    groups: dict[str, list[Errors]] = defaultdict(list)
+    for case, found in errors.items():
+        groups[key(case)].append(found)
+    lines = [_HEAD.format(title)]
+    for name in sorted(groups):
+        for number, measure in enumerate(MEASURES):
+            lines.append(error_line(f"{name}: {measure}".removeprefix(": "), [found[number] for found in groups[name]]))
+    return [line for line in lines if line]
+
+
+def order_of_layouts(errors: Mapping[Case, Errors]) -> list[str]:
+    """Return how often the faster of two layouts is found: same model, engine and load, more than 25 % apart."""
+    alike: dict[object, list[Case]] = defaultdict(list)
+    for case in errors:
+        row = case.row
+        alike[row.model, row.engine, row.prompt_tokens, row.output_tokens, row.users].append(case)
+    lines = []
+    for number, name in ((1, "tokens/s per GPU"), (0, "tokens/s per user")):
+        right = pairs = 0
+        for cases in alike.values():
+            for one, other in combinations(cases, 2):
+                if (one.row.gpu, one.row.tp, one.row.pp) == (other.row.gpu, other.row.tp, other.row.pp):
+                    continue
+                figures = [_per_gpu(case, errors[case], number) for case in (one, other)]
+                if None in figures:
+                    continue
+                (first, first_computed), (second, second_computed) = figures  # type: ignore[misc]
+                if max(first, second) > 1.25 * min(first, second):
+                    pairs += 1
+                    right += (first > second) == (first_computed > second_computed)
+        lines.append(f"| {name} | {pairs} | {right / pairs:.1%} |" if pairs else f"| {name} | 0 | |")
+    return ["| order of two layouts by | pairs | right |\n|---|---:|---:|", *lines]
+
+
+def _per_gpu(case: Case, found: Errors, number: int) -> tuple[float, float] | None:
+    measured, log = case.measured[number], found[number]
+    if measured is None or log is None:
+        return None
+    gpus = case.row.tp * case.row.pp * case.row.replicas if number == 1 else 1
+    return measured / gpus, measured * math.exp(log) / gpus
+
+
+def promises(errors: Mapping[Case, Errors], used: Mapping[str, float], wanted: float = 20) -> str:
+    """Return how often "at least `wanted` tokens/s per user", answered at the low end, is wrong."""
+    promised = wrong = rows = 0
+    for case, (log, _, _) in errors.items():
+        measured = case.measured[0]
+        if measured is None or log is None:
+            continue
+        rows += 1
+        if measured * math.exp(log) / used[f"range_{case.range_class}"] >= wanted:
+            promised += 1
+            wrong += measured < wanted
+    share = wrong / promised if promised else 0
+    return (
+        f"{promised} of {rows} rows promise {wanted:g} tokens/s per user at the low end; {wrong} wrongly ({share:.1%})"
+    )
+
+
+def inside_ranges(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
+    """Return the share of rows inside the stated range, by class."""
+    logs: dict[str, list[float]] = defaultdict(list)
+    waits = [found[2] for found in errors.values() if found[2] is not None]
+    for case, found in errors.items():
+        logs[case.range_class] += [log for log in found[:2] if log is not None]
+    lines = ["| class | figures | × ÷ | inside |\n|---|---:|---:|---:|"]
+    for name, values in sorted(logs.items()):
+        factor = used[f"range_{name}"]
+        inside = sum(abs(value) <= math.log(factor) for value in values)
+        lines.append(f"| {name} | {len(values)} | {factor:g} | {inside / len(values):.0%} |")
+    if waits:
+        factor = used["range_first_token"]
+        inside = sum(abs(value) <= math.log(factor) for value in waits)
+        lines.append(f"| time to first token | {len(waits)} | {factor:g} | {inside / len(waits):.0%} |")
+    return lines
+
+
+def users_band(case: Case) -> str:
+    """Return the band of the number of users of one replica."""
+    users = case.load.users / case.row.replicas
+    return next((f"{low:4}+ users" for low in (256, 64, 16, 4) if users >= low), "   1+ users")
+
+
+def ranges_of(errors: Mapping[Case, Errors]) -> dict[str, tuple[float, int]]:
+    """Return for each class the factor that holds 86 % of its figures, and how many they are.
+
+    A class with few rows has no factor of its own here. Wide layouts are included, however much in doubt they are.
+    """
+    logs: dict[str, list[float]] = defaultdict(list)
+    for case, found in errors.items():
+        if not case.is_contradicted and (not case.is_doubtful or case.range_class == "nodes"):
+            logs[f"range_{case.range_class}"] += [abs(log) for log in found[:2] if log is not None]
+            if found[2] is not None and case.is_current and not case.is_doubtful:
+                logs["range_first_token"].append(abs(found[2]))
+    return {
+        name: (math.exp(quantile(sorted(values), _RANGE_SHARE)), len(values))
+        for name, values in logs.items()
+        if len(values) >= 2 * _LEAST_ROWS
+    }
+
+
+def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
+    """Return the lines that describe the errors."""
+    current = {case: found for case, found in errors.items() if case.is_current}
+    clear = {case: found for case, found in current.items() if not case.is_doubtful}
+    others = {case: found for case, found in errors.items() if is_of_other_source(case)}
+    lines: list[str] = []
+    if current:
+        lines += ["", "### Steady rows of current engines", "", *table("all", current, lambda _: "")]
+        lines += ["", *table("without rows whose layout is in doubt", clear, lambda _: "")]
+        for title, key in (
+            ("engine", lambda case: case.row.engine),
+            ("GPU", lambda case: case.row.gpu),
+            ("model", lambda case: case.row.model),
+            ("users of a replica", users_band),
+        ):
+            lines += ["", *table(title, clear, key)]
+        lines += ["", *order_of_layouts(current)]
+    if others:
+        lines += ["", "### Other sources", "", *table("all", others, lambda _: "")]
+        lines += [
+            "",
+            *table(
+                "source and load", others, lambda case: f"{case.row.set}, {case.row.test.replace(chr(95), chr(32))}"
+            ),
+        ]
+    everything = current | others
+    lines += ["", "### Ranges and promises", "", *inside_ranges(everything, used), "", promises(everything, used) + "."]
+    return lines
+
+
+def read_rows(path: str) -> list[MeasuredSpeed]:
+    """Return the measurements of a file with the columns of core/catalog/data/speed_measured.csv."""
+    with open(path, encoding="utf-8", newline="") as lines:
+        return [measured_speed(row) for row in csv.DictReader(lines)]
+
+
+def write_constants(cases: Sequence[Case], best: Mapping[str, float], range_rows: Mapping[str, int]) -> None:
+    """Write speed_constants.csv anew: values, and how many rows each rests on."""
+    path = os.path.join(catalog.DATA_FOLDER, "speed_constants.csv")
+    today = datetime.date.today().isoformat()
+    sets = {True: STEADY_SETS, False: sorted({case.row.set for case in cases if is_of_other_source(case)})}
+    with open(path, "w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(("name", "value", "unit", "means", "rows", "fitted_on", "as_of"))
+        for one in constants():
+            named = (*CURRENT_CONSTANTS, *OTHER_CONSTANTS, "llama_prompt_compute")
+            is_fitted = one.name in named or one.name in range_rows
+            sources = "; ".join(sets[one.name in CURRENT_CONSTANTS or one.name == "range_current"])
+            count = range_rows.get(one.name, 0) if one.name.startswith("range_") else rows_behind(cases, one.name)
+            if one.name == "llama_prompt_compute":
+                count = len(prompt_errors(cases, best))
+            is_fitted = is_fitted and count >= _LEAST_ROWS
+            value = f"{best[one.name]:.3g}"
+            where = (sources, today) if is_fitted else ("assumed", "")
+            writer.writerow((one.name, value, one.unit, one.means, count if is_fitted else 0, *where))
+
+
+INTRODUCTION = """# Speed: computed against measured
+
+`make speed` writes this page: `python -m benchmarks.speed` compares what `vram speed` computes with public measurements
+of serving speed. Errors are |computed ÷ measured − 1|. The terms are in core/plan/speed_terms.py, constants and the rows
+on which each rests in core/catalog/data/speed_constants.csv.
+
+**Not modelled**: speculative decoding, prefill and decoding on separate GPUs, prefix caching, uneven routing of tokens to
+experts, bursts (all requests at once), and how kernels of one version of an engine differ from those of another. Two
+dates of the same configuration differ by 10 % (median), two engines by 16 %.
+"""
+
+
+def main() -> None:
+    """Print the errors, and write docs/speed.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rows", default="", help="CSV file with the columns of core/catalog/data/speed_measured.csv")
+    parser.add_argument("--left-out", action="store_true", help="fit again without each fold and source of the rows")
+    parser.add_argument("--fit", action="store_true", help="write core/catalog/data/speed_constants.csv from the rows")
+    asked = parser.parse_args()
+    used = constant_values()
+    # Without a file, what an earlier run found on its rows stays.
+    lines = (
+        [INTRODUCTION] if asked.rows else [DOCUMENT.read_text(encoding="utf-8").partition(_CATALOG_HEADING)[0].rstrip()]
+    )
+    if asked.rows:
+        cases, refused = cases_of(read_rows(asked.rows))
+        for reason, count in refused.most_common():
+            print(f"not computed: {count} rows: {reason}")
+        if asked.fit:
+            used = refitted(cases, used)
+        if asked.left_out:
+            lines += [f"## {len(cases)} measurements, each group with constants fitted without it", ""]
+            lines += [f"Groups of model × GPU × engine are split into {FOLDS} folds (seed {SEED})."]
+            lines += report(cases, left_out_errors(cases), used)
+            lines += ["", "## Other sources, each with constants fitted without it"]
+            lines += report(cases, without_source_errors(cases), used)
+            lines += [""]
+        lines += [f"## The same {len(cases)} measurements, with the shipped constants"]
+        lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+    cases, _ = cases_of(measured_speeds())
+    lines += ["", f"{_CATALOG_HEADING} {len(cases)} measurements, with the shipped constants"]
+    lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+    text = "\n".join(lines) + "\n"
+    print(text)
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def refitted(cases: Sequence[Case], used: Mapping[str, float]) -> Mapping[str, float]:
+    """Fit the constants and ranges, write them to speed_constants.csv, and return them."""
+    best = fitted(cases, used, rounds=10)
+    ranges = ranges_of(left_out_errors(cases) | without_source_errors(cases))
+    best |= {name: factor for name, (factor, _) in ranges.items()}
+    write_constants(cases, best, {name: count for name, (_, count) in ranges.items()})
+    return best
+
+
+if __name__ == "__main__":
+    main()

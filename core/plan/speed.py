@@ -1,0 +1,284 @@
+"""Compute how fast replicas of a model serve their users, with the range that measurements show.
+
+`speed` gathers what the terms of `speed_terms` need: figures of the model, facts of the GPU, constants, and from the
+engine's memory budget the users that run at once. What is not modelled: speculative decoding, prefill on separate
+GPUs, prefix caching, uneven routing to experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from core.catalog.hardware import Gpu
+from core.catalog.kernels import LLAMA_CPP, TENSORRT_LLM
+from core.catalog.speeds import constant_values
+from core.engines import vllm
+from core.engines.capacity import Count, capacity
+from core.engines.deployment import Engine
+from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
+from core.errors import OutOfRangeError
+from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
+from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
+from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
+from core.plan.speed_terms import SPEED
+
+NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
+
+# TensorRT-LLM's memory is computed as vLLM's: nothing is logged of its own.
+TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
+
+_OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
+
+_TIGHT_UTILIZATION = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What users ask of a service.
+
+    Attributes:
+        users: concurrent users of all replicas; each sends a request when the last is answered.
+        prompt_tokens, output_tokens: tokens of one request and of its answer.
+    """
+
+    users: int
+    prompt_tokens: int
+    output_tokens: int
+
+    @property
+    def context(self) -> int:
+        """Return the tokens of a sequence at its end."""
+        return self.prompt_tokens + self.output_tokens
+
+    @property
+    def mean_context(self) -> int:
+        """Return the tokens of a sequence on average while it is answered."""
+        return self.prompt_tokens + self.output_tokens // 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """A speed: expected, or the low or the high end of its range.
+
+    Attributes:
+        tokens_per_s_per_user: what a user sees once the first token has come.
+        output_tokens_per_s: of all users that run.
+        first_token_s: time to first token, without the wait of users beyond those that run.
+        users_at_once: users that the memory and the engine hold at once; others wait.
+    """
+
+    tokens_per_s_per_user: float
+    output_tokens_per_s: float
+    first_token_s: float
+    users_at_once: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a service is under a load.
+
+    Attributes:
+        expected, low, high: the figures; about eight of ten measurements lie in the range. Its high end is not beyond
+            the memory's bandwidth.
+        limited_by: "bandwidth", "compute", "fixed time", "links", or "memory" where users wait.
+        tokens_per_day: output tokens of a day at this load.
+        range_class: which measurements the range is from.
+        terms: all terms by name, for whoever wants to follow the computation.
+    """
+
+    expected: Figures
+    low: Figures
+    high: Figures
+    limited_by: str
+    tokens_per_day: float
+    range_class: str
+    terms: Mapping[str, object]
+
+
+def speed(
+    service: Service, gpu: Gpu, load: Load, *, tp: int = 1, pp: int = 1, replicas: int = 1,
+    constants: Mapping[str, float] | None = None,
+) -> Speed:  # fmt: skip
+    """Return how fast `replicas` of a service on tp × pp GPUs each serve a load.
+
+    Args:
+        constants: calibration constants by name; None for the catalog's.
+
+    Raises:
+        OutOfRangeError: the GPU's bandwidth or compute rate is not known, no kernel runs the format on it, the model
+            cannot be split that way, or it does not fit.
+        UnsupportedModelError: only the size of the model is known.
+    """
+    model = service.model
+    if gpu.bandwidth_gb_per_s is None:
+        raise OutOfRangeError(
+            "gpu", f"the memory bandwidth of {gpu.title} is not known, so its speed is not", "Choose another GPU."
+        )
+    groups = attention_groups(model, GPUS_PER_NODE, tp)
+    if groups == 1:
+        check_tensor_parallel(model, tp)
+    check_pipeline_parallel(model, pp)
+    used = constant_values() if constants is None else constants
+    precision = served_format(model, service.precision)
+    service = replace(service, precision=precision)
+    given = inputs_of(service, gpu, load, tp, pp, used)
+    fitting = users_at_once(service, gpu, load, tp, pp)
+    running = int(fitting.expected) or users_with_tight_memory(service, gpu, load, tp, pp)
+    if not running:
+        raise OutOfRangeError(
+            "gpu",
+            f"{model.name} and one user of {load.context:,} tokens do not fit on {tp * pp} × {gpu.name}",
+            "Choose more GPUs, a GPU with more memory, or a smaller precision.",
+        )
+    given |= sequences_of(load.users, replicas, running, int(fitting.expected))
+    terms = SPEED.compute(given)
+    kind = range_class(service, gpu, tp, load.users / replicas, bool(given["expert_bytes"]))
+    spread, wait_spread = used[f"range_{kind}"], used["range_first_token"]
+
+    fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
+    together = given["running_users"]
+
+    def figures(rate: float, wait: float, users: float) -> Figures:
+        each, in_all = (float(terms[name]) * rate for name in ("tokens_per_s_per_user", "output_tokens_per_s"))  # type: ignore[arg-type]
+        return Figures(
+            tokens_per_s_per_user=min(each, fastest),
+            output_tokens_per_s=min(in_all, fastest * together),
+            first_token_s=float(terms["first_token_s"]) * wait,  # type: ignore[arg-type]
+            users_at_once=int(users) * replicas,
+        )
+
+    return Speed(
+        expected=figures(1, 1, fitting.expected),
+        low=figures(1 / spread, 1 / wait_spread, fitting.low),
+        high=figures(spread, wait_spread, fitting.high),
+        limited_by=str(terms["limited_by"]),
+        tokens_per_day=float(terms["tokens_per_day"]),  # type: ignore[arg-type]
+        range_class=kind,
+        terms=given | terms,
+    )
+
+
+def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
+    """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
+    deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
+    groups = attention_groups(service.model, GPUS_PER_NODE, tp)
+    found = capacity(service.engine, deployment).max_users
+    return Count(found.expected * groups, found.low * groups, found.high * groups)
+
+
+def users_with_tight_memory(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> int:
+    """Return the users that fit where the engine may use nearly all memory, as people start it for a large model."""
+    settings = replace(service.settings, memory_utilization=_TIGHT_UTILIZATION)
+    return int(users_at_once(replace(service, settings=settings), gpu, load, tp, pp).expected)
+
+
+def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[str, float]:
+    """Return the inputs of the terms that depend on the users.
+
+    Args:
+        running, fitting: users that one replica runs, and that it holds with the service's settings: `users_at_once`,
+            for both, or 0 and `users_with_tight_memory` if those are none.
+    """
+    together = min(users, replicas * running)
+    return {
+        "sequences": max(1.0, together / replicas),
+        "running_users": together,
+        "waiting_users": users - min(users, replicas * fitting),
+    }
+
+
+def users_at_speed(
+    service: Service, gpu: Gpu, load: Load, tokens_per_s: float, *, tp: int = 1, pp: int = 1, replicas: int = 1
+) -> int:
+    """Return the most users that each get `tokens_per_s` at the low end of the range; 0 if not even one does.
+
+    Args:
+        load: prompt and output; its users do not matter.
+    """
+    most = int(users_at_once(_served(service), gpu, load, tp, pp).expected) * replicas
+
+    def is_fast_enough(users: int) -> bool:
+        found = speed(service, gpu, replace(load, users=users), tp=tp, pp=pp, replicas=replicas)
+        return found.low.tokens_per_s_per_user >= tokens_per_s
+
+    return largest(is_fast_enough, most) if most else 0
+
+
+def _served(service: Service) -> Service:
+    return replace(service, precision=served_format(service.model, service.precision))
+
+
+def _is_before_ampere(gpu: Gpu) -> bool:
+    return gpu.maker == "NVIDIA" and float(gpu.compute_capability or 8) < 8
+
+
+def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: bool) -> str:
+    """Return the class of measurements from which the range is taken."""
+    if service.engine.name == LLAMA_CPP:
+        return "llama"
+    if gpu.maker != "NVIDIA":
+        return "amd"
+    if _is_before_ampere(gpu) or _has_old_core(service, gpu):
+        return "old"
+    if attention_groups(service.model, GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
+        return "nodes"
+    return "few_users" if has_experts and users < 4 else "current"
+
+
+def _has_old_core(service: Service, gpu: Gpu) -> bool:
+    """Return whether vLLM runs its older core: before 0.8, and on GPUs before Ampere later too (its release notes)."""
+    return service.engine.name == vllm.ENGINE.name and (service.version < _OLD_VLLM or _is_before_ampere(gpu))
+
+
+def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Mapping[str, float]) -> dict[str, float]:
+    """Return the inputs of the terms, without those that depend on the users.
+
+    Args:
+        used: calibration constants by name.
+    """
+    engine, groups = service.engine.name, attention_groups(service.model, GPUS_PER_NODE, tp)
+    weights = weight_figures(service.model, service.precision, gpu, engine, tp, groups)
+    attention = attention_figures(
+        service.model, service.kv_precision, tp // groups, load.mean_context, load.prompt_tokens
+    )
+    link = link_of(gpu, tp)
+    assert gpu.bandwidth_gb_per_s is not None
+    assert gpu.bf16_tflops is not None
+    is_llama, is_old = engine == LLAMA_CPP, _has_old_core(service, gpu)
+    other_maker = gpu.maker not in ("NVIDIA", "AMD")
+    amd = gpu.maker == "AMD"
+    queue = "vllm" if is_llama else engine
+    return {
+        **vars(weights),
+        "cache_bytes": attention.cache_bytes,
+        "attention_flops": attention.flops,
+        "prompt_attention_flops": attention.prompt_flops,
+        "tp": tp,
+        "pp": pp,
+        "attention_groups": groups,
+        "prompt_tokens": load.prompt_tokens,
+        "output_tokens": load.output_tokens,
+        "bandwidth_bytes_per_s": gpu.bandwidth_gb_per_s * 1e9,
+        "sixteen_bit_flops_per_s": gpu.bf16_tflops * 1e12,
+        "link_bytes_per_s": link.bytes_per_s,
+        "link_latency_s": used[f"link_latency_{link.kind}"],
+        "link_latency_growth": used["link_latency_growth"],
+        "link_efficiency": used["link_efficiency"],
+        "maker_read": used["amd_read"] if amd else 1,
+        "maker_compute": used["amd_compute"] if amd else used["old_compute"] if _is_before_ampere(gpu) else 1,
+        "dense_read": used["llama_read"] if is_llama else used["dense_read"],
+        "dense_read_widened": used["llama_read_widened"] if is_llama else used["dense_read_widened"],
+        "expert_read": used["expert_read"],
+        "expert_read_widened": used["llama_read_widened"] if is_llama else used["expert_read_widened"],
+        "cache_read": used["cache_read"],
+        "compute": used["compute"],
+        "compute_widened": 1 if is_llama else used["compute_widened"],
+        "prompt_compute": used["llama_prompt_compute"] if is_llama else used["prompt_compute"],
+        "kernel_s": used["kernel_other_maker"] if other_maker else used[f"kernel_{engine}"],
+        "step_fixed_s": used["old_vllm_step"] if is_old else 0,
+        "sequence_s": used["sequence"] + (used["old_vllm_sequence"] if is_old else 0),
+        "prompt_contention": used["prompt_contention"],
+        "prompt_queue": used[f"prompt_queue_{queue}"],
+        "request_s": 0 if is_llama else used[f"request_{engine}"],
+    }

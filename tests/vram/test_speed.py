@@ -1,0 +1,92 @@
+"""`vram speed` and `vram.speed`: the keys, the table, and that bad input is one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import vram as api
+
+ASKED = {"gpu": "h100", "tp": 4, "users": 50, "prompt_tokens": 2000, "output_tokens": 500}
+COMMAND = ("speed", "llama-3.1-70b", "--gpu", "h100", "--tp", 4, "--users", 50, "--prompt-tokens", 2000,
+           "--output-tokens", 500)  # fmt: skip
+FIGURES = ("tokens_per_second_per_user", "output_tokens_per_second", "time_to_first_token_s", "users_at_once")
+
+
+def test_the_command_prints_what_the_api_returns(vram):
+    status, out, err = vram(*COMMAND, "--json")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert found == json.loads(json.dumps(api.speed("llama-3.1-70b", **ASKED).as_dict()))
+    for name in FIGURES:
+        assert found["low"][name] <= found[name] <= found["high"][name]
+        assert found["low"][name] < found["high"][name]
+    assert found["limited_by"] in ("bandwidth", "compute", "fixed time", "links", "memory")
+    assert set(found["low"]) == set(found["high"]) == {*FIGURES, "limited_by"}
+    assert 20 < found["tokens_per_second_per_user"] < 45
+    assert found["tokens_per_day"] == pytest.approx(found["output_tokens_per_second"] * 86_400, rel=1e-4)
+    assert "speculative decoding" in found["note"]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp"])
+def test_every_engine_answers_with_a_table(vram, engine):
+    status, out, err = vram("speed", "llama-3.1-8b", "--gpu", "rtx-4090", "--users", 4, "--prompt-tokens", 500,
+                            "--output-tokens", 200, "--engine", engine, "--precision", "bf16")  # fmt: skip
+    assert (status, err) == (0, "")
+    for text in ("tokens/s per user", "time to first token", "users at once", "limited by", "Not modelled"):
+        assert text in out
+
+
+def test_the_nearest_measurement_is_shown_with_its_source(vram):
+    _, out, _ = vram("speed", "qwen3-32b", "--gpu", "h100", "--tp", 4, "--users", 16, "--prompt-tokens", 1024,
+                     "--output-tokens", 512)  # fmt: skip
+    assert "nearest measurement: " in out and "aiconfigurator" in out
+
+
+def test_users_that_wait_are_named(vram):
+    _, out, _ = vram("speed", "llama-3.1-70b", "--gpu", "h100", "--tp", 4, "--replicas", 2, "--users", 5000,
+                     "--prompt-tokens", 2000, "--output-tokens", 500, "--pp", 2)  # fmt: skip
+    assert "users wait for a free place" in out and "limited by memory" in out
+    assert "2 × TP 4 × PP 2" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--gpu", "80"),
+            'gpu: 80 GB of memory have no bandwidth to compute a speed from. Name a GPU, for example "h100".',
+        ),
+        (("--gpu", "h1000"), "gpu: 'h1000' is not known."),
+        (("--gpu", "l4"), "do not fit on 1 × l4"),
+        (("--gpu", "h100", "--precision", "awq", "--engine", "llama.cpp"), "precision: llama.cpp runs 16-bit, GGUF"),
+        (("--gpu", "h100", "--users", "0"), "users: 0 is below 1."),
+        (("--gpu", "h100", "--prompt-tokens", "many"), "'many' is not a number"),
+    ],
+)
+def test_bad_input_is_one_sentence(vram, arguments, message):
+    load = ("--users", 5, "--prompt-tokens", 2000, "--output-tokens", 500)
+    status, out, err = vram("speed", "llama-3.1-70b", *load, *arguments)
+    assert (status, out) == (2, "")
+    assert message in err and "Traceback" not in err
+
+
+def test_tensorrt_llm_says_whose_memory_it_has():
+    notes = {engine: api.speed("llama-3.1-70b", engine=engine, **ASKED).note for engine in ("vllm", "tensorrt-llm")}
+    assert "memory is computed as vLLM's" in notes["tensorrt-llm"]
+    assert "vLLM" not in notes["vllm"]
+
+
+def test_users_at_a_wanted_speed():
+    load = {"gpu": "h100", "tp": 4, "prompt_tokens": 2000, "output_tokens": 500}
+    most = api.users_at_speed("llama-3.1-70b", 20, **load)
+    assert api.speed("llama-3.1-70b", users=most, **load).low.tokens_per_second_per_user >= 20
+    assert api.speed("llama-3.1-70b", users=most + 1, **load).low.tokens_per_second_per_user < 20
+
+
+def test_an_older_engine_is_slower():
+    now, then = (api.speed("llama-3.1-8b", gpu="h100", users=8, prompt_tokens=500, output_tokens=500, engine_version=version)
+                 for version in (None, "0.7.3"))  # fmt: skip
+    assert then.expected.tokens_per_second_per_user < now.expected.tokens_per_second_per_user
+    assert (then.engine_version, then.range_class, now.range_class) == ("0.7.3", "old", "current")

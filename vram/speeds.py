@@ -1,0 +1,250 @@
+"""Compute how fast replicas of a model serve their users, with a range, and the nearest public measurement."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+
+from core import catalog
+from core.catalog.hardware import Gpu
+from core.catalog.kernels import TENSORRT_LLM
+from core.catalog.speeds import MeasuredSpeed, nearest_measurement
+from core.checks import number, one_of, whole
+from core.engines.deployment import Engine, parse_version
+from core.errors import OutOfRangeError
+from core.plan import defaults
+from core.plan import speed as core_speed
+from core.plan.fleet import Service
+from core.plan.serving import served_precision
+from vram.engine_settings import ENGINES as MEMORY_ENGINES
+from vram.models import Model, kv_precision_of, model, name_or_number, weights_precision_of
+
+ENGINES: dict[str, Engine] = {**MEMORY_ENGINES, TENSORRT_LLM: core_speed.TENSORRT_LLM_ENGINE}
+_MEMORY_NOTE = " TensorRT-LLM's memory is computed as vLLM's."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedFigures:
+    """A speed: the expected one, or one end of its range.
+
+    Attributes:
+        tokens_per_second_per_user: what a user sees once the first token has come.
+        output_tokens_per_second: of all users that run.
+        time_to_first_token_s: without the wait of users beyond those that run.
+        users_at_once: users that memory and engine hold at once; others wait.
+    """
+
+    tokens_per_second_per_user: float
+    output_tokens_per_second: float
+    time_to_first_token_s: float
+    users_at_once: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """How fast a service is.
+
+    Attributes:
+        model, gpu, engine, engine_version: what runs on what.
+        precision: of the weights, as given; "shipped" without one.
+        kv_precision: of the KV cache, as given.
+        tp, pp, replicas, gpus: the layout.
+        users, prompt_tokens, output_tokens: the load.
+        expected, low, high: the figures, with the range in which about eight of ten measurements lie.
+        limited_by: "bandwidth", "compute", "fixed time", "links", or "memory" where users wait for a free place.
+        users_waiting: users beyond those that run at once.
+        tokens_per_day: output tokens of a day at this load.
+        range_class: which measurements the range is from.
+        nearest: the public measurement of this model and GPU with the most similar layout and load; None without one.
+        note: what is not modelled.
+    """
+
+    model: str
+    gpu: str
+    engine: str
+    engine_version: str
+    precision: str | float
+    kv_precision: str | float
+    tp: int
+    pp: int
+    replicas: int
+    gpus: int
+    users: int
+    prompt_tokens: int
+    output_tokens: int
+    expected: SpeedFigures
+    low: SpeedFigures
+    high: SpeedFigures
+    limited_by: str
+    users_waiting: int
+    tokens_per_day: float
+    range_class: str
+    nearest: MeasuredSpeed | None
+    note: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the figures as `vram speed --json` prints them: expected, and again under "low" and "high"."""
+        answer = {
+            name: value for name, value in vars(self).items() if name not in ("expected", "low", "high", "nearest")
+        }
+        ends = {
+            name: _rounded(figures) | {"limited_by": self.limited_by}
+            for name, figures in (("low", self.low), ("high", self.high))
+        }
+        nearest = None if self.nearest is None else asdict(self.nearest)
+        return answer | _rounded(self.expected) | ends | {
+            "tokens_per_day": round(self.tokens_per_day), "nearest_measurement": nearest,
+        }  # fmt: skip
+
+
+def _rounded(figures: SpeedFigures) -> dict[str, float]:
+    """Return the figures with five digits, more than any measurement has."""
+    return {name: value if isinstance(value, int) else float(f"{value:.5g}") for name, value in vars(figures).items()}
+
+
+def speed(
+    name_or_path: str | os.PathLike[str] | Model,
+    *,
+    gpu: str,
+    users: float,
+    prompt_tokens: float,
+    output_tokens: float,
+    tp: float = 1,
+    pp: float = 1,
+    replicas: float = 1,
+    precision: str | float | None = None,
+    kv_precision: str | float = defaults.KV_PRECISION,
+    engine: str = defaults.ENGINE,
+    engine_version: str | None = None,
+) -> Speed:
+    """Compute how fast a model is served to `users` who each send the next request when the last is answered.
+
+    Args:
+        name_or_path: the model, as `vram.model` takes it.
+        gpu: a GPU of the catalog by name; a size in GB has no bandwidth.
+        users: concurrent users of all replicas.
+        prompt_tokens, output_tokens: tokens of one request and of its answer.
+        tp, pp, replicas: tensor and pipeline parallel size, and the number of copies of the model.
+        precision: of the weights, by name or in bytes per parameter; None as shipped.
+        kv_precision: of the cached values, by name or in bytes per value.
+        engine: "vllm", "sglang", "tensorrt-llm" (its memory is computed as vLLM's) or "llama.cpp".
+        engine_version: for example "0.19"; None for the newest known. vLLM before 0.8 is slower.
+
+    Raises:
+        PlannerError: an argument is wrong, the GPU's bandwidth is not known, or no kernel runs the precision on it.
+    """
+    described = model(name_or_path)
+    spec, card = described.spec, _gpu(gpu)
+    runs_on = ENGINES[one_of("engine", engine, tuple(ENGINES))]
+    service = _service(described, precision, kv_precision, runs_on, engine_version)
+    load = core_speed.Load(
+        users=whole("users", users),
+        prompt_tokens=whole("prompt_tokens", prompt_tokens),
+        output_tokens=whole("output_tokens", output_tokens),
+    )
+    tp, pp, replicas = whole("tp", tp), whole("pp", pp), whole("replicas", replicas)
+    found = core_speed.speed(service, card, load, tp=tp, pp=pp, replicas=replicas)
+    waiting = load.users - min(load.users, found.expected.users_at_once)
+    return Speed(
+        model=spec.name,
+        gpu=card.name,
+        engine=runs_on.name,
+        engine_version=engine_version or runs_on.default_version,
+        precision=catalog.SHIPPED if precision is None else precision,
+        kv_precision=kv_precision,
+        tp=tp,
+        pp=pp,
+        replicas=replicas,
+        gpus=tp * pp * replicas,
+        users=load.users,
+        prompt_tokens=load.prompt_tokens,
+        output_tokens=load.output_tokens,
+        expected=_figures(found.expected),
+        low=_figures(found.low),
+        high=_figures(found.high),
+        limited_by=found.limited_by,
+        users_waiting=waiting,
+        tokens_per_day=found.tokens_per_day,
+        range_class=found.range_class,
+        nearest=nearest_measurement(
+            spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
+        ),
+        note=core_speed.NOT_MODELLED + (_MEMORY_NOTE if runs_on is core_speed.TENSORRT_LLM_ENGINE else ""),
+    )
+
+
+def _figures(found: core_speed.Figures) -> SpeedFigures:
+    return SpeedFigures(
+        tokens_per_second_per_user=found.tokens_per_s_per_user,
+        output_tokens_per_second=found.output_tokens_per_s,
+        time_to_first_token_s=found.first_token_s,
+        users_at_once=found.users_at_once,
+    )
+
+
+def users_at_speed(
+    name_or_path: str | os.PathLike[str] | Model,
+    tokens_per_second: float,
+    *,
+    gpu: str,
+    prompt_tokens: float,
+    output_tokens: float,
+    tp: float = 1,
+    pp: float = 1,
+    replicas: float = 1,
+    precision: str | float | None = None,
+    kv_precision: str | float = defaults.KV_PRECISION,
+    engine: str = defaults.ENGINE,
+    engine_version: str | None = None,
+) -> int:
+    """Return the most users that each get `tokens_per_second` at the low end of the range; 0 if not even one does.
+
+    Args:
+        name_or_path, gpu, prompt_tokens, output_tokens, tp, pp, replicas, precision, kv_precision, engine,
+            engine_version: as in `speed`.
+        tokens_per_second: the wanted speed of each user.
+
+    Raises:
+        PlannerError: the same errors as `speed`.
+    """
+    runs_on = ENGINES[one_of("engine", engine, tuple(ENGINES))]
+    service = _service(model(name_or_path), precision, kv_precision, runs_on, engine_version)
+    load = core_speed.Load(
+        users=1,
+        prompt_tokens=whole("prompt_tokens", prompt_tokens),
+        output_tokens=whole("output_tokens", output_tokens),
+    )
+    return core_speed.users_at_speed(
+        service,
+        _gpu(gpu),
+        load,
+        number("tokens_per_second", tokens_per_second),
+        tp=whole("tp", tp),
+        pp=whole("pp", pp),
+        replicas=whole("replicas", replicas),
+    )
+
+
+def _service(
+    found: Model, precision: str | float | None, kv_precision: str | float, engine: Engine, version: str | None
+) -> Service:
+    return Service(
+        model=found.spec,
+        precision=served_precision(found.spec, weights_precision_of(precision)),
+        kv_precision=kv_precision_of(kv_precision),
+        engine=engine,
+        version=parse_version(version or engine.default_version),
+    )
+
+
+def _gpu(name: str) -> Gpu:
+    """Return the catalog's GPU of that name.
+
+    Raises:
+        PlannerError: there is no such GPU, or it is only a size of memory.
+    """
+    if isinstance(name_or_number(name), float):
+        raise OutOfRangeError(
+            "gpu", f"{name} GB of memory have no bandwidth to compute a speed from", 'Name a GPU, for example "h100".'
+        )
+    return catalog.gpu(name)
