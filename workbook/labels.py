@@ -866,6 +866,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "KV budget = room of one GPU − weights − peak activation. Users of a replica = KV budget ÷ blocks of a user, rounded down, at most the sequences that vLLM runs at once; the stage with the fewest decides. Every layout is calculated to the right of this page.",
         "KV 预算 = 单卡空间 − 权重 − 激活峰值。每副本用户数 = KV 预算 ÷ 每用户的块，向下取整，且不超过 vLLM 并发序列数；以用户最少的阶段为准。各切分的计算见本页右侧。",
     ),
+    "export.whole": (
+        "Whole number (1 yes)",
+        "须为整数（1 是）",
+    ),
     "export.usable": (
         "Within its limits (1 yes)",
         "在允许范围内（1 是）",
@@ -950,7 +954,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "这款 GPU 的任何切分都需要超过 100,000 块 GPU，超出规划上限。",
     ),
     "export.answer_costs": (
-        "{verb} at indicative prices: {best_gpus} GPUs, headroom and spares included, for {best_month} USD a month; net present cost {best_net_present_cost} USD over {horizon_months} months.",
+        "{verb} at indicative prices: {best_gpus} GPUs with spares, {best_month} USD a month; net present cost {best_net_present_cost} USD over {horizon_months} months.",
         "按参考价格{verb}：{best_gpus} 块 GPU（含余量与备用），每月 {best_month} USD；{horizon_months} 个月成本净现值 {best_net_present_cost} USD。",
     ),
     "export.how_total": (

@@ -10,13 +10,12 @@ from core.plan.costs import COST_LIMITS
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
 from core.plan.ranking import SAME_COST
 from core.plan.replica_figures import CONSTANTS
-from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (52, 14, 20, 12, 12, 70, 13, 12)
+WIDTHS = (52, 14, 20, 12, 12, 70, 13, 10, 12)
 _SOURCE_WIDTH = 84  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
@@ -79,8 +78,9 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.indicative"))])
     sheet.row()
     headings = ("procurement.assumption", "export.value", "article.unit", "scenarios.least", "scenarios.most",
-                "procurement.source", "procurement.as_of", "export.usable")  # fmt: skip
-    sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 20)
+                "procurement.source", "procurement.as_of", "export.whole",
+                "export.usable")  # fmt: skip
+    sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 46)
     for field in COST_INPUTS:
         _write_input(sheet, labels, field)
     usable = Cell(1, styles.CHECK, 1, _all_usable(), labels("check.format"))
@@ -112,7 +112,7 @@ def _write_input(sheet: Sheet, labels: Labels, field: str) -> None:
     source = "; ".join(part for part in (default.source, default.note) if part)
     row = _write_line(
         sheet, labels(f"procurement.{field}"), Cell(1, styles.INPUT, default.value, None, number_format(field)),
-        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most), _usable(field),
+        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most), int(whole), _usable(field),
     )  # fmt: skip
     assert row == _ROW[field]
     prompt = labels("prompt.assumption", least=f"{least:g}", most=f"{most:g}")
@@ -135,14 +135,15 @@ def between(labels: Labels, prompt: str, least: str, most: str, *, whole: bool, 
 
 def _write_line(
     sheet: Sheet, label: str, value: Cell, unit: str, source: str, as_of: str = "", limits: tuple | None = None,
-    usable: str | None = None,
+    whole: int | None = None, usable: str | None = None,
 ) -> int:  # fmt: skip
     columns = zip((3, 4), limits or ())
     shown = [Cell(column, styles.SOURCE_FIGURE, limit, None, PLAIN_FORMAT) for column, limit in columns]
     cells = [
         Cell(0, styles.LABEL, label), value, Cell(2, styles.NOTE, unit),
         *(shown or (Cell(column, styles.NOTE) for column in (3, 4))), Cell(5, styles.NOTE, source),
-        Cell(6, styles.NOTE, as_of), Cell(7, styles.CHECK, 1 if usable else None, usable, COUNT_FORMAT),
+        Cell(6, styles.NOTE, as_of), Cell(7, styles.SOURCE_FIGURE, whole, None, COUNT_FORMAT),
+        Cell(8, styles.CHECK, usable and 1, usable, COUNT_FORMAT),
     ]  # fmt: skip
     return sheet.row(cells, height_of(source, _SOURCE_WIDTH))
 
@@ -150,12 +151,14 @@ def _write_line(
 def _usable(field: str) -> str:
     """Return the formula that is 1 if a cost input is within its limits, else 0."""
     row = _ROW[field]
-    return f"IF({f.is_number_within(f'$B{row}', f'$D{row}', f'$E{row}', whole=limits_of(field)[2])},1,0)"
+    value = f"$B{row}"
+    within = f"AND({value}>=$D{row},{value}<=$E{row},OR($H{row}=0,{value}=INT({value})))"
+    return f"IF(ISNUMBER({value}),IF({within},1,0),0)"
 
 
 def _all_usable() -> str:
     """Return the formula that is 1 if every cost input is within its limits, else 0."""
-    return f"IF(MIN($H${_ROW[COST_INPUTS[0]]}:$H${_ROW[COST_INPUTS[-1]]})=1,1,0)"
+    return f"IF(MIN($I${_ROW[COST_INPUTS[0]]}:$I${_ROW[COST_INPUTS[-1]]})=1,1,0)"
 
 
 def _set_up(sheet: Sheet, labels: Labels) -> None:

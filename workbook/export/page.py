@@ -201,9 +201,9 @@ class _Page:
         sentence = NOTHING if instead else template.format(**texts, **shown)
 
         def words(at: At) -> str:
-            cells = {name: at(name) for name in texts} | {
-                name: f.fixed(at(name), d) for name, (_, d) in numbers.items()
-            }
+            cells = {name: at(name) for name in texts}
+            for number, (_, decimals) in numbers.items():
+                cells[number] = number if number in assumptions.NAMES else f.fixed(at(number), decimals)
             text = f.sentence(template, cells)
             return f"IF({condition(at)},{text},{terms.MISSING})" if condition else text
 
