@@ -16,8 +16,7 @@ import pytest
 from core import catalog
 from core.model.own_model import own_model
 from core.plan import defaults
-from core.plan.serving import default_engine
-from core.plan.worksheet import RULE
+from core.plan.serving import RULE, default_engine
 from tests.paths import ROOT
 from workbook import scenario
 from workbook.labels import LANGUAGES, Labels

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.worksheet import RULE, VLLM
+from core.plan.serving import RULE, VLLM
 from core.units import GB
 from workbook.files import UnreadableFileError
 from workbook.safe_text import csv_text, without_csv_guard
