@@ -862,7 +862,7 @@ class TestCommand:
         assert (status, err) == (0, "")
         printed = (tmp_path / "out.pdf").read_bytes()
         assert printed.startswith(b"%PDF")
-        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 4  # the index, a page each, the assumptions
+        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 5  # the index, a page each, two of assumptions
 
     def test_pdf_without_libreoffice_is_refused_before_anything_is_written(self, vram, tmp_path, monkeypatch):
         monkeypatch.setattr(pdf, "possible_offices", lambda: iter(()))
