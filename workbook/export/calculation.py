@@ -6,10 +6,10 @@ an auditor can follow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 from core.plan.memory import SIZE
@@ -43,6 +43,7 @@ from workbook.labels import Labels
 from workbook.scenario import FIELDS
 
 Formula = Callable[[At], str]
+_HEADING_HEIGHT = 58  # points, of up to four lines
 _OWN_LABELS = {
     "layout", "first_stage", "deciding_stage", "served_users", "needed_per_node", "needed_nodes", "cheapest_places",
     "cheapest_bandwidth", "cheapest_cost",
@@ -88,6 +89,11 @@ class Calculation:
             (n for n, layout in enumerate(self._layouts) if figures.best and layout.replica == figures.best.replica),
             None,
         )
+        firsts = accumulate((len(layout.stages) for layout in self._layouts[:-1]), initial=1)
+        # Of each layout, the numbers of its first stage and of the one with the fewest users in the table of stages.
+        self._numbers = [
+            (first, first + layout.stages.index(layout.fullest)) for first, layout in zip(firsts, self._layouts)
+        ]
         self._inputs = open_inputs(figures.scenario)
         self._prices = assumptions.PRICES if prices_of(figures.scenario) else ()
 
@@ -132,27 +138,29 @@ class Calculation:
         self,
         first_row: int,
         gaps: Collection[int],
+        last_row: int,
         texts: Iterable[tuple[str, str, Formula | None]],
         of_cheaper: Iterable[tuple[str, str, object, Formula]],
     ) -> None:
-        """Place all cells from `first_row` on, but not in rows that are `gaps`.
+        """Place single figures from `first_row` on, but not in rows that are `gaps`, and the tables below `last_row`.
 
         Args:
             texts: key, value and formula of the sentences that printed cells show.
             of_cheaper: key, label, value and formula of figures of the cheaper of buying and renting.
         """
-        self._rows = (row for row in count(first_row) if row not in gaps)
+        self._rows: Iterator[int] = (row for row in count(first_row) if row not in gaps)
         row = next(self._rows)
         for column, text in ((self._column, self._labels("export.working")), (self._column + 1, None)):
             self._grid.put(row, column, styles.SECTION, text)
-        for key, text, formula in texts:
-            self._line(key, self._labels("export.text"), text, formula, None, styles.FORMULA_TEXT)
-        self._checks()
-        self._single_figures()
-        self._tables()
+        for key, text, formula in texts:  # in a style that does not wrap, which would make a printed row higher
+            self._line(key, self._labels("export.text"), text, formula, None, styles.SUBTITLE)
         self._choice()
         for key, text, value, formula in of_cheaper:
             self._line(key, text, value, formula, COUNT_FORMAT)
+        self._checks()
+        self._single_figures()
+        self._rows = count(max(next(self._rows), last_row + 1))
+        self._tables()
 
     # ---- single figures -----------------------------------------------------------------------------------
 
@@ -219,9 +227,8 @@ class Calculation:
         def find_stage(at: At) -> str:
             return f"IF({at('best')}>0,INDEX({self.column('layout', 'deciding_stage')},{at('best')}),0)"
 
-        next(self._rows)
-        best = 0 if self._best is None else self._layout_rows[self._best] - self._layout_rows[0] + 1
-        stage = 0 if self._best is None else self._deciding[self._best]
+        best = 0 if self._best is None else self._best + 1
+        stage = 0 if self._best is None else self._numbers[self._best][1]
         self._line("best", self._labels("export.best"), best, find_best, COUNT_FORMAT)
         self._line("best_stage", self._labels("export.best_stage"), stage, find_stage, COUNT_FORMAT)
         for key in ("buys", "saved", "break_even", "net_present_cost") if self._prices else ():
@@ -230,24 +237,19 @@ class Calculation:
     # ---- tables -------------------------------------------------------------------------------------------
 
     def _tables(self) -> None:
-        """Place a line for each stage and each layout; numbers of lines count rows without a line, too."""
+        """Place a line for each layout and each stage."""
         for name, (function, key) in BEST_OF_ALL.items():
             self._grid.define(name, partial(self._over_all, function, key))
-        columns = self._stage_columns()
-        rows = self._headed_rows(columns, len(self._stages))
-        for number, (row, (layout, stage)) in enumerate(zip(rows, self._stages)):
-            self._fill(f"stage{number}.", row, columns, {**layout.figures, **stage})
         columns = self._layout_columns()
-        self._layout_rows = self._headed_rows(columns, len(self._layouts))
-        self._deciding, first = [], 0
-        for number, (row, layout) in enumerate(zip(self._layout_rows, self._layouts)):
-            last = first + len(layout.stages) - 1
-            of_layout = partial(self._grid.column, self._users, f"stage{first}.", f"stage{last}.")
-            self._grid.define("own_stages", of_layout, line=f"layout{number}.")
-            self._deciding.append(rows[first + layout.stages.index(layout.fullest)] - rows[0] + 1)
-            stages = {"first_stage": rows[first] - rows[0] + 1, "deciding_stage": self._deciding[-1]}
-            self._fill(f"layout{number}.", row, columns, {**layout.figures, **stages})
-            first = last + 1
+        for number, (layout, row) in enumerate(zip(self._layouts, self._headed_rows(columns))):
+            first, deciding = self._numbers[number]
+            stages = f"stage{first - 1}.", f"stage{first + len(layout.stages) - 2}."
+            self._grid.define("own_stages", partial(self._grid.column, self._users, *stages), line=f"layout{number}.")
+            values = {**layout.figures, "first_stage": first, "deciding_stage": deciding}
+            self._fill(f"layout{number}.", row, columns, values)
+        columns = self._stage_columns()
+        for number, ((layout, stage), row) in enumerate(zip(self._stages, self._headed_rows(columns))):
+            self._fill(f"stage{number}.", row, columns, {**layout.figures, **stage})
 
     def _over_all(self, function: str, key: str) -> str:
         return f"{function}({self.column('layout', key)})"
@@ -291,13 +293,14 @@ class Calculation:
 
         return Column(key, label(self._labels, key), formula, terms.number_format(term))
 
-    def _headed_rows(self, columns: Sequence[Column], lines: int) -> list[int]:
-        """Place the headings of a table below a blank row, and return the rows of its lines."""
+    def _headed_rows(self, columns: Sequence[Column]) -> Iterator[int]:
+        """Place the headings of a table below a blank row, and yield the rows of its lines."""
         next(self._rows)
         row = next(self._rows)
+        self._grid.heights[row] = _HEADING_HEIGHT
         for i, column in enumerate(columns):
             self._grid.put(row, self._column + i, styles.HEADING, column.label)
-        return [next(self._rows) for _ in range(lines)]
+        yield from self._rows
 
     def _fill(self, line: str, row: int, columns: Sequence[Column], values: Mapping[str, Any]) -> None:
         for i, column in enumerate(columns):

@@ -40,10 +40,11 @@ from workbook.scenario import FIELDS
 
 # The first columns of the two halves, the last printed column, and the first column of the calculation.
 LEFT, RIGHT, LAST, CALCULATION = 0, 4, 6, 8
-WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, 24, *(16,) * 60)
+WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 58, 24, *(16,) * 60)
 # Characters per line: of a note over the right half and over the whole width, of an answer, of the title.
 _NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
-_GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
+# In points; a line is not exactly 15 high, which a file leaves out, as it is a row's usual height.
+_GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15.1
 _MAIN_COSTS = (
     "horizon_months", "discount_rate_per_year", "headroom", "spare_replicas", "depreciation_years", "residual_share",
     "pue", "tariff_usd_per_kwh", "hosting_usd_per_kw_month", "support_share_per_year", "network_share",
@@ -127,7 +128,7 @@ class _Page:
         self._checks()
         self._sign_off()
         self.last_row = self._row - 1
-        self._calculation.write(first, self._gaps, self._texts, self._of_cheaper())
+        self._calculation.write(first, self._gaps, self.last_row, self._texts, self._of_cheaper())
 
     # ---- from the top ------------------------------------------------------------------------------------
 
