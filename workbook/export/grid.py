@@ -14,6 +14,9 @@ At = Callable[[str], str]
 """Returns the cell of a figure ("B7") by its key, or a name that all sheets share."""
 
 
+_ROW = "\0"
+
+
 @dataclass(frozen=True)
 class _PlacedCell:
     column: int
@@ -38,6 +41,7 @@ class Grid:
         self._rows: dict[int, list[_PlacedCell]] = defaultdict(list)
         self._places: dict[str, tuple[int, int]] = {}
         self._defined: dict[str, Callable[[], str]] = {}
+        self._texts: dict[Callable[[At], str], str] = {}  # of formulas of tables, with `_ROW` instead of a row
         self.heights: dict[int, float] = {}
 
     def put(
@@ -63,14 +67,13 @@ class Grid:
         """Let formulas use `key` for what `reference` returns once all cells are placed, such as a range."""
         self._defined[f"{line}{key}"] = reference
 
-    def at(self, key: str, line: str = "") -> str:
+    def at(self, key: str) -> str:
         """Return the cell of a figure, what `key` is defined as, or the name of a figure that all sheets share."""
-        for known in (f"{line}{key}", key):
-            if known in self._places:
-                row, column = self._places[known]
-                return f"{xl_col_to_name(column)}{row + 1}"
-            if known in self._defined:
-                return self._defined[known]()
+        if key in self._places:
+            row, column = self._places[key]
+            return f"{xl_col_to_name(column)}{row + 1}"
+        if key in self._defined:
+            return self._defined[key]()
         if key in self._shared:
             return key
         raise KeyError(key)
@@ -98,8 +101,28 @@ class Grid:
         """Write every row up to the last one with a cell or a height."""
         for row in range(max([*self._rows, *self.heights]) + 1):
             cells = sorted(self._rows[row], key=lambda cell: cell.column)
-            sheet.row(map(self._cell, cells), self.heights.get(row))
+            sheet.row((self._cell(cell, row + 1) for cell in cells), self.heights.get(row))
 
-    def _cell(self, p: _PlacedCell) -> Cell:
-        formula = p.formula and p.formula(lambda key: self.at(key, p.line))
+    def _cell(self, p: _PlacedCell, row: int) -> Cell:
+        formula = p.formula and (self._in_line(p.formula, p.line, row) if p.line else p.formula(self.at))
         return Cell(p.column, p.role, p.value, formula, p.number_format, p.link, p.last_column)
+
+    def _in_line(self, formula: Callable[[At], str], line: str, row: int) -> str:
+        """Return a formula of a table, which is built once for all lines unless it uses what a line defines."""
+        if formula in self._texts:
+            return self._texts[formula].replace(_ROW, str(row))
+        is_same = True
+
+        def at(key: str) -> str:
+            nonlocal is_same
+            if line + key in self._places:
+                return f"{xl_col_to_name(self._places[line + key][1])}{_ROW}"
+            if line + key in self._defined:
+                is_same = False
+                return self._defined[line + key]()
+            return self.at(key)
+
+        text = formula(at)
+        if is_same:
+            self._texts[formula] = text
+        return text.replace(_ROW, str(row))
