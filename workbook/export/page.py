@@ -171,7 +171,7 @@ class _Page:
         )  # fmt: skip
         if self.has_costs:
             self._texts.append(("costs_unknown", labels("export.costs_unknown"), None))
-            money, is_known = self._money or {}, self._chosen("buy", "rent") != NOTHING
+            money, is_known = self._money or {}, self._way() != NOTHING
             self._answer(
                 "costs", lambda at: f"ISNUMBER({at('best_net_present_cost')})", None if is_known else "costs_unknown",
                 {"verb": self._way()},
@@ -218,12 +218,12 @@ class _Page:
 
     def _chosen(self, bought: str, rented: str) -> Any:
         """Return a figure of the cheaper of buying and renting, or a dash."""
-        return NOTHING if self._money is None else chosen({"buy": 1, "rent": 0, **self._money}, bought, rented)
+        return NOTHING if self._money is None else chosen(self._money, bought, rented)
 
     def _way(self) -> str:
-        """Return the word for the cheaper of buying and renting."""
-        buys = self._chosen("buy", "rent")
-        return NOTHING if buys == NOTHING else self._labels(f"procurement.{'buy' if buys else 'rent'}")
+        """Return the word for the cheaper of buying and renting, or a dash."""
+        buys = None if self._money is None else self._money["buys"]
+        return NOTHING if buys is None else self._labels("procurement.buy" if buys else "procurement.rent")
 
     @property
     def _places(self) -> Any:
