@@ -787,28 +787,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.number": ("No.", "序号"),
     "export.position": ("Decision sheet {number} of {count}", "决策单 第 {number} 份，共 {count} 份"),
     "export.to_index": ("← Index", "← 返回目录"),
-    "export.recommendation": (
-        "{model} for {users} concurrent users with {context} tokens each takes {total} GB of GPU memory. "
-        "Deploy {deploy} × {gpu} (layout of a replica: {layout}; replicas: {replicas}; nodes: {nodes}), with places for {places} users.",
-        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total} GB 显存。"
-        "部署 {deploy} × {gpu}（副本切分：{layout}；副本数：{replicas}；节点数：{nodes}），可容纳 {places} 个用户。",
-    ),
-    "export.recommendation_none": (
-        "{model} for {users} concurrent users with {context} tokens each takes {total} GB of GPU memory, but on no layout of up to "
-        "two nodes of {gpu} is there room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
-        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total} GB 显存；但在至多两个节点的 {gpu} 上，"
-        "任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
-    ),
-    "export.recommendation_costs": (
-        "{verb} at indicative prices: {best_gpus} GPUs, headroom and spares included, for {best_month} USD a month; net present value of the "
-        "cost {net_present_cost} USD over {months} months.",
-        "按参考价格{verb}：{best_gpus} 块 GPU（含余量与备用），每月 {best_month} USD；{months} 个月成本净现值 {net_present_cost} USD。",
-    ),
     "export.costs_unknown": ("The cost is unknown: there is no price, no layout fits, or an input is invalid.", "无法给出成本：没有已知价格、没有可行部署，或输入无效。"),
-    "export.gpu_of_gb": ("{memory} GB GPUs", "{memory} GB 的 GPU"),
+    "export.gpu_of_gb": (
+        "{memory} GB GPUs",
+        "{memory} GB 的 GPU",
+    ),
     "export.caveat": (
-        "By memory alone, for the layouts TP 1, 2, 4, 8 and TP 8 × PP 2: a model that fits may still be too slow.",
-        "仅按显存计算，切分限于 TP 1、2、4、8 与 TP 8 × PP 2：放得下的模型仍可能过慢。",
+        "By memory alone: a model that fits may still be too slow. With known prices the layout is the cheapest over the horizon, otherwise the one with the fewest GPUs.",
+        "仅按显存计算：放得下的模型仍可能过慢。有已知价格时选规划期内成本最低的切分，否则选 GPU 最少的切分。",
     ),
     "export.unusable": ("An input below is invalid: see the checks.", "下方有输入无效：请看检查项。"),
     "export.section_recommendation": ("Recommendation", "建议"),
@@ -837,7 +823,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "No price known: the scenario names no GPU, or the catalog has no price of it.",
         "没有已知价格：方案未指定 GPU 型号，或目录中没有其价格。",
     ),
-    "export.too_many": ("No costs: more GPUs than costs are calculated for.", "不计成本：GPU 数量超出计算范围。"),
     "export.indicative": (
         "Every price is indicative: replace it with your quote. Enough memory does not guarantee latency or "
         "throughput. The sheet Assumptions lists source and date of each cost assumption, and you can change them "
@@ -867,57 +852,33 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.assumptions_usable": ("All assumptions are within their limits", "全部假设均在允许范围内"),
     "export.source_shipped": ("In the checkpoint's own format, summed over its tensors.", "按检查点的存储格式，对各张量累加。"),
     "export.how_tokens": (
-        "The context; of a paged cache, the average tokens in use. vLLM and paged caches allocate whole blocks.",
-        "上下文长度；分页缓存取平均使用量。vLLM 与分页缓存按整块分配。",
+        "The context; of a paged cache, the average tokens in use, in whole blocks.",
+        "上下文长度；分页缓存取平均使用量，按整块计。",
     ),
-    "export.buffers_one": ("vLLM: buffers, TP 1 (GB)", "vLLM 缓冲，TP 1 (GB)"),
-    "export.buffers_several": ("vLLM: buffers, TP 2+ (GB)", "vLLM 缓冲，TP 2+ (GB)"),
-    "export.source_buffers": (
-        "Peak activations by the model's shapes, buffers and CUDA graphs: logged vLLM runs, see the accuracy page of "
-        "the documentation.",
-        "按模型形状计算的峰值激活，以及缓冲与 CUDA 图；据 vLLM 实测日志，见文档的准确度页面。",
-    ),
-    "export.source_step": ("vLLM's default for this GPU: engine/arg_utils.py, get_batch_defaults.", "vLLM 对该 GPU 的默认值：engine/arg_utils.py，get_batch_defaults。"),
     "export.how_rule": (
-        "KV cache = users × ((values per token × tokens + windowed values × min(tokens, window) + fixed values) × bytes per value + "
-        "fixed bytes + index bytes × tokens). Overhead = (weights + KV cache) × overhead. GPUs by division = total ÷ memory of one, rounded up.",
-        "KV 缓存 = 用户数 ×（（每 token 数值 × token + 窗口内数值 × min（token，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × token）。"
-        "额外开销 =（权重 + KV 缓存）× 比例。GPU 数量（相除取整）= 合计 ÷ 单卡显存，向上取整。",
+        "Users of a replica = (memory of one GPU ÷ (1 + overhead) − weights of a GPU) ÷ cache of a user, rounded down, on the fullest GPU. Every layout is calculated to the right of this page.",
+        "每副本用户数 =（单卡显存 ÷（1 + 额外开销）− 单卡权重）÷ 每用户缓存，向下取整，以占用最多的 GPU 为准。各切分的计算见本页右侧。",
     ),
     "export.how_vllm": (
-        "KV cache = users × ((values per token × tokens + windowed values × min(tokens, window) + fixed values) × "
-        "bytes per value + fixed bytes + index bytes × tokens). Room of a GPU = memory that a process sees × "
-        "gpu_memory_utilization − buffers. GPUs by division = (weights + KV cache) ÷ room, rounded up. "
-        "Overhead = GPUs × (memory − room).",
-        "KV 缓存 = 用户数 ×（（每 token 数值 × token + 窗口内数值 × min（token，窗口）+ 固定数值）× 每数值字节数 + 固定字节 + 索引字节 × token）。单卡可用空间 = "
-        "进程可见显存 × gpu_memory_utilization − 缓冲。GPU 数量（相除取整）=（权重 + KV 缓存）÷ 可用空间，向上取整。额外开销 = GPU 数 ×（显存 − 可用空间）。",
+        "KV budget = room of one GPU − weights − peak activation. Users of a replica = KV budget ÷ blocks of a user, rounded down, at most the sequences that vLLM runs at once; the stage with the fewest decides. Every layout is calculated to the right of this page.",
+        "KV 预算 = 单卡空间 − 权重 − 激活峰值。每副本用户数 = KV 预算 ÷ 每用户的块，向下取整，且不超过 vLLM 并发序列数；以用户最少的阶段为准。各切分的计算见本页右侧。",
     ),
-    "export.usable": ("Usable of one GPU (GB)", "单卡可用显存 (GB)"),
-    "export.room_one": ("Room of one GPU, alone (GB)", "单卡空间，单卡部署 (GB)"),
-    "export.room_several": ("Room of one GPU, of several (GB)", "单卡空间，多卡部署 (GB)"),
-    "export.room": ("Room for weights and cache (GB)", "权重与缓存可用空间 (GB)"),
-    "export.best": ("Row of the best layout (0: none)", "最佳切分所在行（0：无）"),
-    "export.per_replica": ("GPUs per replica", "每副本 GPU 数"),
-    "export.working_costs": ("Calculation of the costs", "成本计算"),
-    "export.layout_title": ("Calculation by layout", "各切分的计算"),
-    "export.layout_tp": ("TP", "张量并行 TP"),
-    "export.layout_pp": ("PP", "流水并行 PP"),
-    "export.layout_weights": ("Weights per GPU (GB)", "每 GPU 权重 (GB)"),
-    "export.layout_loading": ("In addition to weights (GB)", "权重之外 (GB)"),
-    "export.layout_held": ("Used per GPU besides the cache (GB)", "缓存之外每 GPU 占用 (GB)"),
-    "export.layout_growing": ("KV bytes per token", "每 token KV 字节"),
-    "export.layout_windowed": ("… within a window", "…窗口内"),
-    "export.layout_fixed": ("… fixed bytes", "…固定字节"),
-    "export.layout_budget": ("KV budget (GB)", "KV 预算 (GB)"),
-    "export.layout_kv_user": ("KV per user (GB)", "每用户 KV (GB)"),
-    "export.layout_fitting": ("Users that fit", "可容纳用户"),
-    "export.layout_users": ("Users per replica", "每副本用户数"),
-    "export.layout_all_gpus": ("GPUs in all", "GPU 总数"),
+    "export.whole": (
+        "Whole number (1 yes)",
+        "须为整数（1 是）",
+    ),
+    "export.usable": (
+        "Within its limits (1 yes)",
+        "在允许范围内（1 是）",
+    ),
+    "export.best": (
+        "Line of the recommended layout (0: none)",
+        "推荐切分所在行（0：无）",
+    ),
     "export.all_deploy": ("GPUs to deploy, of all scenarios", "全部方案的部署 GPU 数"),
     "export.more_layout": (
-        "GPUs to deploy are for the layout in the next column, the best one when this file was written: export again "
-        "after a change.",
-        "部署 GPU 数按旁列切分计算，该切分在导出时最优：修改输入后请重新导出。",
+        "The layout was the best one when this file was written, and its figures are of the GPU that can hold the fewest users: export again after a change.",
+        "切分在导出时最优，其数字取自可容纳用户最少的 GPU：修改输入后请重新导出。",
     ),
     "export.check_costs": ("Prices and assumptions can be used", "价格与假设可用"),
     "export.check_costs_wrong": (
@@ -926,8 +887,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.check_fits": ("The GPUs to deploy have a place for every user", "部署的 GPU 可容纳全部用户"),
     "export.check_fits_wrong": (
-        "No layout has room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
-        "任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
+        "No layout has room for even one user, or all need too many GPUs: choose a larger GPU, a smaller precision or a shorter context.",
+        "任何切分都放不下一个用户，或所需 GPU 过多：请选择更大的 GPU、更低的精度或更短的上下文。",
     ),
     "export.section_assumptions": ("Assumptions", "假设"),
     "export.section_checks": ("Checks", "检查"),
@@ -943,7 +904,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Bar chart of the breakdown above: weights, KV cache and overhead in GB.",
         "条形图：上表的权重、KV 缓存与额外开销 (GB)。",
     ),
-    "export.weights_bytes": ("Weights in this precision (bytes)", "该精度下的权重（字节）"),
     "export.source_weights": ("Sum over the model's tensors.", "按模型各张量累加。"),
     "export.source_window": ("Layers that cache only the tokens in their window.", "仅缓存窗口内 token 的层。"),
     "export.source_fixed": ("Cached for each user, however long the context.", "每个用户固定缓存，与上下文长度无关。"),
@@ -957,9 +917,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.check_inputs": ("The inputs are valid", "输入均有效"),
     "export.check_inputs_wrong": (
-        "An input is not a number or is outside the limits on the Index sheet, or the GPU is too small for vLLM's "
-        "buffers.",
-        "有输入不是数字，或超出“目录”表所列范围；或 GPU 小于 vLLM 的缓冲所需。",
+        "An input is not a number or is outside the limits on the Index sheet.",
+        "有输入不是数字，或超出“目录”表所列范围。",
     ),
     "export.check_sum": ("The lines add up to the total", "各项之和等于合计"),
     "export.check_sum_wrong": ("A formula of this page was overwritten.", "本页有公式被改写。"),
@@ -975,6 +934,82 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.prepared": ("Prepared by", "编制"),
     "export.reviewed": ("Reviewed by", "审核"),
     "export.approved": ("Approved by", "批准"),
+    "export.answer_need": (
+        "{model} for {users} concurrent users with {context} tokens each takes {total_gb} GB of GPU memory.",
+        "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total_gb} GB 显存。",
+    ),
+    "export.answer_deploy": (
+        "Deploy {gpus} × {gpu_title} (layout of a replica: {layout}; replicas: {replicas_needed}; nodes: {needed_nodes}), with places for {places} users.",
+        "部署 {gpus} × {gpu_title}（副本切分：{layout}；副本数：{replicas_needed}；节点数：{needed_nodes}），可容纳 {places} 个用户。",
+    ),
+    "export.answer_none": (
+        "No layout of this GPU has room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
+        "这款 GPU 的任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
+    ),
+    "export.answer_many": (
+        "Every layout of this GPU needs more than 100,000 GPUs, the most that are planned.",
+        "这款 GPU 的任何切分都需要超过 100,000 块 GPU，超出规划上限。",
+    ),
+    "export.answer_costs": (
+        "{verb} at indicative prices: {best_gpus} GPUs with spares, {best_month} USD a month; net present cost {best_net_present_cost} USD over {horizon_months} months.",
+        "按参考价格{verb}：{best_gpus} 块 GPU（含余量与备用），每月 {best_month} USD；{horizon_months} 个月成本净现值 {best_net_present_cost} USD。",
+    ),
+    "export.how_total": (
+        "KV cache = users × bytes of a user. Overhead = (weights + KV cache) × overhead. GPUs by division = total ÷ memory of one, rounded up.",
+        "KV 缓存 = 用户数 × 每用户字节。额外开销 =（权重 + KV 缓存）× 比例。GPU 数量（相除取整）= 合计 ÷ 单卡显存，向上取整。",
+    ),
+    "export.working": (
+        "Calculation",
+        "计算过程",
+    ),
+    "export.text": (
+        "Text of the answer",
+        "答案用语",
+    ),
+    "export.usable_input": (
+        "Can be used (1 yes): {figure}",
+        "可用（1 是）：{figure}",
+    ),
+    "export.layout": (
+        "Layout of a replica",
+        "副本切分",
+    ),
+    "export.first_stage": (
+        "First line in the table of stages",
+        "阶段表中的首行",
+    ),
+    "export.deciding_stage": (
+        "Line of the stage with the fewest users",
+        "用户最少的阶段所在行",
+    ),
+    "export.served_users": (
+        "Users per replica, 0 with too many GPUs",
+        "每副本用户数（GPU 过多为 0）",
+    ),
+    "export.needed_per_node": (
+        "Replicas that share a node",
+        "共用一个节点的副本数",
+    ),
+    "export.needed_nodes": (
+        "Nodes without spares",
+        "节点数（不含备用）",
+    ),
+    "export.cheapest_places": (
+        "Free places of the cheapest",
+        "成本最低者的空闲席位",
+    ),
+    "export.cheapest_bandwidth": (
+        "… bandwidth of those with the most places (GB/s)",
+        "…席位最多者的总带宽 (GB/s)",
+    ),
+    "export.cheapest_cost": (
+        "… cost of those with the most bandwidth",
+        "…带宽最高者的成本",
+    ),
+    "export.best_stage": (
+        "Line of its stage with the fewest users",
+        "其用户最少的阶段所在行",
+    ),
     # Page furniture
     "page.of": ("Page &P of &N", "第 &P 页，共 &N 页"),
     # Layouts, Capacity, Options and the terms of memory

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from core.plan.worksheet import MEMORY_UTILIZATION
 from xlsxwriter import Workbook
 
 from core.catalog.prices import cost_defaults
 from core.engines.blocks import BLOCK_TOKENS
 from core.plan.costs import COST_LIMITS
-from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
-from workbook import formulas as f
+from core.plan.ranking import SAME_COST
+from core.plan.replica_figures import CONSTANTS
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (52, 14, 20, 12, 12, 70, 13)
+WIDTHS = (52, 14, 20, 12, 12, 70, 13, 10, 12)
 _SOURCE_WIDTH = 84  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
@@ -32,16 +31,27 @@ _FORMATS = {
 _OTHER_LIMITS = (0, 5, False)  # of a default that COST_LIMITS does not list
 
 
+# Constants that formulas name: name → (sheet of its label, value, number format).
+_FIXED = {
+    "hours_per_month": ("procurement", HOURS_PER_MONTH, COUNT_FORMAT),
+    "months_per_year": ("procurement", MONTHS_PER_YEAR, COUNT_FORMAT),
+    "most_gpus": ("procurement", COST_LIMITS["gpus"].most, COUNT_FORMAT),
+    "same_cost": ("procurement", SAME_COST, "0.000"),
+    **{
+        name: ("term", value, {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}.get(name, COUNT_FORMAT))
+        for name, value in {**CONSTANTS, "kv_block_tokens": BLOCK_TOKENS}.items()
+        if name != "most_nodes_per_replica"  # a page has only layouts that nodes take
+    },
+}
+# Workbook-level names of what all sheets share.
+NAMES = (*COST_INPUTS, "assumptions_usable", *RATES.by_name, *_FIXED)
+
+
 def _rows() -> dict[str, int]:
-    keys = (
-        *COST_INPUTS, "all_usable", *RATES.by_name, "hours_per_month", "months_per_year",
-        "most_gpus", "driver_keeps_mib", "driver_keeps_share", "vllm_share", "kv_block_tokens", *PRICES,
-    )  # fmt: skip
-    return {key: HEADER_ROW + 1 + i for i, key in enumerate(keys)}
+    return {key: HEADER_ROW + 1 + i for i, key in enumerate((*NAMES, *PRICES))}
 
 
 _ROW = _rows()
-_NAMED = [key for key in _ROW if key not in PRICES]
 
 
 def number_format(field: str) -> str:
@@ -68,8 +78,9 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.indicative"))])
     sheet.row()
     headings = ("procurement.assumption", "export.value", "article.unit", "scenarios.least", "scenarios.most",
-                "procurement.source", "procurement.as_of")  # fmt: skip
-    sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 20)
+                "procurement.source", "procurement.as_of", "export.whole",
+                "export.usable")  # fmt: skip
+    sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 46)
     for field in COST_INPUTS:
         _write_input(sheet, labels, field)
     usable = Cell(1, styles.CHECK, 1, _all_usable(), labels("check.format"))
@@ -79,8 +90,10 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     for term in RATES:
         cell = Cell(1, styles.FORMULA, rates[term.name], terms.formula(term, str), terms.number_format(term))
         _write_line(sheet, terms.label(labels, term.name), cell, labels("unit.none"), "")
-    for _, value, shown, label, source in _fixed(labels):
-        _write_line(sheet, label, Cell(1, styles.SOURCE_FIGURE, value, None, shown), labels("unit.none"), source)
+    for key, (group, value, shown) in _FIXED.items():
+        source = labels(f"{'precisions' if group == 'term' else group}.{key}_source")
+        cell = Cell(1, styles.SOURCE_FIGURE, value, None, shown)
+        _write_line(sheet, labels(f"{group}.{key}"), cell, labels("unit.none"), source)
     for field in PRICES:
         least, most, _ = limits_of(field)
         _write_line(
@@ -88,8 +101,8 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
             labels("export.source_price_limits"), "", (least, most),
         )  # fmt: skip
     own = quoted_sheet(sheet.ws.get_name())
-    for key in _NAMED:
-        workbook.define_name("assumptions_usable" if key == "all_usable" else key, f"={own}!$B${_ROW[key]}")
+    for key in NAMES:
+        workbook.define_name(key, f"={own}!$B${_ROW[key]}")
     _set_up(sheet, labels)
 
 
@@ -99,7 +112,7 @@ def _write_input(sheet: Sheet, labels: Labels, field: str) -> None:
     source = "; ".join(part for part in (default.source, default.note) if part)
     row = _write_line(
         sheet, labels(f"procurement.{field}"), Cell(1, styles.INPUT, default.value, None, number_format(field)),
-        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most),
+        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most), int(whole), _usable(field),
     )  # fmt: skip
     assert row == _ROW[field]
     prompt = labels("prompt.assumption", least=f"{least:g}", most=f"{most:g}")
@@ -121,42 +134,31 @@ def between(labels: Labels, prompt: str, least: str, most: str, *, whole: bool, 
 
 
 def _write_line(
-    sheet: Sheet, label: str, value: Cell, unit: str, source: str, as_of: str = "", limits: tuple | None = None
-) -> int:
+    sheet: Sheet, label: str, value: Cell, unit: str, source: str, as_of: str = "", limits: tuple | None = None,
+    whole: int | None = None, usable: str | None = None,
+) -> int:  # fmt: skip
     columns = zip((3, 4), limits or ())
     shown = [Cell(column, styles.SOURCE_FIGURE, limit, None, PLAIN_FORMAT) for column, limit in columns]
     cells = [
         Cell(0, styles.LABEL, label), value, Cell(2, styles.NOTE, unit),
         *(shown or (Cell(column, styles.NOTE) for column in (3, 4))), Cell(5, styles.NOTE, source),
-        Cell(6, styles.NOTE, as_of),
+        Cell(6, styles.NOTE, as_of), Cell(7, styles.SOURCE_FIGURE, whole, None, COUNT_FORMAT),
+        Cell(8, styles.CHECK, usable and 1, usable, COUNT_FORMAT),
     ]  # fmt: skip
     return sheet.row(cells, height_of(source, _SOURCE_WIDTH))
 
 
+def _usable(field: str) -> str:
+    """Return the formula that is 1 if a cost input is within its limits, else 0."""
+    row = _ROW[field]
+    value = f"$B{row}"
+    within = f"AND({value}>=$D{row},{value}<=$E{row},OR($H{row}=0,{value}=INT({value})))"
+    return f"IF(ISNUMBER({value}),IF({within},1,0),0)"
+
+
 def _all_usable() -> str:
     """Return the formula that is 1 if every cost input is within its limits, else 0."""
-    checks = (
-        f.is_number_within(f"$B${row}", f"$D${row}", f"$E${row}", whole=limits_of(field)[2])
-        for field, row in ((field, _ROW[field]) for field in COST_INPUTS)
-    )
-    return f"IF(AND({','.join(checks)}),1,0)"
-
-
-def _fixed(labels: Labels) -> tuple[tuple[str, float, str, str, str], ...]:
-    """Return (name, value, number format, label, source) of each constant."""
-
-    def of(sheet: str, key: str, value: float, shown: str) -> tuple[str, float, str, str, str]:
-        return key, value, shown, labels(f"{sheet}.{key}"), labels(f"{sheet}.{key}_source")
-
-    return (
-        of("procurement", "hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
-        of("procurement", "months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
-        of("procurement", "most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
-        of("precisions", "driver_keeps_mib", DRIVER_RESERVED_MIB, COUNT_FORMAT),
-        of("precisions", "driver_keeps_share", DRIVER_RESERVED_SHARE, "0.0%"),
-        of("precisions", "vllm_share", MEMORY_UTILIZATION, "0%"),
-        of("precisions", "kv_block_tokens", BLOCK_TOKENS, COUNT_FORMAT),
-    )
+    return f"IF(MIN($I${_ROW[COST_INPUTS[0]]}:$I${_ROW[COST_INPUTS[-1]]})=1,1,0)"
 
 
 def _set_up(sheet: Sheet, labels: Labels) -> None:
@@ -164,7 +166,8 @@ def _set_up(sheet: Sheet, labels: Labels) -> None:
     ws.freeze_panes(HEADER_ROW, 1)
     ws.set_landscape()
     ws.set_paper(9)  # A4
-    ws.fit_to_pages(1, 1)
+    ws.fit_to_pages(1, 0)
+    ws.repeat_rows(HEADER_ROW - 1)
     ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
     ws.set_footer(f"&L&A&R{labels('page.of')}")
     ws.protect("", {"format_columns": True, "format_rows": True})

@@ -1,39 +1,28 @@
-"""Compute the figures of an exported scenario with `core`, and the formulas that pages and rows share."""
+"""Compute the figures of an exported scenario with `core`, by the terms that pages and rows print as formulas."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
+from typing import Any
 
-from core.plan.worksheet import (
-    LAYOUTS,
-    RULE,
-    VLLM,
-    Layout,
-    Padding,
-    Workload,
-    WorksheetPlan,
-    activation_bytes,
-    best_layout,
-    block_padding,
-    gpu_share,
-    other_bytes,
-    vllm_usable_bytes,
-    weights_on_gpu,
-)
-
-from core.catalog.prices import GpuPrices, prices
+from core.catalog.prices import GpuPrices, Quote, prices
 from core.checks import LIMITS
-from core.errors import PlannerError
+from core.engines.blocks import BLOCK_TOKENS
+from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
-from core.model.kv_profile import KvProfile
-from core.model.spec import ModelSpec
 from core.plan.allocation import PAGED
-from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, option_costs
-from core.plan.fleet import Option, Replica, choice_of_gpu
-from core.plan.nodes import node_takes
-from core.units import GB
+from core.plan.costs import comes_on_baseboards, default_assumptions, default_policy, money_figures
+from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures
+from core.plan.layout_figures import RULE_COLUMNS, rule_row
+from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.money import ORDER
+from core.plan.ranking import SAME_COST, Candidate, rank
+from core.plan.replica_figures import replica_figures
+from core.plan.serving import RULE as BY_RULE
+from core.plan.serving import VLLM
+from core.plan.terms import MISSING, Term, Terms, if_known, v, when
 from workbook import formulas as f
 from workbook.scenario import FIELDS, Scenario
 
@@ -43,20 +32,74 @@ NOTHING = "–"  # shown for a figure that does not apply or is not known
 INPUT_LIMITS = {field.name: LIMITS[field.limits] for field in FIELDS if field.limits}
 OPEN_INPUTS = tuple(INPUT_LIMITS)
 
+# Engine → the terms of one GPU of a layout, and their inputs that differ between layouts or stages.
+STAGE_TERMS = {BY_RULE: RULE, VLLM: Terms(*ROOM, *BLOCKS, *STAGE)}
+STAGE_INPUTS = {
+    BY_RULE: RULE_COLUMNS,
+    VLLM: (
+        "weights_bytes", "wide", "step_activation_bytes", "latent_fixed_bytes", "latent_bytes_per_token",
+        "block_bytes", "block_tokens", "block_tokens_2", "window_block_tokens",
+    ),
+}  # fmt: skip
+STAGE_USERS = {BY_RULE: "rule_users", VLLM: "stage_users"}
+# What a scenario has once, whatever the layout.
+SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE)}
+LAYOUT_TERMS = Terms(REPLICAS["replicas_needed"], REPLICAS["gpus"])
+NODE_TERMS = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
+# Names of `NODE_TERMS` → what they are for the replicas that are needed, without headroom and spares.
+NEEDED = {"with_spares": "gpus", "replicas": "replicas_needed", "replicas_per_node": "needed_per_node",
+          "nodes": "needed_nodes"}  # fmt: skip
+
+# `core.plan.ranking.rank` for the layouts of one GPU: each term keeps the layouts that are best so far, and needs the
+# best figure of the term before, of all layouts: its name → the function and the term.
+RANKING = Terms(
+    Term(
+        name="cost",
+        unit="USD",
+        means="Cost that is ranked: missing without a price or the GPU's bandwidth.",
+        formula=if_known([v.net_present_cost, v.bandwidth], v.net_present_cost),
+    ),
+    Term(
+        name="cheapest_places",
+        unit="users",
+        means="Free places of the layouts that cost about as much as the cheapest.",
+        formula=if_known(
+            [v.cost], when(v.cost <= v.lowest_cost * v.same_cost, v.replicas * v.served_users - v.users, MISSING)
+        ),
+    ),
+    Term(
+        name="cheapest_bandwidth",
+        unit="GB/s",
+        means="Bandwidth of all GPUs, of those with the most free places.",
+        formula=if_known(
+            [v.cheapest_places], when(v.cheapest_places >= v.most_places, v.with_spares * v.bandwidth, MISSING)
+        ),
+    ),
+    Term(
+        name="cheapest_cost",
+        unit="USD",
+        means="Cost of those with the most bandwidth; the lowest one is recommended.",
+        formula=if_known([v.cheapest_bandwidth], when(v.cheapest_bandwidth >= v.most_bandwidth, v.cost, MISSING)),
+    ),
+)
+BEST_OF_ALL = {
+    "lowest_cost": ("MIN", "cost"),
+    "most_places": ("MAX", "cheapest_places"),
+    "most_bandwidth": ("MAX", "cheapest_bandwidth"),
+}
+
 
 def open_inputs(scenario: Scenario) -> tuple[str, ...]:
     """Return those of `OPEN_INPUTS` that affect `scenario` and whose change the formulas can follow.
 
-    vLLM's defaults depend on the GPU, or on its memory if only that is given. Another memory may then mean another
-    class of GPU with other activations, which formulas cannot follow.
+    With vLLM another memory may mean another class of GPU in its defaults, with other activations, which formulas
+    cannot follow.
     """
     closed = set()
     if scenario.allocation != PAGED:
         closed.add("average_tokens")
-    if scenario.engine != RULE:
-        closed.add("overhead")
-        if scenario.gpu is None:
-            closed.add("gpu_memory_gb")
+    if scenario.engine == VLLM:
+        closed.add("gpu_memory_gb")
     return tuple(field for field in OPEN_INPUTS if field not in closed)
 
 
@@ -65,31 +108,42 @@ class Figures:
     """The figures of a scenario; sizes in GB are not rounded to whole bytes, because formulas do not round them either.
 
     Attributes:
-        kv: the KV cache of one sequence.
-        weights_bytes: the weights in the scenario's precision.
-        usable_gb: of one GPU, before the engine's buffers: by the rule, memory ÷ (1 + overhead); else vLLM's share.
-        buffers_gb: vLLM's activations and buffers per GPU with TP 1, and with TP 2 or more; 0 by the rule.
-        room_gb: memory per GPU for weights and KV cache, if they are divided among as few GPUs as possible.
-        best: the layout to deploy; None if none fits.
-        is_within_longest: whether the model supports the context; true if its longest context is not known.
+        terms: every input and term of `core.plan.memory.ESTIMATE` by name.
     """
 
     scenario: Scenario
-    kv: KvProfile
-    weights_bytes: int
-    weights_gb: float
-    kv_gb: float
-    usable_gb: float
-    buffers_gb: tuple[float, float]
-    room_gb: float
-    overhead_gb: float
-    gpus: int
-    best: WorksheetPlan | None
-    is_within_longest: bool
+    terms: Mapping[str, Any]
+
+    @cached_property
+    def money(self) -> Mapping[Option, Mapping[str, Any]]:
+        """Every term of `core.plan.money.OPTION_MONEY` of each option; empty if the GPU has no price."""
+        return {option: money_of(self.scenario, option) for option in self.scenario.options if prices_of(self.scenario)}
+
+    @cached_property
+    def best(self) -> Option | None:
+        """The layout to deploy; None if none fits."""
+        return recommended(self.scenario, self.money)
 
     @property
-    def total_gb(self) -> float:
-        return self.weights_gb + self.kv_gb + self.overhead_gb
+    def best_money(self) -> Mapping[str, Any] | None:
+        """The terms of `OPTION_MONEY` of the layout to deploy; None without a price, or if none fits."""
+        return self.money.get(self.best) if self.best else None
+
+    @property
+    def layout(self) -> str:
+        """The title of the layout to deploy, or a dash."""
+        return layout_title(self.best.replica.tp, self.best.replica.pp) if self.best else NOTHING
+
+    @property
+    def best_month(self) -> Any:
+        """US dollars per month of buying or renting, whichever is cheaper; a dash if not known."""
+        return NOTHING if self.best_money is None else chosen(self.best_money, "own_month", "rent_month")
+
+    @property
+    def is_within_longest(self) -> bool:
+        """Whether the model supports the context; true if its longest context is not known."""
+        longest = self.scenario.model.spec.max_position_embeddings
+        return longest is None or self.scenario.context <= longest
 
     @property
     def is_right(self) -> bool:
@@ -101,135 +155,187 @@ def figures_of(scenario: Scenario) -> Figures:
     """Return the figures of `scenario`.
 
     Raises:
-        PlannerError: `core` cannot calculate it.
+        UnsupportedModelError: the model has sliding windows of more than two sizes.
     """
-    needs, workload, memory_gb = scenario.needs, scenario.workload, scenario.gpu_memory_gb
-    weights_gb, kv_gb = needs.weights_bytes / GB, needs.kv_bytes / GB
-    if scenario.engine == RULE:
-        buffers, usable_gb = (0.0, 0.0), memory_gb / (1 + scenario.overhead)
-    else:
-        buffers = buffers_gb(workload.model, workload.gpu.step_tokens)
-        usable_gb = vllm_usable_bytes(workload.gpu.memory_bytes) / GB
-    alone, one_of_several = (usable_gb - held for held in buffers)
-    room_gb = alone if weights_gb + kv_gb <= alone else one_of_several
-    by_rule = scenario.engine == RULE
-    longest = scenario.model.spec.max_position_embeddings
-    return Figures(
-        scenario=scenario,
-        kv=model_counts(scenario.model.spec).kv,
-        weights_bytes=needs.weights_bytes,
-        weights_gb=weights_gb,
-        kv_gb=kv_gb,
-        usable_gb=usable_gb,
-        buffers_gb=buffers,
-        room_gb=room_gb,
-        overhead_gb=(weights_gb + kv_gb) * scenario.overhead if by_rule else needs.gpus * (memory_gb - room_gb),
-        gpus=needs.gpus,
-        best=best_layout(workload),
-        is_within_longest=longest is None or scenario.context <= longest,
-    )
+    kv = model_counts(scenario.model.spec).kv
+    if len(kv.windowed) > 2:
+        problem = f"{scenario.model.name} has sliding windows of more than two sizes, and the sheets have cells for two"
+        raise UnsupportedModelError("model", problem, "Choose another model.")
+    (window, windowed), (window_2, windowed_2) = [*kv.windowed, (0, 0), (0, 0)][:2]
+    given = {
+        "context": scenario.context,
+        "users": scenario.users,
+        "allocation": scenario.allocation,
+        "average_tokens": scenario.average_tokens,
+        "overhead": scenario.overhead,
+        "memory_bytes": scenario.gpu_choice.memory_bytes,
+        "all_weights_bytes": scenario.estimate.weights_bytes,
+        "all_values_per_token": kv.values_per_token,
+        "window_tokens": window,
+        "all_windowed_values": windowed,
+        "window_tokens_2": window_2,
+        "all_windowed_values_2": windowed_2,
+        "all_fixed_values": kv.fixed_values,
+        "all_fixed_bytes": kv.fixed_bytes,
+        "all_index_bytes": kv.index_bytes_per_token,
+        "value_bytes": scenario.kv_precision.bytes_per_value,
+        "kv_block_tokens": BLOCK_TOKENS,
+    }
+    return Figures(scenario, given | ESTIMATE.compute(given))
 
 
-@lru_cache(maxsize=4096)
-def buffers_gb(model: ModelSpec, step_tokens: int) -> tuple[float, float]:
-    """Return the GB per GPU that vLLM uses besides weights and KV cache: with TP 1, and with TP 2 or more."""
-    one, several = (
-        (activation_bytes(model, step_tokens, several=more) + other_bytes(several=more)) / GB for more in (False, True)
-    )
-    return one, several
+def recommended(scenario: Scenario, money: Mapping[Option, Mapping[str, Any]]) -> Option | None:
+    """Return the layout to deploy: the first of the ranking, or without a price or bandwidth the one with fewest GPUs.
 
-
-@dataclass(frozen=True)
-class PlanFigures:
-    """What one GPU of a layout stores, counted as in `core.plan.worksheet.kv_bytes_per_user`.
-
-    Attributes:
-        loading_gb: memory that vLLM allocates in addition to the weights' bytes; 0 by the rule.
-        growing_bytes: KV cache bytes per token.
-        windowed_bytes: (window in tokens, KV cache bytes per token) of each sliding window.
-        fixed_bytes: KV cache bytes per sequence, whatever its length.
+    Args:
+        money: the terms of `OPTION_MONEY` of each option; empty without a price.
     """
-
-    shape: Layout
-    weights_gb: float
-    loading_gb: float
-    growing_bytes: float
-    windowed_bytes: tuple[tuple[int, float], ...]
-    fixed_bytes: float
-
-
-def layout_figures(workload: Workload, shape: Layout) -> PlanFigures | None:
-    """Return the figures of a layout; None if the model cannot be split this way or the layout does not fit nodes."""
-    needs = gpu_share(workload.model, shape)
-    if needs is None or not node_takes(shape.tp, shape.pp, workload.gpu.gpus_per_node):
-        return None
-    by_vllm, value_bytes, kv = workload.engine == VLLM, workload.kv_precision.bytes_per_value, needs.kv
-    padding = block_padding(workload.model) if by_vllm else Padding()
-    return PlanFigures(
-        shape=shape,
-        weights_gb=weights_on_gpu(workload, needs) / GB,
-        loading_gb=needs.loading_bytes / GB if by_vllm else 0.0,
-        growing_bytes=(kv.values_per_token * value_bytes + kv.index_bytes_per_token) * padding.all_tokens,
-        windowed_bytes=tuple((window, values * value_bytes * padding.windows) for window, values in kv.windowed),
-        fixed_bytes=(kv.fixed_values * value_bytes + kv.fixed_bytes) * padding.states,
+    bandwidth = scenario.gpu.bandwidth_gb_per_s if scenario.gpu else None
+    ranking = rank(
+        Candidate(
+            key=option,
+            net_present_cost=figures["net_present_cost"],
+            free_places=figures["replicas"] * option.users_per_replica - scenario.users,
+            bandwidth_per_user=bandwidth and figures["replicas"] * option.replica.gpus * bandwidth / scenario.users,
+        )
+        for option, figures in money.items()
     )
+    return ranking.keys[0] if ranking.keys else scenario.smallest
 
 
-def possible_layouts(workload: Workload) -> list[PlanFigures]:
-    """Return the figures of every layout that can be deployed, in the order of `LAYOUTS`."""
-    found = (layout_figures(workload, shape) for shape in LAYOUTS)
-    return [figures for figures in found if figures is not None]
-
-
-def tokens_in_window(window: str, tokens: str, step_tokens: str, block: str) -> str:
-    """Return a formula for the tokens that a layer with a window caches; step and block are 0 by the rule."""
-    return f"(MIN({tokens},{window}+{step_tokens})+{block})"
+@lru_cache(maxsize=256)
+def _prices(gpu: str) -> GpuPrices | None:
+    found = prices(gpu)
+    return found if any((found.purchase, found.on_demand_per_gpu_hour, found.reserved_per_gpu_hour)) else None
 
 
 def prices_of(scenario: Scenario) -> GpuPrices | None:
     """Return the indicative prices of the scenario's GPU; None without a GPU, or a price to buy or rent."""
-    if scenario.gpu is None:
-        return None
-    found = prices(scenario.gpu.name)
-    known = (found.purchase, found.on_demand_per_gpu_hour, found.reserved_per_gpu_hour)
-    return found if any(known) else None
+    return None if scenario.gpu is None else _prices(scenario.gpu.name)
 
 
-def costs_of(
-    figures: Figures,
-    prices: GpuPrices | None = None,
-    *,
-    policy: OrderPolicy | None = None,
-    given: Assumptions | None = None,
-) -> OptionCosts | None:
-    """Return the costs of the layout to deploy; None if no layout fits, or its costs cannot be calculated.
+def quotes(found: GpuPrices) -> dict[str, Quote | None]:
+    """Return the prices that are inputs of a page, by field."""
+    return {
+        "gpu_usd": found.purchase,
+        "server_per_gpu_usd": found.server_per_gpu,
+        "on_demand_usd_per_gpu_hour": found.on_demand_per_gpu_hour,
+        "reserved_usd_per_gpu_hour": found.reserved_per_gpu_hour,
+    }
 
-    Args:
-        prices, policy, given: the defaults of the catalog if omitted.
+
+_policy, _assumptions = cache(default_policy), cache(default_assumptions)
+
+
+def money_of(scenario: Scenario, option: Option | None) -> dict[str, Any]:
+    """Return every term of `OPTION_MONEY` of an option at the catalog's prices; None: of a layout that does not fit."""
+    assert scenario.gpu is not None, "only GPUs of the catalog have prices"
+    return money_figures(
+        scenario.gpu, option, users=scenario.users, policy=_policy(), assumptions=_assumptions(),
+        prices=prices_of(scenario),
+    )  # fmt: skip
+
+
+def chosen(money: Mapping[str, Any], bought: str, rented: str) -> Any:
+    """Return a figure of buying or of renting, whichever is cheaper; a dash without a price."""
+    return NOTHING if money["buys"] is None else money[bought] if money["buys"] else money[rented]
+
+
+@lru_cache(maxsize=4096)
+def _rule_row(*arguments: Any) -> dict[str, int]:
+    return rule_row(*arguments)
+
+
+def stages_of(figures: Figures, replica: Replica) -> tuple[dict[str, Any], ...]:
+    """Return every input and term of each stage that can have the fewest users, by name; one by the rule."""
+    scenario, service = figures.scenario, figures.scenario.service
+    if scenario.engine == VLLM:
+        return replica_figures(service, replica, scenario.context)
+    counts = {
+        "tp": replica.tp,
+        "pp": replica.pp,
+        "is_shipped": int(scenario.precision is None),
+        "all_parameters": model_counts(service.model).parameters.total,
+    }
+    row = _rule_row(service.model, replica.tp, replica.pp)
+    return ({**counts, **row, **rule_figures(service, replica, scenario.context)},)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout that can be deployed.
+
+    Attributes:
+        stages: the inputs and terms of each stage.
+        figures: the inputs and terms of the layout: users, GPUs, nodes, order by size, money, ranking.
+        users_key: the name of a stage's users.
     """
-    scenario, best = figures.scenario, figures.best
-    if best is None or scenario.gpu is None:
-        return None
-    layout = Option(
-        replica=Replica(choice_of_gpu(scenario.gpu), best.layout.tp, best.layout.pp),
-        replicas=best.replicas,
-        users_per_replica=best.users_per_replica,
-        gpus=best.gpus,
-        nodes=best.nodes,
-        headroom=1 - scenario.users / (best.replicas * best.users_per_replica),
-    )
-    try:
-        return option_costs(
-            scenario.gpu, layout, users=scenario.users, gpus_by_division=figures.gpus, prices=prices, policy=policy,
-            assumptions=given,
-        )  # fmt: skip
-    except PlannerError:
-        return None
+
+    replica: Replica
+    stages: tuple[Mapping[str, Any], ...]
+    figures: Mapping[str, Any]
+    users_key: str
+
+    @property
+    def fullest(self) -> Mapping[str, Any]:
+        """The stage with the fewest users."""
+        return min(self.stages, key=lambda stage: stage[self.users_key])
+
+
+def layouts_of(figures: Figures) -> tuple[Layout, ...]:
+    """Return every layout that the GPU's nodes take and the model can be split into, in the order of the menu."""
+    scenario = figures.scenario
+    service, with_money = scenario.service, prices_of(scenario) is not None
+    options, users = {option.replica: option for option in scenario.options}, STAGE_USERS[scenario.engine]
+    found = []
+    for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name):
+        stages = stages_of(figures, replica)
+        row = _layout_row(scenario, replica, min(stage[users] for stage in stages))
+        if with_money:
+            option = options.get(replica)
+            row |= money_of(scenario, None) if option is None else figures.money[option]
+        found.append((replica, stages, row))
+    if with_money:
+        _add_ranking([row for *_, row in found])
+    return tuple(Layout(*layout, users) for layout in found)
+
+
+def _layout_row(scenario: Scenario, replica: Replica, users: int) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "layout": layout_title(replica.tp, replica.pp),
+        "tp": replica.tp,
+        "pp": replica.pp,
+        "gpus_per_replica": replica.gpus,
+        "gpus_per_node": replica.gpu.gpus_per_node,
+        "users_per_replica": users,
+        "users": scenario.users,
+        "bandwidth": scenario.gpu and scenario.gpu.bandwidth_gb_per_s,
+        "on_board": int(scenario.gpu is not None and comes_on_baseboards(scenario.gpu)),
+        "most_planned_gpus": MAX_GPUS,
+        "same_cost": SAME_COST,
+    }
+    row |= LAYOUT_TERMS.compute(row)
+    nodes = NODE_TERMS.compute(row | {name: row[key] for name, key in NEEDED.items() if key in row})
+    row |= {NEEDED[name]: value for name, value in nodes.items()}
+    row |= SIZE.compute(row | {"nodes": row["needed_nodes"]})
+    return row | {"served_users": 0 if row["gpus"] is None else users}
+
+
+def _add_ranking(rows: Sequence[dict[str, Any]]) -> None:
+    best: dict[str, Any] = dict.fromkeys(BEST_OF_ALL)
+    for term in RANKING:
+        compute = Terms(term).compute
+        for row in rows:
+            row |= compute(row | best)
+        known = [row[term.name] for row in rows if row[term.name] is not None]
+        for name, (function, of) in BEST_OF_ALL.items():
+            if of == term.name and known:
+                best[name] = min(known) if function == "MIN" else max(known)
 
 
 def input_is_usable(field: str, cell: str, limits: Mapping[str, tuple[str, str]]) -> str:
-    """Return a condition: the input's cell is within `limits` (field → cells of minimum and maximum)."""
-    return f.is_number_within(cell, *limits[field], whole=INPUT_LIMITS[field].whole)
+    """Return 1 if the input's cell is within `limits` (field → cells of minimum and maximum), else 0, as a formula."""
+    return f"IF({f.is_number_within(cell, *limits[field], whole=INPUT_LIMITS[field].whole)},1,0)"
 
 
 def is_within_longest(context: str, longest: str) -> str:
@@ -237,8 +343,6 @@ def is_within_longest(context: str, longest: str) -> str:
     return f"IF(ISNUMBER({longest}),{context}<={longest},TRUE)"
 
 
-def nodes(replicas: str, per_replica: str, per_node: str) -> str:
-    """Return the formula of `core.plan.nodes.nodes_for`."""
-    shared = f.rounded_up(f"{replicas}/INT({per_node}/{per_replica})")
-    whole = f"{replicas}*{f.rounded_up(f'{per_replica}/{per_node}')}"
-    return f"IF({per_replica}>={per_node},{whole},{shared})"
+def memory_bytes(gpu_memory_gb: str) -> str:
+    """Return the formula of the whole bytes of a GPU's memory."""
+    return f"ROUND({gpu_memory_gb}*{f.GB},0)"

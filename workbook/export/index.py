@@ -20,7 +20,7 @@ _FIRST_ROW = HEADER_ROW + 1
 _MOST_BARS = 30  # more scenarios are not readable in one chart
 
 # Headings of columns that show what is calculated with, not what was entered.
-_INPUT_LABELS = {"average_tokens": "export.average_tokens", "gpu_memory_gb": "scenarios.memory_gb"}
+_INPUT_LABELS = {"average_tokens": "export.average_tokens", "gpu_memory_gb": "article.gpu_memory"}
 _TITLE_WIDTH = 25  # a model or GPU has a longer title than name
 # (key, label, width, number format, key of the page's figure)
 _COLUMNS = (
@@ -35,18 +35,19 @@ _COLUMNS = (
         )
         for field in FIELDS
     ),
-    ("weights", "scenarios.weights", 11, GB_FORMAT, "weights"),
-    ("kv", "scenarios.kv", 11, GB_FORMAT, "kv"),
+    ("weights_gb", "scenarios.weights", 11, GB_FORMAT, "weights_gb"),
+    ("kv_gb", "scenarios.kv", 11, GB_FORMAT, "kv_gb"),
     ("overhead_gb", "scenarios.overhead", 11, GB_FORMAT, "overhead_gb"),
-    ("total", "scenarios.total", 11, GB_FORMAT, "total"),
-    ("gpus", "scenarios.gpus", 10, COUNT_FORMAT, "gpus"),
+    ("total_gb", "scenarios.total", 11, GB_FORMAT, "total_gb"),
+    ("by_division", "scenarios.gpus", 10, COUNT_FORMAT, "by_division"),
     ("layout", "scenarios.layout", 14, None, "layout"),
-    ("deploy", "scenarios.deploy", 10, COUNT_FORMAT, "deploy"),
+    ("gpus", "scenarios.deploy", 10, COUNT_FORMAT, "gpus"),
     ("best_month", "export.best_month", 13, COUNT_FORMAT, "best_month"),
     ("check", "export.checks", 10, None, "check_all"),
 )
 _LETTER = {key: xl_col_to_name(i) for i, (key, *_) in enumerate(_COLUMNS)}
 WIDTHS = tuple(width for _, _, width, *_ in _COLUMNS)
+PAGE_KEYS = tuple(key for *_, key in _COLUMNS if key)
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,11 @@ class Entry:
 
     Attributes:
         places: key → absolute reference of each figure that the page has.
-        best_month: US dollars per month of buying or renting, whichever is cheaper; a dash if not known.
     """
 
     sheet: str
     figures: Figures
     places: dict[str, str]
-    best_month: object
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class Totals:
     def __add__(self, figures: Figures) -> Totals:
         return Totals(
             self.scenarios + 1,
-            self.total_gb + figures.total_gb,
-            self.gpus + figures.gpus,
+            self.total_gb + figures.terms["total_gb"],
+            self.gpus + figures.terms["by_division"],
             self.deploy + (figures.best.gpus if figures.best else 0),
             self.all_right and figures.is_right,
         )
@@ -102,8 +101,8 @@ def write(
     """Write the sheet.
 
     Args:
-        further: "total", "gpus", "deploy", "check" → reference to that column of the scenarios without a page; empty
-            if every scenario has a page.
+        further: "total_gb", "by_division", "gpus", "check" → reference to that column of the scenarios without a page;
+            empty if every scenario has a page.
     """
     sheet.row([Cell(0, styles.TITLE, labels("export.index_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.index_subtitle"))])
@@ -128,10 +127,10 @@ def _write_totals(sheet: Sheet, labels: Labels, pages: int, totals: Totals, furt
         return f"{function}({','.join([column, *([further[key]] if further else [])])})"
 
     lines = (
-        ("export.scenarios", totals.scenarios, over_all("COUNT", "total"), COUNT_FORMAT, "unit.none"),
-        ("export.all_total", totals.total_gb, over_all("SUM", "total"), GB_FORMAT, "unit.gb"),
-        ("export.all_gpus_count", totals.gpus, over_all("SUM", "gpus"), COUNT_FORMAT, "unit.gpus"),
-        ("export.all_deploy", totals.deploy, over_all("SUM", "deploy"), COUNT_FORMAT, "unit.gpus"),
+        ("export.scenarios", totals.scenarios, over_all("COUNT", "total_gb"), COUNT_FORMAT, "unit.none"),
+        ("export.all_total", totals.total_gb, over_all("SUM", "total_gb"), GB_FORMAT, "unit.gb"),
+        ("export.all_gpus_count", totals.gpus, over_all("SUM", "by_division"), COUNT_FORMAT, "unit.gpus"),
+        ("export.all_deploy", totals.deploy, over_all("SUM", "gpus"), COUNT_FORMAT, "unit.gpus"),
         ("export.all_checks", int(totals.all_right), over_all("MIN", "check"), labels("check.format"), "unit.none"),
     )
     for label, value, formula, number_format, unit in lines:
@@ -160,15 +159,11 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
     scenario, figures = entry.figures.scenario, entry.figures
     values = {
         **{field.name: field.on_page(scenario) or NOTHING for field in FIELDS if not field.limits},
-        **{field.name: field.cell(scenario) for field in FIELDS if field.limits},
-        "weights": figures.weights_gb,
-        "kv": figures.kv_gb,
-        "overhead_gb": figures.overhead_gb,
-        "total": figures.total_gb,
-        "gpus": figures.gpus,
-        "layout": figures.best.layout.title if figures.best else NOTHING,
-        "deploy": figures.best.gpus if figures.best else NOTHING,
-        "best_month": entry.best_month,
+        **{field.name: _or_dash(field.cell(scenario)) for field in FIELDS if field.limits},
+        **{key: figures.terms[key] for key in ("weights_gb", "kv_gb", "overhead_gb", "total_gb", "by_division")},
+        "layout": figures.layout,
+        "gpus": figures.best.gpus if figures.best else NOTHING,
+        "best_month": figures.best_month,
         "check": int(figures.is_right),
     }
     cells = []
@@ -185,6 +180,10 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
             role = styles.LINK if shown else styles.LINK_TEXT
             cells.append(Cell(column, role, values[key], entry.places[page_key], shown))
     return cells
+
+
+def _or_dash(value: object) -> object:
+    return NOTHING if value is None else value
 
 
 def _set_up(sheet: Sheet, labels: Labels, pages: int) -> None:
@@ -204,7 +203,7 @@ def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, pages: int) -> 
     name, first, last = sheet.ws.get_name(), _FIRST_ROW - 1, _FIRST_ROW + pages - 2
     columns = [key for key, *_ in _COLUMNS]
     chart = workbook.add_chart({"type": "bar", "subtype": "stacked"})
-    for key, colour in zip(("weights", "kv", "overhead_gb"), styles.PART_COLOURS):
+    for key, colour in zip(("weights_gb", "kv_gb", "overhead_gb"), styles.PART_COLOURS):
         column, titles = columns.index(key), columns.index("scenario")
         chart.add_series(
             {

@@ -1,7 +1,7 @@
 """Write the page of one scenario: recommendation, inputs, breakdown, layout, costs, assumptions, checks, sign-off.
 
-Columns A to G are printed. The calculation of every layout and of the costs is to the right of them, so that the page
-can find the best layout again when an input changes, and an auditor can follow it.
+Columns A to G are printed. The calculation of every layout and of its costs is to the right of them
+(`workbook.export.calculation`).
 """
 
 from __future__ import annotations
@@ -10,34 +10,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
-from itertools import count
 from typing import Any
 
-from core.plan.worksheet import CACHE, SEQUENCES, VLLM, WorksheetPlan, worksheet_plans
 from xlsxwriter import Workbook
-from xlsxwriter.utility import xl_col_to_name
 
 from core.catalog.prices import Quote, cost_defaults
-from core.plan.allocation import PAGED
-from core.units import GB
+from core.plan.memory import ESTIMATE
+from core.plan.serving import VLLM
 from workbook import formulas as f
-from workbook import styles
+from workbook import styles, terms
 from workbook.book import BYTES_FORMAT, COUNT_FORMAT, GB_FORMAT, PLAIN_FORMAT
-from workbook.export import assumptions
-from workbook.export.costs import CostLine, cost_lines, quotes
+from workbook.export import assumptions, index
+from workbook.export.calculation import Calculation, Formula, label
 from workbook.export.figures import (
     INPUT_LIMITS,
     NOTHING,
     Figures,
-    PlanFigures,
-    costs_of,
-    input_is_usable,
+    chosen,
     is_within_longest,
-    nodes,
     open_inputs,
-    possible_layouts,
     prices_of,
-    tokens_in_window,
+    quotes,
 )
 from workbook.export.grid import At, Grid
 from workbook.export.index import Entry
@@ -47,17 +40,34 @@ from workbook.scenario import FIELDS
 
 # The first columns of the two halves, the last printed column, and the first column of the calculation.
 LEFT, RIGHT, LAST, CALCULATION = 0, 4, 6, 8
-WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 38, *(20,) * 14)
+WIDTHS = (34, 17, 17, 2, 36, 32, 32, 4, 58, 24, *(16,) * 60)
 # Characters per line: of a note over the right half and over the whole width, of an answer, of the title.
 _NOTE_LINE, _WIDE_NOTE_LINE, _ANSWER_LINE, _TITLE_LINE = 118, 195, 136, 90
-_GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15  # points
+# In points; a line is not exactly 15 high, which a file leaves out, as it is a row's usual height.
+_GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15.1
 _MAIN_COSTS = (
     "horizon_months", "discount_rate_per_year", "headroom", "spare_replicas", "depreciation_years", "residual_share",
     "pue", "tariff_usd_per_kwh", "hosting_usd_per_kw_month", "support_share_per_year", "network_share",
     "on_demand_hours_share",
 )  # fmt: skip
-_PRICE_UNITS = {field: f"export.unit_{field}" for field in assumptions.PRICES}
-_NOTHING = f.text(NOTHING)
+# Lines of the costs: the label, and the terms of buying and of renting.
+_COSTS = (
+    ("procurement.best_gpus", "order", "rented"),
+    ("export.nodes_with_spares", "nodes", None),
+    ("export.capex", "capex", None),
+    ("export.running", "opex", "rent_month"),
+    ("export.month", "own_month", None),
+    ("export.user_month", "own_user_month", "rent_user_month"),
+    ("export.tco", "own_tco", "rent_tco"),
+    ("export.npv", "own_npv", "rent_npv"),
+)
+# What a GPU of the recommended layout holds, by the engine and by the rule, in GB.
+_OF_STAGE = {
+    True: ("room_bytes", "weights_bytes", "activation_bytes", "kv_budget_bytes"),
+    False: ("rule_weights_bytes", "rule_user_bytes"),
+}
+# Inputs of the estimate that are always printed; others only if the model has them.
+_ALWAYS = ("all_weights_bytes", "all_values_per_token", "value_bytes")
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ def write(workbook: Workbook, sheet: Sheet, figures: Figures, context: Context) 
     _add_chart(workbook, sheet, context.labels, page)
     _set_up_paper(sheet, context.labels, page.last_row)
     name = sheet.ws.get_name()
-    return Entry(name, figures, page.grid.absolute(quoted_sheet(name)), page.best_month)
+    return Entry(name, figures, page.grid.absolute(quoted_sheet(name), index.PAGE_KEYS))
 
 
 class _Page:
@@ -97,12 +107,13 @@ class _Page:
         self._figures, self._context = figures, context
         self._scenario, self._labels = figures.scenario, context.labels
         self._by_vllm = figures.scenario.engine == VLLM
-        self._layouts = possible_layouts(figures.scenario.workload)
-        self._plans = {plan.layout: plan for plan in worksheet_plans(figures.scenario.workload)}
-        self._prices, self._costs = prices_of(figures.scenario), costs_of(figures)
-        self.grid = Grid()
-        self.has_costs = self._prices is not None and (self._costs is not None or figures.best is None)
-        self._lines = self._cost_lines()
+        self._opened = open_inputs(figures.scenario)
+        self._prices = prices_of(figures.scenario)
+        self._money = figures.best_money
+        self.has_costs = self._prices is not None
+        self.grid = Grid(assumptions.NAMES)
+        self._calculation = Calculation(self.grid, context.labels, figures, CALCULATION, context.limits)
+        self._texts: list[tuple[str, str, Formula | None]] = []
         self._row = 0
         self._gaps: set[int] = set()
         self._title()
@@ -117,12 +128,7 @@ class _Page:
         self._checks()
         self._sign_off()
         self.last_row = self._row - 1
-        self._calculation(first)
-
-    @property
-    def best_month(self) -> object:
-        """US dollars per month of buying or renting, whichever is cheaper; a dash if not known."""
-        return next((line.value for line in self._lines if line.key == "best_month"), NOTHING)
+        self._calculation.write(first, self._gaps, self.last_row, self._texts, self._of_cheaper())
 
     # ---- from the top ------------------------------------------------------------------------------------
 
@@ -137,239 +143,236 @@ class _Page:
         self._gap()
 
     def _recommendation(self) -> None:
-        labels, figures = self._labels, self._figures
+        """Place the answer in sentences; the calculation has their texts, which keeps formulas short."""
+        labels, scenario, best, calculation = self._labels, self._scenario, self._figures.best, self._calculation
         self._wide_section("recommendation")
-        usable = "IF({check}=1,IF({best}>0,{sentence},{none}),{unusable})"
-        unusable = f.text(labels("export.unusable"))
-        sentence, none = labels("export.recommendation"), labels("export.recommendation_none")
-        values, cells = self._sentence_values(), self._sentence_cells
-
-        def formula(at: At) -> str:
-            return usable.format(
-                check=at("check_inputs"), best=at("best"), unusable=unusable,
-                sentence=f.sentence(sentence, cells(at)), none=f.sentence(none, cells(at)),
-            )  # fmt: skip
-
-        shown = (sentence if figures.best else none).format(**values)
-        self._text(styles.ANSWER, shown, formula, height=height_of(shown, _ANSWER_LINE) + 8, key="sentence")
+        memory = labels("export.gpu_of_gb", memory="")
+        gpu = scenario.gpu.title if scenario.gpu else fixed_text(scenario.gpu_memory_gb, 1) + memory
+        none, many = (labels(f"export.answer_{key}") for key in ("none", "many"))
+        of_memory: Formula = lambda at: f"{f.fixed(at('gpu_memory_gb'), 1)}&{f.text(memory)}"  # noqa: E731
+        self._texts += [
+            ("unusable", labels("export.unusable"), None),
+            ("gpu_title", gpu, None if scenario.gpu else of_memory),
+            ("none", none, None),
+            ("many", many, None),
+            ("no_layout", many if calculation.holds_users else none, lambda at: (
+                f"IF(MAX({calculation.column('layout', 'users_per_replica')})>0,{at('many')},{at('none')})"
+            )),
+        ]  # fmt: skip
+        self._answer(
+            "need", None, None, {"model": scenario.model.title},
+            {"users": (scenario.users, 0), "context": (scenario.context, 0), "total_gb": (self._total, 1)},
+        )  # fmt: skip
+        names = ("gpus", "replicas_needed", "needed_nodes")
+        self._answer(
+            "deploy", lambda at: f"{at('best')}>0", None if best else "no_layout",
+            {"gpu_title": gpu, "layout": self._figures.layout},
+            {**{name: (calculation.of_best(name)[0], 0) for name in names}, "places": (self._places, 0)}, "no_layout",
+        )  # fmt: skip
         if self.has_costs:
-            template = labels("export.recommendation_costs")
-            unknown = labels("export.costs_unknown")
-            by_key: dict[str, Any] = {line.key: line.value for line in self._lines}
-            known = by_key["verb"] != NOTHING
-            money = ("best_gpus", "best_month", "net_present_cost")
-            money_values = {
-                "verb": by_key["verb"], "months": fixed_text(cost_defaults()["horizon_months"].value, 0),
-                **{key: fixed_text(by_key[key], 0) for key in money if known},
-            }  # fmt: skip
-
-            def cost_formula(at: At) -> str:
-                cells = {"verb": at("verb"), "months": f.fixed("horizon_months", 0)}
-                cells |= {key: f.fixed(at(key), 0) for key in money}
-                return (
-                    f"IF(AND({at('check_inputs')}=1,ISNUMBER({at('net_present_cost')})),"
-                    f"{f.sentence(template, cells)},{f.text(unknown)})"
-                )
-
-            shown = template.format(**money_values) if known else unknown
-            self._text(styles.ANSWER, shown, cost_formula, height=height_of(shown, _ANSWER_LINE) + 4)
+            self._texts.append(("costs_unknown", labels("export.costs_unknown"), None))
+            money, is_known = self._money or {}, self._way() != NOTHING
+            self._answer(
+                "costs", lambda at: f"ISNUMBER({at('best_net_present_cost')})", None if is_known else "costs_unknown",
+                {"verb": self._way()},
+                {
+                    "best_gpus": (self._chosen("order", "rented"), 0),
+                    "best_month": (self._figures.best_month, 0),
+                    "best_net_present_cost": (money.get("net_present_cost"), 0),
+                    "horizon_months": (cost_defaults()["horizon_months"].value, 0),
+                },
+                "costs_unknown",
+            )  # fmt: skip
         caveat = labels("export.caveat")
         self._text(styles.NOTE, caveat, height=height_of(caveat, _WIDE_NOTE_LINE))
         self._gap()
 
-    def _sentence_values(self) -> dict[str, str | None]:
-        scenario, figures, best = self._scenario, self._figures, self._figures.best
-        return {
-            "model": scenario.model.title,
-            "users": fixed_text(scenario.users, 0),
-            "context": fixed_text(scenario.context, 0),
-            "total": fixed_text(figures.total_gb, 1),
-            "gpu": self._gpu_title(fixed_text(scenario.gpu_memory_gb, 1)),
-            **(
-                {
-                    "deploy": f"{best.gpus}", "layout": best.layout.title, "replicas": f"{best.replicas}",
-                    "nodes": f"{best.nodes}", "places": fixed_text(best.replicas * best.users_per_replica, 0),
-                }
-                if best
-                else {}
-            ),
-        }  # fmt: skip
+    def _answer(
+        self, name: str, condition: Formula | None, instead: str | None, texts: dict[str, str],
+        numbers: dict[str, tuple[Any, int]], otherwise: str = "",
+    ) -> None:  # fmt: skip
+        """Place a sentence of the answer; where `condition` does not hold, the text with the key `otherwise`.
 
-    def _sentence_cells(self, at: At) -> dict[str, str]:
-        title = self._gpu_title(None)
-        memory = f"{f.fixed(at('gpu_memory_gb'), 1)}&{f.text(self._labels('export.gpu_of_gb', memory=''))}"
-        return {
-            "model": at("model"),
-            "users": f.fixed(at("users"), 0),
-            "context": f.fixed(at("context"), 0),
-            "total": f.fixed(at("total"), 1),
-            "gpu": f.text(title) if title else memory,
-            "deploy": at("deploy"),
-            "layout": at("layout"),
-            "replicas": at("replicas"),
-            "nodes": at("nodes"),
-            "places": f.fixed(at("places"), 0),
-        }
+        Args:
+            instead: the key of the text that is shown at the export; None for the sentence.
+            texts, numbers: what the sentence names: key → text, key → number and decimals.
+        """
+        template, key = self._labels(f"export.answer_{name}"), f"answer_{name}"
+        shown = {} if instead else {name: fixed_text(*number) for name, number in numbers.items()}
+        sentence = NOTHING if instead else template.format(**texts, **shown)
 
-    def _gpu_title(self, memory: str | None) -> str | None:
-        if self._scenario.gpu is not None:
-            return self._scenario.gpu.title
-        return None if memory is None else self._labels("export.gpu_of_gb", memory=memory)
+        def words(at: At) -> str:
+            cells = {name: at(name) for name in texts}
+            for number, (_, decimals) in numbers.items():
+                cells[number] = number if number in assumptions.NAMES else f.fixed(at(number), decimals)
+            text = f.sentence(template, cells)
+            return f"IF({condition(at)},{text},{terms.MISSING})" if condition else text
+
+        def formula(at: At) -> str:
+            answer = f"IF({condition(at)},{at(key)},{at(otherwise)})" if condition else at(key)
+            return f"IF({at('check_inputs')}=1,{answer},{terms.MISSING if condition else at('unusable')})"
+
+        self._texts.append((key, sentence, words))
+        text = next(text for known, text, _ in self._texts if known == (instead or key))
+        self._text(styles.ANSWER, text, formula, height=height_of(text, _ANSWER_LINE) + 4)
+
+    def _chosen(self, bought: str, rented: str) -> Any:
+        """Return a figure of the cheaper of buying and renting, or a dash."""
+        return NOTHING if self._money is None else chosen(self._money, bought, rented)
+
+    def _way(self) -> str:
+        """Return the word for the cheaper of buying and renting, or a dash."""
+        buys = None if self._money is None else self._money["buys"]
+        return NOTHING if buys is None else self._labels("procurement.buy" if buys else "procurement.rent")
+
+    @property
+    def _places(self) -> Any:
+        best = self._figures.best
+        return best.replicas * best.users_per_replica if best else NOTHING
 
     # ---- inputs and breakdown ----------------------------------------------------------------------------
 
     def _inputs(self, row: int) -> int:
         labels, scenario = self._labels, self._scenario
-        opened = open_inputs(scenario)
         row = self._section(row, LEFT, "inputs", "export.value", "article.unit")
         for field in FIELDS[1:]:  # the first one is the page's title
-            label, value = labels(field.page_label or field.label), field.on_page(scenario)
+            text, value = labels(field.page_label or field.label), field.on_page(scenario)
             if not field.limits:
-                self._text_row(row, LEFT, label, value or NOTHING, key=field.name)
-            elif field.name in opened or field.name == "gpu_memory_gb":
-                role = styles.INPUT if field.name in opened else styles.SOURCE_FIGURE
-                self._number_row(
-                    row, LEFT, label, value, None, field.number_format or PLAIN_FORMAT, field.unit, role, key=field.name
-                )
+                self._text_row(row, LEFT, text, value or NOTHING, key=field.name)
             else:
-                continue
+                role = styles.INPUT if field.name in self._opened else styles.SOURCE_FIGURE
+                value = NOTHING if value is None else value
+                shown = field.number_format or PLAIN_FORMAT
+                self._number_row(row, LEFT, text, value, None, shown, field.unit, role, key=field.name)
             row += 1
         return row
 
     def _breakdown(self, row: int) -> int:
-        labels, figures = self._labels, self._figures
-        total = figures.total_gb
         row = self._section(row, RIGHT, "breakdown", "unit.gb", "export.share")
-        lines: tuple[tuple[str, float, Callable[[At], str], str], ...] = (
-            ("weights", figures.weights_gb, lambda at: f.in_gb(at("weights_bytes")), styles.FORMULA),
-            ("kv", figures.kv_gb, self._kv_formula, styles.FORMULA),
-            ("overhead_gb", figures.overhead_gb, self._overhead_formula, styles.FORMULA),
-            ("total", total, lambda at: f"{at('weights')}+{at('kv')}+{at('overhead_gb')}", styles.TOTAL),
-        )
-        for key, value, formula, role in lines:
-            self.grid.put(row, RIGHT, styles.LABEL, labels(f"article.{key.removesuffix('_gb')}"))
-            self.grid.put(row, RIGHT + 1, role, value, formula, GB_FORMAT, key=key)
-            share = f"{key}_share"
+        for name in ("weights_gb", "kv_gb", "overhead_gb", "total_gb"):
+            role = styles.TOTAL if name == "total_gb" else styles.FORMULA
+            self.grid.put(row, RIGHT, styles.LABEL, self._labels(f"article.{name.removesuffix('_gb')}"))
+            self.grid.put(row, RIGHT + 1, role, *self._term(name), GB_FORMAT, key=name)
+            share = self._figures.terms[name] / self._total
             self.grid.put(
-                row, RIGHT + 2, styles.FORMULA, value / total, partial(_share_of_total, key), "0.0%",
-                key=share,
+                row, RIGHT + 2, styles.FORMULA, share, partial(_share_of_total, name), "0.0%", key=f"{name}_share"
             )  # fmt: skip
             row += 1
         self.chart_row = row
         return row + 6
 
-    def _kv_formula(self, at: At) -> str:
-        windowed = [(at(f"window_{i}"), at(f"windowed_values_{i}")) for i in range(len(self._figures.kv.windowed))]
-        fixed = (at(key) for key in ("fixed_values", "fixed_bytes", "index_bytes"))
-        return f.kv_gb(
-            at("values_per_token"), windowed, *fixed,
-            context=at("tokens"), users=at("users"), value_bytes=at("value_bytes"),
-        )  # fmt: skip
+    def _term(self, name: str) -> tuple[object, Formula]:
+        """Return the value and the formula of a term of the estimate."""
+        return self._figures.terms[name], partial(terms.formula, ESTIMATE[name])
 
-    def _overhead_formula(self, at: At) -> str:
-        if self._by_vllm:
-            return f"{at('gpus')}*({at('gpu_memory_gb')}-{at('room')})"
-        return f.overhead_gb(at("weights"), at("kv"), at("overhead"))
-
-    def _gpus_formula(self, at: At) -> str:
-        if self._by_vllm:
-            return f.rounded_up(f"({at('weights')}+{at('kv')})/{at('room')}")
-        return f.gpus_by_division(at("total"), at("gpu_memory_gb"))
+    @property
+    def _total(self) -> float:
+        return self._figures.terms["total_gb"]
 
     # ---- layout and costs --------------------------------------------------------------------------------
 
     def _layout(self, row: int) -> int:
-        labels, figures, best = self._labels, self._figures, self._figures.best
+        labels, calculation = self._labels, self._calculation
         row = self._section(row, LEFT, "layout", "export.value", "article.unit")
 
-        def of_best(column: str) -> Callable[[At], str]:
-            return lambda at: f"IF({at('best')}>0,INDEX({self._column(at, column)},{at('best')}),{_NOTHING})"
-
-        def line(key: str, label: str, value: object, formula, shown: str, unit: str, role=styles.FORMULA) -> None:
+        def line(
+            key: str, text: str, figure: tuple[object, Formula], shown: str, unit: str, role: str = styles.FORMULA
+        ) -> None:
             nonlocal row
-            self._number_row(row, LEFT, labels(label), value, formula, shown, unit, role, key=key)
+            self._number_row(row, LEFT, labels(text), *figure, shown, unit, role, key=key)
             row += 1
 
-        def of_plan(value: Callable[[WorksheetPlan], object]) -> object:
-            return NOTHING if best is None else value(best)
-
-        def if_fits(formula: Callable[[At], str]) -> Callable[[At], str]:
-            return lambda at: f"IF({at('best')}>0,{formula(at)},{_NOTHING})"
-
-        line("gpus", "article.gpus", figures.gpus, self._gpus_formula, COUNT_FORMAT, "unit.gpus")
-        title = str(of_plan(lambda p: p.layout.title))
-        self._text_row(row, LEFT, labels("scenarios.layout"), title, of_best("title"), key="layout")
+        line("by_division", "article.gpus", self._term("by_division"), COUNT_FORMAT, "unit.gpus")
+        self._text_row(row, LEFT, labels("scenarios.layout"), *calculation.of_best("layout"), key="layout")
         row += 1
-        line("best_weights", "procurement.weights_gpu", of_plan(lambda p: p.weights_bytes / GB), of_best("weights"),
-             GB_FORMAT, "unit.gb")  # fmt: skip
-        line("best_budget", "procurement.kv_budget", of_plan(lambda p: p.kv_budget_bytes / GB), of_best("budget"),
-             GB_FORMAT, "unit.gb")  # fmt: skip
-        line("best_kv", "procurement.kv_user", of_plan(lambda p: p.kv_bytes_per_user / GB), of_best("kv_user"),
-             "0.0000", "unit.gb")  # fmt: skip
-        line("users_per_replica", "procurement.users_per_replica", of_plan(lambda p: p.users_per_replica),
-             of_best("users"), COUNT_FORMAT, "unit.users")  # fmt: skip
-        line("replicas", "scenarios.replicas", of_plan(lambda p: p.replicas),
-             if_fits(lambda at: f"{at('deploy')}/{at('per_replica')}"), COUNT_FORMAT, "unit.none")  # fmt: skip
-        line("places", "export.places", of_plan(lambda p: p.replicas * p.users_per_replica),
-             if_fits(lambda at: f"{at('replicas')}*{at('users_per_replica')}"), COUNT_FORMAT, "unit.users")  # fmt: skip
-        line("deploy", "scenarios.deploy", of_plan(lambda p: p.gpus), of_best("all_gpus"), COUNT_FORMAT, "unit.gpus",
+        for name in _OF_STAGE[self._by_vllm]:
+            shown = "0.0000" if name == "rule_user_bytes" else GB_FORMAT
+            self._number_row(row, LEFT, label(labels, name), *calculation.of_best_stage(name), shown, "unit.gb")
+            row += 1
+        line("users_per_replica", "procurement.users_per_replica", calculation.of_best("users_per_replica"),
+             COUNT_FORMAT, "unit.users")  # fmt: skip
+        line("replicas_needed", "scenarios.replicas", calculation.of_best("replicas_needed"), COUNT_FORMAT, "unit.none")
+        line(
+            "places", "export.places",
+            (self._places, lambda at: (
+                f"IF({at('best')}>0,{at('replicas_needed')}*{at('users_per_replica')},{terms.MISSING})"
+            )),
+            COUNT_FORMAT, "unit.users",
+        )  # fmt: skip
+        line("gpus", "scenarios.deploy", calculation.of_best("gpus"), COUNT_FORMAT, "unit.gpus", styles.TOTAL)
+        line("needed_nodes", "scenarios.nodes", calculation.of_best("needed_nodes"), COUNT_FORMAT, "export.unit_nodes",
              styles.TOTAL)  # fmt: skip
-        line("nodes", "scenarios.nodes", of_plan(lambda p: p.nodes),
-             if_fits(lambda at: nodes(at("replicas"), at("per_replica"), at("per_node"))), COUNT_FORMAT,
-             "export.unit_nodes", styles.TOTAL)  # fmt: skip
-        binds = best.binds if best else "weights"
-
-        def what_binds(at: At) -> str:
-            reached = f"INDEX({self._column(at, 'fitting')},{at('best')})"
-            sequences = f"{at('users_per_replica')}<{reached}"
-            texts = {key: f.text(labels(f"export.binds_{key}")) for key in (CACHE, SEQUENCES, "weights")}
-            return f"IF({at('best')}>0,IF({sequences},{texts[SEQUENCES]},{texts[CACHE]}),{texts['weights']})"
-
-        self._text_row(row, LEFT, labels("procurement.binds"), labels(f"export.binds_{binds}"), what_binds, key="binds")
+        self._text_row(row, LEFT, labels("procurement.binds"), *self._limit(), key="binds")
         return row + 1
 
-    def _cost_lines(self) -> list[CostLine]:
-        if self._prices is None or not self.has_costs:
-            return []
-        return cost_lines(self._labels, self._figures, self._prices, self._costs)
+    def _limit(self) -> tuple[str, Formula]:
+        """Return what limits the users of a replica, and its formula."""
+        keys = ("cache", "sequences", "weights", "cap")
+        texts = {
+            key: self._labels(f"procurement.binds_{key}" if key == "cap" else f"export.binds_{key}") for key in keys
+        }
+        calculation, best = self._calculation, self._figures.best
+        if best is None:
+            value = texts["cap" if calculation.holds_users else "weights"]
+        else:
+            value = texts["sequences" if calculation.fills_sequences else "cache"]
+
+        def formula(at: At) -> str:
+            quoted = {key: f.text(text) for key, text in texts.items()}
+            fits = quoted["cache"]
+            if self._by_vllm:
+                fits = f"IF({at('users_per_replica')}={at('max_sequences')},{quoted['sequences']},{fits})"
+            return f"IF({at('best')}>0,{fits},IF({at('no_layout')}={at('many')},{quoted['cap']},{quoted['weights']}))"
+
+        return value, formula
 
     def _cost_section(self, row: int) -> int:
-        labels = self._labels
+        labels, calculation = self._labels, self._calculation
         if not self.has_costs:
             row = self._section(row, RIGHT, "costs", None, None)
-            reason = "no_price" if self._prices is None else "too_many"
-            self.grid.put(row, RIGHT, styles.FORMULA_TEXT, labels(f"export.{reason}"), last_column=LAST)
+            self.grid.put(row, RIGHT, styles.FORMULA_TEXT, labels("export.no_price"), last_column=LAST)
             return row + 1
         row = self._section(row, RIGHT, "costs", "procurement.buy", "procurement.rent")
-        by_key = {line.key: line for line in self._lines}
-        printed = (
-            ("procurement.best_gpus", "order", "rented"),
-            ("export.nodes_with_spares", "cost_nodes", None),
-            ("export.capex", "capex", None),
-            ("export.running", "opex", "rent_month"),
-            ("export.month", "own_month", None),
-            ("export.user_month", "own_user_month", "rent_user_month"),
-            ("export.tco", "own_tco", "rent_tco"),
-            ("export.npv", "own_npv", "rent_npv"),
-        )
-        self._printed_costs = {key for _, *keys in printed for key in keys} | {"cheaper", "pays_off"}
-        for label, *keys in printed:
-            self.grid.put(row, RIGHT, styles.LABEL, labels(label))
-            for column, key in enumerate(keys, start=RIGHT + 1):
-                if key is None:
+        for text, *names in _COSTS:
+            self.grid.put(row, RIGHT, styles.LABEL, labels(text))
+            for column, name in enumerate(names, start=RIGHT + 1):
+                if name is None:
                     self.grid.put(row, column, styles.FORMULA_TEXT, NOTHING)
                 else:
-                    self._cost_cell(row, column, by_key[key], styles.TOTAL if "npv" in key else styles.FORMULA)
+                    role = styles.TOTAL if "npv" in name else styles.FORMULA
+                    shown = "#,##0.00" if "user" in name else "#,##0"
+                    self.grid.put(row, column, role, *calculation.of_best(name), shown, key=name)
             row += 1
-        for label, key in (("export.break_even", "pays_off"), ("export.cheaper", "cheaper")):
-            self.grid.put(row, RIGHT, styles.LABEL, labels(label))
-            self._cost_cell(row, RIGHT + 1, by_key[key], styles.TOTAL if key == "cheaper" else styles.FORMULA)
+        for text, key, role, (value, formula) in self._comparison():
+            self.grid.put(row, RIGHT, styles.LABEL, labels(text))
+            self.grid.put(row, RIGHT + 1, role, value, formula, COUNT_FORMAT, key=key)
             self.grid.put(row, RIGHT + 2, styles.FORMULA_TEXT, NOTHING)
             row += 1
         return row
 
-    def _cost_cell(self, row: int, column: int, line: CostLine, role: str = styles.FORMULA) -> None:
-        self.grid.put(row, column, role, line.value, line.formula, line.number_format, key=line.key)
+    def _comparison(self) -> Iterator[tuple[str, str, str, tuple[object, Formula]]]:
+        """Yield the lines that compare buying with renting: label, key, role, value and formula."""
+        money = self._money or dict.fromkeys(("saved", "break_even"))
+        never, is_compared = self._labels("procurement.never"), money["saved"] is not None
+        month = (money["break_even"] or never) if is_compared else NOTHING
+        yield "export.break_even", "pays_off", styles.FORMULA, (
+            month, lambda at: terms.pays_off(at("best_saved"), at("best_break_even"), never)
+        )  # fmt: skip
+        yield "export.cheaper", "cheaper", styles.TOTAL, (
+            self._way() if is_compared else NOTHING,
+            lambda at: f"IF(ISNUMBER({at('best_saved')}),{at('verb')},{terms.MISSING})",
+        )  # fmt: skip
+
+    def _of_cheaper(self) -> Iterator[tuple[str, str, object, Formula]]:
+        """Yield what the calculation has of the cheaper of buying and renting: key, label, value and formula."""
+        if self.has_costs:
+            labels = self._labels
+            words = f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))
+            yield "verb", labels("procurement.cheaper"), self._way(), (
+                lambda at: terms.bought_or_rented(at("best_buys"), *words)
+            )  # fmt: skip
+            for key, bought, rented in (("best_month", "own_month", "rent_month"), ("best_gpus", "order", "rented")):
+                yield key, labels(f"procurement.{key}"), self._chosen(bought, rented), partial(_cheaper, bought, rented)
 
     def _cost_assumptions(self) -> None:
         """Place the prices with their sources, and the main assumptions, which are inputs on another sheet."""
@@ -381,10 +384,12 @@ class _Page:
             value = quote.amount_usd if quote else None
             shown = "#,##0.00##" if field.endswith("hour") else "#,##0.00"
             source = _dated_source(quote) if quote else labels("export.source_no_price")
-            label, unit = f"export.price_{field}", labels(_PRICE_UNITS[field])
-            self._cited_row(field, label, value, unit, source, shown, styles.INPUT)
+            unit = labels(f"export.unit_{field}")
+            self._cited_row(field, labels(f"export.price_{field}"), value, unit, source, shown, styles.INPUT)
         source = f"{gpu.source}; {gpu.as_of}"
-        self._cited_row("tdp", "export.tdp", gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
+        self._cited_row("tdp_w", labels("export.tdp"), gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
+        bandwidth, unit = gpu.bandwidth_gb_per_s or NOTHING, labels("unit.gb_per_s")
+        self._cited_row("bandwidth", labels("options.bandwidth"), bandwidth, unit, source, COUNT_FORMAT)
         note = labels("export.indicative")
         self._text(styles.NOTE, note, height=height_of(note, _WIDE_NOTE_LINE))
         for left, right in zip(_MAIN_COSTS[::2], _MAIN_COSTS[1::2]):
@@ -401,51 +406,44 @@ class _Page:
     # ---- assumptions, checks, sign-off -------------------------------------------------------------------
 
     def _assumptions(self) -> None:
-        labels, figures, scenario = self._labels, self._figures, self._scenario
-        model, kv_precision, kv = scenario.model, scenario.kv_precision, figures.kv
-        source = f"{model.source}; {model.as_of}" if model.as_of else model.source
+        labels, scenario, given = self._labels, self._scenario, self._figures.terms
+        model = scenario.model
         self._wide_section("assumptions", "export.value", "article.unit", "models.source")
-
-        def known(key: str, label: str, value: object, unit: str, note: str, shown: str = BYTES_FORMAT) -> None:
-            self._cited_row(key, label, value, labels(f"unit.{unit}"), note, shown)
-
-        stored = "export.source_shipped" if scenario.precision is None else "export.source_weights"
-        layout = scenario.precision.source if scenario.precision else ""
-        note = f"{labels(stored)} {layout}".rstrip()
-        known("weights_bytes", "export.weights_bytes", figures.weights_bytes, "bytes", note)
-        known("values_per_token", "models.values_per_token", kv.values_per_token, "values", source)
-        for i, (window, values) in enumerate(kv.windowed):
-            note = labels("export.source_window")
-            known(f"window_{i}", "models.window", window, "tokens", note)
-            known(f"windowed_values_{i}", "models.windowed_values", values, "values", note)
-        known("fixed_values", "models.fixed_values", kv.fixed_values, "values", labels("export.source_fixed"))
-        known("fixed_bytes", "models.fixed_bytes", kv.fixed_bytes, "bytes", labels("export.source_fixed"))
-        known("index_bytes", "models.index_bytes", kv.index_bytes_per_token, "bytes", labels("export.source_index"))
-        known("value_bytes", "article.bytes_per_value", kv_precision.bytes_per_value, "bytes",
-              kv_precision.source or labels("export.source_given"), PLAIN_FORMAT)  # fmt: skip
-        known("longest", "models.max_context", model.spec.max_position_embeddings or NOTHING, "tokens",
-              labels("export.source_longest"))  # fmt: skip
-        self._cited_row(
-            "tokens", "scenarios.tokens", scenario.workload.tokens, labels("unit.tokens"), labels("export.how_tokens"),
-            COUNT_FORMAT, styles.FORMULA,
-            lambda at: f.allocated_tokens(
-                at("context"), at("average_tokens") if scenario.allocation == PAGED else at("context"),
-                paged=f"{at('allocation')}={f.text(PAGED)}", in_blocks=f"{at('engine')}={f.text(VLLM)}",
+        stored = labels("export.source_shipped" if scenario.precision is None else "export.source_weights")
+        of_format = scenario.precision.source if scenario.precision else ""
+        fixed, window = labels("export.source_fixed"), labels("export.source_window")
+        sources = {
+            "all_weights_bytes": f"{stored} {of_format}".rstrip(),
+            "all_values_per_token": f"{model.source}; {model.as_of}" if model.as_of else model.source,
+            "value_bytes": scenario.kv_precision.source or labels("export.source_given"),
+            **dict.fromkeys(
+                ("window_tokens", "window_tokens_2", "all_windowed_values", "all_windowed_values_2"), window
             ),
-        )  # fmt: skip
-        if self._by_vllm:
-            for key, value in zip(("buffers_one", "buffers_several"), figures.buffers_gb):
-                known(key, f"export.{key}", value, "gb", labels("export.source_buffers"), GB_FORMAT)
-            gpu, note = scenario.workload.gpu, labels("export.source_step")
-            known("step_tokens", "scenarios.step_tokens", gpu.step_tokens, "tokens", note)
-            known("max_sequences", "scenarios.max_sequences", gpu.max_sequences, "none", note)
+            **dict.fromkeys(("all_fixed_values", "all_fixed_bytes"), fixed),
+            "all_index_bytes": labels("export.source_index"),
+        }
+        for name, source in sources.items():
+            if given[name] or name in _ALWAYS:
+                shown = PLAIN_FORMAT if name == "value_bytes" else BYTES_FORMAT
+                self._cited_row(name, label(labels, name), given[name], labels(_unit(name)), source, shown)
         self._cited_row(
-            "per_node", "scenarios.per_node", scenario.workload.gpu.gpus_per_node, labels("unit.gpus"),
+            "longest", labels("models.max_context"), model.spec.max_position_embeddings or NOTHING,
+            labels("unit.tokens"), labels("export.source_longest"),
+        )  # fmt: skip
+        tokens, formula = self._term("allocated_tokens")
+        self._cited_row(
+            "allocated_tokens", label(labels, "allocated_tokens"), tokens, labels("unit.tokens"),
+            labels("export.how_tokens"), COUNT_FORMAT, styles.FORMULA, formula,
+        )  # fmt: skip
+        self._cited_row(
+            "gpus_per_node", label(labels, "gpus_per_node"), scenario.gpu_choice.gpus_per_node, labels("unit.gpus"),
             self._node_source(),
         )  # fmt: skip
-        known("exported", "export.exported", figures.total_gb, "gb",
-              labels("export.source_exported", version=self._context.version), GB_FORMAT)  # fmt: skip
-        how = labels(f"export.how_{'vllm' if self._by_vllm else 'rule'}")
+        self._cited_row(
+            "exported", labels("export.exported"), self._total, labels("unit.gb"),
+            labels("export.source_exported", version=self._context.version), GB_FORMAT,
+        )  # fmt: skip
+        how = f"{labels('export.how_total')} {labels('export.how_vllm' if self._by_vllm else 'export.how_rule')}"
         self._text(styles.NOTE, how, height=height_of(how, _WIDE_NOTE_LINE))
         self._gap()
 
@@ -456,42 +454,30 @@ class _Page:
         return self._labels("procurement.usual_gpus_per_node_source")
 
     def _checks(self) -> None:
-        labels, figures = self._labels, self._figures
+        labels, figures, calculation = self._labels, self._figures, self._calculation
         self._wide_section("checks", "checks.result", "article.unit", "checks.meaning")
         first = self._row
 
         def check(key: str, value: bool, condition: Callable[[At], str]) -> None:
             self._cited_row(
-                f"check_{key}", f"export.check_{key}", int(value), labels("unit.none"),
+                f"check_{key}", labels(f"export.check_{key}"), int(value), labels("unit.none"),
                 labels(f"export.check_{key}_wrong"), labels("check.format"), styles.CHECK,
                 lambda at: f"IF({condition(at)},1,0)",
             )  # fmt: skip
 
-        def usable(at: At) -> str:
-            checks = [input_is_usable(field, at(field), self._context.limits) for field in open_inputs(self._scenario)]
-            inputs = f"AND({','.join(checks)})"
-            return f"IF({inputs},{at('usable')}>{at('buffers_several')},FALSE)" if self._by_vllm else inputs
-
         def shares(at: At) -> str:
-            return f"SUM({at('weights_share')}:{at('overhead_gb_share')})"
-
-        def costs_usable(at: At) -> str:
-            limits = self._context.limits
-            prices = (
-                f"IF({f.is_blank(at(field))},TRUE,{f.is_number_within(at(field), *limits[field], whole=False)})"
-                for field in assumptions.PRICES
-            )
-            return f"IF(AND({','.join(prices)}),assumptions_usable=1,FALSE)"
+            return f"SUM({at('weights_gb_share')}:{at('overhead_gb_share')})"
 
         def all_right(at: At) -> str:
             results = f"B{first + 1}:{at('check_longest')}"
             return f"COUNTIF({results},1)=ROWS({results})"
 
-        check("inputs", True, usable)
+        check("inputs", True, lambda at: calculation.usable(at, self._opened))
         if self.has_costs:
-            check("costs", True, costs_usable)
+            prices = assumptions.PRICES
+            check("costs", True, lambda at: f"AND({calculation.usable(at, prices)},assumptions_usable=1)")
         check("sum", True, lambda at: f"{f.equal(shares(at), '1')}=1")
-        check("enough", True, lambda at: f.holds(at("gpus"), at("gpu_memory_gb"), at("total")))
+        check("enough", True, lambda at: f.holds(at("by_division"), at("gpu_memory_gb"), at("total_gb")))
         check("fits", figures.best is not None, lambda at: f"IF({at('best')}>0,{at('places')}>={at('users')},FALSE)")
         check("longest", figures.is_within_longest, lambda at: is_within_longest(at("context"), at("longest")))
         check("all", figures.is_right, all_right)
@@ -508,125 +494,6 @@ class _Page:
                 self.grid.put(row, column, styles.INPUT_TEXT, last_column=last)
             self.grid.heights[row] = 21
         self._row += 4
-
-    # ---- calculation, right of the printed columns -------------------------------------------------------
-
-    def _calculation(self, row: int) -> None:
-        rows = (row for row in count(self._layout_table(row) + 1) if row not in self._gaps)
-        self._engine_rows(rows)
-        if self.has_costs:
-            row = next(rows)
-            self.grid.put(row, CALCULATION, styles.SECTION, self._labels("export.working_costs"))
-            self.grid.put(row, CALCULATION + 1, styles.SECTION, "USD")
-            for row, line in zip(rows, (line for line in self._lines if line.key not in self._printed_costs)):
-                self.grid.put(row, CALCULATION, styles.LABEL, line.label)
-                self._cost_cell(row, CALCULATION + 1, line, line.role)
-
-    def _layout_table(self, row: int) -> int:
-        """Place a row for each layout: memory used per GPU, users per replica, GPUs in all."""
-        labels, windows = self._labels, range(len(self._figures.kv.windowed))
-        columns = [
-            "title", "tp", "pp", "weights", "loading", "growing", *(f"windowed_{i}" for i in windows), "fixed",
-            "budget", "kv_user", "fitting", "users", "all_gpus",
-        ]  # fmt: skip
-        self._columns = {key: CALCULATION + i for i, key in enumerate(columns)}
-        for key, column in self._columns.items():
-            label = "windowed" if key.startswith("windowed") else key
-            self.grid.put(row, column, styles.HEADING, labels(f"export.layout_{label}"))
-        self._layout_rows = row + 1, row + len(self._layouts)
-        for i, layout in enumerate(self._layouts, start=row + 1):
-            self._write_layout(i, layout, self._plans[layout.shape])
-        return row + len(self._layouts) + 1
-
-    def _write_layout(self, row: int, layout: PlanFigures, plan: WorksheetPlan) -> None:
-        number = row + 1
-        fitting = max(0, int(plan.kv_budget_bytes / plan.kv_bytes_per_user + 1e-9))
-        values = {
-            "title": layout.shape.title, "tp": layout.shape.tp, "pp": layout.shape.pp, "weights": layout.weights_gb,
-            "loading": layout.loading_gb, "growing": layout.growing_bytes, "fixed": layout.fixed_bytes,
-            **{f"windowed_{i}": size for i, (_, size) in enumerate(layout.windowed_bytes)},
-            "budget": plan.kv_budget_bytes / GB, "kv_user": plan.kv_bytes_per_user / GB, "fitting": fitting,
-            "users": plan.users_per_replica, "all_gpus": plan.gpus,
-        }  # fmt: skip
-
-        def cell(key: str) -> str:
-            return f"{xl_col_to_name(self._columns[key])}{number}"
-
-        def budget(at: At) -> str:
-            if not self._by_vllm:
-                return f"{at('usable')}-{cell('weights')}"
-            room = at("room_one" if layout.shape.tp == 1 else "room_several")
-            return f"{room}-{cell('loading')}-{cell('weights')}"
-
-        def kv_user(at: At) -> str:
-            tokens = at("tokens")
-            parts = [f"{cell('growing')}*{tokens}"]
-            for i in range(len(layout.windowed_bytes)):
-                window = at(f"window_{i}")
-                kept = f"MIN({tokens},{window})"
-                if self._by_vllm:
-                    kept = tokens_in_window(window, tokens, at("step_tokens"), "kv_block_tokens")
-                parts.append(f"{cell(f'windowed_{i}')}*{kept}")
-            return f"({'+'.join([*parts, cell('fixed')])})/{f.GB}"
-
-        most = "MIN({most},{fitting})" if self._by_vllm else "{fitting}"
-        formulas: dict[str, Callable[[At], str]] = {
-            "budget": budget,
-            "kv_user": kv_user,
-            "fitting": lambda at: f"MAX(0,{f.users_that_fit(cell('budget'), cell('kv_user'))})",
-            "users": lambda at: most.format(most=at("max_sequences") if self._by_vllm else "", fitting=cell("fitting")),
-            "all_gpus": lambda at: (
-                f"IF({cell('users')}>0,{f.rounded_up(at('users') + '/' + cell('users'))}*{cell('tp')}*{cell('pp')},0)"
-            ),
-        }
-        shown = {"budget": GB_FORMAT, "kv_user": "0.0000", "weights": GB_FORMAT, "loading": GB_FORMAT}
-        for key, column in self._columns.items():
-            role = styles.LABEL if key == "title" else styles.FORMULA if key in formulas else styles.SOURCE_FIGURE
-            number_format = None if key == "title" else shown.get(key, BYTES_FORMAT)
-            self.grid.put(row, column, role, values[key], formulas.get(key), number_format)
-
-    def _column(self, at: At, key: str) -> str:
-        first, last = self._layout_rows
-        letter = xl_col_to_name(self._columns[key])
-        return f"${letter}${first + 1}:${letter}${last + 1}"
-
-    def _engine_rows(self, rows: Iterator[int]) -> None:
-        """Place the usable memory of a GPU and the row of the best layout."""
-        labels, figures = self._labels, self._figures
-        one, several = (figures.usable_gb - held for held in figures.buffers_gb)
-        best = figures.best
-        position = 1 + [layout.shape for layout in self._layouts].index(best.layout) if best else 0
-
-        def usable(at: At) -> str:
-            memory = at("gpu_memory_gb")
-            return f.vllm_usable_gb(memory) if self._by_vllm else f"{memory}/(1+{at('overhead')})"
-
-        def find_best(at: At) -> str:
-            every = self._column(at, "all_gpus")
-            fewest = f"SMALL({every},COUNTIF({every},0)+1)"
-            return f"IF(MAX({every})>0,MATCH({fewest},{every},0),0)"
-
-        def per_replica(at: At) -> str:
-            tp, pp = (f"INDEX({self._column(at, key)},{at('best')})" for key in ("tp", "pp"))
-            return f"IF({at('best')}>0,{tp}*{pp},{_NOTHING})"
-
-        def room(at: At) -> str:
-            return f"IF({at('weights')}+{at('kv')}<={at('room_one')},{at('room_one')},{at('room_several')})"
-
-        lines: list[tuple[str, object, Callable[[At], str], str]] = [("usable", figures.usable_gb, usable, GB_FORMAT)]
-        if self._by_vllm:
-            lines += [
-                ("room_one", one, lambda at: f"{at('usable')}-{at('buffers_one')}", GB_FORMAT),
-                ("room_several", several, lambda at: f"{at('usable')}-{at('buffers_several')}", GB_FORMAT),
-                ("room", figures.room_gb, room, GB_FORMAT),
-            ]
-        lines += [
-            ("best", position, find_best, COUNT_FORMAT),
-            ("per_replica", best.layout.gpus if best else NOTHING, per_replica, COUNT_FORMAT),
-        ]
-        for (key, value, formula, shown), row in zip(lines, rows):
-            self.grid.put(row, CALCULATION, styles.LABEL, labels(f"export.{key}"))
-            self.grid.put(row, CALCULATION + 1, styles.FORMULA, value, formula, shown, key=key)
 
     # ---- lines -------------------------------------------------------------------------------------------
 
@@ -652,8 +519,8 @@ class _Page:
 
     def _section(self, row: int, column: int, key: str, second: str | None, third: str | None) -> int:
         """Place the headings of a section and of its columns; return the next row."""
-        for i, label in enumerate((f"export.section_{key}", second, third)):
-            self.grid.put(row, column + i, styles.SECTION, label and self._labels(label))
+        for i, text in enumerate((f"export.section_{key}", second, third)):
+            self.grid.put(row, column + i, styles.SECTION, text and self._labels(text))
         return row + 1
 
     def _wide_section(self, key: str, *columns: str) -> None:
@@ -665,7 +532,7 @@ class _Page:
         self.grid.heights[self._row] = _SECTION_HEIGHT
         self._row += 1
 
-    def _text_row(self, row: int, column: int, label: str, text: str, formula=None, *, key: str) -> None:
+    def _text_row(self, row: int, column: int, label: str, text: object, formula=None, *, key: str) -> None:
         """Place a label and a text."""
         self.grid.put(row, column, styles.LABEL, label)
         self.grid.put(row, column + 1, styles.FORMULA_TEXT, text, formula, key=key, last_column=column + 2)
@@ -677,10 +544,10 @@ class _Page:
         self.grid.put(row, column + 1, role, value, formula, shown, key=key)
         self.grid.put(row, column + 2, styles.NOTE, self._labels(unit))
 
-    def _cited_row(self, key: str, label: str, value: object, unit: str, source: str, shown: str = BYTES_FORMAT,
+    def _cited_row(self, key: str, text: str, value: object, unit: str, source: str, shown: str = BYTES_FORMAT,
               role: str = styles.SOURCE_FIGURE, formula=None) -> None:  # fmt: skip
         """Place a label, a number, its unit and, over the right half, its source."""
-        self.grid.put(self._row, LEFT, styles.LABEL, self._labels(label))
+        self.grid.put(self._row, LEFT, styles.LABEL, text)
         self.grid.put(self._row, LEFT + 1, role, value, formula, shown, key=key)
         self.grid.put(self._row, LEFT + 2, styles.NOTE, unit)
         self.grid.put(self._row, LEFT + 3, styles.NOTE, source, last_column=LAST)
@@ -693,7 +560,16 @@ def _dated_source(quote: Quote) -> str:
 
 
 def _share_of_total(key: str, at: At) -> str:
-    return f"{at(key)}/{at('total')}"
+    return f"{at(key)}/{at('total_gb')}"
+
+
+def _cheaper(bought: str, rented: str, at: At) -> str:
+    return terms.bought_or_rented(at("best_buys"), at(bought), at(rented))
+
+
+def _unit(name: str) -> str:
+    """Return the key of the unit of an input of the estimate."""
+    return "unit.bytes" if name.endswith("bytes") else "unit.tokens" if name.startswith("window") else "unit.values"
 
 
 def fixed_text(number: float, decimals: int) -> str:
@@ -719,7 +595,7 @@ def _validate(sheet: Sheet, figures: Figures, context: Context, page: _Page) -> 
 
 
 def _add_chart(workbook: Workbook, sheet: Sheet, labels: Labels, page: _Page) -> None:
-    first, last = page.grid.row_of("weights"), page.grid.row_of("overhead_gb")
+    first, last = page.grid.row_of("weights_gb"), page.grid.row_of("overhead_gb")
     name = sheet.ws.get_name()
     chart = workbook.add_chart({"type": "bar"})
     chart.add_series(

@@ -117,11 +117,14 @@ class Formats:
 class _RowTemplate:
     """The XML of a row, without its number and its values."""
 
-    def __init__(self, columns: Sequence[ColumnCells], formats: Sequence[Format]) -> None:
-        self._starts = [
-            f'<c r="{xl_col_to_name(i)}{ColumnCells.ROW}" s="{one._get_xf_index()}"' for i, one in enumerate(formats)
-        ]
+    def __init__(self, columns: Sequence[ColumnCells], formats: Formats) -> None:
+        self._format_of = formats
+        self._starts = [self._start(i, column.role, column.number_format) for i, column in enumerate(columns)]
         self._formulas = [column.formula and f"<f>{escape(column.formula)}</f>" for column in columns]
+
+    def _start(self, column: int, role: str, number_format: str | None) -> str:
+        style = self._format_of(role, number_format)._get_xf_index()
+        return f'<c r="{xl_col_to_name(column)}{ColumnCells.ROW}" s="{style}"'
 
     def filled(self, number: int, values: Sequence[object]) -> str | None:
         """Return the XML of row `number`; None if one of `values` cannot simply be inserted."""
@@ -141,6 +144,9 @@ class _RowTemplate:
                 parts.append(f"{start}/>")
             elif kind is int or kind is float:
                 parts.append(f"{start}><v>{value:.16G}</v></c>")
+            elif isinstance(value, Cell) and type(value.value) in (int, float) and value.formula is None:
+                start = self._start(value.column, value.role, value.number_format)
+                parts.append(f"{start}><v>{value.value:.16G}</v></c>")
             else:
                 return None
         parts.append("</row>")
@@ -181,7 +187,7 @@ class Sheet:
 
         A value may be a `Cell` that looks different from its column.
         """
-        template = _RowTemplate(columns, [self._formats(column.role, column.number_format) for column in columns])
+        template = _RowTemplate(columns, self._formats)
         for values in rows:
             xml = template.filled(self._row + 1, values)
             if xml is not None:

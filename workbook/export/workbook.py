@@ -14,7 +14,6 @@ from xlsxwriter.exceptions import FileCreateError
 
 from core import __version__, catalog
 from core.errors import PlannerError
-from core.model.counts import model_counts
 from workbook.export import assumptions, index, page, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
@@ -42,10 +41,10 @@ class UnusableScenariosError(PlannerError):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What must be known of all scenarios before the first is written."""
+    """What must be known of all scenarios before the first is written: their number and their engines."""
 
     scenarios: int
-    most_windows: int
+    engines: frozenset[str]
 
 
 def export_scenarios(
@@ -68,20 +67,21 @@ def export_scenarios(
 
 
 def _survey(given: GivenScenarios) -> _Survey:
-    count = most_windows = problem_count = 0
+    count = problem_count = 0
+    engines: set[str] = set()
     lines: list[str] = []
     for row in given.given_rows():
         problem_count += len(row.problems)
         lines += [f"{row.place}, {problem}" for problem in row.problems[: MOST_PROBLEMS - len(lines)]]
         if problem_count == 0 and row.scenario is not None:
             count += 1
-            most_windows = max(most_windows, len(model_counts(row.scenario.model.spec).kv.windowed))
+            engines.add(row.scenario.engine)
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
         problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
         raise PlannerError(str(given.path), problem, f"Write 1 to {MOST_SCENARIOS:,} scenarios, one per row.")
-    return _Survey(count, most_windows)
+    return _Survey(count, frozenset(engines))
 
 
 def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
@@ -115,10 +115,9 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
     if more:
         sheet = sheet_of(more_name, (7,))
         rows.write(
-            sheet, labels, figures, count=more, first_number=len(paged) + 1, most_windows=survey.most_windows,
-            limits=limits,
+            sheet, labels, figures, count=more, first_number=len(paged) + 1, engines=survey.engines, limits=limits
         )  # fmt: skip
-    further = rows.references(more_name, labels, survey.most_windows, more) if more else {}
+    further = rows.references(more_name, labels, survey.engines, more) if more else {}
     index.write(workbook, index_sheet, labels, entries, totals.totals, further)
 
 
