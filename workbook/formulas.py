@@ -87,11 +87,6 @@ def gpus_by_division(total_gb: str, gpu_memory_gb: str) -> str:
     return f"ROUNDUP({total_gb}/{gpu_memory_gb}-{ROUNDING_NOISE},0)"
 
 
-def rounded_up(number: str) -> str:
-    """Round up to a whole number, ignoring floating-point errors."""
-    return f"ROUNDUP({number}-{ROUNDING_NOISE},0)"
-
-
 def full_width_bytes_per_token(layers: str, hidden: str, value_bytes: str) -> str:
     """Return the article's rule: every layer stores a key and a value (1+1), each as wide as the model."""
     return f"{layers}*{hidden}*{value_bytes}*(1+1)"
@@ -120,11 +115,6 @@ def about(a: str, b: str) -> str:
 def equal(a: str, b: str) -> str:
     """Return 1 if two figures agree within rounding errors, else 0."""
     return f"IF(ABS({a}-{b})<={ROUNDING_NOISE}*MAX(1,ABS({b})),1,0)"
-
-
-def in_gb(size_bytes: str) -> str:
-    """Convert bytes to GB."""
-    return f"{size_bytes}/{GB}"
 
 
 def holds(gpus: str, gpu_memory_gb: str, total_gb: str) -> str:
@@ -167,14 +157,6 @@ def is_in_row(key: str, keys: str, row: str) -> str:
 def is_blank(cell: str) -> str:
     """Return whether `cell` is blank; a 0 counts as blank, because some spreadsheet programs read a blank as 0."""
     return f"IF(ISNUMBER({cell}),{cell}=0,LEN({cell})=0)"
-
-
-def first_of(cases: Sequence[tuple[str, str]]) -> str:
-    """Return the value of the first (condition, value) whose condition holds; the last value if none does."""
-    formula = cases[-1][1]
-    for condition, value in reversed(cases[:-1]):
-        formula = f"IF({condition},{value},{formula})"
-    return formula
 
 
 def if_inputs_ok(input_check: str, formula: str) -> str:

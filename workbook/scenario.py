@@ -185,8 +185,8 @@ def parse_scenario(
         scenario = Scenario(title=title, **found, others=others)
         if scenario.engine == RULE or has_shapes(scenario.model.spec):
             return scenario, []
-        problem = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
-        problems.append(UnsupportedModelError("engine", problem, 'Write "rule".'))
+        too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
+        problems.append(UnsupportedModelError("engine", too_little, 'Write "rule".'))
     return None, problems
 
 

@@ -51,10 +51,6 @@ class KvProfile:
         """Return whether twice the sequences take exactly twice the bytes, because no byte is rounded up."""
         return self.values(context) * precision.block_bytes % precision.block_values == 0
 
-    def bytes_per_sequence(self, context: int, precision: Precision) -> int:
-        """Return the KV cache bytes of one sequence of `context` tokens."""
-        return self.bytes_of_sequences(1, context, precision)
-
     def bytes_per_token(self, precision: Precision) -> int:
         """Return the bytes that each further token adds once all windows are full."""
         return precision.bytes_of(self.values_per_token) + self.index_bytes_per_token

@@ -198,7 +198,7 @@ def tokens_in_windows(model: ModelSpec, tokens: int) -> dict[str, int]:
     return {"tokens_in_window": min(tokens, windows[0]), "tokens_in_window_2": min(tokens, windows[1])}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int) -> dict[str, Any]:
     """Return the inputs of the rule that depend on the model, its format and the layout."""
     return rule_row(model, tp, pp) | {

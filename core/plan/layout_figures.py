@@ -159,6 +159,7 @@ def is_possible(model: ModelSpec, tp: int, pp: int) -> bool:
     return pp <= model.num_hidden_layers and not tensor_parallel_obstacle(model, tp)
 
 
+@lru_cache(maxsize=16_384)
 def rule_row(model: ModelSpec, tp: int, pp: int) -> dict[str, int]:
     """Return the figures of the fullest GPU for the rule; of several stages, the largest of each."""
     kv = _largest(_kv_of_stages(model, tp, pp))

@@ -86,7 +86,8 @@ def device_figures(gpu: GpuChoice) -> dict[str, Any]:
 
 def step_class_of(gpu: GpuChoice) -> StepClass:
     """Return the class of the GPU in vLLM's defaults."""
-    return STEP_CLASSES[device_figures(gpu)["step_class"] - 1]
+    number: int = device_figures(gpu)["step_class"]
+    return STEP_CLASSES[number - 1]
 
 
 def replica_figures(
@@ -109,7 +110,7 @@ def replica_figures(
     given |= ROOM.compute(given)
     found = []
     for stage in stages:
-        of_stage = given | stage
+        of_stage = given | dict(stage)
         of_stage |= BLOCKS.compute(of_stage)
         found.append(of_stage | STAGE.compute(of_stage))
     return tuple(found)

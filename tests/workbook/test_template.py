@@ -8,16 +8,18 @@ import zipfile
 import openpyxl
 import pandas
 import pytest
-from core.plan.worksheet import LAYOUTS
+from openpyxl.utils import column_index_from_string
 
+import vram
 from core import catalog
 from core.catalog.prices import ITEMS, cost_defaults, date_of, is_stale, prices
 from core.model.counts import model_counts
-from core.plan.money import OPTION_MONEY, RATES
+from core.plan.fleet import LAYOUTS, layout_title
+from core.plan.money import OPTION_MONEY
 from tests.workbook.article_names import ARTICLE_NAMES
 from workbook import labels as label_table
 from workbook.labels import Labels
-from workbook.sheets import models, precisions, procurement, scenarios
+from workbook.sheets import capacity, how_it_works, models, options, precisions, procurement, scenarios
 from workbook.template import SHEET_ORDER, build
 
 pytestmark = pytest.mark.slow
@@ -91,7 +93,7 @@ def test_the_headline_numbers_need_no_add_in(planner, language):
     """Only the cross-check column and the test for the add-in use its functions."""
     labels = Labels(language)
     users = {(sheet, re.sub(r"\d", "", address)) for sheet, address, formula in formulas(planner) if "VRAM_" in formula}
-    assert users == {(labels("sheet.scenarios"), scenarios.letter("addin")), (labels("sheet.checks"), "B")}
+    assert users == {(labels("sheet.scenarios"), scenarios.letter("addin_total")), (labels("sheet.checks"), "B")}
 
 
 def test_nothing_that_procurement_forbids(planner):
@@ -197,46 +199,92 @@ def test_prices_are_the_catalogs_and_say_whether_they_are_stale(planner, languag
     assert flags == set(stale.values())
 
 
-def test_the_recommendation_is_the_cheapest_that_is_considered(planner, language):
-    """The test finds the cheapest row in the table's values, by the criteria that the sheet states."""
+def test_the_recommendation_is_the_first_of_vram_plan(planner, language):
+    """The options in the order of their ranks are those of `vram plan` for the chosen scenario."""
     labels = Labels(language)
     book = openpyxl.load_workbook(planner, data_only=True)
-    ws, gpu_sheet = book[labels("sheet.procurement")], book[labels("sheet.gpus")]
-    columns = [cell.value for cell in gpu_sheet[4]]
-    shortlist = {
-        row[0]: (row[columns.index(labels("gpus.shortlist"))], row[columns.index(labels("gpus.bandwidth"))] or 0)
-        for row in gpu_sheet.iter_rows(min_row=5, values_only=True)
-    }
-    inputs = {name: ws[address].value for name, address in procurement.input_cells().items()}
-    considered = []
-    for number, (gpu, layout) in enumerate(procurement.table_rows(), start=procurement.FIRST_ROW):
-        cost = ws[f"{procurement.letter('net_present_cost')}{number}"].value
-        listed, bandwidth = shortlist[gpu]
-        fast = bandwidth >= inputs["least_bandwidth_gb_per_s"]
-        small = LAYOUTS[layout].gpus <= inputs["most_gpus_per_replica"]
-        if isinstance(cost, (int, float)) and listed == 1 and fast and small:
-            considered.append((cost, number))
-    cheapest = min(considered)[1]
-    marks = [
-        number
-        for number in range(procurement.FIRST_ROW, procurement.FIRST_ROW + len(procurement.table_rows()))
-        if ws[f"{procurement.letter('mark')}{number}"].value == labels("procurement.cheapest")
+    ws = book[labels("sheet.options")]
+    columns = {key: ord_of(options.letter(key)) for key in ("rank", "gpu", "layout", "net_present_cost", "state")}
+    rows = [
+        {key: row[i] for key, i in columns.items()} for row in ws.iter_rows(min_row=options.FIRST_ROW, values_only=True)
     ]
-    assert marks == [cheapest]
-    title = catalog.gpu(ws[f"A{cheapest}"].value).title
-    answer = [ws[f"A{number}"].value for number in procurement.ANSWER_ROWS]
-    assert title in answer[0] and f"{len(considered)}" in answer[2]
+    ranked = sorted((row for row in rows if isinstance(row["rank"], (int, float))), key=lambda row: row["rank"])
+    assert [row["rank"] for row in ranked] == list(range(1, len(ranked) + 1))
+    assert all((row["state"] == labels("options.in")) == (row in ranked) for row in rows)
+    plan = vram.plan(
+        "llama-3.1-70b", users=50, context=32_768, precision="fp8", kv_precision="fp8", gpus=list(dict.fromkeys(row["gpu"] for row in rows)),
+    )  # fmt: skip
+    found = [(option.gpu, layout_title(option.tp, option.pp)) for option in plan.options if option.rank]
+    assert [(row["gpu"], row["layout"]) for row in ranked] == found
+    costs = [option.costs.net_present_cost for option in plan.options if option.rank]
+    assert [row["net_present_cost"] for row in ranked] == pytest.approx(costs, rel=1e-12)
+    answer = [book[labels("sheet.procurement")][f"A{number}"].value for number in procurement.ANSWER_ROWS]
+    assert catalog.gpu(found[0][0]).title in answer[0]
+    assert found[1][0] in answer[4] and f"{100 * plan.margin:.1f}" in answer[4]
     assert answer[0] in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
+
+
+def ord_of(letter: str) -> int:
+    return column_index_from_string(letter) - 1
+
+
+# ---- what an auditor can follow --------------------------------------------------------------------------
+
+
+def test_every_formula_can_be_followed(planner):
+    """As Excel shows a formula, it has at most 200 characters, 8 different references, and IF 3 deep."""
+    seen = set()
+    for ws in openpyxl.load_workbook(planner):
+        for row in ws.iter_rows():
+            for cell in row:
+                if cell.data_type == "f":
+                    shown = re.sub(r"\w+\[\[#This Row\],(\[(?:[^\]']|'.)*\])\]", r"[@\1]", cell.value)
+                    pattern = re.sub(r"\d+", "0", shown)
+                    if pattern in seen:
+                        continue
+                    seen.add(pattern)
+                    where = f"{ws.title}!{cell.coordinate}: {shown}"
+                    assert len(shown) <= 200, where
+                    bare = re.sub(r'"(?:[^"]|"")*"', '""', shown)
+                    assert depth_of_if(bare) <= 3, where
+                    assert len(set(references(bare))) <= 8, where
+    assert len(seen) > 200
+
+
+def references(formula: str) -> list[str]:
+    """Return the columns, cells, ranges and defined names in a formula without texts."""
+    column = r"\[@\[(?:[^\]']|'.)*\]\]|\w+\[(?:[^\[\]']|'.)*\]"
+    cell = r"(?:'[^']+'!|\w+!)?\$?[A-Z]{1,3}\$?\d+(?::\$?[A-Z]{1,3}\$?\d+)?"
+    return re.findall(rf"{column}|{cell}|\b[a-z][a-z0-9]*_[a-z0-9_]+\b", formula)
+
+
+def depth_of_if(formula: str) -> int:
+    """Return how deep IF stands within IF."""
+    open_calls, deepest = [], 0
+    for call in re.findall(r"[A-Z]*\(|\)", re.sub(r"\[(?:[^\[\]']|'.)*\]", "", formula)):
+        if call == ")":
+            open_calls.pop()
+        else:
+            open_calls.append(call)
+            deepest = max(deepest, open_calls.count("IF("))
+    return deepest
+
+
+def test_sheets_fill_the_rows_of_each_scenario_and_option(planner, language):
+    labels = Labels(language)
+    ws = openpyxl.load_workbook(planner)[labels("sheet.capacity")]
+    expected = scenarios.MOST_SCENARIOS * len(LAYOUTS) + len(capacity.option_rows())
+    assert ws.max_row == capacity.HEADER_ROW + expected
 
 
 def test_how_it_works_explains_every_term(planner, language):
     labels = Labels(language)
     ws = openpyxl.load_workbook(planner)[labels("sheet.how_it_works")]
     rows = list(ws.iter_rows(min_row=5, max_col=5, values_only=True))
-    assert [row[0] for row in rows] == [labels(f"term.{term.name}") for term in (*RATES, *OPTION_MONEY)]
+    assert [row[0] for row in rows] == [labels(f"term.{term.name}") for term in how_it_works.TERMS]
     figures = {row[0]: row for row in rows}
-    for term in (*RATES, *OPTION_MONEY):
-        _, unit, means, formula, source = figures[labels(f"term.{term.name}")]
+    for term, row in zip(how_it_works.TERMS, rows):
+        _, unit, means, formula, source = row
         assert (unit or "") == (labels(f"term_unit.{term.unit}") if term.unit else "–")
         assert means == labels(f"term.{term.name}.means") and (source or "") == term.source
         for name in set(term.formula.names()) & set(OPTION_MONEY.by_name):
@@ -269,7 +317,10 @@ class TestLabels:
             assert en(key).strip() and zh(key).strip(), key
 
     def test_chinese_is_chinese(self):
-        universal = {"unit.gb", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens"}
+        universal = {
+            "unit.gb", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens", "term_unit.GB", "term_unit.tokens",
+            "capacity.of_stage",
+        }  # fmt: skip
         for key in set(label_table.all_keys()) - universal:
             assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from openpyxl.chart import LineChart, Reference
 from openpyxl.formatting.rule import ColorScaleRule, Rule
 from openpyxl.styles import Border, Font, Side
@@ -163,7 +165,7 @@ def _write_user(book: Book, ws) -> None:
         for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
             letter = get_column_letter(column)
             formula = (
-                terms.formula(ESTIMATE[name], lambda of, letter=letter: _user_input(letter, of))
+                terms.formula(ESTIMATE[name], partial(_user_input, letter))
                 if name in _USER_TERMS
                 else f"{letter}${_TOTAL_HEADER_ROW}"
             )
