@@ -7,10 +7,27 @@ below 2^53, so a spreadsheet computes them exactly too.
 
 from __future__ import annotations
 
-from core.plan.terms import MISSING, Term, Terms, all_of, down, equal, if_known, least, most, nearest, up, v, when
+from core.plan.terms import (
+    MISSING,
+    Term,
+    Terms,
+    all_of,
+    any_of,
+    down,
+    equal,
+    if_known,
+    least,
+    most,
+    nearest,
+    up,
+    v,
+    when,
+)
 
 _VLLM = "vLLM 0.31 "
-MOST_UNFOLDED_TOKENS = 64 * 1024  # vLLM mla_attention.py, determine_chunked_prefill_workspace_size
+# Cached tokens whose latents one step unfolds: at most so many, or so many contexts or tokens of each sequence.
+# Source: vLLM mla_attention.py, determine_chunked_prefill_workspace_size.
+MOST_UNFOLDED_TOKENS, UNFOLDED_CONTEXTS, UNFOLDED_TOKENS_A_SEQUENCE = 64 * 1024, 8, 64
 
 # A GPU under vLLM, whatever the model.
 DEVICE = Terms(
@@ -25,11 +42,16 @@ DEVICE = Terms(
         name="step_class",
         unit="",
         means="Class of GPU in vLLM's defaults, 1 to 3: by its memory, and whether it is an A100.",
-        formula=when(
-            v.shown_bytes >= v.largest_class_bytes,
-            3,
-            when(all_of(v.shown_bytes >= v.large_class_bytes, equal(v.is_a100, 0)), 2, 1),
-        ),
+        formula=1
+        + when(
+            any_of(
+                v.shown_bytes >= v.largest_class_bytes,
+                all_of(v.shown_bytes >= v.large_class_bytes, equal(v.is_a100, 0)),
+            ),
+            1,
+            0,
+        )
+        + when(v.shown_bytes >= v.largest_class_bytes, 1, 0),
         source=_VLLM + "engine/arg_utils.py, get_batch_defaults",
     ),
     Term(
@@ -37,7 +59,9 @@ DEVICE = Terms(
         unit="tokens",
         means="Most tokens of one step.",
         formula=when(
-            equal(v.step_class, 3), v.step_tokens_3, when(equal(v.step_class, 2), v.step_tokens_2, v.step_tokens_1)
+            equal(v.step_class, 1),
+            v.step_tokens_1,
+            when(v.shown_bytes >= v.largest_class_bytes, v.step_tokens_3, v.step_tokens_2),
         ),
         source=_VLLM + "engine/arg_utils.py, get_batch_defaults",
     ),
@@ -177,7 +201,11 @@ BLOCKS = Terms(
         unit="tokens",
         means="Cached tokens whose latents one of the smallest steps unfolds at most; 0 for larger steps.",
         formula=when(
-            equal(v.step_class, 1), least(v.most_unfolded_tokens, most(8 * v.context, 64 * v.max_sequences)), 0
+            equal(v.step_class, 1),
+            least(
+                v.most_unfolded_tokens, most(v.unfolded_contexts * v.context, v.unfolded_a_sequence * v.max_sequences)
+            ),
+            0,
         ),
         source=_VLLM + "mla_attention.py, determine_chunked_prefill_workspace_size",
     ),
@@ -300,6 +328,6 @@ SIZE = Terms(
         name="size_key",
         unit="",
         means="A number by which layouts are ordered: GPUs, then nodes, then stages, then GPUs of a stage, most first.",
-        formula=if_known([v.gpus], ((v.gpus * 10**6 + v.nodes) * 10 + v.pp) * 10 - v.tp),
+        formula=if_known([v.gpus], (v.gpus * 10**6 + v.nodes) * 10**3 + v.pp * (v.gpus_per_node + 1) - v.tp),
     )
 )

@@ -17,7 +17,15 @@ from core.model.precision import precision_of_bytes
 from core.model.spec import ModelSpec
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
 from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs
-from core.plan.memory import BLOCKS, DEVICE, MOST_UNFOLDED_TOKENS, ROOM, STAGE
+from core.plan.memory import (
+    BLOCKS,
+    DEVICE,
+    MOST_UNFOLDED_TOKENS,
+    ROOM,
+    STAGE,
+    UNFOLDED_CONTEXTS,
+    UNFOLDED_TOKENS_A_SEQUENCE,
+)  # fmt: skip
 from core.plan.nodes import MAX_NODES_PER_REPLICA
 from core.units import MIB
 
@@ -58,6 +66,9 @@ CONSTANTS: dict[str, float] = {
     "max_sequences_1": _SMALL.sequences,
     "max_sequences_2": _LARGE.sequences,
     "most_unfolded_tokens": MOST_UNFOLDED_TOKENS,
+    "unfolded_contexts": UNFOLDED_CONTEXTS,
+    "unfolded_a_sequence": UNFOLDED_TOKENS_A_SEQUENCE,
+    "step_classes": len(STEP_CLASSES),
     "most_nodes_per_replica": MAX_NODES_PER_REPLICA,
     "most_planned_gpus": MAX_GPUS,
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -109,9 +110,16 @@ SMALL_CATALOG = (
 )  # fmt: skip
 
 
-def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Sequence[str] = SMALL_CATALOG) -> bytes:
-    """Return a planner in English, without values, of a few models and with the options of one GPU."""
-    few = [option for option in capacity.option_rows() if option[0] == "h100-sxm"]
+@contextmanager
+def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] = ("h100-sxm",)) -> Iterator[None]:
+    """Let planners have a few models, and options of a few GPUs, so that they are quick to write and to recalculate."""
     known = tuple(model for model in catalog.models() if model.name in models)
-    with patch.object(capacity, "option_rows", lambda: few), patch.object(catalog, "models", lambda: known):
+    options = [option for option in capacity.option_rows() if option[0] in gpus]
+    with patch.object(catalog, "models", lambda: known), patch.object(capacity, "option_rows", lambda: options):
+        yield
+
+
+def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Collection[str] = SMALL_CATALOG) -> bytes:
+    """Return a planner in English, without values, of a few models and with the options of one GPU."""
+    with few(models):
         return without_values("en", rows)

@@ -23,14 +23,18 @@ ALLOWED_FUNCTIONS = (
         "article", "article.kv_per_token", ("ROUND",), "the article's own rounding, shown next to the exact figure"
     ),
     Allowance("article", "article.gpus", ("ROUNDUP",), "GPUs are whole"),
-    Allowance("scenarios", "scenarios.input_check", ("IFERROR",), "its result is a text for any input, never an error"),
-    Allowance("scenarios", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and blocks of tokens are whole"),
-    *(
-        Allowance("scenarios", f"scenarios.{key}", ("IFERROR",), "the input check reads it, so it must not be an error")
-        for key in ("model_row", "gpu_row", "memory_gb", "step_tokens", "usable_one", "usable_several")
+    Allowance(
+        "scenarios",
+        None,
+        ("ROUND", "ROUNDUP", "INT", "IFERROR"),
+        "GPUs, tokens and bytes are whole; a row, a check or the add-in's total must not be an error for any input",
     ),
-    Allowance("scenarios", "scenarios.addin", ("IFERROR",), "its result is a text, and no figure depends on it"),
-    Allowance("procurement", None, ("ROUNDUP", "INT"), "GPUs, nodes, users and months are whole"),
+    Allowance("gpus", None, ("ROUND",), "the memory that the driver reserves is whole"),
+    Allowance("capacity", None, ("ROUNDUP", "INT"), "replicas, nodes, users and blocks of tokens are whole"),
+    Allowance("capacity", "capacity.slot", ("IFERROR",), "0 if the chosen scenario is not found"),
+    Allowance("options", None, ("ROUNDUP", "INT"), "GPUs, nodes and months are whole"),
+    Allowance("procurement", None, ("IFERROR",), "there may be fewer options than places in the list"),
+    Allowance("layouts", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("models", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("sensitivity", None, ("ROUNDUP",), "the GPUs of the grid are whole"),
 )

@@ -47,7 +47,7 @@ _COLUMNS = (
     SheetColumn("gpus", 10, styles.TOTAL),
     SheetColumn("nodes", 9),
     SheetColumn("binds", 44, styles.FORMULA_TEXT, None),
-    SheetColumn("block", 9),
+    SheetColumn("block", 9, styles.SOURCE_FIGURE),
     SheetColumn("tp", 7, styles.SOURCE_FIGURE),
     SheetColumn("pp", 7, styles.SOURCE_FIGURE),
     SheetColumn("gpus_per_replica", 9, styles.SOURCE_FIGURE),
@@ -79,7 +79,6 @@ _COLUMNS = (
     SheetColumn("best_row", 9),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_SCENARIO_ROWS = scenarios.MOST_SCENARIOS * len(LAYOUTS)
 Cell = Callable[[str], str]
 
 
@@ -101,7 +100,12 @@ def _has_price(gpu: str) -> bool:
 
 def first_option_row() -> int:
     """Return the number in the table of the first row of the chosen scenario."""
-    return _SCENARIO_ROWS + 1
+    return scenario_rows() + 1
+
+
+def scenario_rows() -> int:
+    """Return the number of rows of all scenarios on the GPUs that they name."""
+    return scenarios.MOST_SCENARIOS * len(LAYOUTS)
 
 
 def reserve(book: Book):
@@ -125,7 +129,7 @@ def write(book: Book, ws) -> None:
     filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(), _formulas(book))
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['binds']}{HEADER_ROW + _SCENARIO_ROWS}"
+    ws.print_area = f"A1:{_LETTER['binds']}{HEADER_ROW + scenario_rows()}"
     protect(ws)
 
 
@@ -228,7 +232,7 @@ def _formulas(book: Book) -> dict[str, str]:
         "room_bytes": printed(ROOM["room_bytes"]),
         **{term.name: printed(term) for term in BLOCKS},
         "unfolded_tokens": if_possible(printed(BLOCKS["unfolded_tokens"])),
-        "activation_column": f"({cell('kernels')}-1)*3+{cell('step_class')}",
+        "activation_column": f"({cell('kernels')}-1)*step_classes+{cell('step_class')}",
         **{
             _stage_key("stage_row", stage): f"INDEX(layout_{'second' if stage == 2 else 'third'},{cell('first_row')})"
             for stage in STAGES[1:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
-from core.plan.layout_figures import SAME_WEIGHTS, WEIGHT_FORMATS, kernels_of_format
+from core.plan.layout_figures import CACHE_BITS, SAME_WEIGHTS, WEIGHT_FORMATS, kernels_of_format
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
 from workbook import styles, terms
@@ -22,7 +22,7 @@ FORMATS = (
 # Precisions that vLLM serves in a format that depends on the model; Models has a column for each.
 SERVED = ("fp8", "int8", "int4")
 # Columns of numbers, by which other sheets look up a precision: key → name of the column.
-_NUMBERS = ("bytes", "format_column", "served_column", "weights_column", "kernels", "wide")
+_NUMBERS = ("bytes", "format_column", "served_column", "weights_column", "kernels", "wide", "cache_column")
 _SHARES = {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}
 _ENGINE_FIGURES = {**CONSTANTS, "kv_block_tokens": BLOCK_TOKENS}
 
@@ -31,14 +31,14 @@ def write(book: Book) -> None:
     """Write the sheet; define `precision_names`, `kv_precision_names`, `engine_names` and each constant.
 
     `precision_…` is the column of each number of a precision: its bytes per value; on Models the column of its weights
-    and of the format in which vLLM serves it; the column of its weights on Layouts; the kind of its kernels; and the
-    bytes of an activation, in units of 16 bits.
+    and of the format in which vLLM serves it; the column of its weights on Layouts; the kind of its kernels; the
+    bytes of an activation, in units of 16 bits; and on Layouts the column of a cache of its width.
     """
     labels = book.labels
-    ws = book.sheet("precisions", [24, 58, 16, 14, 14, 14, 14, 14, 70, 12])
+    ws = book.sheet("precisions", [24, 58, 16, 14, 14, 14, 14, 14, 14, 70, 12])
     heading(ws, labels("precisions.title"), labels("precisions.subtitle"))
     columns = [labels(f"precisions.{key}") for key in ("name", "meaning", *_NUMBERS, "source", "as_of")]
-    for letter, column in zip("ABCDEFGHIJ", columns):
+    for letter, column in zip("ABCDEFGHIJK", columns):
         put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
     ws.row_dimensions[FIRST_ROW - 1].height = 46
     rows = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
@@ -49,17 +49,17 @@ def write(book: Book) -> None:
         put(ws, f"A{i}", styles.LABEL, name)
         put(ws, f"B{i}", styles.LABEL, row.titles[labels.lang])
         _write_numbers(ws, i, name, row.precision.bytes_per_value)
-        put(ws, f"I{i}", styles.NOTE, row.precision.source)
-        put(ws, f"J{i}", styles.NOTE, row.as_of)
+        put(ws, f"J{i}", styles.NOTE, row.precision.source)
+        put(ws, f"K{i}", styles.NOTE, row.as_of)
     last = FIRST_ROW + len(rows)
     put(ws, f"A{last}", styles.LABEL, SHIPPED)
     put(ws, f"B{last}", styles.LABEL, labels("precisions.shipped"))
     _write_numbers(ws, last, SHIPPED, None)
-    put(ws, f"I{last}", styles.NOTE, labels("precisions.shipped_source"))
-    put(ws, f"J{last}", styles.NOTE)
-    table(ws, TABLE, f"A{FIRST_ROW - 1}:J{last}", columns, {})
+    put(ws, f"J{last}", styles.NOTE, labels("precisions.shipped_source"))
+    put(ws, f"K{last}", styles.NOTE)
+    table(ws, TABLE, f"A{FIRST_ROW - 1}:K{last}", columns, {})
     book.name("precision_names", ws, f"A{FIRST_ROW}:A{last}")
-    for letter, key in zip("CDEFGH", _NUMBERS):
+    for letter, key in zip("CDEFGHI", _NUMBERS):
         book.name(f"precision_{key}", ws, f"{letter}{FIRST_ROW}:{letter}{last}")
     book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{FIRST_ROW + nominal - 1}")
     _write_engines(book, ws, last + 3)
@@ -71,7 +71,7 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
     """Write the numbers of a precision; 0 where the column depends on the model (SERVED) or there is none."""
     formats = (*FORMATS, SHIPPED)
     weights = SAME_WEIGHTS.get(name, name)
-    in_layouts = weights in WEIGHT_FORMATS
+    in_layouts, widths = weights in WEIGHT_FORMATS, [*CACHE_BITS]
     numbers = (
         bytes_per_value,
         formats.index(name) + 1 if name in formats else 0,
@@ -79,32 +79,33 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
         WEIGHT_FORMATS.index(weights) + 1 if in_layouts else 0,
         kernels_of_format(weights) if in_layouts and name != SHIPPED else 0,
         0 if name == SHIPPED else 2 if name == "fp32" else 1,
+        1 + widths.index(bits) if (bits := 8 * (bytes_per_value or 0)) in widths else 0,
     )
-    for letter, number in zip("CDEFGH", numbers):
+    for letter, number in zip("CDEFGHI", numbers):
         put(ws, f"{letter}{row}", styles.FORMULA, number, "0.0###" if letter == "C" else COUNT_FORMAT)
 
 
 def _write_engines(book: Book, ws, header_row: int) -> None:
     labels = book.labels
-    headings = {"A": "engine", "B": "engine_meaning", "C": "engine_value", "I": "source", "J": "engine_none"}
-    for letter in "ABCDEFGHIJ":
+    headings = {"A": "engine", "B": "engine_meaning", "C": "engine_value", "J": "source", "K": "engine_none"}
+    for letter in "ABCDEFGHIJK":
         key = headings.get(letter)
         put(ws, f"{letter}{header_row}", styles.HEADING, key and labels(f"precisions.{key}"))
     first, last = header_row + 1, header_row + len(ENGINES)
     for row, name in enumerate(ENGINES, start=first):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, labels(f"precisions.engine_{name}"))
-        for letter in "CDEFGHIJ":
+        for letter in "CDEFGHIJK":
             put(ws, f"{letter}{row}", styles.NOTE)
     book.name("engine_names", ws, f"A{first}:A{last}")
     for row, (name, value) in enumerate(_ENGINE_FIGURES.items(), start=last + 1):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, terms.label(labels, name))
         put(ws, f"C{row}", styles.SOURCE_FIGURE, value, _SHARES.get(name, COUNT_FORMAT))
-        for letter in "DEFGH":
+        for letter in "DEFGHI":
             put(ws, f"{letter}{row}", styles.NOTE)
-        put(ws, f"I{row}", styles.NOTE, labels(f"precisions.{name}_source"))
-        put(ws, f"J{row}", styles.NOTE)
+        put(ws, f"J{row}", styles.NOTE, labels(f"precisions.{name}_source"))
+        put(ws, f"K{row}", styles.NOTE)
         book.name(name, ws, f"C{row}")
 
 

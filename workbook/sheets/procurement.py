@@ -51,6 +51,7 @@ _FIXED = (
     ("usual_gpus_per_node", USUAL_GPUS_PER_NODE, COUNT_FORMAT),
     ("most_gpus", COST_LIMITS["gpus"].most, COUNT_FORMAT),
     ("same_cost", SAME_COST, "0.000"),
+    ("per_cent", 100, COUNT_FORMAT),
 )
 
 
@@ -231,7 +232,7 @@ def _write_answer(book: Book, ws: Worksheet) -> None:
     labels = book.labels
     rank = options.column(book, "rank")
     _section(ws, ANSWER_ROWS[0] - 1, "ABCDE", labels("procurement.answer"))
-    for row, name, place in ((_CHOICE_ROW + 3, "best_row", 1), (_CHOICE_ROW + 4, "runner_up_row", 2)):
+    for row, name, place in ((_CHOICE_ROW + 3, "best_row", "1"), (_CHOICE_ROW + 4, "runner_up_row", "1+1")):
         book.name(name, ws, f"B{row}")
         put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
         put_formula(ws, f"B{row}", styles.FORMULA, f"IFERROR(MATCH({place},{rank},0),0)", COUNT_FORMAT)
@@ -282,7 +283,7 @@ def _write_facts(book: Book, ws: Worksheet) -> dict[str, str]:
         "break_even": f"IF(best_row>0,IF(ISNUMBER({even}),FIXED({even},0),{even}),{terms.MISSING})",
         "second_gpu": of("runner_up_row", "gpu"),
         "second_layout": of("runner_up_row", "layout"),
-        "margin": f.fixed(f"IF(runner_up_row>0,100*({second}/{first}-1),0)", 1),
+        "margin": f.fixed(f"IF(runner_up_row>0,per_cent*({second}/{first}-1),0)", 1),
     }
     _section(ws, _FACTS_ROW, "ABCDE", labels("procurement.facts"))
     cells = {}

@@ -241,7 +241,6 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     served = f"INDEX(served_names,{cell('model_at')},{precision('served_column')})"
     stored = f"INDEX(format_bytes,{cell('model_at')},{cell('format_column')})"
     given = cell("gpu_memory")
-    vb = cell("value_bytes")
     return {
         "number": f"ROW()-ROW($A${HEADER_ROW})",
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
@@ -252,7 +251,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "served_row": f"IF({precision('served_column')}>0,{precisions.row_of(served)},{cell('precision_row')})",
         "memory_bytes": if_ok(f"IF({given}>0,{given}*{f.GB},{gpu('memory_bytes')})"),
         "value_bytes": if_ok(precisions.bytes_of(cell("kv_precision"))),
-        "cache_column": f"IF({vb}=4,1,IF({vb}=2,2,IF({vb}=1,3,4)))",
+        "cache_column": if_ok(f"INDEX(precision_cache_column,{precisions.row_of(cell('kv_precision'))})"),
         "by_engine": f"IF({cell('engine')}={f.text(VLLM)},1,0)",
         "is_shipped": f"IF({cell('precision')}={f.text(precisions.SHIPPED)},1,0)",
         "weights_column": precision("weights_column", "served_row"),

@@ -22,6 +22,7 @@ from openpyxl.worksheet.table import Table, TableColumn, TableFormula
 
 from core import catalog
 from tests.workbook.package_edits import DRAWING, MAIN, Xlsx
+from tests.workbook.planner_rows import SMALL_CATALOG, few
 from workbook.audit.colours import BLACK, WHITE, Palette, contrast
 from workbook.audit.formula import FormulaReader
 from workbook.audit.opening import Budget, Package, opened
@@ -292,13 +293,11 @@ def small_planner() -> bytes:
 
 
 def build_small(language: str) -> bytes:
-    """Build the template with fewer models and GPUs: an audit of it takes a fraction of the time."""
-    examples = {(row["model"], row["gpu"]) for row in scenarios.EXAMPLES}
-    models, gpus = {model for model, _ in examples}, {gpu for _, gpu in examples}
-    kept = [model for i, model in enumerate(catalog.models()) if i < 20 or model.name in models]
-    bought = [gpu for i, gpu in enumerate(catalog.gpus()) if i < 4 or gpu.name in gpus]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog, "models", lambda: tuple(kept))
+    """Build the template with fewer models, GPUs and scenarios: an audit of it takes a fraction of the time."""
+    gpus = {str(row["gpu"]) for row in scenarios.EXAMPLES}
+    bought = [gpu for gpu in catalog.gpus() if gpu.name in gpus]
+    with pytest.MonkeyPatch.context() as patch, few(SMALL_CATALOG, gpus):
+        patch.setattr(scenarios, "MOST_SCENARIOS", len(scenarios.EXAMPLES))
         patch.setattr(catalog, "gpus", lambda: tuple(bought))
         patch.setattr(catalog, "gpu_names", lambda: tuple(gpu.name for gpu in bought))
         return build(language)[0]

@@ -14,11 +14,13 @@ from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_
 
 from tests.fuzz import seeds
 from tests.workbook.audit.test_audit_hostile import FILES
+from tests.workbook.planner_rows import few
 from workbook import untrusted
 from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.scenario import FIELDS
+from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
@@ -137,12 +139,21 @@ def test_limits_leave_room_for_what_users_have(planner):
 # ---- read --------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def small_book(tmp_path_factory):
+    """Write a planner of a few models with the values of its formulas."""
+    path = tmp_path_factory.mktemp("small") / "planner.xlsx"
+    with few():
+        path.write_bytes(build("en")[0])
+    return path
+
+
 @pytest.fixture
-def changed(planners, tmp_path):
+def changed(small_book, tmp_path):
     """Apply `change(sheet, column of each key, first row, book)` to the English planner and return its path."""
 
     def make(change) -> Path:
-        book = openpyxl.load_workbook(planners["en"])
+        book = openpyxl.load_workbook(small_book)
         ws = book[LABELS("sheet.scenarios")]
         header = next(row for row in ws.iter_rows() if row[0].value == LABELS("scenarios.scenario"))
         column = {cell.value: cell.column for cell in header}
