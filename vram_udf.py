@@ -141,15 +141,15 @@ def VRAM_MAX_CONTEXT(model, users, gpu, gpus, precision=None, kv_precision=None,
 
 @cell_function
 def VRAM_SPEED(model, prompt_tokens, output_tokens, users, gpu, gpus, precision=None, kv_precision=None, result=None):
-    """Tokens per second of each user on these GPUs, in the fastest layout that holds all users; or its range, the total, ..."""  # noqa: E501
-    from core.cells import speed
+    """Tokens per second of each user, in the fastest layout of these GPUs that holds all users; see "result"."""
+    from core.cells import speed as cells
 
-    return speed.speed(model, prompt_tokens, output_tokens, users, gpu, gpus, precision, kv_precision, result)
+    return cells.speed(model, prompt_tokens, output_tokens, users, gpu, gpus, precision, kv_precision, result)
 
 
 @cell_function
 def VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision=None, kv_precision=None):
-    """Largest number of concurrent users of whom each gets that speed, at the low end of its range; 0 if not even one."""
+    """Most concurrent users who each get that speed, at the low end of its range; 0 if not even one user does."""
     from core.cells import speed as cells
 
     return cells.users_at_speed(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision, kv_precision)

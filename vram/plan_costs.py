@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 
 from core import catalog
 from core.errors import UnknownNameError
@@ -22,7 +22,7 @@ def costs_by_option(service: Service, users: Mapping[Option, int], context: int)
         users: the options, with the concurrent users of each.
     """
 
-    @lru_cache(maxsize=None)
+    @cache
     def total_bytes(served: int) -> int:
         return estimate(
             service.model, context=context, users=served, precision=service.precision, kv_precision=service.kv_precision

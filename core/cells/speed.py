@@ -27,7 +27,7 @@ def speed(
     ) -> float | str:
         load = Load(users=users, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
         layout, found = fastest(_known(service), gpu, gpus, load)
-        figures = {
+        figures: dict[str, float | str] = {
             "per_user": found.expected.tokens_per_s_per_user,
             "low": found.low.tokens_per_s_per_user,
             "high": found.high.tokens_per_s_per_user,

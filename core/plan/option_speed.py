@@ -6,7 +6,7 @@ Users are spread evenly over an option's replicas. An option is judged by the lo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core import catalog
@@ -150,12 +150,12 @@ def _serving_requests(service: Service, gpu: Gpu, option: Option, wish: Wish, re
 
     A request takes as long as at that load: its first token as expected, its answer at the low end of the speed.
     """
-    layout: Mapping[str, int] = {"tp": option.replica.tp, "pp": option.replica.pp}
+    tp, pp = option.replica.tp, option.replica.pp
     places = _places(option)
-    most = users_at_speed(service, gpu, wish.load(1), wish.min_speed, **layout, fitting=places)
+    most = users_at_speed(service, gpu, wish.load(1), wish.min_speed, tp=tp, pp=pp, fitting=places)
     if not most:
         return _serving_users(service, gpu, replace(option, replicas=1), wish, 1)
-    full = speed(service, gpu, wish.load(most), **layout, fitting=places)
+    full = speed(service, gpu, wish.load(most), tp=tp, pp=pp, fitting=places)
     served = requests_served(
         requests_per_hour,
         first_token_s=full.expected.first_token_s,
