@@ -15,7 +15,7 @@ OUTPUT_PARTS_OF_CONTEXT = 9
 # Tokens per second for each user that people wish for where they say nothing: about twice silent reading. That is 238
 # words a minute (Brysbaert 2019, doi.org/10.1016/j.jml.2019.104047) of 1.3 tokens (a token is about three quarters of
 # a word: OpenAI help, "What are tokens"), 5.2 tokens a second.
-MIN_SPEED = 10.0
+MIN_SPEED = 10
 
 PEOPLE = Terms(
     Term(
