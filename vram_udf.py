@@ -26,6 +26,17 @@ ARGUMENTS = {
     "overhead": "Overhead as a fraction of weights and KV cache, for example 0.2; 0.1 (10 %) if omitted.",
     "gpu": 'GPU name ("h100-sxm", "A100 80GB"), or the memory of one GPU in GB, for example 80.',
     "gpus": "Number of GPUs, for example 8.",
+    "prompt_tokens": "Tokens of one prompt, for example 2000.",
+    "output_tokens": "Tokens of one answer, for example 500.",
+    "speed": "Tokens per second that each user gets at least, at the low end of the range, for example 20.",
+    **dict.fromkeys(
+        ("VRAM_SPEED.gpu", "VRAM_USERS_AT_SPEED.gpu"),
+        'GPU name ("h100-sxm", "A100 80GB"); a number of GB has no bandwidth to compute a speed from.',
+    ),
+    "result": (
+        'What to return: "per_user" (tokens per second of each user; if omitted), "low" or "high" (its range), "total" '
+        '(of all users), "first_token" (seconds), "users_at_once", "limited_by" or "layout".'
+    ),
     **dict.fromkeys(
         ("VRAM_GPUS.overhead", "VRAM_MAX_USERS.overhead", "VRAM_MAX_CONTEXT.overhead"),
         "Overhead as a fraction of weights and KV cache, for example 0.1; if omitted, the memory that vLLM reserves.",
@@ -126,6 +137,22 @@ def VRAM_MAX_CONTEXT(model, users, gpu, gpus, precision=None, kv_precision=None,
     from core.cells import capacity
 
     return capacity.context(model, users, gpu, gpus, precision, kv_precision, overhead)
+
+
+@cell_function
+def VRAM_SPEED(model, prompt_tokens, output_tokens, users, gpu, gpus, precision=None, kv_precision=None, result=None):
+    """Tokens per second of each user, in the fastest layout of these GPUs that holds all users; see "result"."""
+    from core.cells import speed as cells
+
+    return cells.speed(model, prompt_tokens, output_tokens, users, gpu, gpus, precision, kv_precision, result)
+
+
+@cell_function
+def VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision=None, kv_precision=None):
+    """Most concurrent users who each get that speed, at the low end of its range; 0 if not even one user does."""
+    from core.cells import speed as cells
+
+    return cells.users_at_speed(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision, kv_precision)
 
 
 @cell_function

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vram.estimates import Estimate, estimate
     from vram.models import Model, model
     from vram.plans import Option, Plan, RuledOut, plan
-    from vram.speeds import Speed, SpeedFigures, speed, users_at_speed
+    from vram.speeds import Speed, SpeedFigures, SpeedRange, speed, users_at_speed
 
 # Module → its public names; it is imported at first use, so that the command line starts faster.
 _MODULES = {
@@ -31,13 +31,13 @@ _MODULES = {
     "estimates": ("Estimate", "estimate"),
     "models": ("Model", "model"),
     "plans": ("Option", "Plan", "RuledOut", "plan"),
-    "speeds": ("Speed", "SpeedFigures", "speed", "users_at_speed"),
+    "speeds": ("Speed", "SpeedFigures", "SpeedRange", "speed", "users_at_speed"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Capacity", "Estimate", "Model", "Option", "Plan", "PlannerError", "Range", "RuledOut", "Speed", "SpeedFigures",
-    "__version__", "capacity", "estimate", "model", "plan", "speed", "users_at_speed",
+    "SpeedRange", "__version__", "capacity", "estimate", "model", "plan", "speed", "users_at_speed",
 ]  # fmt: skip
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+
 from core import catalog
 from core.errors import UnknownNameError
 from core.plan.costs import OptionCosts, option_costs
@@ -12,20 +15,28 @@ from core.units import GB
 COSTS_NOTE = "prices are indicative, replace with your quote"
 
 
-def costs_by_option(service: Service, found: list[Option], users: int, context: int) -> dict[Option, OptionCosts]:
-    """Return the costs of each option whose GPU is in the catalog."""
-    total_bytes = estimate(
-        service.model, context=context, users=users, precision=service.precision, kv_precision=service.kv_precision
-    ).total_bytes
+def costs_by_option(service: Service, users: Mapping[Option, int], context: int) -> dict[Option, OptionCosts]:
+    """Return the costs of each option whose GPU is in the catalog.
+
+    Args:
+        users: the options, with the concurrent users of each.
+    """
+
+    @cache
+    def total_bytes(served: int) -> int:
+        return estimate(
+            service.model, context=context, users=served, precision=service.precision, kv_precision=service.kv_precision
+        ).total_bytes
+
     costs = {}
-    for option in found:
+    for option, served in users.items():
         choice = option.replica.gpu
         try:
             gpu = catalog.gpu(choice.name)
         except UnknownNameError:
             continue
-        least = gpus_by_division(total_bytes, choice.memory_bytes / GB)
-        costs[option] = option_costs(gpu, option, users=users, gpus_by_division=least)
+        least = gpus_by_division(total_bytes(served), choice.memory_bytes / GB)
+        costs[option] = option_costs(gpu, option, users=served, gpus_by_division=least)
     return costs
 
 

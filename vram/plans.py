@@ -7,18 +7,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from core import catalog
-from core.checks import number
+from core.checks import number, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
+from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
 from core.plan.costs import OptionCosts
+from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.fleet import GpuChoice, Replica, Service
-from core.plan.ranking import Candidate, rank
+from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
+from core.plan.ranking import NO_BANDWIDTH, Candidate, rank
 from core.plan.serving import service_of
+from core.plan.speed import NOT_MODELLED
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of, gpu_of
 from vram.models import Model, kv_precision_of, model, weights_precision_of
 from vram.plan_costs import costs_as_dict, costs_by_option
+from vram.speeds import SpeedRange, speed_range
+
+SPEED_NOTE = f"Speeds are computed; about eight of ten measurements lie in the range. {NOT_MODELLED}"
+_SPEED_KEYS = (
+    "tokens_per_second_per_user", "output_tokens_per_second", "time_to_first_token_s", "users_at_once", "limited_by",
+    "low", "high",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +40,11 @@ class Option:
         gpu: the GPU's name.
         tp, pp: tensor and pipeline parallel size of one replica.
         replicas, nodes, gpus: how many to deploy.
-        users_per_replica: most concurrent users of one replica.
+        users: concurrent users of all replicas.
+        users_per_replica: most concurrent users of one replica; where requests per hour are given, as many as it runs
+            at the wanted speed.
         headroom: share of the places for users that stay free.
+        speed: how fast the users are served, spread over the replicas; None if it is not asked for or not known.
         costs: order quantity, owning and renting at indicative prices; None without a GPU of the catalog.
         rank: its place by net present cost, 1 for the best; None if it is not ranked.
         why_not: why it is not ranked ("no price is known"); "" if it is.
@@ -42,8 +56,10 @@ class Option:
     replicas: int
     nodes: int
     gpus: int
+    users: int
     users_per_replica: int
     headroom: float
+    speed: SpeedRange | None = None
     costs: OptionCosts | None = None
     rank: int | None = None
     why_not: str = ""
@@ -63,46 +79,71 @@ class Plan:
 
     Attributes:
         model: its name.
-        users: concurrent users.
-        context: tokens per user.
+        users: concurrent users; None where requests per hour are given, because each option has its own.
+        requests_per_hour: requests that come in an hour; None where users or people are given.
+        context, prompt_tokens, output_tokens: tokens per user, of a prompt and of its answer.
+        min_speed: tokens per second that each user is to get; None if speed plays no part.
         options: the best layout of each GPU, or every layout of the GPUs asked for, in the order of
             `core.plan.ranking`: the lowest net present cost first; those without a price come last, fewest GPUs first.
-        ruled_out: GPUs and layouts that cannot serve, with the reason.
+        ruled_out: GPUs and layouts that cannot serve, or are too slow, with the reason.
         margin: how much more the runner-up costs than the best, as a fraction; None without a runner-up.
+        no_speed: why no speed is known ("only the size of the model is known"); "" if speeds are known.
         with_costs: whether `as_dict` gives the costs too.
     """
 
     model: str
-    users: int
+    users: int | None
+    requests_per_hour: float | None
     context: int
+    prompt_tokens: int
+    output_tokens: int
+    min_speed: float | None
     options: tuple[Option, ...]
     ruled_out: tuple[RuledOut, ...]
     margin: float | None = None
+    no_speed: str = ""
     with_costs: bool = False
+
+    @property
+    def note(self) -> str:
+        """What the figures do not say."""
+        return f"No speed: {self.no_speed}" if self.no_speed else NOTE if self.min_speed is None else SPEED_NOTE
 
     def as_dict(self) -> dict[str, object]:
         """Return the plan as `vram plan --json` prints it."""
         return {
             "model": self.model,
             "users": self.users,
+            "requests_per_hour": self.requests_per_hour,
             "context": self.context,
+            "prompt_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "min_speed": self.min_speed,
             "layouts": [self._option_as_dict(option) for option in self.options],
             "margin": None if self.margin is None else round(self.margin, 4),
             "ruled_out": [{"gpu": out.gpu, "reason": out.reason} for out in self.ruled_out],
-            "note": NOTE,
+            "note": self.note,
         }
 
     def _option_as_dict(self, option: Option) -> dict[str, object]:
-        figures = {name: value for name, value in vars(option).items() if name != "costs"}
+        figures = {name: value for name, value in vars(option).items() if name not in ("costs", "speed")}
         figures["headroom"] = round(option.headroom, 4)
+        figures |= option.speed.figures_as_dict() if option.speed else dict.fromkeys(_SPEED_KEYS)
         return figures | ({"costs": costs_as_dict(option.costs)} if self.with_costs else {})
 
 
 def plan(
     name_or_path: str | os.PathLike[str] | Model,
     *,
-    users: float,
-    context: float,
+    users: float | None = None,
+    people: float | None = None,
+    active: float | None = None,
+    requests_per_hour: float | None = None,
+    context: float | None = None,
+    prompt_tokens: float | None = None,
+    output_tokens: float | None = None,
+    average_tokens: float | None = None,
+    min_speed: float | None = MIN_SPEED,
     gpus: Sequence[str | float] = (),
     overhead: float | None = None,
     costs: bool = False,
@@ -112,12 +153,20 @@ def plan(
     engine_version: str | None = None,
     **settings: float | None,
 ) -> Plan:
-    """Rank the ways to serve a model to `users` concurrent users with `context` tokens each.
+    """Rank the ways to serve a model to its users.
 
     Args:
         name_or_path: the model, as `vram.model` takes it.
-        users: concurrent users.
+        users: concurrent users. Give one of users, people and requests_per_hour.
+        people, active: people who use the service, and the share of them who have a request running at the peak.
+        requests_per_hour: requests that come in an hour. A replica runs as many users as get `min_speed`; how long a
+            request takes then gives the replicas (Little's law).
         context: tokens per user.
+        prompt_tokens, output_tokens: tokens of a prompt and of its answer, which fill the context: two of the three
+            give the third. With a context alone, a ninth of it is the answer.
+        average_tokens: tokens that a sequence holds on average, for which the cache has room; None: the whole context.
+        min_speed: tokens per second that each user is to get at least, at the low end of the range; 0 for any speed.
+            None: speed plays no part, nor whether a GPU has a kernel for the format.
         gpus: GPUs of the catalog by name, or the GB of one GPU; empty for all GPUs of the catalog.
         overhead: plan by the article's rule with this fraction of weights and KV cache, instead of an engine's budget;
             None: the rule with 10 % for a model of which only the size is known, the engine's budget for all others.
@@ -129,6 +178,9 @@ def plan(
     """
     spec = model(name_or_path).spec
     runs_on = engine_of(engine)
+    demand = demand_of(users, people, active, requests_per_hour)
+    tokens = tokens_of(context, prompt_tokens, output_tokens)
+    wanted = None if min_speed is None else number("min_speed", min_speed)
     service = service_of(
         spec,
         weights_precision_of(precision),
@@ -137,48 +189,95 @@ def plan(
         engine=runs_on,
         version=parse_version(engine_version or runs_on.default_version),
         settings=checked_settings(settings),
+        average_tokens=None if average_tokens is None else whole("average_tokens", average_tokens),
     )
-    users, context = int(number("users", users)), int(number("context", context))
+    wish = Wish(tokens=tokens, users=demand.users, requests_per_hour=demand.requests_per_hour, min_speed=wanted or 0)
     choices = [gpu_of(name) for name in gpus] or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
-    found = [option for choice in choices for option in fleet.options(service, choice, users, context)]
-    prices = costs_by_option(service, found, users, context)
-    ranking = rank(_candidate(option, prices.get(option), users) for option in found)
-    reasons = {out.key: out.reason for out in ranking.left_out}
+    fitting = [
+        option for choice in choices for option in fleet.options(service, choice, demand.users or 1, tokens.context)
+    ]
+    at_loads, no_speed = _at_loads(service, fitting, wish, wanted)
+    found = {at_load.option: at_load for at_load in at_loads}
+    prices = costs_by_option(service, {option: at_load.users for option, at_load in found.items()}, tokens.context)
+    ranking = rank(_candidate(at_load, prices.get(option)) for option, at_load in found.items())
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
-    ordered = [*ranking.keys, *sorted(reasons, key=fleet.smallest_first)]
+    reasons = {out.key: out.reason for out in ranking.left_out}
+    refused = {option for option, at_load in found.items() if at_load.reason}
+    ordered = [*ranking.keys, *sorted(reasons.keys() - refused, key=fleet.smallest_first)]
     shown = ordered if gpus else _first_of_each_gpu(ordered)
+    of_gpu: dict[GpuChoice, list[OptionSpeed]] = {choice: [] for choice in choices}
+    for at_load in at_loads:
+        of_gpu[at_load.option.replica.gpu].append(at_load)
     out = [
         RuledOut(choice.name, reason)
         for choice in choices
-        for reason in _reasons(service, choice, users, context, found, bool(gpus))
+        for reason in (
+            *_reasons_of_speed(of_gpu[choice], bool(gpus)),
+            *_reasons(service, choice, wish, fitting, bool(gpus)),
+        )
     ]
     return Plan(
         model=spec.name,
-        users=users,
-        context=context,
+        users=demand.users,
+        requests_per_hour=demand.requests_per_hour,
+        context=tokens.context,
+        prompt_tokens=tokens.prompt,
+        output_tokens=tokens.output,
+        min_speed=wanted,
         options=tuple(
-            replace(_public(option), costs=prices.get(option), rank=places.get(option), why_not=reasons.get(option, ""))
+            replace(
+                _public(option, found[option].users),
+                speed=_speed(service, found[option], wish),
+                costs=prices.get(option),
+                rank=places.get(option),
+                why_not=reasons.get(option, ""),
+            )
             for option in shown
         ),
         ruled_out=tuple(out),
         margin=ranking.margin,
+        no_speed=no_speed,
         with_costs=costs,
     )
 
 
-def _candidate(option: fleet.Option, costs: OptionCosts | None, users: int) -> Candidate[fleet.Option]:
+def _at_loads(
+    service: Service, options: list[fleet.Option], wish: Wish, min_speed: float | None
+) -> tuple[list[OptionSpeed], str]:
+    """Return the options at their loads, and why no speed is known of any."""
+    if min_speed is not None or wish.users is None:
+        try:
+            found = speeds_of_options(service, options, wish)
+        except UnsupportedModelError as error:
+            if wish.users is None:
+                raise
+            return [OptionSpeed(option=option, users=wish.users, speed=None) for option in options], error.problem
+        if wish.users is None:  # without a speed, requests cannot be turned into replicas
+            found = [at if at.speed or at.reason else replace(at, reason=NO_BANDWIDTH) for at in found]
+        return found, ""
+    return [OptionSpeed(option=option, users=wish.users, speed=None) for option in options], ""
+
+
+def _speed(service: Service, at_load: OptionSpeed, wish: Wish) -> SpeedRange | None:
+    found = speed_in_full(service, at_load, wish)
+    return None if found is None else speed_range(found)
+
+
+def _candidate(at_load: OptionSpeed, costs: OptionCosts | None) -> Candidate[fleet.Option]:
+    option = at_load.option
     replicas = option.replicas if costs is None else costs.order.replicas
     bandwidth = None if costs is None else catalog.gpu(option.replica.gpu.name).bandwidth_gb_per_s
     gpus = replicas * option.replica.gpus
     return Candidate(
         key=option,
         net_present_cost=None if costs is None else costs.net_present_cost,
-        free_places=replicas * option.users_per_replica - users,
-        bandwidth_per_user=None if bandwidth is None else gpus * bandwidth / users,
+        free_places=replicas * option.users_per_replica - at_load.users,
+        bandwidth_per_user=None if bandwidth is None else gpus * bandwidth / at_load.users,
+        reason=at_load.reason,
     )
 
 
-def _public(option: fleet.Option) -> Option:
+def _public(option: fleet.Option, users: int) -> Option:
     return Option(
         gpu=option.replica.gpu.name,
         tp=option.replica.tp,
@@ -186,6 +285,7 @@ def _public(option: fleet.Option) -> Option:
         replicas=option.replicas,
         nodes=option.nodes,
         gpus=option.gpus,
+        users=users,
         users_per_replica=option.users_per_replica,
         headroom=option.headroom,
     )
@@ -198,25 +298,43 @@ def _first_of_each_gpu(ordered: Iterable[fleet.Option]) -> list[fleet.Option]:
     return list(first.values())
 
 
+def _reasons_of_speed(at_loads: list[OptionSpeed], every_layout: bool) -> Iterator[str]:
+    """Say which layouts of a GPU are too slow or have no kernel; only the fastest unless `every_layout`."""
+    refused = [at_load for at_load in at_loads if at_load.reason]
+    if every_layout:
+        yield from map(_reason_of_speed, refused)
+    elif refused and len(refused) == len(at_loads):
+        yield _reason_of_speed(max(refused, key=_low_speed))
+
+
+def _reason_of_speed(at_load: OptionSpeed) -> str:
+    replica = at_load.option.replica
+    return f"{fleet.layout_title(replica.tp, replica.pp)}: {at_load.reason}"
+
+
+def _low_speed(at_load: OptionSpeed) -> float:
+    return at_load.speed.low.tokens_per_s_per_user if at_load.speed else 0
+
+
 def _reasons(
-    service: Service, gpu: GpuChoice, users: int, context: int, found: list[fleet.Option], every_layout: bool
+    service: Service, gpu: GpuChoice, wish: Wish, fitting: list[fleet.Option], every_layout: bool
 ) -> Iterator[str]:
-    """Say why a GPU, or with `every_layout` a layout of it, cannot serve."""
+    """Say why a GPU, or with `every_layout` a layout of it, cannot hold the users."""
     if every_layout:
         for tp in range(2, gpu.gpus_per_node + 1):
             if gpu.gpus_per_node % tp == 0 and tensor_parallel_obstacle(service.model, tp):
                 yield f"TP {tp}: {tensor_parallel_obstacle(service.model, tp)}"
-    fitting = {option.replica for option in found}
+    holding = {option.replica for option in fitting}
     replicas = fleet.replicas_of(service.model, gpu, service.engine.name)
-    if every_layout or not fitting & set(replicas):
+    if every_layout or not holding & set(replicas):
         largest = max(replicas, key=lambda replica: replica.gpus)
         for replica in replicas if every_layout else (largest,):
-            if replica not in fitting and (replica.pp == 1 or replica is largest):
-                yield _why_it_does_not_fit(service, replica, users, context)
+            if replica not in holding and (replica.pp == 1 or replica is largest):
+                yield _why_it_does_not_fit(service, replica, wish.users or 1, wish.tokens.context)
 
 
 def _why_it_does_not_fit(service: Service, replica: Replica, users: int, context: int) -> str:
-    layout = f"TP {replica.tp}" + (f" × PP {replica.pp}" if replica.pp > 1 else "")
+    layout = fleet.layout_title(replica.tp, replica.pp)
     if fleet.users_per_replica(service, replica, context):
         return f"{layout}: {users:,} users need more than {fleet.MAX_GPUS:,} GPUs, the most that are planned"
     if service.overhead is not None:

@@ -41,8 +41,30 @@ class SpeedFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speed:
-    """How fast a service is.
+class SpeedRange:
+    """A speed with its range.
+
+    Attributes:
+        expected, low, high: the figures, with the range in which about eight of ten measurements lie.
+        limited_by: "bandwidth", "compute", "fixed time", "links", or "memory" where users wait for a free place.
+    """
+
+    expected: SpeedFigures
+    low: SpeedFigures
+    high: SpeedFigures
+    limited_by: str
+
+    def figures_as_dict(self) -> dict[str, object]:
+        """Return the figures for JSON: expected, and again under "low" and "high"."""
+        limit = {"limited_by": self.limited_by}
+        return {
+            **_rounded(self.expected), **limit, "low": _rounded(self.low) | limit, "high": _rounded(self.high) | limit,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed(SpeedRange):
+    """How fast a service is: `SpeedRange`, and what it is the speed of.
 
     Attributes:
         model, gpu, engine, engine_version: what runs on what.
@@ -50,8 +72,6 @@ class Speed:
         kv_precision: of the KV cache, as given.
         tp, pp, replicas, gpus: the layout.
         users, prompt_tokens, output_tokens: the load.
-        expected, low, high: the figures, with the range in which about eight of ten measurements lie.
-        limited_by: "bandwidth", "compute", "fixed time", "links", or "memory" where users wait for a free place.
         users_waiting: users beyond those that run at once.
         tokens_per_day: output tokens of a day at this load.
         range_class: which measurements the range is from.
@@ -72,10 +92,6 @@ class Speed:
     users: int
     prompt_tokens: int
     output_tokens: int
-    expected: SpeedFigures
-    low: SpeedFigures
-    high: SpeedFigures
-    limited_by: str
     users_waiting: int
     tokens_per_day: float
     range_class: str
@@ -83,16 +99,11 @@ class Speed:
     note: str
 
     def as_dict(self) -> dict[str, object]:
-        """Return the figures as `vram speed --json` prints them: expected, and again under "low" and "high"."""
-        answer = {
-            name: value for name, value in vars(self).items() if name not in ("expected", "low", "high", "nearest")
-        }
-        ends = {
-            name: _rounded(figures) | {"limited_by": self.limited_by}
-            for name, figures in (("low", self.low), ("high", self.high))
-        }
+        """Return the figures as `vram speed --json` prints them."""
+        figures = ("expected", "low", "high", "limited_by")
+        answer = {name: value for name, value in vars(self).items() if name not in (*figures, "nearest")}
         nearest = None if self.nearest is None else asdict(self.nearest)
-        return answer | _rounded(self.expected) | ends | {
+        return answer | self.figures_as_dict() | {
             "tokens_per_day": round(self.tokens_per_day), "nearest_measurement": nearest,
         }  # fmt: skip
 
@@ -159,10 +170,7 @@ def speed(
         users=load.users,
         prompt_tokens=load.prompt_tokens,
         output_tokens=load.output_tokens,
-        expected=_figures(found.expected),
-        low=_figures(found.low),
-        high=_figures(found.high),
-        limited_by=found.limited_by,
+        **vars(speed_range(found)),
         users_waiting=waiting,
         tokens_per_day=found.tokens_per_day,
         range_class=found.range_class,
@@ -170,6 +178,16 @@ def speed(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
         note=core_speed.NOT_MODELLED + (_MEMORY_NOTE if runs_on is core_speed.TENSORRT_LLM_ENGINE else ""),
+    )
+
+
+def speed_range(found: core_speed.Speed) -> SpeedRange:
+    """Return a speed that core computed, with its range."""
+    return SpeedRange(
+        expected=_figures(found.expected),
+        low=_figures(found.low),
+        high=_figures(found.high),
+        limited_by=found.limited_by,
     )
 
 

@@ -19,7 +19,7 @@ def gpus(
         return float(gpus_to_deploy(service, gpu, users, context))
 
     workload = [CONTEXT.read(context), USERS.read(users), GPU.read(gpu)]
-    return value_or_rows(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(count, [*workload, services(model, precision, kv_precision, overhead)]))
 
 
 def users(
@@ -29,7 +29,7 @@ def users(
         return float(max_users(service, gpu, gpus, context))
 
     workload = [CONTEXT.read(context), GPU.read(gpu), GPUS.read(gpus)]
-    return value_or_rows(broadcast(count, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(count, [*workload, services(model, precision, kv_precision, overhead)]))
 
 
 def context(
@@ -39,10 +39,10 @@ def context(
         return float(max_context(service, gpu, gpus, users, int(LIMITS["context"].most)))
 
     workload = [USERS.read(users), GPU.read(gpu), GPUS.read(gpus)]
-    return value_or_rows(broadcast(tokens, [*workload, _services(model, precision, kv_precision, overhead)]))
+    return value_or_rows(broadcast(tokens, [*workload, services(model, precision, kv_precision, overhead)]))
 
 
-def _services(model: object, precision: object, kv_precision: object, overhead: object) -> Array:
+def services(model: object, precision: object, kv_precision: object, overhead: object = None) -> Array:
     """Return the services, each without its workload; a blank overhead means the memory budget of vLLM."""
     formats = [PRECISION.read(precision), KV_PRECISION.read(kv_precision)]
     arguments = [MODEL.read(model), *formats, OPTIONAL_OVERHEAD.read(overhead)]

@@ -29,6 +29,8 @@ _LEAST_HIDDEN_SIZE, _HIDDEN_SIZE_STEP, _MOST_LAYERS = 512, 4, 1000
 _SHORT_LABELS = {"layers": "num_hidden_layers", "hidden": "hidden_size", "parameters_b": "params_b"}
 _WORKLOAD_FIELDS = {
     "context", "users", "overhead", "gpu_memory_gb", "gpu_memory_gib", "gpus", "tp", "pp", "average_tokens",
+    "prompt_tokens", "output_tokens", "replicas", "tokens_per_second", "min_speed", "people", "active",
+    "requests_per_hour",
 }  # fmt: skip
 _LABELS = frozenset(LIMITS) - _WORKLOAD_FIELDS | {"name", "model_type"} | known_fields()
 

@@ -8,6 +8,15 @@ from core.checks import number, whole
 from core.errors import OutOfRangeError
 from core.plan.terms import Term, Terms, up, v
 
+# Where only a context is given, a ninth of it is the answer: the load of 8192 prompt and 1024 output tokens that
+# InferenceX measures (SemiAnalysisAI/InferenceX, "8k1k"; rows of core/catalog/data/speed_measured.csv).
+OUTPUT_PARTS_OF_CONTEXT = 9
+
+# Tokens per second for each user that people wish for where they say nothing: about twice silent reading. That is 238
+# words a minute (Brysbaert 2019, doi.org/10.1016/j.jml.2019.104047) of 1.3 tokens (a token is about three quarters of
+# a word: OpenAI help, "What are tokens"), 5.2 tokens a second.
+MIN_SPEED = 10
+
 PEOPLE = Terms(
     Term(
         name="users",
@@ -31,6 +40,7 @@ REQUESTS = Terms(
         formula=v.requests_per_hour / 3600 * v.request_s,
         source="Little 1961, A Proof for the Queuing Formula L = λW",
     ),
+    Term(name="whole_users", unit="users", means="Places that they need.", formula=up(v.users)),
     Term(
         name="replicas",
         unit="replicas",
@@ -86,15 +96,69 @@ def demand_of(
     return Demand(whole("users", users), None)
 
 
-def replicas_for_requests(
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of a request: the prompt, the answer, and the context that is planned for."""
+
+    context: int
+    prompt: int
+    output: int
+
+
+def tokens_of(
+    context: float | None = None, prompt_tokens: float | None = None, output_tokens: float | None = None
+) -> Tokens:
+    """Return the tokens of a request from what is given.
+
+    Prompt and answer fill the context: two of the three give the third. A context alone is a prompt of eight ninths
+    and an answer of a ninth. All three may be given if prompt and answer are not longer than the context.
+
+    Raises:
+        OutOfRangeError: neither a context nor both others are given, or prompt and answer are longer than the context.
+        PlannerError: a figure is of the wrong type or out of range.
+    """
+    prompt = None if prompt_tokens is None else whole("prompt_tokens", prompt_tokens)
+    output = None if output_tokens is None else whole("output_tokens", output_tokens)
+    if context is None:
+        if prompt is None or output is None:
+            raise OutOfRangeError("context", "it is missing", "Give context, or both prompt_tokens and output_tokens.")
+        return Tokens(prompt + output, prompt, output)
+    total = whole("context", context)
+    for name, part in (("prompt_tokens", prompt), ("output_tokens", output)):
+        if part is not None and part >= total:
+            raise OutOfRangeError(name, f"{part:,} do not fit into a context of {total:,}", "Give a longer context.")
+    if output is None:
+        output = max(1, total // OUTPUT_PARTS_OF_CONTEXT) if prompt is None else total - prompt
+    if prompt is None:
+        prompt = max(1, total - output)
+    if prompt_tokens is not None and prompt + output > total:
+        problem = f"{prompt:,} and {output:,} output tokens are more than the context of {total:,}"
+        raise OutOfRangeError("prompt_tokens", problem, "Give a longer context, or leave it out.")
+    return Tokens(total, prompt, output)
+
+
+@dataclass(frozen=True)
+class Served:
+    """Concurrent users, and the replicas that hold them."""
+
+    users: int
+    replicas: int
+
+
+def requests_served(
     requests_per_hour: float,
     *,
     first_token_s: float,
     output_tokens: int,
     tokens_per_s_per_user: float,
     users_per_replica: int,
-) -> int:
-    """Return the replicas that serve so many requests an hour, each with its users at that speed (Little's law)."""
+) -> Served:
+    """Return the users that so many requests an hour are, and the replicas that serve them (Little's law).
+
+    Args:
+        first_token_s, output_tokens, tokens_per_s_per_user: how long a request takes.
+        users_per_replica: users that a replica runs at that speed.
+    """
     found = REQUESTS.compute(
         {
             "requests_per_hour": requests_per_hour,
@@ -104,4 +168,4 @@ def replicas_for_requests(
             "users_per_replica": users_per_replica,
         }
     )
-    return max(1, int(found["replicas"]))  # type: ignore[call-overload, no-any-return]
+    return Served(max(1, int(found["whole_users"])), max(1, int(found["replicas"])))  # type: ignore[call-overload]

@@ -98,11 +98,12 @@ class Speed:
 
 def speed(
     service: Service, gpu: Gpu, load: Load, *, tp: int = 1, pp: int = 1, replicas: int = 1,
-    constants: Mapping[str, float] | None = None,
+    fitting: Count | None = None, constants: Mapping[str, float] | None = None,
 ) -> Speed:  # fmt: skip
     """Return how fast `replicas` of a service on tp × pp GPUs each serve a load.
 
     Args:
+        fitting: users that one replica holds, if they are known already; None: `users_at_once`.
         constants: calibration constants by name; None for the catalog's.
 
     Raises:
@@ -110,42 +111,53 @@ def speed(
             cannot be split that way, or it does not fit.
         UnsupportedModelError: only the size of the model is known.
     """
-    model = service.model
-    if gpu.bandwidth_gb_per_s is None:
-        raise OutOfRangeError(
-            "gpu", f"the memory bandwidth of {gpu.title} is not known, so its speed is not", "Choose another GPU."
-        )
-    groups = attention_groups(model, GPUS_PER_NODE, tp)
-    if groups == 1:
-        check_tensor_parallel(model, tp)
-    check_pipeline_parallel(model, pp)
     used = constant_values() if constants is None else constants
-    precision = served_format(model, service.precision)
-    service = replace(service, precision=precision)
-    given = inputs_of(service, gpu, load, tp, pp, used)
-    fitting = users_at_once(service, gpu, load, tp, pp)
+    service, given = _checked_inputs(service, gpu, load, tp, pp, used)
+    fitting = fitting or users_at_once(service, gpu, load, tp, pp)
     running = int(fitting.expected) or users_with_tight_memory(service, gpu, load, tp, pp)
     if not running:
         raise OutOfRangeError(
             "gpu",
-            f"{model.name} and one user of {load.context:,} tokens do not fit on {tp * pp} × {gpu.name}",
+            f"{service.model.name} and one user of {load.context:,} tokens do not fit on {tp * pp} × {gpu.name}",
             "Choose more GPUs, a GPU with more memory, or a smaller precision.",
         )
-    given |= sequences_of(load.users, replicas, running, int(fitting.expected))
-    terms = SPEED.compute(given)
-    kind = range_class(service, gpu, tp, load.users / replicas, bool(given["expert_bytes"]))
+    return _speed(service, gpu, load.users, tp, replicas, given, fitting, running, used)
+
+
+def _checked_inputs(
+    service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Mapping[str, float]
+) -> tuple[Service, dict[str, float]]:
+    """Return the service in the format in which it is served, and `inputs_of` it; raise what `speed` raises."""
+    if gpu.bandwidth_gb_per_s is None:
+        raise OutOfRangeError(
+            "gpu", f"the memory bandwidth of {gpu.title} is not known, so its speed is not", "Choose another GPU."
+        )
+    if attention_groups(service.model, GPUS_PER_NODE, tp) == 1:
+        check_tensor_parallel(service.model, tp)
+    check_pipeline_parallel(service.model, pp)
+    service = _served(service)
+    return service, inputs_of(service, gpu, load, tp, pp, used)
+
+
+def _speed(
+    service: Service, gpu: Gpu, users: int, tp: int, replicas: int, given: Mapping[str, float],
+    fitting: Count, running: int, used: Mapping[str, float],
+) -> Speed:  # fmt: skip
+    inputs = {**given, **sequences_of(users, replicas, running, int(fitting.expected))}
+    terms = SPEED.compute(inputs)
+    kind = range_class(service, gpu, tp, users / replicas, bool(given["expert_bytes"]))
     spread, wait_spread = used[f"range_{kind}"], used["range_first_token"]
 
     fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
-    together = given["running_users"]
+    together = inputs["running_users"]
 
-    def figures(rate: float, wait: float, users: float) -> Figures:
+    def figures(rate: float, wait: float, places: float) -> Figures:
         each, in_all = (float(terms[name]) * rate for name in ("tokens_per_s_per_user", "output_tokens_per_s"))  # type: ignore[arg-type]
         return Figures(
             tokens_per_s_per_user=min(each, fastest),
             output_tokens_per_s=min(in_all, fastest * together),
             first_token_s=float(terms["first_token_s"]) * wait,  # type: ignore[arg-type]
-            users_at_once=int(users) * replicas,
+            users_at_once=int(places) * replicas,
         )
 
     return Speed(
@@ -155,7 +167,7 @@ def speed(
         limited_by=str(terms["limited_by"]),
         tokens_per_day=float(terms["tokens_per_day"]),  # type: ignore[arg-type]
         range_class=kind,
-        terms=given | terms,
+        terms=inputs | terms,
     )
 
 
@@ -189,20 +201,28 @@ def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[
 
 
 def users_at_speed(
-    service: Service, gpu: Gpu, load: Load, tokens_per_s: float, *, tp: int = 1, pp: int = 1, replicas: int = 1
-) -> int:
+    service: Service, gpu: Gpu, load: Load, tokens_per_s: float, *, tp: int = 1, pp: int = 1, replicas: int = 1,
+    fitting: Count | None = None,
+) -> int:  # fmt: skip
     """Return the most users that each get `tokens_per_s` at the low end of the range; 0 if not even one does.
 
     Args:
         load: prompt and output; its users do not matter.
+        fitting: as for `speed`.
+
+    Raises:
+        OutOfRangeError, UnsupportedModelError: as `speed`, except that nobody fits: the answer is 0.
     """
-    most = int(users_at_once(_served(service), gpu, load, tp, pp).expected) * replicas
+    used = constant_values()
+    service, given = _checked_inputs(service, gpu, load, tp, pp, used)
+    places = fitting or users_at_once(service, gpu, load, tp, pp)
+    running = int(places.expected)
 
     def is_fast_enough(users: int) -> bool:
-        found = speed(service, gpu, replace(load, users=users), tp=tp, pp=pp, replicas=replicas)
+        found = _speed(service, gpu, users, tp, replicas, given, places, running, used)
         return found.low.tokens_per_s_per_user >= tokens_per_s
 
-    return largest(is_fast_enough, most) if most else 0
+    return largest(is_fast_enough, running * replicas) if running else 0
 
 
 def _served(service: Service) -> Service:

@@ -80,6 +80,10 @@ VALID: dict[str, tuple[object, ...]] = {
     "unit": ("GB", "gib", "ＧＢ", "B", "TiB", None),
     "gpu": ("h100", "A100 80GB", "b200", 80, 24.5, 141),
     "gpus": (1, 8, 16.0, 10**5),
+    "prompt_tokens": (1, 2000, 8192.0, 10**8),
+    "output_tokens": (1, 500.0, 10**8),
+    "speed": (0.001, 20, 35.5, 10**6),
+    "result": ("per_user", "LOW", "total", "limited_by", "layout", "no such", None),
     "field": ("parameters", "title", "memory_gb", "bits_per_value", "no such", None),
 }
 LABELS = (

@@ -225,6 +225,21 @@ failed:
     VRAM_PRECISION = Failed(Err.Description)
 End Function
 
+Function VRAM_SPEED(model, prompt_tokens, output_tokens, users, gpu, gpus, Optional precision, Optional kv_precision, Optional result)
+Attribute VRAM_SPEED.VB_Description = "Tokens per second of each user, in the fastest layout of these GPUs that holds all users; see ""result""."
+Attribute VRAM_SPEED.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_SPEED = CellValue(XLPy.CallUDF("vram_udf", "VRAM_SPEED", Array(model, prompt_tokens, output_tokens, users, gpu, gpus, precision, kv_precision, result), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_SPEED = CellValue(XLPy.CallUDF("vram_udf", "VRAM_SPEED", Array(model, prompt_tokens, output_tokens, users, gpu, gpus, precision, kv_precision, result)))
+        Exit Function
+    #End If
+failed:
+    VRAM_SPEED = Failed(Err.Description)
+End Function
+
 Function VRAM_TOTAL(model, context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit)
 Attribute VRAM_TOTAL.VB_Description = "GPU memory to serve a model: weights, KV cache and overhead. Example: =VRAM_TOTAL(""llama-3.1-70b"", 32768, 10)"
 Attribute VRAM_TOTAL.VB_ProcData.VB_Invoke_Func = " \n14"
@@ -238,6 +253,21 @@ Attribute VRAM_TOTAL.VB_ProcData.VB_Invoke_Func = " \n14"
     #End If
 failed:
     VRAM_TOTAL = Failed(Err.Description)
+End Function
+
+Function VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, Optional precision, Optional kv_precision)
+Attribute VRAM_USERS_AT_SPEED.VB_Description = "Most concurrent users who each get that speed, at the low end of its range; 0 if not even one user does."
+Attribute VRAM_USERS_AT_SPEED.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_USERS_AT_SPEED = CellValue(XLPy.CallUDF("vram_udf", "VRAM_USERS_AT_SPEED", Array(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision, kv_precision), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_USERS_AT_SPEED = CellValue(XLPy.CallUDF("vram_udf", "VRAM_USERS_AT_SPEED", Array(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision, kv_precision)))
+        Exit Function
+    #End If
+failed:
+    VRAM_USERS_AT_SPEED = Failed(Err.Description)
 End Function
 
 Function VRAM_WEIGHTS(model, Optional precision, Optional unit)

@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import click
 
+from core.plan.demand import MIN_SPEED
+from vram.cli.columns import print_columns
 from vram.cli.options import NUMBER, engine_options
-from vram.engine_settings import NOTE
 from vram.plan_costs import COSTS_NOTE
 from vram.plans import Option, Plan
 from vram.plans import plan as make_plan
 
 LEGEND = "order: GPUs with headroom and spares; own, rent: USD a month; even: the month by which buying has paid off"
-HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
+SPEED_LEGEND = "tokens/s: for each user, with the range; first: seconds to the first token"
+COSTS_HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
+HEADINGS = ("GPU", "GPUs", "TP×PP", "replicas", "nodes", "users a replica", "headroom")
+SPEED_HEADINGS = ("tokens/s", "first", "limited by")
 
 
 @click.command()
 @click.argument("model")
-@click.option("--users", type=NUMBER, required=True, help="Concurrent users.")
-@click.option("--context", type=NUMBER, required=True, help="Tokens per user.")
+@click.option("--users", type=NUMBER, help="Concurrent users. Give one of --users, --people, --requests-per-hour.")
+@click.option("--people", type=NUMBER, help="People who use the service; with --active.")
+@click.option("--active", type=NUMBER, help="Share of them with a request running at the peak, for example 0.1.")
+@click.option("--requests-per-hour", type=NUMBER, help="Requests that come in an hour.")
+@click.option("--context", type=NUMBER, help="Tokens per user. [default: prompt and output]")
+@click.option("--prompt-tokens", type=NUMBER, help="Tokens of a prompt. [default: 8/9 of the context, or its rest]")
+@click.option("--output-tokens", type=NUMBER, help="Tokens of an answer. [default: 1/9 of the context, or its rest]")
+@click.option("--average-tokens", type=NUMBER, help="Tokens cached per user on average. [default: the context]")
+@click.option(
+    "--min-speed", type=NUMBER, default=MIN_SPEED, show_default=True,
+    help="Tokens per second that each user gets at least, at the low end of the range; 0 for any. The default is about "
+    "twice silent reading: 238 words a minute (Brysbaert 2019) of 1.3 tokens are 5.2 tokens a second.",
+)  # fmt: skip
 @click.option(
     "--gpu", "gpus", multiple=True, help="A GPU of the catalog, or its memory in GB; may be repeated. [default: all]"
 )
@@ -31,12 +47,14 @@ HEADINGS = ("GPU", "GPUs", "TP×PP", "order", "own", "rent", "even", "best")
 def plan(model: str, as_json: bool, **settings) -> None:
     """Show how to serve MODEL to its users: deployable layouts, the cheapest first, and what rules the others out.
 
-    The order is by net present cost of owning or renting at indicative prices; --costs shows the figures.
+    The order is by net present cost of owning or renting at indicative prices; --costs shows the figures. What is too
+    slow for the users, and what has no kernel for the format, is ruled out.
 
     \b
     vram plan llama-3.1-70b --users 10 --context 32768
     vram plan deepseek-v3 --users 100 --context 32768 --gpu h200 --gpu b200
     vram plan llama-3.1-70b --users 50 --context 32768 --costs
+    vram plan qwen3-32b --people 500 --active 0.1 --prompt-tokens 2000 --output-tokens 500 --min-speed 20
     """
     found = make_plan(model, **settings)
     if as_json:
@@ -46,45 +64,69 @@ def plan(model: str, as_json: bool, **settings) -> None:
 
 
 def _print(found: Plan) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{found.model}: {found.users:,} × {found.context:,} tokens", title_justify="left")
-    plain_headings = ("GPU", "GPUs", "TP", "PP", "replicas", "nodes", "users a replica", "headroom")
-    for heading in HEADINGS if found.with_costs else plain_headings:
-        table.add_column(heading, justify="left" if heading == "GPU" else "right", no_wrap=heading == "GPU")
-    for option in found.options:
-        if found.with_costs:
-            table.add_row(*_cost_cells(option))
-            continue
-        figures = (option.gpus, option.tp, option.pp, option.replicas, option.nodes, option.users_per_replica)
-        table.add_row(option.gpu, *(f"{figure:,}" for figure in figures), f"{option.headroom:.0%}")
-    table.caption = f"{LEGEND}\n{NOTE}; {COSTS_NOTE}" if found.with_costs else NOTE
-    console = Console()
-    console.print(table if found.options else "Nothing fits.")
+    demand = f"{found.users:,} users" if found.users is not None else f"{found.requests_per_hour:,g} requests an hour"
+    tokens = f"{found.context:,} tokens ({found.prompt_tokens:,} prompt, {found.output_tokens:,} output)"
+    wish = f", at least {found.min_speed:g} tokens/s for each" if found.min_speed else ""
+    click.secho(f"{found.model}: {demand} × {tokens}{wish}", bold=True)
+    if found.options:
+        headings = COSTS_HEADINGS if found.with_costs else HEADINGS
+        cells = _cost_cells if found.with_costs else _plain_cells
+        print_columns(
+            (*headings, *SPEED_HEADINGS), [(*cells(option), *_speed_cells(option)) for option in found.options]
+        )
+        for line in _legend(found):
+            click.echo(line)
+    else:
+        click.echo("Nothing can be chosen.")
     unranked = {option.gpu: option.why_not for option in found.options if option.why_not}
     if unranked:
-        console.print("Last in the table, because they cannot be ranked by cost:")
+        click.echo("Last in the table, because they cannot be ranked by cost:")
         for gpu, why_not in unranked.items():
-            console.print(f"  {gpu}: {why_not}", highlight=False)
+            click.echo(f"  {gpu}: {why_not}")
     if found.ruled_out:
-        console.print("Ruled out:")
+        click.echo("Ruled out:")
         for out in found.ruled_out:
-            console.print(f"  {out.gpu}: {out.reason}", highlight=False)
+            click.echo(f"  {out.gpu}: {out.reason}")
+
+
+def _legend(found: Plan) -> Iterator[str]:
+    if found.with_costs:
+        yield f"{LEGEND}; {COSTS_NOTE}"
+    if not found.no_speed:
+        yield SPEED_LEGEND
+    yield found.note
+
+
+def _layout_cells(option: Option) -> tuple[str, ...]:
+    return option.gpu, f"{option.gpus:,}", f"{option.tp}×{option.pp}"
+
+
+def _plain_cells(option: Option) -> tuple[str, ...]:
+    """Return the row under `HEADINGS`."""
+    figures = (option.replicas, option.nodes, option.users_per_replica)
+    return (*_layout_cells(option), *(f"{figure:,}" for figure in figures), f"{option.headroom:.0%}")
 
 
 def _cost_cells(option: Option) -> tuple[str, ...]:
-    """Return the row under `HEADINGS`; blank where nothing is known."""
-    cells = (option.gpu, f"{option.gpus:,}", f"{option.tp}×{option.pp}")
+    """Return the row under `COSTS_HEADINGS`; blank where nothing is known."""
     costs = option.costs
     if costs is None:
-        return cells
+        return (*_layout_cells(option), *[""] * 5)
     owned, rented = costs.owned, costs.rented
     return (
-        *cells,
+        *_layout_cells(option),
         f"{costs.order.gpus:,}",
         "" if owned is None else f"{owned.usd_per_month:,.0f}",
         "" if rented is None else f"{rented.usd_per_month:,.0f}",
         "" if costs.break_even_month is None else f"{costs.break_even_month}",
         costs.cheaper or "",
     )
+
+
+def _speed_cells(option: Option) -> tuple[str, ...]:
+    """Return the row under `SPEED_HEADINGS`; blank where nothing is known."""
+    speed = option.speed
+    if speed is None:
+        return "", "", ""
+    each = [f"{end.tokens_per_second_per_user:.0f}" for end in (speed.expected, speed.low, speed.high)]
+    return f"{each[0]} ({each[1]}–{each[2]})", f"{speed.expected.time_to_first_token_s:.1f}", speed.limited_by

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import OutOfRangeError, PlannerError
-from core.plan.demand import Demand, demand_of, replicas_for_requests
+from core.plan.demand import Demand, Served, Tokens, demand_of, requests_served, tokens_of
 
 
 def test_people_of_whom_a_share_is_active():
@@ -46,15 +46,45 @@ def test_figures_out_of_range(wrong):
 def test_littles_law_by_hand():
     """3600 requests an hour are one a second; each takes 1 + 200 ÷ 20 = 11 s: 11 at once, 3 replicas of 4."""
     figures = {"first_token_s": 1, "output_tokens": 200, "tokens_per_s_per_user": 20, "users_per_replica": 4}
-    assert replicas_for_requests(3600, **figures) == 3
-    assert replicas_for_requests(1, **figures) == 1
+    assert requests_served(3600, **figures) == Served(users=11, replicas=3)
+    assert requests_served(1, **figures) == Served(users=1, replicas=1)
 
 
 @given(st.floats(1, 1e6), st.floats(0.01, 10), st.integers(1, 4000), st.floats(1, 300), st.integers(1, 256))
 def test_the_replicas_are_just_enough(requests, first, tokens, rate, users):
-    replicas = replicas_for_requests(
+    replicas = requests_served(
         requests, first_token_s=first, output_tokens=tokens, tokens_per_s_per_user=rate, users_per_replica=users
-    )
+    ).replicas
     served = replicas * users / (first + tokens / rate) * 3600
     assert served >= requests * (1 - 1e-6)
     assert replicas == 1 or served * (replicas - 1) / replicas < requests * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"),
+    [
+        ({"context": 9216}, Tokens(9216, 8192, 1024)),  # the load that the shares are from
+        ({"context": 1}, Tokens(1, 1, 1)),
+        ({"prompt_tokens": 2000, "output_tokens": 500}, Tokens(2500, 2000, 500)),
+        ({"context": 4000, "prompt_tokens": 3000}, Tokens(4000, 3000, 1000)),
+        ({"context": 4000, "output_tokens": 500}, Tokens(4000, 3500, 500)),
+        ({"context": 32_768, "prompt_tokens": 2000, "output_tokens": 500}, Tokens(32_768, 2000, 500)),
+    ],
+)
+def test_prompt_and_answer_fill_the_context(given, tokens):
+    assert tokens_of(**given) == tokens
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "context: it is missing. Give context, or both prompt_tokens and output_tokens."),
+        ({"prompt_tokens": 5}, "context: it is missing."),
+        ({"context": 100, "prompt_tokens": 100}, "prompt_tokens: 100 do not fit into a context of 100."),
+        ({"context": 100, "prompt_tokens": 60, "output_tokens": 50}, "prompt_tokens: 60 and 50 output tokens are more"),
+    ],
+)
+def test_tokens_that_do_not_agree(given, message):
+    with pytest.raises(OutOfRangeError) as caught:
+        tokens_of(**given)
+    assert message in str(caught.value)

@@ -142,6 +142,20 @@ CALLS = {
     "GPUs of 80 GB, with an overhead": ("VRAM_GPUS", Range([[70, 80, 8196]]), 32000, 1, 80, MISSING, MISSING, 0.1),
     "users, also for too few GPUs": ("VRAM_MAX_USERS", LLAMA, 32768, "h100", Range([[1, 4, -1]])),
     "contexts": ("VRAM_MAX_CONTEXT", LLAMA, 10, Range([["h100"], ["no such GPU"]]), 8),
+    "speeds": ("VRAM_SPEED", LLAMA, 2000, 500, Range([[1], [50], ["x"]]), Range([["h100", "no such GPU"]]), 8),
+    "a speed's range": (
+        "VRAM_SPEED",
+        LLAMA,
+        2000,
+        500,
+        50,
+        "h100",
+        8,
+        MISSING,
+        MISSING,
+        Range([["low", "limited_by"]]),
+    ),
+    "users at a speed": ("VRAM_USERS_AT_SPEED", LLAMA, 2000, 500, Range([[20, 1000, 0]]), "h100", 8, "fp8"),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 

@@ -46,6 +46,10 @@ SAMPLES: dict[str, list[object]] = {
     "overhead": [0.1, 0.0, None, 1.5, "10%", "#DIV/0!"],
     "gpu": ["h100", 80.0, None, "h101", -1.0, "#REF!"],
     "gpus": [8.0, 4.0, None, 0.0, 1.5, "eight"],
+    "prompt_tokens": [2000.0, 500.0, None, 0.0, 1.5, "2K"],
+    "output_tokens": [500.0, 100.0, None, -1.0, 0.5, "many"],
+    "speed": [20.0, 5.5, None, 0.0, -1.0, "fast"],
+    "result": ["first_token", "limited_by", None, "speed", 2.0, "#REF!"],
     "unit": ["GB", "GiB", None, "GX", 1000.0, "#NULL!"],
     "field": ["parameters", "source", None, "colour", 7.0, "#NAME?"],
 }

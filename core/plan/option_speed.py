@@ -1,0 +1,182 @@
+"""Compute how fast the options of a plan serve their users, and say why one cannot be chosen for it.
+
+Users are spread evenly over an option's replicas. An option is judged by the low end of its range.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from core import catalog
+from core.catalog.hardware import Gpu
+from core.engines.capacity import Count
+from core.errors import OutOfRangeError, UnknownNameError
+from core.model.precision import Precision
+from core.model.spec import ModelSpec
+from core.plan.demand import Tokens, requests_served
+from core.plan.fleet import MAX_GPUS, Option, Service
+from core.plan.serving import served_precision
+from core.plan.speed import Load, Speed, speed, users_at_speed
+
+NO_COMPUTE_RATE = "no compute rate is known"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSpeed:
+    """An option at its load.
+
+    Attributes:
+        option: the option; for requests per hour with the replicas and the users per replica that serve them.
+        users: concurrent users of all its replicas.
+        speed: how fast it is; None if that cannot be computed.
+        reason: why it cannot be chosen ("too slow: 1 of 10 tokens/s"); "" if it can, as far as its speed goes.
+    """
+
+    option: Option
+    users: int
+    speed: Speed | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What is asked of every option.
+
+    Attributes:
+        tokens: of a request.
+        users: concurrent users; None if requests per hour are given.
+        requests_per_hour: None if users are given.
+        min_speed: tokens per second for each user; 0 if any speed will do.
+    """
+
+    tokens: Tokens
+    users: int | None
+    requests_per_hour: float | None
+    min_speed: float
+
+    def load(self, users: int) -> Load:
+        """Return the load of so many users."""
+        return Load(users=users, prompt_tokens=self.tokens.prompt, output_tokens=self.tokens.output)
+
+
+def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -> list[OptionSpeed]:
+    """Return each option at its load.
+
+    Raises:
+        UnsupportedModelError: only the size of the model is known, which is not enough to compute a speed.
+    """
+    serving = _served(service)
+    found = []
+    for option in options:
+        gpu = _gpu_of(option)
+        if gpu is None or gpu.bandwidth_gb_per_s is None:  # the ranking has its own reason for these
+            found.append(OptionSpeed(option=option, users=wish.users or 1, speed=None))
+        elif gpu.bf16_tflops is None:
+            found.append(OptionSpeed(option=option, users=wish.users or 1, speed=None, reason=NO_COMPUTE_RATE))
+        else:
+            found.append(_at_its_load(serving, gpu, option, wish))
+    return found
+
+
+def speed_in_full(service: Service, at_load: OptionSpeed, wish: Wish) -> Speed | None:
+    """Return the speed of an option as `core.plan.speed.speed` gives it, `users_at_once` included.
+
+    With an overhead, or for average tokens, the places are the option's own: an engine's budget has others.
+    """
+    gpu, option = _gpu_of(at_load.option), at_load.option
+    if at_load.speed is None or gpu is None:
+        return at_load.speed
+    if service.overhead is not None or service.average_tokens is not None:
+        return at_load.speed
+    replica = option.replica
+    return speed(
+        _served(service), gpu, wish.load(at_load.users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
+    )
+
+
+def too_slow(low: float, wanted: float) -> str:
+    """Return why an option cannot be chosen whose users get `low` tokens per second at the low end; "" if it can."""
+    if low >= wanted:
+        return ""
+    shown = math.floor(low) if low >= 1 else math.floor(low * 10) / 10
+    return f"too slow: {shown:g} of {wanted:g} tokens/s"
+
+
+def no_kernel(model: ModelSpec, precision: Precision | None, gpu: Gpu) -> str:
+    """Return that no kernel runs a model's format on a GPU, as a reason."""
+    shipped = model.quantization
+    names = [precision.name] if precision else sorted({found.name for _, found in shipped.formats} if shipped else ())
+    return f"no kernel for {' and '.join(names).upper()} on {gpu.title}"
+
+
+def _served(service: Service) -> Service:
+    """Return the service with weights in the format that an engine serves, also where memory goes by the rule."""
+    return replace(service, precision=served_precision(service.model, service.precision), overhead=None)
+
+
+def _gpu_of(option: Option) -> Gpu | None:
+    try:
+        return catalog.gpu(option.replica.gpu.name)
+    except UnknownNameError:
+        return None
+
+
+def _at_its_load(service: Service, gpu: Gpu, option: Option, wish: Wish) -> OptionSpeed:
+    try:
+        if wish.requests_per_hour is not None:
+            return _serving_requests(service, gpu, option, wish, wish.requests_per_hour)
+        assert wish.users is not None
+        return _serving_users(service, gpu, option, wish, wish.users)
+    except OutOfRangeError as error:
+        if error.field != "precision":
+            raise
+        reason = no_kernel(service.model, service.precision, gpu)
+        return OptionSpeed(option=option, users=wish.users or 1, speed=None, reason=reason)
+
+
+def _serving_users(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int) -> OptionSpeed:
+    replica = option.replica
+    found = speed(
+        service, gpu, wish.load(users), tp=replica.tp, pp=replica.pp, replicas=option.replicas, fitting=_places(option)
+    )
+    reason = too_slow(found.low.tokens_per_s_per_user, wish.min_speed)
+    return OptionSpeed(option=option, users=users, speed=found, reason=reason)
+
+
+def _serving_requests(service: Service, gpu: Gpu, option: Option, wish: Wish, requests_per_hour: float) -> OptionSpeed:
+    """Return the option with the replicas that serve so many requests, each with as many users as it runs fast enough.
+
+    A request takes as long as at that load: its first token as expected, its answer at the low end of the speed.
+    """
+    tp, pp = option.replica.tp, option.replica.pp
+    places = _places(option)
+    most = users_at_speed(service, gpu, wish.load(1), wish.min_speed, tp=tp, pp=pp, fitting=places)
+    if not most:
+        return _serving_users(service, gpu, replace(option, replicas=1), wish, 1)
+    full = speed(service, gpu, wish.load(most), tp=tp, pp=pp, fitting=places)
+    served = requests_served(
+        requests_per_hour,
+        first_token_s=full.expected.first_token_s,
+        output_tokens=wish.tokens.output,
+        tokens_per_s_per_user=full.low.tokens_per_s_per_user,
+        users_per_replica=most,
+    )
+    gpus = served.replicas * option.replica.gpus
+    option = Option(
+        replica=option.replica,
+        replicas=served.replicas,
+        users_per_replica=most,
+        gpus=gpus,
+        nodes=option.replica.nodes(served.replicas),
+        headroom=1 - served.users / (served.replicas * most),
+    )
+    if gpus > MAX_GPUS:
+        reason = f"{gpus:,} GPUs are more than {MAX_GPUS:,}, the most that are planned"
+        return OptionSpeed(option=option, users=served.users, speed=None, reason=reason)
+    return _serving_users(service, gpu, option, wish, served.users)
+
+
+def _places(option: Option) -> Count:
+    return Count(option.users_per_replica, option.users_per_replica, option.users_per_replica)
