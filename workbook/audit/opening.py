@@ -23,7 +23,7 @@ MOST_ELEMENTS = 10_000_000
 MOST_CELLS = 1_000_000
 MOST_FORMULAS = 250_000
 MOST_FORMULA_CHARACTERS = 60_000_000
-MOST_LOOKUPS = 5_000_000
+MOST_LOOKUPS = 8_000_000
 # Deflate reaches 1032:1 on one repeated byte; sheets stay well below 100:1. Small parts do no harm.
 MOST_RATIO, RATIO_COUNTS_FROM_BYTES = 200, 10**6
 # Excel's own limit, https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3

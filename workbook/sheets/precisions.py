@@ -79,7 +79,7 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
         WEIGHT_FORMATS.index(weights) + 1 if in_layouts else 0,
         kernels_of_format(weights) if in_layouts and name != SHIPPED else 0,
         0 if name == SHIPPED else 2 if name == "fp32" else 1,
-        1 + widths.index(bits) if (bits := 8 * (bytes_per_value or 0)) in widths else 0,
+        1 + widths.index(bits) if (bits := round(8 * (bytes_per_value or 0))) in widths else 0,
     )
     for letter, number in zip("CDEFGHI", numbers):
         put(ws, f"{letter}{row}", styles.FORMULA, number, "0.0###" if letter == "C" else COUNT_FORMAT)
