@@ -261,7 +261,7 @@ SEEDS = {
     "a power that is no unit": ("constants", around("", "+10^2"), "Article!H5"),
     "IFERROR": ("iferror_round", around("IFERROR(", ",0)"), "Article!H5"),
     "ROUND": ("iferror_round", around("ROUND(", ",0)"), "Article!H5"),
-    "add-in function": ("headlines", around("", "*VRAM_WEIGHTS(1)", "H41"), "name real_total_gb"),
+    "add-in function": ("headlines", around("", "*VRAM_WEIGHTS(1)", "H23"), "name real_total_gb"),
     "rule without a title": (
         "inputs_validated",
         sheet("Sensitivity", attribute("dataValidation", promptTitle=None)),
