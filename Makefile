@@ -32,7 +32,7 @@ test-fast: $(VENV)/installed-test
 # Every interface against the others, with many more random cases than `make test` tries.
 PARITY_CASES ?= 1000000
 parity: $(VENV)/installed-test
-	VRAM_PARITY_CASES=$(PARITY_CASES) $(BIN)/python -m pytest -n auto tests/test_one_answer.py tests/core/plan/test_stage_terms.py \
+	VRAM_PARITY_CASES=$(PARITY_CASES) $(BIN)/python -m pytest -n auto tests/test_one_answer.py tests/test_doors.py tests/core/plan/test_memory.py \
 	  tests/workbook/test_parity.py tests/workbook/test_procurement_parity.py
 
 # The quickest of them on each other supported Python that is installed.

@@ -212,7 +212,8 @@ def test_the_recommendation_is_the_first_of_vram_plan(planner, language):
     assert [row["rank"] for row in ranked] == list(range(1, len(ranked) + 1))
     assert all((row["state"] == labels("options.in")) == (row in ranked) for row in rows)
     plan = vram.plan(
-        "llama-3.1-70b", users=50, context=32_768, precision="fp8", kv_precision="fp8", gpus=list(dict.fromkeys(row["gpu"] for row in rows)),
+        "llama-3.1-70b", users=50, context=32_768, precision="fp8", kv_precision="fp8", min_speed=None,
+        gpus=list(dict.fromkeys(row["gpu"] for row in rows)),
     )  # fmt: skip
     found = [(option.gpu, layout_title(option.tp, option.pp)) for option in plan.options if option.rank]
     assert [(row["gpu"], row["layout"]) for row in ranked] == found

@@ -299,6 +299,7 @@ def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
         answer = plan(
             item.model.name, users=item.users, context=item.context, gpus=[item.gpu.name],
             precision=item.precision_name, kv_precision="fp16", overhead=item.overhead if item.engine == RULE else None,
+            min_speed=None,
         )  # fmt: skip
         at = figures_by_label(ws)
         keys = ("scenarios.layout", "scenarios.replicas", "scenarios.deploy", "scenarios.nodes",
