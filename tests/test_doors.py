@@ -135,7 +135,10 @@ def test_the_planner(program, answers, tmp_path):
         some = ASKED[start : start + scenarios.MOST_SCENARIOS]
         path = tmp_path / f"planner {start}.xlsx"
         path.write_bytes(without_values("en", [row for row, _ in some]))
-        choice = (LABELS("sheet.procurement"), procurement.input_cells()["scenario"])
+        inputs = procurement.input_cells()
+        choice, bandwidth = (
+            (LABELS("sheet.procurement"), inputs[key]) for key in ("scenario", "least_bandwidth_gb_per_s")
+        )
         shown = ("rank", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost")
         with program.WhatIf(path) as session:
             for position, ((row, scenario), expected) in enumerate(zip(some, answers[start:])):
@@ -145,7 +148,7 @@ def test_the_planner(program, answers, tmp_path):
                 ]
                 keys = ("weights", "kv", "total", "deploy")
                 outputs += [("Scenarios", f"{scenarios.letter(key)}{scenarios.FIRST_ROW + position}") for key in keys]
-                (values,) = session.run([{choice: row["scenario"]}], outputs)
+                (values,) = session.run([{choice: row["scenario"], bandwidth: 0.0}], outputs)
                 found = dict(zip((*SIZES, "fewest"), values[-len(keys) :]))
                 lines = [
                     dict(zip(shown, values[i : i + len(shown)]))

@@ -34,6 +34,7 @@ TOLERANCE = 1e-9
 NOTHING = "–"
 SCENARIOS, CASES, ROWS = 30, 12, 60
 ROWS_OF_OPTIONS = capacity.option_rows()
+NOT_OF_COSTS = ("scenario", "least_bandwidth_gb_per_s")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +124,9 @@ def random_request(rng: random.Random, names: list[str]) -> dict[str, object]:
         limits = COST_LIMITS[name]
         most = min(limits.most, 3 * float(drawn[name]) + 2)
         drawn[name] = rng.randint(int(limits.least), int(most)) if limits.whole else rng.uniform(limits.least, most)
-    return {"scenario": rng.choice(names)} | {name: float(value) for name, value in drawn.items()}
+    return {"scenario": rng.choice(names), "least_bandwidth_gb_per_s": 0.0} | {
+        name: float(value) for name, value in drawn.items()
+    }
 
 
 def _names(of: type) -> list[str]:
@@ -142,7 +145,9 @@ def expected_of_row(scenario: Scenario, found: tuple[Option, OptionCosts] | None
 
 def costs_of(request: dict[str, object], scenario: Scenario, option: Option) -> OptionCosts:
     whole = {"horizon_months", "spare_replicas", "spare_gpus", "rent_step"}
-    given = {name: int(value) if name in whole else value for name, value in request.items() if name != "scenario"}
+    given = {
+        name: int(value) if name in whole else value for name, value in request.items() if name not in NOT_OF_COSTS
+    }
     given["whole_nodes"] = bool(given["whole_nodes"])
     return option_costs(
         scenario.gpu,

@@ -9,7 +9,6 @@ from openpyxl.utils import get_column_letter
 
 from core.plan.memory import ESTIMATE
 from core.plan.money import OPTION_MONEY
-from core.plan.ranking import NO_BANDWIDTH, NO_PRICE
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import ABOVE, COUNT_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect
@@ -25,7 +24,7 @@ SHOWN = (
     SheetColumn("rank", 8, styles.TOTAL),
     SheetColumn("gpu", 24, styles.FORMULA_TEXT, None),
     SheetColumn("layout", 14, styles.FORMULA_TEXT, None),
-    SheetColumn("state", 44, styles.FORMULA_TEXT, None),
+    SheetColumn("state", 54, styles.FORMULA_TEXT, None),
     SheetColumn("cheaper", 10, styles.FORMULA_TEXT, None),
     SheetColumn("best_gpus", 11, styles.TOTAL),
     SheetColumn("nodes", 9),
@@ -49,6 +48,7 @@ _RANKING = (
 _COLUMNS = (
     *SHOWN,
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
+    SheetColumn("reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("gpu_row", 9),
     SheetColumn("gpus_per_replica", 9),
     SheetColumn("memory_bytes", 16),
@@ -80,7 +80,7 @@ def write(book: Book) -> None:
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
-    if key in _RANKING or key in ("capacity_row", "state", "rank", "bandwidth"):
+    if key in _RANKING or key in ("capacity_row", "reason", "state", "rank", "bandwidth"):
         return labels(f"options.{key}")
     return labels("capacity.gpu_row") if key == "gpu_row" else terms.label(labels, key)
 
@@ -122,6 +122,9 @@ def _formulas(book: Book) -> dict[str, str]:
     def by_division(name: str) -> str:
         return "chosen_total_gb" if name == "total_gb" else cell(name)
 
+    def reason(key: str) -> str:
+        return f.text(labels(f"options.{key}"))
+
     chosen = partial(terms.bought_or_rented, cell("buys"))
     return {
         **{key: held(key) for key in _OF_CAPACITY},
@@ -129,9 +132,10 @@ def _formulas(book: Book) -> dict[str, str]:
         "by_division": terms.formula(ESTIMATE["by_division"], by_division),
         **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
         **{term.name: terms.formula(term, reference) for term in OPTION_MONEY},
-        "state": f"IF(ISNUMBER({cell('cost')}),{f.text(labels('options.in'))},IF({cell('users_per_replica')}=0,"
-        f"{held('binds')},IF(ISNUMBER({cell('net_present_cost')}),{_reason(labels, NO_BANDWIDTH)},"
-        f"{_reason(labels, NO_PRICE)})))",
+        "reason": f"IF(ISNUMBER({cell('net_present_cost')}),IF(ISNUMBER({cell('bandwidth')}),{reason('slow')},"
+        f"{reason('no_bandwidth')}),{reason('no_price')})",
+        "state": f"IF(ISNUMBER({cell('cost')}),{reason('in')},IF({cell('users_per_replica')}=0,{held('binds')},"
+        f"{cell('reason')}))",
         "cheaper": chosen(f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))),
         "best_gpus": chosen(cell("order"), cell("rented")),
         "best_month": chosen(cell("own_month"), cell("rent_month")),
@@ -139,11 +143,6 @@ def _formulas(book: Book) -> dict[str, str]:
         "pays_off": terms.pays_off(cell("saved"), cell("break_even"), labels("procurement.never")),
         **_ranking(book, cell),
     }
-
-
-def _reason(labels: Labels, reason: str) -> str:
-    keys = {NO_PRICE: "options.no_price", NO_BANDWIDTH: "options.no_bandwidth"}
-    return f.text(labels(keys[reason]))
 
 
 def _ranking(book: Book, cell: Cell) -> dict[str, str]:
@@ -165,7 +164,8 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
     places = f"{cell('replicas')}*{cell('users_per_replica')}-chosen_users"
     return {
-        "cost": f"IF(ISNUMBER({npc}),IF(ISNUMBER({bandwidth}),{npc},{terms.MISSING}),{terms.MISSING})",
+        "cost": f"IF(ISNUMBER({npc}),IF(ISNUMBER({bandwidth}),IF({bandwidth}>=least_bandwidth_gb_per_s,{npc},"
+        f"{terms.MISSING}),{terms.MISSING}),{terms.MISSING})",
         "free_places": if_ranked(places),
         "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}"),
         "sorted_cost": f"IF({number}<=COUNT({column(book, 'cost')}),SMALL({column(book, 'cost')},{number}),{terms.MISSING})",

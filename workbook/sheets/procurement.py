@@ -37,6 +37,8 @@ _CHEAPEST_HEADER_ROW = 12
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 8
 
+# Inputs that only this workbook has: (name, value, unit label, least, most, whole); their source is "a choice".
+_OWN_ASSUMPTIONS = (("least_bandwidth_gb_per_s", 1_500, "gb_per_s", 0, 100_000, False),)
 _SHARES = "0.0%"
 _COST_FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
@@ -58,7 +60,7 @@ _FIXED = (
 def _rows() -> dict[str, int]:
     """Return the row of each assumption and constant: name → row."""
     rows, row = {}, _ASSUMPTION_HEADER_ROW
-    for name in (*cost_defaults(), *(name for name, *_ in _FIXED)):
+    for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS), *(name for name, *_ in _FIXED)):
         row += 1
         rows[name] = row
     return rows
@@ -132,7 +134,7 @@ def write(book: Book, ws: Worksheet, scenario: str) -> None:
 
 def input_cells() -> dict[str, str]:
     """Return the input cells: name → address."""
-    numbers = {name: f"B{_ROW[name]}" for name in cost_defaults()}
+    numbers = {name: f"B{_ROW[name]}" for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS))}
     return {"scenario": f"B{_CHOICE_ROW}", "plan_date": f"B{_CHOICE_ROW + 1}"} | numbers
 
 
@@ -197,6 +199,9 @@ def _write_assumptions(book: Book, ws: Worksheet) -> None:
         line(name, value, number_format, labels(f"procurement.unit_{name}"), source, default.as_of)
         limits = COST_LIMITS.get(name)
         check(name, *((limits.least, limits.most, limits.whole) if limits else (0, 120, name == "stale_after_months")))
+    for name, value, unit, least, most, whole in _OWN_ASSUMPTIONS:
+        line(name, value, COUNT_FORMAT, labels(f"unit.{unit}"), labels("procurement.a_choice"), "")
+        check(name, least, most, whole)
     for name, value, number_format in _FIXED:
         line(
             name, value, number_format, labels("unit.none"), labels(f"procurement.{name}_source"), "",
@@ -357,7 +362,7 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
             properties.line.solidFill = styles.INK
     chart.set_categories(Reference(ws, min_col=columns["base"] - 2, min_row=first, max_row=last))
     chart.title = labels("procurement.chart")
-    chart.height, chart.width = 9, 19
+    chart.height, chart.width = 9, 13.5
     chart.legend = None
     chart.x_axis.delete = chart.y_axis.delete = False
     chart.y_axis.title, chart.y_axis.number_format = labels("unit.gpus"), "#,##0"

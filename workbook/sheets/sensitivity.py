@@ -46,16 +46,17 @@ _INPUTS = (
 _FIRST_INPUT_ROW = 4
 _INPUT_ROW = {key: row for row, (key, *_) in enumerate(_INPUTS, start=_FIRST_INPUT_ROW)}
 _MODEL_ROW_ROW = _FIRST_INPUT_ROW + len(_INPUTS)
-_PRECISION_ROW, _VALUE_BYTES_ROW, _WEIGHTS_ROW = (_MODEL_ROW_ROW + i for i in (1, 2, 3))
-# The cache of one user in each context, by the terms of `core.plan.memory`.
+_TOTAL_HEADER_ROW = _MODEL_ROW_ROW + 3
+_GPU_HEADER_ROW = _TOTAL_HEADER_ROW + len(USERS) + 3
+CHART_ROW = _GPU_HEADER_ROW + len(USERS) + 2
+# Workings below the chart: the weights, and the cache of one user in each context, by the terms of `core.plan.memory`.
+_WORKINGS_ROW = CHART_ROW + 20
+_PRECISION_ROW, _VALUE_BYTES_ROW, _WEIGHTS_ROW = (_WORKINGS_ROW + i for i in (1, 2, 3))
 _KV_OF_MODEL = [name for name in ESTIMATE.inputs if name in scenarios.OF_MODEL]
 _OF_MODEL = {name: _WEIGHTS_ROW + number for number, name in enumerate(_KV_OF_MODEL, start=1)}
 _USER_HEADER_ROW = max(_OF_MODEL.values()) + 2
 _USER_TERMS = ("tokens_in_window", "tokens_in_window_2", "user_values", "user_bytes")
 _USER_ROW = {name: _USER_HEADER_ROW + i for i, name in enumerate(("allocated_tokens", *_USER_TERMS), start=1)}
-_TOTAL_HEADER_ROW = _USER_HEADER_ROW + len(_USER_ROW) + 3
-_GPU_HEADER_ROW = _TOTAL_HEADER_ROW + len(USERS) + 3
-CHART_ROW = _GPU_HEADER_ROW + len(USERS) + 2
 _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
 
 
@@ -80,6 +81,7 @@ def write(book: Book) -> None:
     _mark_break_points(ws, _GPU_HEADER_ROW)
     _write_chart(book, ws)
     ws.freeze_panes = f"B{_FIRST_INPUT_ROW}"
+    ws.print_area = f"A1:{get_column_letter(_LAST_COLUMN)}{_WORKINGS_ROW - 1}"
     protect(ws)
 
 
@@ -133,6 +135,8 @@ def _given(key: str) -> str:
 def _write_weights(book: Book, ws) -> None:
     """Write the rows of the chosen precisions and the weights."""
     labels = book.labels
+    put(ws, f"A{_WORKINGS_ROW}", styles.SECTION, labels("sensitivity.workings"))
+    put(ws, f"B{_WORKINGS_ROW}", styles.SECTION)
 
     def precision(number: str) -> str:
         return f"INDEX(precision_{number},$B${_PRECISION_ROW})"

@@ -213,13 +213,13 @@ SEEDS = {
     "number in a table column": ("hard_coded", lambda x: x.number("Scenarios", "N9", 140), "Scenarios!N9"),
     "number in its first row": ("hard_coded", lambda x: x.number("Scenarios", "Q7", 1034), "Scenarios!Q7"),
     "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", "R16", 4), "Scenarios!R16"),
-    "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D35", 7), "Sensitivity!D35"),
-    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H41", 7), "Sensitivity!H41"),
+    "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D17", 7), "Sensitivity!D17"),
+    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H23", 7), "Sensitivity!H23"),
     "number in a formula's style": ("hard_coded", lambda x: x.number("Article", "E19", 140), "Article!E19"),
     "another formula in a grid": (
         "inconsistent",
-        lambda x: x.formula("Sensitivity", "D35", x.formula_text("Sensitivity", "D35") + "+1"),
-        "Sensitivity!D35",
+        lambda x: x.formula("Sensitivity", "D17", x.formula_text("Sensitivity", "D17") + "+1"),
+        "Sensitivity!D17",
     ),
     "another formula in a table": (
         "inconsistent",
@@ -228,8 +228,8 @@ SEEDS = {
     ),
     "a row off": (
         "inconsistent",
-        lambda x: x.formula("Sensitivity", "C50", "ROUNDUP(C34/$B$8-10^-9,0)"),
-        "Sensitivity!C50",
+        lambda x: x.formula("Sensitivity", "C32", "ROUNDUP(C16/$B$8-10^-9,0)"),
+        "Sensitivity!C32",
     ),
     "NOW": ("volatile", article("NOW()"), "Article!H5"),
     "OFFSET": ("volatile", article("SUM(OFFSET(A1,1,0))"), "Article!H5"),
