@@ -74,6 +74,7 @@ def write(book: Book) -> None:
         book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{last}")
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:{_LETTER['third']}{NO_MODEL_ROW}"  # the rest is too much for paper
     protect(ws)
 
 

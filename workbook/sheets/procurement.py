@@ -366,4 +366,4 @@ def _write_waterfall(book: Book, ws: Worksheet) -> None:
     chart.legend = None
     chart.x_axis.delete = chart.y_axis.delete = False
     chart.y_axis.title, chart.y_axis.number_format = labels("unit.gpus"), "#,##0"
-    book.add_chart(ws, chart, f"G{last + 2}", labels("procurement.chart_alt"))
+    book.add_chart(ws, chart, f"G{last + 3}", labels("procurement.chart_alt"))
