@@ -240,7 +240,7 @@ def fit(cases: Sequence[Case], start: Mapping[str, float], names: Sequence[str],
             for factor in (steps[name], 1 / steps[name]):
                 value = best[name] * factor
                 tried = best | {name: min(value, _MOST_SHARE) if name in _SHARES else value}
-                # PCIe is not faster than a fabric, whatever few and old rows say.
+                # PCIe is not faster than a fabric, although few and old rows say so.
                 tried["link_latency_pcie"] = max(tried["link_latency_pcie"], tried["link_latency_fabric"])
                 found = loss(cases, tried, weights)
                 if found < least - 1e-6:

@@ -106,7 +106,7 @@ def _is_large(device: Device) -> bool:
 
 
 def has_small_steps(device: Device) -> bool:
-    """Return whether the engine keeps the default steps small whatever the memory: on an A100."""
+    """Return whether the default steps are small for any memory: on an A100."""
     return "a100" in device.name.lower()
 
 

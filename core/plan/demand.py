@@ -153,7 +153,7 @@ def requests_served(
     tokens_per_s_per_user: float,
     users_per_replica: int,
 ) -> Served:
-    """Return the users that so many requests an hour are, and the replicas that serve them (Little's law).
+    """Return the users that requests an hour make, and the replicas that serve them (Little's law).
 
     Args:
         first_token_s, output_tokens, tokens_per_s_per_user: how long a request takes.

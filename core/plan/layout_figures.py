@@ -204,7 +204,7 @@ def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
 
 
 def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
-    """Return the figures of the stages that can have the fewest users, whatever the GPU and the format.
+    """Return the figures of the stages that can have the fewest users, on any GPU and in any format.
 
     The first row has the rule's figures too. A model of which only the size is known has nothing else.
     """

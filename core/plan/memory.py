@@ -25,11 +25,11 @@ from core.plan.terms import (
 )
 
 _VLLM = "vLLM 0.31 "
-# Cached tokens whose latents one step unfolds: at most so many, or so many contexts or tokens of each sequence.
+# Cached tokens whose latents one step unfolds: the limit, and contexts or tokens of each sequence.
 # Source: vLLM mla_attention.py, determine_chunked_prefill_workspace_size.
 MOST_UNFOLDED_TOKENS, UNFOLDED_CONTEXTS, UNFOLDED_TOKENS_A_SEQUENCE = 64 * 1024, 8, 64
 
-# A GPU under vLLM, whatever the model.
+# A GPU under vLLM, for any model.
 DEVICE = Terms(
     Term(
         name="shown_bytes",
@@ -94,7 +94,7 @@ ROOM = Terms(
     )
 )
 
-# The memory that a scenario needs in all, whatever the GPU: the article's sum.
+# The memory that a scenario needs in all, on any GPU: the article's sum.
 ESTIMATE = Terms(
     Term(
         name="tokens",
@@ -159,7 +159,7 @@ ESTIMATE = Terms(
     ),
 )
 
-# One replica of a layout under vLLM: blocks of a user, whatever the stage.
+# One replica of a layout under vLLM: blocks of a user, the same in each stage.
 BLOCKS = Terms(
     Term(
         name="tokens_in_flight",

@@ -57,7 +57,7 @@ class Wish:
     min_speed: float
 
     def load(self, users: int) -> Load:
-        """Return the load of so many users."""
+        """Return the load of a number of users."""
         return Load(users=users, prompt_tokens=self.tokens.prompt, output_tokens=self.tokens.output)
 
 
@@ -146,7 +146,7 @@ def _serving_users(service: Service, gpu: Gpu, option: Option, wish: Wish, users
 
 
 def _serving_requests(service: Service, gpu: Gpu, option: Option, wish: Wish, requests_per_hour: float) -> OptionSpeed:
-    """Return the option with the replicas that serve so many requests, each with as many users as it runs fast enough.
+    """Return the option with the replicas that serve the requests, each with as many users as it runs fast enough.
 
     A request takes as long as at that load: its first token as expected, its answer at the low end of the speed.
     """

@@ -25,7 +25,7 @@ from core.plan.speed_terms import SPEED
 
 NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
 
-# TensorRT-LLM's memory is computed as vLLM's: nothing is logged of its own.
+# TensorRT-LLM's memory is computed as vLLM's: no log shows it separately.
 TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0

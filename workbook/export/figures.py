@@ -42,7 +42,7 @@ STAGE_INPUTS = {
     ),
 }  # fmt: skip
 STAGE_USERS = {BY_RULE: "rule_users", VLLM: "stage_users"}
-# What a scenario has once, whatever the layout.
+# What a scenario has once, for all layouts.
 SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE)}
 LAYOUT_TERMS = Terms(REPLICAS["replicas_needed"], REPLICAS["gpus"])
 NODE_TERMS = Terms(ORDER["replicas_per_node"], ORDER["nodes"])

@@ -13,7 +13,7 @@ ARGUMENTS = {"prompt_tokens": 2000, "output_tokens": 500}
 
 
 def layouts(gpus: int, users: int):
-    """Every layout on so many H100s, with the speed that the API computes for it."""
+    """Every layout on a number of H100s, with the speed that the API computes for it."""
     for tp, pp in LAYOUTS:
         replicas = gpus // (tp * pp)
         try:
