@@ -55,6 +55,10 @@ _ERROR_KINDS = {
 _ERROR_TEXTS = {kind: text for text, kind in _ERROR_KINDS.items()} | {"Spill": "#SPILL!", "Calc": "#CALC!"}
 
 _THIS_ROW = re.compile(r"(?P<table>[^\[\]]+)\[\[#This Row\],\s*\[(?P<column>(?:'.|[^'\[\]])+)\]\]", re.IGNORECASE)
+_COLUMNS_OF_ROW = re.compile(
+    r"(?P<table>[^\[\]]+)\[\[#This Row\],\s*\[(?P<first>(?:'.|[^'\[\]])+)\]:\[(?P<last>(?:'.|[^'\[\]])+)\]\]",
+    re.IGNORECASE,
+)
 _WHOLE_COLUMN = re.compile(r"(?P<table>[^\[\]]+)\[(?P<column>(?:'.|[^'\[\]#@])+)\]")
 
 
@@ -176,6 +180,11 @@ def _without_table_references(formula: str, row: int, columns: dict) -> str:
 
 
 def _plain_range(reference: str, row: int, columns: dict) -> str:
+    several = _COLUMNS_OF_ROW.fullmatch(reference)
+    if several is not None:
+        ends = (f"{several['table']}[[#This Row],[{several[end]}]]" for end in ("first", "last"))
+        first_cell, last_cell = (_plain_range(end, row, columns) for end in ends)
+        return f"{first_cell}:{last_cell.rpartition('!')[2]}"
     found = _THIS_ROW.fullmatch(reference) or _WHOLE_COLUMN.fullmatch(reference)
     if found is None:
         return reference

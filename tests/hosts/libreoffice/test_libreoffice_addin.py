@@ -267,7 +267,7 @@ def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.EXAMPLES))]
     verdicts = [(sheet.title, f"{scenarios.letter('addin')}{row}") for row in rows]
     users = (sheet.title, f"{scenarios.letter('users')}{scenarios.FIRST_ROW}")
-    compared = [given["engine"] == "rule" and given["allocation"] == "reserved" for given in scenarios.EXAMPLES]
+    compared = [given["allocation"] == "reserved" for given in scenarios.EXAMPLES]
     expected = [labels("scenarios.addin_agrees" if agrees else "scenarios.addin_other") for agrees in compared]
     with libreoffice.WhatIf(tmp_path / "planner.xlsx", extension=oxt) as planner:
         assert planner.named(["addin_loaded", "master_check"]) == [1.0, 1.0]
