@@ -267,7 +267,11 @@ RULE = Terms(
         name="rule_users",
         unit="users",
         means="Users that fit in memory ÷ (1 + overhead) next to the weights.",
-        formula=most(0, down((v.memory_bytes / (1 + v.overhead) - v.rule_weights_bytes) / most(1, v.rule_user_bytes))),
+        formula=when(
+            v.rule_user_bytes > 0,
+            most(0, down((v.memory_bytes / (1 + v.overhead) - v.rule_weights_bytes) / v.rule_user_bytes)),
+            0,
+        ),
         source="the article's rule",
     ),
 )

@@ -117,10 +117,10 @@ def audit_workbook(path: Path) -> None:
 def _check_row(row) -> None:
     assert (row.scenario is None) == bool(row.problems)
     if row.scenario is not None:
-        needs = row.scenario.needs
+        needs = row.scenario.estimate
         sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes)
         assert all(type(size) is int and size >= 0 for size in sizes) and needs.weights_bytes > 0
-        assert needs.gpus >= 1
+        assert row.scenario.gpus_by_division >= 1
 
 
 def _check_model(spec) -> None:
