@@ -50,6 +50,10 @@ _OF_GPU = (
     SheetColumn("basis", 20, styles.FORMULA_TEXT, None),
     SheetColumn("memory_type", 10, styles.LABEL, None),
     SheetColumn("bandwidth", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    *(
+        SheetColumn(key, 11, styles.SOURCE_FIGURE, "#,##0.#")
+        for key in ("bf16_tflops", "fp8_tflops", "fp4_tflops", "int8_tops")
+    ),
     SheetColumn("tdp", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
     SheetColumn("per_node", 9, styles.SOURCE_FIGURE, COUNT_FORMAT),
     SheetColumn("interconnect", 22, styles.LABEL, None),
@@ -59,6 +63,7 @@ _OF_GPU = (
     SheetColumn("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
     SheetColumn("source", 60, styles.NOTE, None),
     SheetColumn("memory_source", 60, styles.NOTE, None),
+    SheetColumn("compute_source", 60, styles.NOTE, None),
     SheetColumn("as_of", 10, styles.NOTE, None),
     SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
@@ -155,6 +160,10 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "memory_mib": gpu.memory_mib,
         "memory_type": gpu.memory_type or None,
         "bandwidth": gpu.bandwidth_gb_per_s,
+        "bf16_tflops": gpu.bf16_tflops,
+        "fp8_tflops": gpu.fp8_tflops,
+        "fp4_tflops": gpu.fp4_tflops,
+        "int8_tops": gpu.int8_tops,
         "tdp": gpu.tdp_w,
         "per_node": gpu.gpus_per_node,
         "interconnect": gpu.interconnect or None,
@@ -164,6 +173,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "sm_count": gpu.sm_count,
         "source": gpu.source,
         "memory_source": gpu.memory_source or None,
+        "compute_source": gpu.compute_source or None,
         "as_of": gpu.as_of,
         "on_board": int(comes_on_baseboards(gpu)),
         **{key: inputs[key] for key in _INPUTS},

@@ -38,7 +38,7 @@ from core.plan.replica_figures import CONSTANTS, device_figures, replica_figures
 from tests.paths import ROOT
 from tools.layout_table import lines_of, table_text
 
-CASES = int(os.environ.get("VRAM_PARITY_CASES", "3000"))
+CASES = int(os.environ.get("VRAM_PARITY_CASES", "5000"))
 MODELS = [model for model in catalog.models() if model.spec.vocab_size is not None]
 GPUS = catalog.gpus()
 
