@@ -1,13 +1,13 @@
-"""The maths of `core` as Excel formulas.
+"""Build parts of Excel formulas: references, texts, checks of inputs, and the few steps of the article.
 
-This duplication is deliberate; the parity tests compare the two in real spreadsheet programs. Every function takes cell
-references and returns a formula without its "=", so formulas can be nested.
+Figures of memory and money are printed from the terms of `core.plan` instead (`workbook.terms`). Every function takes
+cell references and returns a formula without its "=", so formulas can be nested.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 GB = "10^9"
 MIB, GIB = "2^20", "2^30"
@@ -49,27 +49,6 @@ def looked_up(key: str, keys: str, values: str) -> str:
 def weights_gb(parameters: str, bytes_per_value: str) -> str:
     """Return the formula of `core.model.weights.weights_bytes`, in GB."""
     return f"{parameters}*{bytes_per_value}/{GB}"
-
-
-def kv_gb(
-    values_per_token: str,
-    windowed: Sequence[tuple[str, str]],
-    fixed_values: str,
-    fixed_bytes: str,
-    index_bytes: str,
-    *,
-    context: str,
-    users: str,
-    value_bytes: str,
-) -> str:
-    """Return the formula of `core.model.kv_profile.KvProfile.bytes_of_sequences`, in GB.
-
-    Args:
-        windowed: (window in tokens, values per token) of each size of sliding window.
-    """
-    in_windows = (f"{values}*MIN({context},{window})" for window, values in windowed)
-    values = "+".join([f"{values_per_token}*{context}", *in_windows, fixed_values])
-    return f"{users}*(({values})*{value_bytes}+{fixed_bytes}+{index_bytes}*{context})/{GB}"
 
 
 def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:
