@@ -364,27 +364,37 @@ def table(title: str, errors: Mapping[Case, Errors], key: Callable[[Case], str])
 
 
 def order_of_layouts(errors: Mapping[Case, Errors]) -> list[str]:
-    """Return how often the faster of two layouts is found: same model, engine and load, more than 25 % apart."""
-    alike: dict[object, list[Case]] = defaultdict(list)
+    """Return how often the faster of two layouts is found: same model, engine and load, more than 25 % apart.
+
+    Once for layouts on any GPU and in any format, and once for those on the same GPU and in the same format.
+    """
+    lines = [
+        _order_line(errors, number, f"{name}, {where}", same_gpu=same_gpu)
+        for number, name in ((1, "tokens/s per GPU"), (0, "tokens/s per user"))
+        for where, same_gpu in (("any GPU and format", False), ("the same GPU and format", True))
+    ]
+    return ["| order of two layouts by | pairs | right |\n|---|---:|---:|", *lines]
+
+
+def _order_line(errors: Mapping[Case, Errors], number: int, name: str, *, same_gpu: bool) -> str:
+    comparable: dict[object, list[Case]] = defaultdict(list)
     for case in errors:
         row = case.row
-        alike[row.model, row.engine, row.prompt_tokens, row.output_tokens, row.users].append(case)
-    lines = []
-    for number, name in ((1, "tokens/s per GPU"), (0, "tokens/s per user")):
-        right = pairs = 0
-        for cases in alike.values():
-            for one, other in combinations(cases, 2):
-                if (one.row.gpu, one.row.tp, one.row.pp) == (other.row.gpu, other.row.tp, other.row.pp):
-                    continue
-                figures = [_per_gpu(case, errors[case], number) for case in (one, other)]
-                if None in figures:
-                    continue
-                (first, first_computed), (second, second_computed) = figures  # type: ignore[misc]
-                if max(first, second) > 1.25 * min(first, second):
-                    pairs += 1
-                    right += (first > second) == (first_computed > second_computed)
-        lines.append(f"| {name} | {pairs} | {right / pairs:.1%} |" if pairs else f"| {name} | 0 | |")
-    return ["| order of two layouts by | pairs | right |\n|---|---:|---:|", *lines]
+        chip = (row.gpu, row.precision) if same_gpu else ()
+        comparable[row.model, row.engine, row.prompt_tokens, row.output_tokens, row.users, chip].append(case)
+    right = pairs = 0
+    for cases in comparable.values():
+        for one, other in combinations(cases, 2):
+            if (one.row.gpu, one.row.tp, one.row.pp) == (other.row.gpu, other.row.tp, other.row.pp):
+                continue
+            figures = [_per_gpu(case, errors[case], number) for case in (one, other)]
+            if None in figures:
+                continue
+            (first, first_computed), (second, second_computed) = figures  # type: ignore[misc]
+            if max(first, second) > 1.25 * min(first, second):
+                pairs += 1
+                right += (first > second) == (first_computed > second_computed)
+    return f"| {name} | {pairs} | {right / pairs:.1%} |" if pairs else f"| {name} | 0 | |"
 
 
 def _per_gpu(case: Case, found: Errors, number: int) -> tuple[float, float] | None:
