@@ -87,7 +87,7 @@ class TestFilled:
         assert rows[8].scenario.context == 16_000 and rows[9].scenario.users == 77
         assert rows[14].scenario.context == 4096
         # Origin: 2 622 720 bytes × 16 000 tokens + 140 GB, and a tenth of both, by hand.
-        assert rows[8].scenario.needs.total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
+        assert rows[8].scenario.estimate.total_bytes == (140 * GB + 2_622_720 * 16_000) * 11 // 10
 
     @pytest.mark.needs("libreoffice")
     def test_what_was_overwritten_is_named(self, filled):
