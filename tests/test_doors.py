@@ -179,7 +179,7 @@ def test_the_exported_page(answers, tmp_path):
 
 @pytest.mark.parametrize("number", range(0, 300, 300 // max(QUESTIONS, 30)))
 def test_defaults_only(number):
-    """With nothing but model, context, users and GPU: the command line's fewest GPUs, the cell's and the sheet's."""
+    """Given only model, context, users and GPU, command line, cell and sheet agree on the fewest GPUs."""
     chance = random.Random(number)
     model = chance.choice([model.name for model in catalog.models() if model.spec.vocab_size is not None])
     context, users = chance.choice((2_048, 8_192, 32_768)), chance.choice((1, 10, 100, 500))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from core import catalog
-from core.errors import UnknownNameError
 from core.plan.costs import OptionCosts, option_costs
 from core.plan.estimate import estimate
-from core.plan.fleet import Option, Service, gpus_by_division
+from core.plan.fleet import Option, Service, gpu_of_choice, gpus_by_division
 from core.units import GB
 
 COSTS_NOTE = "prices are indicative, replace with your quote"
@@ -31,12 +29,10 @@ def costs_by_option(service: Service, users: Mapping[Option, int], context: int)
     costs = {}
     for option, served in users.items():
         choice = option.replica.gpu
-        try:
-            gpu = catalog.gpu(choice.name)
-        except UnknownNameError:
-            continue
-        least = gpus_by_division(total_bytes(served), choice.memory_bytes / GB)
-        costs[option] = option_costs(gpu, option, users=served, gpus_by_division=least)
+        gpu = gpu_of_choice(choice)
+        if gpu is not None:
+            least = gpus_by_division(total_bytes(served), choice.memory_bytes / GB)
+            costs[option] = option_costs(gpu, option, users=served, gpus_by_division=least)
     return costs
 
 

@@ -12,7 +12,7 @@ from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
-from core.plan.costs import OptionCosts
+from core.plan.costs import OptionCosts, candidate_of
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
@@ -264,17 +264,9 @@ def _speed(service: Service, at_load: OptionSpeed, wish: Wish) -> SpeedRange | N
 
 
 def _candidate(at_load: OptionSpeed, costs: OptionCosts | None) -> Candidate[fleet.Option]:
-    option = at_load.option
-    replicas = option.replicas if costs is None else costs.order.replicas
-    bandwidth = None if costs is None else catalog.gpu(option.replica.gpu.name).bandwidth_gb_per_s
-    gpus = replicas * option.replica.gpus
-    return Candidate(
-        key=option,
-        net_present_cost=None if costs is None else costs.net_present_cost,
-        free_places=replicas * option.users_per_replica - at_load.users,
-        bandwidth_per_user=None if bandwidth is None else gpus * bandwidth / at_load.users,
-        reason=at_load.reason,
-    )
+    figures = None if costs is None else costs.figures
+    bandwidth = None if costs is None else catalog.gpu(at_load.option.replica.gpu.name).bandwidth_gb_per_s
+    return candidate_of(at_load.option, figures, at_load.users, bandwidth, at_load.reason)
 
 
 def _public(option: fleet.Option, users: int) -> Option:

@@ -11,11 +11,9 @@ import zipfile
 from io import BytesIO
 from xml.sax.saxutils import escape
 
-from workbook.package import rewritten, sheet_of_part
+from workbook.package import FORMULA_CELL, rewritten, sheet_of_part
 from workbook.recalculation import Values
 
-# A formula cell as openpyxl writes it: attributes, formula, and a value without content.
-FORMULA_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"([^>]*)>(<f\b[^>]*>[^<]*</f>)<v\s*(?:/>|></v>)</c>')
 _TYPE = re.compile(rb' t="[^"]*"')
 
 

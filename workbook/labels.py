@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.memory import MEMORY_TERMS
 from core.plan.money import OPTION_MONEY, RATES
 
 LANGUAGES = ("en", "zh")
@@ -1421,9 +1421,8 @@ _MEANINGS_ZH = {
     "gpus": "可容纳全部用户的整副本 GPU 数；超过规划上限则为空。",
     "size_key": "切分的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
 }
-_MEMORY = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)
 _TEXTS |= {
-    f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*_MEMORY, *RATES, *OPTION_MONEY)
+    f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*MEMORY_TERMS, *RATES, *OPTION_MONEY)
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -24,6 +25,9 @@ ZIP_ERRORS = (
 
 # What expat raises for a part that is not XML; LookupError and ValueError come from Python's look-up of an encoding.
 XML_ERRORS = (expat.ExpatError, LookupError, ValueError)
+
+# A formula cell as openpyxl writes it: attributes, formula, and a value without content.
+FORMULA_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"([^>]*)>(<f\b[^>]*>[^<]*</f>)<v\s*(?:/>|></v>)</c>')
 
 # Office writes this fixed date into zip archives; with it the same parts give the same bytes.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -10,14 +10,12 @@ from io import BytesIO
 
 from openpyxl.utils import coordinate_to_tuple
 
-from workbook.package import rewritten, sheet_of_part
+from workbook.package import FORMULA_CELL, rewritten, sheet_of_part
 
 Values = dict[str, dict[str, object]]
 
 # openpyxl gives a blank styled cell the type "number", and IronCalc up to 0.9.1 reads it as 0 (IronCalc issue 1425).
 _BLANK_TYPED_AS_NUMBER = re.compile(rb'(<c\b[^>]*?) t="n"([^>]*?)(/>|></c>)')
-
-_FORMULA_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*><f\b')
 
 
 def computed_values(xlsx: bytes) -> Values:
@@ -54,5 +52,5 @@ def _formula_cells(xlsx: bytes) -> list[tuple[str, int, int, int, str]]:
         return [
             (title, position, *coordinate_to_tuple(address.decode()), address.decode())
             for position, (part, title) in enumerate(titles.items())
-            for address in _FORMULA_CELL.findall(package.read(part))
+            for address, *_ in FORMULA_CELL.findall(package.read(part))
         ]

@@ -288,18 +288,18 @@ def _gpus_by_name() -> dict[str, Gpu]:
             label_gb=int(row["label_gb"]),
             memory_mib=_int_or_none(row["memory_mib"]),
             memory_type=row["memory_type"],
-            bandwidth_gb_per_s=_float_or_none(row["bandwidth_gb_per_s"]),
+            bandwidth_gb_per_s=float_or_none(row["bandwidth_gb_per_s"]),
             tdp_w=_int_or_none(row["tdp_w"]),
             gpus_per_node=_int_or_none(row["gpus_per_node"]),
             interconnect=row["interconnect"],
-            interconnect_gb_per_s=_float_or_none(row["interconnect_gb_per_s"]),
+            interconnect_gb_per_s=float_or_none(row["interconnect_gb_per_s"]),
             source=row["source"],
             memory_source=row["memory_source"],
             as_of=row["as_of"],
-            bf16_tflops=_float_or_none(row["bf16_tflops"]),
-            int8_tops=_float_or_none(row["int8_tops"]),
-            fp8_tflops=_float_or_none(row["fp8_tflops"]),
-            fp4_tflops=_float_or_none(row["fp4_tflops"]),
+            bf16_tflops=float_or_none(row["bf16_tflops"]),
+            int8_tops=float_or_none(row["int8_tops"]),
+            fp8_tflops=float_or_none(row["fp8_tflops"]),
+            fp4_tflops=float_or_none(row["fp4_tflops"]),
             compute_source=row["compute_source"],
         )
         for row in _read("gpus.csv")
@@ -320,7 +320,7 @@ def _int_or_none(text: str) -> int | None:
     return int(text) if text else None
 
 
-def _float_or_none(text: str) -> float | None:
+def float_or_none(text: str) -> float | None:
     return float(text) if text else None
 
 

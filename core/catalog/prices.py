@@ -49,6 +49,11 @@ class GpuPrices:
     on_demand_per_gpu_hour: Quote | None = None
     reserved_per_gpu_hour: Quote | None = None
 
+    @property
+    def has_offer(self) -> bool:
+        """Whether a price to buy or to rent the GPU is known."""
+        return any((self.purchase, self.on_demand_per_gpu_hour, self.reserved_per_gpu_hour))
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostDefault:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from core.catalog.names import DATA_FOLDER
+from core.catalog.names import DATA_FOLDER, float_or_none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +97,13 @@ def constant_values() -> Mapping[str, float]:
     return MappingProxyType({constant.name: constant.value for constant in constants()})
 
 
-def _number(text: str) -> float | None:
-    return float(text) if text else None
-
-
 def _whole(text: str) -> int | None:
     return int(float(text)) if text else None
 
 
 def measured_speed(row: Mapping[str, str]) -> MeasuredSpeed:
     """Return the measurement in one row of a file with the columns of speed_measured.csv."""
-    first_token_ms = _number(row["ttft_ms"])
+    first_token_ms = float_or_none(row["ttft_ms"])
     return MeasuredSpeed(
         set=row["set"],
         source=row["source"],
@@ -124,10 +120,10 @@ def measured_speed(row: Mapping[str, str]) -> MeasuredSpeed:
         users=_whole(row["concurrency"]),
         prompt_tokens=_whole(row["input_tokens"]),
         output_tokens=_whole(row["output_tokens"]),
-        tokens_per_s_per_user=_number(row["tok_s_per_user"]),
-        output_tokens_per_s=_number(row["output_tok_s"]),
+        tokens_per_s_per_user=float_or_none(row["tok_s_per_user"]),
+        output_tokens_per_s=float_or_none(row["output_tok_s"]),
         first_token_s=None if first_token_ms is None else first_token_ms / 1000,
-        prompt_tokens_per_s=_number(row["prefill_tok_s"]),
+        prompt_tokens_per_s=float_or_none(row["prefill_tok_s"]),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 from core.catalog.hardware import Gpu
@@ -16,6 +17,7 @@ from core.catalog.prices import prices as indicative_prices
 from core.checks import Limits, number_within
 from core.plan.fleet import Option, choice_of_gpu
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES, W_PER_KW
+from core.plan.ranking import Candidate
 
 _SHARE = "Write a fraction, for example 0.1 for 10 %."
 _MONEY = "Write US dollars, for example 30000."
@@ -226,11 +228,13 @@ class OptionCosts:
     figures: Mapping[str, Any] = field(repr=False, compare=False)
 
 
+@cache
 def default_assumptions() -> Assumptions:
     """Return the assumptions in cost_defaults.csv."""
     return Assumptions(**_defaults(Assumptions))
 
 
+@cache
 def default_policy() -> OrderPolicy:
     """Return the policy in cost_defaults.csv."""
     return OrderPolicy(**_defaults(OrderPolicy))
@@ -325,6 +329,27 @@ def money_figures(
         "w_per_kw": W_PER_KW,
     }
     return OPTION_MONEY.compute(given | RATES.compute(given))
+
+
+def candidate_of(
+    option: Option, figures: Mapping[str, Any] | None, users: int, bandwidth_gb_per_s: float | None, reason: str = ""
+) -> Candidate[Option]:
+    """Return an option as the ranking sees it.
+
+    Args:
+        figures: the terms of `money_figures` for it; None without a GPU of the catalog.
+        bandwidth_gb_per_s: memory bandwidth of one GPU; None if it is not known.
+        reason: why the option cannot be chosen; "" if it can.
+    """
+    replicas = option.replicas if figures is None else figures["replicas"]
+    gpus = replicas * option.replica.gpus
+    return Candidate(
+        key=option,
+        net_present_cost=None if figures is None else figures["net_present_cost"],
+        free_places=replicas * option.users_per_replica - users,
+        bandwidth_per_user=None if bandwidth_gb_per_s is None else gpus * bandwidth_gb_per_s / users,
+        reason=reason,
+    )
 
 
 def _order_quantity(figures: Mapping[str, Any], by_division: int) -> OrderQuantity:

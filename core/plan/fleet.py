@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from core import catalog
 from core.catalog.hardware import Gpu
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
-from core.errors import OutOfRangeError
+from core.errors import OutOfRangeError, UnknownNameError
 from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -75,6 +76,14 @@ class GpuChoice:
 def choice_of_gpu(gpu: Gpu) -> GpuChoice:
     """Return a GPU of the catalog as a GPU to plan with."""
     return GpuChoice(gpu.name, gpu.memory_bytes, gpu.gpus_per_node or USUAL_GPUS_PER_NODE)
+
+
+def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
+    """Return the catalog's GPU of that name; None if only a memory size was chosen."""
+    try:
+        return catalog.gpu(choice.name)
+    except UnknownNameError:
+        return None
 
 
 def choice_of_gb(memory_gb: float) -> GpuChoice:
@@ -178,18 +187,16 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
 
 
 def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, Any]:
-    """Return every term of `core.plan.memory.RULE` by name, for a service with an overhead."""
+    """Return every input and term of `core.plan.memory.RULE` by name, for a service with an overhead."""
     tokens = allocated_tokens(context, service.average_tokens)
-    return RULE.compute(
-        _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
-        | {
-            "memory_bytes": replica.gpu.memory_bytes,
-            "overhead": service.overhead,
-            "value_bytes": service.kv_precision.bytes_per_value,
-            "allocated_tokens": tokens,
-            **tokens_in_windows(service.model, tokens),
-        }
-    )
+    given = _rule_inputs(service.model, service.precision, replica.tp, replica.pp) | {
+        "memory_bytes": replica.gpu.memory_bytes,
+        "overhead": service.overhead,
+        "value_bytes": service.kv_precision.bytes_per_value,
+        "allocated_tokens": tokens,
+        **tokens_in_windows(service.model, tokens),
+    }
+    return given | RULE.compute(given)
 
 
 def tokens_in_windows(model: ModelSpec, tokens: int) -> dict[str, int]:

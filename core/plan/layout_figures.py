@@ -1,7 +1,7 @@
 """Reduce a model in a layout to the figures from which `core.plan.memory` computes what a replica holds.
 
 They follow from the model's shapes by integer arithmetic, for vLLM's default version with its default settings.
-`stored_rows` reads those of the catalog's models, which take half a minute to compute, from layouts.csv.
+`stored_rows` reads those of the catalog's models, which take ten seconds to compute, from layouts.csv.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from core.model.kv_profile import KvProfile
 from core.model.mixers import Mixer
 from core.model.precision import Precision, precision_of_bytes
 from core.model.spec import LayerRun, ModelSpec
-from core.plan.memory import MOST_UNFOLDED_TOKENS
+from core.plan.memory import MOST_UNFOLDED_TOKENS, UNFOLDED_TOKENS_A_SEQUENCE
 from core.units import GIB
 
 VERSION = parse_version(vllm.ENGINE.default_version)
@@ -53,11 +53,11 @@ class StepClass:
 
 
 def _step_class(example: Device) -> StepClass:
-    step = vllm.largest_step(_deployment(example))
+    step = vllm.largest_step(started(example))
     return StepClass(example, step.tokens, step.sequences)
 
 
-def _deployment(device: Device, tp: int = 1, pp: int = 1, context: int = 1) -> Deployment:
+def started(device: Device, tp: int = 1, pp: int = 1, context: int = 1) -> Deployment:
     """Return vLLM's default version with its default settings, without a model."""
     two_bytes, nothing = precision_of_bytes("precision", 2), ModelSpec(name="", hidden_size=0, layers=())
     return Deployment(
@@ -141,17 +141,15 @@ def kernels_of(shapes: StageShapes) -> int:
     return 2 if shapes.quantized else 1 if shapes.expert_workspace else 3
 
 
-def kernels_of_format(name: str) -> int:
-    """Return the kind of kernels that serve a format of `WEIGHT_FORMATS`, 1, 2 … in the order of `KERNELS`."""
+def kernels_and_width(name: str) -> tuple[int, int]:
+    """Return what a format of `WEIGHT_FORMATS` other than `SHIPPED` needs, for any model.
+
+    Returns:
+        The kind of kernels, 1, 2 … in the order of `KERNELS`, and the bytes of an activation in units of 16 bits.
+    """
     if name == "mxfp4":
-        return 3
-    return 2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1
-
-
-def kernels_and_width(model: ModelSpec, precision: Precision | None) -> tuple[int, int]:
-    """Return the kind of kernels for a precision of the weights, and the bytes of an activation in units of 16 bits."""
-    shapes = stage_shapes(model, precision, 1, 1)[0]
-    return kernels_of(shapes), shapes.bytes_per_value // 2
+        return 3, 1
+    return (2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1), (2 if name == "fp32" else 1)
 
 
 def is_possible(model: ModelSpec, tp: int, pp: int) -> bool:
@@ -250,14 +248,14 @@ def _latent_fixed_bytes(model: ModelSpec, shapes: StageShapes) -> int:
     """Return the part of the latents' peak that does not depend on the context, for the smallest steps."""
     if not shapes.latent_width:
         return 0
-    step = vllm.largest_step(_deployment(STEP_CLASSES[0].example))
+    step = vllm.largest_step(started(STEP_CLASSES[0].example))
     held = vllm.expert_workspace_bytes(shapes, step) + vllm.image_bytes(model, shapes, step)
     return held + 4 * step.tokens * shapes.hidden_size * 2
 
 
 def _peak_bytes(model: ModelSpec, shapes: StageShapes, step_class: StepClass, tp: int) -> int:
     latents_vary = step_class is STEP_CLASSES[0]
-    deployment = replace(_deployment(step_class.example, tp, context=MOST_UNFOLDED_TOKENS), model=model)
+    deployment = replace(started(step_class.example, tp, context=MOST_UNFOLDED_TOKENS), model=model)
     given = replace(shapes, latent_width=0) if latents_vary else shapes
     return vllm.activation_peak_bytes(deployment, given) - vllm.cublas_bytes(step_class.example)
 
@@ -334,12 +332,13 @@ def _envelopes(stages: Sequence[Row], model: ModelFigures) -> Iterator[frozenset
     """Yield the stages on the lower envelope for each format, class of GPU, context and width of the cache."""
     kinds = list(KERNELS)
     smallest = STEP_CLASSES[0]
+    unfolded = UNFOLDED_TOKENS_A_SEQUENCE * smallest.sequences, MOST_UNFOLDED_TOKENS  # the fewest and the most
     for name in WEIGHT_FORMATS:
-        shipped = name == SHIPPED
-        kind = kinds[(model.shipped_kernels if shipped else kernels_of_format(name)) - 1]
-        wide = model.shipped_wide if shipped else 2 if name == "fp32" else 1
+        as_shipped = model.shipped_kernels, model.shipped_wide
+        number, wide = as_shipped if name == SHIPPED else kernels_and_width(name)
+        kind = kinds[number - 1]
         for step in STEP_CLASSES:
-            for tokens in (64 * smallest.sequences, MOST_UNFOLDED_TOKENS) if step is smallest else (0,):
+            for tokens in unfolded if step is smallest else (0,):
                 held = [
                     row[f"weights_{name}"]
                     + wide

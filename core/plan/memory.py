@@ -335,3 +335,6 @@ SIZE = Terms(
         formula=if_known([v.gpus], (v.gpus * 10**6 + v.nodes) * 10**3 + v.pp * (v.gpus_per_node + 1) - v.tp),
     )
 )
+
+# All of them, in the order in which a reader needs them.
+MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)

@@ -7,7 +7,7 @@ from core.plan.money import ORDER
 from core.plan.terms import Terms
 
 MAX_NODES_PER_REPLICA = 4
-_NODES = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
+NODES = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
 
 
 def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
@@ -22,4 +22,4 @@ def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
 def nodes_for(replicas: int, gpus_per_replica: int, gpus_per_node: int) -> int:
     """Return the nodes for `replicas`: a replica larger than a node takes whole nodes; smaller ones share a node."""
     given = {"replicas": replicas, "gpus_per_replica": gpus_per_replica, "gpus_per_node": gpus_per_node}
-    return _NODES.compute(given | {"with_spares": replicas * gpus_per_replica})["nodes"]  # type: ignore[return-value]
+    return NODES.compute(given | {"with_spares": replicas * gpus_per_replica})["nodes"]  # type: ignore[return-value]

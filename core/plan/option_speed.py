@@ -9,14 +9,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from core import catalog
 from core.catalog.hardware import Gpu
 from core.engines.capacity import Count
-from core.errors import OutOfRangeError, UnknownNameError
+from core.errors import OutOfRangeError
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.plan.demand import Tokens, requests_served
-from core.plan.fleet import MAX_GPUS, Option, Service
+from core.plan.fleet import MAX_GPUS, Option, Service, gpu_of_choice
 from core.plan.serving import served_precision
 from core.plan.speed import Load, Speed, speed, users_at_speed
 
@@ -70,7 +69,7 @@ def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -
     serving = _served(service)
     found = []
     for option in options:
-        gpu = _gpu_of(option)
+        gpu = gpu_of_choice(option.replica.gpu)
         if gpu is None or gpu.bandwidth_gb_per_s is None:  # the ranking has its own reason for these
             found.append(OptionSpeed(option=option, users=wish.users or 1, speed=None))
         elif gpu.bf16_tflops is None:
@@ -85,7 +84,8 @@ def speed_in_full(service: Service, at_load: OptionSpeed, wish: Wish) -> Speed |
 
     With an overhead, or for average tokens, the places are the option's own: an engine's budget has others.
     """
-    gpu, option = _gpu_of(at_load.option), at_load.option
+    option = at_load.option
+    gpu = gpu_of_choice(option.replica.gpu)
     if at_load.speed is None or gpu is None:
         return at_load.speed
     if service.overhead is not None or service.average_tokens is not None:
@@ -114,13 +114,6 @@ def no_kernel(model: ModelSpec, precision: Precision | None, gpu: Gpu) -> str:
 def _served(service: Service) -> Service:
     """Return the service with weights in the format that an engine serves, also where memory goes by the rule."""
     return replace(service, precision=served_precision(service.model, service.precision), overhead=None)
-
-
-def _gpu_of(option: Option) -> Gpu | None:
-    try:
-        return catalog.gpu(option.replica.gpu.name)
-    except UnknownNameError:
-        return None
 
 
 def _at_its_load(service: Service, gpu: Gpu, option: Option, wish: Wish) -> OptionSpeed:

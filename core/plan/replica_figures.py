@@ -11,12 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 from core.engines import vllm
-from core.engines.deployment import Deployment, Device
+from core.engines.deployment import Device
 from core.engines.shapes import StageShapes
-from core.model.precision import precision_of_bytes
-from core.model.spec import ModelSpec
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
-from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs
+from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs, started
 from core.plan.memory import (
     BLOCKS,
     DEVICE,
@@ -32,15 +30,6 @@ from core.units import MIB
 _SMALL, _LARGE, _LARGEST = STEP_CLASSES
 
 
-def _started(device: Device, tp: int = 1, pp: int = 1) -> Deployment:
-    """Return vLLM's default version with its default settings, without a model."""
-    two_bytes, nothing = precision_of_bytes("precision", 2), ModelSpec(name="", hidden_size=0, layers=())
-    return Deployment(
-        model=nothing, precision=two_bytes, kv_precision=two_bytes, device=device, tp=tp, pp=pp, context=1,
-        version=VERSION,
-    )  # fmt: skip
-
-
 _NO_EXPERTS = StageShapes(
     layers=0, hidden_size=0, vocab_size=0, is_first=True, mlp_width=0, mlp_copies=0, experts_per_token=0,
     expert_width=0, expert_input=0, latent_width=0, expert_workspace=False, bytes_per_value=2, quantized=False,
@@ -48,7 +37,7 @@ _NO_EXPERTS = StageShapes(
 
 
 def _other_bytes(device: Device, tp: int, pp: int) -> int:
-    return vllm.other_bytes(_started(device, tp, pp), _NO_EXPERTS).expected
+    return vllm.other_bytes(started(device, tp, pp), _NO_EXPERTS).expected
 
 
 # Constants of the terms, in the order in which a reader meets them.
@@ -56,7 +45,7 @@ CONSTANTS: dict[str, float] = {
     "driver_reserved_bytes": DRIVER_RESERVED_MIB * MIB,
     "driver_reserved_share": DRIVER_RESERVED_SHARE,
     "memory_utilization": vllm.default_memory_utilization(VERSION),
-    "graph_bytes": vllm.graph_bytes(_started(_SMALL.example), 1).expected,
+    "graph_bytes": vllm.graph_bytes(started(_SMALL.example), 1).expected,
     "other_several_bytes": _other_bytes(_SMALL.example, 2, 1),
     "large_class_bytes": vllm.LARGE_DEVICE_BYTES,
     "largest_class_bytes": vllm.LARGEST_DEVICE_BYTES,

@@ -17,6 +17,7 @@ from core.model.counts import model_counts
 from core.plan.fleet import LAYOUTS, layout_title
 from core.plan.money import OPTION_MONEY
 from tests.workbook.article_names import ARTICLE_NAMES
+from tests.workbook.formula_form import depth_of_if
 from workbook import labels as label_table
 from workbook.labels import Labels
 from workbook.sheets import capacity, how_it_works, models, options, precisions, procurement, scenarios
@@ -267,18 +268,6 @@ def references(formula: str) -> list[str]:
     column = r"\[@\[(?:[^\]']|'.)*\]\]|\w+\[(?:[^\[\]']|'.)*\]"
     cell = r"(?:'[^']+'!|\w+!)?\$?[A-Z]{1,3}\$?\d+(?::\$?[A-Z]{1,3}\$?\d+)?"
     return re.findall(rf"{column}|{cell}|\b[a-z][a-z0-9]*_[a-z0-9_]+\b", formula)
-
-
-def depth_of_if(formula: str) -> int:
-    """Return how deep IF stands within IF."""
-    open_calls, deepest = [], 0
-    for call in re.findall(r"[A-Z]*\(|\)", re.sub(r"\[(?:[^\[\]']|'.)*\]", "", formula)):
-        if call == ")":
-            open_calls.pop()
-        else:
-            open_calls.append(call)
-            deepest = max(deepest, open_calls.count("IF("))
-    return deepest
 
 
 def test_sheets_fill_the_rows_of_each_scenario_and_option(planner, language):

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from core.plan.fleet import layout_title
 from core.units import GIB
 from vram.capacities import Capacity
 from vram.capacities import capacity as compute_capacity
@@ -47,7 +48,7 @@ def _print(found: Capacity) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    layout = f"TP {found.tp}" + (f" × PP {found.pp}" if found.pp > 1 else "")
+    layout = layout_title(found.tp, found.pp)
     title = f"{found.model} on {found.gpu or 'GPU'}, {layout}, {found.engine} {found.engine_version}"
     table = Table(title=title, title_justify="left")
     for heading in ("GiB per GPU", "expected", "from", "to"):

@@ -7,6 +7,7 @@ import json
 import click
 
 from core.plan import defaults
+from core.plan.fleet import layout_title
 from vram.cli.options import NUMBER, models_option
 from vram.speeds import ENGINES, Speed
 from vram.speeds import speed as compute_speed
@@ -54,7 +55,7 @@ def speed(model: str, as_json: bool, **arguments) -> None:
 
 def _print(found: Speed) -> None:
     # With click alone: importing rich would take longer than everything else.
-    layout = f"TP {found.tp}" + (f" × PP {found.pp}" if found.pp > 1 else "")
+    layout = layout_title(found.tp, found.pp)
     copies = f"{found.replicas} × {layout}" if found.replicas > 1 else layout
     click.secho(f"{found.model} ({found.precision}) on {found.gpu}, {copies}, {found.engine}", bold=True)
     click.echo(f"{found.users:,} users, {found.prompt_tokens:,} prompt tokens, {found.output_tokens:,} output tokens")

@@ -14,6 +14,7 @@ from typing import Any
 
 from core.plan.memory import SIZE
 from core.plan.money import OPTION_MONEY
+from core.plan.nodes import NODES
 from core.plan.serving import RULE
 from core.plan.terms import Term
 from workbook import formulas as f
@@ -24,7 +25,6 @@ from workbook.export.figures import (
     BEST_OF_ALL,
     LAYOUT_TERMS,
     NEEDED,
-    NODE_TERMS,
     NOTHING,
     RANKING,
     SCENARIO_TERMS,
@@ -194,7 +194,7 @@ class Calculation:
         values = {**layout.figures, **layout.stages[0], **self._figures.terms}
         text, size = label(labels, "memory_bytes"), values["memory_bytes"]
         self._line("memory_bytes", text, size, lambda at: memory_bytes(at("gpu_memory_gb")), COUNT_FORMAT)
-        once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODE_TERMS, SIZE]
+        once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODES, SIZE]
         if self._prices:
             of_lines += [OPTION_MONEY, RANKING]
         made = {term.name for group in (once, *of_lines) for term in group} | {
@@ -270,7 +270,7 @@ class Calculation:
                 lambda at: f"{at('first_stage')}-1+MATCH({at('users_per_replica')},{at('own_stages')},0)",
             ),
             *map(self._term, LAYOUT_TERMS),
-            *(self._term(term, NEEDED) for term in NODE_TERMS),
+            *(self._term(term, NEEDED) for term in NODES),
             self._term(SIZE["size_key"], NEEDED),
         ]  # fmt: skip
         if self._prices:

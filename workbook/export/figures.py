@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from core.catalog.prices import GpuPrices, Quote, prices
@@ -13,12 +13,12 @@ from core.engines.blocks import BLOCK_TOKENS
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.plan.allocation import PAGED
-from core.plan.costs import comes_on_baseboards, default_assumptions, default_policy, money_figures
+from core.plan.costs import candidate_of, comes_on_baseboards, money_figures
 from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures
-from core.plan.layout_figures import RULE_COLUMNS, rule_row
+from core.plan.layout_figures import RULE_COLUMNS
 from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SIZE, STAGE
-from core.plan.money import ORDER
-from core.plan.ranking import SAME_COST, Candidate, rank
+from core.plan.nodes import NODES
+from core.plan.ranking import SAME_COST, rank
 from core.plan.replica_figures import replica_figures
 from core.plan.serving import RULE as BY_RULE
 from core.plan.serving import VLLM
@@ -45,8 +45,7 @@ STAGE_USERS = {BY_RULE: "rule_users", VLLM: "stage_users"}
 # What a scenario has once, for all layouts.
 SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE)}
 LAYOUT_TERMS = Terms(REPLICAS["replicas_needed"], REPLICAS["gpus"])
-NODE_TERMS = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
-# Names of `NODE_TERMS` → what they are for the replicas that are needed, without headroom and spares.
+# Names of `NODES` → what they are for the replicas that are needed, without headroom and spares.
 NEEDED = {"with_spares": "gpus", "replicas": "replicas_needed", "replicas_per_node": "needed_per_node",
           "nodes": "needed_nodes"}  # fmt: skip
 
@@ -117,7 +116,8 @@ class Figures:
     @cached_property
     def money(self) -> Mapping[Option, Mapping[str, Any]]:
         """Every term of `core.plan.money.OPTION_MONEY` of each option; empty if the GPU has no price."""
-        return {option: money_of(self.scenario, option) for option in self.scenario.options if prices_of(self.scenario)}
+        options = self.scenario.options if prices_of(self.scenario) else ()
+        return {option: money_of(self.scenario, option) for option in options}
 
     @cached_property
     def best(self) -> Option | None:
@@ -191,27 +191,14 @@ def recommended(scenario: Scenario, money: Mapping[Option, Mapping[str, Any]]) -
         money: the terms of `OPTION_MONEY` of each option; empty without a price.
     """
     bandwidth = scenario.gpu.bandwidth_gb_per_s if scenario.gpu else None
-    ranking = rank(
-        Candidate(
-            key=option,
-            net_present_cost=figures["net_present_cost"],
-            free_places=figures["replicas"] * option.users_per_replica - scenario.users,
-            bandwidth_per_user=bandwidth and figures["replicas"] * option.replica.gpus * bandwidth / scenario.users,
-        )
-        for option, figures in money.items()
-    )
+    ranking = rank(candidate_of(option, figures, scenario.users, bandwidth) for option, figures in money.items())
     return ranking.keys[0] if ranking.keys else scenario.smallest
-
-
-@lru_cache(maxsize=256)
-def _prices(gpu: str) -> GpuPrices | None:
-    found = prices(gpu)
-    return found if any((found.purchase, found.on_demand_per_gpu_hour, found.reserved_per_gpu_hour)) else None
 
 
 def prices_of(scenario: Scenario) -> GpuPrices | None:
     """Return the indicative prices of the scenario's GPU; None without a GPU, or a price to buy or rent."""
-    return None if scenario.gpu is None else _prices(scenario.gpu.name)
+    found = scenario.gpu and prices(scenario.gpu.name)
+    return found if found and found.has_offer else None
 
 
 def quotes(found: GpuPrices) -> dict[str, Quote | None]:
@@ -224,16 +211,10 @@ def quotes(found: GpuPrices) -> dict[str, Quote | None]:
     }
 
 
-_policy, _assumptions = cache(default_policy), cache(default_assumptions)
-
-
 def money_of(scenario: Scenario, option: Option | None) -> dict[str, Any]:
     """Return every term of `OPTION_MONEY` of an option at the catalog's prices; None: of a layout that does not fit."""
     assert scenario.gpu is not None, "only GPUs of the catalog have prices"
-    return money_figures(
-        scenario.gpu, option, users=scenario.users, policy=_policy(), assumptions=_assumptions(),
-        prices=prices_of(scenario),
-    )  # fmt: skip
+    return money_figures(scenario.gpu, option, users=scenario.users, prices=prices_of(scenario))
 
 
 def chosen(money: Mapping[str, Any], bought: str, rented: str) -> Any:
@@ -241,24 +222,12 @@ def chosen(money: Mapping[str, Any], bought: str, rented: str) -> Any:
     return NOTHING if money["buys"] is None else money[bought] if money["buys"] else money[rented]
 
 
-@lru_cache(maxsize=4096)
-def _rule_row(*arguments: Any) -> dict[str, int]:
-    return rule_row(*arguments)
-
-
 def stages_of(figures: Figures, replica: Replica) -> tuple[dict[str, Any], ...]:
     """Return every input and term of each stage that can have the fewest users, by name; one by the rule."""
     scenario, service = figures.scenario, figures.scenario.service
     if scenario.engine == VLLM:
         return replica_figures(service, replica, scenario.context)
-    counts = {
-        "tp": replica.tp,
-        "pp": replica.pp,
-        "is_shipped": int(scenario.precision is None),
-        "all_parameters": model_counts(service.model).parameters.total,
-    }
-    row = _rule_row(service.model, replica.tp, replica.pp)
-    return ({**counts, **row, **rule_figures(service, replica, scenario.context)},)
+    return ({"tp": replica.tp, "pp": replica.pp, **rule_figures(service, replica, scenario.context)},)
 
 
 @dataclass(frozen=True)
@@ -315,7 +284,7 @@ def _layout_row(scenario: Scenario, replica: Replica, users: int) -> dict[str, A
         "same_cost": SAME_COST,
     }
     row |= LAYOUT_TERMS.compute(row)
-    nodes = NODE_TERMS.compute(row | {name: row[key] for name, key in NEEDED.items() if key in row})
+    nodes = NODES.compute(row | {name: row[key] for name, key in NEEDED.items() if key in row})
     row |= {NEEDED[name]: value for name, value in nodes.items()}
     row |= SIZE.compute(row | {"nodes": row["needed_nodes"]})
     return row | {"served_users": 0 if row["gpus"] is None else users}

@@ -15,8 +15,7 @@ from core import catalog
 from core.catalog.prices import prices
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
 from core.plan.memory import BLOCKS, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
-from core.plan.money import ORDER
-from core.plan.nodes import node_takes
+from core.plan.nodes import NODES, node_takes
 from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
@@ -31,7 +30,6 @@ STAGES = (1, 2, 3)
 _OF_DEVICE = ("memory_bytes", "step_class", "step_tokens", "max_sequences", "usable_bytes")
 _OF_GPU = ("other_one_bytes", "other_stages_bytes")
 _OF_SCENARIO = ("kernels", "wide")  # looked up once a row, because the terms of three stages use them
-_NODES = (ORDER["replicas_per_node"], ORDER["nodes"])
 
 
 def _stage_key(name: str, stage: int) -> str:
@@ -87,15 +85,10 @@ def option_rows() -> list[tuple[str, int]]:
     return [
         (gpu.name, number)
         for gpu in catalog.gpus()
-        if _has_price(gpu.name)
+        if prices(gpu.name).has_offer
         for number, (tp, pp) in enumerate(LAYOUTS)
         if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node)
     ]
-
-
-def _has_price(gpu: str) -> bool:
-    found = prices(gpu)
-    return any((found.purchase, found.on_demand_per_gpu_hour, found.reserved_per_gpu_hour))
 
 
 def first_option_row() -> int:
@@ -240,7 +233,7 @@ def _formulas(book: Book) -> dict[str, str]:
         **{_stage_key(term.name, stage): printed(term, stage) for stage in STAGES for term in STAGE},
         **{term.name: printed(term) for term in RULE},
         "rule_users": if_possible(printed(RULE["rule_users"])),
-        **{term.name: printed(term) for term in (*REPLICAS, *_NODES, *SIZE)},
+        **{term.name: printed(term) for term in (*REPLICAS, *NODES, *SIZE)},
         **_best_rows(book, cell),
         **_limits(labels, cell, scenario),
     }

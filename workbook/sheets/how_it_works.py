@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.memory import MEMORY_TERMS
 from core.plan.money import OPTION_MONEY, RATES
 from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 
 HEADER_ROW = 4
 COLUMNS = ("figure", "unit", "means", "formula", "source")
-TERMS = (
-    *ESTIMATE, *DEVICE, *PLACE, *ROOM, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE, *RATES, *OPTION_MONEY,
-)  # fmt: skip
+TERMS = (*MEMORY_TERMS, *RATES, *OPTION_MONEY)
 
 
 def write(book: Book) -> None:

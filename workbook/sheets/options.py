@@ -180,6 +180,6 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     }
 
 
-def best(book: Book, key: str, place: str = "1") -> str:
+def at_place(book: Book, key: str, place: str) -> str:
     """Return a formula for the figure of the option at that place of the ranking."""
     return f"INDEX({column(book, key)},MATCH({place},{column(book, 'rank')},0))"

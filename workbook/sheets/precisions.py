@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
-from core.plan.layout_figures import CACHE_BITS, SAME_WEIGHTS, WEIGHT_FORMATS, kernels_of_format
+from core.plan.layout_figures import CACHE_BITS, SAME_WEIGHTS, WEIGHT_FORMATS, kernels_and_width
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
 from workbook import styles, terms
@@ -77,8 +77,7 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
         formats.index(name) + 1 if name in formats else 0,
         SERVED.index(name) + 1 if name in SERVED else 0,
         WEIGHT_FORMATS.index(weights) + 1 if in_layouts else 0,
-        kernels_of_format(weights) if in_layouts and name != SHIPPED else 0,
-        0 if name == SHIPPED else 2 if name == "fp32" else 1,
+        *((0, 0) if name == SHIPPED else kernels_and_width(weights) if in_layouts else (0, 1)),
         1 + widths.index(bits) if (bits := round(8 * (bytes_per_value or 0))) in widths else 0,
     )
     for letter, number in zip("CDEFGHI", numbers):

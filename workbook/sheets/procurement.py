@@ -314,7 +314,7 @@ def _write_cheapest(book: Book, ws: Worksheet) -> None:
         row = _CHEAPEST_HEADER_ROW + position
         put(ws, f"C{row}", styles.CHECK, position)
         for key, letter in _LISTED.items():
-            found = f"IFERROR({options.best(book, key, f'$C{row}')},{terms.MISSING})"
+            found = f"IFERROR({options.at_place(book, key, f'$C{row}')},{terms.MISSING})"
             put_formula(ws, f"{letter}{row}", shown[key].role, found, shown[key].number_format)
 
 

@@ -105,13 +105,13 @@ _CHECKS = (
     "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
 )  # fmt: skip
 _MADE_OF_INPUTS = (
-    "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes", "is_a100",
-    "workspace_bytes", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
+    "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
+    "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
     "all_weights_bytes",
 )  # fmt: skip
 _WORKING = (
     *(SheetColumn(f"check_{key}", 10, styles.CHECK) for key in _CHECKS),
-    *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS if key not in ("is_a100", "workspace_bytes")),
+    *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS),
     *(SheetColumn(term.name, 14) for term in DEVICE),
     *(SheetColumn(key, 16) for key in OF_MODEL),
     *(SheetColumn(name, 14) for name in _WORKING_TERMS),

@@ -27,7 +27,6 @@ from core.plan.layout_figures import (
     STEP_CLASSES,
     WEIGHT_FORMATS,
     kernels_and_width,
-    kernels_of_format,
     layout_rows,
     model_figures,
     rule_row,
@@ -49,9 +48,10 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
         "shipped" if service.precision is None else SAME_WEIGHTS.get(service.precision.name, service.precision.name)
     )
     if weights == "shipped":
-        kind, wide = kernels_and_width(service.model, None)
+        common = model_figures(service.model)
+        kind, wide = common.shipped_kernels, common.shipped_wide
     else:
-        kind, wide = kernels_of_format(weights), 2 if weights == "fp32" else 1
+        kind, wide = kernels_and_width(weights)
     bits = round(service.kv_precision.bytes_per_value * 8)
     step = device_figures(replica.gpu)["step_tokens"]
     kernels = list(KERNELS)[kind - 1]

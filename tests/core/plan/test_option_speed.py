@@ -87,7 +87,7 @@ def test_a_gpu_of_which_too_little_is_known(monkeypatch):
     served = service()
     found = speeds_of_options(served, options(served, "mi300a"), WISH)
     assert {(at_load.speed, at_load.reason) for at_load in found} == {(None, "")}  # the ranking says why
-    monkeypatch.setattr(module, "_gpu_of", lambda option: replace(catalog.gpu("h100"), bf16_tflops=None))
+    monkeypatch.setattr(module, "gpu_of_choice", lambda choice: replace(catalog.gpu("h100"), bf16_tflops=None))
     found = speeds_of_options(served, options(served, "h100"), WISH)
     assert {at_load.reason for at_load in found} == {NO_COMPUTE_RATE}
 

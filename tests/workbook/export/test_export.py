@@ -33,6 +33,7 @@ from core.plan.serving import RULE, VLLM
 from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
+from tests.workbook.formula_form import depth_of_if
 from vram.plans import plan
 from workbook import pdf
 from workbook.audit.run import audit
@@ -66,7 +67,7 @@ PAYLOADS = (
 
 
 def hybrid_model() -> CatalogModel:
-    """Layers of every kind that the cache tells apart: full, windows of two sizes, an encoder's, a state, index."""
+    """Layers of every kind that is cached in its own way: full, windows of two sizes, an encoder's, a state, index."""
     heads = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 64}
     layers = (
         LayerRun(count=3, mixer=FullAttention(**heads)),
@@ -669,25 +670,13 @@ def test_an_audit_passes(sheets, crowd):
 _REFERENCE = re.compile(r"\$?[A-Z]{1,3}\$?[0-9]+(?::\$?[A-Z]{1,3}\$?[0-9]+)?|\b[a-z_][a-z_0-9]*\b")
 
 
-def if_depth(formula: str) -> int:
-    """Return how deep IFs are nested."""
-    opened, deepest = [], 0
-    for name in re.findall(r"[A-Z0-9.]*\(|\)", formula):
-        if name == ")":
-            opened.pop()
-        else:
-            opened.append(name)
-            deepest = max(deepest, opened.count("IF("))
-    return deepest
-
-
 def test_formulas_are_short_enough_to_be_followed(sheets, crowd):
     """At most 200 characters, 8 different references, and IF 3 deep."""
     for path in (sheets, crowd):
         for sheet, address, formula, _ in formula_cells(path):
             plain = re.sub(r"\"[^\"]*\"", '""', formula.removeprefix("="))
             assert len(formula) <= 201, (sheet, address, formula)
-            assert if_depth(plain) <= 3, (sheet, address, formula)
+            assert depth_of_if(plain) <= 3, (sheet, address, formula)
             references = set(_REFERENCE.findall(re.sub(r"'[^']*'!", "", plain)))
             assert len(references) <= 8, (sheet, address, formula)
 
