@@ -41,8 +41,7 @@ class Option:
         tp, pp: tensor and pipeline parallel size of one replica.
         replicas, nodes, gpus: how many to deploy.
         users: concurrent users of all replicas.
-        users_per_replica: most concurrent users of one replica; where requests per hour are given, as many as it runs
-            at the wanted speed.
+        users_per_replica: most concurrent users of one replica: as many as fit in its memory and get the wanted speed.
         headroom: share of the places for users that stay free.
         speed: how fast the users are served, spread over the replicas; None if it is not asked for or not known.
         costs: order quantity, owning and renting at indicative prices; None without a GPU of the catalog.
@@ -251,11 +250,15 @@ def _at_loads(
         except UnsupportedModelError as error:
             if wish.users is None:
                 raise
-            return [OptionSpeed(option=option, users=wish.users, speed=None) for option in options], error.problem
+            return _without_speed(options, wish.users), error.problem
         if wish.users is None:  # without a speed, requests cannot be turned into replicas
             found = [at if at.speed or at.reason else replace(at, reason=NO_BANDWIDTH) for at in found]
         return found, ""
-    return [OptionSpeed(option=option, users=wish.users, speed=None) for option in options], ""
+    return _without_speed(options, wish.users), ""
+
+
+def _without_speed(options: Iterable[fleet.Option], users: int) -> list[OptionSpeed]:
+    return [OptionSpeed(option=option, users=users, peak_users=users, speed=None) for option in options]
 
 
 def _speed(service: Service, at_load: OptionSpeed, wish: Wish) -> SpeedRange | None:

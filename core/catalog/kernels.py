@@ -17,6 +17,8 @@ from core.model.precision import Precision
 TENSORRT_LLM, LLAMA_CPP = "tensorrt-llm", "llama.cpp"
 
 SIXTEEN_BIT, WIDENED = "16-bit", "widened"
+# Kinds of formats, each of which needs a kernel of its own.
+KINDS = (SIXTEEN_BIT, "int8", "fp8", "fp4", "groups", "bitsandbytes", "gguf")
 
 # The least CUDA compute capability with a kernel, by kind of format; then that with native units.
 _LEAST_CAPABILITY = {"int8": 7.5, "fp8": 7.5, "fp4": 7.5, "groups": 6.0, "bitsandbytes": 7.0, "gguf": 6.0}
@@ -39,10 +41,7 @@ class Rate:
 
 
 def kind_of_format(precision: Precision | None) -> str:
-    """Return the kind of kernel that a format needs: "16-bit", "int8", "fp8", "fp4", "groups", "bitsandbytes", "gguf".
-
-    None stands for tensors that are not quantized.
-    """
+    """Return the one of `KINDS` that a format needs; None stands for tensors that are not quantized."""
     if precision is None or precision.bytes_per_value >= 2:
         return "16-bit"
     name = precision.name.lower()  # a mix names its parts as llama.cpp does ("Q6_K")
@@ -102,20 +101,20 @@ def obstacle(engine: str, kind: str, gpu: Gpu) -> str:
     return ""
 
 
-def check_format(engine: str, precision: Precision | None, gpu: Gpu) -> None:
-    """Raise an error if no kernel of the engine runs that format on the GPU.
+def check_kind(engine: str, kind: str, gpu: Gpu) -> None:
+    """Raise an error if no kernel of the engine runs that kind of format on the GPU.
 
     Raises:
         OutOfRangeError: there is no such kernel.
     """
-    problem = obstacle(engine, kind_of_format(precision), gpu)
+    problem = obstacle(engine, kind, gpu)
     if problem:
         remedy = 'Write "q4_k_m" or "q8_0".' if engine == LLAMA_CPP else "Choose another precision or GPU."
         raise OutOfRangeError("precision", problem, remedy)
 
 
-def rate_of_format(precision: Precision | None, gpu: Gpu) -> Rate:
-    """Return the compute rate for weights of one format (None: not quantized).
+def rate_of_kind(kind: str, gpu: Gpu) -> Rate:
+    """Return the compute rate for weights in a kind of format.
 
     NVIDIA's rate halves the width and doubles the rate; that fills a native rate which no source states.
 
@@ -125,8 +124,7 @@ def rate_of_format(precision: Precision | None, gpu: Gpu) -> Rate:
     if gpu.bf16_tflops is None:
         raise OutOfRangeError("gpu", f"the compute rate of {gpu.title} is not known", "Choose another GPU.")
     sixteen = gpu.bf16_tflops * 1e12
-    kind = kind_of_format(precision)
-    if kind == "16-bit":
+    if kind == SIXTEEN_BIT:
         return Rate(SIXTEEN_BIT, sixteen)
     if kind in _NATIVE_CAPABILITY and has_native_units(gpu, kind):
         stated = {"int8": gpu.int8_tops, "fp8": gpu.fp8_tflops, "fp4": gpu.fp4_tflops}[kind]

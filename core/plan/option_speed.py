@@ -17,7 +17,7 @@ from core.model.spec import ModelSpec
 from core.plan.demand import Tokens, requests_served
 from core.plan.fleet import MAX_GPUS, Option, Service, gpu_of_choice
 from core.plan.serving import served_precision
-from core.plan.speed import Load, Speed, speed, users_at_speed
+from core.plan.speed import Load, Speed, speed, users_at_wanted_speed
 
 NO_COMPUTE_RATE = "no compute rate is known"
 
@@ -27,14 +27,16 @@ class OptionSpeed:
     """An option at its load.
 
     Attributes:
-        option: the option; for requests per hour with the replicas and the users per replica that serve them.
+        option: the option, with the replicas in which the users fit and get the wanted speed.
         users: concurrent users of all its replicas.
+        peak_users: the users at which the speed is stated; for requests per hour, as many as the replicas run.
         speed: how fast it is; None if that cannot be computed.
         reason: why it cannot be chosen ("too slow: 1 of 10 tokens/s"); "" if it can, as far as its speed goes.
     """
 
     option: Option
     users: int
+    peak_users: int
     speed: Speed | None
     reason: str = ""
 
@@ -71,9 +73,9 @@ def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -
     for option in options:
         gpu = gpu_of_choice(option.replica.gpu)
         if gpu is None or gpu.bandwidth_gb_per_s is None:  # the ranking has its own reason for these
-            found.append(OptionSpeed(option=option, users=wish.users or 1, speed=None))
+            found.append(_unknown(option, wish))
         elif gpu.bf16_tflops is None:
-            found.append(OptionSpeed(option=option, users=wish.users or 1, speed=None, reason=NO_COMPUTE_RATE))
+            found.append(_unknown(option, wish, NO_COMPUTE_RATE))
         else:
             found.append(_at_its_load(serving, gpu, option, wish))
     return found
@@ -92,7 +94,7 @@ def speed_in_full(service: Service, at_load: OptionSpeed, wish: Wish) -> Speed |
         return at_load.speed
     replica = option.replica
     return speed(
-        _served(service), gpu, wish.load(at_load.users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
+        _served(service), gpu, wish.load(at_load.peak_users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
     )
 
 
@@ -116,6 +118,11 @@ def _served(service: Service) -> Service:
     return replace(service, precision=served_precision(service.model, service.precision), overhead=None)
 
 
+def _unknown(option: Option, wish: Wish, reason: str = "") -> OptionSpeed:
+    users = wish.users or 1
+    return OptionSpeed(option=option, users=users, peak_users=users, speed=None, reason=reason)
+
+
 def _at_its_load(service: Service, gpu: Gpu, option: Option, wish: Wish) -> OptionSpeed:
     try:
         if wish.requests_per_hour is not None:
@@ -126,29 +133,23 @@ def _at_its_load(service: Service, gpu: Gpu, option: Option, wish: Wish) -> Opti
         if error.field != "precision":
             raise
         reason = no_kernel(service.model, service.precision, gpu)
-        return OptionSpeed(option=option, users=wish.users or 1, speed=None, reason=reason)
+        return _unknown(option, wish, reason)
 
 
 def _serving_users(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int) -> OptionSpeed:
-    replica = option.replica
-    found = speed(
-        service, gpu, wish.load(users), tp=replica.tp, pp=replica.pp, replicas=option.replicas, fitting=_places(option)
-    )
-    reason = too_slow(found.low.tokens_per_s_per_user, wish.min_speed)
-    return OptionSpeed(option=option, users=users, speed=found, reason=reason)
+    """Return the option with the replicas in which the users fit and get the wanted speed."""
+    option = _with_users_per_replica(option, _users_at_speed(service, gpu, option, wish), users)
+    return _checked(service, gpu, option, wish, users, users)
 
 
 def _serving_requests(service: Service, gpu: Gpu, option: Option, wish: Wish, requests_per_hour: float) -> OptionSpeed:
     """Return the option with the replicas that serve the requests, each with as many users as it runs fast enough.
 
-    A request takes as long as at that load: its first token as expected, its answer at the low end of the speed.
+    A request takes as long as where every replica is full: its first token as expected, its answer at the low end of
+    the speed. That is the speed that is stated.
     """
-    tp, pp = option.replica.tp, option.replica.pp
-    places = _places(option)
-    most = users_at_speed(service, gpu, wish.load(1), wish.min_speed, tp=tp, pp=pp, fitting=places)
-    if not most:
-        return _serving_users(service, gpu, replace(option, replicas=1), wish, 1)
-    full = speed(service, gpu, wish.load(most), tp=tp, pp=pp, fitting=places)
+    most = _users_at_speed(service, gpu, option, wish)
+    full = _speed(service, gpu, replace(option, replicas=1), wish, most)
     served = requests_served(
         requests_per_hour,
         first_token_s=full.expected.first_token_s,
@@ -156,19 +157,43 @@ def _serving_requests(service: Service, gpu: Gpu, option: Option, wish: Wish, re
         tokens_per_s_per_user=full.low.tokens_per_s_per_user,
         users_per_replica=most,
     )
-    gpus = served.replicas * option.replica.gpus
-    option = Option(
-        replica=option.replica,
-        replicas=served.replicas,
-        users_per_replica=most,
-        gpus=gpus,
-        nodes=option.replica.nodes(served.replicas),
-        headroom=1 - served.users / (served.replicas * most),
+    option = _with_users_per_replica(option, most, served.users)
+    return _checked(service, gpu, option, wish, served.users, most * option.replicas)
+
+
+def _users_at_speed(service: Service, gpu: Gpu, option: Option, wish: Wish) -> int:
+    """Return the users that fit in a replica and each get the wanted speed, by the terms `FAST`; at least 1."""
+    replica = option.replica
+    found = users_at_wanted_speed(service, gpu, wish.load(1), wish.min_speed, tp=replica.tp, pp=replica.pp)
+    return min(option.users_per_replica, found)
+
+
+def _with_users_per_replica(option: Option, users_per_replica: int, users: int) -> Option:
+    replicas = -(-users // users_per_replica)
+    return replace(
+        option,
+        users_per_replica=users_per_replica,
+        replicas=replicas,
+        gpus=replicas * option.replica.gpus,
+        nodes=option.replica.nodes(replicas),
+        headroom=1 - users / (replicas * users_per_replica),
     )
-    if gpus > MAX_GPUS:
-        reason = f"{gpus:,} GPUs are more than {MAX_GPUS:,}, the most that are planned"
-        return OptionSpeed(option=option, users=served.users, speed=None, reason=reason)
-    return _serving_users(service, gpu, option, wish, served.users)
+
+
+def _checked(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int, peak_users: int) -> OptionSpeed:
+    if option.gpus > MAX_GPUS:
+        reason = f"{option.gpus:,} GPUs are more than {MAX_GPUS:,}, the most that are planned"
+        return OptionSpeed(option=option, users=users, peak_users=peak_users, speed=None, reason=reason)
+    found = _speed(service, gpu, option, wish, peak_users)
+    reason = too_slow(found.low.tokens_per_s_per_user, wish.min_speed)
+    return OptionSpeed(option=option, users=users, peak_users=peak_users, speed=found, reason=reason)
+
+
+def _speed(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int) -> Speed:
+    replica = option.replica
+    return speed(
+        service, gpu, wish.load(users), tp=replica.tp, pp=replica.pp, replicas=option.replicas, fitting=_places(option)
+    )
 
 
 def _places(option: Option) -> Count:

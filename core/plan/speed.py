@@ -21,7 +21,7 @@ from core.errors import OutOfRangeError
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
-from core.plan.speed_terms import SPEED
+from core.plan.speed_terms import FAST, PACE, SPEED
 
 NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
 
@@ -31,6 +31,7 @@ TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
 
 _TIGHT_UTILIZATION = 0.95
+_MANY_USERS = 4  # fewer users of a mixture of experts have a range of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +226,31 @@ def users_at_speed(
     return largest(is_fast_enough, running * replicas) if running else 0
 
 
+def users_at_wanted_speed(
+    service: Service, gpu: Gpu, load: Load, tokens_per_s: float, *, tp: int = 1, pp: int = 1
+) -> int:
+    """Return the users of a replica that each get `tokens_per_s` at the low end, by the terms `FAST`; at least 1.
+
+    They are never more than `users_at_speed` finds by trying, and with mixtures of experts sometimes fewer.
+
+    Args:
+        load: prompt and output; its users do not matter.
+
+    Raises:
+        OutOfRangeError, UnsupportedModelError: as `speed`, except that memory plays no part.
+    """
+    used = constant_values()
+    service, given = _checked_inputs(service, gpu, load, tp, pp, used)
+    many, few = (range_class(service, gpu, tp, users, bool(given["expert_bytes"])) for users in (_MANY_USERS, 1))
+    figures = given | {
+        "min_speed": tokens_per_s,
+        "range_factor": used[f"range_{many}"],
+        "few_users_factor": used[f"range_{few}"],
+    }
+    found: int = FAST.compute(figures | PACE.compute(figures))["users_at_speed"]  # type: ignore[assignment]
+    return found
+
+
 def _served(service: Service) -> Service:
     return replace(service, precision=served_format(service.model, service.precision))
 
@@ -243,7 +269,7 @@ def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: 
         return "old"
     if attention_groups(service.model, GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
         return "nodes"
-    return "few_users" if has_experts and users < 4 else "current"
+    return "few_users" if has_experts and users < _MANY_USERS else "current"
 
 
 def _has_old_core(service: Service, gpu: Gpu) -> bool:
@@ -264,23 +290,18 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
     )
     link = link_of(gpu, tp)
     assert gpu.bandwidth_gb_per_s is not None
-    assert gpu.bf16_tflops is not None
     is_llama, is_old = engine == LLAMA_CPP, _has_old_core(service, gpu)
     other_maker = gpu.maker not in ("NVIDIA", "AMD")
     amd = gpu.maker == "AMD"
     queue = "vllm" if is_llama else engine
     return {
-        **vars(weights),
-        "cache_bytes": attention.cache_bytes,
-        "attention_flops": attention.flops,
-        "prompt_attention_flops": attention.prompt_flops,
+        **weights,
+        **attention,
         "tp": tp,
         "pp": pp,
         "attention_groups": groups,
-        "prompt_tokens": load.prompt_tokens,
         "output_tokens": load.output_tokens,
         "bandwidth_bytes_per_s": gpu.bandwidth_gb_per_s * 1e9,
-        "sixteen_bit_flops_per_s": gpu.bf16_tflops * 1e12,
         "link_bytes_per_s": link.bytes_per_s,
         "link_latency_s": used[f"link_latency_{link.kind}"],
         "link_latency_growth": used["link_latency_growth"],

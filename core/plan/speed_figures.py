@@ -6,15 +6,17 @@ through every stage in turn.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from typing import Any
 
 from core.catalog.hardware import Gpu
-from core.catalog.kernels import SIXTEEN_BIT, WIDENED, check_format, rate_of_format
+from core.catalog.kernels import KINDS, SIXTEEN_BIT, WIDENED, check_kind, kind_of_format, rate_of_kind
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import UnsupportedModelError
-from core.model.kv_profile import KvProfile
 from core.model.mixers import (
     CompressedAttention,
     FullAttention,
@@ -29,6 +31,8 @@ from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.model.weights import storage_groups, stored_bytes, tensor_precision
+from core.plan import speed_terms
+from core.plan.layout_figures import has_shapes
 
 # Tokens that DeepSeek-V3.2's attention reads of any context: its config.json, index_topk.
 _SPARSE_TOKENS = 2048
@@ -67,37 +71,50 @@ def served_format(model: ModelSpec, precision: Precision | None) -> Precision | 
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightFigures:
-    """The weights that one GPU reads and computes with.
+class WeightRow:
+    """The weights that one GPU of a tensor-parallel group reads and computes with, on any type of GPU.
+
+    "Dense" is what every token uses: all but experts, towers, and an embedding that is not the head too. A part of it
+    can be kept in 16 bits. Operations are two for each parameter and token.
 
     Attributes:
-        dense_bytes: bytes read in every step: all but experts, towers and an embedding that is not the head too.
-        dense_peak_s: seconds per token of their operations at the GPU's peak rates.
-        head_peak_s: the part of it that the output head takes, which a prompt needs only once.
-        dense_widened: share of `dense_bytes` that is widened to 16 bits before it is computed with.
-        expert_bytes, expert_peak_s, expert_widened: the same of all routed experts; operations of the selected ones.
+        kept_bytes, kept_flops: dense weights in 16 or more bits, and their operations.
+        kept_prompt_flops: the same without the output head, which a prompt needs only once.
+        quantized_bytes, quantized_flops, quantized_prompt_flops: the same of dense weights in fewer bits.
+        expert_bytes, expert_flops: all routed experts; operations of the selected ones.
+        dense_kind, expert_kind: number of the kind of their format in `core.catalog.kernels.KINDS`, from 1.
         untouched: chance that one token does not select an expert: 1 − experts per token ÷ experts.
-        kernels, all_reduces: of one step.
-        gathered_values: values per token that all-reduces add up.
+        touch_rate: −ln of that chance; 0 without experts.
+        plain_kernels: kernels of one step, without those that quantize activations.
+        dense_quantize_kernels, expert_quantize_kernels: those that quantize activations, in layers with such dense
+            weights or experts, where the GPU computes in the format.
+        all_reduces, gathered_values: all-reduces of one step, and the values per token that each adds up.
     """
 
-    dense_bytes: float
-    dense_peak_s: float
-    head_peak_s: float
-    dense_widened: float
+    kept_bytes: float
+    kept_flops: float
+    kept_prompt_flops: float
+    quantized_bytes: float
+    quantized_flops: float
+    quantized_prompt_flops: float
     expert_bytes: float
-    expert_peak_s: float
-    expert_widened: float
+    expert_flops: float
+    dense_kind: int
+    expert_kind: int
     untouched: float
-    kernels: float
-    all_reduces: float
-    gathered_values: float
+    touch_rate: float
+    plain_kernels: int
+    dense_quantize_kernels: float
+    expert_quantize_kernels: float
+    all_reduces: int
+    gathered_values: int
+
+
+_KEPT = KINDS.index("16-bit") + 1
 
 
 @lru_cache(maxsize=4096)
-def weight_figures(
-    model: ModelSpec, precision: Precision | None, gpu: Gpu, engine: str, tp: int, attention_groups: int = 1
-) -> WeightFigures:
+def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention_groups: int = 1) -> WeightRow:
     """Return the figures of the weights in `precision` (None: as the checkpoint stores them) on one of `tp` ranks.
 
     Args:
@@ -105,44 +122,101 @@ def weight_figures(
 
     Raises:
         UnsupportedModelError: only the size of the model is known.
-        OutOfRangeError: the engine has no kernel for a format on that GPU, or the GPU's compute rate is not known.
     """
-    if model.vocab_size is None or model.stated_parameters is not None:
+    if not has_shapes(model):
         raise UnsupportedModelError(
             "model",
             f"only the size of {model.name} is known, which is not enough to compute a speed",
             "Name a model of the catalog, or give its config.json.",
         )
-    sums: dict[str, float] = defaultdict(float)
-    quantized_layers = 0
+    sums = _Sums()
+    quantized_layers = {"dense": 0, "expert": 0}
     for tensors, numbers in storage_groups(model, precision):
-        quantized = False
+        quantized = set()
         for whole, split in zip(tensors_on_rank(tensors, tp // attention_groups), tensors_on_rank(tensors, tp)):
             tensor = whole if whole.group == ATTENTION else split
-            unit = _add(sums, tensor, model, numbers[0], len(numbers), precision, gpu, engine)
-            quantized = quantized or unit not in (SIXTEEN_BIT, WIDENED)
-        quantized_layers += quantized * len(numbers)
+            if sums.add(tensor, model, numbers[0], len(numbers), precision) != _KEPT:
+                quantized.add("expert" if tensor.group == EXPERT else "dense")
+        for part in quantized:
+            quantized_layers[part] += len(numbers)
     for tensor, times in counted_outer_tensors(model):
-        if tensor.group == VISION or (tensor.group == EMBEDDING and not _serves_as_head(tensor, model)):
-            continue
-        _add(sums, tensor.on_rank(tp), model, None, times, precision, gpu, engine)
+        if tensor.group != VISION and (tensor.group != EMBEDDING or _serves_as_head(tensor, model)):
+            sums.add(tensor.on_rank(tp), model, None, times, precision)
     halves, kernels = _halves_and_kernels(model)
     routed = [run.mlp for run in model.layers if run.mlp is not None and run.mlp.num_routed_experts]
     experts = routed[0].num_routed_experts if routed else 1
     per_token = routed[0].expert_peak(model.hidden_size, 1)[0] if routed else 1
-    return WeightFigures(
-        dense_bytes=sums["dense"],
-        dense_peak_s=sums["dense_s"],
-        head_peak_s=sums["head_s"],
-        dense_widened=sums["dense_widened"] / max(1, sums["dense"]),
-        expert_bytes=sums["expert"],
-        expert_peak_s=sums["expert_s"],
-        expert_widened=sums["expert_widened"] / max(1, sums["expert"]),
+    quantize_kernels = 2 * _QUANTIZE_KERNELS * halves / max(1, 2 * model.num_hidden_layers)
+    return WeightRow(
+        kept_bytes=sums.bytes["kept"],
+        kept_flops=sums.flops["kept"],
+        kept_prompt_flops=sums.flops["kept"] - sums.head_flops["kept"],
+        quantized_bytes=sums.bytes["quantized"],
+        quantized_flops=sums.flops["quantized"],
+        quantized_prompt_flops=sums.flops["quantized"] - sums.head_flops["quantized"],
+        expert_bytes=sums.bytes["expert"],
+        expert_flops=sums.flops["expert"],
+        dense_kind=sums.kind("quantized"),
+        expert_kind=sums.kind("expert"),
         untouched=1 - per_token / experts,
-        kernels=kernels + 2 * _QUANTIZE_KERNELS * quantized_layers * halves / max(1, 2 * model.num_hidden_layers),
+        touch_rate=-math.log(1 - per_token / experts) if per_token < experts else 0,
+        plain_kernels=kernels,
+        dense_quantize_kernels=quantize_kernels * quantized_layers["dense"],
+        expert_quantize_kernels=quantize_kernels * quantized_layers["expert"],
         all_reduces=halves if tp > 1 else 0,
         gathered_values=model.hidden_size,
     )
+
+
+class _Sums:
+    """Bytes, operations and kinds of formats of the tensors on one GPU, by part: "kept", "quantized" or "expert"."""
+
+    def __init__(self) -> None:
+        self.bytes: Counter[str] = Counter()
+        self.flops: Counter[str] = Counter()
+        self.head_flops: Counter[str] = Counter()
+        self.kinds: dict[str, Counter[int]] = defaultdict(Counter)
+
+    def add(self, tensor: Tensor, model: ModelSpec, layer: int | None, times: int, precision: Precision | None) -> int:
+        """Add a tensor that occurs `times` times; return the number of the kind of its format."""
+        kind = KINDS.index(kind_of_format(tensor_precision(tensor, model, layer, precision))) + 1
+        part = "expert" if tensor.group == EXPERT else "kept" if kind == _KEPT else "quantized"
+        flops = 2 * tensor.active_parameters * times if tensor.columns > 1 else 0
+        self.bytes[part] += stored_bytes(tensor, model, layer, precision) * times
+        self.flops[part] += flops
+        if tensor.group in (HEAD, EMBEDDING):
+            self.head_flops[part] += flops
+        self.kinds[part][kind] += 1 + flops
+        return kind
+
+    def kind(self, part: str) -> int:
+        """Return the kind with the most operations; that of 16 bits for a part without tensors."""
+        return max(self.kinds[part], key=self.kinds[part].__getitem__, default=_KEPT)
+
+
+@lru_cache(maxsize=4096)
+def weight_figures(
+    model: ModelSpec, precision: Precision | None, gpu: Gpu, engine: str, tp: int, attention_groups: int = 1
+) -> Mapping[str, float]:
+    """Return every input and term of `core.plan.speed_terms.WEIGHTS` for a GPU by name; do not change the mapping.
+
+    Args:
+        precision, tp, attention_groups: as for `weight_row`.
+
+    Raises:
+        UnsupportedModelError: only the size of the model is known.
+        OutOfRangeError: the engine has no kernel for a format on that GPU, or the GPU's compute rate is not known.
+    """
+    row = weight_row(model, precision, tp, attention_groups)
+    given: dict[str, Any] = {**vars(row), "sixteen_bit_flops_per_s": rate_of_kind("16-bit", gpu).flops_per_s}
+    for part, number in (("dense", row.dense_kind), ("expert", row.expert_kind)):
+        kind = KINDS[number - 1]
+        check_kind(engine, kind, gpu)
+        rate = rate_of_kind(kind, gpu)
+        given[f"{part}_flops_per_s"] = rate.flops_per_s
+        given[f"{part}_is_widened"] = int(rate.unit == WIDENED)
+        given[f"{part}_is_native"] = int(rate.unit not in (SIXTEEN_BIT, WIDENED))
+    return given | speed_terms.WEIGHTS.compute(given)
 
 
 def attention_groups(model: ModelSpec, gpus_per_node: int, tp: int) -> int:
@@ -164,26 +238,6 @@ def _serves_as_head(tensor: Tensor, model: ModelSpec) -> bool:
     return model.tie_word_embeddings and tensor.name == "embed_tokens"
 
 
-def _add(
-    sums: dict[str, float], tensor: Tensor, model: ModelSpec, layer: int | None, times: int,
-    precision: Precision | None, gpu: Gpu, engine: str,
-) -> str:  # fmt: skip
-    """Add one tensor's bytes and seconds to `sums`; return the unit that computes with it."""
-    stored = tensor_precision(tensor, model, layer, precision)
-    check_format(engine, stored, gpu)
-    rate = rate_of_format(stored, gpu)
-    size = stored_bytes(tensor, model, layer, precision) * times
-    seconds = 2 * tensor.active_parameters * times / rate.flops_per_s if tensor.columns > 1 else 0.0
-    part = "expert" if tensor.group == EXPERT else "dense"
-    sums[part] += size
-    sums[f"{part}_s"] += seconds
-    if rate.unit == WIDENED:
-        sums[f"{part}_widened"] += size
-    if tensor.group in (HEAD, EMBEDDING):
-        sums["head_s"] += seconds
-    return rate.unit
-
-
 def _halves_and_kernels(model: ModelSpec) -> tuple[int, int]:
     """Return the half layers (a token mixer or a feed-forward block), and the kernels of one step."""
     halves = kernels = 0
@@ -202,68 +256,98 @@ def _halves_and_kernels(model: ModelSpec) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttentionFigures:
-    """What token mixers of all layers read and compute on one GPU.
+class AttentionRow:
+    """What token mixers of all layers read and compute on one GPU, for any context.
 
     Attributes:
-        cache_bytes: bytes of the cache that one sequence reads for one token.
-        flops: operations of one token of a sequence.
-        prompt_flops: operations of a whole prompt.
+        read_window: most tokens that a query reads in layers with a window or sparse attention.
+        full_values, window_values: values cached for a token that is read, by layers that read every token and by
+            those with a window.
+        full_flops, window_flops: operations of a query for each token that it reads.
+        full_prompt_flops, window_prompt_flops: the same in a prompt, for each pair of a query and an earlier token.
+        once_values: values read for every query, in the cache's precision.
+        once_bytes: states, which every query reads and writes.
+        once_flops: operations of a query that do not depend on the context.
+        indexed_bytes: bytes of the index of sparse attention for each token of the context.
     """
 
-    cache_bytes: float
-    flops: float
-    prompt_flops: float
+    read_window: int
+    full_values: float
+    window_values: float
+    full_flops: float
+    window_flops: float
+    full_prompt_flops: float
+    window_prompt_flops: float
+    once_values: float
+    once_bytes: float
+    once_flops: float
+    indexed_bytes: float
+
+
+@lru_cache(maxsize=4096)
+def attention_row(model: ModelSpec, tp: int) -> AttentionRow:
+    """Return the figures of one of `tp` ranks. Of windows of several sizes, the largest stands for all."""
+    sums: dict[str, float] = defaultdict(float)
+    windows = [0]
+    for run in model.layers:
+        for mixer in run.mixer.parts:
+            window, share = _window(mixer), _share_of_all(mixer)
+            windows.append(window or 0)
+            profile = mixer.kv_profile(tp)
+            flops, prompt_flops, once = _flops(mixer, tp)
+            in_window = sum(values for _, values in profile.windowed)
+            compressed = isinstance(mixer, CompressedAttention)  # its profile counts one of every few tokens already
+            figures = {
+                "full_values": profile.values_per_token * (1 if compressed else share),
+                "window_values": in_window + (0 if compressed or not window else profile.values_per_token),
+                "full_flops": flops * share,
+                "window_flops": flops if window else 0,
+                "full_prompt_flops": prompt_flops * share,
+                "window_prompt_flops": prompt_flops if window else 0,
+                "once_values": profile.fixed_values,
+                "once_bytes": 2 * profile.fixed_bytes,
+                "once_flops": once,
+                "indexed_bytes": profile.index_bytes_per_token,
+            }
+            for name, value in figures.items():
+                sums[name] += run.count * value
+    return AttentionRow(read_window=max(windows), **{name: sums[name] for name in _ATTENTION_SUMS})
+
+
+_ATTENTION_SUMS = tuple(one.name for one in fields(AttentionRow) if one.name != "read_window")
 
 
 @lru_cache(maxsize=8192)
 def attention_figures(
     model: ModelSpec, kv_precision: Precision, tp: int, context: int, prompt_tokens: int
-) -> AttentionFigures:
-    """Return the figures for a token of a sequence of `context` tokens, and for a prompt."""
-    counts: Counter[Mixer] = Counter()
-    for run in model.layers:
-        for part in run.mixer.parts:
-            counts[part] += run.count
-    bytes_read = flops = prompt_flops = 0.0
-    for mixer, count in counts.items():
-        read = _tokens_read(mixer, context)
-        cached = context if isinstance(mixer, CompressedAttention) else read  # its profile counts one of every few
-        bytes_read += count * _bytes_read(mixer.kv_profile(tp), cached, context, kv_precision)
-        per_pair, prompt_per_pair, fixed = _flops(mixer, tp)
-        flops += count * (per_pair * read + fixed)
-        prompt_flops += count * (prompt_per_pair * _pairs(mixer, prompt_tokens) + fixed * prompt_tokens)
-    return AttentionFigures(cache_bytes=bytes_read, flops=flops, prompt_flops=prompt_flops)
+) -> Mapping[str, float]:
+    """Return every input and term of `core.plan.speed_terms.ATTENTION` by name; do not change the mapping.
+
+    Args:
+        context: the tokens of a sequence of which the next one is generated.
+        prompt_tokens: the tokens of a prompt.
+    """
+    given = {
+        **vars(attention_row(model, tp)),
+        "value_bytes": kv_precision.bytes_per_value,
+        "mean_context": context,
+        "prompt_tokens": prompt_tokens,
+    }
+    return given | speed_terms.ATTENTION.compute(given)
 
 
 def _window(mixer: Mixer) -> int | None:
-    """Return the most tokens that a query reads; None for all."""
-    if isinstance(mixer, SlidingWindowAttention):
+    """Return the most tokens that a query reads, besides compressed ones; None for all."""
+    if isinstance(mixer, SlidingWindowAttention | CompressedAttention):
         return mixer.sliding_window
     return _SPARSE_TOKENS if mixer.is_sparse_latent else None
 
 
-def _tokens_read(mixer: Mixer, context: int) -> float:
+def _share_of_all(mixer: Mixer) -> float:
+    """Return how many vectors a query reads for each token of the context, beyond a window."""
     if isinstance(mixer, CompressedAttention):
-        compressed = context / mixer.compress_ratio if mixer.compress_ratio else 0
-        return min(context, mixer.sliding_window) + compressed
-    return min(context, _window(mixer) or context)
-
-
-def _pairs(mixer: Mixer, tokens: int) -> float:
-    """Return the pairs of a query and an earlier token in a prompt."""
-    if isinstance(mixer, CompressedAttention):
-        compressed = tokens * tokens / 2 / mixer.compress_ratio if mixer.compress_ratio else 0
-        return tokens * min(tokens, mixer.sliding_window) + compressed
-    window = min(_window(mixer) or tokens, tokens)
-    return window * tokens - window * window / 2
-
-
-def _bytes_read(profile: KvProfile, read: float, context: int, precision: Precision) -> float:
-    """Return the bytes that one layer reads; a recurrent state is read and written."""
-    values = profile.values_per_token * read + profile.fixed_values
-    values += sum(each * min(context, window) for window, each in profile.windowed)
-    return values * precision.bytes_per_value + profile.index_bytes_per_token * context + 2 * profile.fixed_bytes
+        return 1 / mixer.compress_ratio if mixer.compress_ratio else 0
+    return 0 if _window(mixer) else 1
 
 
 def _flops(mixer: Mixer, tp: int) -> tuple[float, float, float]:

@@ -1,5 +1,8 @@
 """The speed of one replica as terms: a roofline with few constants, from the figures of `speed_figures`.
 
+`WEIGHTS` and `ATTENTION` say what one GPU reads and computes, `PACE` how long that takes, `LOAD` what users see, and
+`FAST` how many users can be served at a wanted speed.
+
 A step generates one token for each of the sequences that run. Its time is what weights, attention, kernels, sequences
 and links take, one after the other; weights and attention take the longer of reading and computing (Williams et al.
 2009, "Roofline"; Pope et al. 2022, arXiv:2211.05102). Prompts of new users share the steps, or interrupt them.
@@ -8,7 +11,7 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
-from core.plan.terms import Expression, Operand, Term, Terms, log2, most, v, when
+from core.plan.terms import Expression, Operand, Term, Terms, down, least, log2, most, v, when
 
 
 def _mixed(native: Operand, widened: Expression, share: Expression) -> Expression:
@@ -16,17 +19,287 @@ def _mixed(native: Operand, widened: Expression, share: Expression) -> Expressio
     return (widened - native) * share + native
 
 
-def _all_reduce_s(tokens: Operand) -> Expression:
-    """Return the time that all-reduces of a step or prompt need on the links: each adds up 16-bit values.
+def _batch_within(left_s: Expression, slope_s: Expression) -> Expression:
+    """Return the sequences of a stage for which steps take the time that is left, each of which adds the slope.
 
-    A ring sends 2 (n − 1) ÷ n times the data (Thakur et al. 2005, "Optimization of Collective Communication
-    Operations in MPICH").
+    Each part takes the longer of reading and computing, so the least of the combinations holds for both.
     """
-    bytes_sent = 4 * (v.tp - 1) / v.tp * v.gathered_values * tokens
-    return v.all_reduces * bytes_sent / (v.link_bytes_per_s * v.link_efficiency)
+    return least(v.batch_computing, (left_s - v.dense_read_s) / slope_s, left_s / (slope_s + v.dense_token_s))
 
 
-STEP = Terms(
+def _tangent(number: int) -> tuple[Term, Term]:
+    """Return the line that touches the time of reading experts at the sequences `batch_<number>`."""
+    batch, slope = getattr(v, f"batch_{number}"), f"slope_{number}_s"
+    return (
+        Term(
+            name=slope,
+            unit="s",
+            means=f"Time that one sequence more adds, with reading the experts that it adds at estimate {number}.",
+            formula=v.growing_s + v.experts_read_s * v.touch_rate * v.untouched**batch,
+        ),
+        Term(
+            name=f"left_{number}_s",
+            unit="s",
+            means="What is left of the free time on that line.",
+            formula=v.free_s - v.experts_read_s * (1 - v.untouched**batch) + (getattr(v, slope) - v.growing_s) * batch,
+        ),
+    )
+
+
+# What one GPU of a tensor-parallel group reads and computes for a token with the weights, from `WeightRow`.
+WEIGHTS = Terms(
+    Term(
+        name="dense_bytes",
+        unit="bytes",
+        means="Weights that every token uses, on one GPU: they are read in every step.",
+        formula=v.kept_bytes + v.quantized_bytes,
+    ),
+    Term(
+        name="dense_widened",
+        unit="",
+        means="Share of them that is widened to 16 bits before it is computed with.",
+        formula=v.quantized_bytes / v.dense_bytes * v.dense_is_widened,
+    ),
+    Term(
+        name="dense_peak_s",
+        unit="s",
+        means="Time of their operations for a token at the GPU's peak rates.",
+        formula=v.kept_flops / v.sixteen_bit_flops_per_s + v.quantized_flops / v.dense_flops_per_s,
+    ),
+    Term(
+        name="prompt_peak_s",
+        unit="s",
+        means="The same for a token of a prompt, of which the last alone needs the output head.",
+        formula=v.kept_prompt_flops / v.sixteen_bit_flops_per_s + v.quantized_prompt_flops / v.dense_flops_per_s,
+    ),
+    Term(
+        name="expert_peak_s",
+        unit="s",
+        means="Time of the operations of the experts that a token selects, at the GPU's peak rates.",
+        formula=v.expert_flops / v.expert_flops_per_s,
+    ),
+    Term(
+        name="kernels",
+        unit="kernels",
+        means="Kernels of a step; where the GPU computes in the format, some quantize activations.",
+        formula=v.plain_kernels
+        + most(v.dense_quantize_kernels * v.dense_is_native, v.expert_quantize_kernels * v.expert_is_native),
+    ),
+)
+
+# What token mixers of all layers read and compute on one GPU, from `AttentionRow`.
+ATTENTION = Terms(
+    Term(
+        name="window_tokens_read",
+        unit="tokens",
+        means="Tokens that a query reads in layers with a window or sparse attention.",
+        formula=least(v.mean_context, v.read_window),
+    ),
+    Term(
+        name="cache_values_read",
+        unit="values",
+        means="Cached values that a sequence reads for one token.",
+        formula=v.full_values * v.mean_context + v.window_values * v.window_tokens_read + v.once_values,
+    ),
+    Term(
+        name="cache_bytes",
+        unit="bytes",
+        means="Bytes of the cache that a sequence reads for one token, with states and the index of sparse attention.",
+        formula=v.cache_values_read * v.value_bytes + v.indexed_bytes * v.mean_context + v.once_bytes,
+    ),
+    Term(
+        name="attention_flops",
+        unit="operations",
+        means="Operations of attention for one token of a sequence.",
+        formula=v.full_flops * v.mean_context + v.window_flops * v.window_tokens_read + v.once_flops,
+    ),
+    Term(
+        name="window_pairs",
+        unit="pairs",
+        means="Pairs of a query and an earlier token of a prompt in layers with a window.",
+        formula=least(v.prompt_tokens, v.read_window) * (v.prompt_tokens - least(v.prompt_tokens, v.read_window) / 2),
+    ),
+    Term(
+        name="prompt_attention_flops",
+        unit="operations",
+        means="Operations of attention in a whole prompt.",
+        formula=v.full_prompt_flops * v.prompt_tokens**2 / 2
+        + v.window_prompt_flops * v.window_pairs
+        + v.once_flops * v.prompt_tokens,
+    ),
+)
+
+# How long the parts of a step and a prompt take on one GPU type with one tensor parallel size, at any load.
+PACE = Terms(
+    Term(
+        name="dense_read_s",
+        unit="s",
+        means="Time of a step to read the weights that every token uses.",
+        formula=v.dense_bytes
+        / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.dense_read, v.dense_read_widened, v.dense_widened)),
+    ),
+    Term(
+        name="dense_token_s",
+        unit="s",
+        means="Time to compute with them for one token.",
+        formula=v.dense_peak_s / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.dense_widened)),
+    ),
+    Term(
+        name="experts_read_s",
+        unit="s",
+        means="Time of a step that reads all routed experts.",
+        formula=v.expert_bytes
+        / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.expert_read, v.expert_read_widened, v.expert_is_widened)),
+    ),
+    Term(
+        name="expert_token_s",
+        unit="s",
+        means="Time to compute with the experts that one token selects.",
+        formula=v.expert_peak_s / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.expert_is_widened)),
+    ),
+    Term(
+        name="cache_token_s",
+        unit="s",
+        means="Time to read the cache of one sequence.",
+        formula=v.cache_bytes / (v.bandwidth_bytes_per_s * v.maker_read * v.cache_read),
+    ),
+    Term(
+        name="attention_compute_s",
+        unit="s",
+        means="Time to compute attention over it, in 16 bits.",
+        formula=v.attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.compute),
+    ),
+    Term(
+        name="attention_token_s",
+        unit="s",
+        means="Time of attention for one sequence: the longer of reading and computing.",
+        formula=most(v.cache_token_s, v.attention_compute_s),
+    ),
+    Term(
+        name="kernels_s",
+        unit="s",
+        means="Time of a step that does not depend on sizes: of each kernel, and of the engine.",
+        formula=v.kernels * v.kernel_s + v.step_fixed_s,
+    ),
+    Term(
+        name="latency_s",
+        unit="s",
+        means="Time of a step that its all-reduces take however little they send.",
+        formula=v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) * v.link_latency_s,
+    ),
+    Term(
+        name="link_token_s",
+        unit="s",
+        means="Time of the data of one token on the links: a ring sends 2 (n − 1) ÷ n times the 16-bit values.",
+        formula=v.all_reduces * (4 * (v.tp - 1) / v.tp * v.gathered_values) / (v.link_bytes_per_s * v.link_efficiency),
+        source="Thakur et al. 2005, Optimization of Collective Communication Operations in MPICH",
+    ),
+    Term(
+        name="prompt_dense_s",
+        unit="s",
+        means="Time to compute one prompt with the weights that every token uses.",
+        formula=v.prompt_tokens
+        * v.prompt_peak_s
+        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.dense_widened)),
+    ),
+    Term(
+        name="prompt_expert_s",
+        unit="s",
+        means="Time to compute one prompt with the experts that its tokens select.",
+        formula=v.prompt_tokens
+        * v.expert_peak_s
+        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.expert_is_widened)),
+    ),
+    Term(
+        name="prompt_pass_s",
+        unit="s",
+        means="Time to read the weights that a prompt needs once, which a short prompt takes at least.",
+        formula=(v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
+    ),
+    Term(
+        name="prompt_attention_s",
+        unit="s",
+        means="Time to compute attention within one prompt, in 16 bits.",
+        formula=v.prompt_attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.prompt_compute),
+    ),
+    Term(
+        name="prompt_s",
+        unit="s",
+        means="Time to read one prompt alone: weights, attention, kernels and the data of its tokens on the links.",
+        formula=most(v.prompt_dense_s + v.prompt_expert_s, v.prompt_pass_s)
+        + v.prompt_attention_s
+        + v.kernels * v.kernel_s
+        + v.prompt_tokens * v.link_token_s,
+    ),
+    Term(
+        name="prompt_share_s",
+        unit="s",
+        means="Time per output token that the prompt of one other user takes.",
+        formula=v.prompt_contention * (1 - v.prompt_queue) * v.prompt_s / v.output_tokens,
+    ),
+)
+
+# The most users that a replica serves at a wanted speed, within a node. A step with b sequences in each stage takes
+# free of what does not grow with b; the share of touched experts is concave in b, so a tangent bounds it from above:
+# the users found are never too many, and two tangents bring them to the true number.
+FAST = Terms(
+    Term(
+        name="longest_token_s",
+        unit="s",
+        means="Longest time per output token at which the low end of the range still is the wanted speed.",
+        formula=when(v.min_speed > 0, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
+    ),
+    Term(
+        name="growing_s",
+        unit="s",
+        means="Time per output token that grows with each sequence of a stage, without weights.",
+        formula=v.attention_token_s + v.link_token_s + v.pp * v.sequence_s + v.prompt_share_s,
+    ),
+    Term(
+        name="free_s",
+        unit="s",
+        means="What is left of the longest time for weights and for what grows with sequences.",
+        formula=v.longest_token_s - v.kernels_s - v.latency_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp,
+    ),
+    Term(
+        name="batch_computing",
+        unit="sequences",
+        means="Sequences of a stage at that speed if computing with experts takes longer than reading them.",
+        formula=least(
+            (v.free_s - v.dense_read_s) / (v.growing_s + v.expert_token_s),
+            v.free_s / (v.growing_s + v.dense_token_s + v.expert_token_s),
+        ),
+    ),
+    Term(
+        name="batch_1",
+        unit="sequences",
+        means="Sequences of a stage at that speed if every step reads all experts; at least 1.",
+        formula=most(1, _batch_within(v.free_s - v.experts_read_s, v.growing_s)),
+    ),
+    *_tangent(1),
+    Term(
+        name="batch_2",
+        unit="sequences",
+        means="Sequences of a stage at that speed, with the experts that about so many touch; at least 1.",
+        formula=most(1, _batch_within(v.left_1_s, v.slope_1_s)),
+    ),
+    *_tangent(2),
+    Term(
+        name="batch_3",
+        unit="sequences",
+        means="The same, from the experts that the number before touches.",
+        formula=_batch_within(v.left_2_s, v.slope_2_s),
+    ),
+    Term(
+        name="users_at_speed",
+        unit="users",
+        means="Users of a replica that each get the wanted speed at the low end of the range; 1 if fewer do.",
+        formula=when(v.batch_3 >= 1, down(v.batch_3 * v.pp), 1),
+    ),
+)
+
+# A replica under its load.
+LOAD = Terms(
     Term(
         name="batch",
         unit="sequences",
@@ -46,128 +319,32 @@ STEP = Terms(
         formula=1 - v.untouched**v.batch,
     ),
     Term(
-        name="dense_read_s",
+        name="weights_s",
         unit="s",
-        means="Time to read the weights that every token uses.",
-        formula=v.dense_bytes
-        / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.dense_read, v.dense_read_widened, v.dense_widened)),
+        means="Time of a step for weights: the longer of reading and computing, of dense weights and of experts.",
+        formula=most(v.dense_read_s, v.own_batch * v.dense_token_s)
+        + most(v.experts_read_s * v.touched, v.batch * v.expert_token_s),
     ),
     Term(
-        name="dense_compute_s",
-        unit="s",
-        means="Time to compute with them.",
-        formula=v.own_batch
-        * v.dense_peak_s
-        / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.dense_widened)),
-    ),
-    Term(
-        name="expert_read_s",
-        unit="s",
-        means="Time to read the experts that the step's tokens select.",
-        formula=v.expert_bytes
-        * v.touched
-        / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.expert_read, v.expert_read_widened, v.expert_widened)),
-    ),
-    Term(
-        name="expert_compute_s",
-        unit="s",
-        means="Time to compute with them.",
-        formula=v.batch
-        * v.expert_peak_s
-        / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.expert_widened)),
-    ),
-    Term(
-        name="cache_read_s",
-        unit="s",
-        means="Time to read the cache of the sequences.",
-        formula=v.own_batch * v.cache_bytes / (v.bandwidth_bytes_per_s * v.maker_read * v.cache_read),
-    ),
-    Term(
-        name="attention_compute_s",
-        unit="s",
-        means="Time to compute attention over it, in 16 bits.",
-        formula=v.own_batch * v.attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.compute),
+        name="attention_s", unit="s", means="Time of a step for attention.", formula=v.own_batch * v.attention_token_s
     ),
     Term(
         name="fixed_s",
         unit="s",
-        means="Time that does not depend on sizes: of each kernel, and of the engine for a step and for each sequence.",
-        formula=v.kernels * v.kernel_s + v.step_fixed_s + v.sequences / v.attention_groups * v.sequence_s,
-    ),
-    Term(
-        name="latency_s",
-        unit="s",
-        means="Time of a step that its all-reduces, and sending to the next stage, take however little they send.",
-        formula=(v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) + v.pp - 1) * v.link_latency_s,
+        means="Time that does not depend on sizes: of kernels, and of the engine for a step and for each sequence.",
+        formula=v.kernels_s + v.sequences / v.attention_groups * v.sequence_s,
     ),
     Term(
         name="links_s",
         unit="s",
-        means="Time of a step on the links between GPUs: latency, and data over the links' bandwidth.",
-        formula=v.latency_s + _all_reduce_s(v.own_batch),
-    ),
-    Term(
-        name="attention_s",
-        unit="s",
-        means="Time of a step for attention: the longer of reading and computing.",
-        formula=most(v.cache_read_s, v.attention_compute_s),
+        means="Time of a step on the links between GPUs: latency, sending to the next stage, and data.",
+        formula=v.latency_s + (v.pp - 1) * v.link_latency_s + v.own_batch * v.link_token_s,
     ),
     Term(
         name="step_s",
         unit="s",
         means="Time of a step that reads no prompt.",
-        formula=most(v.dense_read_s, v.dense_compute_s)
-        + most(v.expert_read_s, v.expert_compute_s)
-        + v.attention_s
-        + v.fixed_s
-        + v.links_s,
-    ),
-)
-
-SPEED = Terms(
-    *STEP,
-    Term(
-        name="prompt_dense_s",
-        unit="s",
-        means="Time to compute one prompt with the weights that every token uses; its last token alone needs the head.",
-        formula=v.prompt_tokens
-        * (v.dense_peak_s - v.head_peak_s)
-        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.dense_widened)),
-    ),
-    Term(
-        name="prompt_expert_s",
-        unit="s",
-        means="Time to compute one prompt with the experts that its tokens select.",
-        formula=v.prompt_tokens
-        * v.expert_peak_s
-        / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.expert_widened)),
-    ),
-    Term(
-        name="prompt_pass_s",
-        unit="s",
-        means="Time to read the weights that a prompt needs once, which a short prompt takes at least.",
-        formula=(v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
-    ),
-    Term(
-        name="prompt_attention_s",
-        unit="s",
-        means="Time to compute attention within one prompt, in 16 bits.",
-        formula=v.prompt_attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.prompt_compute),
-    ),
-    Term(
-        name="prompt_links_s",
-        unit="s",
-        means="Time of the all-reduces of a prompt's tokens.",
-        formula=_all_reduce_s(v.prompt_tokens),
-    ),
-    Term(
-        name="prompt_s",
-        unit="s",
-        means="Time to read one prompt alone.",
-        formula=most(v.prompt_dense_s + v.prompt_expert_s, v.prompt_pass_s)
-        + v.prompt_attention_s
-        + v.kernels * v.kernel_s
-        + v.prompt_links_s,
+        formula=v.weights_s + v.attention_s + v.fixed_s + v.links_s,
     ),
     Term(
         name="other_prompts",
@@ -176,16 +353,10 @@ SPEED = Terms(
         formula=most(0, (v.sequences - 1) / v.pp / v.attention_groups),
     ),
     Term(
-        name="prompts_s",
-        unit="s",
-        means="Time per output token in which prompts of others are read.",
-        formula=v.prompt_contention * (1 - v.prompt_queue) * v.other_prompts * v.prompt_s / v.output_tokens,
-    ),
-    Term(
         name="token_s",
         unit="s",
         means="Time per output token: a step, and the prompts of others.",
-        formula=v.step_s + v.prompts_s,
+        formula=v.step_s + v.other_prompts * v.prompt_share_s,
     ),
     Term(
         name="first_token_s",
@@ -224,12 +395,17 @@ SPEED = Terms(
         formula=v.output_tokens_per_s * 86_400,
     ),
     Term(
+        name="weights_reading_s",
+        unit="s",
+        means="The part of a step that waits for weights from memory.",
+        formula=when(v.dense_read_s >= v.own_batch * v.dense_token_s, v.dense_read_s, 0)
+        + when(v.experts_read_s * v.touched >= v.batch * v.expert_token_s, v.experts_read_s * v.touched, 0),
+    ),
+    Term(
         name="reading_s",
         unit="s",
         means="The part of a step that waits for memory.",
-        formula=when(v.dense_read_s >= v.dense_compute_s, v.dense_read_s, 0)
-        + when(v.expert_read_s >= v.expert_compute_s, v.expert_read_s, 0)
-        + when(v.cache_read_s >= v.attention_compute_s, v.cache_read_s, 0),
+        formula=v.weights_reading_s + when(v.cache_token_s >= v.attention_compute_s, v.attention_s, 0),
     ),
     Term(
         name="computing_s",
@@ -258,3 +434,6 @@ SPEED = Terms(
         formula=when(v.waiting_users > 0, "memory", v.largest_part),
     ),
 )
+
+# A replica under its load, from figures of the model and facts of the GPU.
+SPEED = Terms(*PACE, *LOAD)

@@ -44,24 +44,37 @@ def test_a_layout_is_as_fast_as_vram_speed_says():
         assert {key: layout[key] for key in KEYS} == {key: alone[key] for key in KEYS}
 
 
-def test_a_faster_wish_leaves_fewer_options_and_changes_no_order():
-    def order(min_speed):
+def test_a_faster_wish_leaves_fewer_options_on_no_fewer_gpus():
+    def gpus(min_speed):
         found = api.plan(LLAMA, **ASKED, gpus=["h100", "h200", "l40s"], min_speed=min_speed)
-        return [(option.gpu, option.tp, option.pp) for option in found.options], found
+        return {(option.gpu, option.tp, option.pp): option.gpus for option in found.options}, found
 
-    without, found = order(None)
+    before, found = gpus(None)
     assert all(option.speed is None for option in found.options)
     assert found.note == "memory only: this is not a latency promise"
-    assert order(0)[0] == without
-    before = without
+    assert gpus(0)[0] == before
+    in_all = len(before)
     for wanted in (5, 10, 20, 40, 1000):
-        layouts, found = order(wanted)
-        assert layouts == [layout for layout in before if layout in layouts]
+        layouts, found = gpus(wanted)
+        assert layouts.keys() <= before.keys()
+        assert all(count >= before[layout] for layout, count in layouts.items())
         assert all(option.speed.low.tokens_per_second_per_user >= wanted for option in found.options)
         slow = [out for out in found.ruled_out if f"of {wanted} tokens/s" in out.reason]
-        assert len(layouts) + len(slow) == len(without)
+        assert len(layouts) + len(slow) == in_all
         before = layouts
     assert not layouts
+
+
+def test_replicas_are_added_until_users_get_the_wanted_speed():
+    """100 users fit on four H200 with TP 2; at 40 tokens/s a replica serves fewer of them, so there are more."""
+    asked = {"users": 100, "prompt_tokens": 2000, "output_tokens": 500, "precision": "fp8", "gpus": ["h200"]}
+    slow, fast = (
+        next(one for one in api.plan(LLAMA, **asked, min_speed=speed).options if (one.tp, one.pp) == (2, 1))
+        for speed in (0, 40)
+    )
+    assert fast.replicas > slow.replicas
+    assert fast.replicas * fast.users_per_replica >= 100
+    assert fast.speed.low.tokens_per_second_per_user >= 40 > slow.speed.low.tokens_per_second_per_user
 
 
 def test_demand_by_people_and_by_requests(vram):
@@ -87,7 +100,7 @@ def test_requests_on_gpus_without_a_speed():
 
 
 def test_average_tokens_make_room_for_more_users():
-    whole, paged = (api.plan(LLAMA, **ASKED, gpus=["h200"], average_tokens=average).options
+    whole, paged = (api.plan(LLAMA, **ASKED, gpus=["h200"], average_tokens=average, min_speed=0).options
                     for average in (None, 4000))  # fmt: skip
     most = {(option.tp, option.pp): option.users_per_replica for option in whole}
     shared = [option for option in paged if (option.tp, option.pp) in most]

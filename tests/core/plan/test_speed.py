@@ -12,18 +12,19 @@ from openpyxl import Workbook
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.catalog.kernels import check_format, rate_of_format
+from core.catalog.kernels import check_kind, kind_of_format, rate_of_kind
 from core.catalog.speeds import constant_values, constants, measured_speeds, nearest_measurement
 from core.engines import llama_cpp, sglang, vllm
+from core.engines.capacity import Count
 from core.engines.parallelism import weights_bytes_per_gpu
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, speed, users_at_speed
-from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
+from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, speed, users_at_speed, users_at_wanted_speed
+from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures, weight_row
 from core.plan.speed_links import FABRIC, NODES, PCIE, link_of
-from core.plan.speed_terms import SPEED
-from core.plan.terms import spreadsheet_formula
+from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE, SPEED, WEIGHTS
+from core.plan.terms import Terms, spreadsheet_formula
 from tests.spreadsheets import ironcalc_program, libreoffice
 
 FP16, FP8 = catalog.precision("kv_precision", "fp16"), catalog.precision("kv_precision", "fp8")
@@ -32,6 +33,7 @@ ENGINES = {
     "llama.cpp": llama_cpp.ENGINE, "ollama/llama.cpp": llama_cpp.ENGINE,
 }  # fmt: skip
 CHAT = Load(users=50, prompt_tokens=2000, output_tokens=500)
+ALL_TERMS = Terms(*WEIGHTS, *ATTENTION, *PACE, *FAST, *LOAD)
 
 
 def service(name: str, precision: object = "shipped", engine: str = "vllm", **settings) -> Service:
@@ -50,49 +52,49 @@ def test_what_a_token_of_a_dense_model_reads_and_computes():
     """Llama-3.1-8B: 8 030 261 248 parameters, less the embedding of 128 256 × 4096, in 16 bits, at 989 TFLOPS."""
     read = 8_030_261_248 - 128_256 * 4096
     found = weight_figures(catalog.model("llama-3.1-8b").spec, None, gpu("h100"), "vllm", 1)
-    assert found.dense_bytes == 2 * read
+    assert found["dense_bytes"] == 2 * read
     matrices = read - 65 * 4096  # two norms in each of 32 layers, and the last, are no matrices
-    assert found.dense_peak_s == pytest.approx(2 * matrices / 989e12)
-    assert found.head_peak_s == pytest.approx(2 * 128_256 * 4096 / 989e12)
-    assert (found.expert_bytes, found.untouched, found.kernels, found.all_reduces) == (0, 0, 32 * 9, 0)
+    assert found["dense_peak_s"] == pytest.approx(2 * matrices / 989e12)
+    assert found["dense_peak_s"] - found["prompt_peak_s"] == pytest.approx(2 * 128_256 * 4096 / 989e12)
+    assert [found[name] for name in ("expert_bytes", "untouched", "kernels", "all_reduces")] == [0, 0, 32 * 9, 0]
     halved = weight_figures(catalog.model("llama-3.1-8b").spec, None, gpu("h100"), "vllm", 2)
-    assert halved.dense_bytes == pytest.approx(found.dense_bytes / 2, rel=0.001)  # norms are not split
-    assert halved.all_reduces == 64
+    assert halved["dense_bytes"] == pytest.approx(found["dense_bytes"] / 2, rel=0.001)  # norms are not split
+    assert halved["all_reduces"] == 64
 
 
 def test_experts_are_read_as_far_as_tokens_select_them():
     """Mixtral-8x7B: 8 experts in each of 32 layers, 2 a token, 3 matrices of 4096 × 14 336."""
     found = weight_figures(catalog.model("mixtral-8x7b").spec, None, gpu("h100"), "vllm", 1)
     experts = 32 * 8 * 3 * 4096 * 14_336
-    assert found.expert_bytes == 2 * experts
-    assert found.expert_peak_s == pytest.approx(2 * experts / 4 / 989e12)
-    assert found.untouched == 0.75
+    assert found["expert_bytes"] == 2 * experts
+    assert found["expert_peak_s"] == pytest.approx(2 * experts / 4 / 989e12)
+    assert found["untouched"] == 0.75
     terms = _terms(service("mixtral-8x7b"), gpu("h100"), replace(CHAT, users=2), tp=2)
     assert terms["touched"] == pytest.approx(1 - 0.75**2)
 
 
 def test_attention_by_kind():
     llama = attention_figures(catalog.model("llama-3.1-8b").spec, FP16, 1, 1000, 1000)
-    assert llama.cache_bytes == 131_072 * 1000
-    assert llama.flops == 32 * 4 * 32 * 128 * 1000
-    assert llama.prompt_flops == llama.flops * 1000 / 2
+    assert llama["cache_bytes"] == 131_072 * 1000
+    assert llama["attention_flops"] == 32 * 4 * 32 * 128 * 1000
+    assert llama["prompt_attention_flops"] == llama["attention_flops"] * 1000 / 2
     split = attention_figures(catalog.model("llama-3.1-8b").spec, FP8, 8, 1000, 1000)
-    assert (split.cache_bytes, split.flops) == (131_072 * 1000 / 16, llama.flops / 8)
+    assert (split["cache_bytes"], split["attention_flops"]) == (131_072 * 1000 / 16, llama["attention_flops"] / 8)
     latent = attention_figures(catalog.model("deepseek-r1").spec, FP16, 8, 1000, 1000)
-    assert latent.cache_bytes == 70_272 * 1000  # whole on every rank
-    assert latent.flops == 61 * 2 * 16 * (2 * 512 + 64) * 1000
-    assert latent.prompt_flops == 61 * 2 * 16 * (128 + 64 + 128) * 1000 * 1000 / 2
+    assert latent["cache_bytes"] == 70_272 * 1000  # whole on every rank
+    assert latent["attention_flops"] == 61 * 2 * 16 * (2 * 512 + 64) * 1000
+    assert latent["prompt_attention_flops"] == 61 * 2 * 16 * (128 + 64 + 128) * 1000 * 1000 / 2
     windows = [
-        attention_figures(catalog.model("gpt-oss-120b").spec, FP16, 1, n, 1000).cache_bytes for n in (10**4, 10**5)
+        attention_figures(catalog.model("gpt-oss-120b").spec, FP16, 1, n, 1000)["cache_bytes"] for n in (10**4, 10**5)
     ]
     assert windows[1] - windows[0] == 36_864 * 90_000  # only every second layer grows
     states = [
-        attention_figures(catalog.model("qwen3-next-80b-a3b").spec, FP16, 1, n, 1000).cache_bytes for n in (1, 1001)
+        attention_figures(catalog.model("qwen3-next-80b-a3b").spec, FP16, 1, n, 1000)["cache_bytes"] for n in (1, 1001)
     ]
     assert states[1] - states[0] == 24_576 * 1000
     assert states[0] > 2 * 70e6  # the states of 36 layers are read and written
     sparse = [
-        attention_figures(catalog.model("deepseek-v3.2").spec, FP16, 8, n, 1000).cache_bytes for n in (4096, 8192)
+        attention_figures(catalog.model("deepseek-v3.2").spec, FP16, 8, n, 1000)["cache_bytes"] for n in (4096, 8192)
     ]
     assert sparse[1] - sparse[0] == 61 * 132 * 4096  # past 2048 tokens only the index grows
 
@@ -101,14 +103,14 @@ def test_attention_over_compressed_tokens_and_layers_without_attention():
     """DeepSeek-V4: each layer reads its window, and one vector for every few tokens."""
     model = catalog.model("deepseek-v4-flash").spec
     near, far = (attention_figures(model, FP16, 8, n, 100) for n in (100_000, 200_000))
-    assert 0 < far.cache_bytes - near.cache_bytes < 61 * 2 * 512 * 100_000 / 2
-    assert 1 < far.flops / near.flops < 2
-    assert attention_figures(model, FP16, 8, 100, 10_000).prompt_flops > 0
+    assert 0 < far["cache_bytes"] - near["cache_bytes"] < 61 * 2 * 512 * 100_000 / 2
+    assert 1 < far["attention_flops"] / near["attention_flops"] < 2
+    assert attention_figures(model, FP16, 8, 100, 10_000)["prompt_attention_flops"] > 0
     # Nemotron-H: most layers are halves, a mixer or a feed-forward block, so there is one all-reduce each.
     hybrid = catalog.model("nemotron-h-8b").spec
-    assert attention_figures(hybrid, FP16, 1, 1000, 100).cache_bytes > 0
+    assert attention_figures(hybrid, FP16, 1, 1000, 100)["cache_bytes"] > 0
     found = weight_figures(hybrid, None, gpu("h100"), "vllm", 2)
-    assert found.all_reduces == hybrid.num_hidden_layers
+    assert found["all_reduces"] == hybrid.num_hidden_layers
 
 
 def _terms(served: Service, on, load: Load, tp: int = 1, pp: int = 1) -> dict:
@@ -122,7 +124,7 @@ def test_one_user_of_a_dense_model_by_hand():
     found = _terms(service("llama-3.1-70b"), gpu("h100"), load, tp=4)
     weights = weight_figures(catalog.model("llama-3.1-70b").spec, None, gpu("h100"), "vllm", 4)
     step = (
-        weights.dense_bytes / (3350e9 * used["dense_read"])
+        weights["dense_bytes"] / (3350e9 * used["dense_read"])
         + 327_680 / 4 * 1050 / (3350e9 * used["cache_read"])
         + 80 * 9 * used["kernel_vllm"] + used["sequence"]
         + 160 * used["link_latency_fabric"] * (1 + used["link_latency_growth"] * 2)
@@ -165,7 +167,7 @@ def test_prompts_of_others_take_time_from_each_token():
     ],
 )
 def test_the_rate_of_a_format(precision, name, unit, tflops):
-    rate = rate_of_format(catalog.precision("precision", precision), gpu(name))
+    rate = rate_of_kind(kind_of_format(catalog.precision("precision", precision)), gpu(name))
     assert (rate.unit, rate.flops_per_s) == (unit, pytest.approx(tflops * 1e12))
 
 
@@ -182,7 +184,7 @@ def test_the_rate_of_a_format(precision, name, unit, tflops):
 )
 def test_formats_without_a_kernel_are_refused(engine, precision, name, reason):
     with pytest.raises(OutOfRangeError, match="precision: ") as caught:
-        check_format(engine, catalog.precision("precision", precision), gpu(name))
+        check_kind(engine, kind_of_format(catalog.precision("precision", precision)), gpu(name))
     assert reason in str(caught.value)
 
 
@@ -194,12 +196,12 @@ def test_formats_without_a_kernel_are_refused(engine, precision, name, reason):
     ],
 )  # fmt: skip
 def test_formats_with_a_kernel(engine, precision, name):
-    check_format(engine, catalog.precision("precision", precision), gpu(name))
+    check_kind(engine, kind_of_format(catalog.precision("precision", precision)), gpu(name))
 
 
 def test_a_gpu_whose_rate_is_not_known():
     with pytest.raises(OutOfRangeError, match="the compute rate of NVIDIA L4 is not known"):
-        rate_of_format(None, replace(gpu("l4"), bf16_tflops=None, title="NVIDIA L4"))
+        rate_of_kind("16-bit", replace(gpu("l4"), bf16_tflops=None, title="NVIDIA L4"))
 
 
 def test_fp4_on_h100_gets_an_answer_at_16_bit_rates():
@@ -385,15 +387,34 @@ def test_more_users_never_get_more_each_nor_less_in_all(situation, more):
     assert other.users_at_once == one.users_at_once
 
 
+@given(situations(), st.sampled_from([1, 2, 3]), st.integers(1, 60))
+@settings(max_examples=150, deadline=None)
+def test_users_by_the_terms_are_never_more_than_get_the_wanted_speed(situation, pp, wanted):
+    """Nor many fewer: dense models within a node get all of them."""
+    served, on, load, tp = situation
+    try:
+        found = users_at_wanted_speed(served, on, load, wanted, tp=tp, pp=pp)
+        room = Count(10**5, 10**5, 10**5)
+        exact = users_at_speed(served, on, load, wanted, tp=tp, pp=pp, fitting=room)
+    except PlannerError:
+        return
+    assert found <= max(1, exact)
+    if found > 1:
+        assert found >= 0.7 * exact - pp
+    if exact > pp and pp == 1 and not weight_row(served.model, served.precision, tp).expert_bytes:
+        assert found == exact
+
+
 @given(situations(), st.floats(1, 4))
 @settings(max_examples=100, deadline=None)
 def test_better_hardware_is_never_slower(situation, factor):
     plain = computed(*situation)
     if plain is None:
         return
-    given_terms = {name: plain.terms[name] for name in SPEED.inputs}
-    for better in ("bandwidth_bytes_per_s", "link_bytes_per_s", "sixteen_bit_flops_per_s"):
-        faster = SPEED.compute(given_terms | {better: given_terms[better] * factor})
+    everything = Terms(*WEIGHTS, *ATTENTION, *PACE, *LOAD)
+    given_terms = {name: plain.terms[name] for name in everything.inputs}
+    for better in ("bandwidth_bytes_per_s", "link_bytes_per_s", "sixteen_bit_flops_per_s", "dense_flops_per_s"):
+        faster = everything.compute(given_terms | {better: given_terms[better] * factor})
         assert faster["token_s"] <= plain.terms["token_s"] * (1 + 1e-9)
         assert faster["first_token_s"] <= plain.terms["first_token_s"] * (1 + 1e-9)
 
@@ -424,20 +445,22 @@ SHEET_CASES = (
 
 def _sheet_with_terms(path) -> list[dict]:
     """Write one case a column: its inputs, and below them each term as a native formula."""
-    rows = {name: row for row, name in enumerate((*SPEED.inputs, *SPEED.by_name), start=1)}
+    rows = {name: row for row, name in enumerate((*ALL_TERMS.inputs, *ALL_TERMS.by_name), start=1)}
     book, expected = Workbook(), []
     ws = book.active
     ws.title = "S"
     for column, (name, precision, engine, on, tp, pp, users) in enumerate(SHEET_CASES, start=1):
         load = replace(CHAT, users=users)
         terms = speed(service(name, precision, engine), gpu(on), load, tp=tp, pp=pp).terms
+        terms = {**terms, "min_speed": 20, "range_factor": 1.37, "few_users_factor": 1.4}
+        terms |= FAST.compute(terms)
         letter = get_column_letter(column)
-        for one in SPEED.inputs:
+        for one in ALL_TERMS.inputs:
             ws[f"{letter}{rows[one]}"] = terms[one]
-        for term in SPEED:
+        for term in ALL_TERMS:
             formula = spreadsheet_formula(term.formula, lambda one, at=letter: f"{at}{rows[one]}")
             ws[f"{letter}{rows[term.name]}"] = "=" + formula
-        expected.append({f"{letter}{rows[one]}": terms[one] for one in SPEED.by_name})
+        expected.append({f"{letter}{rows[one]}": terms[one] for one in ALL_TERMS.by_name})
     book.save(path)
     return expected
 
@@ -463,7 +486,7 @@ def test_libreoffice_computes_the_same(tmp_path):
 
 
 def test_formulas_are_short_enough_to_follow():
-    for term in SPEED:
+    for term in ALL_TERMS:
         assert len(set(term.formula.names())) <= 8, term.name
         assert len(spreadsheet_formula(term.formula, lambda name: f"[@[{name}]]")) <= 200, term.name
 
@@ -529,4 +552,7 @@ def test_the_nearest_measurement():
 
 def test_the_inputs_are_those_of_the_terms():
     given_terms = inputs_of(service("llama-3.1-8b"), gpu("h100"), CHAT, 1, 1, constant_values())
-    assert set(SPEED.inputs) == set(given_terms) | {"sequences", "running_users", "waiting_users"}
+    of_load = {"sequences", "running_users", "waiting_users", "min_speed", "range_factor", "few_users_factor"}
+    computed_terms = {*WEIGHTS.by_name, *ATTENTION.by_name, "dense_kind", "expert_kind"}
+    assert set(ALL_TERMS.inputs) == (set(given_terms) | of_load) - computed_terms
+    assert set(SPEED.inputs) <= set(given_terms) | of_load
