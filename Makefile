@@ -4,6 +4,7 @@ VENV := .venv
 PEERS := .venv-peers
 MUTATION := .venv-mutation
 USERS := .venv-users
+SPEED := .venv-speed
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -100,10 +101,12 @@ measure: $(VENV)/installed
 	$(PYTHON) -m tools.measure
 
 # Compare computed speeds with public measurements and renew docs/speed.md. SPEED_ROWS names a file with more rows of the
-# same columns: then constants are also fitted again without each group and each source, to see the errors on what was left out.
+# same columns: then constants are also fitted again without each group and each source, to see the errors on what was left
+# out, and other calculators are asked about the same rows. Takes a quarter of an hour.
 SPEED_ROWS ?=
-speed: $(VENV)/installed
-	$(BIN)/python -m benchmarks.speed $(if $(SPEED_ROWS),--rows $(SPEED_ROWS) --left-out)
+speed: $(SPEED)/installed $(if $(SPEED_ROWS),$(PEERS)/installed)
+	$(SPEED)/$(SCRIPTS)/python -m benchmarks.speed \
+	  $(if $(SPEED_ROWS),--rows $(SPEED_ROWS) --left-out --peers $(PEERS_BIN)/python)
 
 # Change the code of core/ in many small ways and check that a test of tests/core fails each time. All of core/ takes hours,
 # so name a part: make mutation MUTATE="core.plan.nodes*". `mutmut show NAME` prints a change that no test noticed.
@@ -138,6 +141,11 @@ $(USERS)/installed: pyproject.toml constraints.txt
 	$(USERS_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[hub]"
 	@touch $@
 
+$(SPEED)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(SPEED)
+	$(SPEED)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[speed]"
+	@touch $@
+
 $(VENV)/installed-lint: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint,coverage]"
 	@touch $@
@@ -159,4 +167,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) $(USERS) .wine mutants dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) $(USERS) $(SPEED) .wine mutants dist build *.egg-info

@@ -285,10 +285,15 @@ def _refuse_connection(*arguments: object, **options: object) -> None:
     raise OSError("peers are asked offline")
 
 
-def main(peer: str, *options: str) -> None:
-    """Answer the cases of standard input, or time them."""
+def stay_offline() -> None:
+    """Refuse every connection of this process."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     socket.socket.connect = _refuse_connection  # type: ignore[method-assign]
+
+
+def main(peer: str, *options: str) -> None:
+    """Answer the cases of standard input, or time them."""
+    stay_offline()
     output = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # what a peer prints is not an answer
         if "--time" in options:
