@@ -3,6 +3,7 @@
     python -m benchmarks.speed                              # the catalog's measurements, with the shipped constants
     python -m benchmarks.speed --rows FILE                  # and those of a file with the same columns
     python -m benchmarks.speed --rows FILE --left-out       # constants fitted again without each fold, and each source
+    python -m benchmarks.speed --rows FILE --left-out --peers PYTHON   # and ask other calculators, installed for PYTHON
     python -m benchmarks.speed --rows FILE --fit            # write speed_constants.csv from FILE
 
 Rows are split by model × GPU × engine group and by source, never one by one: rows of one group are alike.
@@ -13,22 +14,29 @@ from __future__ import annotations
 import argparse
 import csv
 import datetime
+import json
 import math
 import os
 import random
+import re
 import statistics
+import subprocess
+import sys
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
+from benchmarks import speed_plot
 from core import catalog
 from core.catalog.hardware import Gpu
 from core.catalog.speeds import MeasuredSpeed, constant_values, constants, measured_speed, measured_speeds
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.deployment import parse_version
 from core.errors import PlannerError
+from core.model.parameters import count_parameters
 from core.plan import defaults
 from core.plan.fleet import Service
 from core.plan.serving import service_of
@@ -43,10 +51,13 @@ from core.plan.speed import (
 )
 from core.plan.speed_figures import served_format
 from core.plan.speed_terms import SPEED
+from tools.peers import ask_speed
 
 SEED, FOLDS = 14, 5
 _CATALOG_HEADING = "## The catalog's"
-DOCUMENT = Path(__file__).parent.parent / "docs" / "speed.md"
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "speed.md"
+PLOT = DOCUMENT.with_suffix(".png")
 
 ENGINES = {
     "vllm": vllm.ENGINE, "vllm-ascend": vllm.ENGINE, "sglang": sglang.ENGINE, "tensorrt-llm": TENSORRT_LLM_ENGINE,
@@ -337,15 +348,21 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def error_line(name: str, logs: Sequence[float | None]) -> str:
     """Return a line of a table: rows, median and 90 % of the errors, bias, share within the range of 1.4."""
-    values = deviations(logs)
-    if not values:
-        return ""
     known = [log for log in logs if log is not None]
-    bias, inside = math.expm1(statistics.median(known)), sum(abs(log) <= math.log(1.4) for log in known) / len(known)
-    return (
-        f"| {name} | {len(values)} | {statistics.median(values):.1%} | {quantile(values, 0.9):.1%} "
-        f"| {bias:+.1%} | {inside:.0%} |"
-    )
+    if not known:
+        return ""
+    inside = sum(abs(log) <= math.log(1.4) for log in known) / len(known)
+    return f"| {name} | {len(known)} | {_median_and_most(known)} | {_bias(known)} | {inside:.0%} |"
+
+
+def _median_and_most(logs: Iterable[float | None]) -> str:
+    """Return two cells of a table: the median of the errors, and what 90 % of them are within."""
+    values = deviations(logs)
+    return f"{statistics.median(values):.1%} | {quantile(values, 0.9):.1%}"
+
+
+def _bias(logs: Sequence[float]) -> str:
+    return f"{math.expm1(statistics.median(logs)):+.1%}"
 
 
 _HEAD = "| {} | rows | median | 90 % of rows within | bias | within × ÷ 1.4 |\n|---|---:|---:|---:|---:|---:|"
@@ -364,19 +381,20 @@ def table(title: str, errors: Mapping[Case, Errors], key: Callable[[Case], str])
 
 
 def order_of_layouts(errors: Mapping[Case, Errors]) -> list[str]:
-    """Return how often the faster of two layouts is found: same model, engine and load, more than 25 % apart.
+    """Return the table of `right_order`: for layouts on any GPU and in any format, and for those on the same GPU."""
+    lines = ["| order of two layouts by | pairs | right |", "|---|---:|---:|"]
+    for number, name in ((1, "tokens/s per GPU"), (0, "tokens/s per user")):
+        for where, same_gpu in (("any GPU and format", False), ("the same GPU and format", True)):
+            right, pairs = right_order(errors, number, same_gpu=same_gpu)
+            lines.append(f"| {name}, {where} | {pairs} |{f' {right / pairs:.1%}' if pairs else ''} |")
+    return lines
 
-    Once for layouts on any GPU and in any format, and once for those on the same GPU and in the same format.
+
+def right_order(errors: Mapping[Case, Errors], number: int, *, same_gpu: bool) -> tuple[int, int]:
+    """Return how often the faster of two layouts is found, and of how many pairs.
+
+    Pairs have the same model, engine and load, and are more than 25 % apart.
     """
-    lines = [
-        _order_line(errors, number, f"{name}, {where}", same_gpu=same_gpu)
-        for number, name in ((1, "tokens/s per GPU"), (0, "tokens/s per user"))
-        for where, same_gpu in (("any GPU and format", False), ("the same GPU and format", True))
-    ]
-    return ["| order of two layouts by | pairs | right |\n|---|---:|---:|", *lines]
-
-
-def _order_line(errors: Mapping[Case, Errors], number: int, name: str, *, same_gpu: bool) -> str:
     comparable: dict[object, list[Case]] = defaultdict(list)
     for case in errors:
         row = case.row
@@ -394,7 +412,7 @@ def _order_line(errors: Mapping[Case, Errors], number: int, name: str, *, same_g
             if max(first, second) > 1.25 * min(first, second):
                 pairs += 1
                 right += (first > second) == (first_computed > second_computed)
-    return f"| {name} | {pairs} | {right / pairs:.1%} |" if pairs else f"| {name} | 0 | |"
+    return right, pairs
 
 
 def _per_gpu(case: Case, found: Errors, number: int) -> tuple[float, float] | None:
@@ -422,21 +440,30 @@ def promises(errors: Mapping[Case, Errors], used: Mapping[str, float], wanted: f
     )
 
 
-def inside_ranges(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
-    """Return the share of rows inside the stated range, by class."""
+def shares_inside(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[tuple[str, int, float]]:
+    """Return for each class its name, how many figures it has, and the share of them inside the stated range."""
     logs: dict[str, list[float]] = defaultdict(list)
-    waits = [found[2] for found in errors.values() if found[2] is not None]
     for case, found in errors.items():
         logs[case.range_class] += [log for log in found[:2] if log is not None]
-    lines = ["| class | figures | × ÷ | inside |\n|---|---:|---:|---:|"]
-    for name, values in sorted(logs.items()):
-        factor = used[f"range_{name}"]
-        inside = sum(abs(value) <= math.log(factor) for value in values)
-        lines.append(f"| {name} | {len(values)} | {factor:g} | {inside / len(values):.0%} |")
+    logs = dict(sorted(logs.items()))
+    waits = [found[2] for found in errors.values() if found[2] is not None]
     if waits:
-        factor = used["range_first_token"]
-        inside = sum(abs(value) <= math.log(factor) for value in waits)
-        lines.append(f"| time to first token | {len(waits)} | {factor:g} | {inside / len(waits):.0%} |")
+        logs["time to first token"] = waits
+    return [
+        (name, len(values), sum(abs(value) <= math.log(_range(name, used)) for value in values) / len(values))
+        for name, values in logs.items()
+    ]
+
+
+def _range(name: str, used: Mapping[str, float]) -> float:
+    return used["range_first_token" if name == "time to first token" else f"range_{name}"]
+
+
+def inside_ranges(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
+    """Return the table of `shares_inside`."""
+    lines = ["| class | figures | × ÷ | inside |\n|---|---:|---:|---:|"]
+    for name, figures, share in shares_inside(errors, used):
+        lines.append(f"| {name} | {figures} | {_range(name, used):g} | {share:.0%} |")
     return lines
 
 
@@ -464,10 +491,20 @@ def ranges_of(errors: Mapping[Case, Errors]) -> dict[str, tuple[float, int]]:
     }
 
 
-def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
+def clear_rows(errors: Mapping[Case, Errors]) -> dict[Case, Errors]:
+    """Return the errors of steady rows of current engines whose layout is not in doubt."""
+    return {case: found for case, found in errors.items() if case.is_current and not case.is_doubtful}
+
+
+def reported(errors: Mapping[Case, Errors]) -> dict[Case, Errors]:
+    """Return the errors of rows under a steady load, or nearly so."""
+    return {case: found for case, found in errors.items() if case.is_current or is_of_other_source(case)}
+
+
+def report(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> list[str]:
     """Return the lines that describe the errors."""
     current = {case: found for case, found in errors.items() if case.is_current}
-    clear = {case: found for case, found in current.items() if not case.is_doubtful}
+    clear = clear_rows(errors)
     others = {case: found for case, found in errors.items() if is_of_other_source(case)}
     lines: list[str] = []
     if current:
@@ -489,9 +526,83 @@ def report(cases: Sequence[Case], errors: Mapping[Case, Errors], used: Mapping[s
                 "source and load", others, lambda case: f"{case.row.set}, {case.row.test.replace(chr(95), chr(32))}"
             ),
         ]
-    everything = current | others
-    lines += ["", "### Ranges and promises", "", *inside_ranges(everything, used), "", promises(everything, used) + "."]
+    everything = reported(errors)
+    lines += ["", "### Ranges and promises", "", *table("class", everything, lambda case: case.range_class)]
+    lines += ["", *inside_ranges(everything, used), "", promises(everything, used) + "."]
     return lines
+
+
+def one_minute(
+    grouped: Mapping[Case, Errors], by_source: Mapping[Case, Errors], used: Mapping[str, float]
+) -> list[str]:
+    """Return the summary: what was measured, and the errors of `grouped` and `by_source`, which were left out of fits."""
+    clear = clear_rows(grouped)
+    models, gpus, engines = (sorted({case.group[number] for case in clear}) for number in range(3))
+    users = [case.load.users for case in clear]
+    measured = f"""**Measured**: {len(clear)} steady loads of {len(models)} models on {", ".join(gpus)} with
+        {", ".join(engines)}, {min(users)} to {max(users)} users, from the samples of NVIDIA and InferenceX; and
+        {len(by_source)} rows of other sources, with older engines, other GPUs, llama.cpp and bursts. Each row is computed
+        with constants that were fitted without its group of model × GPU × engine, or without its source."""
+    lines = ["| left out of the fit | figure | rows | median error | 90 % of rows within |", "|---|---|---:|---:|---:|"]
+    for name, errors in (("group", clear), ("source", by_source)):
+        for number, measure in enumerate(MEASURES):
+            logs = [found[number] for found in errors.values() if found[number] is not None]
+            lines.append(f"| {name} | {measure} | {len(logs)} | {_median_and_most(logs)} |")
+    current = {case: found for case, found in grouped.items() if case.is_current}
+    orders = [right_order(current, number, same_gpu=True) for number in (1, 0)]
+    per_gpu, per_user = (f"{right / pairs:.0%}" if pairs else "none" for right, pairs in orders)
+    shares = {name: share for name, _, share in shares_inside(reported(grouped), used)}
+    return [
+        "## In one minute",
+        "",
+        _paragraph(measured),
+        "",
+        *lines,
+        "",
+        _item(
+            f"The stated range of *current* engines, × ÷ {used['range_current']:g}, holds {shares['current']:.0%} of the "
+            "figures of rows left out."
+        ),
+        _item(
+            f"The time to the first token is rough: its range, × ÷ {used['range_first_token']:g}, holds "
+            f"{shares['time to first token']:.0%}."
+        ),
+        _item(f"{promises(reported(grouped), used)}."),
+        _item(
+            f"Of two layouts on the same GPU, more than 25 % apart, the faster is found in {per_gpu} of pairs by tokens/s per "
+            f"GPU, in {per_user} by tokens/s per user."
+        ),
+        "",
+        f"![Two plots of computed over measured figures, tokens/s per user and output tokens/s, with logarithmic axes. The "
+        f"points of all engines lie along the line of equality, most of them within × ÷ {used['range_current']:g}.]"
+        f"({PLOT.name})",
+        "",
+        f"The plot shows the {len(clear)} steady rows, each with constants fitted without its group.",
+        "",
+    ]
+
+
+def _paragraph(text: str, begin: str = "") -> str:
+    return textwrap.fill(
+        " ".join(text.split()), 120, initial_indent=begin, subsequent_indent=" " * len(begin),
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _item(text: str) -> str:
+    return _paragraph(text, "* ")
+
+
+def draw(errors: Mapping[Case, Errors], used: Mapping[str, float]) -> None:
+    """Draw docs/speed.png."""
+    clear = clear_rows(errors)
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {measure: {} for measure in MEASURES[:2]}
+    for number, series in enumerate(panels.values()):
+        for case in sorted(clear, key=lambda case: case.row.engine):
+            measured, log = case.measured[number], clear[case][number]
+            if measured and log is not None:
+                series.setdefault(case.row.engine, []).append((measured, measured * math.exp(log)))
+    speed_plot.draw(panels, used["range_current"], PLOT)
 
 
 def read_rows(path: str) -> list[MeasuredSpeed]:
@@ -521,16 +632,102 @@ def write_constants(cases: Sequence[Case], best: Mapping[str, float], range_rows
             writer.writerow((one.name, value, one.unit, one.means, count if is_fitted else 0, *where))
 
 
+# ---- other calculators -------------------------------------------------------------------------------
+
+
+def expert_parallel_rows(path: str) -> set[MeasuredSpeed]:
+    """Return the measurements of a file whose experts are divided among GPUs whole."""
+    with open(path, encoding="utf-8", newline="") as lines:
+        return {measured_speed(row) for row in csv.DictReader(lines) if row["ep"] == "yes"}
+
+
+def speeds_of_peer(
+    python: str, peer: str, asked: Sequence[ask_speed.Case]
+) -> tuple[str, list[list[float | None] | str]]:
+    """Return a peer's version, and for each case its three figures, or why it has none; nothing if it is not installed."""
+    written = subprocess.run(
+        [os.path.abspath(python), "-m", "tools.peers.ask_speed", peer],
+        input=json.dumps(asked), capture_output=True, text=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    if written.returncode:
+        print(f"{peer}: {written.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        return "", []
+    version, found = json.loads(written.stdout)
+    return version, found
+
+
+def peers_part(python: str, errors: Mapping[Case, Errors], expert_parallel: set[MeasuredSpeed]) -> list[str]:
+    """Return the comparison of `errors` with those of other calculators on the same rows."""
+    clear = {case: found for case, found in clear_rows(errors).items() if case.row.replicas == case.row.pp == 1}
+    asked = [
+        ask_speed.Case(
+            case.row.model, count_parameters(case.service.model).total, case.row.precision, case.row.gpu, case.row.engine,
+            case.row.tp, case.row in expert_parallel, case.load.users, case.load.prompt_tokens, case.load.output_tokens,
+        )
+        for case in clear
+    ]  # fmt: skip
+    lines, refused = [], []
+    for peer in ask_speed.PEERS:
+        version, answers = speeds_of_peer(python, peer, asked)
+        name = " ".join((peer.partition(",")[0], version)) + "".join(peer.partition(",")[1:])
+        why = Counter(refusal_reason(found) for found in answers if isinstance(found, str))
+        if why:
+            reasons = ", ".join(f"{reason} ({count})" for reason, count in why.most_common())
+            refused.append(
+                _item(f"{name} does not answer {why.total()} of {len(asked)} rows. Its reasons (rows): {reasons}.")
+            )
+        for number, measure in enumerate(MEASURES):
+            pairs = [
+                (math.log(found[number] / case.measured[number]), ours[number])
+                for (case, ours), found in zip(clear.items(), answers)
+                if not isinstance(found, str) and found[number] and case.measured[number]
+            ]
+            if pairs:
+                theirs, ours = zip(*pairs)
+                cells = (_median_and_most(theirs), _bias(theirs), _median_and_most(ours), _bias(ours))
+                lines.append(f"| {name} | {measure} | {len(pairs)} | {' | '.join(cells)} |")
+    return [_PEERS_INTRODUCTION, *lines, "", *refused, ""]
+
+
+def refusal_reason(refusal: str) -> str:
+    """Return the part of a refusal that does not name the row."""
+    return re.split(r" for |: the | at query", refusal)[0].rpartition(": ")[2]
+
+
+# ---- the page ----------------------------------------------------------------------------------------
+
 INTRODUCTION = """# Speed: computed against measured
 
 `make speed` writes this page: `python -m benchmarks.speed` compares what `vram speed` computes with public measurements
-of serving speed. Errors are |computed ÷ measured − 1|. The terms are in core/plan/speed_terms.py, constants and the rows
-on which each rests in core/catalog/data/speed_constants.csv.
-
-**Not modelled**: speculative decoding, prefill and decoding on separate GPUs, prefix caching, uneven routing of tokens to
-experts, bursts (all requests at once), and how kernels of one version of an engine differ from those of another. Two
-dates of the same configuration differ by 10 % (median), two engines by 16 %.
+of serving speed. Errors are |computed ÷ measured − 1|, the bias is the median of computed ÷ measured − 1. The terms are
+in core/plan/speed_terms.py, constants and the rows on which each rests in core/catalog/data/speed_constants.csv.
 """
+_NOT_MODELLED = """## What is not modelled
+
+Speculative decoding, prefill and decoding on separate GPUs, prefix caching, uneven routing of tokens to experts, bursts
+(all requests at once), and how kernels of one version of an engine differ from those of another. Two dates of the same
+configuration differ by 10 % (median), two engines by 16 %.
+
+Ranges are stated by class: *current* engines within one node; *few_users*: fewer than 4 of a model with experts; *nodes*:
+a layout over several nodes, or over GPUs without a fast link; *old*: vLLM before 0.8 or GPUs before Ampere; *llama*:
+llama.cpp; *amd*: GPUs of other makers than NVIDIA. The layout of a row is *in doubt* if it has more than 8 GPUs, because
+the source then multiplies tensor and expert parallel sizes, or if the same source measured the same configuration more
+than twice as fast.
+"""
+_PEERS_INTRODUCTION = """## Other calculators on the same rows
+
+The steady rows whose layout is not in doubt were put to calculators that compute speeds offline, with their defaults.
+Beside their errors are those of this planner on exactly the rows that they answer, with constants fitted without each
+row's group.
+
+These rows are aiconfigurator's home ground: its own package ships them, and it looks up times of kernels that NVIDIA
+measured on these GPUs with these engines, in newer versions than those of the rows. They are not foreign to this planner
+either: its constants were fitted on other groups of the same collections. *HYBRID* is aiconfigurator's mode that
+estimates kernels which were not measured. vllm-wizard does not ask for the number of users, so that its speed can be
+right for few of them at most.
+
+| calculator | figure | rows | median | 90 % of rows within | bias | this planner: median | 90 % within | bias |
+|---|---|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def main() -> None:
@@ -538,31 +735,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", default="", help="CSV file with the columns of core/catalog/data/speed_measured.csv")
     parser.add_argument("--left-out", action="store_true", help="fit again without each fold and source of the rows")
+    parser.add_argument(
+        "--peers", default="", help="with --left-out: the Python that other calculators are installed in"
+    )
     parser.add_argument("--fit", action="store_true", help="write core/catalog/data/speed_constants.csv from the rows")
     asked = parser.parse_args()
     used = constant_values()
-    # Without a file, what an earlier run found on its rows stays.
-    lines = (
-        [INTRODUCTION] if asked.rows else [DOCUMENT.read_text(encoding="utf-8").partition(_CATALOG_HEADING)[0].rstrip()]
-    )
-    if asked.rows:
+    if not asked.rows:  # what an earlier run found on its rows stays
+        lines = [DOCUMENT.read_text(encoding="utf-8").partition(_CATALOG_HEADING)[0].rstrip()]
+    else:
+        lines = [INTRODUCTION]
         cases, refused = cases_of(read_rows(asked.rows))
         for reason, count in refused.most_common():
             print(f"not computed: {count} rows: {reason}")
         if asked.fit:
             used = refitted(cases, used)
+        shipped = {case: errors_of(case, used) for case in cases}
         if asked.left_out:
+            grouped, by_source = left_out_errors(cases), without_source_errors(cases)
+            draw(grouped, used)
+            lines += [*one_minute(grouped, by_source, used), _NOT_MODELLED]
+            if asked.peers:
+                lines += peers_part(asked.peers, grouped, expert_parallel_rows(asked.rows))
             lines += [f"## {len(cases)} measurements, each group with constants fitted without it", ""]
             lines += [f"Groups of model × GPU × engine are split into {FOLDS} folds (seed {SEED})."]
-            lines += report(cases, left_out_errors(cases), used)
-            lines += ["", "## Other sources, each with constants fitted without it"]
-            lines += report(cases, without_source_errors(cases), used)
-            lines += [""]
-        lines += [f"## The same {len(cases)} measurements, with the shipped constants"]
-        lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+            lines += report(grouped, used)
+            lines += ["", "## Other sources, each with constants fitted without it", *report(by_source, used), ""]
+        else:
+            lines += [_NOT_MODELLED]
+        lines += [f"## The same {len(cases)} measurements, with the shipped constants", *report(shipped, used)]
     cases, _ = cases_of(measured_speeds())
     lines += ["", f"{_CATALOG_HEADING} {len(cases)} measurements, with the shipped constants"]
-    lines += report(cases, {case: errors_of(case, used) for case in cases}, used)
+    lines += report({case: errors_of(case, used) for case in cases}, used)
     text = "\n".join(lines) + "\n"
     print(text)
     DOCUMENT.write_text(text, encoding="utf-8")
