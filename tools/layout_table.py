@@ -1,39 +1,60 @@
-"""Renew core/plan/data/layouts.csv: the figures of every catalog model in every layout; takes a minute.
+"""Renew core/plan/data: the figures of every catalog model in every layout and with every tensor parallel size.
 
-Run: python -m tools.layout_table
+Run: python -m tools.layout_table; takes a minute.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from core import catalog
+from core.plan import layout_figures, speed_rows
 from core.plan.fleet import LAYOUTS
-from core.plan.layout_figures import COLUMNS, is_possible, layout_rows
+from core.plan.layout_figures import has_shapes, is_possible, layout_rows
 
-TABLE = Path(__file__).parents[1] / "core" / "plan" / "data" / "layouts.csv"
+DATA = Path(__file__).parents[1] / "core" / "plan" / "data"
+LAYOUT_TABLE, SPEED_TABLE = DATA / "layouts.csv", DATA / "speeds.csv"
+LAYOUT_HEADER = ("model", "tp", "pp", *layout_figures.COLUMNS)
+SPEED_HEADER = ("model", "tp", *speed_rows.COLUMNS)
+Lines = list[tuple[object, ...]]
 
 
-def lines_of(name: str) -> list[tuple[object, ...]]:
-    """Return the lines of a model of the catalog; a figure that is 0 or missing is blank."""
+def layout_lines(name: str) -> Lines:
+    """Return the lines of a model of the catalog in layouts.csv; a figure that is 0 or missing is blank."""
     spec = catalog.model(name).spec
     return [
-        (name, tp, pp, *(row.get(column) or "" for column in COLUMNS))
+        (name, tp, pp, *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
         if is_possible(spec, tp, pp)
         for row in layout_rows(spec, tp, pp)
     ]
 
 
-def table_text(all_lines: Iterator[list[tuple[object, ...]]]) -> str:
-    """Return the text of the table."""
+def speed_lines(name: str) -> Lines:
+    """Return the lines of a model of the catalog in speeds.csv; a figure that is 0 is blank."""
+    spec = catalog.model(name).spec
+    found: Lines = []
+    for tp in speed_rows.TP_SIZES if has_shapes(spec) else ():
+        if is_possible(spec, tp, 1):
+            row = speed_rows.speed_row(spec, tp)
+            found.append((name, tp, *(_shortest(row[column]) for column in speed_rows.COLUMNS)))
+    return found
+
+
+def _shortest(figure: float) -> object:
+    whole = int(figure)
+    return (whole or "") if whole == figure else figure
+
+
+def table_text(header: Sequence[str], all_lines: Iterable[Lines]) -> str:
+    """Return the text of a table."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("model", "tp", "pp", *COLUMNS))
+    writer.writerow(header)
     for lines in all_lines:
         writer.writerows(lines)
     return out.getvalue()
@@ -42,7 +63,9 @@ def table_text(all_lines: Iterator[list[tuple[object, ...]]]) -> str:
 def main() -> None:
     names = [model.name for model in catalog.models()]
     with ProcessPoolExecutor() as pool:
-        TABLE.write_text(table_text(pool.map(lines_of, names, chunksize=4)), encoding="utf-8")
+        layouts = pool.map(layout_lines, names, chunksize=4)
+        LAYOUT_TABLE.write_text(table_text(LAYOUT_HEADER, layouts), encoding="utf-8")
+        SPEED_TABLE.write_text(table_text(SPEED_HEADER, pool.map(speed_lines, names, chunksize=4)), encoding="utf-8")
 
 
 if __name__ == "__main__":

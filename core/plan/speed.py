@@ -31,6 +31,7 @@ TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
 
 _TIGHT_UTILIZATION = 0.95
+_CURRENT_CLASSES = ("current", "few_users", "nodes")  # of current engines on NVIDIA's GPUs since Ampere
 _MANY_USERS = 4  # fewer users of a mixture of experts have a range of their own
 
 
@@ -146,8 +147,8 @@ def _speed(
 ) -> Speed:  # fmt: skip
     inputs = {**given, **sequences_of(users, replicas, running, int(fitting.expected))}
     terms = SPEED.compute(inputs)
-    kind = range_class(service, gpu, tp, users / replicas, bool(given["expert_bytes"]))
-    spread, wait_spread = used[f"range_{kind}"], used["range_first_token"]
+    kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
+    spread, wait_spread = float(terms["spread"]), used["range_first_token"]  # type: ignore[arg-type]
 
     fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
     together = inputs["running_users"]
@@ -241,12 +242,7 @@ def users_at_wanted_speed(
     """
     used = constant_values()
     service, given = _checked_inputs(service, gpu, load, tp, pp, used)
-    many, few = (range_class(service, gpu, tp, users, bool(given["expert_bytes"])) for users in (_MANY_USERS, 1))
-    figures = given | {
-        "min_speed": tokens_per_s,
-        "range_factor": used[f"range_{many}"],
-        "few_users_factor": used[f"range_{few}"],
-    }
+    figures = given | {"min_speed": tokens_per_s}
     found: int = FAST.compute(figures | PACE.compute(figures))["users_at_speed"]  # type: ignore[assignment]
     return found
 
@@ -294,6 +290,7 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
     other_maker = gpu.maker not in ("NVIDIA", "AMD")
     amd = gpu.maker == "AMD"
     queue = "vllm" if is_llama else engine
+    kind = range_class(service, gpu, tp, _MANY_USERS, has_experts=True)
     return {
         **weights,
         **attention,
@@ -322,4 +319,7 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
         "prompt_contention": used["prompt_contention"],
         "prompt_queue": used[f"prompt_queue_{queue}"],
         "request_s": 0 if is_llama else used[f"request_{engine}"],
+        "own_range": 0 if kind in _CURRENT_CLASSES else used[f"range_{kind}"],
+        "is_slow_link": int(kind == "nodes"),
+        **{f"range_{name}": used[f"range_{name}"] for name in _CURRENT_CLASSES},
     }

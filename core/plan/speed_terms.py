@@ -11,7 +11,7 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
-from core.plan.terms import Expression, Operand, Term, Terms, down, least, log2, most, v, when
+from core.plan.terms import Expression, Operand, Term, Terms, any_of, down, equal, least, log2, most, v, when
 
 
 def _mixed(native: Operand, widened: Expression, share: Expression) -> Expression:
@@ -232,6 +232,23 @@ PACE = Terms(
         + v.prompt_tokens * v.link_token_s,
     ),
     Term(
+        name="range_factor",
+        unit="",
+        means="Expected ÷ low, and high ÷ expected: of the maker or engine, of slow links, or of current engines.",
+        formula=when(v.own_range > 0, v.own_range, when(equal(v.is_slow_link, 1), v.range_nodes, v.range_current)),
+        source="errors of measured groups and sources that were left out of the fit: docs/speed.md",
+    ),
+    Term(
+        name="few_users_factor",
+        unit="",
+        means="The same where a replica runs fewer than 4 users.",
+        formula=when(
+            any_of(v.own_range > 0, equal(v.is_slow_link, 1), equal(v.expert_bytes, 0)),
+            v.range_factor,
+            v.range_few_users,
+        ),
+    ),
+    Term(
         name="prompt_share_s",
         unit="s",
         means="Time per output token that the prompt of one other user takes.",
@@ -381,6 +398,24 @@ LOAD = Terms(
         unit="tokens/s",
         means="Tokens per second that a user sees, once the first has come.",
         formula=1 / v.token_s,
+    ),
+    Term(
+        name="spread",
+        unit="",
+        means="Expected ÷ low, and high ÷ expected, for the users of a replica.",
+        formula=when(v.sequences < 4, v.few_users_factor, v.range_factor),
+    ),
+    Term(
+        name="low_tokens_per_s",
+        unit="tokens/s",
+        means="Tokens per second that a user sees, at the low end of the range.",
+        formula=v.tokens_per_s_per_user / v.spread,
+    ),
+    Term(
+        name="high_tokens_per_s",
+        unit="tokens/s",
+        means="The same at the high end, which is not beyond the memory's bandwidth.",
+        formula=least(v.tokens_per_s_per_user * v.spread, 1 / v.least_step_s),
     ),
     Term(
         name="output_tokens_per_s",

@@ -35,7 +35,7 @@ from core.plan.layout_figures import (
 from core.plan.memory import RULE
 from core.plan.replica_figures import CONSTANTS, device_figures, replica_figures
 from tests.paths import ROOT
-from tools.layout_table import lines_of, table_text
+from tools.layout_table import LAYOUT_HEADER, layout_lines, table_text
 
 CASES = int(os.environ.get("VRAM_PARITY_CASES", "5000"))
 MODELS = [model for model in catalog.models() if model.spec.vocab_size is not None]
@@ -116,7 +116,7 @@ def test_stored_rows_are_those_of_the_models():
         names = random.Random(5).sample(names, 12)
     stored = (ROOT / "core/plan/data/layouts.csv").read_text(encoding="utf-8").splitlines()
     for name in names:
-        renewed = table_text([lines_of(name)]).splitlines()[1:]
+        renewed = table_text(LAYOUT_HEADER, [layout_lines(name)]).splitlines()[1:]
         assert [line for line in stored if line.startswith(f"{name},")] == renewed, name
     assert list(STORED) == [model.name for model in catalog.models()]
 

@@ -452,7 +452,7 @@ def _sheet_with_terms(path) -> list[dict]:
     for column, (name, precision, engine, on, tp, pp, users) in enumerate(SHEET_CASES, start=1):
         load = replace(CHAT, users=users)
         terms = speed(service(name, precision, engine), gpu(on), load, tp=tp, pp=pp).terms
-        terms = {**terms, "min_speed": 20, "range_factor": 1.37, "few_users_factor": 1.4}
+        terms = {**terms, "min_speed": 20}
         terms |= FAST.compute(terms)
         letter = get_column_letter(column)
         for one in ALL_TERMS.inputs:
@@ -552,7 +552,7 @@ def test_the_nearest_measurement():
 
 def test_the_inputs_are_those_of_the_terms():
     given_terms = inputs_of(service("llama-3.1-8b"), gpu("h100"), CHAT, 1, 1, constant_values())
-    of_load = {"sequences", "running_users", "waiting_users", "min_speed", "range_factor", "few_users_factor"}
+    of_load = {"sequences", "running_users", "waiting_users", "min_speed"}
     computed_terms = {*WEIGHTS.by_name, *ATTENTION.by_name, "dense_kind", "expert_kind"}
     assert set(ALL_TERMS.inputs) == (set(given_terms) | of_load) - computed_terms
     assert set(SPEED.inputs) <= set(given_terms) | of_load

@@ -1,0 +1,74 @@
+"""Speed from the stored figures of the catalog's models is the speed that is computed from their shapes."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from core import catalog
+from core.catalog.kernels import KINDS, kind_of_format
+from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS, has_shapes
+from core.plan.speed_figures import attention_row, served_format, weight_row
+from core.plan.speed_rows import (
+    ATTENTION_FIGURES,
+    CLASS_FIGURES,
+    CLASSES,
+    FORMAT_FIGURES,
+    KIND_FIGURES,
+    class_of_format,
+    kind_number,
+    stored_rows,
+)
+from tools.layout_table import SPEED_HEADER, speed_lines, table_text
+
+ROOT = Path(__file__).parents[3]
+CASES = int(os.environ.get("VRAM_PARITY_CASES", "2000"))
+SHAPED = {model.name: model.spec for model in catalog.models() if has_shapes(model.spec)}
+
+
+def test_stored_rows_are_those_of_the_models():
+    """A sample here, and every model in `make parity`; renew them with `python -m tools.layout_table`."""
+    names = list(SHAPED) if CASES >= 100_000 else random.Random(5).sample(list(SHAPED), 20)
+    stored = (ROOT / "core/plan/data/speeds.csv").read_text(encoding="utf-8").splitlines()
+    for name in names:
+        renewed = table_text(SPEED_HEADER, [speed_lines(name)]).splitlines()[1:]
+        assert [line for line in stored if line.startswith(f"{name},")] == renewed, name
+    assert {model for model, _ in stored_rows()} == set(SHAPED)
+
+
+def test_every_format_is_in_one_class():
+    assert sorted(name for formats in CLASSES.values() for name in formats) == sorted(WEIGHT_FORMATS)
+
+
+def test_rows_give_every_format_its_own_figures():
+    """What a class has in common, and what each format has of its own, make up the row of the format."""
+    chosen = random.Random(7)
+    for _ in range(min(CASES, 2000)):
+        (model, tp), row = chosen.choice(list(stored_rows().items()))
+        name = chosen.choice(WEIGHT_FORMATS)
+        spec, group = SHAPED[model], class_of_format(name)
+        precision = None if name == SHIPPED else catalog.precision("precision", name)
+        expected = vars(weight_row(spec, served_format(spec, precision), tp))
+        for figure, value in expected.items():
+            suffix = group if figure in CLASS_FIGURES else name if figure in FORMAT_FIGURES else ""
+            if figure in KIND_FIGURES:
+                found = row.get(f"{figure}_{group}") or kind_number(name)
+                if figure == "expert_kind" and not expected["expert_bytes"]:
+                    continue
+            else:
+                found = row.get(f"{figure}_{suffix}" if suffix else figure, 0)
+            assert found == value, (model, tp, name, figure)
+        attention = vars(attention_row(spec, tp))
+        assert {figure: row.get(figure, 0) for figure in ATTENTION_FIGURES} == attention
+
+
+@pytest.mark.parametrize("name", ["fp8_tensor", "awq", "q4_k_m", "fp32"])
+def test_the_kind_of_a_format(name):
+    assert KINDS[kind_number(name) - 1] == kind_of_format(catalog.precision("precision", name))
+
+
+def test_formats_whose_kind_depends_on_the_model():
+    assert [name for name in WEIGHT_FORMATS if not kind_number(name)] == ["mxfp4", "nvfp4", SHIPPED]
