@@ -285,11 +285,6 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
         service.model, service.kv_precision, tp // groups, load.mean_context, load.prompt_tokens
     )
     link = link_of(gpu, tp)
-    assert gpu.bandwidth_gb_per_s is not None
-    is_llama, is_old = engine == LLAMA_CPP, _has_old_core(service, gpu)
-    other_maker = gpu.maker not in ("NVIDIA", "AMD")
-    amd = gpu.maker == "AMD"
-    queue = "vllm" if is_llama else engine
     kind = range_class(service, gpu, tp, _MANY_USERS, has_experts=True)
     return {
         **weights,
@@ -298,13 +293,37 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
         "pp": pp,
         "attention_groups": groups,
         "output_tokens": load.output_tokens,
-        "bandwidth_bytes_per_s": gpu.bandwidth_gb_per_s * 1e9,
         "link_bytes_per_s": link.bytes_per_s,
         "link_latency_s": used[f"link_latency_{link.kind}"],
+        "is_slow_link": int(kind == "nodes"),
+        **gpu_inputs(service, gpu, used),
+        **engine_inputs(engine, used),
+    }
+
+
+def gpu_inputs(service: Service, gpu: Gpu, used: Mapping[str, float]) -> dict[str, float]:
+    """Return the inputs of the terms that depend on the GPU and on the engine with its version."""
+    assert gpu.bandwidth_gb_per_s is not None
+    is_amd, is_old = gpu.maker == "AMD", _has_old_core(service, gpu)
+    is_other = gpu.maker not in ("NVIDIA", "AMD")
+    kind = range_class(service, gpu, 1, _MANY_USERS, has_experts=True)
+    return {
+        "bandwidth_bytes_per_s": gpu.bandwidth_gb_per_s * 1e9,
+        "maker_read": used["amd_read"] if is_amd else 1,
+        "maker_compute": used["amd_compute"] if is_amd else used["old_compute"] if _is_before_ampere(gpu) else 1,
+        "kernel_s": used["kernel_other_maker"] if is_other else used[f"kernel_{service.engine.name}"],
+        "step_fixed_s": used["old_vllm_step"] if is_old else 0,
+        "sequence_s": used["sequence"] + (used["old_vllm_sequence"] if is_old else 0),
+        "own_range": 0 if kind in _CURRENT_CLASSES else used[f"range_{kind}"],
+    }
+
+
+def engine_inputs(engine: str, used: Mapping[str, float]) -> dict[str, float]:
+    """Return the inputs of the terms that depend on the engine alone."""
+    is_llama = engine == LLAMA_CPP
+    return {
         "link_latency_growth": used["link_latency_growth"],
         "link_efficiency": used["link_efficiency"],
-        "maker_read": used["amd_read"] if amd else 1,
-        "maker_compute": used["amd_compute"] if amd else used["old_compute"] if _is_before_ampere(gpu) else 1,
         "dense_read": used["llama_read"] if is_llama else used["dense_read"],
         "dense_read_widened": used["llama_read_widened"] if is_llama else used["dense_read_widened"],
         "expert_read": used["expert_read"],
@@ -313,13 +332,8 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
         "compute": used["compute"],
         "compute_widened": 1 if is_llama else used["compute_widened"],
         "prompt_compute": used["llama_prompt_compute"] if is_llama else used["prompt_compute"],
-        "kernel_s": used["kernel_other_maker"] if other_maker else used[f"kernel_{engine}"],
-        "step_fixed_s": used["old_vllm_step"] if is_old else 0,
-        "sequence_s": used["sequence"] + (used["old_vllm_sequence"] if is_old else 0),
         "prompt_contention": used["prompt_contention"],
-        "prompt_queue": used[f"prompt_queue_{queue}"],
+        "prompt_queue": used[f"prompt_queue_{'vllm' if is_llama else engine}"],
         "request_s": 0 if is_llama else used[f"request_{engine}"],
-        "own_range": 0 if kind in _CURRENT_CLASSES else used[f"range_{kind}"],
-        "is_slow_link": int(kind == "nodes"),
         **{f"range_{name}": used[f"range_{name}"] for name in _CURRENT_CLASSES},
     }
