@@ -136,9 +136,8 @@ def test_the_planner(program, answers, tmp_path):
         path = tmp_path / f"planner {start}.xlsx"
         path.write_bytes(without_values("en", [row for row, _ in some]))
         inputs = procurement.input_cells()
-        choice, bandwidth = (
-            (LABELS("sheet.procurement"), inputs[key]) for key in ("scenario", "least_bandwidth_gb_per_s")
-        )
+        # A speed of 0 accepts every speed: the pages compute memory only.
+        choice, speed = ((LABELS("sheet.procurement"), inputs[key]) for key in ("scenario", "plan_min_speed"))
         shown = ("rank", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost")
         with program.WhatIf(path) as session:
             for position, ((row, scenario), expected) in enumerate(zip(some, answers[start:])):
@@ -148,7 +147,7 @@ def test_the_planner(program, answers, tmp_path):
                 ]
                 keys = ("weights", "kv", "total", "deploy")
                 outputs += [("Scenarios", f"{scenarios.letter(key)}{scenarios.FIRST_ROW + position}") for key in keys]
-                (values,) = session.run([{choice: row["scenario"], bandwidth: 0.0}], outputs)
+                (values,) = session.run([{choice: row["scenario"], speed: 0.0}], outputs)
                 found = dict(zip((*SIZES, "fewest"), values[-len(keys) :]))
                 lines = [
                     dict(zip(shown, values[i : i + len(shown)]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import OPTION_MONEY, RATES
+from workbook import speed_labels
 
 LANGUAGES = ("en", "zh")
 
@@ -570,8 +571,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "每月 {month} {currency}，每用户每月 {user_month} {currency}；{months} 个月成本净现值 {npv} {currency}。",
     ),
     "procurement.answer_3": (
-        "For {users} users of {model} with {context} tokens each; a replica serves {each}. What limits it: {binds}.",
-        "用于 {model} 的 {users} 个用户、每人 {context} 个 token；每个副本可服务 {each} 个用户。瓶颈：{binds}。",
+        "For {users} users of {model} with {context} tokens each; a replica serves {each}. Each gets {speed_low} to {speed_high} tokens/s, the first token after about {first_token} s. What limits it: {limited_by}.",
+        "用于 {model} 的 {users} 个用户、每人 {context} 个 token；每个副本服务 {each} 个用户，每人 {speed_low} 至 {speed_high} token/s，首 token 约 {first_token} 秒。瓶颈：{limited_by}。",
     ),
     "procurement.no_answer": (
         "No option fits and has a price: see the column “In, or why not” on Options.",
@@ -1104,7 +1105,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "options.rank": ("Rank", "名次"),
     "options.state": ("In, or why not", "参与，或不参与的原因"),
     "options.in": ("in", "参与"),
-    "options.slow": ("bandwidth below the limit on Procurement", "带宽低于“采购”表的下限"),
     "options.reason": ("Reason", "原因"),
     "options.no_price": ("no price is known", "无已知价格"),
     "options.no_bandwidth": ("no memory bandwidth is known", "显存带宽未知"),
@@ -1141,7 +1141,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sensitivity.workings": ("Workings: the model", "计算过程：模型"),
     "sensitivity.user": ("The cache of one user", "单个用户的缓存"),
     "procurement.runner_up_row": ("Row of the runner-up", "第二名所在行"),
-    "procurement.least_bandwidth_gb_per_s": ("Only GPUs with a memory bandwidth from", "仅考虑显存带宽不低于"),
     "procurement.a_choice": (
         "A choice, in place of a wanted speed, which this workbook does not compute; 0 for any. `vram plan` computes speeds.",
         "自行选择，代替期望速度（本工作簿不计算速度）；0 表示不限。速度请用 vram plan。",
@@ -1171,7 +1170,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.fact_context": ("Context", "上下文"),
     "procurement.fact_model": ("Model", "模型"),
     "procurement.fact_each": ("Users per replica", "每副本用户数"),
-    "procurement.fact_binds": ("What limits the users", "用户数的瓶颈"),
     "procurement.fact_priced": ("Options with a rank", "有名次的选项"),
     "procurement.fact_break_even": ("Month of break-even", "回本月份"),
     "procurement.fact_second_gpu": ("GPU of the runner-up", "第二名的 GPU"),
@@ -1314,7 +1312,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "term.latent_fixed_bytes": ("Latents, fixed part", "潜变量固定部分"),
     "term.latent_bytes_per_token": ("Latents per token", "每 token 潜变量"),
     "term.wide": ("Wide", "激活宽度"),
-    "term.kernels": ("Kernels", "核类别"),
     "term.weights_bytes": ("Weights of a GPU", "单卡权重"),
     "term.is_shipped": ("Shipped", "发布格式"),
     "term.shipped_bytes": ("Weights of a GPU as shipped", "单卡发布权重"),
@@ -1421,6 +1418,7 @@ _MEANINGS_ZH = {
     "gpus": "可容纳全部用户的整副本 GPU 数；超过规划上限则为空。",
     "size_key": "切分的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
 }
+_TEXTS |= speed_labels.TEXTS
 _TEXTS |= {
     f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*MEMORY_TERMS, *RATES, *OPTION_MONEY)
 }

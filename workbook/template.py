@@ -41,10 +41,13 @@ from workbook.sheets import (
     procurement,
     scenarios,
     sensitivity,
+    speed,
+    speed_figures,
 )
 
 SHEET_ORDER = (
-    "about", "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "models", "layouts", "gpus",
+    "about", "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "speed", "models", "layouts",
+    "speed_figures", "gpus",
     "precisions", "how_it_works", "checks", "changes",
 )  # fmt: skip
 
@@ -84,12 +87,14 @@ def _build_sheets(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
     precisions.write(book)
     models.write(book)
     layouts.write(book)
+    speed_figures.write(book)
     gpus.write(book)
     article.write(book)
     rows = scenarios.default_rows(book.labels) if rows is None else rows
     scenarios.write(book, rows, partial(capacity.column, book))
     sensitivity.write(book)
     capacity.write(book, capacity_sheet)
+    speed.write(book)
     options.write(book)
     procurement.write(book, procurement_sheet, _first_choice(book, rows))
     how_it_works.write(book)

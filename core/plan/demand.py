@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.checks import number, whole
 from core.errors import OutOfRangeError
-from core.plan.terms import Term, Terms, up, v
+from core.plan.terms import Term, Terms, down, known, most, up, v, when
 
 # Where only a context is given, a ninth of it is the answer: the load of 8192 prompt and 1024 output tokens that
 # InferenceX measures (SemiAnalysisAI/InferenceX, "8k1k"; rows of core/catalog/data/speed_measured.csv).
@@ -16,6 +16,32 @@ OUTPUT_PARTS_OF_CONTEXT = 9
 # words a minute (Brysbaert 2019, doi.org/10.1016/j.jml.2019.104047) of 1.3 tokens (a token is about three quarters of
 # a word: OpenAI help, "What are tokens"), 5.2 tokens a second.
 MIN_SPEED = 10
+
+TOKENS = Terms(
+    Term(
+        name="output_tokens",
+        unit="tokens",
+        means="Tokens of an answer: as given, or else a ninth of the context.",
+        formula=when(
+            known(v.given_output_tokens),
+            most(1, v.given_output_tokens),
+            most(1, down(v.context / OUTPUT_PARTS_OF_CONTEXT)),
+        ),
+        source="the load of 8192 prompt and 1024 output tokens that InferenceX measures",
+    ),
+    Term(
+        name="prompt_tokens",
+        unit="tokens",
+        means="Tokens of a prompt: the rest of the context.",
+        formula=most(1, v.context - v.output_tokens),
+    ),
+    Term(
+        name="mean_context",
+        unit="tokens",
+        means="Tokens of a sequence on average while it is answered.",
+        formula=v.prompt_tokens + down(v.output_tokens / 2),
+    ),
+)
 
 PEOPLE = Terms(
     Term(
@@ -28,7 +54,7 @@ PEOPLE = Terms(
 
 REQUESTS = Terms(
     Term(
-        name="request_s",
+        name="answered_s",
         unit="s",
         means="Time of one request: until its first token, then its output at the speed of a user.",
         formula=v.first_token_s + v.output_tokens / v.tokens_per_s_per_user,
@@ -37,7 +63,7 @@ REQUESTS = Terms(
         name="users",
         unit="users",
         means="Concurrent users: the requests that run at the same time on average.",
-        formula=v.requests_per_hour / 3600 * v.request_s,
+        formula=v.requests_per_hour / 3600 * v.answered_s,
         source="Little 1961, A Proof for the Queuing Formula L = λW",
     ),
     Term(name="whole_users", unit="users", means="Places that they need.", formula=up(v.users)),
@@ -127,11 +153,12 @@ def tokens_of(
     for name, part in (("prompt_tokens", prompt), ("output_tokens", output)):
         if part is not None and part >= total:
             raise OutOfRangeError(name, f"{part:,} do not fit into a context of {total:,}", "Give a longer context.")
-    if output is None:
-        output = max(1, total // OUTPUT_PARTS_OF_CONTEXT) if prompt is None else total - prompt
     if prompt is None:
-        prompt = max(1, total - output)
-    if prompt_tokens is not None and prompt + output > total:
+        found = TOKENS.compute({"context": total, "given_output_tokens": output})
+        return Tokens(total, int(found["prompt_tokens"]), int(found["output_tokens"]))  # type: ignore[call-overload]
+    if output is None:
+        output = total - prompt
+    if prompt + output > total:
         problem = f"{prompt:,} and {output:,} output tokens are more than the context of {total:,}"
         raise OutOfRangeError("prompt_tokens", problem, "Give a longer context, or leave it out.")
     return Tokens(total, prompt, output)

@@ -15,7 +15,7 @@ from core.catalog.kernels import LLAMA_CPP, TENSORRT_LLM
 from core.catalog.speeds import constant_values
 from core.engines import vllm
 from core.engines.capacity import Count, capacity
-from core.engines.deployment import Engine
+from core.engines.deployment import Engine, Version, parse_version
 from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
 from core.errors import OutOfRangeError
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
@@ -257,20 +257,26 @@ def _is_before_ampere(gpu: Gpu) -> bool:
 
 def range_class(service: Service, gpu: Gpu, tp: int, users: float, has_experts: bool) -> str:
     """Return the class of measurements from which the range is taken."""
-    if service.engine.name == LLAMA_CPP:
-        return "llama"
-    if gpu.maker != "NVIDIA":
-        return "amd"
-    if _is_before_ampere(gpu) or _has_old_core(service, gpu):
-        return "old"
+    own = _own_class(service.engine, service.version, gpu)
+    if own:
+        return own
     if attention_groups(service.model, GPUS_PER_NODE, tp) > 1 or (tp > 1 and link_of(gpu, tp).kind != FABRIC):
         return "nodes"
     return "few_users" if has_experts and users < _MANY_USERS else "current"
 
 
-def _has_old_core(service: Service, gpu: Gpu) -> bool:
+def _own_class(engine: Engine, version: Version, gpu: Gpu) -> str:
+    """Return the class of an engine or GPU whose range does not depend on links and users; "" for the others."""
+    if engine.name == LLAMA_CPP:
+        return "llama"
+    if gpu.maker != "NVIDIA":
+        return "amd"
+    return "old" if _is_before_ampere(gpu) or _has_old_core(engine, version, gpu) else ""
+
+
+def _has_old_core(engine: Engine, version: Version, gpu: Gpu) -> bool:
     """Return whether vLLM runs its older core: before 0.8, and on GPUs before Ampere later too (its release notes)."""
-    return service.engine.name == vllm.ENGINE.name and (service.version < _OLD_VLLM or _is_before_ampere(gpu))
+    return engine.name == vllm.ENGINE.name and (version < _OLD_VLLM or _is_before_ampere(gpu))
 
 
 def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Mapping[str, float]) -> dict[str, float]:
@@ -296,25 +302,29 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
         "link_bytes_per_s": link.bytes_per_s,
         "link_latency_s": used[f"link_latency_{link.kind}"],
         "is_slow_link": int(kind == "nodes"),
-        **gpu_inputs(service, gpu, used),
+        **gpu_inputs(service.engine, gpu, service.version, used),
         **engine_inputs(engine, used),
     }
 
 
-def gpu_inputs(service: Service, gpu: Gpu, used: Mapping[str, float]) -> dict[str, float]:
-    """Return the inputs of the terms that depend on the GPU and on the engine with its version."""
+def gpu_inputs(
+    engine: Engine, gpu: Gpu, version: Version | None = None, used: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return the inputs of the terms that depend on the GPU and the engine; its default version if none is given."""
     assert gpu.bandwidth_gb_per_s is not None
-    is_amd, is_old = gpu.maker == "AMD", _has_old_core(service, gpu)
+    used = used or constant_values()
+    version = version or parse_version(engine.default_version)
+    is_amd, is_old = gpu.maker == "AMD", _has_old_core(engine, version, gpu)
     is_other = gpu.maker not in ("NVIDIA", "AMD")
-    kind = range_class(service, gpu, 1, _MANY_USERS, has_experts=True)
+    own = _own_class(engine, version, gpu)
     return {
         "bandwidth_bytes_per_s": gpu.bandwidth_gb_per_s * 1e9,
         "maker_read": used["amd_read"] if is_amd else 1,
         "maker_compute": used["amd_compute"] if is_amd else used["old_compute"] if _is_before_ampere(gpu) else 1,
-        "kernel_s": used["kernel_other_maker"] if is_other else used[f"kernel_{service.engine.name}"],
+        "kernel_s": used["kernel_other_maker"] if is_other else used[f"kernel_{engine.name}"],
         "step_fixed_s": used["old_vllm_step"] if is_old else 0,
         "sequence_s": used["sequence"] + (used["old_vllm_sequence"] if is_old else 0),
-        "own_range": 0 if kind in _CURRENT_CLASSES else used[f"range_{kind}"],
+        "own_range": used[f"range_{own}"] if own else 0,
     }
 
 

@@ -472,3 +472,6 @@ LOAD = Terms(
 
 # A replica under its load, from figures of the model and facts of the GPU.
 SPEED = Terms(*PACE, *LOAD)
+
+# All of them, in the order in which a reader needs them.
+SPEED_TERMS = (*WEIGHTS, *ATTENTION, *PACE, *FAST, *LOAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -13,13 +13,17 @@ from core.plan.costs import (
     Assumptions,
     OptionCosts,
     OrderPolicy,
+    candidate_of,
     default_assumptions,
     default_policy,
     option_costs,
 )
-from core.plan.fleet import LAYOUTS, Option, choice_of_gpu, options
+from core.plan.demand import demand_of, tokens_of
+from core.plan.fleet import LAYOUTS, choice_of_gpu, options
+from core.plan.layout_figures import has_shapes
 from core.plan.money import OPTION_MONEY
-from core.plan.ranking import Candidate, rank
+from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
+from core.plan.ranking import rank
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import random_row, scenario_of, without_override
 from workbook.labels import Labels
@@ -34,7 +38,17 @@ TOLERANCE = 1e-9
 NOTHING = "–"
 SCENARIOS, CASES, ROWS = 30, 12, 60
 ROWS_OF_OPTIONS = capacity.option_rows()
-NOT_OF_COSTS = ("scenario", "least_bandwidth_gb_per_s")
+DEMAND = (
+    "plan_min_speed",
+    "plan_users",
+    "plan_people",
+    "plan_active_share",
+    "plan_requests_per_hour",
+    "plan_output_tokens",
+)
+NOT_OF_COSTS = ("scenario", *DEMAND)
+SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "largest_part")
+Found = tuple[OptionSpeed, OptionCosts]
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +69,11 @@ def test_follows_its_inputs(program, planner):
     path, scenarios = planner
     rng = random.Random(5)
     cells, sheet = procurement.input_cells(), Labels("en")("sheet.procurement")
-    requests = [random_request(rng, list(scenarios)) for _ in range(CASES)]
+    requests = [random_request(rng, scenarios) for _ in range(CASES)]
     cases = [{(sheet, cells[name]): value for name, value in request.items()} for request in requests]
     rows = rng.sample(range(len(ROWS_OF_OPTIONS)), ROWS)
     keys = list(money_of(None)) + list(choice_of(None, Labels("en")))
-    shown = ["users_per_replica", "by_division", *keys]
+    shown = ["users_per_replica", "by_division", *SPEED, *keys]
     outputs = [
         ("Options", f"{options_sheet.letter(key)}{options_sheet.FIRST_ROW + row}") for row in rows for key in shown
     ]
@@ -69,81 +83,129 @@ def test_follows_its_inputs(program, planner):
     ]
     with program.WhatIf(path) as session:
         results = session.run(cases, [*outputs, *ranks])
-    priced = 0
+    priced = fast = 0
     for request, values in zip(requests, results):
         found = iter(values)
         costs, ranking = plan_of(request, scenarios)
         for row in rows:
             scenario = on_gpu(request, scenarios, row)
             for key, expected in expected_of_row(scenario, costs.get(ROWS_OF_OPTIONS[row])).items():
-                where = (request, ROWS_OF_OPTIONS[row], key)
+                where = (repr(request), ROWS_OF_OPTIONS[row], key)
                 value = next(found)
                 priced += key == "net_present_cost" and expected != NOTHING
+                fast += key == "first_token_s" and expected != NOTHING
                 if isinstance(expected, str):
                     assert value == expected, where
                 else:
                     assert value == pytest.approx(expected, rel=TOLERANCE, abs=1e-6), where
         assert list(found) == [ranking.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
     assert priced > CASES * ROWS / 10
+    assert fast > CASES * ROWS / 10
 
 
 def plan_of(request: dict[str, object], scenarios: dict[str, dict]):
-    """Return the costs of each option, and its place in the ranking: (GPU, number of the layout) → figure."""
-    costs: dict[tuple[str, int], tuple[Option, OptionCosts]] = {}
-    users = scenario_of(scenarios[request["scenario"]]).users
+    """Return each option with its costs, and its place in the ranking: (GPU, number of the layout) → figure."""
+    found: dict[tuple[str, int], Found] = {}
+    row = scenario_of(scenarios[request["scenario"]])
+    wish = wish_of(request, row)
     for gpu_name in dict.fromkeys(gpu for gpu, _ in ROWS_OF_OPTIONS):
-        scenario = without_override(scenario_of(scenarios[request["scenario"]]), gpu_name)
-        for option in options(scenario.service, choice_of_gpu(scenario.gpu), users, scenario.context):
-            number = LAYOUTS.index((option.replica.tp, option.replica.pp))
-            costs[gpu_name, number] = option, costs_of(request, scenario, option)
+        scenario = asked_on(request, scenarios, gpu_name)
+        fitting = list(options(scenario.service, choice_of_gpu(scenario.gpu), wish.users or 1, scenario.context))
+        if has_shapes(scenario.model.spec):
+            at_loads = speeds_of_options(scenario.service, fitting, wish)
+        else:
+            at_loads = [OptionSpeed(option=one, users=wish.users, peak_users=wish.users, speed=None) for one in fitting]
+        for fits, at_load in zip(fitting, at_loads):
+            number = LAYOUTS.index((fits.replica.tp, fits.replica.pp))
+            found[gpu_name, number] = at_load, costs_of(request, scenario, at_load)
+    keys = sorted(found, key=ROWS_OF_OPTIONS.index)
     ranking = rank(
-        Candidate(
+        replace(
+            candidate_of(
+                found[key][0].option, found[key][1].figures, found[key][0].users,
+                catalog.gpu(key[0]).bandwidth_gb_per_s, found[key][0].reason,
+            ),
             key=key,
-            net_present_cost=found.net_present_cost,
-            free_places=found.order.replicas * option.users_per_replica - users,
-            bandwidth_per_user=bandwidth_of(key[0], found.order.with_spares, users),
         )
-        for key, (option, found) in sorted(costs.items(), key=lambda item: ROWS_OF_OPTIONS.index(item[0]))
+        for key in keys
+    )  # fmt: skip
+    return found, {key: place for place, key in enumerate(ranking.keys, start=1)}
+
+
+def wish_of(request: dict[str, object], scenario: Scenario) -> Wish:
+    """Return what the inputs ask for: requests an hour, users, people, or the users of the scenario."""
+    users = request["plan_users"] or scenario.users
+    if request["plan_people"] and not request["plan_users"]:
+        users = demand_of(people=request["plan_people"], active=request["plan_active_share"]).users
+    return Wish(
+        tokens=tokens_of(scenario.context, None, request["plan_output_tokens"]),
+        users=None if request["plan_requests_per_hour"] else int(users),
+        requests_per_hour=request["plan_requests_per_hour"],
+        min_speed=request["plan_min_speed"],
     )
-    return costs, {key: place for place, key in enumerate(ranking.keys, start=1)}
 
 
-def bandwidth_of(gpu_name: str, gpus: int, users: int) -> float | None:
-    bandwidth = catalog.gpu(gpu_name).bandwidth_gb_per_s
-    return None if bandwidth is None else gpus * bandwidth / users
+def asked_on(request: dict[str, object], scenarios: dict[str, dict], gpu_name: str) -> Scenario:
+    """Return the scenario on a GPU, with the users that are asked for."""
+    scenario = without_override(scenario_of(scenarios[request["scenario"]]), gpu_name)
+    users = wish_of(request, scenario).users
+    return replace(scenario, users=users or scenario.users)
 
 
 def on_gpu(request: dict[str, object], scenarios: dict[str, dict], row: int) -> Scenario:
-    return without_override(scenario_of(scenarios[request["scenario"]]), ROWS_OF_OPTIONS[row][0])
+    return asked_on(request, scenarios, ROWS_OF_OPTIONS[row][0])
 
 
-def random_request(rng: random.Random, names: list[str]) -> dict[str, object]:
+def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, object]:
     drawn = {name: getattr(default_assumptions(), name) for name in _names(Assumptions)}
     drawn |= {name: getattr(default_policy(), name) for name in _names(OrderPolicy)}
     for name in rng.sample(list(drawn), 8):
         limits = COST_LIMITS[name]
         most = min(limits.most, 3 * float(drawn[name]) + 2)
         drawn[name] = rng.randint(int(limits.least), int(most)) if limits.whole else rng.uniform(limits.least, most)
-    return {"scenario": rng.choice(names), "least_bandwidth_gb_per_s": 0.0} | {
-        name: float(value) for name, value in drawn.items()
-    }
+    name = rng.choice(list(scenarios))
+    scenario = scenario_of(scenarios[name])
+    request: dict[str, object] = {"scenario": name, **dict.fromkeys(DEMAND)}
+    request["plan_min_speed"] = rng.choice((0.0, 5.0, 10.0, 30.0))
+    kind = rng.choice(("scenario", "users", "people", "requests"))
+    if kind == "users":
+        request["plan_users"] = float(rng.randint(1, 2000))
+    elif kind == "people":
+        request |= {"plan_people": float(rng.randint(1, 20_000)), "plan_active_share": round(rng.uniform(0.01, 0.2), 2)}
+    elif kind == "requests" and has_shapes(scenario.model.spec):
+        request["plan_requests_per_hour"] = float(rng.randint(1, 50_000))
+    if rng.random() < 0.5 and scenario.context > 2:
+        request["plan_output_tokens"] = float(rng.randint(1, scenario.context - 1))
+    return request | {name: float(value) for name, value in drawn.items()}
 
 
 def _names(of: type) -> list[str]:
     return [field.name for field in fields(of)]
 
 
-def expected_of_row(scenario: Scenario, found: tuple[Option, OptionCosts] | None) -> dict[str, object]:
-    costs = None if found is None else found[1]
+def expected_of_row(scenario: Scenario, found: Found | None) -> dict[str, object]:
+    costs, speed = (None, None) if found is None else (found[1], found[0].speed)
     return {
-        "users_per_replica": 0 if found is None else found[0].users_per_replica,
+        "users_per_replica": 0 if found is None else found[0].option.users_per_replica,
         "by_division": scenario.gpus_by_division,
+        **dict.fromkeys(SPEED, NOTHING),
+        **(
+            {}
+            if speed is None
+            else {
+                "low_tokens_per_s": speed.low.tokens_per_s_per_user,
+                "tokens_per_s_per_user": speed.expected.tokens_per_s_per_user,
+                "high_tokens_per_s": speed.high.tokens_per_s_per_user,
+                "first_token_s": speed.expected.first_token_s,
+                "largest_part": speed.limited_by,
+            }
+        ),
         **money_of(costs),
         **choice_of(costs, Labels("en")),
     }
 
 
-def costs_of(request: dict[str, object], scenario: Scenario, option: Option) -> OptionCosts:
+def costs_of(request: dict[str, object], scenario: Scenario, at_load: OptionSpeed) -> OptionCosts:
     whole = {"horizon_months", "spare_replicas", "spare_gpus", "rent_step"}
     given = {
         name: int(value) if name in whole else value for name, value in request.items() if name not in NOT_OF_COSTS
@@ -151,8 +213,8 @@ def costs_of(request: dict[str, object], scenario: Scenario, option: Option) -> 
     given["whole_nodes"] = bool(given["whole_nodes"])
     return option_costs(
         scenario.gpu,
-        option,
-        users=scenario.users,
+        at_load.option,
+        users=at_load.users,
         gpus_by_division=scenario.gpus_by_division,
         policy=OrderPolicy(**{name: given[name] for name in _names(OrderPolicy)}),
         assumptions=Assumptions(**{name: given[name] for name in _names(Assumptions)}),

@@ -9,11 +9,17 @@ from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog.hardware import Gpu
+from core.catalog.kernels import KINDS, SIXTEEN_BIT, obstacle, rate_of_kind
+from core.catalog.kernels import WIDENED as WIDENED_UNIT
 from core.catalog.prices import ITEMS, date_of, prices
+from core.engines import vllm
 from core.plan.costs import COST_LIMITS, comes_on_baseboards
 from core.plan.fleet import choice_of_gpu
 from core.plan.memory import DEVICE
 from core.plan.replica_figures import gpu_inputs
+from core.plan.speed import gpu_inputs as gpu_inputs_of_speed
+from core.plan.speed_links import FABRIC, link_of
+from core.plan.speed_rows import TP_SIZES
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import (
@@ -75,6 +81,14 @@ _OF_PRICE = (
     SheetColumn("stale", 12, styles.FORMULA_TEXT, None),
     SheetColumn("source", 46, styles.INPUT_TEXT, None),
 )
+# What the formats run at: for each kind of format its rate, and how it is computed with; then links by size of the group.
+NO_UNIT, SIXTEEN, WIDENED, NATIVE = range(4)
+_RATES = tuple(f"rate_{kind}" for kind in KINDS)
+_UNITS = tuple(f"unit_{kind}" for kind in KINDS)
+_LINKS = tuple(f"link_{tp}" for tp in TP_SIZES)
+_SLOW_LINKS = tuple(f"slow_link_{tp}" for tp in TP_SIZES)
+_PACE = ("maker_read", "maker_compute", "kernel_s", "step_fixed_s", "sequence_s", "own_range")
+_SPEED_NAMES = {"gpu_rates": _RATES, "gpu_units": _UNITS, "gpu_links": _LINKS, "gpu_slow_links": _SLOW_LINKS}
 # What vLLM's defaults make of the GPU, inputs of the terms first.
 _INPUTS = ("is_a100", "workspace_bytes", "other_one_bytes", "other_stages_bytes")
 _OF_TERMS = (*_INPUTS, "memory_bytes", *(term.name for term in DEVICE))
@@ -82,6 +96,10 @@ _COLUMNS = (
     *_OF_GPU,
     *(replace(column, key=f"{item}_{column.key}") for item in ITEMS for column in _OF_PRICE),
     *(SheetColumn(key, 16, styles.SOURCE_FIGURE if key in _INPUTS else styles.FORMULA) for key in _OF_TERMS),
+    *(
+        SheetColumn(key, 12, styles.SOURCE_FIGURE, "General")
+        for key in (*_RATES, *_UNITS, *_LINKS, *_SLOW_LINKS, *_PACE)
+    ),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _AMOUNT_LIMITS = {
@@ -102,6 +120,8 @@ def write(book: Book) -> None:
     rows = map(_values, catalog.gpus())
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(labels))
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
+    for name, keys in _SPEED_NAMES.items():
+        book.name(name, ws, f"{_LETTER[keys[0]]}{FIRST_ROW}:{_LETTER[keys[-1]]}{last}")
     _validate(labels, ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
@@ -117,7 +137,10 @@ def header(labels: Labels, key: str) -> str:
             part = key.removeprefix(f"{item}_")
             amount = labels(f"gpus.{item}")
             return amount if part == "amount" else f"{amount}: {labels(f'gpus.price_{part}')}"
-    return terms.label(labels, key) if key in _OF_TERMS else labels(f"gpus.{key}")
+    for name in ("rate", "unit", "link", "slow_link"):
+        if key in (*_RATES, *_UNITS, *_LINKS, *_SLOW_LINKS) and key.startswith(f"{name}_"):
+            return f"{labels(f'gpus.{name}')}: {key.removeprefix(f'{name}_')}"
+    return terms.label(labels, key) if key in (*_OF_TERMS, *_PACE) else labels(f"gpus.{key}")
 
 
 def column(book: Book, key: str) -> str:
@@ -177,6 +200,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "as_of": gpu.as_of,
         "on_board": int(comes_on_baseboards(gpu)),
         **{key: inputs[key] for key in _INPUTS},
+        **_speed_values(gpu),
         "currency": CURRENCY,
     }
     for item in ITEMS:
@@ -187,6 +211,24 @@ def _values(gpu: Gpu) -> dict[str, object]:
             f"{item}_as_of": quote and date_of(quote.as_of),
             f"{item}_source": source,
         }
+    return values
+
+
+def _speed_values(gpu: Gpu) -> dict[str, object]:
+    """Return what the terms of speed need of the GPU; None where no source states it."""
+    values: dict[str, object] = dict.fromkeys((*_RATES, *_UNITS, *_LINKS, *_SLOW_LINKS, *_PACE))
+    for tp in TP_SIZES:
+        link = link_of(gpu, tp)
+        values |= {f"link_{tp}": link.bytes_per_s, f"slow_link_{tp}": int(tp > 1 and link.kind != FABRIC)}
+    if gpu.bandwidth_gb_per_s is not None:
+        found = gpu_inputs_of_speed(vllm.ENGINE, gpu)
+        values |= {key: found[key] for key in _PACE}
+    if gpu.bf16_tflops is not None:
+        for kind in KINDS:
+            runs = not obstacle(vllm.ENGINE.name, kind, gpu)
+            rate = rate_of_kind(kind, gpu)
+            unit = {SIXTEEN_BIT: SIXTEEN, WIDENED_UNIT: WIDENED}.get(rate.unit, NATIVE)
+            values |= {f"rate_{kind}": rate.flops_per_s, f"unit_{kind}": unit if runs else NO_UNIT}
     return values
 
 

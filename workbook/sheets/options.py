@@ -1,4 +1,4 @@
-"""Write the Options sheet: the chosen scenario on every GPU and layout, with its order, its cost and its rank."""
+"""Write the Options sheet: the chosen scenario on every GPU and layout, with its speed, order, cost and rank."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from functools import partial
 
 from openpyxl.utils import get_column_letter
 
-from core.plan.memory import ESTIMATE
+from core.plan.demand import REQUESTS
+from core.plan.fleet import LAYOUTS
+from core.plan.memory import ESTIMATE, REPLICAS
 from core.plan.money import OPTION_MONEY
+from core.plan.speed_terms import FAST, LOAD
+from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import ABOVE, COUNT_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect
 from workbook.labels import Labels
-from workbook.sheets import capacity, gpus
+from workbook.sheets import capacity, gpus, speed
 
 TABLE = "Options"
 HEADER_ROW = 4
@@ -33,6 +37,11 @@ SHOWN = (
     SheetColumn("net_present_cost", 14, styles.TOTAL, "#,##0"),
     SheetColumn("pays_off", 16),
     SheetColumn("users_per_replica", 11),
+    SheetColumn("low_tokens_per_s", 10, styles.FORMULA, "#,##0.0"),
+    SheetColumn("tokens_per_s_per_user", 10, styles.TOTAL, "#,##0.0"),
+    SheetColumn("high_tokens_per_s", 10, styles.FORMULA, "#,##0.0"),
+    SheetColumn("first_token_s", 10, styles.FORMULA, "#,##0.0"),
+    SheetColumn("largest_part", 14, styles.FORMULA_TEXT, None),
 )
 # Inputs of the terms that are looked up in the table of GPUs: name → column there.
 _OF_GPU = {
@@ -40,7 +49,12 @@ _OF_GPU = {
     "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
     "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount", "bandwidth": "bandwidth",
 }  # fmt: skip
-_OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes")
+_OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes", "pp")
+# Terms of speed; what is left out needs groups of ranks with their own sequences, or users that wait.
+_FAST = tuple(term for term in FAST if term.name != "longest_token_s")
+_LOAD = tuple(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by"))
+_SPEED = (*_FAST, *_LOAD)
+_REQUESTS = {"answered_s": "answered_s", "request_users": "users", "whole_users": "whole_users"}
 _RANKING = (
     "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "group_number", "position", "in_group",
     "order_key",
@@ -48,10 +62,27 @@ _RANKING = (
 _COLUMNS = (
     *SHOWN,
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
+    SheetColumn("pace_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("gpu_row", 9),
     SheetColumn("gpus_per_replica", 9),
     SheetColumn("memory_bytes", 16),
+    SheetColumn("pp", 7),
+    SheetColumn("fitting", 10),
+    SheetColumn("runs", 8, styles.FORMULA, "0"),
+    SheetColumn("no_figures", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("speed_reason", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("slow", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("needed", 10),
+    SheetColumn("sequences", 10, styles.FORMULA, "#,##0.0"),
+    SheetColumn("running_users", 10),
+    *(SheetColumn(key, 12, styles.FORMULA, "#,##0.0") for key in _REQUESTS),
+    SheetColumn("users", 10),
+    *(
+        SheetColumn(term.name, 12, styles.FORMULA, "0.000E+00")
+        for term in _SPEED
+        if term.name not in {column.key for column in SHOWN}
+    ),
     SheetColumn("by_division", 10),
     *(
         SheetColumn(term.name, 14, styles.FORMULA, terms.number_format(term))
@@ -62,6 +93,8 @@ _COLUMNS = (
     *(SheetColumn(key, 18 if key == "order_key" else 14, styles.FORMULA, "#,##0") for key in _RANKING),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+# Inputs of the terms of speed that are the same in every option.
+_AT_PACE = {"attention_groups": "1", "waiting_users": "0"}
 Cell = Callable[[str], str]
 
 
@@ -80,9 +113,15 @@ def write(book: Book) -> None:
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
-    if key in _RANKING or key in ("capacity_row", "reason", "state", "rank", "bandwidth"):
-        return labels(f"options.{key}")
+    if key in _RANKING or key in _SHEET_KEYS:
+        return labels("options.slow_reason" if key == "slow" else f"options.{key}")
     return labels("capacity.gpu_row") if key == "gpu_row" else terms.label(labels, key)
+
+
+_SHEET_KEYS = {
+    "capacity_row", "pace_row", "reason", "state", "rank", "bandwidth", "fitting", "runs", "no_figures", "speed_reason", "slow", "needed",
+    "request_users", "users",
+}  # fmt: skip
 
 
 def column(book: Book, key: str) -> str:
@@ -97,8 +136,9 @@ def letter(key: str) -> str:
 
 def _rows() -> Iterator[dict[str, object]]:
     first = capacity.first_option_row()
-    for number in range(len(capacity.option_rows())):
-        yield {"capacity_row": first + number}
+    paces = {pace: number for number, pace in enumerate(speed.option_rows(), start=speed.scenario_rows() + 1)}
+    for number, (gpu, layout) in enumerate(capacity.option_rows()):
+        yield {"capacity_row": first + number, "pace_row": paces[gpu, LAYOUTS[layout][0]]}
 
 
 def _formulas(book: Book) -> dict[str, str]:
@@ -115,9 +155,24 @@ def _formulas(book: Book) -> dict[str, str]:
 
     def reference(name: str) -> str:
         """Return the column, cell or defined name that holds an input of a term."""
-        if name == "users":
-            return "chosen_users"
         return cell(name) if name in _LETTER else name
+
+    def of_pace(name: str) -> str:
+        """Return the cell, look-up on Speed or defined name that holds an input of a term of speed."""
+        name = "batch" if name == "own_batch" else name
+        if name in _LETTER:
+            return cell(name)
+        return _AT_PACE.get(name) or (f"INDEX({name},{cell('pace_row')})" if name in speed.NAMED_TERMS else name)
+
+    def printed(term: Term) -> str:
+        return f"IF({cell('runs')}=1,{terms.formula(term, of_pace)},{terms.MISSING})"
+
+    def of_request(name: str) -> str:
+        names = {"tokens_per_s_per_user": "low_tokens_per_s", "users": "request_users"}
+        return "plan_requests_per_hour" if name == "requests_per_hour" else of_pace(names.get(name, name))
+
+    def of_demand(name: str) -> str:
+        return "chosen_users" if name == "users" else cell(name)
 
     def by_division(name: str) -> str:
         return "chosen_total_gb" if name == "total_gb" else cell(name)
@@ -128,14 +183,34 @@ def _formulas(book: Book) -> dict[str, str]:
     chosen = partial(terms.bought_or_rented, cell("buys"))
     return {
         **{key: held(key) for key in _OF_CAPACITY},
-        "users_per_replica": f"IF(ISNUMBER({held('gpus')}),{held('users_per_replica')},0)",
+        "fitting": held("users_per_replica"),
+        "runs": f"IF({cell('fitting')}>0,INDEX(pace_runs,{cell('pace_row')}),0)",
+        **{term.name: printed(term) for term in _SPEED},
+        "users_per_replica": f"IF({cell('runs')}=1,MIN({cell('fitting')},{cell('users_at_speed')}),{cell('fitting')})",
+        "needed": terms.formula(REPLICAS["replicas_needed"], of_demand),
+        "sequences": f"IF(plan_requests_per_hour>0,{cell('users_per_replica')},"
+        f"IF(ISNUMBER({cell('needed')}),MAX(1,chosen_users/{cell('needed')}),1))",
+        "running_users": f"IF(ISNUMBER({cell('deployable')}),{cell('sequences')}*{cell('deployable')}/"
+        f"{cell('gpus_per_replica')},0)",
+        **{
+            key: f"IF(AND(plan_requests_per_hour>0,{cell('runs')}=1),{terms.formula(REQUESTS[name], of_request)},0)"
+            for key, name in _REQUESTS.items()
+        },
+        "users": f"IF(plan_requests_per_hour>0,MAX(1,{cell('whole_users')}),chosen_users)",
+        "no_figures": f"IF(AND({cell('runs')}={speed.NO_FIGURES},{cell('fitting')}>0,plan_requests_per_hour>0),"
+        f"{reason('size_only')},{f.text('')})",
+        "speed_reason": f"IF({cell('runs')}={speed.NO_KERNEL},{reason('no_kernel')},"
+        f"IF(AND({cell('runs')}={speed.NO_RATE},ISNUMBER({cell('bandwidth')})),{reason('no_rate')},{cell('no_figures')}))",
+        "slow": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<plan_min_speed,{reason('slow')}&"
+        f"IF({cell('low_tokens_per_s')}<1,ROUNDDOWN({cell('low_tokens_per_s')},1),INT({cell('low_tokens_per_s')}))&"
+        f"{reason('of')}&plan_min_speed,{f.text('')}),{f.text('')})",
         "by_division": terms.formula(ESTIMATE["by_division"], by_division),
         **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
         **{term.name: terms.formula(term, reference) for term in OPTION_MONEY},
-        "reason": f"IF(ISNUMBER({cell('net_present_cost')}),IF(ISNUMBER({cell('bandwidth')}),{reason('slow')},"
-        f"{reason('no_bandwidth')}),{reason('no_price')})",
-        "state": f"IF(ISNUMBER({cell('cost')}),{reason('in')},IF({cell('users_per_replica')}=0,{held('binds')},"
-        f"{cell('reason')}))",
+        "reason": f"IF(LEN({cell('slow')}&{cell('speed_reason')})>0,{cell('slow')}&{cell('speed_reason')},"
+        f"IF(ISNUMBER({cell('net_present_cost')}),{reason('no_bandwidth')},{reason('no_price')}))",
+        "state": f"IF(ISNUMBER({cell('cost')}),{reason('in')},IF({cell('fitting')}=0,{held('binds')},"
+        f"IF({cell('needed')}*{cell('gpus_per_replica')}>most_planned_gpus,{reason('cap')},{cell('reason')})))",
         "cheaper": chosen(f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))),
         "best_gpus": chosen(cell("order"), cell("rented")),
         "best_month": chosen(cell("own_month"), cell("rent_month")),
@@ -162,10 +237,10 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     above_cost, above_number = (f"{_LETTER[key]}{ABOVE}" for key in ("group_cost", "group_number"))
     group = f"INDEX({column(book, 'group_number')},{cell('position')})"
     npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
-    places = f"{cell('replicas')}*{cell('users_per_replica')}-chosen_users"
+    places = f"{cell('replicas')}*{cell('users_per_replica')}-{cell('users')}"
     return {
-        "cost": f"IF(ISNUMBER({npc}),IF(ISNUMBER({bandwidth}),IF({bandwidth}>=least_bandwidth_gb_per_s,{npc},"
-        f"{terms.MISSING}),{terms.MISSING}),{terms.MISSING})",
+        "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),LEN({cell('slow')}&{cell('speed_reason')})=0,"
+        f"{cell('deployable')}<=most_planned_gpus),{npc},{terms.MISSING})",
         "free_places": if_ranked(places),
         "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}"),
         "sorted_cost": f"IF({number}<=COUNT({column(book, 'cost')}),SMALL({column(book, 'cost')},{number}),{terms.MISSING})",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
+
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
 from core.plan.layout_figures import CACHE_BITS, SAME_WEIGHTS, WEIGHT_FORMATS, kernels_and_width
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
+from core.plan.speed_rows import CLASSES, OWN_KINDS, class_of_format, kind_number
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, Book, heading, protect, put, table
 
@@ -22,7 +25,13 @@ FORMATS = (
 # Precisions that vLLM serves in a format that depends on the model; Models has a column for each.
 SERVED = ("fp8", "int8", "int4")
 # Columns of numbers, by which other sheets look up a precision: key → name of the column.
-_NUMBERS = ("bytes", "format_column", "served_column", "weights_column", "kernels", "wide", "cache_column")
+_NUMBERS = (
+    "bytes", "format_column", "served_column", "weights_column", "kernels", "wide", "cache_column", "speed_class",
+    "speed_kind", "own_kind",
+)  # fmt: skip
+_COLUMNS = ("name", "meaning", *_NUMBERS, "source", "as_of")
+_LETTER = dict(zip(_COLUMNS, ascii_uppercase))
+_NUMBER_LETTERS = [_LETTER[key] for key in _NUMBERS]
 _SHARES = {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}
 _ENGINE_FIGURES = {**CONSTANTS, "kv_block_tokens": BLOCK_TOKENS}
 
@@ -32,13 +41,14 @@ def write(book: Book) -> None:
 
     `precision_…` is the column of each number of a precision: its bytes per value; on Models the column of its weights
     and of the format in which vLLM serves it; the column of its weights on Layouts; the kind of its kernels; the
-    bytes of an activation, in units of 16 bits; and on Layouts the column of a cache of its width.
+    bytes of an activation, in units of 16 bits; on Layouts the column of a cache of its width; and on Speed figures its
+    class, the number of its kind, and the column of its kind where that depends on the model.
     """
     labels = book.labels
-    ws = book.sheet("precisions", [24, 58, 16, 14, 14, 14, 14, 14, 14, 70, 12])
+    ws = book.sheet("precisions", [24, 58, 16, *([14] * (len(_NUMBERS) - 1)), 70, 12])
     heading(ws, labels("precisions.title"), labels("precisions.subtitle"))
-    columns = [labels(f"precisions.{key}") for key in ("name", "meaning", *_NUMBERS, "source", "as_of")]
-    for letter, column in zip("ABCDEFGHIJK", columns):
+    columns = [labels(f"precisions.{key}") for key in _COLUMNS]
+    for letter, column in zip(_LETTER.values(), columns):
         put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
     ws.row_dimensions[FIRST_ROW - 1].height = 46
     rows = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
@@ -49,17 +59,17 @@ def write(book: Book) -> None:
         put(ws, f"A{i}", styles.LABEL, name)
         put(ws, f"B{i}", styles.LABEL, row.titles[labels.lang])
         _write_numbers(ws, i, name, row.precision.bytes_per_value)
-        put(ws, f"J{i}", styles.NOTE, row.precision.source)
-        put(ws, f"K{i}", styles.NOTE, row.as_of)
+        put(ws, f"{_LETTER['source']}{i}", styles.NOTE, row.precision.source)
+        put(ws, f"{_LETTER['as_of']}{i}", styles.NOTE, row.as_of)
     last = FIRST_ROW + len(rows)
     put(ws, f"A{last}", styles.LABEL, SHIPPED)
     put(ws, f"B{last}", styles.LABEL, labels("precisions.shipped"))
     _write_numbers(ws, last, SHIPPED, None)
-    put(ws, f"J{last}", styles.NOTE, labels("precisions.shipped_source"))
-    put(ws, f"K{last}", styles.NOTE)
-    table(ws, TABLE, f"A{FIRST_ROW - 1}:K{last}", columns, {})
+    put(ws, f"{_LETTER['source']}{last}", styles.NOTE, labels("precisions.shipped_source"))
+    put(ws, f"{_LETTER['as_of']}{last}", styles.NOTE)
+    table(ws, TABLE, f"A{FIRST_ROW - 1}:{_LETTER['as_of']}{last}", columns, {})
     book.name("precision_names", ws, f"A{FIRST_ROW}:A{last}")
-    for letter, key in zip("CDEFGHI", _NUMBERS):
+    for letter, key in zip(_NUMBER_LETTERS, _NUMBERS):
         book.name(f"precision_{key}", ws, f"{letter}{FIRST_ROW}:{letter}{last}")
     book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{FIRST_ROW + nominal - 1}")
     _write_engines(book, ws, last + 3)
@@ -79,32 +89,38 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
         WEIGHT_FORMATS.index(weights) + 1 if in_layouts else 0,
         *((0, 0) if name == SHIPPED else kernels_and_width(weights) if in_layouts else (0, 1)),
         1 + widths.index(bits) if (bits := round(8 * (bytes_per_value or 0))) in widths else 0,
+        list(CLASSES).index(class_of_format(weights)) + 1 if in_layouts else 0,
+        kind_number(weights) if in_layouts else 0,
+        OWN_KINDS.index(weights) + 1 if weights in OWN_KINDS else 0,
     )
-    for letter, number in zip("CDEFGHI", numbers):
+    for letter, number in zip(_NUMBER_LETTERS, numbers):
         put(ws, f"{letter}{row}", styles.FORMULA, number, "0.0###" if letter == "C" else COUNT_FORMAT)
 
 
 def _write_engines(book: Book, ws, header_row: int) -> None:
     labels = book.labels
-    headings = {"A": "engine", "B": "engine_meaning", "C": "engine_value", "J": "source", "K": "engine_none"}
-    for letter in "ABCDEFGHIJK":
+    headings = {
+        "A": "engine", "B": "engine_meaning", "C": "engine_value", _LETTER["source"]: "source",
+        _LETTER["as_of"]: "engine_none",
+    }  # fmt: skip
+    for letter in _LETTER.values():
         key = headings.get(letter)
         put(ws, f"{letter}{header_row}", styles.HEADING, key and labels(f"precisions.{key}"))
     first, last = header_row + 1, header_row + len(ENGINES)
     for row, name in enumerate(ENGINES, start=first):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, labels(f"precisions.engine_{name}"))
-        for letter in "CDEFGHIJK":
+        for letter in [*_LETTER.values()][2:]:
             put(ws, f"{letter}{row}", styles.NOTE)
     book.name("engine_names", ws, f"A{first}:A{last}")
     for row, (name, value) in enumerate(_ENGINE_FIGURES.items(), start=last + 1):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, terms.label(labels, name))
         put(ws, f"C{row}", styles.SOURCE_FIGURE, value, _SHARES.get(name, COUNT_FORMAT))
-        for letter in "DEFGHI":
+        for letter in _NUMBER_LETTERS[1:]:
             put(ws, f"{letter}{row}", styles.NOTE)
-        put(ws, f"J{row}", styles.NOTE, labels(f"precisions.{name}_source"))
-        put(ws, f"K{row}", styles.NOTE)
+        put(ws, f"{_LETTER['source']}{row}", styles.NOTE, labels(f"precisions.{name}_source"))
+        put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE)
         book.name(name, ws, f"C{row}")
 
 

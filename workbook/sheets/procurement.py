@@ -6,7 +6,9 @@ from openpyxl.chart import BarChart, Reference
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.catalog.prices import cost_defaults, date_of
+from core.checks import LIMITS
 from core.plan.costs import COST_LIMITS, ORDER_STEPS
+from core.plan.demand import MIN_SPEED, PEOPLE
 from core.plan.fleet import USUAL_GPUS_PER_NODE
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
 from core.plan.ranking import SAME_COST
@@ -28,7 +30,7 @@ from workbook.book import (
     text_rule,
     validate,
 )
-from workbook.sheets import capacity, gpus, options, scenarios
+from workbook.sheets import gpus, options, scenarios
 
 DEFAULT_SCENARIO = "row_real_fp8"
 ANSWER_ROWS = (5, 6, 7, 8, 9)
@@ -37,8 +39,17 @@ _CHEAPEST_HEADER_ROW = 12
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 8
 
-# Inputs that only this workbook has: (name, value, unit label, least, most, whole); their source is "a choice".
-_OWN_ASSUMPTIONS = (("least_bandwidth_gb_per_s", 1_500, "gb_per_s", 0, 100_000, False),)
+# Inputs of the demand: (name, value, unit label, the key of its limits in `core.checks.LIMITS`). A blank one is not given:
+# the users are then those of the scenario, and the answer is a ninth of its context.
+_DEMAND = (
+    ("plan_min_speed", MIN_SPEED, "tokens_per_s", "min_speed"),
+    ("plan_people", None, "people", "people"),
+    ("plan_active_share", None, "of_people", "active"),
+    ("plan_users", None, "users", "users"),
+    ("plan_requests_per_hour", None, "requests_per_hour", "requests_per_hour"),
+    ("plan_output_tokens", None, "tokens", "output_tokens"),
+)
+_DEMAND_FORMATS = {"plan_active_share": "0.0%"}
 _SHARES = "0.0%"
 _COST_FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
@@ -60,7 +71,7 @@ _FIXED = (
 def _rows() -> dict[str, int]:
     """Return the row of each assumption and constant: name → row."""
     rows, row = {}, _ASSUMPTION_HEADER_ROW
-    for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS), *(name for name, *_ in _FIXED)):
+    for name in (*cost_defaults(), *(name for name, *_ in _DEMAND), *(name for name, *_ in _FIXED)):
         row += 1
         rows[name] = row
     return rows
@@ -76,8 +87,11 @@ _OF_SCENARIO = (
     ("kv_precision", None), ("engine", None), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
     ("total", GB_FORMAT),
 )  # fmt: skip
+# Figures of the demand that follow from the scenario and from the inputs of the demand, below those of the scenario.
+_OF_DEMAND = (("chosen_users", COUNT_FORMAT), ("chosen_total_gb", GB_FORMAT))
 _SCENARIO_ROW = {key: _SCENARIO_HEADER_ROW + 1 + i for i, (key, _) in enumerate(_OF_SCENARIO)}
-_FACTS_ROW = max(_SCENARIO_ROW.values()) + 2  # of the texts that the answer is made of
+_DEMAND_ROW = {name: max(_SCENARIO_ROW.values()) + 1 + i for i, (name, _) in enumerate(_OF_DEMAND)}
+_FACTS_ROW = max(_DEMAND_ROW.values()) + 2  # of the texts that the answer is made of
 
 _WATERFALL_ROW = _CHOICE_ROW - 1
 _WATERFALL_COLUMNS = "GHIJK"  # step, GPUs, hidden base, more, fewer
@@ -92,10 +106,7 @@ _WIDTHS = (34, 34, 18, 50, 14, 24, 14, 14, 14, 14, 14, 12)
 
 
 # Figures of the chosen scenario that other sheets use → their names.
-_CHOSEN = {
-    "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context", "users": "chosen_users",
-    "total": "chosen_total_gb",
-}  # fmt: skip
+_CHOSEN = {"input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context"}
 
 
 def write_names(book: Book, ws: Worksheet) -> None:
@@ -107,6 +118,8 @@ def write_names(book: Book, ws: Worksheet) -> None:
         book.name(name, ws, f"B{row}")
     for key, name in _CHOSEN.items():
         book.name(name, ws, f"B{_SCENARIO_ROW[key]}")
+    for name, row in _DEMAND_ROW.items():
+        book.name(name, ws, f"B{row}")
 
 
 def reserve(book: Book) -> Worksheet:
@@ -134,7 +147,7 @@ def write(book: Book, ws: Worksheet, scenario: str) -> None:
 
 def input_cells() -> dict[str, str]:
     """Return the input cells: name → address."""
-    numbers = {name: f"B{_ROW[name]}" for name in (*cost_defaults(), *(name for name, *_ in _OWN_ASSUMPTIONS))}
+    numbers = {name: f"B{_ROW[name]}" for name in (*cost_defaults(), *(name for name, *_ in _DEMAND))}
     return {"scenario": f"B{_CHOICE_ROW}", "plan_date": f"B{_CHOICE_ROW + 1}"} | numbers
 
 
@@ -199,9 +212,12 @@ def _write_assumptions(book: Book, ws: Worksheet) -> None:
         line(name, value, number_format, labels(f"procurement.unit_{name}"), source, default.as_of)
         limits = COST_LIMITS.get(name)
         check(name, *((limits.least, limits.most, limits.whole) if limits else (0, 120, name == "stale_after_months")))
-    for name, value, unit, least, most, whole in _OWN_ASSUMPTIONS:
-        line(name, value, COUNT_FORMAT, labels(f"unit.{unit}"), labels("procurement.a_choice"), "")
-        check(name, least, most, whole)
+    for name, value, unit, key in _DEMAND:
+        note = labels("procurement.min_speed_source" if name == "plan_min_speed" else f"procurement.{name}_note")
+        line(name, value, _DEMAND_FORMATS.get(name, COUNT_FORMAT), labels(f"unit.{unit}"), note, "")
+        limits = LIMITS[key]
+        check(name, limits.least, limits.most, limits.whole)
+        ws.data_validations.dataValidation[-1].allow_blank = True
     for name, value, number_format in _FIXED:
         line(
             name, value, number_format, labels("unit.none"), labels(f"procurement.{name}_source"), "",
@@ -224,6 +240,18 @@ def _write_scenario(book: Book, ws: Worksheet) -> None:
         put(ws, f"A{row}", styles.LABEL, scenarios.header(labels, key))
         role = styles.LINK if number_format else styles.LINK_TEXT
         put_formula(ws, f"B{row}", role, f"INDEX({scenarios.column(book, key)},{row_of_scenario})", number_format)
+        for column in "CDE":
+            put(ws, f"{column}{row}", styles.NOTE)
+    people = terms.formula(PEOPLE["users"], lambda name: {"people": "plan_people", "active": "plan_active_share"}[name])
+    kv = f"{_scenario('kv')}*chosen_users/{_scenario('users')}"
+    formulas = {
+        "chosen_users": f"IF(plan_users>0,plan_users,IF(plan_people>0,MAX(1,{people}),{_scenario('users')}))",
+        "chosen_total_gb": f"({_scenario('weights')}+{kv})*(1+{_scenario('overhead_rate')})",
+    }
+    for name, number_format in _OF_DEMAND:
+        row = _DEMAND_ROW[name]
+        put(ws, f"A{row}", styles.LABEL, labels(f"procurement.{name}"))
+        put_formula(ws, f"B{row}", styles.FORMULA, formulas[name], number_format)
         for column in "CDE":
             put(ws, f"{column}{row}", styles.NOTE)
 
@@ -279,11 +307,15 @@ def _write_facts(book: Book, ws: Worksheet) -> dict[str, str]:
         "month": whole("best_month"),
         "user_month": whole("best_user_month"),
         "npv": whole("net_present_cost"),
-        "users": f.fixed(_scenario("users"), 0),
+        "users": f.fixed("chosen_users", 0),
         "context": f.fixed(_scenario("context"), 0),
         "model": _scenario("model"),
         "each": whole("users_per_replica"),
-        "binds": looked_up(capacity.column(book, "binds"), "capacity_row"),
+        "speed_low": f"IF(ISNUMBER({of('best_row', 'low_tokens_per_s')}),{whole('low_tokens_per_s')},{terms.MISSING})",
+        "speed_high": f"IF(ISNUMBER({of('best_row', 'high_tokens_per_s')}),{whole('high_tokens_per_s')},{terms.MISSING})",
+        "first_token": f"IF(ISNUMBER({of('best_row', 'first_token_s')}),{f.fixed(of('best_row', 'first_token_s'), 1)},"
+        f"{terms.MISSING})",
+        "limited_by": of("best_row", "largest_part"),
         "priced": f.fixed(f"COUNT({options.column(book, 'rank')})", 0),
         "break_even": f"IF(best_row>0,IF(ISNUMBER({even}),FIXED({even},0),{even}),{terms.MISSING})",
         "second_gpu": of("runner_up_row", "gpu"),
