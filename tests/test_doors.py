@@ -16,6 +16,7 @@ import vram
 import vram_udf
 from core import catalog
 from core.plan.allocation import PAGED
+from core.plan.demand import MIN_SPEED
 from core.plan.fleet import layout_title
 from core.plan.serving import RULE
 from core.units import GB
@@ -63,23 +64,37 @@ def plan_arguments(scenario: Scenario) -> dict[str, object]:
     }
 
 
-def by_api(scenario: Scenario) -> dict[str, object]:
-    plan = vram.plan(scenario.model.name, gpus=[scenario.gpu.name], min_speed=None, **plan_arguments(scenario))
+def best_by_api(scenario: Scenario, min_speed: float | None) -> dict[str, object]:
+    """Return the figures of the best layout, or of none if every layout is too slow or has no kernel."""
+    plan = vram.plan(scenario.model.name, gpus=[scenario.gpu.name], min_speed=min_speed, **plan_arguments(scenario))
+    if not plan.options:
+        return {"net_present_cost": None}
     first = plan.options[0]
     money = first.costs.figures
-    estimate = vram.estimate(
-        scenario.model.name, context=scenario.tokens, users=scenario.users, precision=scenario.precision_name,
-        kv_precision=scenario.kv_precision.name, overhead=scenario.overhead,
-    )  # fmt: skip
-    sizes = (estimate.weights_bytes, estimate.kv_bytes, estimate.total_bytes)
-    return dict(zip(SIZES, (size / GB for size in sizes))) | {
-        "fewest": min(option.gpus for option in plan.options),
+    speed = {} if first.speed is None else {
+        "low_tokens_per_s": first.speed.low.tokens_per_second_per_user,
+        "tokens_per_s_per_user": first.speed.expected.tokens_per_second_per_user,
+        "first_token_s": first.speed.expected.time_to_first_token_s,
+    }  # fmt: skip
+    return speed | {
         "layout": layout_title(first.tp, first.pp),
         "replicas": money["replicas"],
         "users_per_replica": first.users_per_replica,
         "order": money["order"],
         "rented": money["rented"],
         "net_present_cost": first.costs.net_present_cost if first.rank else None,
+    }
+
+
+def by_api(scenario: Scenario) -> dict[str, object]:
+    estimate = vram.estimate(
+        scenario.model.name, context=scenario.tokens, users=scenario.users, precision=scenario.precision_name,
+        kv_precision=scenario.kv_precision.name, overhead=scenario.overhead,
+    )  # fmt: skip
+    sizes = (estimate.weights_bytes, estimate.kv_bytes, estimate.total_bytes)
+    return dict(zip(SIZES, (size / GB for size in sizes))) | {
+        "fewest": scenario.smallest.gpus,
+        **best_by_api(scenario, None),
     }
 
 
@@ -136,9 +151,9 @@ def test_the_planner(program, answers, tmp_path):
         path = tmp_path / f"planner {start}.xlsx"
         path.write_bytes(without_values("en", [row for row, _ in some]))
         inputs = procurement.input_cells()
-        # A speed of 0 accepts every speed: the pages compute memory only.
-        choice, speed = ((LABELS("sheet.procurement"), inputs[key]) for key in ("scenario", "plan_min_speed"))
-        shown = ("rank", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost")
+        choice = LABELS("sheet.procurement"), inputs["scenario"]
+        shown = ("rank", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost",
+                 "low_tokens_per_s", "tokens_per_s_per_user", "first_token_s")  # fmt: skip
         with program.WhatIf(path) as session:
             for position, ((row, scenario), expected) in enumerate(zip(some, answers[start:])):
                 numbers = [number for (gpu, _), number in rank.items() if gpu == scenario.gpu.name]
@@ -147,16 +162,17 @@ def test_the_planner(program, answers, tmp_path):
                 ]
                 keys = ("weights", "kv", "total", "deploy")
                 outputs += [("Scenarios", f"{scenarios.letter(key)}{scenarios.FIRST_ROW + position}") for key in keys]
-                (values,) = session.run([{choice: row["scenario"], speed: 0.0}], outputs)
+                (values,) = session.run([{choice: row["scenario"]}], outputs)
                 found = dict(zip((*SIZES, "fewest"), values[-len(keys) :]))
                 lines = [
                     dict(zip(shown, values[i : i + len(shown)]))
                     for i in range(0, len(numbers) * len(shown), len(shown))
                 ]
                 ranked = [line for line in lines if isinstance(line["rank"], (int, float))]
+                expected = {name: expected[name] for name in (*SIZES, "fewest")} | best_by_api(scenario, MIN_SPEED)
                 if ranked:
                     found |= min(ranked, key=lambda line: line["rank"])
-                    del found["rank"]
+                    found = {name: value for name, value in found.items() if name in expected}
                 else:
                     assert expected["net_present_cost"] is None, row
                 assert_equal(found, expected, row)
