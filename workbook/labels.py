@@ -571,8 +571,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "每月 {month} {currency}，每用户每月 {user_month} {currency}；{months} 个月成本净现值 {npv} {currency}。",
     ),
     "procurement.answer_3": (
-        "For {users} users of {model} with {context} tokens each; a replica serves {each}. Each gets {speed_low} to {speed_high} tokens/s, the first token after about {first_token} s. What limits it: {limited_by}.",
-        "用于 {model} 的 {users} 个用户、每人 {context} 个 token；每个副本服务 {each} 个用户，每人 {speed_low} 至 {speed_high} token/s，首 token 约 {first_token} 秒。瓶颈：{limited_by}。",
+        "For {users} users of {model} with {context} tokens each; a replica serves {each}.",
+        "用于 {model} 的 {users} 个用户、每人 {context} 个 token；每个副本服务 {each} 个用户。",
     ),
     "procurement.no_answer": (
         "No option fits and has a price: see the column “In, or why not” on Options.",
@@ -1149,11 +1149,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.per_cent_source": ("Arithmetic.", "算术。"),
     "procurement.same_cost": ("Costs are about equal up to this factor", "成本相差在此倍数内视为相近"),
     "procurement.same_cost_source": ("Our choice: prices are not known better.", "本表的选择：价格本身并不更准。"),
-    "procurement.answer_4": (
+    "procurement.answer_5": (
         "The cheapest of {priced} options. Buying it against renting it pays off in month: {break_even}.",
         "在 {priced} 个选项中最便宜。购买相对租用的回本月份：{break_even}。",
     ),
-    "procurement.answer_5": (
+    "procurement.answer_6": (
         "Runner-up: {second_gpu} in {second_layout}, {margin} % dearer.",
         "第二名：{second_gpu}（{second_layout}），贵 {margin} %。",
     ),

@@ -279,19 +279,28 @@ FAST = Terms(
         formula=v.longest_token_s - v.kernels_s - v.latency_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp,
     ),
     Term(
+        name="slope_0_s",
+        unit="s",
+        means="Time that one sequence more adds where computing with experts takes longer than reading them.",
+        formula=v.growing_s + v.expert_token_s,
+    ),
+    Term(
         name="batch_computing",
         unit="sequences",
         means="Sequences of a stage at that speed if computing with experts takes longer than reading them.",
-        formula=least(
-            (v.free_s - v.dense_read_s) / (v.growing_s + v.expert_token_s),
-            v.free_s / (v.growing_s + v.dense_token_s + v.expert_token_s),
-        ),
+        formula=least((v.free_s - v.dense_read_s) / v.slope_0_s, v.free_s / (v.slope_0_s + v.dense_token_s)),
+    ),
+    Term(
+        name="left_0_s",
+        unit="s",
+        means="What is left of the free time if every step reads all experts.",
+        formula=v.free_s - v.experts_read_s,
     ),
     Term(
         name="batch_1",
         unit="sequences",
         means="Sequences of a stage at that speed if every step reads all experts; at least 1.",
-        formula=most(1, _batch_within(v.free_s - v.experts_read_s, v.growing_s)),
+        formula=most(1, _batch_within(v.left_0_s, v.growing_s)),
     ),
     *_tangent(1),
     Term(
@@ -314,6 +323,8 @@ FAST = Terms(
         formula=when(v.batch_3 >= 1, down(v.batch_3 * v.pp), 1),
     ),
 )
+
+PARTS = ("bandwidth", "compute", "fixed time", "links")  # of the time per token, which can limit the speed
 
 # A replica under its load.
 LOAD = Terms(

@@ -47,7 +47,7 @@ DEMAND = (
     "plan_output_tokens",
 )
 NOT_OF_COSTS = ("scenario", *DEMAND)
-SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "largest_part")
+SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "limits")
 Found = tuple[OptionSpeed, OptionCosts]
 
 
@@ -197,7 +197,7 @@ def expected_of_row(scenario: Scenario, found: Found | None) -> dict[str, object
                 "tokens_per_s_per_user": speed.expected.tokens_per_s_per_user,
                 "high_tokens_per_s": speed.high.tokens_per_s_per_user,
                 "first_token_s": speed.expected.first_token_s,
-                "largest_part": speed.limited_by,
+                "limits": speed.limited_by,
             }
         ),
         **money_of(costs),

@@ -11,7 +11,7 @@ from core.plan.demand import REQUESTS
 from core.plan.fleet import LAYOUTS
 from core.plan.memory import ESTIMATE, REPLICAS
 from core.plan.money import OPTION_MONEY
-from core.plan.speed_terms import FAST, LOAD
+from core.plan.speed_terms import FAST, LOAD, PARTS
 from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
@@ -41,7 +41,7 @@ SHOWN = (
     SheetColumn("tokens_per_s_per_user", 10, styles.TOTAL, "#,##0.0"),
     SheetColumn("high_tokens_per_s", 10, styles.FORMULA, "#,##0.0"),
     SheetColumn("first_token_s", 10, styles.FORMULA, "#,##0.0"),
-    SheetColumn("largest_part", 14, styles.FORMULA_TEXT, None),
+    SheetColumn("limits", 14, styles.FORMULA_TEXT, None),
 )
 # Inputs of the terms that are looked up in the table of GPUs: name → column there.
 _OF_GPU = {
@@ -72,7 +72,9 @@ _COLUMNS = (
     SheetColumn("runs", 8, styles.FORMULA, "0"),
     SheetColumn("no_figures", 30, styles.FORMULA_TEXT, None),
     SheetColumn("speed_reason", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("shown_low", 10, styles.FORMULA, "0.#"),
     SheetColumn("slow", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("why_not", 30, styles.FORMULA_TEXT, None),
     SheetColumn("needed", 10),
     SheetColumn("sequences", 10, styles.FORMULA, "#,##0.0"),
     SheetColumn("running_users", 10),
@@ -119,7 +121,8 @@ def header(labels: Labels, key: str) -> str:
 
 
 _SHEET_KEYS = {
-    "capacity_row", "pace_row", "reason", "state", "rank", "bandwidth", "fitting", "runs", "no_figures", "speed_reason", "slow", "needed",
+    "capacity_row", "pace_row", "reason", "state", "limits", "rank", "bandwidth", "fitting", "runs", "no_figures", "speed_reason", "shown_low", "slow", "why_not",
+    "needed",
     "request_users", "users",
 }  # fmt: skip
 
@@ -167,6 +170,12 @@ def _formulas(book: Book) -> dict[str, str]:
     def printed(term: Term) -> str:
         return f"IF({cell('runs')}=1,{terms.formula(term, of_pace)},{terms.MISSING})"
 
+    def in_words(formula: str) -> str:
+        """Return a formula with what limits the speed in the language of the workbook."""
+        for part in PARTS:
+            formula = formula.replace(f.text(part), f.text(labels(f"options.part_{part.replace(' ', '_')}")))
+        return formula
+
     def of_request(name: str) -> str:
         names = {"tokens_per_s_per_user": "low_tokens_per_s", "users": "request_users"}
         return "plan_requests_per_hour" if name == "requests_per_hour" else of_pace(names.get(name, name))
@@ -186,6 +195,8 @@ def _formulas(book: Book) -> dict[str, str]:
         "fitting": held("users_per_replica"),
         "runs": f"IF({cell('fitting')}>0,INDEX(pace_runs,{cell('pace_row')}),0)",
         **{term.name: printed(term) for term in _SPEED},
+        "largest_part": in_words(terms.formula(LOAD["largest_part"], of_pace)),
+        "limits": f"IF({cell('runs')}=1,{cell('largest_part')},{terms.MISSING})",
         "users_per_replica": f"IF({cell('runs')}=1,MIN({cell('fitting')},{cell('users_at_speed')}),{cell('fitting')})",
         "needed": terms.formula(REPLICAS["replicas_needed"], of_demand),
         "sequences": f"IF(plan_requests_per_hour>0,{cell('users_per_replica')},"
@@ -198,19 +209,20 @@ def _formulas(book: Book) -> dict[str, str]:
         },
         "users": f"IF(plan_requests_per_hour>0,MAX(1,{cell('whole_users')}),chosen_users)",
         "no_figures": f"IF(AND({cell('runs')}={speed.NO_FIGURES},{cell('fitting')}>0,plan_requests_per_hour>0),"
-        f"{reason('size_only')},{f.text('')})",
+        f"{reason('size_only')},{terms.MISSING})",
         "speed_reason": f"IF({cell('runs')}={speed.NO_KERNEL},{reason('no_kernel')},"
         f"IF(AND({cell('runs')}={speed.NO_RATE},ISNUMBER({cell('bandwidth')})),{reason('no_rate')},{cell('no_figures')}))",
+        "shown_low": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<1,INT({cell('low_tokens_per_s')}*10^1)/10^1,"
+        f"INT({cell('low_tokens_per_s')})),{terms.MISSING})",
         "slow": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<plan_min_speed,{reason('slow')}&"
-        f"IF({cell('low_tokens_per_s')}<1,ROUNDDOWN({cell('low_tokens_per_s')},1),INT({cell('low_tokens_per_s')}))&"
-        f"{reason('of')}&plan_min_speed,{f.text('')}),{f.text('')})",
+        f"{cell('shown_low')}&{reason('of')}&plan_min_speed&{reason('per_s')},{terms.MISSING}),{terms.MISSING})",
+        "why_not": f"IF({cell('slow')}={terms.MISSING},{cell('speed_reason')},{cell('slow')})",
         "by_division": terms.formula(ESTIMATE["by_division"], by_division),
         **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
         **{term.name: terms.formula(term, reference) for term in OPTION_MONEY},
-        "reason": f"IF(LEN({cell('slow')}&{cell('speed_reason')})>0,{cell('slow')}&{cell('speed_reason')},"
-        f"IF(ISNUMBER({cell('net_present_cost')}),{reason('no_bandwidth')},{reason('no_price')}))",
-        "state": f"IF(ISNUMBER({cell('cost')}),{reason('in')},IF({cell('fitting')}=0,{held('binds')},"
-        f"IF({cell('needed')}*{cell('gpus_per_replica')}>most_planned_gpus,{reason('cap')},{cell('reason')})))",
+        "reason": f"IF({cell('why_not')}={terms.MISSING},IF({cell('deployable')}>most_planned_gpus,{reason('cap')},"
+        f"IF(ISNUMBER({cell('net_present_cost')}),{reason('no_bandwidth')},{reason('no_price')})),{cell('why_not')})",
+        "state": f"IF(ISNUMBER({cell('cost')}),{reason('in')},IF({cell('fitting')}=0,{held('binds')},{cell('reason')}))",
         "cheaper": chosen(f.text(labels("procurement.buy")), f.text(labels("procurement.rent"))),
         "best_gpus": chosen(cell("order"), cell("rented")),
         "best_month": chosen(cell("own_month"), cell("rent_month")),
@@ -239,7 +251,7 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
     places = f"{cell('replicas')}*{cell('users_per_replica')}-{cell('users')}"
     return {
-        "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),LEN({cell('slow')}&{cell('speed_reason')})=0,"
+        "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),{cell('why_not')}={terms.MISSING},"
         f"{cell('deployable')}<=most_planned_gpus),{npc},{terms.MISSING})",
         "free_places": if_ranked(places),
         "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}"),

@@ -33,9 +33,9 @@ from workbook.book import (
 from workbook.sheets import gpus, options, scenarios
 
 DEFAULT_SCENARIO = "row_real_fp8"
-ANSWER_ROWS = (5, 6, 7, 8, 9)
+ANSWER_ROWS = (5, 6, 7, 8, 9, 10)
 CHEAPEST = 10  # rows in the list of the cheapest
-_CHEAPEST_HEADER_ROW = 12
+_CHEAPEST_HEADER_ROW = 13
 _CHOICE_ROW = _CHEAPEST_HEADER_ROW + CHEAPEST + 3
 _ASSUMPTION_HEADER_ROW = _CHOICE_ROW + 8
 
@@ -315,7 +315,7 @@ def _write_facts(book: Book, ws: Worksheet) -> dict[str, str]:
         "speed_high": f"IF(ISNUMBER({of('best_row', 'high_tokens_per_s')}),{whole('high_tokens_per_s')},{terms.MISSING})",
         "first_token": f"IF(ISNUMBER({of('best_row', 'first_token_s')}),{f.fixed(of('best_row', 'first_token_s'), 1)},"
         f"{terms.MISSING})",
-        "limited_by": of("best_row", "largest_part"),
+        "limited_by": of("best_row", "limits"),
         "priced": f.fixed(f"COUNT({options.column(book, 'rank')})", 0),
         "break_even": f"IF(best_row>0,IF(ISNUMBER({even}),FIXED({even},0),{even}),{terms.MISSING})",
         "second_gpu": of("runner_up_row", "gpu"),
