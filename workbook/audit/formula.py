@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,7 +11,16 @@ from openpyxl.formula import Tokenizer
 from openpyxl.formula.tokenizer import Token, TokenizerError
 from openpyxl.utils import FORMULAE
 
-from workbook.audit.references import Area, Resolver, UnresolvedError, is_external, is_whole_line, relative_form
+from workbook.audit.references import (
+    Area,
+    Resolver,
+    UnresolvedError,
+    is_external,
+    is_fixed,
+    is_parameter,
+    is_whole_line,
+    relative_form,
+)
 
 # Functions since Excel 2010 have this prefix in files, [MS-XLSX] 2.2.2; openpyxl's FORMULAE are the older ones.
 _NEWER_PREFIX = "_XLFN."
@@ -19,6 +29,12 @@ _PREFIX = re.compile(r"^(?:_XLFN\.|_XLWS\.|_XLL\.|_XLUDF\.)+")
 # These use the position of a cell, not its content.
 _POSITION_FUNCTIONS = {"ROW", "ROWS", "COLUMN", "COLUMNS"}
 _TEXT, _QUOTED, _BRACKETED = re.compile(r'"(?:[^"]|"")*"'), re.compile(r"'(?:[^']|'')*'"), re.compile(r"\[[^\[\]]*\]")
+# As Excel shows it: Table[[#This Row],[Name]] is [@[Name]], and newer functions have no prefix.
+_THIS_ROW = re.compile(r"[\w.]+\[\[#This Row\],(\[(?:[^\]']|'.)*\])\]", re.IGNORECASE)
+_FILE_PREFIX = re.compile(r"_xl(?:fn|ws|pm|op|eta)\.")
+_COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
+# Operator → those that end its operands.
+_ENDS_OF_OPERANDS = {**dict.fromkeys(_COMPARISONS, _COMPARISONS), "-": _COMPARISONS | {"+", "-", "&"}}
 # Exponents of unit conversions by base: powers of 1000 and of 1024.
 _UNIT_POWERS = {"10": range(-15, 16, 3), "2": range(-50, 51, 10)}
 
@@ -37,6 +53,10 @@ class Form:
         starts_program: it is a DDE link (program|topic!item).
         is_readable: False if the tokenizer cannot parse it.
         hyperlinks: the targets of its HYPERLINK calls; "" if computed.
+        newer_functions: Excel's functions that are written with the prefix of later versions, without it.
+        if_depth: how deep IF stands within IF; 1 without nesting, 0 without IF.
+        references: the number of different cells, ranges, table columns and names that it refers to.
+        compares_with_itself: the operand that it compares with itself or subtracts from itself, or "".
     """
 
     text: str
@@ -48,6 +68,10 @@ class Form:
     starts_program: bool = False
     is_readable: bool = True
     hyperlinks: tuple[str, ...] = ()
+    newer_functions: frozenset[str] = frozenset()
+    if_depth: int = 0
+    references: int = 0
+    compares_with_itself: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,23 +82,48 @@ class Formula:
         areas: the areas that it refers to.
         names: the keys of the names that it refers to.
         unresolved: its references to missing sheets, tables, columns or names.
+        characters: its length as Excel shows it, with "="; 0 if it cannot be parsed.
     """
 
     form: Form
     areas: tuple[Area, ...] = ()
     names: tuple[tuple[str | None, str], ...] = ()
     unresolved: tuple[str, ...] = ()
+    characters: int = 0
 
 
 class FormulaReader:
-    """Parses formulas and shares one `Form` between equal ones."""
+    """Parses formulas and shares one `Form` between equal ones.
+
+    A formula without relative references has one text in all cells into which it was filled, and is parsed once.
+    """
 
     def __init__(self, resolver: Resolver) -> None:
         self._resolver = resolver
         self._forms: dict[str, Form] = {}
+        # (text, sheet) → the formula as first read, and the positions of its areas that are in the cell's own row
+        self._filled: dict[tuple[str, str], tuple[Formula, tuple[int, ...]]] = {}
 
     def read(self, text: str, sheet: str, row: int, column: int) -> Formula:
         """Parse the formula `text` (with "=") of the cell at `row` and `column` of `sheet`."""
+        key = text, sheet
+        if key not in self._filled:
+            formula = self._read(text, sheet, row, column)
+            if not _is_filled_unchanged(text):
+                return formula
+            below = self._read(text, sheet, row + 1, column)
+            own_row = (i for i, (area, other) in enumerate(zip(formula.areas, below.areas)) if area != other)
+            self._filled[key] = formula, tuple(own_row)
+        formula, own_row_areas = self._filled[key]
+        if not own_row_areas:
+            return formula
+        areas = list(formula.areas)
+        for i in own_row_areas:
+            title, _, first_column, _, last_column = areas[i]
+            areas[i] = Area(title, row, first_column, row, last_column)
+        return Formula(formula.form, tuple(areas), formula.names, formula.unresolved, formula.characters)
+
+    def _read(self, text: str, sheet: str, row: int, column: int) -> Formula:
         if _starts_program(text):
             return Formula(self._form(text, lambda: Form(text, starts_program=True)))
         tokens = _tokens(text)
@@ -101,7 +150,7 @@ class FormulaReader:
             key = self._resolver.name(function, sheet)
             if key:
                 names.append(key)
-        return Formula(form, tuple(areas), tuple(names), tuple(unresolved))
+        return Formula(form, tuple(areas), tuple(names), tuple(unresolved), characters=len(as_shown(text)))
 
     def _form(self, text: str, make) -> Form:
         if text not in self._forms:
@@ -120,6 +169,20 @@ def _tokens(text: str) -> list[Token] | None:
     return tokens if subtypes.count(Token.OPEN) == subtypes.count(Token.CLOSE) else None
 
 
+def as_shown(text: str) -> str:
+    """Return the formula `text` of a file as Excel shows it.
+
+    Excel omits the prefixes of newer functions, and writes [@[Name]] for the table's own row where the file has
+    Table[[#This Row],[Name]].
+    """
+    return _FILE_PREFIX.sub("", _THIS_ROW.sub(r"[@\1]", text))
+
+
+def _is_filled_unchanged(text: str) -> bool:
+    """Return whether `text` stays the same when it is filled into other cells, so that it means the same there."""
+    return all(is_fixed(token.value) for token in _tokens(text) or () if _is_reference(token))
+
+
 def _starts_program(text: str) -> bool:
     """Return whether `text` has the "|" of a DDE link: outside texts, quoted names and table columns."""
     return "|" in text and "|" in _BRACKETED.sub("", _QUOTED.sub("", _TEXT.sub("", text)))
@@ -131,6 +194,7 @@ def _is_reference(token: Token) -> bool:
 
 def _form(text: str, tokens: list[Token]) -> Form:
     functions: set[str] = set()
+    newer: set[str] = set()
     foreign: set[str] = set()
     for token in tokens:
         if token.type == Token.FUNC and token.subtype == Token.OPEN:
@@ -138,6 +202,8 @@ def _form(text: str, tokens: list[Token]) -> Form:
             name = _PREFIX.sub("", called.rpartition("!")[2])
             is_built_in = called.startswith(_NEWER_PREFIX) or name in _BUILT_IN_FUNCTIONS
             (functions if is_built_in else foreign).add(name)
+            if is_built_in and name not in FORMULAE:
+                newer.add(name)
     references = [token.value for token in tokens if _is_reference(token)]
     calls = [token.value for token in tokens if token.type == Token.FUNC]
     return Form(
@@ -148,7 +214,57 @@ def _form(text: str, tokens: list[Token]) -> Form:
         has_whole_lines=any(map(is_whole_line, references)),
         is_external=any(map(is_external, references + calls)),
         hyperlinks=tuple(_hyperlink_targets(tokens)),
+        newer_functions=frozenset(newer),
+        if_depth=_if_depth(tokens),
+        references=len({_normalised(reference) for reference in references if not is_parameter(reference)}),
+        compares_with_itself=_compared_with_itself(tokens),
     )
+
+
+def _if_depth(tokens: list[Token]) -> int:
+    """Return how deep IF stands within IF."""
+    calls: list[bool] = []
+    deepest = 0
+    for token in tokens:
+        if token.subtype == Token.OPEN:
+            calls.append(token.value.upper() == "IF(")
+            deepest = max(deepest, sum(calls))
+        elif token.subtype == Token.CLOSE:
+            calls.pop()
+    return deepest
+
+
+def _compared_with_itself(tokens: list[Token]) -> str:
+    """Return the first operand that is compared with or subtracted from an equal one and refers to cells, or ""."""
+    tokens = [token for token in tokens if token.type != Token.WSPACE]
+    for place, token in enumerate(tokens):
+        if token.type != Token.OP_IN or token.value not in _ENDS_OF_OPERANDS:
+            continue
+        ends = _ENDS_OF_OPERANDS[token.value]
+        before = _operand(tokens[:place][::-1], ends, Token.OPEN)
+        left, right = before[::-1], _operand(tokens[place + 1 :], ends, Token.CLOSE)
+        follows_another = len(before) < place and tokens[place - len(before) - 1].value in _ENDS_OF_OPERANDS
+        same = [_normalised(t.value) for t in left] == [_normalised(t.value) for t in right]
+        if same and not follows_another and any(map(_is_reference, left)):
+            return "".join(t.value for t in left)
+    return ""
+
+
+def _operand(tokens: list[Token], ends: Collection[str], closing: str) -> list[Token]:
+    """Return the first of `tokens` up to the end of the argument or an operator of `ends` outside parentheses."""
+    depth = 0
+    for length, token in enumerate(tokens):
+        is_end = token.type == Token.SEP or (token.type == Token.OP_IN and token.value in ends)
+        if depth == 0 and (is_end or token.subtype == closing):
+            return tokens[:length]
+        if token.subtype in (Token.OPEN, Token.CLOSE):
+            depth += -1 if token.subtype == closing else 1
+    return tokens
+
+
+def _normalised(reference: str) -> str:
+    """Return the same text for references to the same cells, whatever is fixed in them."""
+    return reference.replace("$", "").casefold()
 
 
 @lru_cache(maxsize=4096)

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
 
 from openpyxl.utils import range_boundaries
 
@@ -24,14 +25,13 @@ class Headings:
         self._row_labels: dict[tuple[str, int], str] = {}
         self._unit_columns: dict[str, list[tuple[int, int]]] = defaultdict(list)
         self._row_texts: dict[tuple[str, int, int], str] = {}
-        for place, cell in sorted(subject.constants.items(), key=lambda item: item[0]):
-            if cell.data_type == "s":
-                text = str(cell.value).strip()
-                self._texts[place.sheet][place.column].append((place.row, text))
-                self._row_labels.setdefault((place.sheet, place.row), text)
-                self._row_texts[place] = text
-                if text.casefold() in _UNIT_COLUMN:
-                    self._unit_columns[place.sheet].append((place.row, place.column))
+        for place in sorted(place for place, cell in subject.constants.items() if cell.data_type == "s"):
+            text = str(subject.constants[place].value).strip()
+            self._texts[place.sheet][place.column].append((place.row, text))
+            self._row_labels.setdefault((place.sheet, place.row), text)
+            self._row_texts[place] = text
+            if text.casefold() in _UNIT_COLUMN:
+                self._unit_columns[place.sheet].append((place.row, place.column))
         self._tables = {
             ws.title: [
                 (range_boundaries(table.ref), [column.name for column in table.tableColumns])
@@ -55,10 +55,23 @@ class Headings:
 
     def units(self, place: Place) -> Iterator[str]:
         """Yield possible units: the end of the heading in parentheses, and the row's cell in a column "Unit"."""
-        in_heading = _PARENTHESISED.search(self.column_heading(place))
+        in_heading = _unit_in(self.column_heading(place))
         if in_heading:
-            yield in_heading[1].strip().casefold()
+            yield in_heading
         for row, column in reversed(self._unit_columns[place.sheet]):
             if row < place.row:
                 yield self._row_texts.get((place.sheet, place.row, column), "").casefold()
                 return
+
+
+@lru_cache(maxsize=1)
+def headings(subject: Subject) -> Headings:
+    """Return the headings of `subject`, shared by the checks that need them."""
+    return Headings(subject)
+
+
+@lru_cache(maxsize=4096)
+def _unit_in(heading: str) -> str:
+    """Return the end of a heading in parentheses, or ""."""
+    found = _PARENTHESISED.search(heading)
+    return found[1].strip().casefold() if found else ""

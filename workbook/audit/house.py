@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Iterator
-from typing import cast
 
 from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions
 from workbook.audit.formula import Formula
-from workbook.audit.headings import Headings
+from workbook.audit.headings import headings
 from workbook.audit.subject import Fault, Place, Subject, table_area
-from workbook.audit.tracing import Name, Precedents
+from workbook.audit.tracing import Node, precedents
 from workbook.labels import LANGUAGES, Labels
 
 _ABOUT, _CHANGES = ({Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "changes"))
@@ -60,46 +59,46 @@ def master_check(subject: Subject) -> Iterator[Fault]:
 
 def no_constants_in_formulas(subject: Subject) -> Iterator[Fault]:
     """Yield formulas with numbers other than 0, 1 and unit powers."""
-    for place, formula in subject.formulas.items():
-        if formula.form.constants:
-            yield Fault(str(place), ", ".join(dict.fromkeys(formula.form.constants)))
+    for form, places in subject.forms.items():
+        if form.constants:
+            yield from (Fault(str(place), ", ".join(dict.fromkeys(form.constants))) for place in places)
 
 
 def iferror_and_round_listed(subject: Subject) -> Iterator[Fault]:
     """Yield formulas that hide errors or round where `allowed` does not list the function."""
-    headings = Headings(subject)
+    found = headings(subject)
     allowed = allowed_functions()
-    for place, formula in subject.formulas.items():
-        used = formula.form.functions & _HIDES_OR_ROUNDS
-        if used:
-            for label in (None, headings.column_heading(place), headings.row_label(place)):
+    for form, places in subject.forms.items():
+        hiding = form.functions & _HIDES_OR_ROUNDS
+        for place in places if hiding else ():
+            used = hiding
+            for label in (None, found.column_heading(place), found.row_label(place)):
                 used -= allowed.get((place.sheet, label), frozenset())
-        if used:
-            yield Fault(str(place), ", ".join(sorted(used)))
+            if used:
+                yield Fault(str(place), ", ".join(sorted(used)))
 
 
 def headlines_need_no_add_in(subject: Subject) -> Iterator[Fault]:
     """Yield named results that depend on functions that Excel itself does not have."""
-    precedents = Precedents(subject)
-    for sheet, name in subject.named_formulas:
-        if name in ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS:
-            continue
-        for node in precedents.all_of((sheet, name)):
-            if isinstance(node, Place):
-                used: Formula | None = subject.formulas[node]
-            else:
-                used = subject.named_formulas.get(cast("Name", node))
-            foreign = _foreign(subject, used, sheet or subject.sheets[0].title)
-            if foreign:
-                where = f" in {node}" if isinstance(node, Place) else ""
-                yield Fault(f"name {name}", f"uses {min(foreign)}{where}")
-                break
+    graph = precedents(subject)
+    first: dict[Node, tuple[str, Node]] = {}  # node → a function, and the cell or name that uses it
+    for node in graph.precedents_first():
+        found = next((first[other] for other in graph.of(node) if other in first), None)
+        formula = graph.formula(node)
+        if formula is not None and formula.form.foreign_functions:
+            foreign = _foreign(subject, formula, node[0] or subject.sheets[0].title)
+            found = (min(foreign), node) if foreign else found
+        if found is not None:
+            first[node] = found
+    for key in subject.named_formulas:
+        if key in first and key[1] not in ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS:
+            function, node = first[key]
+            where = f" in {node}" if isinstance(node, Place) else ""
+            yield Fault(f"name {key[1]}", f"uses {function}{where}")
 
 
-def _foreign(subject: Subject, formula: Formula | None, sheet: str) -> set[str]:
+def _foreign(subject: Subject, formula: Formula, sheet: str) -> set[str]:
     """Return the functions that are neither built in nor a LAMBDA defined as a name."""
-    if formula is None:  # a block of cells; its cells follow one by one
-        return set()
     return {function for function in formula.form.foreign_functions if subject.resolver.name(function, sheet) is None}
 
 
@@ -111,9 +110,9 @@ def inputs_validated(subject: Subject) -> Iterator[Fault]:
         if rule.type not in (None, "none") and all(texts) and rule.showErrorMessage and rule.showInputMessage:
             validated.update(places)
     for ws in subject.sheets:
-        for (row, column), cell in ws._cells.items():
+        for row, column in ws._cells:
             place = Place(ws.title, row, column)
-            if not cell.protection.locked and place not in subject.formulas and place not in validated:
+            if subject.is_input(place) and place not in subject.formulas and place not in validated:
                 yield Fault(str(place))
 
 
@@ -130,17 +129,14 @@ def sheets_protected(subject: Subject) -> Iterator[Fault]:
             if ws.protection.password or ws.protection.hashValue:
                 yield Fault(ws.title, "is protected with a password")
     for place in subject.formulas:
-        if not subject.cell(place).protection.locked:
+        if subject.is_input(place):
             yield Fault(str(place), "unlocked formula")
     for _, places in subject.cells_of_validations:
         for place in places:
-            cell = subject.cell(place)
-            if subject.workbook[place.sheet].protection.sheet and cell.protection.locked:
+            if subject.workbook[place.sheet].protection.sheet and not subject.is_input(place):
                 yield Fault(str(place), "locked input")
 
 
 def _can_grow(subject: Subject, ws, table) -> bool:
     places = list(subject.cells_of(table_area(ws, table)))
-    return any(place in subject.formulas for place in places) and any(
-        not subject.cell(place).protection.locked for place in places
-    )
+    return any(place in subject.formulas for place in places) and any(map(subject.is_input, places))

@@ -10,7 +10,7 @@ from openpyxl.worksheet.datavalidation import DataValidation
 
 from workbook.audit.references import UnresolvedError
 from workbook.audit.subject import Fault, Place, Subject
-from workbook.audit.tracing import Precedents
+from workbook.audit.tracing import precedents
 
 # Their results change although no input changed, or they refer to cells that cannot be traced.
 _VOLATILE = {"OFFSET", "INDIRECT", "NOW", "TODAY", "RAND", "RANDBETWEEN", "RANDARRAY", "CELL", "INFO"}
@@ -58,7 +58,7 @@ def no_circle(subject: Subject) -> Iterator[Fault]:
     """Yield the cells of a circular reference, and iterative calculation, which hides such references."""
     if subject.workbook.calculation and subject.workbook.calculation.iterate:
         yield Fault("workbook", "iterative calculation is on")
-    for node in Precedents(subject).cycle():
+    for node in precedents(subject).cycle():
         yield Fault(str(node) if isinstance(node, Place) else f"name {node[1]}")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 
 from lxml import etree
 from openpyxl.styles.numbers import is_date_format
 from openpyxl.worksheet.worksheet import Worksheet
 
 from workbook.audit.colours import BLACK, Palette, Rgb, contrast
-from workbook.audit.headings import Headings
-from workbook.audit.subject import Fault, Place, Subject, areas_of
+from workbook.audit.headings import headings
+from workbook.audit.subject import Fault, Place, Subject, areas_of, style_key
 from workbook.labels import LANGUAGES, Labels
 
 # WCAG 2.2, success criterion 1.4.3: https://www.w3.org/TR/WCAG22/#contrast-minimum
@@ -36,17 +37,19 @@ _DECORATIVE = "{http://schemas.microsoft.com/office/drawing/2017/decorative}deco
 
 def formats_agree_with_units(subject: Subject) -> Iterator[Fault]:
     """Yield numbers whose format does not match their unit: shares are percentages, counts have no decimals etc."""
-    headings = Headings(subject)
-    for place in sorted([*subject.formulas, *subject.constants]):
-        if isinstance(subject.value(place), (int, float)) and not isinstance(subject.value(place), bool):
-            number_format = subject.cell(place).number_format
-            problem = _format_problem(headings.units(place), number_format)
-            if problem:
-                yield Fault(str(place), f"{number_format}: {problem}")
+    found = headings(subject)
+    faulty = []
+    for place in (*subject.formulas, *subject.constants):
+        value = subject.value(place)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            unit = next((unit for unit in found.units(place) if unit in _KNOWN_UNITS), "")
+            if problem := _format_problem(unit, subject.number_format(place)):
+                faulty.append((place, f"{subject.number_format(place)}: {problem}"))
+    yield from (Fault(str(place), problem) for place, problem in sorted(faulty))
 
 
-def _format_problem(units: Iterable[str], number_format: str) -> str:
-    unit = next((unit for unit in units if unit in _KNOWN_UNITS), "")
+@lru_cache(maxsize=4096)
+def _format_problem(unit: str, number_format: str) -> str:
     shown = _QUOTED_IN_FORMAT.sub("", number_format)
     if unit == "%":
         return "" if "%" in shown else "not a percentage format"
@@ -63,17 +66,20 @@ def _format_problem(units: Iterable[str], number_format: str) -> str:
 def text_contrast(subject: Subject) -> Iterator[Fault]:
     """Yield texts with too little contrast in the cell's own colours or in those of a conditional format."""
     palette = Palette(subject.workbook.loaded_theme)
-    own: dict[int, float] = {}
-    for place in sorted([*subject.formulas, *subject.constants]):
+    own: dict[bytes, float] = {}
+    faulty = []
+    for place in (*subject.formulas, *subject.constants):
         cell = subject.cell(place)
-        if cell.style_id not in own:
-            own[cell.style_id] = _contrast(palette, _ink(palette, cell.font), palette.backgrounds(cell.fill))
-        if own[cell.style_id] < LEAST_CONTRAST:
-            yield Fault(str(place), f"{own[cell.style_id]:.1f}:1")
+        key = style_key(cell)
+        if key not in own:
+            own[key] = _contrast(palette, _ink(palette, cell.font), palette.backgrounds(cell.fill))
+        if own[key] < LEAST_CONTRAST:
+            faulty.append((place, f"{own[key]:.1f}:1"))
+    yield from (Fault(str(place), ratio) for place, ratio in sorted(faulty))
     for ws in subject.sheets:
         for formatting in ws.conditional_formatting:
             styles = {
-                cell.style_id: cell
+                style_key(cell): cell
                 for area in areas_of(ws.title, formatting.sqref)
                 for cell in map(subject.cell, subject.cells_of(area))
             }

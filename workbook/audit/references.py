@@ -20,6 +20,7 @@ _CELL = r"\$?[A-Za-z]{1,3}\$?[1-9]\d{0,6}"
 _CELLS = re.compile(rf"({_CELL})(?::({_CELL}))?")
 _COLUMNS = re.compile(r"\$?([A-Za-z]{1,3}):\$?([A-Za-z]{1,3})")
 _ROWS = re.compile(r"\$?([1-9]\d{0,6}):\$?([1-9]\d{0,6})")
+_FIXED = re.compile(r"\$[A-Za-z]+\$\d+(:\$[A-Za-z]+\$\d+)?|\$[A-Za-z]+:\$[A-Za-z]+|\$\d+:\$\d+")
 _ONE_CELL = re.compile(r"(\$?)([A-Za-z]{1,3})(\$?)([1-9]\d{0,6})")
 _TABLE = re.compile(r"([^\[\]!]*)\[(.*)\]", re.DOTALL)
 _TABLE_ITEM = re.compile(r"\[((?:[^\[\]']|'.)*)\]", re.DOTALL)
@@ -74,6 +75,19 @@ def is_whole_line(operand: str) -> bool:
     """Return whether `operand` covers whole columns or rows: A:A, Sheet!1:3."""
     _, rest = sheet_and_rest(operand)
     return bool(_COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest))
+
+
+def is_fixed(operand: str) -> bool:
+    """Return whether `operand` has the same text when it is filled into other cells: no part of it is relative."""
+    _, rest = sheet_and_rest(operand)
+    if _CELLS.fullmatch(rest) or _COLUMNS.fullmatch(rest) or _ROWS.fullmatch(rest):
+        return bool(_FIXED.fullmatch(rest))
+    return not rest.startswith("[")  # without its table's name, a column depends on where the formula is
+
+
+def is_parameter(operand: str) -> bool:
+    """Return whether `operand` is a parameter of LAMBDA or LET."""
+    return operand.startswith(_NOT_WORKBOOK_NAMES)
 
 
 def relative_form(operand: str, row: int, column: int) -> str:
@@ -156,7 +170,7 @@ class Resolver:
             return [Area(title, first, 1, last, LAST_COLUMN) for title in sheets]
         if rest.casefold() in self._tables:
             return [self._table_area(rest, "", sheet, row, column)]
-        if rest.startswith(_NOT_WORKBOOK_NAMES) or not _NAME.fullmatch(rest):
+        if is_parameter(rest) or not _NAME.fullmatch(rest):
             return []
         found = self.name(rest, sheets[0])
         if found is None:

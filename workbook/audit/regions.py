@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 
 from workbook.audit.subject import Fault, Place, Subject, table_area
 
@@ -27,14 +29,20 @@ class _Line:
     def across(self, place: Place, steps: int) -> Place:
         return self._moved(place, steps, not self.is_column)
 
-    def key(self, place: Place) -> tuple[str, int, int]:
-        """Return a key that sorts places line by line."""
-        line, position = (place.column, place.row) if self.is_column else (place.row, place.column)
-        return place.sheet, line, position
+    @property
+    def key(self) -> Callable[[Place], tuple[str, int]]:
+        """Returns the line through a place."""
+        return itemgetter(0, 2) if self.is_column else itemgetter(0, 1)
 
-    def across_key(self, place: Place) -> tuple[str, int]:
-        """Return the perpendicular line through `place`."""
-        return place.sheet, place.row if self.is_column else place.column
+    @property
+    def across_key(self) -> Callable[[Place], tuple[str, int]]:
+        """Returns the perpendicular line through a place."""
+        return itemgetter(0, 1) if self.is_column else itemgetter(0, 2)
+
+    @property
+    def order(self) -> Callable[[Place], tuple[str, int, int]]:
+        """Returns a key that sorts places line by line."""
+        return itemgetter(0, 2, 1) if self.is_column else itemgetter(0, 1, 2)
 
     @staticmethod
     def _moved(place: Place, steps: int, down: bool) -> Place:
@@ -47,8 +55,8 @@ _COLUMN, _ROW = _Line(is_column=True), _Line(is_column=False)
 def hard_coded_numbers(subject: Subject) -> Iterator[Fault]:
     """Yield numbers where the cells around them, the table column, or the cell's style are for formulas."""
     kinds = _kinds(subject)
-    places = {place for line in (_COLUMN, _ROW) for place in _interruptions(kinds, line) if kinds[place] == NUMBER}
-    places |= {place for line in (_COLUMN, _ROW) for place in _numbers_at_ends(kinds, line)}
+    places = {place for place in _all_interruptions(subject) if kinds[place] == NUMBER}
+    places |= {place for line in (_COLUMN, _ROW) for place in _numbers_at_ends(kinds, subject.formulas, line)}
     places |= {place for place, is_formula in _differing_in_tables(subject) if not is_formula}
     places |= set(_numbers_in_formula_style(subject))
     yield from (Fault(str(place), str(subject.value(place))) for place in sorted(places))
@@ -57,11 +65,12 @@ def hard_coded_numbers(subject: Subject) -> Iterator[Fault]:
 def inconsistent_formulas(subject: Subject) -> Iterator[Fault]:
     """Yield formulas that differ from those on both sides, or from the others of their table column."""
     kinds = _kinds(subject)
-    places = {place for line in (_COLUMN, _ROW) for place in _interruptions(kinds, line) if kinds[place] != NUMBER}
+    places = {place for place in _all_interruptions(subject) if kinds[place] != NUMBER}
     places |= {place for place, is_formula in _differing_in_tables(subject) if is_formula}
     yield from (Fault(str(place)) for place in sorted(places))
 
 
+@lru_cache(maxsize=1)
 def _kinds(subject: Subject) -> dict[Place, str]:
     """Return the kind of each cell: a formula's R1C1 form, or NUMBER. Texts and blanks are omitted: they end a run."""
     kinds = {place: "=" + formula.form.text for place, formula in subject.formulas.items()}
@@ -71,11 +80,23 @@ def _kinds(subject: Subject) -> dict[Place, str]:
     return kinds
 
 
-def _interruptions(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
+@lru_cache(maxsize=1)
+def _all_interruptions(subject: Subject) -> frozenset[Place]:
+    """Return the cells that interrupt a run of one formula along a column or a row."""
+    kinds = _kinds(subject)
+    return frozenset(place for line in (_COLUMN, _ROW) for place in _interruptions(kinds, list(subject.formulas), line))
+
+
+def _interruptions(kinds: dict[Place, str], formulas: Iterable[Place], line: _Line) -> Iterator[Place]:
     """Yield cells that interrupt a run of one formula, unless they belong to a perpendicular line."""
-    across = Counter((line.across_key(place), kind) for place, kind in kinds.items())
-    for run in _runs(sorted(kinds, key=line.key), line):
+    line_of, across_of = line.key, line.across_key
+    across = Counter((across_of(place), kinds[place]) for place in formulas)
+    with_formulas = set(map(line_of, formulas))
+    places = sorted((place for place in kinds if line_of(place) in with_formulas), key=line.order)
+    for run in _runs(places, line):
         counts = Counter(kinds[place] for place in run)
+        if len(counts) == 1:
+            continue
         segments = [(kind, list(places)) for kind, places in groupby(run, key=kinds.__getitem__)]
         for (before, _), (kind, places), (after, _) in zip(segments, segments[1:], segments[2:]):
             if before == after != NUMBER and counts[before] >= 2 * counts[kind]:
@@ -85,11 +106,15 @@ def _interruptions(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
 def _runs(places: Sequence[Place], line: _Line) -> Iterator[list[Place]]:
     """Split `places` into runs without a gap along `line`."""
     run: list[Place] = []
+    expected = None  # a plain tuple, which is quicker to make than a Place
     for place in places:
-        if run and line.along(run[-1], 1) != place:
-            yield run
+        if place != expected:
+            if run:
+                yield run
             run = []
         run.append(place)
+        sheet, row, column = place
+        expected = (sheet, row + 1, column) if line.is_column else (sheet, row, column + 1)
     if run:
         yield run
 
@@ -102,15 +127,14 @@ def _belongs_across(kinds: dict[Place, str], across: Counter, place: Place, line
     return across[line.across_key(place), kinds[place]] > 1
 
 
-def _numbers_at_ends(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
+def _numbers_at_ends(kinds: dict[Place, str], formulas: Iterable[Place], line: _Line) -> Iterator[Place]:
     """Yield numbers at the end of a run of one formula if the neighbouring run continues there.
 
     Numbers at the beginning of a run are allowed, for example an opening balance.
     """
-    for place, kind in kinds.items():
-        last, last_but_one = line.along(place, -1), line.along(place, -2)
-        form = kinds.get(last, NUMBER)
-        if kind == NUMBER and form != NUMBER and kinds.get(last_but_one) == form:
+    for last in formulas:
+        place = line.along(last, 1)
+        if kinds.get(place) == NUMBER and kinds.get(line.along(last, -1)) == kinds[last]:
             for step in (-1, 1):
                 neighbour = kinds.get(line.across(place, step), NUMBER)
                 if neighbour != NUMBER and neighbour == kinds.get(line.across(last, step)):
@@ -118,8 +142,13 @@ def _numbers_at_ends(kinds: dict[Place, str], line: _Line) -> Iterator[Place]:
                     break
 
 
-def _differing_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
-    """Yield (cell, whether it holds a formula) of cells that differ from their calculated column."""
+@lru_cache(maxsize=1)
+def _differing_in_tables(subject: Subject) -> tuple[tuple[Place, bool], ...]:
+    """Return (cell, whether it holds a formula) of cells that differ from their calculated column."""
+    return tuple(_differing(subject))
+
+
+def _differing(subject: Subject) -> Iterator[tuple[Place, bool]]:
     for ws in subject.sheets:
         for table in ws.tables.values():
             area = table_area(ws, table)
@@ -148,21 +177,18 @@ def _differing_in_tables(subject: Subject) -> Iterator[tuple[Place, bool]]:
 
 def _numbers_in_formula_style(subject: Subject) -> Iterator[Place]:
     """Yield numbers in a named cell style that other cells of the sheet use for formulas."""
-    formulas: Counter[tuple] = Counter()
+    names = subject.workbook.named_styles
+
+    def style(place: Place) -> tuple[str, str, str]:
+        number = subject.cell(place)._style.xfId  # not cell.style: LibreOffice writes numbers that openpyxl cannot name
+        return place.sheet, names[number] if number < len(names) else "Normal", subject.number_format(place)
+
+    formulas = Counter(map(style, subject.formulas))
+    of_formulas = {of for of, count in formulas.items() if count >= _LEAST_FORMULAS_OF_A_STYLE and of[1] != "Normal"}
     numbers: dict[tuple, list[Place]] = defaultdict(list)
-    for place in subject.formulas:
-        formulas[_style(subject, place)] += 1
     for place, cell in subject.constants.items():
-        if cell.data_type in "nbd":
-            numbers[_style(subject, place)].append(place)
-    for style, places in numbers.items():
-        count = formulas[style]
-        if style[1] != "Normal" and count >= max(_LEAST_FORMULAS_OF_A_STYLE, _FORMULAS_PER_NUMBER * len(places)):
+        if cell.data_type in "nbd" and (of := style(place)) in of_formulas:
+            numbers[of].append(place)
+    for of, places in numbers.items():
+        if formulas[of] >= _FORMULAS_PER_NUMBER * len(places):
             yield from places
-
-
-def _style(subject: Subject, place: Place) -> tuple[str, str, str]:
-    """Return the sheet, the named style and the number format of a cell."""
-    cell, names = subject.cell(place), subject.workbook.named_styles
-    number = cell._style.xfId  # not cell.style: openpyxl has no name for some numbers that LibreOffice writes
-    return place.sheet, names[number] if number < len(names) else "Normal", cell.number_format

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from lxml import etree
 from openpyxl.packaging.manifest import Manifest
@@ -120,14 +121,15 @@ def hidden(subject: Subject) -> Iterator[Fault]:
             if dimension.hidden or dimension.width == 0:
                 first, last = (get_column_letter(n) for n in (dimension.min, dimension.max))
                 yield Fault(f"{ws.title}!{first}:{last}", "hidden column")
-    for place in [*subject.formulas, *subject.constants]:
-        if _shows_nothing(subject.cell(place).number_format):
+    for place in (*subject.formulas, *subject.constants):
+        if _shows_nothing(subject.number_format(place)):
             yield Fault(str(place), "a number format that shows nothing")
     for _, name, defined in subject.resolver.names():
         if defined.hidden and not name.lower().startswith("_xl"):  # Excel's own names such as _xlnm._FilterDatabase
             yield Fault(name, "hidden name")
 
 
+@lru_cache(maxsize=4096)
 def _shows_nothing(number_format: str) -> bool:
     sections = number_format.split(";")
     return len(sections) > 1 and not any(section.strip() for section in sections)

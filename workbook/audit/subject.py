@@ -14,17 +14,18 @@ from openpyxl import Workbook
 from openpyxl.cell import Cell
 from openpyxl.formula.translate import Translator
 from openpyxl.reader.excel import ExcelReader
-from openpyxl.utils import get_column_letter, range_boundaries
+from openpyxl.utils import coordinate_to_tuple, get_column_letter, range_boundaries
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.formula import ArrayFormula, DataTableFormula
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.xml.constants import SHEET_MAIN_NS
 
-from workbook.audit.formula import Formula, FormulaReader
+from workbook.audit.formula import Form, Formula, FormulaReader
 from workbook.audit.opening import Budget, Package, UnreadableWorkbookError
 from workbook.audit.references import Area, Grid, Resolver, address
 
-_CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in "cfv")
+_ROW, _CELL, _FORMULA, _VALUE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in ("row", "c", "f", "v"))
+_FORMULA_CELLS = etree.ETXPath(f"{_CELL}[{_FORMULA}]")
 # Excel 2010 stores validations that refer to another sheet in an extension, which openpyxl drops. [MS-XLSX] 2.6.32
 _X14 = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"
 _XM = "http://schemas.microsoft.com/office/excel/2006/main"
@@ -64,7 +65,7 @@ class Stored(NamedTuple):
     is_error: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, so that analyses that checks share can be cached
 class Subject:
     """A workbook as read for the checks.
 
@@ -110,6 +111,34 @@ class Subject:
     def cell(self, place: Place) -> Cell:
         """Return the cell at `place`, which must exist in the file."""
         return self._sheet_of[place.sheet]._cells[place.row, place.column]
+
+    @cached_property
+    def forms(self) -> dict[Form, list[Place]]:
+        """Form → the cells with it. A table column of one formula has one form, so checks of forms are quick."""
+        places: dict[str, tuple[Form, list[Place]]] = {}
+        for place, formula in self.formulas.items():
+            places.setdefault(formula.form.text, (formula.form, []))[1].append(place)
+        return dict(places.values())
+
+    def is_input(self, place: Place) -> bool:
+        """Return whether the cell at `place`, which must exist in the file, is not locked."""
+        return self._format(place)[0]
+
+    def number_format(self, place: Place) -> str:
+        """Return the number format of the cell at `place`, which must exist in the file."""
+        return self._format(place)[1]
+
+    def _format(self, place: Place) -> tuple[bool, str]:
+        """Look up what openpyxl would search for at every cell once for each format."""
+        cell = self.cell(place)
+        key = style_key(cell)
+        if key not in self._formats:
+            self._formats[key] = not cell.protection.locked, cell.number_format
+        return self._formats[key]
+
+    @cached_property
+    def _formats(self) -> dict[bytes, tuple[bool, str]]:
+        return {}
 
     @cached_property
     def _sheet_of(self) -> dict[str, Worksheet]:
@@ -182,6 +211,11 @@ class Subject:
             meaning = self.resolver.areas(self.resolver.text_of(found), *at)
             return meaning if isinstance(meaning, list) and meaning else None
         return found or None
+
+
+def style_key(cell: Cell) -> bytes:
+    """Return a key that is the same for all cells of a workbook with the same format."""
+    return cell._style.tobytes()
 
 
 def areas_of(sheet: str, sqref) -> Iterator[Area]:
@@ -258,8 +292,9 @@ def _read_lazy_attributes(workbook: Workbook) -> None:
     styles = set()
     for ws in workbook.worksheets:
         for cell in ws._cells.values():
-            if cell.style_id not in styles:
-                styles.add(cell.style_id)
+            key = style_key(cell)
+            if key not in styles:
+                styles.add(key)
                 _ = (cell.number_format, cell.font, cell.fill, cell.protection)
         _ = ws.sheet_view
         for table in ws.tables.values():
@@ -279,16 +314,17 @@ def _text(value: object) -> str:
 def _stored_values_and_x14_rules(xml: bytes) -> tuple[dict[tuple[int, int], Stored], list[DataValidation]]:
     stored, rules = {}, []
     for _, element in etree.iterparse(
-        BytesIO(xml), tag=(_CELL, _X14_VALIDATION), resolve_entities=False, no_network=True
+        BytesIO(xml), tag=(_ROW, _X14_VALIDATION), resolve_entities=False, no_network=True
     ):
         if element.tag == _X14_VALIDATION:
             rules.append(_x14_rule(element))
-        elif element.find(_FORMULA) is not None and element.find(_VALUE) is not None:
-            kind, text = element.get("t", "n"), element.findtext(_VALUE) or ""
-            if text or kind == "str":  # an empty text is a result, but openpyxl writes an empty element for no result
-                column, row, *_ = range_boundaries(element.get("r"))
-                value = float(text) if kind == "n" else text == "1" if kind == "b" else text
-                stored[row, column] = Stored(value, kind == "e")
+        else:
+            for cell in _FORMULA_CELLS(element):
+                kind, text = cell.get("t", "n"), cell.findtext(_VALUE)
+                # An empty text is a result, but openpyxl writes an empty element for no result.
+                if text or (kind == "str" and text is not None):
+                    value = float(text) if kind == "n" else text == "1" if kind == "b" else text
+                    stored[coordinate_to_tuple(cell.get("r"))] = Stored(value, kind == "e")
         element.clear()
     return stored, rules
 
