@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from workbook.audit.run import Result
+    from workbook.audit.followable import Trace
+    from workbook.audit.run import Audit, Result
 
 FAILED = 1
 _PLACES_SHOWN, _PLACES_IN_JSON = 5, 1000
@@ -31,21 +32,29 @@ def audit(context: click.Context, file: Path, as_json: bool, house: bool) -> Non
     vram audit vram_planner.xlsx
     vram audit suppliers.xlsx --no-house --json
     """
+    from addin.functions import declared_functions
     from workbook.audit.run import audit as run
 
-    results = run(file, with_house=house)
-    passed = all(result.passed for result in results)
+    found = run(file, with_house=house, add_in_functions=[function.name for function in declared_functions()])
     if as_json:
-        click.echo(json.dumps(_as_dict(file, passed, results), indent=2))
+        click.echo(json.dumps(_as_dict(file, found), indent=2))
     else:
-        _print(results)
-    context.exit(0 if passed else FAILED)
+        _print(found)
+    context.exit(0 if found.passed else FAILED)
 
 
-def _as_dict(file: Path, passed: bool, results: list[Result]) -> dict[str, object]:
+def _as_dict(file: Path, found: Audit) -> dict[str, object]:
+    headline = found.headline
     return {
         "file": str(file),
-        "passed": passed,
+        "passed": found.passed,
+        "headline": headline
+        and {
+            "name": headline.name,
+            "longest_chain": [*map(str, headline.chain)],
+            "cells_of_one_row": headline.cells,
+            "cells_behind": found.cells_behind,
+        },
         "checks": [
             {
                 "check": result.check.key,
@@ -55,19 +64,30 @@ def _as_dict(file: Path, passed: bool, results: list[Result]) -> dict[str, objec
                 "faults": len(result.faults),
                 "places": [fault._asdict() for fault in result.faults[:_PLACES_IN_JSON]],
             }
-            for result in results
+            for result in found.results
         ],
     }
 
 
-def _print(results: list[Result]) -> None:
+def _print(found: Audit) -> None:
+    results = found.results
     headings = {"safety": "Safety", "integrity": "Integrity", "house": "House style of the planner"}
     for kind, of_kind in groupby(results, key=lambda result: result.check.kind):
         click.echo(headings[kind])
         for result in of_kind:
             click.echo(f"  {'✓' if result.passed else '✗'} {_line(result)}")
+    if found.headline is not None:
+        click.echo(_headline(found.headline, found.cells_behind))
     failed = sum(not result.passed for result in results)
     click.echo(f"{failed} of {len(results)} checks fail." if failed else f"All {len(results)} checks pass.")
+
+
+def _headline(headline: Trace, cells_behind: int) -> str:
+    start, end = _printable(str(headline.chain[0])), _printable(f"{headline.name} ({headline.place})")
+    chain = f"Longest chain of precedents: {len(headline.chain):,} cells, from {start} to {end}."
+    return (
+        f"{chain} Formula cells behind it: {headline.cells:,} of one row of each table, {cells_behind:,} of all rows."
+    )
 
 
 def _line(result: Result) -> str:

@@ -24,7 +24,18 @@ from workbook.audit.references import (
 
 # Functions since Excel 2010 have this prefix in files, [MS-XLSX] 2.2.2; openpyxl's FORMULAE are the older ones.
 _NEWER_PREFIX = "_XLFN."
-_BUILT_IN_FUNCTIONS = FORMULAE | {"_XLWS.SORT", "_XLWS.FILTER", "ISFORMULA"}
+# New in Excel 2010: Microsoft, "Function Improvements in Microsoft Office Excel 2010". Some are written without prefix.
+_FUNCTIONS_OF_2010 = {
+    "AGGREGATE", "BETA.DIST", "BETA.INV", "BINOM.DIST", "BINOM.INV", "CEILING.PRECISE", "CHISQ.DIST", "CHISQ.DIST.RT",
+    "CHISQ.INV", "CHISQ.INV.RT", "CHISQ.TEST", "CONFIDENCE.NORM", "CONFIDENCE.T", "COVARIANCE.P", "COVARIANCE.S",
+    "ERF.PRECISE", "ERFC.PRECISE", "EXPON.DIST", "F.DIST", "F.DIST.RT", "F.INV", "F.INV.RT", "F.TEST",
+    "FLOOR.PRECISE", "GAMMA.DIST", "GAMMA.INV", "GAMMALN.PRECISE", "HYPGEOM.DIST", "ISO.CEILING", "LOGNORM.DIST",
+    "LOGNORM.INV", "MODE.MULT", "MODE.SNGL", "NEGBINOM.DIST", "NETWORKDAYS.INTL", "NORM.DIST", "NORM.INV",
+    "NORM.S.DIST", "NORM.S.INV", "PERCENTILE.EXC", "PERCENTILE.INC", "PERCENTRANK.EXC", "PERCENTRANK.INC",
+    "POISSON.DIST", "QUARTILE.EXC", "QUARTILE.INC", "RANK.AVG", "RANK.EQ", "STDEV.P", "STDEV.S", "T.DIST", "T.DIST.2T",
+    "T.DIST.RT", "T.INV", "T.INV.2T", "T.TEST", "VAR.P", "VAR.S", "WEIBULL.DIST", "WORKDAY.INTL", "Z.TEST",
+}  # fmt: skip
+_BUILT_IN_FUNCTIONS = FORMULAE | _FUNCTIONS_OF_2010 | {"_XLWS.SORT", "_XLWS.FILTER", "ISFORMULA"}
 _PREFIX = re.compile(r"^(?:_XLFN\.|_XLWS\.|_XLL\.|_XLUDF\.)+")
 # These use the position of a cell, not its content.
 _POSITION_FUNCTIONS = {"ROW", "ROWS", "COLUMN", "COLUMNS"}
@@ -53,7 +64,7 @@ class Form:
         starts_program: it is a DDE link (program|topic!item).
         is_readable: False if the tokenizer cannot parse it.
         hyperlinks: the targets of its HYPERLINK calls; "" if computed.
-        newer_functions: Excel's functions that are written with the prefix of later versions, without it.
+        newer_functions: those of the functions that Excel 2010 does not know.
         if_depth: how deep IF stands within IF; 1 without nesting, 0 without IF.
         references: the number of different cells, ranges, table columns and names that it refers to.
         compares_with_itself: the operand that it compares with itself or subtracts from itself, or "".
@@ -202,7 +213,7 @@ def _form(text: str, tokens: list[Token]) -> Form:
             name = _PREFIX.sub("", called.rpartition("!")[2])
             is_built_in = called.startswith(_NEWER_PREFIX) or name in _BUILT_IN_FUNCTIONS
             (functions if is_built_in else foreign).add(name)
-            if is_built_in and name not in FORMULAE:
+            if is_built_in and name not in FORMULAE | _FUNCTIONS_OF_2010:
                 newer.add(name)
     references = [token.value for token in tokens if _is_reference(token)]
     calls = [token.value for token in tokens if token.type == Token.FUNC]

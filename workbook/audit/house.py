@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions
 from workbook.audit.formula import Formula
 from workbook.audit.headings import headings
+from workbook.audit.references import Area, UnresolvedError
 from workbook.audit.subject import Fault, Place, Subject, table_area
 from workbook.audit.tracing import Node, precedents
 from workbook.labels import LANGUAGES, Labels
 
 _ABOUT, _CHANGES = ({Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "changes"))
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-MASTER_CHECK = "master_check"
+MASTER_CHECK, PLAN_DATE = "master_check", "plan_date"
+STALE_AFTER_MONTHS = 36  # the planner flags sources older than three years
 _HIDES_OR_ROUNDS = {
     "IFERROR", "IFNA", "ROUND", "ROUNDUP", "ROUNDDOWN", "MROUND", "CEILING", "CEILING.MATH", "CEILING.PRECISE", "FLOOR",
     "FLOOR.MATH", "FLOOR.PRECISE", "TRUNC", "INT",
@@ -55,6 +57,78 @@ def master_check(subject: Subject) -> Iterator[Fault]:
     on_first = (formula for at, formula in subject.formulas.items() if at.sheet == first)
     if not any(key in formula.names or named.areas[0] in formula.areas for formula in on_first):
         yield Fault(first, "does not show the master check")
+
+
+def checks_can_fail(subject: Subject) -> Iterator[Fault]:
+    """Yield cells of the master check that are 1 whatever the other cells hold."""
+    named = subject.named_formulas.get((None, MASTER_CHECK))
+    master = subject.formulas.get(Place(*named.areas[0][:3])) if named is not None and named.areas else None
+    for area in master.areas if master is not None else ():
+        for place in subject.cells_of(area):
+            problem = _why_it_cannot_fail(subject, place)
+            if problem:
+                yield Fault(str(place), problem)
+
+
+def _why_it_cannot_fail(subject: Subject, place: Place) -> str:
+    """Return why a check has one result for any content of the other cells, or ""."""
+    seen = set()
+    while (linked := _linked_cell(subject, place)) is not None and place not in seen:  # it shows another cell's check
+        seen.add(place)
+        place = linked
+    if place in subject.constants:
+        value = subject.constants[place].value
+        return f"is the constant {value}: write a comparison" if isinstance(value, (int, float)) else ""
+    formula = subject.formulas.get(place)
+    if formula is None:
+        return ""
+    if formula.form.compares_with_itself:
+        return f"compares {formula.form.compares_with_itself} with itself: compare it with another route"
+    own = Area(*place, place.row, place.column)
+    if not formula.names and all(area == own for area in formula.areas):
+        return "refers to no other cell: compare what it checks"
+    return ""
+
+
+def _linked_cell(subject: Subject, place: Place) -> Place | None:
+    """Return the cell to which the formula at `place` is a mere reference; None for other formulas."""
+    formula = subject.formulas.get(place)
+    if formula is None or len(formula.areas) != 1 or formula.areas[0][1:3] != formula.areas[0][3:]:
+        return None
+    text = str(subject.cell(place).value).removeprefix("=")
+    try:
+        is_reference = subject.resolver.areas(text, *place) == [*formula.areas]
+    except UnresolvedError:
+        is_reference = False
+    return Place(*formula.areas[0][:3]) if is_reference else None
+
+
+def inputs_current(subject: Subject) -> Iterator[Fault]:
+    """Yield dates in inputs that are too old on the plan's date or, without one, when the file was last saved."""
+    today = _plan_date(subject)
+    for place, cell in subject.constants.items():
+        if isinstance(cell.value, datetime.date) and subject.is_input(place):
+            date = _day(cell.value)
+            if (today.year - date.year) * 12 + today.month - date.month > STALE_AFTER_MONTHS:
+                yield Fault(str(place), f"{date.isoformat()}: look up the figure of this date again")
+
+
+def _plan_date(subject: Subject) -> datetime.date:
+    named = subject.named_formulas.get((None, PLAN_DATE))
+    value = subject.value(Place(*named.areas[0][:3])) if named is not None and named.areas else None
+    saved = subject.workbook.properties.modified or subject.workbook.properties.created
+    return _day(value if isinstance(value, datetime.date) else saved)
+
+
+def _day(date: datetime.date) -> datetime.date:
+    return date.date() if isinstance(date, datetime.datetime) else date
+
+
+def functions_of_2010(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas with functions that Excel 2010 does not know."""
+    for form, places in subject.forms.items():
+        for function in sorted(form.newer_functions)[:1]:
+            yield from (Fault(str(place), f"{function}: write it with older functions") for place in places)
 
 
 def no_constants_in_formulas(subject: Subject) -> Iterator[Fault]:

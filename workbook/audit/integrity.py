@@ -47,6 +47,15 @@ def no_volatile_functions(subject: Subject) -> Iterator[Fault]:
             yield Fault(where, function)
 
 
+def known_functions(subject: Subject) -> Iterator[Fault]:
+    """Yield formulas with functions that are neither Excel's nor the add-in's nor a LAMBDA that a name defines."""
+    for form, places in subject.forms.items():
+        for place in places if form.foreign_functions - subject.add_in_functions else ():
+            unknown = {f for f in form.foreign_functions if subject.resolver.name(f, place.sheet) is None}
+            for function in sorted(unknown - subject.add_in_functions)[:1]:
+                yield Fault(str(place), f"{function}: it is #NAME? where its add-in or macro is missing")
+
+
 def no_whole_columns(subject: Subject) -> Iterator[Fault]:
     """Yield formulas that refer to whole columns or rows."""
     for place, formula in subject.formulas.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -29,6 +29,7 @@ _FORMULA_CELLS = etree.ETXPath(f"{_CELL}[{_FORMULA}]")
 # Excel 2010 stores validations that refer to another sheet in an extension, which openpyxl drops. [MS-XLSX] 2.6.32
 _X14 = "http://schemas.microsoft.com/office/spreadsheetml/2009/9/main"
 _XM = "http://schemas.microsoft.com/office/excel/2006/main"
+_USUAL_FONT_SIZE = 11  # in points, of Excel's own Normal style
 _X14_VALIDATION = f"{{{_X14}}}dataValidation"
 
 
@@ -65,6 +66,14 @@ class Stored(NamedTuple):
     is_error: bool
 
 
+class _Format(NamedTuple):
+    """What the checks need of a cell's format."""
+
+    is_unlocked: bool
+    number_format: str
+    font_size: float
+
+
 @dataclass(frozen=True, eq=False)  # compared by identity, so that analyses that checks share can be cached
 class Subject:
     """A workbook as read for the checks.
@@ -78,6 +87,7 @@ class Subject:
         constants: cells with a value and no formula.
         validations: (sheet, rule) of each data validation.
         budget: the limit on look-ups of cells by all checks together.
+        add_in_functions: the cell functions of the planner's add-in, in upper case.
     """
 
     package: Package
@@ -90,6 +100,7 @@ class Subject:
     constants: dict[Place, Cell]
     validations: list[tuple[str, DataValidation]]
     budget: Budget
+    add_in_functions: frozenset[str] = frozenset()
 
     @property
     def sheets(self) -> list[Worksheet]:
@@ -122,22 +133,27 @@ class Subject:
 
     def is_input(self, place: Place) -> bool:
         """Return whether the cell at `place`, which must exist in the file, is not locked."""
-        return self._format(place)[0]
+        return self._format(place).is_unlocked
 
     def number_format(self, place: Place) -> str:
         """Return the number format of the cell at `place`, which must exist in the file."""
-        return self._format(place)[1]
+        return self._format(place).number_format
 
-    def _format(self, place: Place) -> tuple[bool, str]:
-        """Look up what openpyxl would search for at every cell once for each format."""
+    def font_size(self, place: Place) -> float:
+        """Return the size in points of the text of the cell at `place`, which must exist in the file."""
+        return self._format(place).font_size
+
+    def _format(self, place: Place) -> _Format:
+        """Look up once for each format what openpyxl would search for at every cell."""
         cell = self.cell(place)
         key = style_key(cell)
         if key not in self._formats:
-            self._formats[key] = not cell.protection.locked, cell.number_format
+            size = cell.font.sz if cell.font and cell.font.sz else _USUAL_FONT_SIZE
+            self._formats[key] = _Format(not cell.protection.locked, cell.number_format, float(size))
         return self._formats[key]
 
     @cached_property
-    def _formats(self) -> dict[bytes, tuple[bool, str]]:
+    def _formats(self) -> dict[bytes, _Format]:
         return {}
 
     @cached_property
@@ -231,8 +247,11 @@ def table_area(ws: Worksheet, table) -> Area:
     return Area(ws.title, first_row + headers, first_column, last_row - (table.totalsRowCount or 0), last_column)
 
 
-def subject(package: Package) -> Subject:
+def subject(package: Package, add_in_functions: Iterable[str] = ()) -> Subject:
     """Read the workbook in `package`.
+
+    Args:
+        add_in_functions: the names of the cell functions of the planner's add-in.
 
     Raises:
         UnreadableWorkbookError: openpyxl cannot read it.
@@ -240,7 +259,7 @@ def subject(package: Package) -> Subject:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of extensions that it drops; the audit reads them itself
-            return _read(package)
+            return _read(package, frozenset(map(str.upper, add_in_functions)))
     except UnreadableWorkbookError:
         raise
     except Exception as error:  # a damaged or hostile file can cause any error in the libraries
@@ -248,7 +267,7 @@ def subject(package: Package) -> Subject:
         raise UnreadableWorkbookError(str(package.path), reason, "Open and save it in Excel.") from error
 
 
-def _read(package: Package) -> Subject:
+def _read(package: Package, add_in_functions: frozenset[str]) -> Subject:
     reader = ExcelReader(BytesIO(package.content), keep_links=False)
     reader.read()
     workbook = reader.wb
@@ -284,6 +303,7 @@ def _read(package: Package) -> Subject:
         constants,
         validations,
         Budget(package.path),
+        add_in_functions,
     )
 
 

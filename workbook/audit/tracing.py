@@ -45,7 +45,7 @@ class Precedents:
             formula = self.formula(node)
             nodes = self._of_formula(formula) if formula is not None else self._halves(cast("Block", node))
             self._subject.budget.spend(len(nodes))
-            self._of[node] = nodes
+            self._of[node] = list(dict.fromkeys(nodes))
         return self._of[node]
 
     def formula(self, node: Node) -> Formula | None:

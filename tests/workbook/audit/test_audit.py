@@ -20,6 +20,7 @@ from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula
 
+from addin.functions import declared_functions
 from core import catalog
 from tests.workbook.package_edits import DRAWING, MAIN, Xlsx
 from tests.workbook.planner_rows import few
@@ -38,13 +39,19 @@ from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
+FUNCTIONS = [function.name for function in declared_functions()]
+
+# The planner's sheets do not pass these yet; `test_followable` and `test_paper` have workbooks that pass and that fail.
+NOT_YET = frozenset({"long_chains", "cells_behind", "small_print"})
+
 FREE = "H5"  # on the Article sheet: a formula unlike its neighbours
 
 
 def failing(path: Path, *, with_house: bool = True) -> dict[str, list[str]]:
     """Return the failing checks: key → places."""
-    results = audit(path, with_house=with_house)
-    return {result.check.key: [str(fault) for fault in result.faults] for result in results if not result.passed}
+    results = audit(path, with_house=with_house, add_in_functions=FUNCTIONS).results
+    failed = (result for result in results if not result.passed and result.check.key not in NOT_YET)
+    return {result.check.key: [str(fault) for fault in result.faults] for result in failed}
 
 
 def test_the_template_passes(planners):
@@ -256,6 +263,18 @@ SEEDS = {
         "Checks!B5",
     ),
     "checks not shown": ("master_check", lambda x: x.formula("About", "B9", '"fine"', "fine", "str"), "About"),
+    "unknown function": ("functions", article("0+BDP(1)"), "Article!H5"),
+    "a check of a cell with itself": (
+        "checks_can_fail",
+        lambda x: x.formula("Checks", "B9", "IF(Article!$E$19=Article!E19,1,0)"),
+        "Checks!B9",
+    ),
+    "a check of nothing": ("checks_can_fail", lambda x: x.formula("Checks", "B9", "IF(1=1,1,0)"), "Checks!B9"),
+    "old prices": ("stale_inputs", lambda x: x.number("Procurement", "B26", 49_310), "GPUs!"),  # 2035-01-01
+    "a function of 2013": ("functions_2010", article("_xlfn.DAYS(0,1)"), "Article!H5"),
+    "a long formula": ("long_formulas", article("+".join("0" * 101)), "Article!H5"),
+    "nested IFs": ("nested_ifs", article("IF(1,IF(1,IF(1,IF(1,1,0),0),0),0)"), "Article!H5"),
+    "nine references": ("many_references", article("+".join(f"B{row}" for row in range(10, 19))), "Article!H5"),
     "constant": ("constants", around("", "*1.1"), "Article!H5"),
     "per cent": ("constants", around("", "*1%"), "Article!H5"),
     "a power that is no unit": ("constants", around("", "+10^2"), "Article!H5"),
@@ -325,7 +344,13 @@ def test_each_fault_is_caught_by_its_check_alone(small_planner, tmp_path, name):
 
 
 def test_every_check_has_a_seed():
-    assert {check for check, *_ in SEEDS.values()} == {check.key for check in CHECKS}
+    assert {check for check, *_ in SEEDS.values()} == {check.key for check in CHECKS} - NOT_YET
+
+
+def test_the_planner_does_not_pass_some_checks_yet(small_planner, tmp_path):
+    (tmp_path / "small.xlsx").write_bytes(small_planner)
+    results = audit(tmp_path / "small.xlsx", add_in_functions=FUNCTIONS).results
+    assert {result.check.key for result in results if not result.passed} == NOT_YET
 
 
 # --- ordinary workbooks ----------------------------------------------------------------------------------------------
@@ -643,9 +668,9 @@ def test_contrast_of_cells(tmp_path, font, fill, passes):
 def test_the_command_prints_a_line_for_each_check(vram, small_planner, tmp_path):
     (tmp_path / "small.xlsx").write_bytes(small_planner)
     status, out, err = vram("audit", tmp_path / "small.xlsx")
-    assert (status, err) == (0, "")
-    assert len(re.findall(r"^  ✓ ", out, re.MULTILINE)) == len(CHECKS) and "✗" not in out
-    assert out.endswith(f"All {len(CHECKS)} checks pass.\n")
+    assert (status, err) == (1 if NOT_YET else 0, "")
+    assert len(re.findall(r"^  ✓ ", out, re.MULTILINE)) == len(CHECKS) - len(NOT_YET)
+    assert re.search(r"^Longest chain of precedents: \d+ cells, from \w+!\w+ to \w+ \(\w+!\w+\)\. ", out, re.MULTILINE)
 
 
 def test_the_command_names_places_and_fails(vram, tmp_path):
@@ -655,7 +680,7 @@ def test_the_command_names_places_and_fails(vram, tmp_path):
     status, out, err = vram("audit", tmp_path / "t.xlsx")
     assert (status, err) == (1, "")
     assert "  ✗ No number replaces a formula: 1 problem: 方案!N9 (140)\n" in out
-    assert out.endswith(f"1 of {len(CHECKS)} checks fail.\n")
+    assert out.endswith(f"{1 + len(NOT_YET)} of {len(CHECKS)} checks fail.\n")
 
 
 def test_json(vram, small_planner, tmp_path):
@@ -667,7 +692,7 @@ def test_json(vram, small_planner, tmp_path):
     answer = json.loads(out)
     assert answer["passed"] is False
     assert [check["check"] for check in answer["checks"]] == [check.key for check in CHECKS]
-    (failed,) = [check for check in answer["checks"] if not check["passed"]]
+    (failed,) = [check for check in answer["checks"] if not check["passed"] and check["check"] not in NOT_YET]
     assert failed == {
         "check": "hard_coded",
         "kind": "integrity",
