@@ -51,6 +51,8 @@ SHEET_ORDER = (
     "precisions", "how_it_works", "checks", "changes",
 )  # fmt: skip
 
+CREATOR = f"VRAM planner {__version__}"
+
 
 def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[bytes, Values]:
     """Build the planner in `lang` with the value of every formula; the bytes are the same at every call.
@@ -71,13 +73,14 @@ def without_values(lang: str, rows: Sequence[scenarios.Values] | None = None) ->
     gc_was_enabled = gc.isenabled()
     gc.disable()  # saves time: tens of thousands of cells are created and none is freed
     try:
-        return _save(_build_sheets(lang, rows))
+        return _save(build_sheets(lang, rows))
     finally:
         if gc_was_enabled:
             gc.enable()
 
 
-def _build_sheets(lang: str, rows: Sequence[scenarios.Values] | None) -> Book:
+def build_sheets(lang: str, rows: Sequence[scenarios.Values] | None = None) -> Book:
+    """Build the sheets of the planner without computing their formulas."""
     workbook = Workbook()
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
@@ -118,7 +121,7 @@ def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:
 def _set_properties(book: Book) -> None:
     properties = book.openpyxl.properties
     properties.title = book.labels("about.title")
-    properties.creator = f"VRAM planner {__version__}"
+    properties.creator = CREATOR
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
     properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from core.units import GB
 from vram.cli.options import models_option
+from workbook.changed_cells import Change, ChangedCell, Changes
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
 from workbook.safe_text import csv_text
 from workbook.scenario import FIELDS
@@ -30,6 +31,14 @@ _KINDS = {
     Kind.BLANK: "is blank; it should be {expected}",
 }
 
+_CHANGES = {
+    Change.CONSTANT: "was overwritten by {stored}; its formula is {expected}",
+    Change.OTHER_FORMULA: "has another formula, {stored}, in place of {expected}",
+    Change.BLANK: "is blank; its formula is {expected}",
+    Change.OTHER_VALUE: "is {stored}; the planner has {expected}",
+}
+_LONGEST_SHOWN = 100  # characters of a formula or text on a terminal
+
 
 @click.command()
 @click.argument("planner", type=click.Path(path_type=Path))
@@ -41,7 +50,8 @@ def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None
     """Read the filled PLANNER.xlsx, recompute every scenario and compare.
 
     The table of scenarios is found by its name or by its columns, in English or Chinese. Every result is recomputed; a
-    cell with another value, or with a constant instead of its formula, is listed with the value it should have.
+    cell with another value, or with a constant instead of its formula, is listed with the value it should have. So is
+    every cell of any sheet whose formula was overwritten or whose figure is not the catalog's.
 
     \b
     Exit status: 0 every row agrees; 1 a cell differs, or a row has wrong inputs; 2 the file cannot be read.
@@ -50,20 +60,23 @@ def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None
         raise click.UsageError("Give either --json or --csv, not both.")
     table = Planner(planner)
     rows = list(table)
+    named = {found.cell for row in rows for found in row.differences}
+    changes = table.changes()
+    changes = replace(changes, cells=tuple(found for found in changes.cells if found.cell not in named))
     if as_json:
-        click.echo(json.dumps(_as_dict(table, rows), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_as_dict(table, rows, changes), ensure_ascii=False, indent=2))
     elif as_csv:
         click.echo(_as_csv(rows), nl=False)
     else:
-        _print(table, rows)
-    ctx.exit(DISAGREES if any(row.problems or row.differences for row in rows) else 0)
+        _print(table, rows, changes)
+    ctx.exit(DISAGREES if changes.cells or any(row.problems or row.differences for row in rows) else 0)
 
 
-def _as_dict(table: Planner, rows: list[PlannerRow]) -> dict[str, object]:
+def _as_dict(table: Planner, rows: list[PlannerRow], changes: Changes) -> dict[str, object]:
     return {
         "file": str(table.path),
         "sheet": table.sheet,
-        "agrees": not any(row.problems or row.differences for row in rows),
+        "agrees": not changes.cells and not any(row.problems or row.differences for row in rows),
         "rows": [
             {"row": row.number, **_inputs(row), **_sizes_bytes(row), "problems": [*map(str, row.problems)]}
             for row in rows
@@ -73,6 +86,12 @@ def _as_dict(table: Planner, rows: list[PlannerRow]) -> dict[str, object]:
             for row in rows
             for found in row.differences
         ],
+        "changed_cells": [
+            asdict(found)
+            | {"change": found.change.value, "stored": _plain(found.stored), "expected": _plain(found.expected)}
+            for found in changes.cells
+        ],
+        "notes": list(changes.notes),
         "formulas_without_value": sum(row.uncalculated for row in rows),
     }
 
@@ -121,11 +140,21 @@ def _sentence(difference: Difference) -> str:
     return f"{difference.cell} {_KINDS[difference.kind].format(stored=stored, expected=expected)}"
 
 
+def _change_sentence(found: ChangedCell) -> str:
+    heading = f" ({found.heading})" if found.heading else ""
+    stored, expected = (_shortened(_readable(value)) for value in (found.stored, found.expected))
+    return f"{found.cell}{heading} {_CHANGES[found.change].format(stored=stored, expected=expected)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+
+
 def _readable(value: object) -> str:
     return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
-def _print(table: Planner, rows: list[PlannerRow]) -> None:
+def _print(table: Planner, rows: list[PlannerRow], changes: Changes) -> None:
     console = Console()
     shown = Table(title=f"{escape(str(table.path))}, {escape(table.sheet)}", title_justify="left", box=box.SIMPLE_HEAD)
     shown.add_column("row", justify="right", no_wrap=True)
@@ -142,15 +171,18 @@ def _print(table: Planner, rows: list[PlannerRow]) -> None:
         console.print(f"… and {len(rows) - MOST_ROWS_SHOWN:,} more rows; --json or --csv gives them all.")
     wrong = [f"row {row.number}: {problem}" for row in rows for problem in row.problems]
     wrong += [_sentence(difference) for row in rows for difference in row.differences]
+    wrong += map(_change_sentence, changes.cells)
     for sentence in wrong[:MOST_ROWS_SHOWN]:
         console.print(escape(sentence), highlight=False, soft_wrap=True)
     if len(wrong) > MOST_ROWS_SHOWN:
         console.print(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
+    for note in changes.notes:
+        console.print(escape(note), highlight=False, soft_wrap=True)
     uncalculated = sum(row.uncalculated for row in rows)
     if uncalculated:
         console.print(f"{uncalculated:,} formulas have no value: no spreadsheet program has calculated the file.")
     if not wrong:
-        console.print(f"{len(rows):,} scenarios; every result in the file agrees.")
+        console.print(f"{len(rows):,} scenarios; every result in the file agrees, and no formula was overwritten.")
 
 
 def _line(row: PlannerRow) -> list[str]:

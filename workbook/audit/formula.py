@@ -42,6 +42,7 @@ _POSITION_FUNCTIONS = {"ROW", "ROWS", "COLUMN", "COLUMNS"}
 _TEXT, _QUOTED, _BRACKETED = re.compile(r'"(?:[^"]|"")*"'), re.compile(r"'(?:[^']|'')*'"), re.compile(r"\[[^\[\]]*\]")
 # As Excel shows it: Table[[#This Row],[Name]] is [@[Name]], and newer functions have no prefix.
 _THIS_ROW = re.compile(r"[\w.]+\[\[#This Row\],(\[(?:[^\]']|'.)*\])\]", re.IGNORECASE)
+_THIS_ROW_RANGE = re.compile(r"([\w.]+)\[\[#This Row\],(\[(?:[^\]']|'.)*\]:\[(?:[^\]']|'.)*\])\]", re.IGNORECASE)
 _FILE_PREFIX = re.compile(r"_xl(?:fn|ws|pm|op|eta)\.")
 _COMPARISONS = frozenset({"=", "<>", "<", ">", "<=", ">="})
 # Operator → those that end its operands.
@@ -140,11 +141,7 @@ class FormulaReader:
         tokens = _tokens(text)
         if tokens is None:
             return Formula(self._form(text, lambda: Form(text, is_readable=False)))
-        form_text = "".join(
-            relative_form(t.value, row, column) if _is_reference(t) else t.value
-            for t in tokens
-            if t.type != Token.WSPACE
-        )
+        form_text = _relative_text(tokens, row, column)
         form = self._form(form_text, lambda: _form(form_text, tokens))
         areas, names, unresolved = [], [], []
         for operand in _operands(text):
@@ -183,10 +180,30 @@ def _tokens(text: str) -> list[Token] | None:
 def as_shown(text: str) -> str:
     """Return the formula `text` of a file as Excel shows it.
 
-    Excel omits the prefixes of newer functions, and writes [@[Name]] for the table's own row where the file has
-    Table[[#This Row],[Name]].
+    Excel omits the prefixes of newer functions, and writes [@[Name]] and Table[@[From]:[To]] for the table's own row
+    where the file has Table[[#This Row],[Name]] and Table[[#This Row],[From]:[To]].
     """
-    return _FILE_PREFIX.sub("", _THIS_ROW.sub(r"[@\1]", text))
+    return _FILE_PREFIX.sub("", _THIS_ROW.sub(r"[@\1]", _THIS_ROW_RANGE.sub(r"\1[@\2]", text)))
+
+
+def filled_form(text: str, row: int, column: int) -> str:
+    """Return the R1C1 form of the formula `text`, the same in all cells into which it was filled."""
+    tokens = _tokens(text)
+    return text if tokens is None else _fixed_form(text) or _relative_text(tokens, row, column)
+
+
+@lru_cache(maxsize=4096)
+def _fixed_form(text: str) -> str:
+    """Return the form of a formula without relative references; "" for others."""
+    return _relative_text(_tokens(text) or [], 1, 1) if _is_filled_unchanged(text) else ""
+
+
+def _relative_text(tokens: list[Token], row: int, column: int) -> str:
+    return "".join(
+        relative_form(token.value, row, column) if _is_reference(token) else token.value
+        for token in tokens
+        if token.type != Token.WSPACE
+    )
 
 
 def _is_filled_unchanged(text: str) -> bool:

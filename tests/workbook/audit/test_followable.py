@@ -42,6 +42,7 @@ def named(book: openpyxl.Workbook, name: str, cell: str) -> None:
     [
         ("=T[[#This Row],[KV (GB)]]*2", "=[@[KV (GB)]]*2"),
         ("=T[[#This Row],[a '[x']]]+T[b]", "=[@[a '[x']]]+T[b]"),
+        ("=SUM(T[[#This Row],[a b]:[c]])", "=SUM(T[@[a b]:[c]])"),
         ("=_xlfn.XLOOKUP(A1,B1:B9,C1:C9)", "=XLOOKUP(A1,B1:B9,C1:C9)"),
     ],
 )
