@@ -86,7 +86,7 @@ class WeightRow:
         untouched: chance that one token does not select an expert: 1 − experts per token ÷ experts.
         touch_rate: −ln of that chance; 0 without experts.
         plain_kernels: kernels of one step, without those that quantize activations.
-        dense_quantize_kernels, expert_quantize_kernels: those that quantize activations, in layers with such dense
+        dense_quantizing, expert_quantizing: those that quantize activations, in layers with such dense
             weights or experts, where the GPU computes in the format.
         all_reduces, gathered_values: all-reduces of one step, and the values per token that each adds up.
     """
@@ -104,8 +104,8 @@ class WeightRow:
     untouched: float
     touch_rate: float
     plain_kernels: int
-    dense_quantize_kernels: float
-    expert_quantize_kernels: float
+    dense_quantizing: float
+    expert_quantizing: float
     all_reduces: int
     gathered_values: int
 
@@ -161,8 +161,8 @@ def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention
         untouched=1 - per_token / experts,
         touch_rate=-math.log(1 - per_token / experts) if per_token < experts else 0,
         plain_kernels=kernels,
-        dense_quantize_kernels=quantize_kernels * quantized_layers["dense"],
-        expert_quantize_kernels=quantize_kernels * quantized_layers["expert"],
+        dense_quantizing=quantize_kernels * quantized_layers["dense"],
+        expert_quantizing=quantize_kernels * quantized_layers["expert"],
         all_reduces=halves if tp > 1 else 0,
         gathered_values=model.hidden_size,
     )

@@ -40,7 +40,7 @@ COMMON_FIGURES = (
 )  # fmt: skip
 CLASS_FIGURES = (
     "kept_bytes", "kept_flops", "kept_prompt_flops", "quantized_flops", "quantized_prompt_flops",
-    "dense_quantize_kernels", "expert_quantize_kernels",
+    "dense_quantizing", "expert_quantizing",
 )  # fmt: skip
 KIND_FIGURES = ("dense_kind", "expert_kind")
 FORMAT_FIGURES = ("quantized_bytes", "expert_bytes")

@@ -79,12 +79,12 @@ WEIGHTS = Terms(
         formula=v.expert_flops / v.expert_flops_per_s,
     ),
     Term(
-        name="kernels",
+        name="quantizing_kernels",
         unit="kernels",
-        means="Kernels of a step; where the GPU computes in the format, some quantize activations.",
-        formula=v.plain_kernels
-        + most(v.dense_quantize_kernels * v.dense_is_native, v.expert_quantize_kernels * v.expert_is_native),
+        means="Kernels of a step that quantize activations, where the GPU computes in the format.",
+        formula=most(v.dense_quantizing * v.dense_is_native, v.expert_quantizing * v.expert_is_native),
     ),
+    Term(name="kernels", unit="kernels", means="Kernels of a step.", formula=v.plain_kernels + v.quantizing_kernels),
 )
 
 # What token mixers of all layers read and compute on one GPU, from `AttentionRow`.
@@ -188,11 +188,17 @@ PACE = Terms(
         formula=v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) * v.link_latency_s,
     ),
     Term(
+        name="ring_bytes",
+        unit="bytes",
+        means="Bytes that a GPU sends for one token in all all-reduces: 2 (n − 1) ÷ n times the 16-bit values.",
+        formula=v.all_reduces * (4 * (v.tp - 1) / v.tp * v.gathered_values),
+        source="Thakur et al. 2005, Optimization of Collective Communication Operations in MPICH",
+    ),
+    Term(
         name="link_token_s",
         unit="s",
-        means="Time of the data of one token on the links: a ring sends 2 (n − 1) ÷ n times the 16-bit values.",
-        formula=v.all_reduces * (4 * (v.tp - 1) / v.tp * v.gathered_values) / (v.link_bytes_per_s * v.link_efficiency),
-        source="Thakur et al. 2005, Optimization of Collective Communication Operations in MPICH",
+        means="Time of the data of one token on the links.",
+        formula=v.ring_bytes / (v.link_bytes_per_s * v.link_efficiency),
     ),
     Term(
         name="prompt_dense_s",
@@ -217,6 +223,12 @@ PACE = Terms(
         formula=(v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
     ),
     Term(
+        name="prompt_weights_s",
+        unit="s",
+        means="Time of one prompt for weights: the longer of computing and reading.",
+        formula=most(v.prompt_dense_s + v.prompt_expert_s, v.prompt_pass_s),
+    ),
+    Term(
         name="prompt_attention_s",
         unit="s",
         means="Time to compute attention within one prompt, in 16 bits.",
@@ -226,10 +238,7 @@ PACE = Terms(
         name="prompt_s",
         unit="s",
         means="Time to read one prompt alone: weights, attention, kernels and the data of its tokens on the links.",
-        formula=most(v.prompt_dense_s + v.prompt_expert_s, v.prompt_pass_s)
-        + v.prompt_attention_s
-        + v.kernels * v.kernel_s
-        + v.prompt_tokens * v.link_token_s,
+        formula=v.prompt_weights_s + v.prompt_attention_s + v.kernels * v.kernel_s + v.prompt_tokens * v.link_token_s,
     ),
     Term(
         name="range_factor",
@@ -347,11 +356,16 @@ LOAD = Terms(
         formula=1 - v.untouched**v.batch,
     ),
     Term(
+        name="experts_s",
+        unit="s",
+        means="Time of a step to read the experts that its tokens select.",
+        formula=v.experts_read_s * v.touched,
+    ),
+    Term(
         name="weights_s",
         unit="s",
         means="Time of a step for weights: the longer of reading and computing, of dense weights and of experts.",
-        formula=most(v.dense_read_s, v.own_batch * v.dense_token_s)
-        + most(v.experts_read_s * v.touched, v.batch * v.expert_token_s),
+        formula=most(v.dense_read_s, v.own_batch * v.dense_token_s) + most(v.experts_s, v.batch * v.expert_token_s),
     ),
     Term(
         name="attention_s", unit="s", means="Time of a step for attention.", formula=v.own_batch * v.attention_token_s
@@ -441,17 +455,24 @@ LOAD = Terms(
         formula=v.output_tokens_per_s * 86_400,
     ),
     Term(
-        name="weights_reading_s",
+        name="dense_reading_s",
         unit="s",
-        means="The part of a step that waits for weights from memory.",
-        formula=when(v.dense_read_s >= v.own_batch * v.dense_token_s, v.dense_read_s, 0)
-        + when(v.experts_read_s * v.touched >= v.batch * v.expert_token_s, v.experts_read_s * v.touched, 0),
+        means="The part of a step that waits for dense weights from memory.",
+        formula=when(v.dense_read_s >= v.own_batch * v.dense_token_s, v.dense_read_s, 0),
+    ),
+    Term(
+        name="experts_reading_s",
+        unit="s",
+        means="The part of a step that waits for experts from memory.",
+        formula=when(v.experts_s >= v.batch * v.expert_token_s, v.experts_s, 0),
     ),
     Term(
         name="reading_s",
         unit="s",
         means="The part of a step that waits for memory.",
-        formula=v.weights_reading_s + when(v.cache_token_s >= v.attention_compute_s, v.attention_s, 0),
+        formula=v.dense_reading_s
+        + v.experts_reading_s
+        + when(v.cache_token_s >= v.attention_compute_s, v.attention_s, 0),
     ),
     Term(
         name="computing_s",

@@ -39,7 +39,7 @@ HEADER_ROW = _CONSTANTS_ROW + len(CONSTANTS) + 2
 FIRST_ROW = HEADER_ROW + 1
 
 # Figures that several terms use, looked up once a row.
-_FACTS = ("bandwidth_bytes_per_s", "maker_read", "maker_compute")
+_FACTS = ("bandwidth_bytes_per_s", "sixteen_bit_flops_per_s", "dense_flops_per_s", "maker_read", "maker_compute")
 _LOOKED_UP = ("expert_bytes", "untouched", "touch_rate")
 _TOKENS = tuple(term.name for term in TOKENS)
 # What runs: 1 a speed is computed, 0 too little is known of the model, -1 no kernel, -2 a rate of the GPU is missing.
@@ -190,8 +190,6 @@ def _formulas(book: Book) -> dict[str, str]:
         return f"INDEX(gpu_rates,{cell('gpu_row')},{kind})"
 
     inline = {
-        "sixteen_bit_flops_per_s": rate("1"),
-        "dense_flops_per_s": rate(cell("dense_kind")),
         "expert_flops_per_s": rate(cell("expert_kind")),
         **{f"{part}_is_{unit}": f"({cell(f'{part}_unit')}={number})" for part in ("dense", "expert")
            for unit, number in (("widened", gpus.WIDENED), ("native", gpus.NATIVE))},
@@ -209,7 +207,7 @@ def _formulas(book: Book) -> dict[str, str]:
     best = scenario("best_row")
     has_figures = f"INDEX(speed_gathered_values,{row})>0"
     units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
-    rates = f"AND(ISNUMBER({gpu('bandwidth')}),ISNUMBER({rate('1')}))"
+    rates = f"ISNUMBER({cell('bandwidth_bytes_per_s')}*{cell('sixteen_bit_flops_per_s')})"
 
     def kind(part: str) -> str:
         stored = f"INDEX(speed_{part}_kind,{row},{cell('own_kind')})"
@@ -235,6 +233,8 @@ def _formulas(book: Book) -> dict[str, str]:
         **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
         "value_bytes": scenario("value_bytes"),
         "bandwidth_bytes_per_s": f"IF(ISNUMBER({gpu('bandwidth')}),{gpu('bandwidth')}*10^9,{terms.MISSING})",
+        "sixteen_bit_flops_per_s": f"IF(ISNUMBER({rate('1')}),{rate('1')},{terms.MISSING})",
+        "dense_flops_per_s": rate(cell("dense_kind")),
         **{name: gpu(name) for name in ("maker_read", "maker_compute", "sequence_s")},
         "expert_bytes": f"INDEX(speed_expert_bytes,{row},{cell('format_column')})",
         **{name: f"INDEX(speed_{name},{row})" for name in ("untouched", "touch_rate")},
