@@ -18,6 +18,7 @@ from openpyxl.workbook.properties import CalcProperties
 from openpyxl.writer.excel import ExcelWriter
 
 from core import __version__, catalog
+from core.catalog.offers import Offer, catalog_offers
 from workbook import styles
 from workbook.book import Book
 from workbook.cached_values import with_values
@@ -38,6 +39,7 @@ from workbook.sheets import (
     models,
     options,
     precisions,
+    prices,
     procurement,
     scenarios,
     sensitivity,
@@ -46,41 +48,48 @@ from workbook.sheets import (
 )
 
 SHEET_ORDER = (
-    "about", "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "speed", "models", "layouts",
-    "speed_figures", "gpus",
-    "precisions", "how_it_works", "checks", "changes",
+    "about", "article", "scenarios", "sensitivity", "procurement", "options", "prices", "capacity", "speed", "models",
+    "layouts", "speed_figures", "gpus", "precisions", "how_it_works", "checks", "changes",
 )  # fmt: skip
 
 CREATOR = f"VRAM planner {__version__}"
 
 
-def build(lang: str, rows: Sequence[scenarios.Values] | None = None) -> tuple[bytes, Values]:
+def build(
+    lang: str, rows: Sequence[scenarios.Values] | None = None, offers: Sequence[Offer] | None = None
+) -> tuple[bytes, Values]:
     """Build the planner in `lang` with the value of every formula; the bytes are the same at every call.
 
     Args:
         rows: the rows of the Scenarios sheet; the examples if omitted.
+        offers: the rows of the Prices sheet; the catalog's if omitted.
 
     Returns:
         The .xlsx, and the values: sheet → address → value.
     """
-    formulas = without_values(lang, rows)
+    formulas = without_values(lang, rows, offers)
     values = computed_values(formulas)
     return with_values(formulas, values), values
 
 
-def without_values(lang: str, rows: Sequence[scenarios.Values] | None = None) -> bytes:
+def without_values(
+    lang: str, rows: Sequence[scenarios.Values] | None = None, offers: Sequence[Offer] | None = None
+) -> bytes:
     """Build the planner without computing its formulas."""
     gc_was_enabled = gc.isenabled()
     gc.disable()  # saves time: tens of thousands of cells are created and none is freed
     try:
-        return _save(build_sheets(lang, rows))
+        return _save(build_sheets(lang, rows, offers))
     finally:
         if gc_was_enabled:
             gc.enable()
 
 
-def build_sheets(lang: str, rows: Sequence[scenarios.Values] | None = None) -> Book:
+def build_sheets(
+    lang: str, rows: Sequence[scenarios.Values] | None = None, offers: Sequence[Offer] | None = None
+) -> Book:
     """Build the sheets of the planner without computing their formulas."""
+    offers = catalog_offers() if offers is None else offers
     workbook = Workbook()
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
@@ -92,6 +101,7 @@ def build_sheets(lang: str, rows: Sequence[scenarios.Values] | None = None) -> B
     layouts.write(book)
     speed_figures.write(book)
     gpus.write(book)
+    prices.write(book, offers)
     article.write(book)
     rows = scenarios.default_rows(book.labels) if rows is None else rows
     scenarios.write(book, rows, partial(capacity.column, book))

@@ -1,6 +1,6 @@
-"""Indicative GPU prices and the defaults of a cost comparison, each with its source and date.
+"""The defaults of a cost comparison, each with its source and date. Prices of GPUs are in `core.catalog.offers`.
 
-Users should replace them with their own quotes, contracts and bills.
+Users should replace them with their own contracts and bills.
 """
 
 from __future__ import annotations
@@ -16,46 +16,6 @@ from core import catalog
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quote:
-    """One price with its source and date.
-
-    Attributes:
-        amount_usd: the price in US dollars.
-        source: the web page, price list or report.
-        as_of: "YYYY-MM-DD", or "YYYY-MM".
-        note: remarks.
-    """
-
-    amount_usd: float
-    source: str
-    as_of: str
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class GpuPrices:
-    """The known prices of one GPU; None where no source was found.
-
-    Attributes:
-        name: the GPU's name in gpus.csv.
-        purchase: the price of one GPU.
-        server_per_gpu: the price of the rest of the server, divided by its number of GPUs.
-        on_demand_per_gpu_hour, reserved_per_gpu_hour: cloud prices without a commitment, and with one of a year.
-    """
-
-    name: str
-    purchase: Quote | None = None
-    server_per_gpu: Quote | None = None
-    on_demand_per_gpu_hour: Quote | None = None
-    reserved_per_gpu_hour: Quote | None = None
-
-    @property
-    def has_offer(self) -> bool:
-        """Whether a price to buy or to rent the GPU is known."""
-        return any((self.purchase, self.on_demand_per_gpu_hour, self.reserved_per_gpu_hour))
-
-
-@dataclass(frozen=True, kw_only=True)
 class CostDefault:
     """One row of cost_defaults.csv: a value that a cost comparison uses until the user enters another."""
 
@@ -65,30 +25,6 @@ class CostDefault:
     source: str
     as_of: str
     note: str
-
-
-ITEMS = ("purchase", "server_per_gpu", "on_demand_per_gpu_hour", "reserved_per_gpu_hour")
-
-
-def prices(gpu_name: object) -> GpuPrices:
-    """Return the indicative prices of the GPU with that name or alias.
-
-    Raises:
-        WrongTypeError, UnknownNameError: the same errors as `catalog.gpu`.
-    """
-    name = catalog.gpu(gpu_name).name
-    return _prices_by_name().get(name, GpuPrices(name=name))
-
-
-def is_stale(as_of: str, today: datetime.date, months: int) -> bool:
-    """Return whether a price dated "YYYY-MM-DD" or "YYYY-MM" (its first day) is older than `months` on `today`.
-
-    In Excel: EDATE(as_of, months) < today.
-
-    Raises:
-        ValueError: `as_of` is not such a date.
-    """
-    return months_later(date_of(as_of), months) < today
 
 
 def date_of(as_of: str) -> datetime.date:
@@ -117,16 +53,6 @@ def _cost_default(row: dict[str, str]) -> CostDefault:
         field=row["field"], value=float(row["value"]), unit=row["unit"], source=row["source"], as_of=row["as_of"],
         note=row["note"],
     )  # fmt: skip
-
-
-@cache
-def _prices_by_name() -> dict[str, GpuPrices]:
-    quotes: dict[str, dict[str, Quote]] = {}
-    for row in _read("prices.csv"):
-        quotes.setdefault(row["name"], {})[row["item"]] = Quote(
-            amount_usd=float(row["amount_usd"]), source=row["source"], as_of=row["as_of"], note=row["note"]
-        )
-    return {name: GpuPrices(name=name, **items) for name, items in quotes.items()}
 
 
 def _read(file: str) -> list[dict[str, str]]:

@@ -12,8 +12,10 @@ from functools import cache
 from typing import Any
 
 from core.catalog.hardware import Gpu
-from core.catalog.prices import GpuPrices, Quote, cost_defaults
-from core.catalog.prices import prices as indicative_prices
+from core.catalog.offer_choice import GpuPrices, Price
+from core.catalog.offer_choice import prices as indicative_prices
+from core.catalog.offers import BUY, ON_DEMAND, ONE_YEAR, PRICE_LIMITS, SERVER
+from core.catalog.prices import cost_defaults
 from core.checks import Limits, number_within
 from core.plan.fleet import Option, choice_of_gpu
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES, W_PER_KW
@@ -29,10 +31,10 @@ COST_LIMITS: dict[str, Limits] = {
     "users_per_replica": Limits(1, 10**8, True, "Write the most concurrent users of a replica, for example 10."),
     "gpus_by_division": Limits(1, 10**6, True, "Write the number of GPUs, for example 8."),
     "tdp_w": Limits(1, 10**5, False, "Write the watts of one GPU, for example 700."),
-    "gpu_usd": Limits(0.01, 10**7, False, _MONEY),
-    "server_per_gpu_usd": Limits(0, 10**8, False, _MONEY),
-    "on_demand_usd_per_gpu_hour": Limits(0, 10**4, False, "Write US dollars, for example 3.5."),
-    "reserved_usd_per_gpu_hour": Limits(0, 10**4, False, "Write US dollars, for example 2.5."),
+    "gpu_usd": Limits(*PRICE_LIMITS[BUY], False, _MONEY),
+    "server_per_gpu_usd": Limits(*PRICE_LIMITS[SERVER], False, _MONEY),
+    "on_demand_usd_per_gpu_hour": Limits(*PRICE_LIMITS[ON_DEMAND], False, "Write US dollars, for example 3.5."),
+    "reserved_usd_per_gpu_hour": Limits(*PRICE_LIMITS[ONE_YEAR], False, "Write US dollars, for example 2.5."),
     "network_share": Limits(0, 5, False, _SHARE),
     "server_power_share": Limits(0, 5, False, "Write a fraction of the GPUs' power, for example 0.8 for 80 %."),
     "pue": Limits(1, 5, False, "Write the power usage effectiveness, for example 1.5."),
@@ -324,6 +326,9 @@ def money_figures(
         "on_board": int(comes_on_baseboards(gpu)),
         "server_share_of_gpus": cost_defaults()["server_share_of_gpus"].value,
         "most_gpus": COST_LIMITS["gpus"].most,
+        "order_step": _step(prices.purchase),
+        "on_demand_step": _step(prices.on_demand_per_gpu_hour),
+        "reserved_step": _step(prices.reserved_per_gpu_hour),
         "hours_per_month": HOURS_PER_MONTH,
         "months_per_year": MONTHS_PER_YEAR,
         "w_per_kw": W_PER_KW,
@@ -404,5 +409,9 @@ def _checked(name: str, value: object) -> float | int:
     return number_within(name, value, COST_LIMITS[name])
 
 
-def _usd(quote: Quote | None) -> float | None:
-    return None if quote is None else quote.amount_usd
+def _usd(price: Price | None) -> float | None:
+    return None if price is None else price.usd
+
+
+def _step(price: Price | None) -> int | None:
+    return None if price is None else price.step

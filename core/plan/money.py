@@ -1,7 +1,8 @@
 """Order quantities, costs of owning and of renting, and how the two compare: terms of Python and of every sheet.
 
 Buying and renting get the same redundancy: headroom and spare replicas. A buyer of boards (HGX, OAM) then fills nodes,
-a tenant rounds up to the provider's smallest number of GPUs. Money is US dollars, time is months.
+a tenant rounds up to the provider's smallest number of GPUs, a buyer to the vendor's smallest order. Money is US
+dollars, time is months.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ W_PER_KW = 1000
 def _if_served(then: Expression) -> Expression:
     """Return a figure of an option that has room for at least one user."""
     return when(all_of(known(v.users_per_replica), v.users_per_replica > 0), then, MISSING)
+
+
+def _rented(step: Expression) -> Expression:
+    """Return all GPUs, as a multiple of `rent_step` or of the offer's smallest number, whichever is larger."""
+    return if_known([v.with_spares], up(v.with_spares / most(v.rent_step, step)) * most(v.rent_step, step))
 
 
 RATES = Terms(
@@ -113,9 +119,9 @@ ORDER = Terms(
         ),
     ),
     Term(
-        name="order",
+        name="order_needed",
         unit="GPUs",
-        means="GPUs to buy: full nodes where the GPU comes on boards and nodes are bought full, and GPUs in stock.",
+        means="GPUs of full nodes where the GPU comes on boards and nodes are bought full, and GPUs in stock.",
         formula=if_known(
             [v.nodes],
             when(all_of(equal(v.whole_nodes, 1), equal(v.on_board, 1)), v.nodes * v.gpus_per_node, v.with_spares)
@@ -123,10 +129,22 @@ ORDER = Terms(
         ),
     ),
     Term(
-        name="rented",
+        name="order",
         unit="GPUs",
-        means="GPUs to rent: all replicas, rounded up to the provider's smallest number of GPUs.",
-        formula=if_known([v.with_spares], up(v.with_spares / v.rent_step) * v.rent_step),
+        means="GPUs to buy: those needed, rounded up to the smallest order of the offer (a machine, a rack).",
+        formula=if_known([v.order_needed], up(v.order_needed / most(1, v.order_step)) * most(1, v.order_step)),
+    ),
+    Term(
+        name="on_demand_gpus",
+        unit="GPUs",
+        means="GPUs to rent without a commitment: all replicas, rounded up to the smallest number of plan and offer.",
+        formula=_rented(v.on_demand_step),
+    ),
+    Term(
+        name="reserved_gpus",
+        unit="GPUs",
+        means="GPUs to rent with a commitment: all replicas, rounded up to the smallest number of plan and offer.",
+        formula=_rented(v.reserved_step),
     ),
 )
 
@@ -216,8 +234,8 @@ RENTING = Terms(
         unit="USD/month",
         means="Rent without a commitment, for the share of hours in which the GPUs run.",
         formula=if_known(
-            [v.rented, v.on_demand_usd_per_gpu_hour],
-            v.rented * v.hours_per_month * v.on_demand_usd_per_gpu_hour * v.on_demand_hours_share,
+            [v.on_demand_gpus, v.on_demand_usd_per_gpu_hour],
+            v.on_demand_gpus * v.hours_per_month * v.on_demand_usd_per_gpu_hour * v.on_demand_hours_share,
         ),
     ),
     Term(
@@ -225,7 +243,8 @@ RENTING = Terms(
         unit="USD/month",
         means="Rent with a commitment, for all hours.",
         formula=if_known(
-            [v.rented, v.reserved_usd_per_gpu_hour], v.rented * v.hours_per_month * v.reserved_usd_per_gpu_hour
+            [v.reserved_gpus, v.reserved_usd_per_gpu_hour],
+            v.reserved_gpus * v.hours_per_month * v.reserved_usd_per_gpu_hour,
         ),
     ),
     Term(
@@ -236,6 +255,16 @@ RENTING = Terms(
             any_of(known(v.on_demand_month), known(v.reserved_month)),
             least(v.on_demand_month, v.reserved_month),
             MISSING,
+        ),
+    ),
+    Term(
+        name="rented",
+        unit="GPUs",
+        means="GPUs to rent by the cheaper of the two; without a price, those without a commitment.",
+        formula=when(
+            known(v.reserved_month),
+            when(equal(v.rent_month, v.reserved_month), v.reserved_gpus, v.on_demand_gpus),
+            v.on_demand_gpus,
         ),
     ),
     _of_rent(

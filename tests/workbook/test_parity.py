@@ -32,7 +32,7 @@ from tests.workbook.planner_rows import (
     users_of_layouts,
 )
 from workbook.labels import Labels
-from workbook.sheets import article, capacity, gpus, models, options, precisions, scenarios, sensitivity
+from workbook.sheets import article, capacity, models, options, precisions, prices, scenarios, sensitivity
 
 pytestmark = pytest.mark.slow
 
@@ -274,7 +274,7 @@ _CATALOG_ROW = models.FIRST_ROW + len(models.OWN_MODELS) + 1
         pytest.param("Scenarios", f"{scenarios.letter('gpus')}{_TAMPERED_ROW}", 1, id="a GPU count"),
         pytest.param("Scenarios", f"{scenarios.letter('deploy')}{_TAMPERED_ROW}", 1, id="GPUs to deploy"),
         pytest.param("Options", f"{options.letter('order')}{options.FIRST_ROW + 1}", 0, id="an order"),
-        pytest.param("GPUs", gpus.address("currency", "h100-sxm"), "EUR", id="another currency"),
+        pytest.param("Prices", f"{prices.letter('typical')}{prices.FIRST_ROW}", "15k", id="a text instead of a price"),
         pytest.param("Models", f"D{_CATALOG_ROW}", 7_000_000_000, id="a parameter count"),
         pytest.param("Models", f"D{_CATALOG_ROW + 2}", "many", id="text for a parameter count"),
     ],

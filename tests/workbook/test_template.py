@@ -12,7 +12,8 @@ from openpyxl.utils import column_index_from_string
 
 import vram
 from core import catalog
-from core.catalog.prices import ITEMS, cost_defaults, date_of, is_stale, prices
+from core.catalog.offer_choice import ITEMS, OUTCOMES, PROBLEMS, default_offer_policy, judge, prices
+from core.catalog.offers import catalog_offers
 from core.model.counts import model_counts
 from core.plan.fleet import LAYOUTS, layout_title
 from core.plan.money import OPTION_MONEY
@@ -20,7 +21,9 @@ from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.formula_form import depth_of_if
 from workbook import labels as label_table
 from workbook.labels import Labels
+from workbook.offers import label_of
 from workbook.sheets import capacity, how_it_works, models, options, precisions, procurement, scenarios
+from workbook.sheets import prices as prices_sheet
 from workbook.template import SHEET_ORDER, build
 
 pytestmark = pytest.mark.slow
@@ -181,28 +184,24 @@ def test_lists_offer_what_the_catalog_has(planner):
         assert [cell.value for (cell,) in book[sheet][cells]] == known
 
 
-def test_prices_are_the_catalogs_and_say_whether_they_are_stale(planner, language):
+def test_the_prices_are_those_of_the_offers_that_count(planner, language):
+    """Prices shows the state of each offer of the catalog, and GPUs the price of the one that counts, and its row."""
     labels = Labels(language)
-    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    book = openpyxl.load_workbook(planner, data_only=True)
+    judged = judge(catalog_offers(), default_offer_policy())
+    ws = book[labels("sheet.prices")]
+    states = [ws[f"{prices_sheet.letter('state')}{prices_sheet.FIRST_ROW + i}"].value for i in range(len(judged))]
+    group = dict.fromkeys(PROBLEMS, "problem") | dict.fromkeys(OUTCOMES, "outcome")
+    assert states == [label_of(labels, group[found.state], found.state) for found in judged]
+    ws = book[labels("sheet.gpus")]
     columns = [cell.value for cell in ws[4]]
-    rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
-    stale = {True: labels("gpus.is_stale"), False: labels("gpus.is_current"), None: "–"}
-    today = max(date_of(default.as_of) for default in cost_defaults().values())
-    months = int(cost_defaults()["stale_after_months"].value)
-    flags = set()
-    for row in rows:
+    for cells in ws.iter_rows(min_row=5, max_col=len(columns), values_only=True):
+        row = dict(zip(columns, cells))
         known = prices(row[labels("gpus.gpu")])
         for item in ITEMS:
-            quote, title = getattr(known, item), labels(f"gpus.{item}")
-            is_old = quote and quote.amount_usd and is_stale(quote.as_of, today, months)
-            assert row[title] == (quote and quote.amount_usd)
-            flag = row[f"{title}: {labels('gpus.price_stale')}"]
-            assert flag == stale[is_old if quote and quote.amount_usd else None], (row[labels("gpus.gpu")], item)
-            flags.add(flag)
-            if quote:
-                assert row[f"{title}: {labels('gpus.price_as_of')}"].date() == date_of(quote.as_of)
-                assert quote.source[:200] in row[f"{title}: {labels('gpus.price_source')}"]
-    assert flags == set(stale.values())
+            price, title = getattr(known, item), labels(f"gpus.{item}")
+            found = [row[f"{title}{part}"] for part in ("", f": {labels('gpus.price_offer')}")]
+            assert found == ([price.usd, catalog_offers().index(price.offer) + 1] if price else ["–", 0]), known.name
 
 
 def test_the_recommendation_is_the_first_of_vram_plan(planner, language):

@@ -36,7 +36,7 @@ from workbook.export.figures import (
     layouts_of,
     memory_bytes,
     open_inputs,
-    prices_of,
+    steps_of,
 )
 from workbook.export.grid import At, Grid
 from workbook.labels import Labels
@@ -95,7 +95,7 @@ class Calculation:
             (first, first + layout.stages.index(layout.fullest)) for first, layout in zip(firsts, self._layouts)
         ]
         self._inputs = open_inputs(figures.scenario)
-        self._prices = assumptions.PRICES if prices_of(figures.scenario) else ()
+        self._prices = assumptions.PRICES if figures.prices else ()
 
     def of_best(self, key: str) -> tuple[object, Formula]:
         """Return the value and the formula of a figure of the recommended layout; a dash if there is none."""
@@ -191,7 +191,7 @@ class Calculation:
     def _single_figures(self) -> None:
         """Place the terms that the scenario has once, and those of their inputs that are not printed."""
         labels, layout = self._labels, self._layouts[0]
-        values = {**layout.figures, **layout.stages[0], **self._figures.terms}
+        values = {**layout.figures, **layout.stages[0], **self._figures.terms, **steps_of(self._figures.prices)}
         text, size = label(labels, "memory_bytes"), values["memory_bytes"]
         self._line("memory_bytes", text, size, lambda at: memory_bytes(at("gpu_memory_gb")), COUNT_FORMAT)
         once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODES, SIZE]
@@ -207,7 +207,7 @@ class Calculation:
         for name in dict.fromkeys(name for group in (once, *of_lines) for name in group.inputs if name not in made):
             if not self._grid.has(name):
                 shown = PLAIN_FORMAT if name == "value_bytes" else COUNT_FORMAT
-                self._line(name, label(labels, name), values[name], None, shown)
+                self._line(name, label(labels, name), _or_dash(values[name]), None, shown)
         for term in once:
             if not self._grid.has(term.name):
                 formula, shown = partial(terms.formula, term), terms.number_format(term)

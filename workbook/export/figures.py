@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from core.catalog.prices import GpuPrices, Quote, prices
+from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
 from core.checks import LIMITS
 from core.engines.blocks import BLOCK_TOKENS
 from core.errors import UnsupportedModelError
@@ -108,16 +108,23 @@ class Figures:
 
     Attributes:
         terms: every input and term of `core.plan.memory.ESTIMATE` by name.
+        prices: those of the scenario's GPU; None without a GPU, or an offer to buy or rent it.
     """
 
     scenario: Scenario
     terms: Mapping[str, Any]
+    prices: GpuPrices | None
 
     @cached_property
     def money(self) -> Mapping[Option, Mapping[str, Any]]:
         """Every term of `core.plan.money.OPTION_MONEY` of each option; empty if the GPU has no price."""
-        options = self.scenario.options if prices_of(self.scenario) else ()
-        return {option: money_of(self.scenario, option) for option in options}
+        options = self.scenario.options if self.prices else ()
+        return {option: self.money_of(option) for option in options}
+
+    def money_of(self, option: Option | None) -> dict[str, Any]:
+        """Return every term of `OPTION_MONEY` of an option; None: of a layout that does not fit."""
+        assert self.scenario.gpu is not None and self.prices is not None, "only GPUs of the catalog have prices"
+        return money_figures(self.scenario.gpu, option, users=self.scenario.users, prices=self.prices)
 
     @cached_property
     def best(self) -> Option | None:
@@ -151,8 +158,11 @@ class Figures:
         return self.is_within_longest and self.best is not None
 
 
-def figures_of(scenario: Scenario) -> Figures:
+def figures_of(scenario: Scenario, prices: Mapping[str, GpuPrices] | None = None) -> Figures:
     """Return the figures of `scenario`.
+
+    Args:
+        prices: those of each GPU; by the catalog's offers if omitted.
 
     Raises:
         UnsupportedModelError: the model has sliding windows of more than two sizes.
@@ -181,7 +191,7 @@ def figures_of(scenario: Scenario) -> Figures:
         "value_bytes": scenario.kv_precision.bytes_per_value,
         "kv_block_tokens": BLOCK_TOKENS,
     }
-    return Figures(scenario, given | ESTIMATE.compute(given))
+    return Figures(scenario, given | ESTIMATE.compute(given), _prices_of(scenario, prices or catalog_prices()))
 
 
 def recommended(scenario: Scenario, money: Mapping[Option, Mapping[str, Any]]) -> Option | None:
@@ -195,13 +205,12 @@ def recommended(scenario: Scenario, money: Mapping[Option, Mapping[str, Any]]) -
     return ranking.keys[0] if ranking.keys else scenario.smallest
 
 
-def prices_of(scenario: Scenario) -> GpuPrices | None:
-    """Return the indicative prices of the scenario's GPU; None without a GPU, or a price to buy or rent."""
-    found = scenario.gpu and prices(scenario.gpu.name)
+def _prices_of(scenario: Scenario, prices: Mapping[str, GpuPrices]) -> GpuPrices | None:
+    found = scenario.gpu and prices[scenario.gpu.name]
     return found if found and found.has_offer else None
 
 
-def quotes(found: GpuPrices) -> dict[str, Quote | None]:
+def prices_by_field(found: GpuPrices) -> dict[str, Price | None]:
     """Return the prices that are inputs of a page, by field."""
     return {
         "gpu_usd": found.purchase,
@@ -211,10 +220,17 @@ def quotes(found: GpuPrices) -> dict[str, Quote | None]:
     }
 
 
-def money_of(scenario: Scenario, option: Option | None) -> dict[str, Any]:
-    """Return every term of `OPTION_MONEY` of an option at the catalog's prices; None: of a layout that does not fit."""
-    assert scenario.gpu is not None, "only GPUs of the catalog have prices"
-    return money_figures(scenario.gpu, option, users=scenario.users, prices=prices_of(scenario))
+def steps_of(found: GpuPrices | None) -> dict[str, int | None]:
+    """Return the numbers of GPUs that are bought and rented in multiples of, by input of the terms."""
+    bought, on_demand, reserved = (
+        price and price.step
+        for price in (
+            found and found.purchase,
+            found and found.on_demand_per_gpu_hour,
+            found and found.reserved_per_gpu_hour,
+        )
+    )
+    return {"order_step": bought, "on_demand_step": on_demand, "reserved_step": reserved}
 
 
 def chosen(money: Mapping[str, Any], bought: str, rented: str) -> Any:
@@ -254,7 +270,7 @@ class Layout:
 def layouts_of(figures: Figures) -> tuple[Layout, ...]:
     """Return every layout that the GPU's nodes take and the model can be split into, in the order of the menu."""
     scenario = figures.scenario
-    service, with_money = scenario.service, prices_of(scenario) is not None
+    service, with_money = scenario.service, figures.prices is not None
     options, users = {option.replica: option for option in scenario.options}, STAGE_USERS[scenario.engine]
     found = []
     for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name):
@@ -262,7 +278,7 @@ def layouts_of(figures: Figures) -> tuple[Layout, ...]:
         row = _layout_row(scenario, replica, min(stage[users] for stage in stages))
         if with_money:
             option = options.get(replica)
-            row |= money_of(scenario, None) if option is None else figures.money[option]
+            row |= figures.money_of(None) if option is None else figures.money[option]
         found.append((replica, stages, row))
     if with_money:
         _add_ranking([row for *_, row in found])

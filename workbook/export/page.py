@@ -14,7 +14,9 @@ from typing import Any
 
 from xlsxwriter import Workbook
 
-from core.catalog.prices import Quote, cost_defaults
+from core.catalog.offer_choice import Price
+from core.catalog.offers import OWN_QUOTE
+from core.catalog.prices import cost_defaults
 from core.plan.memory import ESTIMATE
 from core.plan.serving import VLLM
 from workbook import formulas as f
@@ -29,13 +31,13 @@ from workbook.export.figures import (
     chosen,
     is_within_longest,
     open_inputs,
-    prices_of,
-    quotes,
+    prices_by_field,
 )
 from workbook.export.grid import At, Grid
 from workbook.export.index import Entry
 from workbook.export.sheet import VALUE_AXIS, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
+from workbook.offers import label_of
 from workbook.scenario import FIELDS
 
 # The first columns of the two halves, the last printed column, and the first column of the calculation.
@@ -108,7 +110,7 @@ class _Page:
         self._scenario, self._labels = figures.scenario, context.labels
         self._by_vllm = figures.scenario.engine == VLLM
         self._opened = open_inputs(figures.scenario)
-        self._prices = prices_of(figures.scenario)
+        self._prices = figures.prices
         self._money = figures.best_money
         self.has_costs = self._prices is not None
         self.grid = Grid(assumptions.NAMES)
@@ -380,17 +382,19 @@ class _Page:
         gpu = self._scenario.gpu
         assert gpu is not None and self._prices is not None, "only GPUs of the catalog have prices"
         self._wide_section("prices", "export.value", "article.unit", "procurement.source")
-        for field, quote in quotes(self._prices).items():
-            value = quote.amount_usd if quote else None
+        for field, price in prices_by_field(self._prices).items():
+            value = price.usd if price else None
             shown = "#,##0.00##" if field.endswith("hour") else "#,##0.00"
-            source = _dated_source(quote) if quote else labels("export.source_no_price")
+            source = _offered(labels, price) if price else labels("export.source_no_price")
             unit = labels(f"export.unit_{field}")
             self._cited_row(field, labels(f"export.price_{field}"), value, unit, source, shown, styles.INPUT)
         source = f"{gpu.source}; {gpu.as_of}"
         self._cited_row("tdp_w", labels("export.tdp"), gpu.tdp_w or NOTHING, "W", source, COUNT_FORMAT)
         bandwidth, unit = gpu.bandwidth_gb_per_s or NOTHING, labels("unit.gb_per_s")
         self._cited_row("bandwidth", labels("options.bandwidth"), bandwidth, unit, source, COUNT_FORMAT)
-        note = labels("export.indicative")
+        known = [price for price in prices_by_field(self._prices).values() if price]
+        own = sum(price.offer.kind == OWN_QUOTE for price in known)
+        note = f"{labels('export.own_quotes', own=own, all=len(known))} {labels('export.indicative')}"
         self._text(styles.NOTE, note, height=height_of(note, _WIDE_NOTE_LINE))
         for left, right in zip(_MAIN_COSTS[::2], _MAIN_COSTS[1::2]):
             for column, field in ((LEFT, left), (RIGHT, right)):
@@ -555,8 +559,16 @@ class _Page:
         self._row += 1
 
 
-def _dated_source(quote: Quote) -> str:
-    return f"{quote.source}; {quote.as_of}"
+def _offered(labels: Labels, price: Price) -> str:
+    """Say where a price comes from: vendor, quote number, kind, region, dates, source and remarks."""
+    offer = price.offer
+    quote = labels("export.quote", number=offer.quote) if offer.quote else ""
+    who = " ".join(part for part in (offer.vendor, quote) if part)
+    until = labels("export.valid_until", date=offer.valid_until) if offer.valid_until else ""
+    dated = str(offer.date) if offer.date else ""
+    stale = labels("export.stale_price") if price.is_stale else ""
+    parts = (who, label_of(labels, "kind", offer.kind), offer.region, dated, until, stale, offer.source, offer.note)
+    return "; ".join(part for part in parts if part)
 
 
 def _share_of_total(key: str, at: At) -> str:

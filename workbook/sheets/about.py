@@ -10,9 +10,8 @@ from workbook import styles
 from workbook.book import Book, link_to_sheet, protect, put, put_formula
 
 CONTENTS = (
-    "article", "scenarios", "sensitivity", "procurement", "options", "capacity", "speed", "models", "layouts",
-    "speed_figures", "gpus",
-    "precisions", "how_it_works", "checks",
+    "article", "scenarios", "sensitivity", "procurement", "options", "prices", "capacity", "speed", "models", "layouts",
+    "speed_figures", "gpus", "precisions", "how_it_works", "checks",
     "changes",
 )  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")

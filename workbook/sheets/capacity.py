@@ -12,7 +12,7 @@ from functools import partial
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.catalog.prices import prices
+from core.catalog.offer_choice import prices
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
 from core.plan.memory import BLOCKS, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.nodes import NODES, node_takes

@@ -78,7 +78,6 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
 
     published_differs = f"({model('published')}>0)*({model('published')}<>{model('parameters')})"
     differs = f.text(labels("scenarios.addin_differs"))
-    other_currency = f"({gpu('currency')}<>plan_currency)"
     sums = {key: f"SUM({plan(key)})" for key in ("own_tco", "value", "capex", "opex")}
     owned = f"{sums['own_tco']}+{sums['value']}-{sums['capex']}-{sums['opex']}*horizon_months"
     formulas = {
@@ -91,7 +90,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         "chosen": f"IF(ISTEXT(chosen_check),IF(chosen_check={ok},1,0),0)",
         "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
         "owning": f"IF(ABS({owned})<={f.ROUNDING_NOISE}*SUM({plan('capex')}),1,0)",
-        "currency": f"IF(SUMPRODUCT({other_currency}*1)=0,1,0)",
+        "price_texts": "IF(offers_texts=0,1,0)",
         "unique": all_different(model("model")),
         "complete": "IF(AND(COUNT(catalog_parameters)=ROWS(catalog_parameters),"
         f"COUNT({model('values_per_token')})=ROWS({model('parameters')})),1,0)",

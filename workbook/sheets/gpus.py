@@ -1,7 +1,8 @@
-"""Write the GPUs sheet: the memory of each GPU, the other figures that a buyer needs, and indicative prices."""
+"""Write the GPUs sheet: the memory of each GPU, the other figures that a buyer needs, and the prices that count."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,9 +12,9 @@ from core import catalog
 from core.catalog.hardware import Gpu
 from core.catalog.kernels import KINDS, SIXTEEN_BIT, obstacle, rate_of_kind
 from core.catalog.kernels import WIDENED as WIDENED_UNIT
-from core.catalog.prices import ITEMS, date_of, prices
+from core.catalog.offer_choice import ITEMS
 from core.engines import vllm
-from core.plan.costs import COST_LIMITS, comes_on_baseboards
+from core.plan.costs import comes_on_baseboards
 from core.plan.fleet import choice_of_gpu
 from core.plan.memory import DEVICE
 from core.plan.replica_figures import gpu_inputs
@@ -22,29 +23,13 @@ from core.plan.speed_links import FABRIC, link_of
 from core.plan.speed_rows import TP_SIZES
 from workbook import formulas as f
 from workbook import styles, terms
-from workbook.book import (
-    COUNT_FORMAT,
-    DATE_FORMAT,
-    GB_FORMAT,
-    MONEY_FORMAT,
-    Book,
-    SheetColumn,
-    between_rule,
-    date_rule,
-    filled_table,
-    heading,
-    protect,
-    put,
-    text_rule,
-    validate,
-)
+from workbook.book import COUNT_FORMAT, GB_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
 from workbook.labels import Labels
+from workbook.sheets import prices
 
 TABLE = "GPUs"
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
-CURRENCY = "USD"  # of the indicative prices
-_LONGEST_SOURCE = 255  # characters
 
 _OF_GPU = (
     SheetColumn("gpu", 24, styles.LABEL, None),
@@ -73,13 +58,13 @@ _OF_GPU = (
     SheetColumn("as_of", 10, styles.NOTE, None),
     SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
-    SheetColumn("currency", 10, styles.INPUT_TEXT, None),
+    SheetColumn("in_machine", 12, styles.FORMULA, COUNT_FORMAT),
 )
+# Of each item: its price in US dollars, the row of the offer that counts on Prices, and the smallest number of GPUs.
 _OF_PRICE = (
-    SheetColumn("amount", 13, styles.INPUT, MONEY_FORMAT),
-    SheetColumn("as_of", 12, styles.INPUT, DATE_FORMAT),
-    SheetColumn("stale", 12, styles.FORMULA_TEXT, None),
-    SheetColumn("source", 46, styles.INPUT_TEXT, None),
+    SheetColumn("amount", 13, styles.FORMULA, MONEY_FORMAT),
+    SheetColumn("offer", 9, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("step", 9, styles.FORMULA, COUNT_FORMAT),
 )
 # What the formats run at: for each kind of format its rate, and how it is computed with; then links by size of the group.
 NO_UNIT, SIXTEEN, WIDENED, NATIVE = range(4)
@@ -102,27 +87,20 @@ _COLUMNS = (
     ),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_AMOUNT_LIMITS = {
-    "purchase": "gpu_usd",
-    "server_per_gpu": "server_per_gpu_usd",
-    "on_demand_per_gpu_hour": "on_demand_usd_per_gpu_hour",
-    "reserved_per_gpu_hour": "reserved_usd_per_gpu_hour",
-}
 
 
 def write(book: Book) -> None:
-    """Write the sheet and define `gpu_names`. Its formulas use the names `plan_date` and `stale_after_months`."""
+    """Write the sheet and define `gpu_names`. Its formulas use the names and columns of Prices."""
     labels = book.labels
     ws = book.sheet("gpus", [column.width for column in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
     ws.row_dimensions[HEADER_ROW].height = 58
     rows = map(_values, catalog.gpus())
-    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(labels))
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, formulas(labels))
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
     for name, keys in _SPEED_NAMES.items():
         book.name(name, ws, f"{_LETTER[keys[0]]}{FIRST_ROW}:{_LETTER[keys[-1]]}{last}")
-    _validate(labels, ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_title_cols = "A:A"
@@ -153,29 +131,51 @@ def address(key: str, gpu_name: str) -> str:
     return f"{_LETTER[key]}{FIRST_ROW + list(catalog.gpu_names()).index(gpu_name)}"
 
 
-def _formulas(labels: Labels) -> dict[str, str]:
+def formulas(labels: Labels) -> dict[str, str]:
+    """Return the formulas of the table's columns, each without its "="."""
+
     def cell(key: str) -> str:
         return f.this_row(TABLE, header(labels, key))
 
     driver, label = f.text(labels("gpus.basis_driver")), f.text(labels("gpus.basis_label"))
-    stale, current = f.text(labels("gpus.is_stale")), f.text(labels("gpus.is_current"))
     return {
         "memory_gb": f.gpu_memory_gb(cell("memory_mib"), cell("label")),
         "basis": f"IF(ISNUMBER({cell('memory_mib')}),{driver},{label})",
         "memory_bytes": f.gpu_memory_bytes(cell("memory_mib"), cell("label")),
         **{term.name: terms.formula(term, lambda name: cell(name) if name in _LETTER else name) for term in DEVICE},
         "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
-        **{
-            f"{item}_stale": f"IF({cell(f'{item}_amount')}>0,"
-            f"IF(EDATE({cell(f'{item}_as_of')},stale_after_months)<plan_date,{stale},{current}),{f.text('–')})"
-            for item in ITEMS
-        },
+        **_of_offers(labels, cell),
+    }
+
+
+def _of_offers(labels: Labels, cell: Callable[[str], str]) -> dict[str, str]:
+    """Return the formulas that look up the offer that counts for each item."""
+
+    def of_offer(item: str, key: str, factor: str = "") -> str:
+        offer = cell(f"{item}_offer")
+        return f"IF({offer}>0,INDEX({prices.column(labels, key)},{offer}){factor},{terms.MISSING})"
+
+    number = f"(ROW()-ROW($A${HEADER_ROW}))"
+    found: dict[str, str] = {}
+    for item, name in prices.NAME_OF_ITEM.items():
+        found |= {
+            f"{item}_amount": of_offer(item, "usd"),
+            f"{item}_offer": f"IFERROR(MATCH({number}*ROWS(offer_terms)+{name},{prices.column(labels, 'winner')},0),0)",
+            f"{item}_step": of_offer(item, "step"),
+        }
+    # A machine's price includes its servers.
+    bought, in_machine = cell("purchase_offer"), cell("in_machine")
+    server = found["server_per_gpu_offer"]
+    return found | {
+        "in_machine": f"IF({bought}>0,IF(INDEX({prices.column(labels, 'units')},{bought})>1,1,0),0)",
+        "server_per_gpu_offer": f"IF({in_machine}=1,{bought},{server})",
+        "server_per_gpu_amount": of_offer("server_per_gpu", "usd", f"*(1-{in_machine})"),
     }
 
 
 def _values(gpu: Gpu) -> dict[str, object]:
-    known, inputs = prices(gpu.name), gpu_inputs(choice_of_gpu(gpu))
-    values: dict[str, object] = {
+    inputs = gpu_inputs(choice_of_gpu(gpu))
+    return {
         "gpu": gpu.name,
         "gpu_title": gpu.title,
         "maker": gpu.maker,
@@ -201,17 +201,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "on_board": int(comes_on_baseboards(gpu)),
         **{key: inputs[key] for key in _INPUTS},
         **_speed_values(gpu),
-        "currency": CURRENCY,
     }
-    for item in ITEMS:
-        quote = getattr(known, item)
-        source = quote and f"{quote.source}; {quote.note}"[:_LONGEST_SOURCE]
-        values |= {
-            f"{item}_amount": quote and quote.amount_usd,
-            f"{item}_as_of": quote and date_of(quote.as_of),
-            f"{item}_source": source,
-        }
-    return values
 
 
 def _speed_values(gpu: Gpu) -> dict[str, object]:
@@ -230,22 +220,3 @@ def _speed_values(gpu: Gpu) -> dict[str, object]:
             unit = {SIXTEEN_BIT: SIXTEEN, WIDENED_UNIT: WIDENED}.get(rate.unit, NATIVE)
             values |= {f"rate_{kind}": rate.flops_per_s, f"unit_{kind}": unit if runs else NO_UNIT}
     return values
-
-
-def _validate(labels: Labels, ws, last: int) -> None:
-    def attach(key: str, rule, prompt: str) -> None:
-        cells = f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}"
-        title = header(labels, key)
-        validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
-        rule.allow_blank = key != "currency"
-
-    attach("currency", text_rule(3), labels("prompt.currency"))
-    for item in ITEMS:
-        limits = COST_LIMITS[_AMOUNT_LIMITS[item]]
-        attach(
-            f"{item}_amount",
-            between_rule(f"{limits.least:g}", f"{limits.most:.0f}", whole=False),
-            labels("prompt.price"),
-        )
-        attach(f"{item}_as_of", date_rule(), labels("prompt.as_of"))
-        attach(f"{item}_source", text_rule(_LONGEST_SOURCE), labels("prompt.source"))

@@ -48,6 +48,8 @@ _OF_GPU = {
     "gpus_per_node": "per_node_planned", "on_board": "on_board", "tdp_w": "tdp", "gpu_usd": "purchase_amount",
     "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
     "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount", "bandwidth": "bandwidth",
+    "order_step": "purchase_step", "on_demand_step": "on_demand_per_gpu_hour_step",
+    "reserved_step": "reserved_per_gpu_hour_step",
 }  # fmt: skip
 _OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes", "pp")
 # Terms of speed; what is left out needs groups of ranks with their own sequences, or users that wait.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from openpyxl.chart import BarChart, Reference
 from openpyxl.worksheet.worksheet import Worksheet
 
+from core.catalog.offers import USD
 from core.catalog.prices import cost_defaults, date_of
 from core.checks import LIMITS
 from core.plan.costs import COST_LIMITS, ORDER_STEPS
@@ -163,7 +164,7 @@ def _write_choice(book: Book, ws: Worksheet, scenario: str) -> None:
     rows = (
         ("scenario", styles.INPUT_TEXT, scenario, None, list_rule("scenario_names")),
         ("plan_date", styles.INPUT, _plan_date(), DATE_FORMAT, date_rule()),
-        ("plan_currency", styles.INPUT_TEXT, gpus.CURRENCY, None, text_rule(3)),
+        ("plan_currency", styles.INPUT_TEXT, USD, None, text_rule(3)),
     )
     for row, (key, role, value, number_format, rule) in enumerate(rows, start=_CHOICE_ROW):
         title, prompt = labels(f"procurement.{key}"), labels(f"prompt.{_PROMPTS.get(key, key)}")

@@ -18,7 +18,8 @@ from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog import CatalogModel
-from core.catalog.prices import Quote, cost_defaults
+from core.catalog.offer_choice import ITEMS, Price
+from core.catalog.prices import cost_defaults
 from core.errors import PlannerError
 from core.model.mixers import CrossAttention, FullAttention, Indexer, RecurrentState, SlidingWindowAttention
 from core.model.precision import precision_of_bytes
@@ -31,6 +32,7 @@ from core.plan.ranking import SAME_COST
 from core.plan.replica_figures import replica_figures
 from core.plan.serving import RULE, VLLM
 from core.units import GB
+from tests.core.catalog.offer_examples import price
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
@@ -45,8 +47,7 @@ from workbook.export.figures import (
     figures_of,
     layouts_of,
     open_inputs,
-    prices_of,
-    quotes,
+    prices_by_field,
     recommended,
     stages_of,
 )
@@ -262,7 +263,7 @@ def test_the_page_says_what_core_says(sheets, language):
         for key, size_bytes in sizes.items():
             assert value(f"article.{key}") * GB == pytest.approx(size_bytes, rel=1e-12, abs=1), (ws.title, key)
         assert value("article.gpus") == item.gpus_by_division
-        best, costs = costs_of(item) if prices_of(item) else (item.smallest, None)
+        best, costs = costs_of(item) if figures_of(item).prices else (item.smallest, None)
         found = [value(f"scenarios.{key}") for key in ("layout", "replicas", "deploy", "nodes")]
         assert found == deployed(best), ws.title
         shown = [value(f"scenarios.{key}") for key in ("precision", "engine", "allocation")]
@@ -292,7 +293,7 @@ def every_kind_of_plan() -> list[Scenario]:
 def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
     """Layout, GPUs, nodes and costs; also without a price or bandwidth, where the smallest layout is first."""
     items, labels = every_kind_of_plan(), Labels("en")
-    assert len(items) > 40 and {prices_of(item) is None for item in items} == {True, False}
+    assert len(items) > 40 and {figures_of(item).prices is None for item in items} == {True, False}
     export_scenarios(tmp_path / "plans.xlsx", Given(items), "en")
     book = openpyxl.load_workbook(tmp_path / "plans.xlsx", data_only=True)
     compared = 0
@@ -312,7 +313,7 @@ def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
         first = answer.options[0]
         title = layout_title(first.tp, first.pp)
         assert found == [title, first.replicas, first.gpus, first.nodes, first.users_per_replica], (ws.title, item)
-        if prices_of(item) and first.costs.owned:
+        if figures_of(item).prices and first.costs.owned:
             assert ws[at[labels("export.npv")]].value == pytest.approx(first.costs.owned.npv_usd, rel=1e-9)
             compared += 1
     assert compared > 10
@@ -386,19 +387,21 @@ def test_pages_follow_their_inputs(program, sheets, language):
         ws, at = found[title], figures_by_label(found[title])
         keys = ["article.total", "article.gpus", "scenarios.layout", "scenarios.deploy", "scenarios.nodes"]
         keys += ["procurement.users_per_replica", "scenarios.replicas"]
-        with_costs = prices_of(items[title]) is not None
+        known = figures_of(items[title]).prices
+        with_costs = known is not None
         keys += ["export.capex", "export.npv", "export.break_even", "export.cheaper"] if with_costs else []
         for _ in range(12):
             item, typed = changed(items[title], rng)
             case = {(ws.title, at[labels(_INPUT_LABELS[field])]): value for field, value in typed.items()}
             prices = None
             if with_costs:
+                most = {"purchase": 5e4, "server_per_gpu": 1e4, "on_demand_per_gpu_hour": 9, "reserved_per_gpu_hour": 9}
+                amounts = {name: round(rng.uniform(0.02, 1) * usd, 2) for name, usd in most.items()}
                 prices = replace(
-                    prices_of(item), purchase=quote(rng.uniform(1e3, 5e4)), server_per_gpu=quote(rng.uniform(0, 1e4)),
-                    on_demand_per_gpu_hour=quote(rng.uniform(0.5, 9)), reserved_per_gpu_hour=quote(rng.uniform(0.5, 9)),
-                )  # fmt: skip
-                for field, price in quotes(prices).items():
-                    case[ws.title, at[labels(f"export.price_{field}")]] = price.amount_usd
+                    known, **{name: _at(getattr(known, name), usd, ITEMS[name]) for name, usd in amounts.items()}
+                )
+                for field, price in prices_by_field(prices).items():
+                    case[ws.title, at[labels(f"export.price_{field}")]] = price.usd
             cases.append(case)
             expected.append((item, prices))
             outputs_of.append([(ws.title, at[labels(key)]) for key in keys])
@@ -423,8 +426,9 @@ def test_pages_follow_their_inputs(program, sheets, language):
             assert cheaper == labels(f"procurement.{costs.cheaper}")
 
 
-def quote(amount_usd: float) -> Quote:
-    return Quote(amount_usd=round(amount_usd, 2), source="", as_of="", note="")
+def _at(known: Price | None, usd: float, terms: str) -> Price:
+    """Return the price at another amount; its smallest number of GPUs stays, as on the page."""
+    return replace(known, usd=usd) if known else price(usd, terms)
 
 
 @in_each_program
@@ -613,7 +617,7 @@ def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
     for ws, item in zip(pages(book), several_scenarios()):
         assert ws.protection.sheet and ws.protection.password is None
         checked = {str(rule.sqref) for rule in ws.data_validations.dataValidation}
-        assert len(checked) == len(open_inputs(item)) + (len(assumptions.PRICES) if prices_of(item) else 0)
+        assert len(checked) == len(open_inputs(item)) + (len(assumptions.PRICES) if figures_of(item).prices else 0)
         opened = [cell for row in ws.iter_rows() for cell in row if not cell.protection.locked]
         assert {cell.coordinate for cell in opened if cell.value is not None} <= checked
     shared = book[Labels("en")("export.assumptions")] if "Assumptions" in book.sheetnames else book["假设"]
@@ -626,10 +630,11 @@ def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
 def test_every_price_and_assumption_has_its_source_and_date(sheets):
     book = openpyxl.load_workbook(sheets)
     ws = next(ws for ws in pages(book) if ws["A1"].value == "Priced")
-    found = quotes(prices_of(next(item for item in several_scenarios() if item.title == "Priced")))
+    found = prices_by_field(figures_of(next(item for item in several_scenarios() if item.title == "Priced")).prices)
     texts = {cell.value for row in ws.iter_rows() for cell in row if isinstance(cell.value, str)}
-    for price in found.values():
-        assert f"{price.source}; {price.as_of}" in texts
+    for known in found.values():
+        offer = known.offer
+        assert any(text.endswith(f"; {offer.source}; {offer.note}") and str(offer.date) in text for text in texts)
     shared = book.worksheets[-1]
     by_label = {row[0].value: row for row in shared.iter_rows()}
     labels = Labels("en" if "Index" in book.sheetnames else "zh")
