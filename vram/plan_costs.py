@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from core.catalog.offer_choice import GpuPrices, Price
 from core.plan.costs import OptionCosts, option_costs
 from core.plan.estimate import estimate
 from core.plan.fleet import Option, Service, gpu_of_choice, gpus_by_division
@@ -13,11 +14,14 @@ from core.units import GB
 COSTS_NOTE = "prices are indicative, replace with your quote"
 
 
-def costs_by_option(service: Service, users: Mapping[Option, int], context: int) -> dict[Option, OptionCosts]:
+def costs_by_option(
+    service: Service, users: Mapping[Option, int], context: int, prices: Mapping[str, GpuPrices] | None = None
+) -> dict[Option, OptionCosts]:
     """Return the costs of each option whose GPU is in the catalog.
 
     Args:
         users: the options, with the concurrent users of each.
+        prices: those of each GPU; by the catalog's offers if omitted.
     """
 
     @cache
@@ -32,12 +36,29 @@ def costs_by_option(service: Service, users: Mapping[Option, int], context: int)
         gpu = gpu_of_choice(choice)
         if gpu is not None:
             least = gpus_by_division(total_bytes(served), choice.memory_bytes / GB)
-            costs[option] = option_costs(gpu, option, users=served, gpus_by_division=least)
+            costs[option] = option_costs(
+                gpu, option, users=served, gpus_by_division=least, prices=prices[gpu.name] if prices else None
+            )
     return costs
 
 
 def _cents(usd: float | None) -> float | None:
     return None if usd is None else round(usd, 2)
+
+
+def _price_as_dict(price: Price) -> dict[str, object]:
+    offer = price.offer
+    return {
+        "usd": round(price.usd, 4),
+        "low_usd": round(price.low_usd, 4),
+        "high_usd": round(price.high_usd, 4),
+        "kind": offer.kind,
+        "vendor": offer.vendor,
+        "quote": offer.quote,
+        "date": str(offer.date or ""),
+        "stale": price.is_stale,
+        "in_multiples_of": price.step,
+    }
 
 
 def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
@@ -63,6 +84,7 @@ def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
             "tco_usd": round(rented.tco_usd, 2),
             "npv_usd": round(rented.npv_usd, 2),
         },
+        "prices": {item: _price_as_dict(price) for item, price in costs.prices.known.items()},
         "break_even_month": costs.break_even_month,
         "cheaper": costs.cheaper,
         "note": COSTS_NOTE,

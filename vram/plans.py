@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core import catalog
+from core.catalog.offer_choice import GpuPrices
 from core.checks import number, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
@@ -146,6 +147,7 @@ def plan(
     gpus: Sequence[str | float] = (),
     overhead: float | None = None,
     costs: bool = False,
+    prices: str | os.PathLike[str] | None = None,
     precision: str | float | None = None,
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
@@ -170,6 +172,7 @@ def plan(
         overhead: plan by the article's rule with this fraction of weights and KV cache, instead of an engine's budget;
             None: the rule with 10 % for a model of which only the size is known, the engine's budget for all others.
         costs: whether `Plan.as_dict` gives the costs of each option too.
+        prices: a CSV file of offers, next to the catalog's, with the columns of core/catalog/data/offers.csv.
         precision, kv_precision, engine, engine_version, settings: as in `vram.capacity`.
 
     Raises:
@@ -197,8 +200,10 @@ def plan(
     ]
     at_loads, no_speed = _at_loads(service, fitting, wish, wanted)
     found = {at_load.option: at_load for at_load in at_loads}
-    prices = costs_by_option(service, {option: at_load.users for option, at_load in found.items()}, tokens.context)
-    ranking = rank(_candidate(at_load, prices.get(option)) for option, at_load in found.items())
+    costs_of = costs_by_option(
+        service, {option: at_load.users for option, at_load in found.items()}, tokens.context, _prices_of(prices)
+    )
+    ranking = rank(_candidate(at_load, costs_of.get(option)) for option, at_load in found.items())
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
     reasons = {out.key: out.reason for out in ranking.left_out}
     refused = {option for option, at_load in found.items() if at_load.reason}
@@ -227,7 +232,7 @@ def plan(
             replace(
                 _public(option, found[option].users),
                 speed=_speed(service, found[option], wish),
-                costs=prices.get(option),
+                costs=costs_of.get(option),
                 rank=places.get(option),
                 why_not=reasons.get(option, ""),
             )
@@ -238,6 +243,14 @@ def plan(
         no_speed=no_speed,
         with_costs=costs,
     )
+
+
+def _prices_of(path: str | os.PathLike[str] | None) -> Mapping[str, GpuPrices] | None:
+    if path is None:
+        return None
+    from vram.price_files import prices_of_file  # imports the workbook's software, which a plan seldom needs
+
+    return prices_of_file(path)
 
 
 def _at_loads(

@@ -31,6 +31,7 @@ USD = "USD"
 PRICE_LIMITS: Mapping[str, tuple[float, float]] = {
     BUY: (0.01, 10**7), SERVER: (0, 10**8), **dict.fromkeys((ON_DEMAND, ONE_YEAR, THREE_YEARS, SPOT), (0, 10**4)),
 }  # fmt: skip
+MOST_OFFERS = 1000  # of a user's file: the Prices sheet compares each offer with all others
 MOST_GPUS = 10**4  # of one machine, or of a smallest order
 LICENCE_NOTE = "GeForce driver licence: not for data centres"
 
@@ -98,12 +99,11 @@ def offers_of_rows(rows: Iterable[Mapping[str, str | None]]) -> Iterator[Offer]:
         PlannerError: a column is missing, or a GPU, a kind or terms are not known; the message names the row.
     """
     for number, row in enumerate(rows, start=2):  # the header is row 1
-        texts = {column: (row.get(column) or "").strip() for column in COLUMNS}
         missing = [column for column in _REQUIRED if column not in row]
         if missing:
             raise PlannerError("header", f"it has no column {missing[0]}", f"Name the columns {', '.join(COLUMNS)}.")
-        if any(texts.values()):
-            yield _offer(number, texts)
+        if any((row.get(column) or "").strip() for column in COLUMNS):
+            yield offer_of_row(number, row)
 
 
 def with_offers(given: Iterable[Offer]) -> tuple[Offer, ...]:
@@ -121,7 +121,16 @@ def licence_note(gpu_name: str) -> str:
     return LICENCE_NOTE if "GeForce" in catalog.gpu(gpu_name).title else ""
 
 
-def _offer(number: int, texts: dict[str, str]) -> Offer:
+def offer_of_row(number: int, row: Mapping[str, str | None]) -> Offer:
+    """Return the offer of a CSV row.
+
+    Args:
+        number: of the row, for error messages.
+
+    Raises:
+        UnknownNameError: the GPU, the kind or the terms are not known.
+    """
+    texts = {column: (row.get(column) or "").strip() for column in COLUMNS}
     try:
         given: dict[str, object] = {
             **texts,

@@ -216,6 +216,7 @@ class OptionCosts:
         break_even_month: the month in which buying has paid off; None also if it is not within the horizon.
         net_present_cost: the lower of the two net present costs, by which options are ranked.
         cheaper: "buy" or "rent", by net present cost; None unless both are known.
+        prices: the prices, with the offers that they come from.
         figures: every term of `core.plan.money.OPTION_MONEY` by name.
     """
 
@@ -227,6 +228,7 @@ class OptionCosts:
     break_even_month: int | None
     net_present_cost: float | None
     cheaper: str | None
+    prices: GpuPrices = field(repr=False, compare=False)
     figures: Mapping[str, Any] = field(repr=False, compare=False)
 
 
@@ -270,6 +272,7 @@ def option_costs(
         PlannerError: an input has the wrong type or is out of range, or the replicas take too many GPUs.
     """
     by_division = int(_checked("gpus_by_division", gpus_by_division))
+    prices = prices or indicative_prices(gpu.name)
     figures = money_figures(gpu, option, users=users, policy=policy, assumptions=assumptions, prices=prices)
     if figures["with_spares"] is None:
         _checked("gpus", figures["replicas"] * option.replica.gpus)
@@ -283,6 +286,7 @@ def option_costs(
         break_even_month=figures["break_even"],
         net_present_cost=figures["net_present_cost"],
         cheaper=("buy" if figures["buys"] else "rent") if owned and rented else None,
+        prices=prices,
         figures=figures,
     )
 

@@ -31,6 +31,7 @@ class LazyGroup(click.Group):
         "model": "vram.cli.model",
         "capacity": "vram.cli.capacity",
         "plan": "vram.cli.plan",
+        "prices": "vram.cli.prices",
         "speed": "vram.cli.speed",
         "export": "vram.cli.export",
         "read": "vram.cli.read",

@@ -43,6 +43,12 @@ models_option = click.option(
 )  # fmt: skip
 
 
+prices_option = click.option(
+    "--prices", metavar="FILE",
+    help="CSV file of your offers, next to the catalog's: `vram prices import` writes it, or your own quotes.",
+)  # fmt: skip
+
+
 def _setting_option(setting: Field) -> Callable:
     return click.option(
         "--" + setting.name.replace("_", "-"),

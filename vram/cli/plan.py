@@ -9,7 +9,7 @@ import click
 
 from core.plan.demand import MIN_SPEED
 from vram.cli.columns import print_columns
-from vram.cli.options import NUMBER, engine_options
+from vram.cli.options import NUMBER, engine_options, prices_option
 from vram.plan_costs import COSTS_NOTE
 from vram.plans import Option, Plan
 from vram.plans import plan as make_plan
@@ -43,6 +43,7 @@ SPEED_HEADINGS = ("tokens/s", "first", "limited by")
     "--overhead", type=NUMBER, help="Plan by the rule, with this fraction of weights and cache, instead of an engine."
 )
 @click.option("--costs", is_flag=True, help="Show what owning and renting cost, at indicative prices.")
+@prices_option
 @engine_options
 def plan(model: str, as_json: bool, **settings) -> None:
     """Show how to serve MODEL to its users: deployable layouts, the cheapest first, and what rules the others out.

@@ -222,15 +222,13 @@ def prices_by_field(found: GpuPrices) -> dict[str, Price | None]:
 
 def steps_of(found: GpuPrices | None) -> dict[str, int | None]:
     """Return the numbers of GPUs that are bought and rented in multiples of, by input of the terms."""
-    bought, on_demand, reserved = (
-        price and price.step
-        for price in (
-            found and found.purchase,
-            found and found.on_demand_per_gpu_hour,
-            found and found.reserved_per_gpu_hour,
-        )
-    )
-    return {"order_step": bought, "on_demand_step": on_demand, "reserved_step": reserved}
+    known = found or GpuPrices(name="")
+    prices = {
+        "order_step": known.purchase,
+        "on_demand_step": known.on_demand_per_gpu_hour,
+        "reserved_step": known.reserved_per_gpu_hour,
+    }
+    return {name: price.step if price else None for name, price in prices.items()}
 
 
 def chosen(money: Mapping[str, Any], bought: str, rented: str) -> Any:
