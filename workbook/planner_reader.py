@@ -29,8 +29,9 @@ from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
+from workbook.planner_prices import FilledPrices, filled_prices
 from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
-from workbook.sheets import models
+from workbook.sheets import models, prices
 from workbook.sheets.scenarios import MOST_SCENARIOS, TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
@@ -146,6 +147,14 @@ class Planner:
         """Yield every row that is not blank; its place names the row on the sheet."""
         for row in self:
             yield GivenRow(f"{self.sheet} row {row.number}", row.scenario, row.problems)
+
+    def prices(self) -> FilledPrices | None:
+        """Return the prices of the planner's offers; None if it has no table of them."""
+        for sheet, table in self._tables():
+            if table.displayName == prices.TABLE:
+                with self._workbook(data_only=True) as workbook:
+                    return filled_prices(workbook, sheet, table.ref)
+        return None
 
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place

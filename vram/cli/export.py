@@ -46,8 +46,9 @@ _EXPORT_HELP = """Write a decision sheet for each scenario of SCENARIOS: a CSV f
 
     {columns}
 
-    A page has the recommendation, the breakdown, the layout to deploy, the costs at the catalog's indicative prices if
-    the GPU is named and has one, every assumption with its source, checks, and a sign-off block.
+    A page has the recommendation, the breakdown, the layout to deploy, the costs if the GPU is named and has a price,
+    every assumption with its source, checks, and a sign-off block. Prices are those of the offers that count on the
+    planner's Prices sheet, your quotes among them; of a CSV file, those of the catalog's offers.
 
     The first {pages} scenarios get a page each; the others one row each, with live formulas, on the last sheet. If
     a row has wrong inputs, each problem is listed with its line, and nothing is written.
@@ -73,11 +74,14 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
 
         office()  # before anything is written: fail at once if there is no LibreOffice
     given = Planner(scenarios) if is_workbook(scenarios) else CsvScenarios(scenarios)
+    filled = given.prices() if isinstance(given, Planner) else None
+    for problem in filled.problems if filled else ():
+        click.echo(f"vram: {problem}. This offer does not count.", err=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("scenarios")
-        count = export_scenarios(path, given, lang, partial(_advance, progress, bar))
+        count = export_scenarios(path, given, lang, partial(_advance, progress, bar), filled.by_gpu if filled else None)
     click.echo(f"Wrote {path}: {count:,} scenarios, {min(count, MOST_PAGES)} pages")
     if as_pdf:
         from workbook.pdf import write_pdf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
 
 from core import __version__, catalog
+from core.catalog.offer_choice import GpuPrices
 from core.errors import PlannerError
 from workbook.export import assumptions, index, page, rows
 from workbook.export.figures import Figures, figures_of
@@ -48,9 +49,16 @@ class _Survey:
 
 
 def export_scenarios(
-    path: Path, given: GivenScenarios, lang: str, on_progress: Progress = lambda done, of: None
+    path: Path,
+    given: GivenScenarios,
+    lang: str,
+    on_progress: Progress = lambda done, of: None,
+    prices: Mapping[str, GpuPrices] | None = None,
 ) -> int:
     """Write the decision sheets of all scenarios in `given` to `path`, and return the number of scenarios.
+
+    Args:
+        prices: those of each GPU; by the catalog's offers if omitted.
 
     Raises:
         UnusableScenariosError: rows are invalid; nothing is written.
@@ -60,7 +68,8 @@ def export_scenarios(
     with written_whole(path) as temporary:
         try:
             with xlsxwriter.Workbook(str(temporary), {"constant_memory": True}) as workbook:
-                _write(workbook, Labels(lang), survey, _figures(given, survey.scenarios, on_progress))
+                figures = _figures(given, survey.scenarios, on_progress, prices)
+                _write(workbook, Labels(lang), survey, figures)
         except FileCreateError as error:  # FileCreateError wraps the OSError
             raise error.args[0] from error
     return survey.scenarios
@@ -84,9 +93,11 @@ def _survey(given: GivenScenarios) -> _Survey:
     return _Survey(count, frozenset(engines))
 
 
-def _figures(given: GivenScenarios, count: int, on_progress: Progress) -> Iterator[Figures]:
+def _figures(
+    given: GivenScenarios, count: int, on_progress: Progress, prices: Mapping[str, GpuPrices] | None
+) -> Iterator[Figures]:
     for done, row in enumerate(given.given_rows(), start=1):
-        yield figures_of(cast("Scenario", row.scenario))  # `_survey` has refused rows without a scenario
+        yield figures_of(cast("Scenario", row.scenario), prices)  # `_survey` has refused rows without a scenario
         on_progress(done, count)
 
 
