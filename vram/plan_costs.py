@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
-from core.catalog.offer_choice import GpuPrices, Price
+from core.catalog.offer_choice import ITEMS, GpuPrices, Price
 from core.plan.costs import OptionCosts, option_costs
 from core.plan.estimate import estimate
 from core.plan.fleet import Option, Service, gpu_of_choice, gpus_by_division
@@ -44,6 +44,18 @@ def costs_by_option(
 
 def _cents(usd: float | None) -> float | None:
     return None if usd is None else round(usd, 2)
+
+
+def prices_in_words(prices: GpuPrices) -> Iterator[str]:
+    """Yield each price with its terms, kind and vendor, and the spread over all kinds if there is one."""
+    for item, price in prices.known.items():
+        offer = price.offer
+        who = ", ".join(
+            part for part in (offer.kind, offer.vendor, f"quote {offer.quote}" if offer.quote else "") if part
+        )
+        spread = f"; all kinds {price.low_usd:,.2f} to {price.high_usd:,.2f}" if price.low_usd < price.high_usd else ""
+        stale = ", stale" if price.is_stale else ""
+        yield f"{ITEMS[item]} {price.usd:,.2f} ({who}{stale}{spread})"
 
 
 def _price_as_dict(price: Price) -> dict[str, object]:

@@ -161,3 +161,13 @@ def test_a_template_with_own_prices(vram, tmp_path):
     (row,) = (row for row in range(prices_sheet.FIRST_ROW, ws.max_row) if ws[f"D{row}"].value == "4711")
     assert ws[f"{prices_sheet.letter('state')}{row}"].value == "used: own quote"
     assert "1 of them own quotes" in ws["A3"].value
+
+
+def test_a_plan_names_the_offers_behind_its_prices(vram, tmp_path):
+    """Of H100: 30 000 on the street; AWS 6.88 and Lambda 3.78 on demand; or a quote for a machine."""
+    arguments = ("plan", "llama-3.1-70b", "--users", 10, "--context", 8192, "--gpu", "h100", "--costs")
+    out = " ".join(vram(*arguments)[1].split())
+    assert "prices of h100-sxm, USD: buy 30,000.00 (street); server 9,625.00 (list, Thinkmate, stale); rent on" in out
+    assert "rent on demand 6.88 (hyperscaler, AWS, stale; all kinds 3.78 to 6.88)" in out
+    out = " ".join(vram(*arguments, "--prices", written(tmp_path, OWN.replace("h200", "h100")))[1].split())
+    assert "buy 25,000.00 (own quote, Vendor A, quote 4711; all kinds 25,000.00 to 30,000.00)" in out

@@ -10,7 +10,7 @@ import click
 from core.plan.demand import MIN_SPEED
 from vram.cli.columns import print_columns
 from vram.cli.options import NUMBER, engine_options, prices_option
-from vram.plan_costs import COSTS_NOTE
+from vram.plan_costs import COSTS_NOTE, prices_in_words
 from vram.plans import Option, Plan
 from vram.plans import plan as make_plan
 
@@ -93,6 +93,9 @@ def _print(found: Plan) -> None:
 def _legend(found: Plan) -> Iterator[str]:
     if found.with_costs:
         yield f"{LEGEND}; {COSTS_NOTE}"
+        first = found.options[0]
+        if first.costs is not None and first.costs.prices.known:
+            yield f"prices of {first.gpu}, USD: {'; '.join(prices_in_words(first.costs.prices))}"
     if not found.no_speed:
         yield SPEED_LEGEND
     yield found.note
