@@ -56,7 +56,7 @@ _INPUT_COLUMNS = (
     SheetColumn("quote", 10, styles.INPUT_TEXT, None),
     SheetColumn("kind", 16, styles.INPUT_TEXT, None),
     SheetColumn("terms", 16, styles.INPUT_TEXT, None),
-    SheetColumn("region", 12, styles.INPUT_TEXT, None),
+    SheetColumn("region", 16, styles.INPUT_TEXT, None),
     SheetColumn("date", 12, styles.INPUT, DATE_FORMAT),
     SheetColumn("valid_until", 12, styles.INPUT, DATE_FORMAT),
     SheetColumn("smallest", 11, styles.INPUT, COUNT_FORMAT),
@@ -101,12 +101,34 @@ def write(book: Book, offers: Sequence[Offer]) -> None:
     _write_lists(book, ws)
     _write_counts(book, ws)
     _validate(labels, ws, last)
-    doubt = FormulaRule(formula=[f'LEFT(${_LETTER["state"]}{FIRST_ROW},1)="▲"'], font=Font(bold=True, color="B45309"))
-    ws.conditional_formatting.add(f"{_LETTER['state']}{FIRST_ROW}:{_LETTER['state']}{last}", doubt)
+    for row in range(FIRST_ROW, last + 1):
+        ws.row_dimensions[row].height = 15  # points; sources and remarks would wrap
+    _mark_doubts(ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER['state']}{last}"
     protect(ws)
+
+
+def _mark_doubts(ws: Worksheet, last: int) -> None:
+    """Mark the state of an offer with a doubt, and the cell that causes it."""
+
+    def at(key: str) -> str:
+        return f"${_LETTER[key]}{FIRST_ROW}"
+
+    filled = f"{at('filled')}=1"
+    causes = {
+        "date": f"AND({filled},OR({at('bad_date')}=1,AND({at('problem')}=0,{at('is_stale')}=1)))",
+        "valid_until": f"AND({filled},OR({at('bad_date')}=1,{at('expired')}=1))",
+        "typical": f"AND({filled},OR({at('text')}=1,{at('no_price')}=1,{at('out_of_range')}=1))",
+        "currency": f"AND({filled},{at('other_currency')}=1)",
+        "gpu": f"AND({filled},{at('no_gpu')}=1)",
+    }
+    for key, formula in causes.items():
+        mark = FormulaRule(formula=[formula], fill=styles.fill("FDEBD8"))
+        ws.conditional_formatting.add(f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}", mark)
+    doubt = FormulaRule(formula=[f'LEFT({at("state")},1)="▲"'], font=Font(bold=True, color="B45309"))
+    ws.conditional_formatting.add(f"{_LETTER['state']}{FIRST_ROW}:{_LETTER['state']}{last}", doubt)
 
 
 def header(labels: Labels, key: str) -> str:
