@@ -266,7 +266,7 @@ def _write_counts(book: Book, ws: Worksheet) -> None:
     cells = {key: f.fixed(f"offers_{key}", 0) for key in formulas}
     put_formula(ws, "A3", styles.SUBTITLE, f.sentence(labels("prices.count"), cells))
     doubts = f.sentence(labels("prices.doubts"), cells)
-    put_formula(ws, "I3", styles.SUBTITLE, f'IF(offers_stale+offers_expired+offers_texts>0,{doubts},"")')
+    put_formula(ws, "I3", styles.SUBTITLE, f"IF(offers_stale+offers_expired+offers_texts>0,{doubts},{terms.MISSING})")
 
 
 def formulas(labels: Labels) -> dict[str, str]:
@@ -307,7 +307,7 @@ def formulas(labels: Labels) -> dict[str, str]:
     buying = f"{cell('gpu_row')}*ROWS(offer_terms)+terms_buy"
     flags = f.row_range(TABLE, header(labels, _FLAGS[0]), header(labels, _FLAGS[-1]))
     return {
-        "state": f'IF({cell("filled")}=0,"",IF({cell("problem")}>0,INDEX(offer_problems,{cell("problem")}),'
+        "state": f"IF({cell('filled')}=0,{terms.MISSING},IF({cell('problem')}>0,INDEX(offer_problems,{cell('problem')}),"
         f"{cell('outcome')}))",
         "filled": f"IF(COUNTA({f.row_range(TABLE, header(labels, 'gpu'), header(labels, 'high'))})>0,1,0)",
         "found": f"IF(LEN({cell('gpu')})=0,0,{f.row_in('gpu_names', cell('gpu'))})",
