@@ -12,7 +12,7 @@ from functools import partial
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.catalog.prices import prices
+from core.catalog.offer_choice import prices
 from core.catalog.speeds import constant_values, constants
 from core.plan.defaults import ENGINE
 from core.plan.demand import TOKENS
