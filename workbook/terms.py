@@ -15,10 +15,13 @@ POWERS = {"w_per_kw": "10^3"}
 
 _FORMATS = {
     "GPUs": COUNT_FORMAT, "replicas": COUNT_FORMAT, "nodes": COUNT_FORMAT, "months": COUNT_FORMAT, "USD": "#,##0",
-    "USD/month": "#,##0", "USD/user/month": "#,##0.00", "kW": "#,##0.0", "GB": "#,##0.00",
+    "USD/month": "#,##0", "USD/user/month": "#,##0.00", "USD/person/month": "#,##0.00",
+    "USD/million tokens": "#,##0.00", "million tokens/month": "#,##0.0", "kW": "#,##0.0", "GB": "#,##0.00",
 }  # fmt: skip
 _OTHER_FORMATS = {
     "monthly_rate": "0.000%", "annuity": "0.000", "discount": "0.000", "written_off": "0.0%", "buys": COUNT_FORMAT,
+    "site_load": "0.00", "gpu_kw": "0.000", "month_annuity": "0.000", "month_discount": "0.000",
+    "gpu_price_share": "0.0%", "gpu_usd_slope": "#,##0.00", "swap": "#,##0.00##", "swap_value": "#,##0.00##",
 }  # fmt: skip
 
 

@@ -17,10 +17,13 @@ from core import catalog
 
 @dataclass(frozen=True, kw_only=True)
 class CostDefault:
-    """One row of cost_defaults.csv: a value that a cost comparison uses until the user enters another."""
+    """One row of cost_defaults.csv: a value that a cost comparison uses until the user enters another.
+
+    `value` is None where only the user knows it.
+    """
 
     field: str
-    value: float
+    value: float | None
     unit: str
     source: str
     as_of: str
@@ -50,8 +53,8 @@ def cost_defaults() -> dict[str, CostDefault]:
 
 def _cost_default(row: dict[str, str]) -> CostDefault:
     return CostDefault(
-        field=row["field"], value=float(row["value"]), unit=row["unit"], source=row["source"], as_of=row["as_of"],
-        note=row["note"],
+        field=row["field"], value=float(row["value"]) if row["value"] else None, unit=row["unit"],
+        source=row["source"], as_of=row["as_of"], note=row["note"],
     )  # fmt: skip
 
 

@@ -1,24 +1,25 @@
 """Compute what an option costs to own and to rent, from the order quantity to the month in which buying has paid off.
 
-Money is in float US dollars, time in months. The formulas are the terms of `core.plan.money`. Latency and throughput
-are not considered.
+Money is in float US dollars, time in months. The formulas are the terms of `core.plan.money`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from typing import Any
 
+from core.catalog.countries import Country
 from core.catalog.hardware import Gpu
 from core.catalog.offer_choice import GpuPrices, Price
 from core.catalog.offer_choice import prices as indicative_prices
 from core.catalog.offers import BUY, ON_DEMAND, ONE_YEAR, PRICE_LIMITS, SERVER
 from core.catalog.prices import cost_defaults
 from core.checks import Limits, number_within
+from core.errors import unknown_name
 from core.plan.fleet import Option, choice_of_gpu
-from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES, W_PER_KW
+from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, OUTCOME, RATES, W_PER_KW
 from core.plan.ranking import Candidate
 
 _SHARE = "Write a fraction, for example 0.1 for 10 %."
@@ -47,11 +48,23 @@ COST_LIMITS: dict[str, Limits] = {
     "residual_share": Limits(0, 1, False, _SHARE),
     "discount_rate_per_year": Limits(0, 1, False, _SHARE),
     "horizon_months": Limits(1, 240, True, "Write months, for example 36."),
-    "on_demand_hours_share": Limits(0, 1, False, "Write the fraction of hours that run, for example 0.4."),
+    "server_share_of_gpus": Limits(0, 5, False, "Write a fraction of the GPUs' price, for example 0.54."),
+    "hours_per_day": Limits(0, 24, False, "Write the hours of use a day, for example 10."),
+    "days_per_month": Limits(0, 31, False, "Write the days of use a month, for example 21."),
+    "average_load": Limits(0, 1, False, "Write a fraction of the peak's tokens, for example 0.4."),
+    "tax_rate": Limits(0, 1, False, "Write the tax that is not refunded as a fraction, for example 0.19."),
+    "staff_usd_per_month": Limits(0, 10**8, False, _MONEY),
+    "software_usd_per_month": Limits(0, 10**8, False, _MONEY),
+    "storage_usd_per_month": Limits(0, 10**8, False, _MONEY),
+    "egress_usd_per_month": Limits(0, 10**8, False, _MONEY),
+    "grid_kg_per_kwh": Limits(0, 3, False, "Write kilograms of CO2, for example 0.366."),
+    "api_prompt_usd_per_million": Limits(0, 10**5, False, "Write US dollars, for example 0.5."),
+    "api_output_usd_per_million": Limits(0, 10**5, False, "Write US dollars, for example 1.5."),
     "headroom": Limits(0, 0.95, False, _SHARE),
     "whole_nodes": Limits(0, 1, True, "Write 1 for full nodes, or 0."),
     "spare_replicas": Limits(0, 10**4, True, "Write the number of replicas, for example 1 for N+1."),
     "spare_gpus": Limits(0, 10**5, True, "Write the number of GPUs, for example 0."),
+    "owned_gpus": Limits(0, 10**6, True, "Write the number of GPUs that you own, for example 8."),
     "rent_step": Limits(1, 10**4, True, "Write the GPUs of your provider's smallest instance, for example 8."),
 }
 
@@ -66,6 +79,8 @@ class OrderPolicy:
         whole_nodes: whether GPUs on boards (HGX and OAM) are bought in full nodes, or only those that are used.
         spare_gpus: GPUs in stock, if bought.
         rent_step: smallest number of GPUs that the provider rents out; a rental is a multiple of it.
+        owned_gpus: GPUs of the planned type that are already there, in full servers; they need not be bought, but draw
+            power and are hosted.
     """
 
     headroom: float = 0.0
@@ -73,6 +88,7 @@ class OrderPolicy:
     whole_nodes: bool = True
     spare_gpus: int = 0
     rent_step: int = 1
+    owned_gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,10 +112,10 @@ class OrderQuantity:
         deployable: GPUs of whole replicas for the users.
         with_headroom: GPUs of whole replicas for the users and the headroom.
         with_spares: GPUs of all replicas, including spare ones.
-        order: GPUs to buy, with full nodes and GPUs in stock.
+        order: GPUs to buy, with full nodes and GPUs in stock, less those already owned.
         rented_gpus: GPUs to rent, a multiple of the provider's smallest number.
         replicas: replicas with headroom and spares.
-        nodes: the nodes to buy.
+        nodes: the nodes of all replicas.
     """
 
     by_division: int
@@ -117,7 +133,7 @@ class OrderQuantity:
 
     @property
     def steps(self) -> tuple[OrderStep, ...]:
-        """Return the bars in order; GPUs decrease only if an engine's budget needs fewer than the division."""
+        """Return the bars in order; they fall if an engine needs fewer GPUs than the division, or some are owned."""
         totals = [getattr(self, key) for key in ORDER_STEPS]
         return tuple(
             map(OrderStep, ORDER_STEPS, totals, (after - before for before, after in zip([0, *totals], totals)))
@@ -133,14 +149,20 @@ class Assumptions:
         server_power_share: rated power of the rest of a server, as a share of its GPUs' TDP.
         pue: power usage effectiveness: energy of the whole site ÷ energy of its IT equipment (ISO/IEC 30134-2).
         tariff_usd_per_kwh: price of electricity.
-        power_load: mean power drawn ÷ rated power.
+        server_share_of_gpus: price of the rest of a server, as a share of its GPUs' price, where it is not known.
+        power_load: mean power drawn ÷ rated power, over all hours of a month.
         hosting_usd_per_kw_month, hosting_usd_per_node_month: prices of hosting per kW of rated IT power and per node;
             both are added. Set those that do not apply to 0, and the tariff to 0 if hosting includes electricity.
         support_share_per_year: maintenance and support, as a share of capex.
         depreciation_years, residual_share: straight-line depreciation down to that share of capex.
         discount_rate_per_year: effective annual rate.
         horizon_months: the period of the comparison.
-        on_demand_hours_share: share of all hours in which on-demand GPUs run; reserved GPUs are paid for all hours.
+        hours_per_day, days_per_month: when the service runs. On-demand GPUs are paid for these hours, others for all.
+        average_load: share of the peak's tokens that flow on average in these hours. It says nothing about power.
+        tax_rate: tax that is not refunded, as a share of the price.
+        staff_usd_per_month, software_usd_per_month, storage_usd_per_month, egress_usd_per_month: other payments.
+        grid_kg_per_kwh: CO₂ of a kWh of electricity; None if it is not known.
+        api_prompt_usd_per_million, api_output_usd_per_million: prices of an API per million tokens; None without one.
     """
 
     network_share: float
@@ -155,7 +177,34 @@ class Assumptions:
     residual_share: float
     discount_rate_per_year: float
     horizon_months: int
-    on_demand_hours_share: float
+    server_share_of_gpus: float
+    hours_per_day: float
+    days_per_month: float
+    average_load: float
+    tax_rate: float = 0.0
+    staff_usd_per_month: float = 0.0
+    software_usd_per_month: float = 0.0
+    storage_usd_per_month: float = 0.0
+    egress_usd_per_month: float = 0.0
+    grid_kg_per_kwh: float | None = None
+    api_prompt_usd_per_million: float | None = None
+    api_output_usd_per_million: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Who uses an option, and its load at the peak.
+
+    Attributes:
+        people: people who use the service; None: costs per person are those per concurrent user.
+        output_tokens_per_s: output tokens per second of all replicas at the peak; None if no speed is known.
+        prompt_tokens, output_tokens: tokens of a prompt and of its answer.
+    """
+
+    people: int | None = None
+    output_tokens_per_s: float | None = None
+    prompt_tokens: int = 0
+    output_tokens: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +215,8 @@ class Owning:
         capex_usd: the payment at the start.
         it_kw: rated power of GPUs and servers.
         depreciation_usd_per_month: straight-line depreciation in the years of depreciation.
-        power_usd_per_month, hosting_usd_per_month, support_usd_per_month: payments per month.
-        opex_usd_per_month: their sum.
+        power_usd_per_month, hosting_usd_per_month, support_usd_per_month: payments per month, before tax.
+        opex_usd_per_month: their sum with tax, and other lines (staff, software, storage, egress).
         usd_per_month: depreciation and payments per month.
         value_at_horizon_usd: book value at the end of the horizon.
         tco_usd: total cost over the horizon, less the value at its end.
@@ -192,7 +241,7 @@ class Renting:
     """The costs of renting.
 
     Attributes:
-        on_demand_usd_per_month, reserved_usd_per_month: costs of each plan; None without a price.
+        on_demand_usd_per_month, reserved_usd_per_month: rent by each plan, before tax; None without a price.
         plan: the cheaper plan, "on_demand" or "reserved".
         usd_per_month, tco_usd, npv_usd: costs of the cheaper plan.
     """
@@ -218,6 +267,8 @@ class OptionCosts:
         cheaper: "buy" or "rent", by net present cost; None unless both are known.
         prices: the prices, with the offers that they come from.
         figures: every term of `core.plan.money.OPTION_MONEY` by name.
+        outcome: every term of `core.plan.money.OUTCOME` by name: cash at the start, residual value, costs per person
+            and per million tokens, energy, CO₂, and an API's cost; None is a missing figure.
     """
 
     order: OrderQuantity
@@ -230,18 +281,45 @@ class OptionCosts:
     cheaper: str | None
     prices: GpuPrices = field(repr=False, compare=False)
     figures: Mapping[str, Any] = field(repr=False, compare=False)
+    outcome: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+_POLICY_NAMES = tuple(field.name for field in fields(OrderPolicy))
+_ASSUMPTION_NAMES = tuple(field.name for field in fields(Assumptions))
+NAMES = (*_POLICY_NAMES, *_ASSUMPTION_NAMES)  # of all assumptions, in the order in which to show them
+_MAY_BE_MISSING = tuple(field.name for field in fields(Assumptions) if field.default is None)
 
 
 @cache
 def default_assumptions() -> Assumptions:
     """Return the assumptions in cost_defaults.csv."""
-    return Assumptions(**_defaults(Assumptions))
+    return Assumptions(**_defaults(_ASSUMPTION_NAMES))
 
 
 @cache
 def default_policy() -> OrderPolicy:
     """Return the policy in cost_defaults.csv."""
-    return OrderPolicy(**_defaults(OrderPolicy))
+    return OrderPolicy(**_defaults(_POLICY_NAMES))
+
+
+def assumed(given: Mapping[str, Any], country: Country | None = None) -> tuple[OrderPolicy, Assumptions]:
+    """Return the defaults with a country's values in their place, and with what is given in place of both.
+
+    Args:
+        given: fields of `OrderPolicy` and `Assumptions` by name.
+        country: a preset of `core.catalog.countries`.
+
+    Raises:
+        UnknownNameError: a name is not a field of either.
+        PlannerError: a value has the wrong type or is out of range.
+    """
+    for name in given:
+        if name not in NAMES:
+            raise unknown_name("assumptions", name, NAMES, "the list that `vram plan --assume help` prints")
+    preset = country.assumptions if country else {}
+    values: dict[str, Any] = {name: _converted(name, value) for name, value in {**preset, **given}.items()}
+    policy = {name: values.pop(name) for name in tuple(values) if name in _POLICY_NAMES}
+    return replace(default_policy(), **policy), replace(default_assumptions(), **values)
 
 
 def comes_on_baseboards(gpu: Gpu) -> bool:
@@ -261,19 +339,22 @@ def option_costs(
     policy: OrderPolicy | None = None,
     assumptions: Assumptions | None = None,
     prices: GpuPrices | None = None,
+    usage: Usage | None = None,
 ) -> OptionCosts:
     """Return the costs of serving `users` by `option` on `gpu`.
 
     Args:
         gpus_by_division: the start of the waterfall (`fleet.gpus_by_division`).
         policy, assumptions, prices: the defaults are those of the data files.
+        usage: who uses it, and its load; without it figures per token are missing.
 
     Raises:
         PlannerError: an input has the wrong type or is out of range, or the replicas take too many GPUs.
     """
     by_division = int(_checked("gpus_by_division", gpus_by_division))
     prices = prices or indicative_prices(gpu.name)
-    figures = money_figures(gpu, option, users=users, policy=policy, assumptions=assumptions, prices=prices)
+    inputs = money_inputs(gpu, option, users=users, policy=policy, assumptions=assumptions, prices=prices)
+    figures: dict[str, Any] = OPTION_MONEY.compute(inputs)
     if figures["with_spares"] is None:
         _checked("gpus", figures["replicas"] * option.replica.gpus)
     owned, rented = _owning(figures), _renting(figures)
@@ -288,6 +369,7 @@ def option_costs(
         cheaper=("buy" if figures["buys"] else "rent") if owned and rented else None,
         prices=prices,
         figures=figures,
+        outcome=OUTCOME.compute({**inputs, **figures, **asdict(usage or Usage())}),
     )
 
 
@@ -309,6 +391,20 @@ def money_figures(
     Raises:
         PlannerError: an input has the wrong type or is out of range.
     """
+    inputs = money_inputs(gpu, option, users=users, policy=policy, assumptions=assumptions, prices=prices)
+    return OPTION_MONEY.compute(inputs)
+
+
+def money_inputs(
+    gpu: Gpu,
+    option: Option | None,
+    *,
+    users: int,
+    policy: OrderPolicy | None = None,
+    assumptions: Assumptions | None = None,
+    prices: GpuPrices | None = None,
+) -> dict[str, Any]:
+    """Return every input of the terms of `core.plan.money` by name, and the terms of `RATES`; as `money_figures`."""
     prices = prices or indicative_prices(gpu.name)
     policy, assumptions = policy or default_policy(), assumptions or default_assumptions()
     given: dict[str, Any] = {
@@ -328,7 +424,6 @@ def money_figures(
         "gpus_per_replica": option and option.replica.gpus,
         "gpus_per_node": (option.replica.gpu if option else choice_of_gpu(gpu)).gpus_per_node,
         "on_board": int(comes_on_baseboards(gpu)),
-        "server_share_of_gpus": cost_defaults()["server_share_of_gpus"].value,
         "most_gpus": COST_LIMITS["gpus"].most,
         "order_step": _step(prices.purchase),
         "on_demand_step": _step(prices.on_demand_per_gpu_hour),
@@ -337,7 +432,7 @@ def money_figures(
         "months_per_year": MONTHS_PER_YEAR,
         "w_per_kw": W_PER_KW,
     }
-    return OPTION_MONEY.compute(given | RATES.compute(given))
+    return given | RATES.compute(given)
 
 
 def candidate_of(
@@ -393,20 +488,24 @@ def _renting(figures: Mapping[str, Any]) -> Renting | None:
     return Renting(
         on_demand_usd_per_month=figures["on_demand_month"],
         reserved_usd_per_month=figures["reserved_month"],
-        plan="on_demand" if figures["rent_month"] == figures["on_demand_month"] else "reserved",
+        plan="on_demand" if figures["rent_bill"] == figures["on_demand_month"] else "reserved",
         usd_per_month=figures["rent_month"],
         tco_usd=figures["rent_tco"],
         npv_usd=figures["rent_npv"],
     )
 
 
-def _defaults(settings: type[Assumptions | OrderPolicy]) -> dict[str, Any]:
-    return {field.name: _default(field.name) for field in fields(settings)}
+def _defaults(names: Iterable[str]) -> dict[str, Any]:
+    return {name: _converted(name, cost_defaults()[name].value) for name in names}
 
 
-def _default(name: str) -> float | int:
-    value = _checked(name, cost_defaults()[name].value)
-    return bool(value) if name == "whole_nodes" else value
+def _converted(name: str, value: object) -> float | int | None:
+    """Return the value of a field of `OrderPolicy` or `Assumptions` in its type."""
+    if value is None and name in _MAY_BE_MISSING:
+        return None
+    if name == "whole_nodes":
+        return bool(value) if isinstance(value, bool) else bool(_checked(name, value))
+    return _checked(name, value)
 
 
 def _checked(name: str, value: object) -> float | int:

@@ -13,6 +13,7 @@ from core.plan.costs import (
     Assumptions,
     OptionCosts,
     OrderPolicy,
+    assumed,
     candidate_of,
     default_assumptions,
     default_policy,
@@ -159,6 +160,7 @@ def on_gpu(request: dict[str, object], scenarios: dict[str, dict], row: int) -> 
 def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, object]:
     drawn = {name: getattr(default_assumptions(), name) for name in _names(Assumptions)}
     drawn |= {name: getattr(default_policy(), name) for name in _names(OrderPolicy)}
+    drawn = {name: value for name, value in drawn.items() if value is not None}  # prices of an API: no option's cost
     for name in rng.sample(list(drawn), 8):
         limits = COST_LIMITS[name]
         most = min(limits.most, 3 * float(drawn[name]) + 2)
@@ -206,18 +208,14 @@ def expected_of_row(scenario: Scenario, found: Found | None) -> dict[str, object
 
 
 def costs_of(request: dict[str, object], scenario: Scenario, at_load: OptionSpeed) -> OptionCosts:
-    whole = {"horizon_months", "spare_replicas", "spare_gpus", "rent_step"}
-    given = {
-        name: int(value) if name in whole else value for name, value in request.items() if name not in NOT_OF_COSTS
-    }
-    given["whole_nodes"] = bool(given["whole_nodes"])
+    policy, assumptions = assumed({name: value for name, value in request.items() if name not in NOT_OF_COSTS})
     return option_costs(
         scenario.gpu,
         at_load.option,
         users=at_load.users,
         gpus_by_division=scenario.gpus_by_division,
-        policy=OrderPolicy(**{name: given[name] for name in _names(OrderPolicy)}),
-        assumptions=Assumptions(**{name: given[name] for name in _names(Assumptions)}),
+        policy=policy,
+        assumptions=assumptions,
     )
 
 

@@ -285,8 +285,8 @@ def test_how_it_works_explains_every_term(planner, language):
         for name in set(term.formula.names()) & set(OPTION_MONEY.by_name):
             assert f"[{labels(f'term.{name}')}]" in formula
     if language == "en":
-        capex = "IF(AND(ISNUMBER([GPUs and servers]),ISNUMBER([TDP of a GPU (W)])),[GPUs and servers]*(1+[Network and installation]),"
-        assert figures["Purchase (capex)"][3] == capex + '"–")'
+        net = "IF(AND(ISNUMBER([GPUs and servers]),ISNUMBER([TDP of a GPU (W)])),[GPUs and servers]*(1+[Network and installation]),"
+        assert figures["Purchase before tax"][3] == net + '"–")'
 
 
 def test_links_lead_to_sheets(planner):

@@ -7,7 +7,7 @@ from xlsxwriter import Workbook
 from core.catalog.prices import cost_defaults
 from core.engines.blocks import BLOCK_TOKENS
 from core.plan.costs import COST_LIMITS
-from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, RATES
+from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES
 from core.plan.ranking import SAME_COST
 from core.plan.replica_figures import CONSTANTS
 from workbook import styles, terms
@@ -21,14 +21,15 @@ HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
 SHARE_FORMAT = "0.0%"
 
-# All defaults of a cost comparison except the maximum age of a price, which could only be checked with today's date.
-COST_INPUTS = tuple(field for field in cost_defaults() if field in COST_LIMITS or field == "server_share_of_gpus")
+# The defaults that the formulas of pages use.
+COST_INPUTS = tuple(field for field in cost_defaults() if field in (*RATES.inputs, *OPTION_MONEY.inputs))
 _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
     "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
     "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
+    "owned_gpus": COUNT_FORMAT, "hours_per_day": "0.0", "days_per_month": "0.0",
+    **{f"{name}_usd_per_month": "#,##0.00" for name in ("staff", "software", "storage", "egress")},
 }  # fmt: skip
-_OTHER_LIMITS = (0, 5, False)  # of a default that COST_LIMITS does not list
 
 
 # Constants that formulas name: name → (sheet of its label, value, number format).
@@ -61,8 +62,8 @@ def number_format(field: str) -> str:
 
 def limits_of(field: str) -> tuple[float, float, bool]:
     """Return the minimum and maximum of a cost input or a price, and whether it must be a whole number."""
-    found = COST_LIMITS.get(field)
-    return (found.least, found.most, found.whole) if found else _OTHER_LIMITS
+    found = COST_LIMITS[field]
+    return found.least, found.most, found.whole
 
 
 def price_limits(sheet_name: str) -> dict[str, tuple[str, str]]:
@@ -86,7 +87,7 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     usable = Cell(1, styles.CHECK, 1, _all_usable(), labels("check.format"))
     _write_line(sheet, labels("export.assumptions_usable"), usable, labels("unit.none"), "")
     given = {field: default.value for field, default in cost_defaults().items()}
-    rates = RATES.compute(given | {"months_per_year": MONTHS_PER_YEAR})
+    rates = RATES.compute(given | {"months_per_year": MONTHS_PER_YEAR, "hours_per_month": HOURS_PER_MONTH})
     for term in RATES:
         cell = Cell(1, styles.FORMULA, rates[term.name], terms.formula(term, str), terms.number_format(term))
         _write_line(sheet, terms.label(labels, term.name), cell, labels("unit.none"), "")

@@ -50,7 +50,7 @@ _GAP_HEIGHT, _SECTION_HEIGHT, _LINE_HEIGHT = 6, 17, 15.1
 _MAIN_COSTS = (
     "horizon_months", "discount_rate_per_year", "headroom", "spare_replicas", "depreciation_years", "residual_share",
     "pue", "tariff_usd_per_kwh", "hosting_usd_per_kw_month", "support_share_per_year", "network_share",
-    "on_demand_hours_share",
+    "hours_per_day",
 )  # fmt: skip
 # Lines of the costs: the label, and the terms of buying and of renting.
 _COSTS = (

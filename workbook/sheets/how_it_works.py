@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
-from core.plan.money import OPTION_MONEY, RATES
+from core.plan.money import MONEY_TERMS
 from core.plan.speed_terms import SPEED_TERMS
 from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 
 HEADER_ROW = 4
 COLUMNS = ("figure", "unit", "means", "formula", "source")
-TERMS = (*MEMORY_TERMS, *SPEED_TERMS, *RATES, *OPTION_MONEY)
+TERMS = (*MEMORY_TERMS, *SPEED_TERMS, *MONEY_TERMS)
 
 
 def write(book: Book) -> None:

@@ -56,7 +56,9 @@ _COST_FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
     "hosting_usd_per_node_month": MONEY_FORMAT, "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
     "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
-    "stale_after_months": COUNT_FORMAT,
+    "stale_after_months": COUNT_FORMAT, "owned_gpus": COUNT_FORMAT, "hours_per_day": "0.0", "days_per_month": "0.0",
+    "grid_kg_per_kwh": "0.000", "api_prompt_usd_per_million": "#,##0.00##", "api_output_usd_per_million": "#,##0.00##",
+    **{f"{name}_usd_per_month": MONEY_FORMAT for name in ("staff", "software", "storage", "egress")},
 }  # fmt: skip
 # Constants that formulas name: (name, value, number format).
 _FIXED = (
@@ -209,7 +211,9 @@ def _write_assumptions(book: Book, ws: Worksheet) -> None:
     for name, default in cost_defaults().items():
         source = "; ".join(part for part in (default.source, default.note) if part)
         number_format = _COST_FORMATS.get(name, _SHARES)
-        value = int(default.value) if number_format == COUNT_FORMAT else default.value
+        value = default.value
+        if value is not None and number_format == COUNT_FORMAT:
+            value = int(value)
         line(name, value, number_format, labels(f"procurement.unit_{name}"), source, default.as_of)
         limits = COST_LIMITS.get(name)
         check(name, *((limits.least, limits.most, limits.whole) if limits else (0, 120, name == "stale_after_months")))

@@ -57,7 +57,10 @@ ASSUMED = Assumptions(
     residual_share=0.1,
     discount_rate_per_year=0.21,
     horizon_months=24,
-    on_demand_hours_share=0.5,
+    server_share_of_gpus=0.5,
+    hours_per_day=12,
+    days_per_month=365 / 12,
+    average_load=0.5,
 )
 
 
@@ -96,7 +99,7 @@ def option(gpu_name: str, split: tuple[int, int], users: int, each: int) -> Opti
 
 
 def rates(assumed: Assumptions) -> dict[str, object]:
-    return RATES.compute(asdict(assumed) | {"months_per_year": 12})
+    return RATES.compute(asdict(assumed) | {"months_per_year": 12, "hours_per_month": 730})
 
 
 # ---- by hand -----------------------------------------------------------------------------------------
@@ -150,7 +153,7 @@ def test_renting_by_hand():
     rented = costs().rented
     assert (rented.on_demand_usd_per_month, rented.reserved_usd_per_month) == pytest.approx((14_600, 17_520))
     assert (rented.plan, rented.usd_per_month, rented.tco_usd) == ("on_demand", 14_600, 14_600 * 24)
-    always_up = costs(replace(ASSUMED, on_demand_hours_share=1)).rented
+    always_up = costs(replace(ASSUMED, hours_per_day=24)).rented
     assert (always_up.plan, always_up.usd_per_month) == ("reserved", 17_520)
 
 
@@ -267,7 +270,15 @@ ASSUMPTIONS = st.builds(
     # 1 - (1 + i)^-n has few digits if the rate is below a thousandth of a per cent.
     discount_rate_per_year=st.just(0) | st.floats(1e-5, 0.5),
     horizon_months=st.integers(1, 120),
-    on_demand_hours_share=st.floats(0, 1),
+    server_share_of_gpus=st.floats(0, 2),
+    hours_per_day=st.floats(0, 24),
+    days_per_month=st.floats(0, 31),
+    average_load=st.floats(0, 1),
+    tax_rate=st.just(0) | st.floats(0, 0.5),
+    staff_usd_per_month=st.just(0) | st.floats(0, 1e5),
+    software_usd_per_month=st.just(0) | st.floats(0, 1e5),
+    storage_usd_per_month=st.just(0) | st.floats(0, 1e4),
+    egress_usd_per_month=st.just(0) | st.floats(0, 1e4),
 )
 
 
@@ -452,11 +463,16 @@ LIMITS = {
     "network_share": (0, 5), "server_power_share": (0, 5), "pue": (1, 5), "tariff_usd_per_kwh": (0, 10),
     "power_load": (0, 1), "hosting_usd_per_kw_month": (0, 100_000), "hosting_usd_per_node_month": (0, 1_000_000),
     "support_share_per_year": (0, 1), "residual_share": (0, 1), "discount_rate_per_year": (0, 1),
-    "on_demand_hours_share": (0, 1), "depreciation_years": (1, 20), "horizon_months": (1, 240),
+    "server_share_of_gpus": (0, 5), "depreciation_years": (1, 20), "horizon_months": (1, 240),
+    "hours_per_day": (0, 24), "days_per_month": (0, 31), "average_load": (0, 1), "tax_rate": (0, 1),
+    "staff_usd_per_month": (0, 1e8), "software_usd_per_month": (0, 1e8), "storage_usd_per_month": (0, 1e8),
+    "egress_usd_per_month": (0, 1e8), "owned_gpus": (0, 1_000_000),
+    # Above them: grams for kilograms, and the price of a token that was multiplied too often.
+    "grid_kg_per_kwh": (0, 3), "api_prompt_usd_per_million": (0, 1e5), "api_output_usd_per_million": (0, 1e5),
 }  # fmt: skip
 WHOLE = {
     "gpus", "gpus_by_division", "users", "users_per_replica", "spare_replicas", "spare_gpus", "rent_step",
-    "whole_nodes", "horizon_months",
+    "whole_nodes", "horizon_months", "owned_gpus",
 }  # fmt: skip
 
 
@@ -483,7 +499,7 @@ def test_the_server_of_a_gpu():
 
 def test_the_defaults_are_complete_dated_and_within_their_limits():
     used = {field.name for field in fields(Assumptions)} | {field.name for field in fields(OrderPolicy)}
-    assert set(cost_defaults()) == used | {"server_share_of_gpus", "stale_after_months"}
+    assert set(cost_defaults()) == used | {"stale_after_months"}
     assert all(date_of(default.as_of) and default.source and default.unit for default in cost_defaults().values())
     assert costs(default_assumptions()).owned.tco_usd > 0
     assert default_policy() == OrderPolicy(headroom=0.3, spare_replicas=1, whole_nodes=True, spare_gpus=0, rent_step=1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from core.plan.money import OPTION_MONEY, RATES
+from core.plan.money import MONEY_TERMS
 from core.plan.terms import (
     MISSING,
     Expression,
@@ -33,7 +33,7 @@ from tests.spreadsheets import ironcalc_program
 
 VALUES = {"a": 7, "b": 2.5, "c": 3, "d": 0.25, "none": None}
 CELLS = {"a": "A1", "b": "B1", "c": "C1", "d": "D1", "none": "E1"}
-DECLARED = (RATES, OPTION_MONEY)
+DECLARED = (MONEY_TERMS,)
 
 
 def term(name: str, formula: Expression) -> Term:

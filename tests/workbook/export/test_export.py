@@ -25,7 +25,7 @@ from core.model.mixers import CrossAttention, FullAttention, Indexer, RecurrentS
 from core.model.precision import precision_of_bytes
 from core.model.spec import LayerRun, ModelSpec
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.costs import OptionCosts, default_assumptions, default_policy, money_figures, option_costs
+from core.plan.costs import COST_LIMITS, OptionCosts, default_assumptions, default_policy, money_figures, option_costs
 from core.plan.fleet import MAX_GPUS, Option, layout_title
 from core.plan.layout_figures import has_shapes
 from core.plan.ranking import SAME_COST
@@ -448,9 +448,10 @@ def test_costs_follow_the_shared_assumptions(program, sheets, language):
     ranges = dict.fromkeys(names, (0.0, 0.9)) | {
         "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
         "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_replicas": (0, 3), "spare_gpus": (0, 3),
-        "whole_nodes": (0, 1), "rent_step": (1, 9),
+        "whole_nodes": (0, 1), "rent_step": (1, 9), "owned_gpus": (0, 9), "hours_per_day": (0, 24),
+        "days_per_month": (1, 31), **{f"{name}_usd_per_month": (0, 900) for name in ("staff", "software", "storage")},
     }  # fmt: skip
-    whole = {"horizon_months", "spare_replicas", "spare_gpus", "whole_nodes", "rent_step"}
+    whole = {name for name in names if COST_LIMITS[name].whole}
 
     def drawn(name: str) -> float:
         return rng.randint(*ranges[name]) if name in whole else round(rng.uniform(*ranges[name]), 4)
