@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from core import catalog
+from core.catalog.countries import country as country_of
 from core.catalog.offer_choice import GpuPrices
 from core.checks import number, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
-from core.plan.costs import OptionCosts, candidate_of
+from core.plan.costs import OptionCosts, assumed, candidate_of
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
@@ -23,7 +24,7 @@ from core.plan.speed import NOT_MODELLED
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of, gpu_of
 from vram.models import Model, kv_precision_of, model, weights_precision_of
-from vram.plan_costs import costs_as_dict, costs_by_option
+from vram.plan_costs import Comparison, costs_as_dict, costs_by_option, total_bytes
 from vram.speeds import SpeedRange, speed_range
 
 SPEED_NOTE = f"Speeds are computed; about eight of ten measurements lie in the range. {NOT_MODELLED}"
@@ -89,6 +90,7 @@ class Plan:
         margin: how much more the runner-up costs than the best, as a fraction; None without a runner-up.
         no_speed: why no speed is known ("only the size of the model is known"); "" if speeds are known.
         with_costs: whether `as_dict` gives the costs too.
+        assumptions: every assumption of the costs by name.
     """
 
     model: str
@@ -103,6 +105,7 @@ class Plan:
     margin: float | None = None
     no_speed: str = ""
     with_costs: bool = False
+    assumptions: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -120,6 +123,7 @@ class Plan:
             "output_tokens": self.output_tokens,
             "min_speed": self.min_speed,
             "layouts": [self._option_as_dict(option) for option in self.options],
+            **({"assumptions": dict(self.assumptions)} if self.with_costs else {}),
             "margin": None if self.margin is None else round(self.margin, 4),
             "ruled_out": [{"gpu": out.gpu, "reason": out.reason} for out in self.ruled_out],
             "note": self.note,
@@ -148,6 +152,8 @@ def plan(
     overhead: float | None = None,
     costs: bool = False,
     prices: str | os.PathLike[str] | None = None,
+    assumptions: Mapping[str, float | None] | None = None,
+    country: str | None = None,
     precision: str | float | None = None,
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
@@ -173,6 +179,10 @@ def plan(
             None: the rule with 10 % for a model of which only the size is known, the engine's budget for all others.
         costs: whether `Plan.as_dict` gives the costs of each option too.
         prices: a CSV file of offers, next to the catalog's, with the columns of core/catalog/data/offers.csv.
+        assumptions: assumptions of the costs by name, for example {"horizon_months": 48, "tax_rate": 0.19}: the fields
+            of `core.plan.costs.OrderPolicy` and `Assumptions`, which `vram plan --assume help` lists. The others stay
+            at the country's values or their defaults.
+        country: "us", "eu", "uk" or "cn", for its tariff, PUE, hosting and CO₂ of the grid.
         precision, kv_precision, engine, engine_version, settings: as in `vram.capacity`.
 
     Raises:
@@ -183,9 +193,11 @@ def plan(
     demand = demand_of(users, people, active, requests_per_hour)
     tokens = tokens_of(context, prompt_tokens, output_tokens)
     wanted = None if min_speed is None else number("min_speed", min_speed)
+    policy, assumption_values = assumed(assumptions or {}, None if country is None else country_of(country))
+    requested = weights_precision_of(precision)
     service = service_of(
         spec,
-        weights_precision_of(precision),
+        requested,
         kv_precision_of(kv_precision),
         None if overhead is None else number("overhead", overhead),
         engine=runs_on,
@@ -200,9 +212,14 @@ def plan(
     ]
     at_loads, no_speed = _at_loads(service, fitting, wish, wanted)
     found = {at_load.option: at_load for at_load in at_loads}
-    costs_of = costs_by_option(
-        service, {option: at_load.users for option, at_load in found.items()}, tokens.context, _prices_of(prices)
+    comparison = Comparison(
+        policy=policy,
+        assumptions=assumption_values,
+        people=None if people is None else whole("people", people),
+        tokens=tokens,
+        prices=_prices_of(prices),
     )
+    costs_of = costs_by_option(found.values(), total_bytes(service, requested, tokens.context), comparison)
     ranking = rank(_candidate(at_load, costs_of.get(option)) for option, at_load in found.items())
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
     reasons = {out.key: out.reason for out in ranking.left_out}
@@ -242,6 +259,7 @@ def plan(
         margin=ranking.margin,
         no_speed=no_speed,
         with_costs=costs,
+        assumptions=asdict(policy) | asdict(assumption_values),
     )
 
 

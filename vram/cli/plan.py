@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from core.plan.demand import MIN_SPEED
+from vram.cli.assumptions import assumption_options, given_assumptions
 from vram.cli.columns import print_columns
 from vram.cli.options import NUMBER, engine_options, prices_option
 from vram.plan_costs import COSTS_NOTE, prices_in_words
@@ -44,6 +45,7 @@ SPEED_HEADINGS = ("tokens/s", "first", "limited by")
 )
 @click.option("--costs", is_flag=True, help="Show what owning and renting cost, at indicative prices.")
 @prices_option
+@assumption_options
 @engine_options
 def plan(model: str, as_json: bool, **settings) -> None:
     """Show how to serve MODEL to its users: deployable layouts, the cheapest first, and what rules the others out.
@@ -55,9 +57,10 @@ def plan(model: str, as_json: bool, **settings) -> None:
     vram plan llama-3.1-70b --users 10 --context 32768
     vram plan deepseek-v3 --users 100 --context 32768 --gpu h200 --gpu b200
     vram plan llama-3.1-70b --users 50 --context 32768 --costs
+    vram plan llama-3.1-70b --users 50 --context 32768 --costs --country uk --assume hours_per_day=12
     vram plan qwen3-32b --people 500 --active 0.1 --prompt-tokens 2000 --output-tokens 500 --min-speed 20
     """
-    found = make_plan(model, **settings)
+    found = make_plan(model, **given_assumptions(settings))
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
