@@ -272,7 +272,7 @@ _OTHERS = {
 }  # fmt: skip
 
 TEXTS: dict[str, tuple[str, str]] = {
-    **{f"term.{name}": texts[:2] for name, texts in _NAMES.items()},
+    **{f"term.{name}": (texts[0], texts[1]) for name, texts in _NAMES.items()},
     **{
         f"term.{term.name}.means": (term.means, _NAMES[term.name][2])
         for term in (*SPEED_TERMS, *TOKENS, REQUESTS["whole_users"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from core import catalog
-from core.catalog.prices import is_stale
+from core.catalog.prices import date_of, months_later
 from core.checks import one_of
 
 OLD_AFTER_MONTHS = 36  # a source older than three years is marked
@@ -95,7 +95,7 @@ def is_old(as_of: str, today: datetime.date) -> bool:
     Raises:
         ValueError: `as_of` is not such a date.
     """
-    return is_stale(as_of, today, OLD_AFTER_MONTHS)
+    return months_later(date_of(as_of), OLD_AFTER_MONTHS) < today
 
 
 def _units_per_usd(preset: Preset) -> float:

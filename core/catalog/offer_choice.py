@@ -154,7 +154,7 @@ def default_offer_policy() -> OfferPolicy:
     defaults = cost_defaults()
     return OfferPolicy(
         plan_date=max(date_of(default.as_of) for default in defaults.values()),
-        stale_after_months=int(defaults["stale_after_months"].value),
+        stale_after_months=int(defaults["stale_after_months"].value or 0),
     )
 
 

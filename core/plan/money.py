@@ -261,7 +261,12 @@ OWNING = Terms(
         means="Rated power of one GPU with its part of the server.",
         formula=if_known([v.with_spares, v.tdp_w], v.tdp_w * (1 + v.server_power_share) / v.w_per_kw),
     ),
-    _of_capex("it_kw", "kW", "Rated power of GPUs and servers, those already owned too.", (v.in_place + v.order - v.order_needed) * v.gpu_kw),
+    _of_capex(
+        "it_kw",
+        "kW",
+        "Rated power of GPUs and servers, those already owned too.",
+        (v.in_place + v.order - v.order_needed) * v.gpu_kw,
+    ),
     _of_capex(
         "power",
         "USD/month",
@@ -485,7 +490,9 @@ OUTCOME = Terms(
         name="running_kw",
         unit="kW",
         means="Rated power of the GPUs and servers that run for the service, bought or rented.",
-        formula=if_known([v.buys, v.gpu_kw], when(equal(v.buys, 1), v.in_place + v.order - v.order_needed, v.rented) * v.gpu_kw),
+        formula=if_known(
+            [v.buys, v.gpu_kw], when(equal(v.buys, 1), v.in_place + v.order - v.order_needed, v.rented) * v.gpu_kw
+        ),
     ),
     Term(
         name="on_demand",
