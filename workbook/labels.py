@@ -496,7 +496,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prices.title": ("Prices", "价格"),
     "prices.subtitle": ("One row an offer. Change the blue cells, or write your quotes into the blank rows. An own quote wins over every other offer of its GPU on the same terms.", "每行一个报价。可修改蓝色单元格，或在空行填入您的报价。同一 GPU 与条件下，自有报价优先。"),
     "prices.count": ("{all} offers; {used} count, {own} of them own quotes.", "共 {all} 个报价，采用 {used} 个，其中自有报价 {own} 个。"),
-    "prices.doubts": ("▲ {stale} that count are stale, {expired} expired, {texts} with a text instead of a number or date", "▲ 采用的报价中 {stale} 个过期；{expired} 个失效；{texts} 个以文字代替数字或日期"),
+    "prices.doubts": ("▲ {stale} that count are stale, {expired} expired, {texts} with a text for a number", "▲ 采用的报价中 {stale} 个过期；{expired} 个失效；{texts} 个以文字代替数字或日期"),
     "prices.offer_exchange_rate": ("Units of it for one US dollar", "一美元折合该币种的数额"),
     "prices.offer_currency": ("Currency other than USD that is used too", "另外采用的币种（除 USD 外）"),
     "prices.gpu": ("GPU or machine", "GPU 或整机"),

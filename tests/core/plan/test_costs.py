@@ -224,7 +224,7 @@ def test_orders_and_rentals_are_multiples_of_what_the_offers_sell():
     """
     found = gpu_prices(GPU.name, 30_000, 0, 1, 2, steps=(72, 1, 8, 1))
     given = {"users": 9, "each": 1, "split": (2, 1), "found": found}
-    assumed = replace(ASSUMED, on_demand_hours_share=1)
+    assumed = replace(ASSUMED, hours_per_day=24, days_per_month=31)
     figures = costs(assumed, **given, policy=OrderPolicy(whole_nodes=False)).figures
     assert [figures[name] for name in ("with_spares", "order_needed", "order")] == [18, 18, 72]
     assert [figures[name] for name in ("on_demand_gpus", "reserved_gpus", "rented")] == [24, 18, 24]
