@@ -33,11 +33,24 @@ ALLOWED_FUNCTIONS = (
     Allowance("capacity", None, ("ROUNDUP", "INT"), "replicas, nodes, users and blocks of tokens are whole"),
     Allowance("capacity", "capacity.slot", ("IFERROR",), "0 if the chosen scenario is not found"),
     Allowance("options", None, ("ROUNDUP", "INT"), "GPUs, nodes and months are whole"),
-    Allowance("procurement", None, ("IFERROR",), "there may be fewer options than places in the list"),
+    Allowance("speed", None, ("ROUND", "INT"), "tokens and the number of a tensor parallel size are whole"),
+    Allowance("speed", "capacity.slot", ("IFERROR",), "0 if the chosen scenario is not found"),
+    Allowance(
+        "prices", None, ("IFERROR", "ROUND", "ROUNDUP", "INT"), "0 if nothing is found; units and days are whole"
+    ),
+    Allowance("gpus", None, ("IFERROR",), "0 if no offer counts"),
+    Allowance("procurement", None, ("IFERROR", "ROUNDUP"), "there may be fewer options than places; users are whole"),
     Allowance("layouts", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("models", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("sensitivity", None, ("ROUNDUP",), "the GPUs of the grid are whole"),
 )
+
+# Numbers that formulas of a sheet may hold: sheet → numbers, and the reason.
+ALLOWED_NUMBERS = {
+    "speed": (("2", "3", "4", "9"), "codes of units; halves, pairs and a ring's bytes in formulas of terms"),
+    "options": (("2", "4", "10", "3600"), "codes of what runs; seconds of an hour; fewer than 4 users; one decimal"),
+    "prices": (("4", "5", "10"), "places of the parts of a sort key"),
+}
 
 # Named results that may depend on functions of the add-in, each with its reason.
 ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS = {
@@ -47,10 +60,21 @@ ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS = {
 
 
 @cache
+def allowed_numbers() -> dict[str, frozenset[str]]:
+    """Return the allowed numbers in every language of the workbook: sheet title → numbers."""
+    return {
+        labels(f"sheet.{sheet}"): frozenset(numbers)
+        for labels in map(Labels, LANGUAGES)
+        for sheet, (numbers, _) in ALLOWED_NUMBERS.items()
+    }
+
+
+@cache
 def allowed_functions() -> dict[tuple[str, str | None], frozenset[str]]:
     """Return the allowed functions in every language of the workbook: (sheet title, label or None) → functions."""
-    return {
-        (labels(f"sheet.{entry.sheet}"), entry.label and labels(entry.label)): frozenset(entry.functions)
-        for labels in map(Labels, LANGUAGES)
-        for entry in ALLOWED_FUNCTIONS
-    }
+    found: dict[tuple[str, str | None], frozenset[str]] = {}
+    for labels in map(Labels, LANGUAGES):
+        for entry in ALLOWED_FUNCTIONS:
+            key = labels(f"sheet.{entry.sheet}"), entry.label and labels(entry.label)
+            found[key] = found.get(key, frozenset()) | frozenset(entry.functions)
+    return found

@@ -6,7 +6,7 @@ import datetime
 import re
 from collections.abc import Iterator
 
-from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions
+from workbook.audit.allowed import ALLOWED_NAMES_WITH_FOREIGN_FUNCTIONS, allowed_functions, allowed_numbers
 from workbook.audit.formula import Formula
 from workbook.audit.headings import headings
 from workbook.audit.references import Area, UnresolvedError
@@ -132,10 +132,13 @@ def functions_of_2010(subject: Subject) -> Iterator[Fault]:
 
 
 def no_constants_in_formulas(subject: Subject) -> Iterator[Fault]:
-    """Yield formulas with numbers other than 0, 1 and unit powers."""
+    """Yield formulas with numbers other than 0, 1, unit powers and those that `allowed` lists."""
+    allowed = allowed_numbers()
     for form, places in subject.forms.items():
-        if form.constants:
-            yield from (Fault(str(place), ", ".join(dict.fromkeys(form.constants))) for place in places)
+        for place in places if form.constants else ():
+            numbers = [number for number in dict.fromkeys(form.constants) if number not in allowed.get(place.sheet, ())]
+            if numbers:
+                yield Fault(str(place), ", ".join(numbers))
 
 
 def iferror_and_round_listed(subject: Subject) -> Iterator[Fault]:
