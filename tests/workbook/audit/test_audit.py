@@ -270,7 +270,7 @@ SEEDS = {
         "Checks!B9",
     ),
     "a check of nothing": ("checks_can_fail", lambda x: x.formula("Checks", "B9", "IF(1=1,1,0)"), "Checks!B9"),
-    "old prices": ("stale_inputs", lambda x: x.number("Procurement", "B26", 49_310), "GPUs!"),  # 2035-01-01
+    "old prices": ("stale_inputs", lambda x: x.number("Procurement", "B27", 49_310), "Prices!"),  # 2035-01-01
     "a function of 2013": ("functions_2010", article("_xlfn.DAYS(0,1)"), "Article!H5"),
     "a long formula": ("long_formulas", article("+".join("0" * 101)), "Article!H5"),
     "nested IFs": ("nested_ifs", article("IF(1,IF(1,IF(1,IF(1,1,0),0),0),0)"), "Article!H5"),
