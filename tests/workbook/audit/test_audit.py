@@ -22,6 +22,7 @@ from openpyxl.worksheet.table import Table, TableColumn, TableFormula
 
 from addin.functions import declared_functions
 from core import catalog
+from core.catalog.offers import catalog_offers
 from tests.workbook.package_edits import DRAWING, MAIN, Xlsx
 from tests.workbook.planner_rows import few
 from workbook.audit.colours import BLACK, WHITE, Palette, contrast
@@ -321,7 +322,7 @@ def build_small(language: str) -> bytes:
         patch.setattr(scenarios, "MOST_SCENARIOS", len(scenarios.EXAMPLES))
         patch.setattr(catalog, "gpus", lambda: tuple(bought))
         patch.setattr(catalog, "gpu_names", lambda: tuple(gpu.name for gpu in bought))
-        return build(language)[0]
+        return build(language, offers=[offer for offer in catalog_offers() if offer.gpu in gpus])[0]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -339,6 +340,7 @@ def test_each_fault_is_caught_by_its_check_alone(small_planner, tmp_path, name):
     path = tmp_path / "seeded.xlsx"
     path.write_bytes(x.content)
     found = failing(path)
+    found.pop("functions_2010", None) if name == "WEBSERVICE" else None  # Excel 2013 brought it
     assert list(found) == [check], found
     assert any(fault.split(" (")[0].startswith(place) for fault in found[check]), found
 
