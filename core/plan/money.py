@@ -197,6 +197,12 @@ ORDER = Terms(
         formula=if_known([v.order_needed], up(v.order_needed / most(1, v.order_step)) * most(1, v.order_step)),
     ),
     Term(
+        name="powered",
+        unit="GPUs",
+        means="GPUs of an owner that draw power: those in the end, and what the smallest order adds.",
+        formula=if_known([v.order], v.in_place + v.order - v.order_needed),
+    ),
+    Term(
         name="new_nodes",
         unit="nodes",
         means="Servers to buy: the nodes less those that GPUs already owned fill.",
@@ -261,12 +267,7 @@ OWNING = Terms(
         means="Rated power of one GPU with its part of the server.",
         formula=if_known([v.with_spares, v.tdp_w], v.tdp_w * (1 + v.server_power_share) / v.w_per_kw),
     ),
-    _of_capex(
-        "it_kw",
-        "kW",
-        "Rated power of GPUs and servers, those already owned too.",
-        (v.in_place + v.order - v.order_needed) * v.gpu_kw,
-    ),
+    _of_capex("it_kw", "kW", "Rated power of GPUs and servers, those already owned too.", v.powered * v.gpu_kw),
     _of_capex(
         "power",
         "USD/month",
@@ -490,9 +491,7 @@ OUTCOME = Terms(
         name="running_kw",
         unit="kW",
         means="Rated power of the GPUs and servers that run for the service, bought or rented.",
-        formula=if_known(
-            [v.buys, v.gpu_kw], when(equal(v.buys, 1), v.in_place + v.order - v.order_needed, v.rented) * v.gpu_kw
-        ),
+        formula=if_known([v.buys, v.gpu_kw], when(equal(v.buys, 1), v.powered, v.rented) * v.gpu_kw),
     ),
     Term(
         name="on_demand",

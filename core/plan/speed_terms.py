@@ -27,21 +27,32 @@ def _batch_within(left_s: Expression, slope_s: Expression) -> Expression:
     return least(v.batch_computing, (left_s - v.dense_read_s) / slope_s, left_s / (slope_s + v.dense_token_s))
 
 
-def _tangent(number: int) -> tuple[Term, Term]:
+def _untouched(tokens: Expression) -> Expression:
+    """Return the share of experts that no token selects; 0 where a spreadsheet program's power would underflow."""
+    return when(v.touch_rate * tokens > 700, 0, v.untouched**tokens)
+
+
+def _tangent(number: int) -> tuple[Term, Term, Term]:
     """Return the line that touches the time of reading experts at the sequences `batch_<number>`."""
-    batch, slope = getattr(v, f"batch_{number}"), f"slope_{number}_s"
+    batch, slope, share = getattr(v, f"batch_{number}"), f"slope_{number}_s", f"untouched_{number}"
     return (
+        Term(
+            name=share,
+            unit="",
+            means=f"Share of experts that no token of estimate {number} selects.",
+            formula=_untouched(batch),
+        ),
         Term(
             name=slope,
             unit="s",
             means=f"Time that one sequence more adds, with reading the experts that it adds at estimate {number}.",
-            formula=v.growing_s + v.experts_read_s * v.touch_rate * v.untouched**batch,
+            formula=v.growing_s + v.experts_read_s * v.touch_rate * getattr(v, share),
         ),
         Term(
             name=f"left_{number}_s",
             unit="s",
             means="What is left of the free time on that line.",
-            formula=v.free_s - v.experts_read_s * (1 - v.untouched**batch) + (getattr(v, slope) - v.growing_s) * batch,
+            formula=v.free_s - v.experts_read_s * (1 - getattr(v, share)) + (getattr(v, slope) - v.growing_s) * batch,
         ),
     )
 
@@ -220,7 +231,7 @@ PACE = Terms(
         name="prompt_pass_s",
         unit="s",
         means="Time to read the weights that a prompt needs once, which a short prompt takes at least.",
-        formula=(v.dense_bytes + v.expert_bytes * (1 - v.untouched**v.prompt_tokens)) / v.bandwidth_bytes_per_s,
+        formula=(v.dense_bytes + v.expert_bytes * (1 - _untouched(v.prompt_tokens))) / v.bandwidth_bytes_per_s,
     ),
     Term(
         name="prompt_weights_s",
@@ -353,7 +364,7 @@ LOAD = Terms(
         name="touched",
         unit="",
         means="Share of the routed experts that a step's tokens select: 1 − (1 − k ÷ E) ^ batch.",
-        formula=1 - v.untouched**v.batch,
+        formula=1 - _untouched(v.batch),
     ),
     Term(
         name="experts_s",

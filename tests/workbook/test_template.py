@@ -84,7 +84,7 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
-        "ABS", "AND", "COUNT", "COUNTIF", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "ABS", "AND", "COUNT", "COUNTA", "COUNTIF", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
         "LEN", "LOG", "MATCH", "MAX", "MIN", "MOD", "NA", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUM", "SUMIF",
         "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip
@@ -159,7 +159,7 @@ def test_gpus_sheet_is_the_catalog(planner, language):
 def test_every_input_is_unlocked_and_checked(planner, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(planner)
-    for key in ("article", "scenarios", "sensitivity", "procurement", "models", "gpus"):
+    for key in ("article", "scenarios", "sensitivity", "procurement", "models", "prices"):
         ws = book[labels(f"sheet.{key}")]
         validated = {
             place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
