@@ -47,14 +47,8 @@ ALLOWED_FUNCTIONS = (
 
 # Numbers that formulas of a sheet may hold: sheet → numbers, and the reason.
 ALLOWED_NUMBERS = {
-    "speed": (
-        ("2", "3", "4", "9", "700"),
-        "codes of units; halves, a ring's bytes, least power",
-    ),
-    "options": (
-        ("2", "4", "10", "700", "3600"),
-        "codes; few users; one decimal; an hour; least power",
-    ),
+    "speed": (("2", "3", "4", "9", "700"), "codes of units; halves, a ring's bytes, least power"),
+    "options": (("2", "4", "10", "700", "3600"), "codes; few users; one decimal; an hour; least power"),
     "prices": (("4", "5", "10"), "places of the parts of a sort key"),
 }
 
