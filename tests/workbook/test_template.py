@@ -84,7 +84,7 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
-        "ABS", "AND", "COUNT", "COUNTA", "COUNTIF", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "ABS", "AND", "COUNT", "COUNTA", "COUNTIF", "COUNTIFS", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
         "LEN", "LOG", "MATCH", "MAX", "MIN", "MOD", "N", "NA", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUM", "SUMIF",
         "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip
