@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Colours that are told apart without seeing red or green (Okabe and Ito, 2008), and markers that need no colour.
+# Colours that people who cannot tell red from green can distinguish (Okabe and Ito, 2008), and markers that need no colour.
 STYLES = (("#0072B2", "o"), ("#E69F00", "^"), ("#009E73", "s"), ("#CC79A7", "D"))
 
 Points = Sequence[tuple[float, float]]  # measured, computed

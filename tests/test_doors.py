@@ -34,7 +34,6 @@ pytestmark = pytest.mark.slow
 QUESTIONS = 200 if int(os.environ.get("VRAM_PARITY_CASES", "0")) else 20
 LABELS = Labels("en")
 SIZES = ("weights_gb", "kv_gb", "total_gb")
-FIGURES = (*SIZES, "fewest", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost")
 PRICED = {gpu for gpu, _ in capacity.option_rows()}
 
 

@@ -36,7 +36,7 @@ _OUTCOME = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """How the options of a plan are compared.
+    """The assumptions and the load by which the options of a plan are compared.
 
     Attributes:
         policy, assumptions: as `core.plan.costs.assumed` returns them.

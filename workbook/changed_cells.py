@@ -243,7 +243,7 @@ def _template(package: zipfile.ZipFile, titles: Sequence[str], tables: Sequence[
 
 
 def _difference(cell: Cell, content: _Content, place: tuple[int, int]) -> Change | None:
-    """Return how the content of a cell differs from that of the template's `cell`."""
+    """Return the difference between the content of a cell and that of the template's `cell`."""
     if cell.data_type == "f":
         if content.form:
             is_same = content.form == _form(str(cell.value), cell.row, cell.column)

@@ -669,7 +669,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.order_wrong": ("A formula on Procurement was overwritten.", "“采购”表中的公式被改写。"),
     "checks.owning": ("Purchase and running costs add up to the total cost of owning", "购置支出与运行成本之和与购置总成本一致"),
     "checks.owning_wrong": ("A formula on Procurement was overwritten.", "“采购”表中的公式被改写。"),
-    "checks.price_texts": ("No text stands in place of a price, a number or a date", "没有以文字代替价格、数量或日期"),
+    "checks.price_texts": ("Prices, numbers and dates are not texts", "没有以文字代替价格、数量或日期"),
     "checks.price_texts_wrong": ("Prices marks it: write a number or a date.", "“价格”表已标出：请填写数字或日期。"),
     "checks.addin_agrees": ("The add-in, if loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
     "checks.addin_agrees_wrong": ("The add-in and the workbook have different versions, or a formula was overwritten.", "加载项与工作簿版本不同，或公式被改写。"),

@@ -156,7 +156,7 @@ _NAMES = {
     "computing_s": ("Computing", "计算", "一步中计算的部分，以及提示。"),
     "largest_part": ("Largest part", "最大部分", "每 token 时间中占比最大的部分。"),
     "limited_by": ("What limits", "限制因素", "每 token 时间中占比最大的部分；有用户等待时为显存。"),
-    "whole_users": ("Places", "席位", "其所需的席位。"),
+    "whole_users": ("Places", "席位", "其所需的席位，至少一个。"),
 }  # fmt: skip
 
 _OTHERS = {

@@ -17,7 +17,7 @@ from core.model.precision import Precision
 TENSORRT_LLM, LLAMA_CPP = "tensorrt-llm", "llama.cpp"
 
 SIXTEEN_BIT, WIDENED = "16-bit", "widened"
-# Kinds of formats, each of which needs a kernel of its own.
+# Kinds of formats, each of which needs its own kernel.
 KINDS = (SIXTEEN_BIT, "int8", "fp8", "fp4", "groups", "bitsandbytes", "gguf")
 
 # The least CUDA compute capability with a kernel, by kind of format; then that with native units.

@@ -292,7 +292,7 @@ def _is_within(offer: Offer, rate: float | None) -> bool:
 
 
 def _order(found: Judged, policy: OfferPolicy) -> tuple[int, int]:
-    """Return what offers of a GPU on the same terms are sorted by, the offer that counts first."""
+    """Return the sort key of an offer among those of its GPU on the same terms; the smallest counts."""
     offer, usd = found.offer, found.usd
     assert usd is not None
     if offer.kind == OWN_QUOTE:

@@ -36,7 +36,7 @@ MOST_GPUS = 10**4  # of one machine, or of a smallest order
 LICENCE_NOTE = "GeForce driver licence: not for data centres"
 
 Number = float | str | None
-"""A number, or what stands in its place: a text, or None for a blank."""
+"""A number, a text where a number is missing, or None for a blank."""
 Date = datetime.date | str | None
 
 

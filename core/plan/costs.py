@@ -456,6 +456,11 @@ def candidate_of(
     )
 
 
+def rent_plan(figures: Mapping[str, Any]) -> str:
+    """Return the cheaper way to rent, by the terms of `money_figures`: "on_demand" or "reserved"."""
+    return "on_demand" if figures["rent_bill"] == figures["on_demand_month"] else "reserved"
+
+
 def _order_quantity(figures: Mapping[str, Any], by_division: int) -> OrderQuantity:
     return OrderQuantity(
         by_division=by_division,
@@ -488,7 +493,7 @@ def _renting(figures: Mapping[str, Any]) -> Renting | None:
     return Renting(
         on_demand_usd_per_month=figures["on_demand_month"],
         reserved_usd_per_month=figures["reserved_month"],
-        plan="on_demand" if figures["rent_bill"] == figures["on_demand_month"] else "reserved",
+        plan=rent_plan(figures),
         usd_per_month=figures["rent_month"],
         tco_usd=figures["rent_tco"],
         npv_usd=figures["rent_npv"],

@@ -48,7 +48,7 @@ PEOPLE = Terms(
         name="users",
         unit="users",
         means="Concurrent users: the people who have a request running at the peak, at least one.",
-        formula=up(v.people * v.active),
+        formula=most(1, up(v.people * v.active)),
     )
 )
 
@@ -66,12 +66,12 @@ REQUESTS = Terms(
         formula=v.requests_per_hour / 3600 * v.answered_s,
         source="Little 1961, A Proof for the Queuing Formula L = λW",
     ),
-    Term(name="whole_users", unit="users", means="Places that they need.", formula=up(v.users)),
+    Term(name="whole_users", unit="users", means="Places that they need, at least one.", formula=most(1, up(v.users))),
     Term(
         name="replicas",
         unit="replicas",
         means="Replicas that hold them, each with the users that it runs at that speed.",
-        formula=up(v.users / v.users_per_replica),
+        formula=most(1, up(v.users / v.users_per_replica)),
     ),
 )
 
@@ -118,7 +118,7 @@ def demand_of(
         return Demand(None, number("requests_per_hour", requests_per_hour))
     if people is not None:
         found = PEOPLE.compute({"people": whole("people", people), "active": number("active", active)})["users"]
-        return Demand(max(1, int(found)), None)  # type: ignore[call-overload]
+        return Demand(int(found), None)  # type: ignore[call-overload]
     return Demand(whole("users", users), None)
 
 
@@ -195,4 +195,4 @@ def requests_served(
             "users_per_replica": users_per_replica,
         }
     )
-    return Served(max(1, int(found["whole_users"])), max(1, int(found["replicas"])))  # type: ignore[call-overload]
+    return Served(int(found["whole_users"]), int(found["replicas"]))  # type: ignore[call-overload]

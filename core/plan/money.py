@@ -596,7 +596,7 @@ BY_MONTH = Terms(
     ),
 )
 
-# How the net present cost of an option changes with an input, layout and way held: it is linear in these inputs.
+# Changes of an option's net present cost with an input, for the same layout and way: it is linear in these inputs.
 SLOPES = Terms(
     _of_capex(
         "running_npv",

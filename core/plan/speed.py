@@ -18,19 +18,23 @@ from core.engines.capacity import Count, capacity
 from core.engines.deployment import Engine, Version, parse_version
 from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
 from core.errors import OutOfRangeError
+from core.plan.demand import TOKENS
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
 from core.plan.speed_terms import FAST, PACE, SPEED
+from core.plan.terms import Terms
 
 NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
 
 # TensorRT-LLM's memory is computed as vLLM's: no log shows it separately.
 TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
 
+_MEAN_CONTEXT = Terms(TOKENS["mean_context"])
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0
 
 _TIGHT_UTILIZATION = 0.95
+_PER_USER = ("tokens_per_s_per_user", "low_tokens_per_s", "high_tokens_per_s")
 _CURRENT_CLASSES = ("current", "few_users", "nodes")  # of current engines on NVIDIA's GPUs since Ampere
 _MANY_USERS = 4  # fewer users of a mixture of experts have a range of their own
 
@@ -56,7 +60,9 @@ class Load:
     @property
     def mean_context(self) -> int:
         """Return the tokens of a sequence on average while it is answered."""
-        return self.prompt_tokens + self.output_tokens // 2
+        tokens = {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens}
+        mean: int = _MEAN_CONTEXT.compute(tokens)["mean_context"]  # type: ignore[assignment]
+        return mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,23 +155,24 @@ def _speed(
     terms = SPEED.compute(inputs)
     kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
     spread, wait_spread = float(terms["spread"]), used["range_first_token"]  # type: ignore[arg-type]
+    expected, low, high = (float(terms[name]) for name in _PER_USER)  # type: ignore[arg-type]
 
     fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
     together = inputs["running_users"]
 
-    def figures(rate: float, wait: float, places: float) -> Figures:
-        each, in_all = (float(terms[name]) * rate for name in ("tokens_per_s_per_user", "output_tokens_per_s"))  # type: ignore[arg-type]
+    def figures(each: float, rate: float, wait: float, places: float) -> Figures:
+        in_all = float(terms["output_tokens_per_s"]) * rate  # type: ignore[arg-type]
         return Figures(
-            tokens_per_s_per_user=min(each, fastest),
+            tokens_per_s_per_user=each,
             output_tokens_per_s=min(in_all, fastest * together),
             first_token_s=float(terms["first_token_s"]) * wait,  # type: ignore[arg-type]
             users_at_once=int(places) * replicas,
         )
 
     return Speed(
-        expected=figures(1, 1, fitting.expected),
-        low=figures(1 / spread, 1 / wait_spread, fitting.low),
-        high=figures(spread, wait_spread, fitting.high),
+        expected=figures(expected, 1, 1, fitting.expected),
+        low=figures(low, 1 / spread, 1 / wait_spread, fitting.low),
+        high=figures(high, spread, wait_spread, fitting.high),
         limited_by=str(terms["limited_by"]),
         tokens_per_day=float(terms["tokens_per_day"]),  # type: ignore[arg-type]
         range_class=kind,

@@ -337,7 +337,7 @@ def attention_figures(
 
 
 def _window(mixer: Mixer) -> int | None:
-    """Return the most tokens that a query reads, besides compressed ones; None for all."""
+    """Return the most tokens that a query reads, without compressed ones; None for all."""
     if isinstance(mixer, SlidingWindowAttention | CompressedAttention):
         return mixer.sliding_window
     return _SPARSE_TOKENS if mixer.is_sparse_latent else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 
@@ -14,7 +15,7 @@ from core.catalog import precision_named
 from core.catalog.kernels import KINDS, kind_of_format
 from core.model.spec import ModelSpec
 from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
-from core.plan.speed_figures import attention_row, served_format, weight_row
+from core.plan.speed_figures import AttentionRow, attention_row, served_format, weight_row
 
 TP_SIZES = (1, 2, 4, 8)  # of the layouts that are planned
 
@@ -31,10 +32,7 @@ CLASSES = {
 # Classes in which the kinds of formats depend on the model; in the others the format has one.
 OWN_KINDS = ("mxfp4", "nvfp4", SHIPPED)
 
-ATTENTION_FIGURES = (
-    "read_window", "full_values", "window_values", "full_flops", "window_flops", "full_prompt_flops",
-    "window_prompt_flops", "once_values", "once_bytes", "once_flops", "indexed_bytes",
-)  # fmt: skip
+ATTENTION_FIGURES = tuple(figure.name for figure in fields(AttentionRow))
 COMMON_FIGURES = (
     "expert_flops", "untouched", "touch_rate", "plain_kernels", "all_reduces", "gathered_values", *ATTENTION_FIGURES,
 )  # fmt: skip

@@ -326,7 +326,7 @@ FAST = Terms(
     Term(
         name="batch_2",
         unit="sequences",
-        means="Sequences of a stage at that speed, with the experts that about so many touch; at least 1.",
+        means="Sequences of a stage at that speed, with the experts that estimate 1 selects; at least 1.",
         formula=most(1, _batch_within(v.left_1_s, v.slope_1_s)),
     ),
     *_tangent(2),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core.plan.costs import COST_LIMITS
+from core.plan.costs import COST_LIMITS, rent_plan
 from core.plan.money import BY_MONTH, OPTION_MONEY, RATES, SWAP
 
 # Prices belong to one option; the tariff and the hours of use change both.
@@ -27,9 +27,7 @@ def way_of(figures: Mapping[str, Any]) -> str:
     """
     if figures["buys"] is None:
         return ""
-    if figures["buys"]:
-        return "buy"
-    return "on_demand" if figures["rent_bill"] == figures["on_demand_month"] else "reserved"
+    return "buy" if figures["buys"] else rent_plan(figures)
 
 
 def swap_value(name: str, best: Mapping[str, Any], second: Mapping[str, Any], of: str = "both") -> float | None:

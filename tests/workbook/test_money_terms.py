@@ -11,7 +11,7 @@ from workbook.labels import LANGUAGES, Labels
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_formula_is_longer_than_200_characters(language):
-    """Even if every figure stands in a column of a table, `[@[GPUs to buy]]`."""
+    """Even if every figure is in a column of a table, `[@[GPUs to buy]]`."""
     labels = Labels(language)
     shown = {
         term.name: "=" + terms.formula(term, lambda name: f"[@[{terms.label(labels, name)}]]") for term in MONEY_TERMS

@@ -291,7 +291,7 @@ def _operand(tokens: list[Token], ends: Collection[str], closing: str) -> list[T
 
 
 def _normalised(reference: str) -> str:
-    """Return the same text for references to the same cells, whatever is fixed in them."""
+    """Return the same text for references to the same cells, with or without dollar signs."""
     return reference.replace("$", "").casefold()
 
 

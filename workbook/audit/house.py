@@ -60,7 +60,7 @@ def master_check(subject: Subject) -> Iterator[Fault]:
 
 
 def checks_can_fail(subject: Subject) -> Iterator[Fault]:
-    """Yield cells of the master check that are 1 whatever the other cells hold."""
+    """Yield cells of the master check that are always 1, for any content of the other cells."""
     named = subject.named_formulas.get((None, MASTER_CHECK))
     master = subject.formulas.get(Place(*named.areas[0][:3])) if named is not None and named.areas else None
     for area in master.areas if master is not None else ():

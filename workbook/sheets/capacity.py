@@ -206,17 +206,10 @@ def _formulas(book: Book) -> dict[str, str]:
     def of_device(key: str) -> str:
         return f"IF({cell('block')}>0,{scenario(key)},{gpu(key)})"
 
-    named = f"IF({cell('is_usable')}=1,{scenario('gpu')},{terms.MISSING})"
-    slot = cell("slot")
     model_rows = f"({scenario('model_at')}-1)*layouts_per_scenario+{cell('layout_number')}+1"
     return {
-        "scenario": f"IF({cell('is_usable')}=1,{scenario('scenario')},{terms.MISSING})",
-        "gpu": f"IF({cell('block')}>0,{named},{cell('named_gpu')})",
-        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(chosen_scenario,scenario_names,0),0))",
-        "scenario_row": f"IF(AND({slot}>0,{slot}<=ROWS({scenarios.column(book, 'number')})),{slot},1)",
-        "is_usable": f"IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0)",
+        **scenario_of_row(book, cell),
         "gpus_per_node": gpu("per_node_planned"),
-        "gpu_row": f"IF({cell('block')}>0,{scenario('gpu_at')},MATCH({cell('named_gpu')},{gpus.column(book, 'gpu')},0))",
         **{key: of_device(key) for key in _OF_DEVICE},
         **{key: scenario(key) for key in _OF_SCENARIO},
         "first_row": f"IF({cell('is_usable')}=1,{model_rows},1)",
@@ -236,6 +229,28 @@ def _formulas(book: Book) -> dict[str, str]:
         **{term.name: printed(term) for term in (*REPLICAS, *NODES, *SIZE)},
         **_best_rows(book, cell),
         **_limits(labels, cell, scenario),
+    }
+
+
+def scenario_of_row(book: Book, cell: Cell) -> dict[str, str]:
+    """Return the formulas for the scenario and the GPU of a row: a numbered scenario, or in block 0 the chosen one.
+
+    Args:
+        cell: key of a column of the table → its cell in the same row.
+    """
+
+    def scenario(key: str) -> str:
+        return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
+
+    slot = cell("slot")
+    named = f"IF({cell('is_usable')}=1,{scenario('gpu')},{terms.MISSING})"
+    return {
+        "scenario": f"IF({cell('is_usable')}=1,{scenario('scenario')},{terms.MISSING})",
+        "gpu": f"IF({cell('block')}>0,{named},{cell('named_gpu')})",
+        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(chosen_scenario,scenario_names,0),0))",
+        "scenario_row": f"IF(AND({slot}>0,{slot}<=ROWS({scenarios.column(book, 'number')})),{slot},1)",
+        "is_usable": f"IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0)",
+        "gpu_row": f"IF({cell('block')}>0,{scenario('gpu_at')},MATCH({cell('named_gpu')},{gpus.column(book, 'gpu')},0))",
     }
 
 

@@ -167,7 +167,7 @@ def _formulas(book: Book) -> dict[str, str]:
         name = "batch" if name == "own_batch" else name
         if name in _LETTER:
             return cell(name)
-        return _AT_PACE.get(name) or (f"INDEX({name},{cell('pace_row')})" if name in speed.NAMED_TERMS else name)
+        return _AT_PACE.get(name) or (f"INDEX({name},{cell('pace_row')})" if name in speed.NAMED else name)
 
     def printed(term: Term) -> str:
         return f"IF({cell('runs')}=1,{terms.formula(term, of_pace)},{terms.MISSING})"

@@ -250,7 +250,7 @@ def _write_scenario(book: Book, ws: Worksheet) -> None:
     people = terms.formula(PEOPLE["users"], lambda name: {"people": "plan_people", "active": "plan_active_share"}[name])
     kv = f"{_scenario('kv')}*chosen_users/{_scenario('users')}"
     formulas = {
-        "chosen_users": f"IF(plan_users>0,plan_users,IF(plan_people>0,MAX(1,{people}),{_scenario('users')}))",
+        "chosen_users": f"IF(plan_users>0,plan_users,IF(plan_people>0,{people},{_scenario('users')}))",
         "chosen_total_gb": f"({_scenario('weights')}+{kv})*(1+{_scenario('overhead_rate')})",
     }
     for name, number_format in _OF_DEMAND:

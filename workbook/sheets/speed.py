@@ -44,7 +44,7 @@ _LOOKED_UP = ("expert_bytes", "untouched", "touch_rate")
 _TOKENS = tuple(term.name for term in TOKENS)
 # What runs: 1 a speed is computed, 0 too little is known of the model, -1 no kernel, -2 a rate of the GPU is missing.
 RUNS, NO_FIGURES, NO_KERNEL, NO_RATE = 1, 0, -1, -2
-# Of which the first is also computed here, as it does not depend on the layout.
+# The longest time of a token is computed here too: it is the same in every layout.
 _PACE_TERMS = (*WEIGHTS, *ATTENTION, *PACE, FAST["longest_token_s"])
 _COLUMNS = (
     SheetColumn("scenario", 30, styles.FORMULA_TEXT, None),
@@ -81,7 +81,6 @@ NAMED = (
     "runs", "expert_bytes", "untouched", "touch_rate", "bandwidth_bytes_per_s", "link_latency_s", "output_tokens",
     "sequence_s", "dense_bytes", "cache_bytes", *(term.name for term in PACE), "longest_token_s",
 )  # fmt: skip
-NAMED_TERMS = frozenset(NAMED)
 Cell = Callable[[str], str]
 
 
@@ -203,7 +202,7 @@ def _formulas(book: Book) -> dict[str, str]:
             return f"IF({cell('block')}=0,plan_output_tokens,{terms.MISSING})"
         return cell(name) if name in _LETTER else scenario(name)
 
-    slot, usable, row = cell("slot"), f"{cell('is_usable')}=1", cell("figures_row")
+    row = cell("figures_row")
     best = scenario("best_row")
     has_figures = f"INDEX(speed_gathered_values,{row})>0"
     units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
@@ -214,15 +213,10 @@ def _formulas(book: Book) -> dict[str, str]:
         return f"MAX(1,IF({cell('own_kind')}>0,{stored},INDEX(precision_speed_kind,{cell('served_row')})))"
 
     return {
-        "scenario": f"IF({usable},{scenario('scenario')},{terms.MISSING})",
-        "gpu": f"IF({cell('block')}=0,{cell('named_gpu')},IF({usable},{scenario('gpu')},{terms.MISSING}))",
-        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(chosen_scenario,scenario_names,0),0))",
-        "scenario_row": f"IF(AND({slot}>0,{slot}<=ROWS({scenarios.column(book, 'number')})),{slot},1)",
-        "is_usable": f"IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0)",
-        "gpu_row": f"IF({cell('block')}>0,{scenario('gpu_at')},MATCH({cell('named_gpu')},{gpus.column(book, 'gpu')},0))",
+        **capacity.scenario_of_row(book, cell),
         "tp": f"IF({cell('given_tp')}>0,{cell('given_tp')},IF({best}>0,INDEX({capacity.column(book, 'tp')},{best}),1))",
         "tp_number": f"ROUND(LOG({cell('tp')},1+1),0)+1",
-        "figures_row": f"IF({usable},({scenario('model_at')}-1)*{len(TP_SIZES)}+{cell('tp_number')}+1,1)",
+        "figures_row": f"IF({cell('is_usable')}=1,({scenario('model_at')}-1)*{len(TP_SIZES)}+{cell('tp_number')}+1,1)",
         "served_row": scenario("served_row"),
         "format_class": f"MAX(1,INDEX(precision_speed_class,{cell('served_row')}))",
         "format_column": f"MAX(1,{scenario('weights_column')})",

@@ -44,7 +44,7 @@ def test_every_format_is_in_one_class():
 
 
 def test_rows_give_every_format_its_own_figures():
-    """What a class has in common, and what each format has of its own, make up the row of the format."""
+    """The figures of its class and its own figures make up the row of a format."""
     chosen = random.Random(7)
     for _ in range(min(CASES, 2000)):
         (model, tp), row = chosen.choice(list(stored_rows().items()))
