@@ -194,7 +194,8 @@ ORDER = Terms(
         name="order",
         unit="GPUs",
         means="GPUs to buy: those in the end less those already owned, rounded up to the smallest order of the offer.",
-        formula=if_known([v.order_needed], up(v.order_needed / most(1, v.order_step)) * most(1, v.order_step)),
+        # ROUNDUP would make -1 of "0 less a billionth".
+        formula=if_known([v.order_needed], most(0, up(v.order_needed / most(1, v.order_step))) * most(1, v.order_step)),
     ),
     Term(
         name="powered",
