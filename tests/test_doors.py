@@ -26,7 +26,7 @@ from tests.workbook.planner_rows import random_row, scenario_of
 from workbook.export.workbook import export_scenarios
 from workbook.labels import Labels
 from workbook.scenario import Scenario
-from workbook.sheets import capacity, options, procurement, scenarios
+from workbook.sheets import capacity, options, plan, scenarios
 from workbook.template import without_values
 
 pytestmark = pytest.mark.slow
@@ -149,8 +149,7 @@ def test_the_planner(program, answers, tmp_path):
         some = ASKED[start : start + scenarios.MOST_SCENARIOS]
         path = tmp_path / f"planner {start}.xlsx"
         path.write_bytes(without_values("en", [row for row, _ in some]))
-        inputs = procurement.input_cells()
-        choice = LABELS("sheet.procurement"), inputs["scenario"]
+        choice = plan.input_cells(LABELS)["plan_scenario"]
         shown = ("rank", "layout", "replicas", "users_per_replica", "order", "rented", "net_present_cost",
                  "low_tokens_per_s", "tokens_per_s_per_user", "first_token_s")  # fmt: skip
         with program.WhatIf(path) as session:
@@ -202,7 +201,7 @@ def test_defaults_only(number):
     values |= {"scenario": "defaults", "model": model, "context": context, "users": users, "gpu": gpu}
     values["overhead_rate"], values["gpu_memory"] = values.pop("overhead"), values.pop("gpu_memory_gb")
     scenario = scenario_of(values)
-    plan = vram.plan(model, context=context, users=users, gpus=[gpu], min_speed=None)
-    fewest = min((float(option.gpus) for option in plan.options), default="#NUM!")
+    found = vram.plan(model, context=context, users=users, gpus=[gpu], min_speed=None)
+    fewest = min((float(option.gpus) for option in found.options), default="#NUM!")
     assert vram_udf.VRAM_GPUS(model, context, users, gpu) == fewest
     assert (float(scenario.smallest.gpus) if scenario.smallest else "#NUM!") == fewest

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from core import catalog
 from core.catalog.countries import country as country_of
 from core.catalog.offer_choice import GpuPrices
-from core.checks import number, whole
+from core.checks import number, one_of, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
-from core.plan.costs import OptionCosts, assumed, candidate_of
+from core.plan.candidates import Wanted, maker_of, why_left_out
+from core.plan.costs import EITHER, WAYS, OptionCosts, assumed, candidate_of
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
@@ -74,6 +75,15 @@ class RuledOut:
     reason: str
 
 
+@dataclass(frozen=True)
+class RunnerUp:
+    """The option that comes next to the best: its GPU and the layout of a replica."""
+
+    gpu: str
+    tp: int
+    pp: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The ways to serve a model to its users.
@@ -87,6 +97,7 @@ class Plan:
         options: the best layout of each GPU, or every layout of the GPUs asked for, in the order of
             `core.plan.ranking`: the lowest net present cost first; those without a price come last, fewest GPUs first.
         ruled_out: GPUs and layouts that cannot serve, or are too slow, with the reason.
+        runner_up: the best option of another GPU than the best option's, or of the same one if there is no other.
         margin: how much more the runner-up costs than the best, as a fraction; None without a runner-up.
         no_speed: why no speed is known ("only the size of the model is known"); "" if speeds are known.
         with_costs: whether `as_dict` gives the costs too.
@@ -102,6 +113,7 @@ class Plan:
     min_speed: float | None
     options: tuple[Option, ...]
     ruled_out: tuple[RuledOut, ...]
+    runner_up: RunnerUp | None = None
     margin: float | None = None
     no_speed: str = ""
     with_costs: bool = False
@@ -124,6 +136,7 @@ class Plan:
             "min_speed": self.min_speed,
             "layouts": [self._option_as_dict(option) for option in self.options],
             **({"assumptions": dict(self.assumptions)} if self.with_costs else {}),
+            "runner_up": None if self.runner_up is None else asdict(self.runner_up),
             "margin": None if self.margin is None else round(self.margin, 4),
             "ruled_out": [{"gpu": out.gpu, "reason": out.reason} for out in self.ruled_out],
             "note": self.note,
@@ -149,6 +162,9 @@ def plan(
     average_tokens: float | None = None,
     min_speed: float | None = MIN_SPEED,
     gpus: Sequence[str | float] = (),
+    data_centre_only: bool = False,
+    maker: str | None = None,
+    way: str = EITHER,
     overhead: float | None = None,
     costs: bool = False,
     prices: str | os.PathLike[str] | None = None,
@@ -175,6 +191,9 @@ def plan(
         min_speed: tokens per second that each user is to get at least, at the low end of the range; 0 for any speed.
             None: speed plays no part, nor whether a GPU has a kernel for the format.
         gpus: GPUs of the catalog by name, or the GB of one GPU; empty for all GPUs of the catalog.
+        data_centre_only: whether workstation and consumer cards are left out.
+        maker: the maker of the GPUs to compare ("NVIDIA"); None for any.
+        way: "buy" or "rent" to compare that alone, or "either".
         overhead: plan by the article's rule with this fraction of weights and KV cache, instead of an engine's budget;
             None: the rule with 10 % for a model of which only the size is known, the engine's budget for all others.
         costs: whether `Plan.as_dict` gives the costs of each option too.
@@ -193,7 +212,9 @@ def plan(
     demand = demand_of(users, people, active, requests_per_hour)
     tokens = tokens_of(context, prompt_tokens, output_tokens)
     wanted = None if min_speed is None else number("min_speed", min_speed)
-    policy, assumption_values = assumed(assumptions or {}, None if country is None else country_of(country))
+    given = {**(assumptions or {}), **WAYS[one_of("way", way, tuple(WAYS))]}
+    policy, assumption_values = assumed(given, None if country is None else country_of(country))
+    compared = Wanted(maker="" if maker is None else maker_of(maker), data_centre_only=data_centre_only)
     requested = weights_precision_of(precision)
     service = service_of(
         spec,
@@ -206,7 +227,9 @@ def plan(
         average_tokens=None if average_tokens is None else whole("average_tokens", average_tokens),
     )
     wish = Wish(tokens=tokens, users=demand.users, requests_per_hour=demand.requests_per_hour, min_speed=wanted or 0)
-    choices = [gpu_of(name) for name in gpus] or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
+    asked = [gpu_of(name) for name in gpus] or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
+    not_compared = {choice: reason for choice in asked if (reason := _why_not_compared(choice, compared))}
+    choices = [choice for choice in asked if choice not in not_compared]
     fitting = [
         option for choice in choices for option in fleet.options(service, choice, demand.users or 1, tokens.context)
     ]
@@ -229,7 +252,8 @@ def plan(
     of_gpu: dict[GpuChoice, list[OptionSpeed]] = {choice: [] for choice in choices}
     for at_load in at_loads:
         of_gpu[at_load.option.replica.gpu].append(at_load)
-    out = [
+    out = [RuledOut(choice.name, reason) for choice, reason in not_compared.items()]
+    out += [
         RuledOut(choice.name, reason)
         for choice in choices
         for reason in (
@@ -256,6 +280,7 @@ def plan(
             for option in shown
         ),
         ruled_out=tuple(out),
+        runner_up=_runner_up(ranking.runner_up),
         margin=ranking.margin,
         no_speed=no_speed,
         with_costs=costs,
@@ -288,6 +313,12 @@ def _at_loads(
     return _without_speed(options, wish.users), ""
 
 
+def _why_not_compared(choice: GpuChoice, compared: Wanted) -> str:
+    """Return why a GPU is not compared; "" if it is, as one of which only the memory is known."""
+    gpu = fleet.gpu_of_choice(choice)
+    return "" if gpu is None else why_left_out(gpu, compared)
+
+
 def _without_speed(options: Iterable[fleet.Option], users: int) -> list[OptionSpeed]:
     return [OptionSpeed(option=option, users=users, peak_users=users, speed=None) for option in options]
 
@@ -301,6 +332,10 @@ def _candidate(at_load: OptionSpeed, costs: OptionCosts | None) -> Candidate[fle
     figures = None if costs is None else costs.figures
     bandwidth = None if costs is None else catalog.gpu(at_load.option.replica.gpu.name).bandwidth_gb_per_s
     return candidate_of(at_load.option, figures, at_load.users, bandwidth, at_load.reason)
+
+
+def _runner_up(option: fleet.Option | None) -> RunnerUp | None:
+    return None if option is None else RunnerUp(option.replica.gpu.name, option.replica.tp, option.replica.pp)
 
 
 def _public(option: fleet.Option, users: int) -> Option:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import MONEY_TERMS
-from workbook import speed_labels
+from workbook import plan_labels, speed_labels
 
 LANGUAGES = ("en", "zh")
 
@@ -15,7 +15,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sheet.article": ("Article", "文章复算"),
     "sheet.scenarios": ("Scenarios", "方案"),
     "sheet.sensitivity": ("Sensitivity", "敏感性分析"),
-    "sheet.procurement": ("Procurement", "采购"),
     "sheet.prices": ("Prices", "价格"),
     "sheet.changes": ("Changes", "变更记录"),
     "sheet.models": ("Models", "模型"),
@@ -61,11 +60,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "about.sensitivity": (
         "How one model's memory and GPU count change with context and users, and where one more GPU or node is needed.",
         "单个模型的显存与 GPU 数量如何随上下文和用户数变化，以及何处需要增加 GPU 或节点。",
-    ),
-    "about.procurement": (
-        "One scenario on every GPU and layout: how many GPUs to order, what buying and renting cost, and which is "
-        "cheapest.",
-        "同一方案在各款 GPU 与各种切分下：需订购多少 GPU、购买与租用的成本，以及何者最便宜。",
     ),
     "about.answer": ("Summary", "结论摘要"),
     "about.answer_memory": (
@@ -364,10 +358,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prompt.own_window": ("sliding_window in tokens; leave blank if there is none.", "sliding_window 的 token 数；没有则留空。"),
     "prompt.own_max_context": ("max_position_embeddings; for information only.", "max_position_embeddings；仅供参考。"),
     "prompt.gpus_per_node": ("GPUs in one server (node), for example 8.", "一台服务器（节点）中的 GPU 数，如 8。"),
-    "prompt.procurement_scenario": ("The name of a scenario on the Scenarios sheet.", "“方案”表中的方案名称。"),
     "prompt.plan_date": ("The date of this plan. Prices that are too old on this date are marked.", "本规划的日期；届时已过期的价格会被标记。"),
     "prompt.price": ("Your quote in the plan's currency; leave blank if you have none.", "您的报价（规划币种）；没有则留空。"),
-    "prompt.plan_currency": ("Currency in which results are named (three letters). Prices are US dollars.", "结果所标的币种（三个字母）。价格为美元。"),
     "prompt.offer_gpu": ("A name from GPUs.", "“GPU 型号”表中的名称。"),
     "prompt.offer_gpus": ("GPUs that the price is for: 1, or those of a machine. Buying a machine includes its servers.", "价格对应的 GPU 数：1，或整机的 GPU 数。购买整机含服务器。"),
     "prompt.offer_vendor": ("Who offers it.", "报价方。"),
@@ -674,44 +666,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.addin_agrees": ("The add-in, if loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
     "checks.addin_agrees_wrong": ("The add-in and the workbook have different versions, or a formula was overwritten.", "加载项与工作簿版本不同，或公式被改写。"),
     # Procurement
-    "procurement.title": ("Procurement", "采购"),
-    "procurement.subtitle": (
-        "One scenario on every GPU and layout: what to order, what it costs, what stands in the way. Change the blue cells.",
-        "某一方案在各款 GPU 与各种切分下：订购数量、成本与瓶颈。请修改蓝色单元格。",
-    ),
-    "procurement.caveat": (
-        "Memory alone promises no latency and no throughput: measure speed before you buy. Every price is indicative, replace it "
-        "with your quote (GPUs sheet).",
-        "仅按显存计算，不保证延迟与吞吐：购买前请实测速度。所有价格仅供参考，请替换为您的报价（“GPU 型号”表）。",
-    ),
-    "procurement.answer": ("Recommendation", "建议"),
-    "procurement.answer_1": (
-        "{verb}: {order} × {gpu} ({layout}; replicas, headroom and spares included: {replicas}).",
-        "{verb}：{order} × {gpu}（{layout}，含余量与备用共 {replicas} 个副本）。",
-    ),
-    "procurement.answer_2": (
-        "{month} {currency} a month, {user_month} {currency} a user and month; net present cost {npv} {currency} over {months} months.",
-        "每月 {month} {currency}，每用户每月 {user_month} {currency}；{months} 个月成本净现值 {npv} {currency}。",
-    ),
-    "procurement.answer_3": (
-        "For {users} users of {model} with {context} tokens each; a replica serves {each}.",
-        "用于 {model} 的 {users} 个用户、每人 {context} 个 token；每个副本服务 {each} 个用户。",
-    ),
-    "procurement.no_answer": (
-        "No option fits and has a price: see the column “In, or why not” on Options.",
-        "没有可行且有价格的选项：请看“选项”表“参与，或不参与的原因”列。",
-    ),
-    "procurement.cheapest_ten": ("The ten cheapest", "最便宜的十种"),
-    "procurement.position": ("Position", "名次"),
-    "procurement.choice": ("Choice", "选择"),
-    "procurement.scenario": ("Scenario", "方案"),
-    "procurement.plan_date": ("Date of this plan", "规划日期"),
-    "procurement.plan_currency": ("Currency", "币种"),
-    "procurement.best_row": ("Row of the cheapest", "最便宜方案所在行"),
-    "procurement.best_row_note": ("In the table below; 0 if there is none.", "下表中的行号；没有则为 0。"),
-    "procurement.assumptions": ("Assumptions: indicative, replace with your own", "假设：仅供参考，请替换为您的数值"),
     "procurement.assumption": ("Assumption", "假设"),
-    "procurement.value_of": ("Value", "数值"),
     "procurement.unit": ("Unit", "单位"),
     "procurement.source": ("Source and note", "来源与说明"),
     "procurement.as_of": ("As of", "截至"),
@@ -805,22 +760,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.binds_weights": ("weights and buffers leave no room for a user's cache", "权重与缓冲之后放不下一个用户的缓存"),
     "procurement.binds_sequences": ("the engine's limit of concurrent sequences", "引擎并发序列数上限"),
     "procurement.binds_cache": ("memory for the KV cache", "KV 缓存显存"),
-    "procurement.waterfall": ("From minimum to order", "从最低需求到订购"),
-    "procurement.step_by_division": ("By division", "相除取整"),
-    "procurement.step_deployable": ("In whole replicas", "完整副本"),
-    "procurement.step_with_headroom": ("With headroom", "含余量"),
-    "procurement.step_with_spares": ("With spare replicas", "含备用副本"),
-    "procurement.step_order": ("In full nodes, or as rented", "整节点，或按租用单位"),
-    "procurement.step_best_gpus": ("To buy or rent", "购买或租用"),
-    "procurement.waterfall_gpus": ("GPUs", "GPU 数"),
-    "procurement.waterfall_base": ("Level before", "此前水平"),
-    "procurement.waterfall_more": ("More", "增加"),
-    "procurement.waterfall_fewer": ("Fewer", "减少"),
-    "procurement.chart": ("From the minimum fit to the order quantity (GPUs)", "从最低可容纳数量到订购数量（GPU）"),
-    "procurement.chart_alt": (
-        "Waterfall chart of the table above: GPUs by division, in whole replicas, with headroom, with spares, in full nodes or as rented, and the order.",
-        "瀑布图：上表从相除取整、完整副本、含余量、含备用、整节点或按租用单位到订购数量的 GPU 数。",
-    ),
     # Presets of core.catalog.countries
     "country.us": ("United States", "美国"),
     "country.eu": ("European Union", "欧盟"),
@@ -1376,41 +1315,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "precisions.wide": ("Bytes of an activation ÷ 2", "激活字节数 ÷ 2"),
     "sensitivity.workings": ("Workings: the model", "计算过程：模型"),
     "sensitivity.user": ("The cache of one user", "单个用户的缓存"),
-    "procurement.runner_up_row": ("Row of the runner-up", "第二名所在行"),
-    "procurement.a_choice": (
-        "A choice, in place of a wanted speed, which this workbook does not compute; 0 for any. `vram plan` computes speeds.",
-        "自行选择，代替期望速度（本工作簿不计算速度）；0 表示不限。速度请用 vram plan。",
-    ),
     "procurement.per_cent": ("Per cent of a whole", "百分数换算"),
     "procurement.per_cent_source": ("Arithmetic.", "算术。"),
     "procurement.same_cost": ("Costs are about equal up to this factor", "成本相差在此倍数内视为相近"),
     "procurement.same_cost_source": ("Our choice: prices are not known better.", "本表的选择：价格本身并不更准。"),
-    "procurement.answer_5": (
-        "The cheapest of {priced} options. Buying it against renting it pays off in month: {break_even}.",
-        "在 {priced} 个选项中最便宜。购买相对租用的回本月份：{break_even}。",
-    ),
-    "procurement.answer_6": (
-        "Runner-up: {second_gpu} in {second_layout}, {margin} % dearer.",
-        "第二名：{second_gpu}（{second_layout}），贵 {margin} %。",
-    ),
-    "procurement.facts": ("The best option and the runner-up", "最佳选项与第二名"),
-    "procurement.fact_verb": ("Buy or rent", "购买或租用"),
-    "procurement.fact_order": ("GPUs", "GPU 数"),
-    "procurement.fact_gpu": ("GPU", "GPU 型号"),
-    "procurement.fact_layout": ("Layout", "切分"),
-    "procurement.fact_replicas": ("Replicas", "副本数"),
-    "procurement.fact_month": ("Cost per month", "每月成本"),
-    "procurement.fact_user_month": ("Cost per user and month", "每用户每月成本"),
-    "procurement.fact_npv": ("Net present cost", "成本净现值"),
-    "procurement.fact_users": ("Users", "用户数"),
-    "procurement.fact_context": ("Context", "上下文"),
-    "procurement.fact_model": ("Model", "模型"),
-    "procurement.fact_each": ("Users per replica", "每副本用户数"),
-    "procurement.fact_priced": ("Options with a rank", "有名次的选项"),
-    "procurement.fact_break_even": ("Month of break-even", "回本月份"),
-    "procurement.fact_second_gpu": ("GPU of the runner-up", "第二名的 GPU"),
-    "procurement.fact_second_layout": ("Layout of the runner-up", "第二名的切分"),
-    "procurement.fact_margin": ("Margin (%)", "差距 (%)"),
     "procurement.binds_cap": ("too many GPUs", "GPU 过多"),
     "precisions.driver_reserved_bytes_source": (
         "nvidia-smi's totals less those in vLLM's logs.",
@@ -1709,6 +1617,8 @@ _MEANINGS_ZH = {
     "size_key": "切分的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
 }
 _TEXTS |= speed_labels.TEXTS
+_TEXTS |= plan_labels.TEXTS
+_MEANINGS_ZH |= plan_labels.MEANINGS_ZH
 _TEXTS |= {f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*MEMORY_TERMS, *MONEY_TERMS)}
 
 

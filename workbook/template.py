@@ -30,6 +30,8 @@ from workbook.recalculation import Values, computed_values
 from workbook.sheets import (
     about,
     article,
+    assumptions,
+    best,
     capacity,
     changes,
     checks,
@@ -38,9 +40,10 @@ from workbook.sheets import (
     layouts,
     models,
     options,
+    plan,
+    plan_workings,
     precisions,
     prices,
-    procurement,
     scenarios,
     sensitivity,
     speed,
@@ -48,8 +51,9 @@ from workbook.sheets import (
 )
 
 SHEET_ORDER = (
-    "about", "article", "scenarios", "sensitivity", "procurement", "options", "prices", "capacity", "speed", "models",
-    "layouts", "speed_figures", "gpus", "precisions", "how_it_works", "checks", "changes",
+    "plan", "scenarios", "options", "prices", "assumptions", "sensitivity", "article", "about", "how_it_works",
+    "checks", "best", "plan_workings", "capacity", "speed", "models", "layouts", "speed_figures", "gpus", "precisions",
+    "changes",
 )  # fmt: skip
 
 CREATOR = f"VRAM planner {__version__}"
@@ -94,8 +98,10 @@ def build_sheets(
     workbook.remove(workbook.active)
     book = Book(workbook, Labels(lang))
     styles.register(workbook, lang)
-    reserved = (about, checks, procurement, capacity)
-    about_sheet, checks_sheet, procurement_sheet, capacity_sheet = (sheet.reserve(book) for sheet in reserved)
+    reserved = (about, checks, plan, assumptions, plan_workings, capacity)
+    about_sheet, checks_sheet, plan_sheet, assumptions_sheet, workings_sheet, capacity_sheet = (
+        sheet.reserve(book) for sheet in reserved
+    )
     precisions.write(book)
     models.write(book)
     layouts.write(book)
@@ -109,7 +115,9 @@ def build_sheets(
     capacity.write(book, capacity_sheet)
     speed.write(book)
     options.write(book)
-    procurement.write(book, procurement_sheet, _first_choice(book, rows))
+    assumptions.write(book, assumptions_sheet)
+    best.write(book)
+    plan.write(book, plan_sheet, _first_choice(book, rows), plan_workings.write(book, workings_sheet))
     how_it_works.write(book)
     changes.write(book)
     checks.write(book, checks_sheet)
@@ -122,8 +130,8 @@ def build_sheets(
 
 
 def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:
-    """Return the scenario that Procurement shows in a new planner."""
-    example = book.labels(f"scenarios.{procurement.DEFAULT_SCENARIO}")
+    """Return the scenario that Plan shows in a new planner."""
+    example = book.labels(f"scenarios.{plan.DEFAULT_SCENARIO}")
     names = [str(row["scenario"]) for row in rows]
     return example if example in names else names[0]
 

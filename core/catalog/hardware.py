@@ -33,6 +33,8 @@ class Gpu:
             per second with 32-bit accumulation (FP16 where BF16 does not exist); None where it has no such units, or
             where no source states the rate.
         compute_source: the source of these rates.
+        segment: the vendor's product line: "data centre", "workstation" or "consumer" (NVIDIA GeForce, AMD Radeon RX);
+            the licence of GeForce drivers excludes data centres.
         source, memory_source: the sources of the figures and of the memory that the driver reports.
         as_of: the date of the sources.
     """
@@ -61,6 +63,7 @@ class Gpu:
     fp8_tflops: float | None = None
     fp4_tflops: float | None = None
     compute_source: str = ""
+    segment: str = ""
 
     @property
     def link_gb_per_s_one_way(self) -> float | None:

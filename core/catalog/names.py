@@ -301,6 +301,7 @@ def _gpus_by_name() -> dict[str, Gpu]:
             fp8_tflops=float_or_none(row["fp8_tflops"]),
             fp4_tflops=float_or_none(row["fp4_tflops"]),
             compute_source=row["compute_source"],
+            segment=row["segment"],
         )
         for row in _read("gpus.csv")
     }

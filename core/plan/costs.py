@@ -66,6 +66,8 @@ COST_LIMITS: dict[str, Limits] = {
     "spare_gpus": Limits(0, 10**5, True, "Write the number of GPUs, for example 0."),
     "owned_gpus": Limits(0, 10**6, True, "Write the number of GPUs that you own, for example 8."),
     "rent_step": Limits(1, 10**4, True, "Write the GPUs of your provider's smallest instance, for example 8."),
+    "may_buy": Limits(0, 1, True, "Write 1 to compare buying, or 0."),
+    "may_rent": Limits(0, 1, True, "Write 1 to compare renting, or 0."),
 }
 
 
@@ -81,6 +83,7 @@ class OrderPolicy:
         rent_step: smallest number of GPUs that the provider rents out; a rental is a multiple of it.
         owned_gpus: GPUs of the planned type that are already there, in full servers; they need not be bought, but draw
             power and are hosted.
+        may_buy, may_rent: whether buying and renting are compared; with one of them, an option has no other way.
     """
 
     headroom: float = 0.0
@@ -89,6 +92,8 @@ class OrderPolicy:
     spare_gpus: int = 0
     rent_step: int = 1
     owned_gpus: int = 0
+    may_buy: bool = True
+    may_rent: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,14 @@ class OrderStep:
     gpus: int
     added_gpus: int
 
+
+# Which ways are compared: a plan's wish → fields of `OrderPolicy`.
+EITHER = "either"
+WAYS: dict[str, dict[str, bool]] = {
+    EITHER: {},
+    "buy": {"may_buy": True, "may_rent": False},
+    "rent": {"may_buy": False, "may_rent": True},
+}
 
 ORDER_STEPS = ("by_division", "deployable", "with_headroom", "with_spares", "order")
 
@@ -287,6 +300,7 @@ class OptionCosts:
 _POLICY_NAMES = tuple(field.name for field in fields(OrderPolicy))
 _ASSUMPTION_NAMES = tuple(field.name for field in fields(Assumptions))
 NAMES = (*_POLICY_NAMES, *_ASSUMPTION_NAMES)  # of all assumptions, in the order in which to show them
+_FLAGS = ("whole_nodes", "may_buy", "may_rent")  # yes or no; 1 or 0 in terms and files
 _MAY_BE_MISSING = tuple(field.name for field in fields(Assumptions) if field.default is None)
 
 
@@ -416,7 +430,7 @@ def money_inputs(
         "on_demand_usd_per_gpu_hour": _usd(prices.on_demand_per_gpu_hour),
         "reserved_usd_per_gpu_hour": _usd(prices.reserved_per_gpu_hour),
         **asdict(policy),
-        "whole_nodes": int(policy.whole_nodes),
+        **{name: int(getattr(policy, name)) for name in _FLAGS},
         **asdict(assumptions),
     }
     given = {name: value if value is None else _checked(name, value) for name, value in given.items()}
@@ -453,6 +467,7 @@ def candidate_of(
         free_places=replicas * option.users_per_replica - users,
         bandwidth_per_user=None if bandwidth_gb_per_s is None else gpus * bandwidth_gb_per_s / users,
         reason=reason,
+        gpu=option.replica.gpu.name,
     )
 
 
@@ -508,7 +523,7 @@ def _converted(name: str, value: object) -> float | int | None:
     """Return the value of a field of `OrderPolicy` or `Assumptions` in its type."""
     if value is None and name in _MAY_BE_MISSING:
         return None
-    if name == "whole_nodes":
+    if name in _FLAGS:
         return bool(value) if isinstance(value, bool) else bool(_checked(name, value))
     return _checked(name, value)
 

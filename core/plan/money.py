@@ -388,16 +388,32 @@ COMPARISON = Terms(
         ),
     ),
     Term(
+        name="own_compared",
+        unit="USD",
+        means="Net present cost of owning if buying is compared; else missing.",
+        formula=when(all_of(known(v.own_npv), equal(v.may_buy, 1)), v.own_npv, MISSING),
+    ),
+    Term(
+        name="rent_compared",
+        unit="USD",
+        means="Net present cost of renting if renting is compared; else missing.",
+        formula=when(all_of(known(v.rent_npv), equal(v.may_rent, 1)), v.rent_npv, MISSING),
+    ),
+    Term(
         name="net_present_cost",
         unit="USD",
         means="The lower net present cost of owning and renting, by which options are ranked.",
-        formula=when(any_of(known(v.own_npv), known(v.rent_npv)), least(v.own_npv, v.rent_npv), MISSING),
+        formula=when(
+            any_of(known(v.own_compared), known(v.rent_compared)), least(v.own_compared, v.rent_compared), MISSING
+        ),
     ),
     Term(
         name="buys",
         unit="",
         means="Whether owning has the lower net present cost: 1 yes, 0 no.",
-        formula=if_known([v.net_present_cost], when(known(v.own_npv), when(v.own_npv <= v.net_present_cost, 1, 0), 0)),
+        formula=if_known(
+            [v.net_present_cost], when(known(v.own_compared), when(v.own_compared <= v.net_present_cost, 1, 0), 0)
+        ),
     ),
 )
 
@@ -649,6 +665,36 @@ SLOPES = Terms(
     ),
 )
 
+
+def _quarter(name: str, of: str, formula: Expression) -> Term:
+    """Return the change of an option's net present cost if an input is a quarter higher."""
+    return Term(
+        name=name,
+        unit="USD",
+        means=f"Change of the net present cost if {of} is 25 % higher; as much less if it is 25 % lower.",
+        formula=formula,
+    )
+
+
+# What the net present cost of an option depends on most, its layout and way held: it is linear in these inputs.
+SWINGS = Terms(
+    _quarter("price_swing", "the GPU's price", _if_bought(v.gpu_usd_slope * v.gpu_usd / 4, 0)),
+    _quarter("rent_swing", "the rent", _if_bought(0, v.rent_bill * (1 + v.tax_rate) * v.annuity / 4)),
+    _quarter("hosting_swing", "hosting", _if_bought(v.hosting * (1 + v.tax_rate) * v.annuity / 4, 0)),
+    _quarter("power_swing", "the electricity tariff", _if_bought(v.power * (1 + v.tax_rate) * v.annuity / 4, 0)),
+    _quarter("support_swing", "support", _if_bought(v.support * (1 + v.tax_rate) * v.annuity / 4, 0)),
+    _quarter(
+        "residual_swing",
+        "the residual value",
+        _if_bought(-v.net_capex * v.residual_share * v.written_off * v.discount / 4, 0),
+    ),
+    _quarter(
+        "other_swing",
+        "each other line (staff, software, storage, egress)",
+        if_known([v.buys], v.other_month * v.annuity / 4),
+    ),
+)
+
 # The value of an input at which two options cost the same; the slope is 0 for an option that the input does not touch.
 SWAP = Terms(
     Term(
@@ -670,4 +716,4 @@ SWAP = Terms(
 )
 
 # All of them, in the order in which a reader needs them.
-MONEY_TERMS = (*RATES, *OPTION_MONEY, *OUTCOME, *BY_MONTH, *SLOPES, *SWAP)
+MONEY_TERMS = (*RATES, *OPTION_MONEY, *OUTCOME, *BY_MONTH, *SLOPES, *SWINGS, *SWAP)

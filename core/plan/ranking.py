@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -25,6 +25,7 @@ class Candidate(Generic[Key]):
         free_places: places for users that stay free, spare replicas included.
         bandwidth_per_user: memory bandwidth of all GPUs divided by the users; None if it is not known.
         reason: why the option cannot be chosen ("too slow", "more than 100,000 GPUs"); "" if it can.
+        gpu: its GPU: the runner-up is the best option of another one.
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Candidate(Generic[Key]):
     free_places: int
     bandwidth_per_user: float | None
     reason: str = ""
+    gpu: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,14 @@ class Ranking(Generic[Key]):
     Attributes:
         keys: of the ranked options.
         left_out: the other options, in the order in which they were given.
+        runner_up: the best option of another GPU than that of the best, or of the same one if there is no other;
+            None if there is one option.
         margin: how much more the runner-up costs than the best, as a fraction; None without a runner-up.
     """
 
     keys: tuple[Key, ...]
     left_out: tuple[LeftOut[Key], ...]
+    runner_up: Key | None
     margin: float | None
 
 
@@ -79,8 +84,13 @@ def rank(candidates: Iterable[Candidate[Key]]) -> Ranking[Key]:
         else:
             groups.append([candidate])
     ordered = [candidate for group in groups for candidate in sorted(group, key=_roominess)]
+    others = [candidate for candidate in ordered if candidate.gpu != ordered[0].gpu] or ordered[1:]
+    second = others[0] if others else None
     return Ranking(
-        keys=tuple(candidate.key for candidate in ordered), left_out=tuple(left_out), margin=_margin(ordered)
+        keys=tuple(candidate.key for candidate in ordered),
+        left_out=tuple(left_out),
+        runner_up=None if second is None else second.key,
+        margin=None if second is None else _margin(ordered[0], second),
     )
 
 
@@ -100,7 +110,5 @@ def _roominess(candidate: Candidate[Key]) -> tuple[float, float]:
     return -candidate.free_places, -(candidate.bandwidth_per_user or 0)
 
 
-def _margin(ordered: Sequence[Candidate[Key]]) -> float | None:
-    if len(ordered) < 2 or not _cost(ordered[0]):
-        return None
-    return _cost(ordered[1]) / _cost(ordered[0]) - 1
+def _margin(best: Candidate[Key], second: Candidate[Key]) -> float | None:
+    return _cost(second) / _cost(best) - 1 if _cost(best) else None

@@ -13,7 +13,7 @@ from core.catalog.offers import catalog_offers
 from workbook.labels import LANGUAGES, Labels
 from workbook.offers import key_of, label_of
 from workbook.planner_reader import Planner
-from workbook.sheets import prices, procurement
+from workbook.sheets import plan_inputs, prices
 from workbook.template import without_values
 
 FIRST_BLANK = prices.FIRST_ROW + len(catalog_offers())
@@ -96,7 +96,7 @@ def test_the_planners_own_cells_decide(tmp_path):
 
 
 def test_a_later_plan_date_makes_a_quote_expire(tmp_path):
-    later = ("sheet.procurement", procurement.input_cells()["plan_date"], datetime.datetime(2027, 1, 1))
+    later = ("sheet.plan", plan_inputs.cell("plan_date"), datetime.datetime(2027, 1, 1))
     assert Planner(filled(tmp_path, QUOTE, cells=[later])).prices().problems == (f"Prices row {FIRST_BLANK}: expired",)
 
 

@@ -25,7 +25,7 @@ from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
 from workbook.labels import Labels
 from workbook.offers import label_of
-from workbook.sheets import gpus, prices, procurement
+from workbook.sheets import gpus, plan, prices
 from workbook.template import without_values
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def planner(tmp_path_factory):
 def test_the_offer_that_counts(program, planner):
     """Own quotes, texts, expired and stale offers, machines and another currency, at random, over the catalog's."""
     rng = random.Random(17)
-    sheets = LABELS("sheet.prices"), LABELS("sheet.gpus"), LABELS("sheet.procurement")
+    sheets, inputs = (LABELS("sheet.prices"), LABELS("sheet.gpus")), plan.input_cells(LABELS)
     first, last = prices.FIRST_ROW, prices.FIRST_ROW + len(catalog_offers()) + prices.OWN_ROWS - 1
     states = [(sheets[0], f"{prices.letter('state')}{row}") for row in range(first, last + 1)]
     keys = [f"{item}_{key}" for item in ITEMS for key in ("amount", "offer", "step")]
@@ -68,8 +68,8 @@ def test_the_offer_that_counts(program, planner):
             | {(sheets[0], f"{prices.letter(column)}{first + number}"): None for number in blank for column in prices.INPUT_KEYS}
             | {(sheets[0], prices.INPUTS["offer_currency"]): "CNY" if policy.rates else None}
             | {(sheets[0], prices.INPUTS["offer_exchange_rate"]): policy.rates.get("CNY")}
-            | {(sheets[2], procurement.input_cells()["plan_date"]): float((policy.plan_date - EPOCH).days)}
-            | {(sheets[2], procurement.input_cells()["stale_after_months"]): float(policy.stale_after_months)}
+            | {inputs["plan_date"]: float((policy.plan_date - EPOCH).days)}
+            | {inputs["stale_after_months"]: float(policy.stale_after_months)}
         )  # fmt: skip
         expected.append((given, judge(given, policy)))
     with program.WhatIf(planner) as session:

@@ -22,7 +22,7 @@ from tests.workbook.formula_form import depth_of_if
 from workbook import labels as label_table
 from workbook.labels import Labels
 from workbook.offers import label_of
-from workbook.sheets import capacity, how_it_works, models, options, precisions, procurement, scenarios
+from workbook.sheets import capacity, how_it_works, models, options, precisions, scenarios
 from workbook.sheets import prices as prices_sheet
 from workbook.template import SHEET_ORDER, build
 
@@ -84,8 +84,8 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
-        "ABS", "AND", "COUNT", "COUNTA", "COUNTIF", "COUNTIFS", "EDATE", "EXACT", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
-        "LEN", "LOG", "MATCH", "MAX", "MIN", "MOD", "N", "NA", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUM", "SUMIF",
+        "ABS", "AND", "COUNT", "COUNTA", "COUNTIF", "COUNTIFS", "EDATE", "EXACT", "FIND", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "LARGE", "LEN", "LOG", "LOWER", "MATCH", "MAX", "MIN", "MOD", "N", "NA", "NOT", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUBSTITUTE", "SUM", "SUMIF",
         "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip
     for _, _, formula in formulas(planner):
@@ -156,15 +156,18 @@ def test_gpus_sheet_is_the_catalog(planner, language):
         assert row[labels("gpus.memory_gb")] == pytest.approx(known.memory_bytes / 10**9, rel=1e-12)
 
 
+INPUT_STYLES = {f"VRAM {name}" for name in ("input", "input text", "plan input", "plan input text", "plan input long")}
+
+
 def test_every_input_is_unlocked_and_checked(planner, language):
     labels = Labels(language)
     book = openpyxl.load_workbook(planner)
-    for key in ("article", "scenarios", "sensitivity", "procurement", "models", "prices"):
+    for key in ("article", "scenarios", "sensitivity", "plan", "assumptions", "models", "prices"):
         ws = book[labels(f"sheet.{key}")]
         validated = {
             place for rule in ws.data_validations.dataValidation for area in rule.sqref.ranges for place in area.cells
         }
-        inputs = [cell for row in ws.iter_rows() for cell in row if cell.style in ("VRAM input", "VRAM input text")]
+        inputs = [cell for row in ws.iter_rows() for cell in row if cell.style in INPUT_STYLES]
         assert inputs
         for cell in inputs:
             assert not cell.protection.locked
@@ -225,10 +228,46 @@ def test_the_recommendation_is_the_first_of_vram_plan(planner, language):
     costs = [option.costs.net_present_cost for option in plan.options if option.rank]
     assert "dgx-spark" not in {row["gpu"] for row in ranked}  # it is too slow
     assert [row["net_present_cost"] for row in ranked] == pytest.approx(costs, rel=1e-12)
-    answer = [book[labels("sheet.procurement")][f"A{number}"].value for number in procurement.ANSWER_ROWS]
-    assert catalog.gpu(found[0][0]).title in answer[0]
-    assert found[1][0] in answer[5] and f"{100 * plan.margin:.1f}" in answer[5]
-    assert answer[0] in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
+    sheet = book[labels("sheet.plan")]
+    headline = sheet["E3"].value
+    assert catalog.gpu(found[0][0]).title.removeprefix("NVIDIA ") in headline
+    assert headline in [cell.value for row in book[labels("sheet.about")].iter_rows() for cell in row]
+    results = {name: value_of(book, name) for name in ("plan_gpu", "plan_layout", "plan_runner_up", "plan_margin")}
+    runner_up = plan.runner_up
+    assert (results["plan_gpu"], results["plan_layout"]) == found[0]
+    assert results["plan_runner_up"] == runner_up.gpu
+    assert results["plan_margin"] == pytest.approx(plan.margin, rel=1e-9)
+    best = plan.options[0].costs
+    assert value_of(book, "plan_net_present_cost") == pytest.approx(best.net_present_cost, rel=1e-9)
+    assert value_of(book, "plan_cost_per_month") == pytest.approx(best.outcome["cost_month"], rel=1e-9)
+    assert value_of(book, "plan_cost_per_million_tokens") == pytest.approx(best.outcome["million_cost"], rel=1e-9)
+
+
+def value_of(book, name: str) -> object:
+    """Return the value of a named cell."""
+    ((sheet, address),) = book.defined_names[name].destinations
+    return book[sheet][address].value
+
+
+# What programs may rely on: every input and every result of a plan has a name.
+NAMES_OF_PLAN = (
+    "plan_scenario", "plan_people", "plan_active_share", "plan_users", "plan_requests_per_hour", "plan_min_speed",
+    "plan_candidates", "plan_way_wanted", "plan_horizon_months", "plan_spare_replicas", "plan_hours_per_day",
+    "plan_days_per_month", "plan_average_load", "plan_api_prompt_price", "plan_api_output_price", "plan_currency",
+    "plan_exchange_rate", "plan_tax_rate", "plan_date", "plan_gpu", "plan_gpus", "plan_layout", "plan_replicas",
+    "plan_way", "plan_capex", "plan_cost_per_month", "plan_net_present_cost", "plan_cost_per_person_month",
+    "plan_cost_per_million_tokens", "plan_speed", "plan_speed_low", "plan_first_token_s", "plan_runner_up",
+    "plan_margin",
+)  # fmt: skip
+
+
+def test_inputs_and_results_of_a_plan_have_names(planner):
+    names = openpyxl.load_workbook(planner, read_only=True).defined_names
+    assert [name for name in NAMES_OF_PLAN if name not in names] == []
+
+
+def test_plan_is_the_first_sheet(planner, language):
+    assert openpyxl.load_workbook(planner, read_only=True).sheetnames[0] == Labels(language)("sheet.plan")
 
 
 def ord_of(letter: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import click
 
+from core.plan.costs import EITHER, WAYS
 from core.plan.demand import MIN_SPEED
 from vram.cli.assumptions import assumption_options, given_assumptions
 from vram.cli.columns import print_columns
@@ -39,6 +40,11 @@ SPEED_HEADINGS = ("tokens/s", "first", "limited by")
 )  # fmt: skip
 @click.option(
     "--gpu", "gpus", multiple=True, help="A GPU of the catalog, or its memory in GB; may be repeated. [default: all]"
+)
+@click.option("--data-centre-only", is_flag=True, help="Leave out workstation and consumer cards.")
+@click.option("--maker", help="Compare the GPUs of this maker alone, for example NVIDIA or AMD.")
+@click.option(
+    "--way", type=click.Choice([*WAYS]), default=EITHER, show_default=True, help="Compare buying, renting, or both."
 )
 @click.option(
     "--overhead", type=NUMBER, help="Plan by the rule, with this fraction of weights and cache, instead of an engine."

@@ -39,7 +39,13 @@ ALLOWED_FUNCTIONS = (
         "prices", None, ("IFERROR", "ROUND", "ROUNDUP", "INT"), "0 if nothing is found; units and days are whole"
     ),
     Allowance("gpus", None, ("IFERROR",), "0 if no offer counts"),
-    Allowance("procurement", None, ("IFERROR", "ROUNDUP"), "there may be fewer options than places; users are whole"),
+    Allowance("assumptions", None, ("IFERROR", "ROUNDUP"), "a country may have no value; users are whole"),
+    Allowance(
+        "plan_workings",
+        None,
+        ("IFERROR", "ROUND"),
+        "what has no price has no line in a chart; bars show whole thousands",
+    ),
     Allowance("layouts", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("models", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("sensitivity", None, ("ROUNDUP",), "the GPUs of the grid are whole"),
@@ -49,6 +55,11 @@ ALLOWED_FUNCTIONS = (
 ALLOWED_NUMBERS = {
     "speed": (("2", "3", "4", "9", "700"), "codes of units; halves, a ring's bytes, least power"),
     "options": (("2", "4", "10", "700", "3600"), "codes; few users; one decimal; an hour; least power"),
+    "best": (("4", "10", "3600"), "a quarter; millions; an hour"),
+    "plan_workings": (
+        ("2", "3", "4", "5", "6", "7", "10", "24"),
+        "parts of the horizon; places; hours of a day; codes; thousands",
+    ),
     "prices": (("4", "5", "10"), "places of the parts of a sort key"),
 }
 

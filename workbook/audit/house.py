@@ -14,7 +14,9 @@ from workbook.audit.subject import Fault, Place, Subject, table_area
 from workbook.audit.tracing import Node, precedents
 from workbook.labels import LANGUAGES, Labels
 
-_ABOUT, _CHANGES = ({Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "changes"))
+_ABOUT, _PLAN, _CHANGES = (
+    {Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "plan", "changes")
+)
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 MASTER_CHECK, PLAN_DATE = "master_check", "plan_date"
 STALE_AFTER_MONTHS = 36  # the planner flags sources older than three years
@@ -25,8 +27,8 @@ _HIDES_OR_ROUNDS = {
 
 
 def about_first(subject: Subject) -> Iterator[Fault]:
-    """Yield the first sheet if it is not the About sheet."""
-    if subject.workbook.sheetnames[0].casefold() not in _ABOUT:
+    """Yield the first sheet if it is neither Plan nor About."""
+    if subject.workbook.sheetnames[0].casefold() not in _ABOUT | _PLAN:
         yield Fault(subject.workbook.sheetnames[0], "is the first sheet")
 
 

@@ -8,11 +8,11 @@ from core import __version__, catalog
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, link_to_sheet, protect, put, put_formula
+from workbook.sheets import plan
 
 CONTENTS = (
-    "article", "scenarios", "sensitivity", "procurement", "options", "prices", "capacity", "speed", "models", "layouts",
-    "speed_figures", "gpus", "precisions", "how_it_works", "checks",
-    "changes",
+    "plan", "scenarios", "options", "prices", "assumptions", "sensitivity", "article", "how_it_works", "checks", "best",
+    "plan_workings", "capacity", "speed", "models", "layouts", "speed_figures", "gpus", "precisions", "changes",
 )  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")
 _COLOUR_ROLES = {
@@ -26,7 +26,7 @@ _CAVEATS = ("memory", "reserved", "gpus", "overhead")
 
 
 def reserve(book: Book):
-    """Create the empty sheet, which comes first."""
+    """Create the empty sheet."""
     return book.sheet("about", [24, 104], one_page=True)
 
 
@@ -66,11 +66,12 @@ def write(book: Book, ws) -> None:
         put(ws, f"B{row}", styles.LABEL, labels(f"about.caveat_{key}"))
         row += 1
     put(ws, f"A{row + 1}", styles.SUBTITLE, labels("about.units"))
+    ws.freeze_panes = "A3"
     protect(ws)
 
 
 def _write_answer(book: Book, ws, row: int) -> int:
-    """Write the three lines of the answer for the scenario chosen on Procurement and return the row below them."""
+    """Write the three lines of the answer for the scenario chosen on Plan and return the row below them."""
     labels = book.labels
     row = _section(ws, row, labels("about.answer"))
     values = {
@@ -79,12 +80,18 @@ def _write_answer(book: Book, ws, row: int) -> int:
     }  # fmt: skip
     needs, wrong = f.sentence(labels("about.answer_memory"), values), f.text(labels("about.answer_none"))
     memory = f"IF(chosen_check={f.text(f.OK)},{needs},{wrong})"
-    for number, formula in enumerate((memory, "answer_1", "answer_2"), start=1):
+    for number, formula in enumerate((memory, _answer(book, "headline"), _answer(book, "cost")), start=1):
         put(ws, f"A{row}", styles.CHECK, number)
         put_formula(ws, f"B{row}", styles.ANSWER, formula)
         ws.row_dimensions[row].height = 34
         row += 1
     return row
+
+
+def _answer(book: Book, sentence: str) -> str:
+    """Return the reference to a sentence of Plan."""
+    title = book.labels("sheet.plan")
+    return f"'{title}'!{plan.SENTENCES[sentence]}"
 
 
 def _section(ws, row: int, title: str) -> int:

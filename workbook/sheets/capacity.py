@@ -110,7 +110,7 @@ def reserve(book: Book):
 
 
 def write(book: Book, ws) -> None:
-    """Write the sheet. The sheets Layouts, GPUs, Precisions and Scenarios and `chosen_scenario` must exist."""
+    """Write the sheet. The sheets Layouts, GPUs, Precisions and Scenarios and `plan_scenario` must exist."""
     labels = book.labels
     heading(ws, labels("capacity.title"), labels("capacity.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("capacity.note"))
@@ -247,7 +247,7 @@ def scenario_of_row(book: Book, cell: Cell) -> dict[str, str]:
     return {
         "scenario": f"IF({cell('is_usable')}=1,{scenario('scenario')},{terms.MISSING})",
         "gpu": f"IF({cell('block')}>0,{named},{cell('named_gpu')})",
-        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(chosen_scenario,scenario_names,0),0))",
+        "slot": f"IF({cell('block')}>0,{cell('block')},IFERROR(MATCH(plan_scenario,scenario_names,0),0))",
         "scenario_row": f"IF(AND({slot}>0,{slot}<=ROWS({scenarios.column(book, 'number')})),{slot},1)",
         "is_usable": f"IF(AND({slot}={cell('scenario_row')},{scenario('input_check')}={f.text(f.OK)}),1,0)",
         "gpu_row": f"IF({cell('block')}>0,{scenario('gpu_at')},MATCH({cell('named_gpu')},{gpus.column(book, 'gpu')},0))",

@@ -86,7 +86,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         "enough": f"IF({all_usable},IF(SUMPRODUCT(({too_few})*1)=0,1,0),0)",
         "deploy": f"IF({all_usable},IF(COUNTIF({scenario('holds')},1)=ROWS({scenario('holds')}),1,0),0)",
         # Only the chosen name: with 10 000 scenarios, comparing all pairs of names would dominate the calculation time.
-        "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=chosen_scenario)*1)<=1,1,0)",
+        "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=plan_scenario)*1)<=1,1,0)",
         "chosen": f"IF(ISTEXT(chosen_check),IF(chosen_check={ok},1,0),0)",
         "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
         "owning": f"IF(ABS({owned})<={f.ROUNDING_NOISE}*SUM({plan('capex')}),1,0)",

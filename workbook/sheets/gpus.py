@@ -14,6 +14,7 @@ from core.catalog.kernels import KINDS, SIXTEEN_BIT, obstacle, rate_of_kind
 from core.catalog.kernels import WIDENED as WIDENED_UNIT
 from core.catalog.offer_choice import ITEMS
 from core.engines import vllm
+from core.plan.candidates import DATA_CENTRE
 from core.plan.costs import comes_on_baseboards
 from core.plan.fleet import choice_of_gpu
 from core.plan.memory import DEVICE
@@ -25,7 +26,7 @@ from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, GB_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
 from workbook.labels import Labels
-from workbook.sheets import prices
+from workbook.sheets import plan_inputs, prices
 
 TABLE = "GPUs"
 HEADER_ROW = 4
@@ -50,6 +51,7 @@ _OF_GPU = (
     SheetColumn("interconnect", 22, styles.LABEL, None),
     SheetColumn("interconnect_rate", 14, styles.SOURCE_FIGURE, "#,##0.#"),
     SheetColumn("form_factor", 11, styles.LABEL, None),
+    SheetColumn("segment", 13, styles.LABEL, None),
     SheetColumn("architecture", 15, styles.LABEL, None),
     SheetColumn("sm_count", 11, styles.SOURCE_FIGURE, COUNT_FORMAT),
     SheetColumn("source", 60, styles.NOTE, None),
@@ -59,6 +61,8 @@ _OF_GPU = (
     SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
     SheetColumn("in_machine", 12, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("is_listed", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("is_compared", 10, styles.FORMULA, COUNT_FORMAT),
 )
 # Of each item: its price in US dollars, the row of the offer that counts on Prices, and the smallest number of GPUs.
 _OF_PRICE = (
@@ -96,7 +100,7 @@ def write(book: Book) -> None:
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
     ws.row_dimensions[HEADER_ROW].height = 58
-    rows = map(_values, catalog.gpus())
+    rows = (_values(labels, gpu) for gpu in catalog.gpus())
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, formulas(labels))
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
     for name, keys in _SPEED_NAMES.items():
@@ -145,7 +149,31 @@ def formulas(labels: Labels) -> dict[str, str]:
         **{term.name: terms.formula(term, lambda name: cell(name) if name in _LETTER else name) for term in DEVICE},
         "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
         **_of_offers(labels, cell),
+        **_of_candidates(labels, cell),
     }
+
+
+def _of_candidates(labels: Labels, cell: Callable[[str], str]) -> dict[str, str]:
+    """Return the formulas of `core.plan.candidates.why_left_out`: 1 for a GPU that Plan compares."""
+
+    def chosen(name: str, key: str) -> str:
+        return f"{name}={f.text(plan_inputs.choice_text(labels, key))}"
+
+    for_data_centres = f"{cell('segment')}={f.text(segment_title(labels, DATA_CENTRE))}"
+    conditions = (
+        f"OR({chosen('plan_candidates', 'all')},LEN(plan_candidates)=0,{cell('is_listed')}=1)",
+        f"OR({chosen('plan_maker', plan_inputs.ANY)},plan_maker={cell('maker')})",
+        f"OR({chosen('plan_data_centre', plan_inputs.NO)},{for_data_centres})",
+    )
+    return {
+        "is_listed": f'IF(ISNUMBER(FIND(","&{cell("gpu")}&",",candidate_list)),1,0)',
+        "is_compared": f"IF(AND({','.join(conditions)}),1,0)",
+    }
+
+
+def segment_title(labels: Labels, segment: str) -> str:
+    """Return the name of a product line in the language of the workbook."""
+    return labels(f"gpus.segment_{segment.replace(' ', '_')}")
 
 
 def _of_offers(labels: Labels, cell: Callable[[str], str]) -> dict[str, str]:
@@ -173,7 +201,7 @@ def _of_offers(labels: Labels, cell: Callable[[str], str]) -> dict[str, str]:
     }
 
 
-def _values(gpu: Gpu) -> dict[str, object]:
+def _values(labels: Labels, gpu: Gpu) -> dict[str, object]:
     inputs = gpu_inputs(choice_of_gpu(gpu))
     return {
         "gpu": gpu.name,
@@ -192,6 +220,7 @@ def _values(gpu: Gpu) -> dict[str, object]:
         "interconnect": gpu.interconnect or None,
         "interconnect_rate": gpu.interconnect_gb_per_s,
         "form_factor": gpu.form_factor or None,
+        "segment": segment_title(labels, gpu.segment),
         "architecture": gpu.architecture or None,
         "sm_count": gpu.sm_count,
         "source": gpu.source,

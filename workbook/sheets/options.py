@@ -59,12 +59,14 @@ _SPEED = (*_FAST, *_LOAD)
 _REQUESTS = {"answered_s": "answered_s", "request_users": "users", "whole_users": "whole_users"}
 _RANKING = (
     "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "group_number", "position", "in_group",
-    "order_key",
+    "order_key", "best_so_far", "best_of_gpu",
 )  # fmt: skip
 _COLUMNS = (
     *SHOWN,
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("pace_row", 9, styles.SOURCE_FIGURE),
+    SheetColumn("first_of_gpu", 9, styles.SOURCE_FIGURE),
+    SheetColumn("last_of_gpu", 9, styles.SOURCE_FIGURE),
     SheetColumn("reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("gpu_row", 9),
     SheetColumn("gpus_per_replica", 9),
@@ -76,6 +78,7 @@ _COLUMNS = (
     SheetColumn("speed_reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("shown_low", 10, styles.FORMULA, "0.#"),
     SheetColumn("slow", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("left_out", 9),
     SheetColumn("why_not", 30, styles.FORMULA_TEXT, None),
     SheetColumn("needed", 10),
     SheetColumn("sequences", 10, styles.FORMULA, "#,##0.0"),
@@ -103,7 +106,7 @@ Cell = Callable[[str], str]
 
 
 def write(book: Book) -> None:
-    """Write the sheet. The sheets GPUs, Scenarios and Capacity and the names of Procurement must exist."""
+    """Write the sheet. The sheets GPUs, Scenarios and Capacity and the inputs of Plan must exist."""
     labels = book.labels
     ws = book.sheet("options", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("options.title"), labels("options.subtitle"))
@@ -123,9 +126,9 @@ def header(labels: Labels, key: str) -> str:
 
 
 _SHEET_KEYS = {
-    "capacity_row", "pace_row", "reason", "state", "limits", "rank", "bandwidth", "fitting", "runs", "no_figures", "speed_reason", "shown_low", "slow", "why_not",
+    "capacity_row", "pace_row", "reason", "state", "limits", "rank", "bandwidth", "fitting", "runs", "no_figures", "speed_reason", "shown_low", "slow", "left_out", "why_not",
     "needed",
-    "request_users", "users",
+    "request_users", "users", "first_of_gpu", "last_of_gpu",
 }  # fmt: skip
 
 
@@ -142,8 +145,15 @@ def letter(key: str) -> str:
 def _rows() -> Iterator[dict[str, object]]:
     first = capacity.first_option_row()
     paces = {pace: number for number, pace in enumerate(speed.option_rows(), start=speed.scenario_rows() + 1)}
-    for number, (gpu, layout) in enumerate(capacity.option_rows()):
-        yield {"capacity_row": first + number, "pace_row": paces[gpu, LAYOUTS[layout][0]]}
+    rows = capacity.option_rows()
+    names = [None, *(gpu for gpu, _ in rows), None]
+    for number, (gpu, layout) in enumerate(rows):
+        yield {
+            "capacity_row": first + number,
+            "pace_row": paces[gpu, LAYOUTS[layout][0]],
+            "first_of_gpu": int(names[number] != gpu),
+            "last_of_gpu": int(names[number + 2] != gpu),
+        }
 
 
 def _formulas(book: Book) -> dict[str, str]:
@@ -218,7 +228,9 @@ def _formulas(book: Book) -> dict[str, str]:
         f"INT({cell('low_tokens_per_s')})),{terms.MISSING})",
         "slow": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<plan_min_speed,{reason('slow')}&"
         f"{cell('shown_low')}&{reason('of')}&plan_min_speed&{reason('per_s')},{terms.MISSING}),{terms.MISSING})",
-        "why_not": f"IF({cell('slow')}={terms.MISSING},{cell('speed_reason')},{cell('slow')})",
+        "left_out": f"1-{gpu('is_compared')}",
+        "why_not": f"IF({cell('left_out')}=1,{reason('left_out_reason')},"
+        f"IF({cell('slow')}={terms.MISSING},{cell('speed_reason')},{cell('slow')}))",
         "by_division": terms.formula(ESTIMATE["by_division"], by_division),
         **{name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{terms.MISSING})" for name, key in _OF_GPU.items()},
         **{term.name: terms.formula(term, reference) for term in OPTION_MONEY},
@@ -251,6 +263,7 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     above_cost, above_number = (f"{_LETTER[key]}{ABOVE}" for key in ("group_cost", "group_number"))
     group = f"INDEX({column(book, 'group_number')},{cell('position')})"
     npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
+    rank, above = cell("rank"), f"{_LETTER['best_so_far']}{ABOVE}"
     places = f"{cell('replicas')}*{cell('users_per_replica')}-{cell('users')}"
     return {
         "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),{cell('why_not')}={terms.MISSING},"
@@ -266,9 +279,8 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
         "in_group": if_ranked(f"{more('free_places')}*10^3+{more('all_bandwidth')}"),
         "order_key": if_ranked(f"(({group}*10^6+{cell('in_group')})*10^3+{cell('position')})*10^3+{number}"),
         "rank": if_ranked(f'COUNTIF({column(book, "order_key")},"<"&{cell("order_key")})+1'),
+        # The layouts of a GPU stand in neighbouring rows: the last of them has the best rank of all.
+        "best_so_far": f"IF({cell('first_of_gpu')}=1,{rank},IF(ISNUMBER({above}),IF(ISNUMBER({rank}),MIN({rank},{above}),"
+        f"{above}),{rank}))",
+        "best_of_gpu": f"IF({cell('last_of_gpu')}=1,{cell('best_so_far')},{terms.MISSING})",
     }
-
-
-def at_place(book: Book, key: str, place: str) -> str:
-    """Return a formula for the figure of the option at that place of the ranking."""
-    return f"INDEX({column(book, key)},MATCH({place},{column(book, 'rank')},0))"

@@ -79,7 +79,7 @@ _LETTER = {column.key: get_column_letter(number) for number, column in enumerate
 # Columns that other sheets look up by the number of the row, each with a workbook-level name.
 NAMED = (
     "runs", "expert_bytes", "untouched", "touch_rate", "bandwidth_bytes_per_s", "link_latency_s", "output_tokens",
-    "sequence_s", "dense_bytes", "cache_bytes", *(term.name for term in PACE), "longest_token_s",
+    "prompt_tokens", "sequence_s", "dense_bytes", "cache_bytes", *(term.name for term in PACE), "longest_token_s",
 )  # fmt: skip
 Cell = Callable[[str], str]
 
@@ -101,7 +101,7 @@ def option_rows() -> list[tuple[str, int]]:
 
 
 def write(book: Book) -> None:
-    """Write the sheet. Speed figures, GPUs, Precisions, Scenarios, `chosen_scenario` and the inputs of a plan must exist."""
+    """Write the sheet. Speed figures, GPUs, Precisions, Scenarios, and the inputs of Plan must exist."""
     labels = book.labels
     ws = book.sheet("speed", [column.width for column in _COLUMNS], tab_colour="7F7F7F")
     heading(ws, labels("speed.title"), labels("speed.subtitle"))

@@ -11,14 +11,26 @@ from hypothesis import strategies as st
 from core.plan.ranking import NO_BANDWIDTH, NO_PRICE, SAME_COST, Candidate, LeftOut, rank
 
 
-def candidate(key, cost, free=0, bandwidth=1.0, reason="") -> Candidate:
-    return Candidate(key=key, net_present_cost=cost, free_places=free, bandwidth_per_user=bandwidth, reason=reason)
+def candidate(key, cost, free=0, bandwidth=1.0, reason="", gpu="") -> Candidate:
+    return Candidate(
+        key=key, net_present_cost=cost, free_places=free, bandwidth_per_user=bandwidth, reason=reason, gpu=gpu
+    )
 
 
 def test_the_cheapest_is_first_and_the_margin_is_the_runner_ups():
     found = rank([candidate("a", 120.0), candidate("b", 100.0), candidate("c", 130.0)])
     assert found.keys == ("b", "a", "c")
     assert found.margin == pytest.approx(0.2)
+
+
+def test_the_runner_up_is_of_another_gpu_if_there_is_one():
+    of_two = [candidate("a", 100.0, gpu="x"), candidate("b", 110.0, gpu="x"), candidate("c", 150.0, gpu="y")]
+    found = rank(of_two)
+    assert found.keys == ("a", "b", "c") and found.runner_up == "c"
+    assert found.margin == pytest.approx(0.5)
+    found = rank(of_two[:2])
+    assert found.runner_up == "b" and found.margin == pytest.approx(0.1)
+    assert rank(of_two[:1]).runner_up is None
 
 
 def test_about_equal_costs_are_decided_by_free_places_then_by_bandwidth():

@@ -1,35 +1,41 @@
-"""Compare the Options and Procurement sheets, recalculated by LibreOffice and by IronCalc, with `core.plan`."""
+"""Compare the sheets Options and Plan, recalculated by LibreOffice and by IronCalc, with `core.plan`."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import fields, replace
 
+import openpyxl
 import pytest
 
 from core import catalog
+from core.plan.candidates import Wanted, makers, why_left_out
 from core.plan.costs import (
     COST_LIMITS,
+    WAYS,
     Assumptions,
     OptionCosts,
     OrderPolicy,
+    Usage,
     assumed,
     candidate_of,
     default_assumptions,
     default_policy,
+    money_inputs,
     option_costs,
 )
 from core.plan.demand import demand_of, tokens_of
-from core.plan.fleet import LAYOUTS, choice_of_gpu, options
+from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title, options
 from core.plan.layout_figures import has_shapes
 from core.plan.money import OPTION_MONEY
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
-from core.plan.ranking import rank
+from core.plan.ranking import Ranking, rank
+from core.plan.swaps import crossing_month, swap_value, way_of
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import random_row, scenario_of, without_override
 from workbook.labels import Labels
 from workbook.scenario import Scenario
-from workbook.sheets import capacity, procurement
+from workbook.sheets import capacity, plan, plan_inputs, plan_workings
 from workbook.sheets import options as options_sheet
 from workbook.template import without_values
 
@@ -47,8 +53,22 @@ DEMAND = (
     "plan_requests_per_hour",
     "plan_output_tokens",
 )
-NOT_OF_COSTS = ("scenario", *DEMAND)
+CANDIDATES = ("plan_candidates", "plan_data_centre", "plan_maker", "plan_way_wanted")
+NOT_OF_COSTS = ("plan_scenario", *DEMAND, *CANDIDATES)
+LABELS = Labels("en")
+# Results of Plan that are figures of the best option: name → term of the way chosen.
+OUTCOMES = {
+    "plan_capex": "start_cash",
+    "plan_cost_per_month": "cost_month",
+    "plan_cost_per_person_month": "person_month",
+    "plan_cost_per_million_tokens": "million_cost",
+}
+RESULTS = (
+    "plan_gpu", "plan_way", "plan_gpus", "plan_layout", "plan_replicas", "plan_net_present_cost", "plan_speed",
+    "plan_speed_low", "plan_speed_high", "plan_first_token_s", "plan_runner_up", "plan_margin", *OUTCOMES,
+)  # fmt: skip
 SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "limits")
+PRICE_OF_WAY = {"buy": "gpu_usd", "on_demand": "on_demand_usd_per_gpu_hour", "reserved": "reserved_usd_per_gpu_hour"}
 Found = tuple[OptionSpeed, OptionCosts]
 
 
@@ -59,7 +79,7 @@ def planner(tmp_path_factory):
     rows = [
         random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS)
     ]
-    path = tmp_path_factory.mktemp("procurement") / "planner.xlsx"
+    path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
     path.write_bytes(without_values("en", rows))
     return path, {row["scenario"]: row for row in rows}
 
@@ -69,9 +89,9 @@ def test_follows_its_inputs(program, planner):
     """With a random scenario and random assumptions: the ranking, and of many rows users, order, owning and renting."""
     path, scenarios = planner
     rng = random.Random(5)
-    cells, sheet = procurement.input_cells(), Labels("en")("sheet.procurement")
+    cells = plan.input_cells(LABELS)
     requests = [random_request(rng, scenarios) for _ in range(CASES)]
-    cases = [{(sheet, cells[name]): value for name, value in request.items()} for request in requests]
+    cases = [{cells[name]: in_cell(name, value) for name, value in request.items()} for request in requests]
     rows = rng.sample(range(len(ROWS_OF_OPTIONS)), ROWS)
     keys = list(money_of(None)) + list(choice_of(None, Labels("en")))
     shown = ["users_per_replica", "by_division", *SPEED, *keys]
@@ -82,12 +102,14 @@ def test_follows_its_inputs(program, planner):
         ("Options", f"{options_sheet.letter('rank')}{options_sheet.FIRST_ROW + row}")
         for row in range(len(ROWS_OF_OPTIONS))
     ]
+    answers = results_of_plan(path)
     with program.WhatIf(path) as session:
-        results = session.run(cases, [*outputs, *ranks])
-    priced = fast = 0
+        results = session.run(cases, [*outputs, *ranks, *answers.values()])
+    priced = fast = ranked = 0
     for request, values in zip(requests, results):
         found = iter(values)
         costs, ranking = plan_of(request, scenarios)
+        ranks_of = {key: place for place, key in enumerate(ranking.keys, start=1)}
         for row in rows:
             scenario = on_gpu(request, scenarios, row)
             for key, expected in expected_of_row(scenario, costs.get(ROWS_OF_OPTIONS[row])).items():
@@ -99,15 +121,93 @@ def test_follows_its_inputs(program, planner):
                     assert value == expected, where
                 else:
                     assert value == pytest.approx(expected, rel=TOLERANCE, abs=1e-6), where
-        assert list(found) == [ranking.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
+        ranked_rows = [next(found) for _ in ROWS_OF_OPTIONS]
+        assert ranked_rows == [ranks_of.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
+        expected = expected_answer(request, scenarios, costs, ranking)
+        for name, value in zip(answers, found, strict=True):
+            wanted = expected[name]
+            if isinstance(wanted, float) and abs(wanted) < 1e-9 and value == NOTHING:
+                continue  # two on-demand rents swap at no use at all, which rounding may put below 0
+            if isinstance(wanted, str):
+                assert value == wanted, (request, name)
+            else:
+                assert value == pytest.approx(wanted, rel=TOLERANCE, abs=1e-6), (request, name)
+        ranked += bool(ranking.keys)
+    assert ranked > CASES / 2
     assert priced > CASES * ROWS / 10
     assert fast > CASES * ROWS / 10
 
 
-def plan_of(request: dict[str, object], scenarios: dict[str, dict]):
-    """Return each option with its costs, and its place in the ranking: (GPU, number of the layout) → figure."""
+def in_cell(name: str, value: object) -> object:
+    """Return what the cell of an input holds."""
+    if name in CANDIDATES and not (name == "plan_candidates" and value != "all"):
+        return plan_inputs.choice_text(LABELS, value)
+    return value
+
+
+def results_of_plan(path) -> dict[str, tuple[str, str]]:
+    """Return the cells of the named results, and of the swaps on Plan: name → (sheet, address)."""
+    names = openpyxl.load_workbook(path, read_only=True).defined_names
+    cells = {}
+    for name in RESULTS:
+        ((sheet, address),) = names[name].destinations
+        cells[name] = sheet, address.replace("$", "")
+    first = plan.FIRST_SWAP_ROW
+    return cells | {
+        f"swap {key}": (LABELS("sheet.plan"), f"J{first + number}") for number, key in enumerate(plan_workings.SWAPS)
+    }
+
+
+def expected_answer(
+    request: dict[str, object], scenarios: dict[str, dict], costs: dict[tuple[str, int], Found], ranking: Ranking
+) -> dict[str, object]:
+    """Return what Plan should show for the best option and the runner-up of another GPU."""
+    swaps = [f"swap {key}" for key in plan_workings.SWAPS]
+    if not ranking.keys:
+        return dict.fromkeys((*RESULTS, *swaps), NOTHING)
+    at_load, found = costs[ranking.keys[0]]
+    replica, speed = at_load.option.replica, at_load.speed
+    second = ranking.runner_up if ranking.runner_up and ranking.runner_up[0] != ranking.keys[0][0] else None
+    answer: dict[str, object] = {
+        "plan_gpu": ranking.keys[0][0],
+        "plan_way": LABELS("procurement.buy" if found.figures["buys"] else "procurement.rent"),
+        "plan_gpus": found.order.gpus if found.figures["buys"] else found.order.rented_gpus,
+        "plan_layout": layout_title(replica.tp, replica.pp),
+        "plan_replicas": found.figures["replicas"],
+        "plan_net_present_cost": found.net_present_cost,
+        "plan_speed": speed and speed.expected.tokens_per_s_per_user,
+        "plan_speed_low": speed and speed.low.tokens_per_s_per_user,
+        "plan_speed_high": speed and speed.high.tokens_per_s_per_user,
+        "plan_first_token_s": speed and speed.expected.first_token_s,
+        **{name: found.outcome[term] for name, term in OUTCOMES.items()},
+        "plan_runner_up": second and second[0],
+        "plan_margin": second and ranking.margin,
+        **dict.fromkeys(swaps),
+    }
+    if second:
+        best, other = (inputs_of(request, scenarios, costs, key) for key in (ranking.keys[0], second))
+        for key, which, inputs in (("price_best", "best", best), ("price_second", "second", other)):
+            answer[f"swap {key}"] = swap_value(PRICE_OF_WAY[way_of(inputs)], best, other, which)
+        answer["swap tariff"] = swap_value("tariff_usd_per_kwh", best, other)
+        answer["swap hours"] = swap_value("hours_per_day", best, other)
+        answer["swap horizon"] = crossing_month(best, other, plan_workings.MOST_MONTHS)
+    return {name: NOTHING if value is None else value for name, value in answer.items()}
+
+
+def inputs_of(request, scenarios, costs, key) -> dict[str, object]:
+    """Return the inputs and terms of money of an option."""
+    at_load, found = costs[key]
+    policy, assumptions = assumptions_of(request)
+    inputs = money_inputs(
+        catalog.gpu(key[0]), at_load.option, users=at_load.users, policy=policy, assumptions=assumptions
+    )
+    return inputs | found.figures
+
+
+def plan_of(request: dict[str, object], scenarios: dict[str, dict]) -> tuple[dict[tuple[str, int], Found], Ranking]:
+    """Return each option with its costs, and the ranking of their keys: (GPU, number of the layout)."""
     found: dict[tuple[str, int], Found] = {}
-    row = scenario_of(scenarios[request["scenario"]])
+    row = scenario_of(scenarios[request["plan_scenario"]])
     wish = wish_of(request, row)
     for gpu_name in dict.fromkeys(gpu for gpu, _ in ROWS_OF_OPTIONS):
         scenario = asked_on(request, scenarios, gpu_name)
@@ -116,7 +216,9 @@ def plan_of(request: dict[str, object], scenarios: dict[str, dict]):
             at_loads = speeds_of_options(scenario.service, fitting, wish)
         else:
             at_loads = [OptionSpeed(option=one, users=wish.users, peak_users=wish.users, speed=None) for one in fitting]
+        left_out = why_left_out(scenario.gpu, wanted_of(request))
         for fits, at_load in zip(fitting, at_loads):
+            at_load = replace(at_load, reason=left_out or at_load.reason)
             number = LAYOUTS.index((fits.replica.tp, fits.replica.pp))
             found[gpu_name, number] = at_load, costs_of(request, scenario, at_load)
     keys = sorted(found, key=ROWS_OF_OPTIONS.index)
@@ -130,7 +232,21 @@ def plan_of(request: dict[str, object], scenarios: dict[str, dict]):
         )
         for key in keys
     )  # fmt: skip
-    return found, {key: place for place, key in enumerate(ranking.keys, start=1)}
+    return found, ranking
+
+
+def wanted_of(request: dict[str, object]) -> Wanted:
+    named, maker = request["plan_candidates"], request["plan_maker"]
+    return Wanted(
+        names=() if named == "all" else tuple(name.strip() for name in str(named).split(",")),
+        maker="" if maker == plan_inputs.ANY else str(maker),
+        data_centre_only=request["plan_data_centre"] == plan_inputs.YES,
+    )
+
+
+def assumptions_of(request: dict[str, object]) -> tuple[OrderPolicy, Assumptions]:
+    given = {name: value for name, value in request.items() if name not in NOT_OF_COSTS}
+    return assumed(given | WAYS[str(request["plan_way_wanted"])])
 
 
 def wish_of(request: dict[str, object], scenario: Scenario) -> Wish:
@@ -148,7 +264,7 @@ def wish_of(request: dict[str, object], scenario: Scenario) -> Wish:
 
 def asked_on(request: dict[str, object], scenarios: dict[str, dict], gpu_name: str) -> Scenario:
     """Return the scenario on a GPU, with the users that are asked for."""
-    scenario = without_override(scenario_of(scenarios[request["scenario"]]), gpu_name)
+    scenario = without_override(scenario_of(scenarios[request["plan_scenario"]]), gpu_name)
     users = wish_of(request, scenario).users
     return replace(scenario, users=users or scenario.users)
 
@@ -161,13 +277,18 @@ def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, 
     drawn = {name: getattr(default_assumptions(), name) for name in _names(Assumptions)}
     drawn |= {name: getattr(default_policy(), name) for name in _names(OrderPolicy)}
     drawn = {name: value for name, value in drawn.items() if value is not None}  # prices of an API: no option's cost
+    del drawn["may_buy"], drawn["may_rent"]  # they follow from the choice on Plan
     for name in rng.sample(list(drawn), 8):
         limits = COST_LIMITS[name]
         most = min(limits.most, 3 * float(drawn[name]) + 2)
         drawn[name] = rng.randint(int(limits.least), int(most)) if limits.whole else rng.uniform(limits.least, most)
     name = rng.choice(list(scenarios))
     scenario = scenario_of(scenarios[name])
-    request: dict[str, object] = {"scenario": name, **dict.fromkeys(DEMAND)}
+    request: dict[str, object] = {"plan_scenario": name, **dict.fromkeys(DEMAND)}
+    request["plan_candidates"] = rng.choice(("all", "all", "h200-sxm, mi300x,l40s, a100-sxm-80gb"))
+    request["plan_data_centre"] = rng.choice((plan_inputs.YES, plan_inputs.NO))
+    request["plan_maker"] = rng.choice((plan_inputs.ANY, plan_inputs.ANY, *makers()[:2]))
+    request["plan_way_wanted"] = rng.choice(("either", "either", "buy", "rent"))
     request["plan_min_speed"] = rng.choice((0.0, 5.0, 10.0, 30.0))
     kind = rng.choice(("scenario", "users", "people", "requests"))
     if kind == "users":
@@ -208,7 +329,8 @@ def expected_of_row(scenario: Scenario, found: Found | None) -> dict[str, object
 
 
 def costs_of(request: dict[str, object], scenario: Scenario, at_load: OptionSpeed) -> OptionCosts:
-    policy, assumptions = assumed({name: value for name, value in request.items() if name not in NOT_OF_COSTS})
+    policy, assumptions = assumptions_of(request)
+    tokens = wish_of(request, scenario).tokens
     return option_costs(
         scenario.gpu,
         at_load.option,
@@ -216,6 +338,12 @@ def costs_of(request: dict[str, object], scenario: Scenario, at_load: OptionSpee
         gpus_by_division=scenario.gpus_by_division,
         policy=policy,
         assumptions=assumptions,
+        usage=Usage(
+            people=None if request["plan_people"] is None else int(request["plan_people"]),
+            output_tokens_per_s=at_load.speed.expected.output_tokens_per_s if at_load.speed else None,
+            prompt_tokens=tokens.prompt,
+            output_tokens=tokens.output,
+        ),
     )
 
 
@@ -228,9 +356,9 @@ def money_of(costs: OptionCosts | None) -> dict[str, object]:
 
 def choice_of(costs: OptionCosts | None, labels: Labels) -> dict[str, object]:
     owned, rented = (None, None) if costs is None else (costs.owned, costs.rented)
-    if owned is None and rented is None:
+    buys = None if costs is None else costs.figures["buys"]
+    if buys is None:
         return dict.fromkeys(("cheaper", "best_gpus", "best_month", "best_user_month", "pays_off"), NOTHING)
-    buys = rented is None or (owned is not None and costs.cheaper == "buy")
     month = costs.break_even_month
     both = owned is not None and rented is not None
     return {
