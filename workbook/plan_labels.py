@@ -352,7 +352,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "best.note": ("Looked up on Options; money in US dollars.", "取自“选项”表；金额为美元。"),
     "best.place": ("Place", "位次"),
     "best.option_row": ("Row of Options", "选项行"),
+    "best.tco_of_parts": ("Total cost from its parts", "由各项得出的总成本"),
     "best.margin": ("More than the best", "比最优贵"),
+    "checks.best": ("No option in the ranking costs less than the best", "名次表中没有比最优更便宜的选项"),
+    "checks.best_wrong": ("A formula of the ranking on Options was overwritten.", "“选项”表的排名公式被改写。"),
+    "checks.parts": (
+        "The total cost of the best option is its payments less the residual value",
+        "最优选项的总成本等于各项支付减去残值",
+    ),
+    "checks.parts_wrong": ("A cost on Options or Best options was overwritten.", "“选项”或“最优选项”表的成本被改写。"),
     # Plan workings
     "plan_workings.title": ("Plan workings", "规划计算"),
     "plan_workings.subtitle": (

@@ -57,6 +57,7 @@ _COLUMNS = (
     *(SheetColumn(key, 12, styles.FORMULA, "#,##0.##") for key in (*_FIGURES, *_OF_OPTION)),
     *(SheetColumn(key, 12) for key in (*_OF_PACE, "capacity_row")),
     *(SheetColumn(term.name, 14, styles.FORMULA, terms.number_format(term)) for term in _TERMS),
+    SheetColumn("tco_of_parts", 14),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 
@@ -78,7 +79,7 @@ def write(book: Book) -> None:
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
-    if key in ("place", "option_row", "margin"):
+    if key in ("place", "option_row", "margin", "tco_of_parts"):
         return labels(f"best.{key}")
     if key == "gpu_title":
         return labels("gpus.gpu_title")
@@ -138,4 +139,7 @@ def _formulas(book: Book) -> dict[str, str]:
         "margin": f"IF(ISNUMBER({cell('net_present_cost')}),{cell('net_present_cost')}/INDEX({cheapest},1)-1,{terms.MISSING})",
         **{key: of_pace(key) for key in _OF_PACE},
         **{term.name: printed(term) for term in _TERMS},
+        # By another route than the term's, for a check: what is paid less what is left.
+        "tco_of_parts": f"IF(ISNUMBER({cell('cost_tco')}),{cell('start_cash')}+IF({cell('buys')}=1,{cell('opex')},"
+        f"{cell('rent_month')})*horizon_months-{cell('end_value')},{terms.MISSING})",
     }

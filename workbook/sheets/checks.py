@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, gpus, models, options, scenarios
+from workbook.sheets import article, best, gpus, models, options, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -80,6 +80,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
     differs = f.text(labels("scenarios.addin_differs"))
     sums = {key: f"SUM({plan(key)})" for key in ("own_tco", "value", "capex", "opex")}
     owned = f"{sums['own_tco']}+{sums['value']}-{sums['capex']}-{sums['opex']}*horizon_months"
+    parts, totals = (f"SUM({best.column(book, key)})" for key in ("tco_of_parts", "cost_tco"))
     formulas = {
         "inputs": f"IF({all_usable},1,0)",
         "sum": f"IF(COUNTIF({scenario('adds_up')},1)=ROWS({scenario('adds_up')}),1,0)",
@@ -88,8 +89,10 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         # Only the chosen name: with 10 000 scenarios, comparing all pairs of names would dominate the calculation time.
         "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=plan_scenario)*1)<=1,1,0)",
         "chosen": f"IF(ISTEXT(chosen_check),IF(chosen_check={ok},1,0),0)",
-        "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)=0,1,0)",
+        "order": f"IF(SUMPRODUCT(({plan('in_place')}<{plan('deployable')})*1)=0,1,0)",
         "owning": f"IF(ABS({owned})<={f.ROUNDING_NOISE}*SUM({plan('capex')}),1,0)",
+        "best": f"IF(COUNT({plan('cost')})=0,1,IF({best.at(book, 'net_present_cost')}<=MIN({plan('cost')})*same_cost,1,0))",
+        "parts": f"IF({f.about(parts, totals)},1,0)",
         "price_texts": "IF(offers_texts=0,1,0)",
         "unique": all_different(model("model")),
         "complete": "IF(AND(COUNT(catalog_parameters)=ROWS(catalog_parameters),"
