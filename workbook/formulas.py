@@ -139,5 +139,5 @@ def is_blank(cell: str) -> str:
 
 
 def if_inputs_ok(input_check: str, formula: str) -> str:
-    """Return `formula`, or #N/A if the row's input check is not OK."""
-    return f"IF({input_check}={text(OK)},{formula},NA())"
+    """Return `formula`, or a dash if the row's input check is not OK."""
+    return f"IF({input_check}={text(OK)},{formula},{text('–')})"

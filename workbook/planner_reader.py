@@ -31,7 +31,7 @@ from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
 from workbook.planner_prices import FilledPrices, filled_prices
 from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
-from workbook.sheets import models, prices
+from workbook.sheets import models, prices, scenarios
 from workbook.sheets.scenarios import MOST_SCENARIOS, TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
@@ -43,13 +43,18 @@ _ONE_BYTE_GB = 1 / GB
 
 _LARGEST_TABLE_BYTES = 2**20  # of a table's definition, which holds no cells
 
-NOT_AVAILABLE = "#N/A"
+NOT_AVAILABLE = "–"
+_FORMER_NOT_AVAILABLE = "#N/A"  # what planners of former versions show
 _FORMER_VALUES = {"engine": RULE}  # what planners of versions without these columns calculate with
 MOST_ROWS = 2**20  # of a sheet: support.microsoft.com, "Excel specifications and limits"
 _LAST_HEADER_ROW = 100  # without an Excel table, the header is searched down to this row
 
 _RESULT_BY_HEADER = {
-    plain_header(Labels(lang)(f"scenarios.{result}")): result for result in RESULTS for lang in LANGUAGES
+    plain_header(scenarios.header(Labels(lang), result)): result for result in RESULTS for lang in LANGUAGES
+}
+# Headings of former versions, which now are those of other figures: they count where the present ones are missing.
+_RESULT_BY_FORMER_HEADER = {
+    plain_header(Labels(lang)(f"scenarios.{result}")): result for result in DEPLOYED for lang in LANGUAGES
 }
 
 
@@ -342,6 +347,8 @@ def _expected(scenario: Scenario | None) -> Mapping[str, object]:
 def _agrees(result: str, stored: object, expected: object) -> bool:
     if result == "input_check":
         return (stored == OK) == (expected == OK)
+    if expected == NOT_AVAILABLE:
+        return stored in (NOT_AVAILABLE, _FORMER_NOT_AVAILABLE)
     if not isinstance(expected, (int, float)) or isinstance(stored, bool) or not isinstance(stored, (int, float)):
         return stored == expected
     return abs(stored - expected) <= max(RELATIVE_TOLERANCE * abs(expected), _ONE_BYTE_GB)
@@ -354,14 +361,17 @@ def _headers(ws, first_row: int, last_row: int) -> Iterator[_Place]:
     for number, cells in enumerate(rows, start=first_row):
         inputs: dict[str, int] = {}
         results: dict[str, int] = {}
+        former: dict[str, int] = {}
         for column, text in enumerate(cells, start=1):
             if field := field_of_header(text):
                 inputs.setdefault(field, column)
             elif isinstance(text, str) and (result := _RESULT_BY_HEADER.get(plain_header(text))):
                 results.setdefault(result, column)
+            elif isinstance(text, str) and (result := _RESULT_BY_FORMER_HEADER.get(plain_header(text))):
+                former.setdefault(result, column)
         required = [field.name for field in FIELDS if field.in_every_planner]
         if all(field in inputs for field in required) and any(field in inputs for field in ONE_OF):
-            yield _Place(ws.title, number, inputs, results)
+            yield _Place(ws.title, number, inputs, former | results)
 
 
 _OWN_COLUMN_BY_HEADER = {

@@ -18,6 +18,7 @@ from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
 from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocated_tokens, allocation_named
+from core.plan.demand import Tokens, tokens_of
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Estimate, estimate
 from core.plan.fleet import (
     GpuChoice,
@@ -48,6 +49,7 @@ class Scenario:
         context: tokens per sequence.
         users: concurrent sequences.
         precision: of the weights; None: as the model is shipped.
+        output_tokens: tokens of an answer; None: as `core.plan.demand.tokens_of` takes them from the context.
         allocation, average_tokens: see `core.plan.allocation`.
         engine: one of `core.plan.serving.ENGINES`.
         overhead: fraction of weights and KV cache; with the engine "rule" also on each GPU.
@@ -60,6 +62,7 @@ class Scenario:
     model: CatalogModel
     context: int
     users: int
+    output_tokens: int | None = None
     allocation: str = RESERVED
     average_tokens: int | None = None
     precision: Precision | None
@@ -100,6 +103,11 @@ class Scenario:
             self.overhead if self.engine == RULE else None,
             average_tokens=self.average_tokens if self.allocation == PAGED else None,
         )
+
+    @property
+    def request_tokens(self) -> Tokens:
+        """The tokens of a request: of its prompt, its answer and its context."""
+        return tokens_of(self.context, None, self.output_tokens)
 
     @property
     def tokens(self) -> int:
@@ -223,6 +231,7 @@ class Field:
         numbers_too: whether a number may be written instead of a name.
         required: whether every file must have it.
         in_every_planner: whether the Scenarios sheet of every version has its column.
+        is_rare: whether the Scenarios sheet has its column after the answers, because few people change it.
         default: the value if it is missing; None: there is no default.
         default_for: a function of the row that returns the default, if it depends on the other fields.
         read: a function that checks a value, given the row; None: a number within `limits`, or any text.
@@ -245,6 +254,7 @@ class Field:
     numbers_too: bool = False
     required: bool = False
     in_every_planner: bool = False
+    is_rare: bool = False
     default: object = None
     default_for: Callable[[Reading], object] | None = None
     read: Callable[[Any, Reading], object] | None = None
@@ -300,6 +310,13 @@ def _model(value: object, row: Reading) -> CatalogModel:
     return catalog.model(value)
 
 
+def _output_tokens(value: object, row: Reading) -> int | None:
+    """Read the tokens of an answer, which are fewer than those of the context; None for a blank."""
+    if _is_blank(value):
+        return None
+    return tokens_of(row.found.get("context", LIMITS["context"].most), None, whole("output_tokens", value)).output
+
+
 def _average_tokens(value: object, row: Reading) -> int | None:
     """Read the field only for a paged cache; otherwise it has no meaning."""
     allocation = row.values.get("allocation")
@@ -336,69 +353,78 @@ def _is_blank(value: object) -> bool:
 # A new field is declared here; one that the calculation uses is also an attribute of `Scenario`.
 FIELDS = (
     Field(
-        "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=38, read=_title,
+        "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=20, read=_title,
         show=lambda scenario: scenario.title,
     ),
     Field(
-        "model", label="scenarios.model", problem="scenarios.problem_model", width=20, choices="model_names",
+        "model", label="scenarios.model", problem="scenarios.problem_model", width=16, choices="model_names",
         required=True, in_every_planner=True, read=_model, show=lambda scenario: scenario.model.name,
         page_text=lambda scenario: scenario.model.title,
     ),
     Field(
         "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
-        problem="scenarios.problem_context", number_format=COUNT_FORMAT, limits="context", required=True,
+        problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits="context", required=True,
         in_every_planner=True,
     ),
     Field(
+        "output_tokens", label="scenarios.output_tokens", unit="unit.tokens", prompt="prompt.output_tokens",
+        problem="scenarios.problem_output_tokens", width=8, number_format=COUNT_FORMAT, limits="output_tokens",
+        read=_output_tokens,
+    ),
+    Field(
         "users", label="scenarios.users", page_label="article.users", unit="unit.users", prompt="prompt.users",
-        problem="scenarios.problem_users", number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
+        problem="scenarios.problem_users", width=7, number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
         default=defaults.USERS,
     ),
     Field(
         "allocation", label="scenarios.allocation", prompt="prompt.allocation", problem="scenarios.problem_allocation",
-        width=11, options=ALLOCATIONS, default=RESERVED, read=lambda value, _: allocation_named(value),
+        width=11, options=ALLOCATIONS, is_rare=True, default=RESERVED, read=lambda value, _: allocation_named(value),
     ),
     Field(
         "average_tokens", label="scenarios.average_tokens", page_label="export.average_tokens", unit="unit.tokens",
         prompt="prompt.average_tokens", problem="scenarios.problem_average_tokens", number_format=COUNT_FORMAT,
-        limits="average_tokens", read=_average_tokens,
+        limits="average_tokens", is_rare=True, read=_average_tokens,
     ),
     Field(
-        "precision", label="scenarios.precision", prompt="prompt.precision", problem="scenarios.problem_precision",
-        width=11, choices="precision_names", numbers_too=True, in_every_planner=True, default=defaults.PRECISION,
-        read=lambda value, _: catalog.weights_precision(value), show=lambda scenario: scenario.precision_name,
+        "precision", label="scenarios.precision", page_label="export.precision", prompt="prompt.precision",
+        problem="scenarios.problem_precision", width=8, choices="precision_names", numbers_too=True,
+        in_every_planner=True, default=defaults.PRECISION, read=lambda value, _: catalog.weights_precision(value),
+        show=lambda scenario: scenario.precision_name,
     ),
     Field(
-        "kv_precision", label="scenarios.kv_precision", problem="scenarios.problem_kv_precision", width=11,
-        choices="kv_precision_names", numbers_too=True, in_every_planner=True, default=defaults.KV_PRECISION,
+        "kv_precision", label="scenarios.kv_precision", page_label="export.kv_precision",
+        problem="scenarios.problem_kv_precision", width=7, choices="kv_precision_names", numbers_too=True,
+        in_every_planner=True, default=defaults.KV_PRECISION,
         read=lambda value, _: catalog.precision("kv_precision", value),
         show=lambda scenario: scenario.kv_precision.name,
     ),
     Field(
-        "engine", label="scenarios.engine", prompt="prompt.engine", problem="scenarios.problem_engine", width=9,
+        "engine", label="scenarios.engine", prompt="prompt.engine", problem="scenarios.problem_engine", width=8,
         choices="engine_names", options=ENGINES, default=defaults.ENGINE, default_for=_default_engine,
         read=lambda value, _: engine_named(value),
     ),
     Field(
         "overhead", label="scenarios.overhead_rate", page_label="article.overhead_rate", unit="unit.of_weights_kv",
         prompt="prompt.overhead_rate", problem="scenarios.problem_overhead_rate", width=11, number_format=RATE_FORMAT,
-        limits="overhead", in_every_planner=True, default=DEFAULT_OVERHEAD_FRACTION,
+        limits="overhead", in_every_planner=True, is_rare=True, default=DEFAULT_OVERHEAD_FRACTION,
     ),
     Field(
-        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=18, choices="gpu_names", read=_gpu,
+        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=15.5, choices="gpu_names", read=_gpu,
         show=lambda scenario: scenario.gpu_name,
         page_text=lambda scenario: scenario.gpu.title if scenario.gpu else "",
     ),
     Field(
         "gpu_memory_gb", label="scenarios.gpu_memory", page_label="article.gpu_memory", unit="unit.gb",
         prompt="prompt.gpu_memory", problem="scenarios.problem_gpu_memory", width=13, number_format=MEMORY_FORMAT,
-        limits="gpu_memory_gb", read=_gpu_memory_gb,
+        limits="gpu_memory_gb", is_rare=True, read=_gpu_memory_gb,
     ),
 )  # fmt: skip
 ONE_OF = ("gpu", "gpu_memory_gb")  # of which every file must have at least one
 # Headings of earlier versions, which are still read.
 _FORMER_HEADINGS = {
     "GPU memory (GB), if not the GPU's own": "gpu_memory_gb", "单卡显存 (GB)，如需另定": "gpu_memory_gb",
+    "Weights precision": "precision", "权重精度": "precision",
+    "KV precision": "kv_precision", "KV 精度": "kv_precision",
     "Average tokens in use, if paged": "average_tokens", "平均使用 token（paged）": "average_tokens",
 }  # fmt: skip
 _SCENARIO_ATTRIBUTES = {attribute.name for attribute in fields(Scenario)}

@@ -175,6 +175,7 @@ _OTHERS = {
     "speed.value": ("Value", "数值"),
     "speed.fitted_rows": ("Measured rows behind it", "所依据的实测行数"),
     "speed.fitted_on": ("Fitted on", "拟合来源"),
+    "speed.own_output_tokens": ("Output tokens of the scenario", "方案的输出 token"),
     "speed.runs": ("Runs", "可算"),
     "speed.given_tp": ("TP of the row", "本行 TP"),
     "speed.tp_number": ("TP number", "TP 序号"),

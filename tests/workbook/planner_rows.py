@@ -10,8 +10,11 @@ from unittest.mock import patch
 
 from core import catalog
 from core.plan.allocation import ALLOCATIONS, PAGED
+from core.plan.costs import money_figures
+from core.plan.demand import MIN_SPEED
 from core.plan.fleet import LAYOUTS, Replica, layout_title, replicas_of, users_per_replica
 from core.plan.layout_figures import has_shapes
+from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.serving import ENGINES, RULE
 from core.units import GB
 from workbook.formulas import OK
@@ -20,9 +23,12 @@ from workbook.sheets import capacity, precisions
 from workbook.template import without_values
 
 NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
-NOT_AVAILABLE = "#N/A"
+NOT_AVAILABLE = "–"
 SIZES = ("weights", "kv", "overhead", "total")
 DEPLOYED = ("layout", "replicas", "deploy", "nodes")
+OUTCOME = (
+    "deployable", "best_gpus", "tokens_per_s_per_user", "low_tokens_per_s", "cost_month", "cost_user_month", "start_cash",
+)  # fmt: skip
 
 
 def row(title: str, model: str, **changes: object) -> dict[str, object]:
@@ -32,6 +38,7 @@ def row(title: str, model: str, **changes: object) -> dict[str, object]:
         "model": model,
         "context": 8192,
         "users": 10,
+        "output_tokens": None,
         "allocation": "reserved",
         "average_tokens": None,
         "precision": "fp16",
@@ -50,10 +57,12 @@ def random_row(
     model = rng.choice(catalog.model_names())
     engines = ENGINES if has_shapes(catalog.model(model).spec) else (RULE,)
     allocation = rng.choice(ALLOCATIONS)
+    context = rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, most_context)])
     found = row(
         title,
         model,
-        context=rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, most_context)]),
+        context=context,
+        output_tokens=rng.choice([None, rng.randint(1, context - 1)]) if context > 1 else None,
         users=rng.choice([1, 10, 100, rng.randint(1, most_users)]),
         allocation=allocation,
         average_tokens=rng.choice([1, 500, 8000, rng.randint(1, 10**6)]) if allocation == PAGED else None,
@@ -87,6 +96,32 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
         return found | dict.fromkeys(DEPLOYED, NOT_AVAILABLE)
     title = layout_title(best.replica.tp, best.replica.pp)
     return found | dict(zip(DEPLOYED, (title, best.replicas, best.gpus, best.nodes)))
+
+
+def outcome_of(values: dict[str, object]) -> dict[str, object]:
+    """Return the speed, order and cost of a row in its layout, by the plan's defaults: column key → value."""
+    scenario = scenario_of(values)
+    assert scenario is not None, values
+    best = scenario.smallest
+    if best is None:
+        return dict.fromkeys(OUTCOME, NOT_AVAILABLE)
+    wish = Wish(tokens=scenario.request_tokens, users=scenario.users, requests_per_hour=None, min_speed=MIN_SPEED)
+    at_load = OptionSpeed(option=best, users=scenario.users, peak_users=scenario.users, speed=None)
+    if has_shapes(scenario.model.spec):
+        (at_load,) = speeds_of_options(scenario.service, [best], wish)
+    money = money_figures(scenario.gpu, at_load.option, users=scenario.users)
+    bought = money["buys"]
+    month = None if bought is None else money["own_month" if bought else "rent_month"]
+    found = {
+        "deployable": money["deployable"],
+        "best_gpus": None if bought is None else money["order" if bought else "rented"],
+        "tokens_per_s_per_user": at_load.speed and at_load.speed.expected.tokens_per_s_per_user,
+        "low_tokens_per_s": at_load.speed and at_load.speed.low.tokens_per_s_per_user,
+        "cost_month": month,
+        "cost_user_month": None if month is None else month / scenario.users,
+        "start_cash": None if bought is None else money["capex"] if bought else 0,
+    }
+    return {key: NOT_AVAILABLE if value is None else value for key, value in found.items()}
 
 
 def users_of_layouts(scenario: Scenario) -> list[int]:

@@ -24,8 +24,10 @@ from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.planner_rows import (
     DEPLOYED,
     NOMINAL,
+    OUTCOME,
     SIZES,
     expected_of,
+    outcome_of,
     random_row,
     row,
     scenario_of,
@@ -118,7 +120,7 @@ def test_scenarios_agree_with_core(program, many_rows):
         for key, expected in expected_of(values).items():
             found = sheet[f"{scenarios.letter(key)}{number}"]
             if position >= scenarios.MOST_SCENARIOS and key in DEPLOYED:
-                assert found == (Labels("en")("scenarios.full") if key == "layout" else "#N/A")
+                assert found == "–"
             elif isinstance(expected, float):
                 assert found == pytest.approx(expected, rel=TOLERANCE, abs=ONE_BYTE_GB), (values, key)
             else:
@@ -127,7 +129,7 @@ def test_scenarios_agree_with_core(program, many_rows):
 
 @pytest.mark.parametrize("book", range(LAYOUT_BOOKS))
 def test_every_layout_is_the_engines(program, book, tmp_path):
-    """Users per replica, layout and GPUs of random scenarios equal those of the engine in every layout."""
+    """Users per replica, layout, GPUs, speed and cost of random scenarios equal those of `core`, in every layout."""
     rng = random.Random(100 + book)
     rows = [
         random_row(rng, f"random {number}", most_context=200_000, most_users=3_000)
@@ -136,13 +138,21 @@ def test_every_layout_is_the_engines(program, book, tmp_path):
     path = tmp_path / "planner.xlsx"
     path.write_bytes(planner_rows.small_planner(rows, {values["model"] for values in rows}))
     sheets = program.recalculate(path)
-    held = 0
+    held = fast = priced = 0
     for position, values in enumerate(rows):
         expected = expected_of(values)
         for key in DEPLOYED:
             assert sheets["Scenarios"][f"{scenarios.letter(key)}{scenarios.FIRST_ROW + position}"] == expected[key], (
                 values
             )
+        for key, figure in outcome_of(values).items():
+            value = sheets["Scenarios"][f"{scenarios.letter(key)}{scenarios.FIRST_ROW + position}"]
+            if isinstance(figure, str):
+                assert value == figure, (values, key)
+            else:
+                assert value == pytest.approx(figure, rel=TOLERANCE), (values, key)
+                fast += key == "low_tokens_per_s"
+                priced += key == "cost_month"
         first = capacity.FIRST_ROW + position * len(LAYOUTS)
         found = [
             sheets["Capacity"][f"{capacity.letter('users_per_replica')}{first + number}"]
@@ -151,6 +161,7 @@ def test_every_layout_is_the_engines(program, book, tmp_path):
         assert found == users_of_layouts(scenario_of(values)), values
         held += sum(users > 0 for users in found)
     assert held > 60
+    assert fast > 5 and priced > 5
 
 
 def test_own_models(what_if):
@@ -184,7 +195,7 @@ def test_own_models(what_if):
         needs, best = scenario.estimate, scenario.smallest
         sizes = [needs.weights_bytes / GB, needs.kv_bytes / GB, needs.total_bytes / GB]
         assert found[:3] == pytest.approx(sizes, rel=TOLERANCE), request
-        assert found[3:5] == [scenario.gpus_by_division, best.gpus if best else "#N/A"], request
+        assert found[3:5] == [scenario.gpus_by_division, best.gpus if best else "–"], request
         assert found[5:] == users_of_layouts(scenario), request
 
 
@@ -237,10 +248,13 @@ def test_sensitivity_follows_its_inputs(what_if):
         ("allocation", "Paged ", "Allocation"),
         ("allocation", None, "Allocation"),
         ("allocation", "paged", "Average tokens"),
-        ("precision", "fp17", "Weights precision"),
-        ("precision", None, "Weights precision"),
-        ("kv_precision", "=1+1", "KV precision"),
-        ("kv_precision", "awq", "KV precision"),
+        ("output_tokens", 0.5, "Output tokens"),
+        ("output_tokens", "many", "Output tokens"),
+        ("output_tokens", 32_000.0, "Output tokens"),  # as long as the context
+        ("precision", "fp17", "Weights"),
+        ("precision", None, "Weights"),
+        ("kv_precision", "=1+1", "KV cache"),
+        ("kv_precision", "awq", "KV cache"),
         ("engine", "tgi", "Engine"),
         ("engine", "vllm", "Engine"),  # for the article's model only the size is known
         ("overhead_rate", -0.1, "Overhead"),
@@ -254,12 +268,54 @@ def test_sensitivity_follows_its_inputs(what_if):
 )
 def test_a_wrong_input_shows_a_message_and_no_number(what_if, column, value, problem):
     sheet, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
-    keys = ("input_check", *SIZES, "gpus", *DEPLOYED, "capacity")
+    keys = ("state", "input_check", *SIZES, "gpus", *DEPLOYED, "capacity", *OUTCOME)
     outputs = [(sheet, f"{scenarios.letter(key)}{row_number}") for key in keys] + ["master_check"]
-    ((verdict, *results, master),) = what_if.run([{(sheet, f"{scenarios.letter(column)}{row_number}"): value}], outputs)
+    ((state, verdict, *results, master),) = what_if.run(
+        [{(sheet, f"{scenarios.letter(column)}{row_number}"): value}], outputs
+    )
     assert verdict.startswith(f"{problem}:")
-    assert results == ["#N/A"] * (len(keys) - 1)
+    assert state == f"▲ {verdict}"
+    assert results == ["–"] * (len(keys) - 2)
     assert master == 0
+
+
+def test_the_total_counts_the_rows_that_are_right(what_if):
+    """A row with a wrong input, one that is too slow and one without a layout are out of the total, and say why."""
+    ws, first = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW
+
+    def at(key: str, row: int) -> tuple[str, str]:
+        return ws, f"{scenarios.letter(key)}{row}"
+
+    keys = ("deployable", "cost_month", "state")
+    outputs = [at(key, row) for row in (scenarios.TOTAL_ROW, *range(first, first + 10)) for key in keys]
+    changes = {
+        at("users", first): 0.0,
+        at("gpu", first + 6): "dgx-spark",  # Llama 70B in FP8 at 32K: 35 GB of weights in each of two at 273 GB/s
+        at("context", first + 7): 200_000.0,  # Llama 3.1 8B has 131 072
+        at("gpu", first + 9): "l4",  # DeepSeek-V3 in eight nodes of one GPU each
+    }
+    before, after = what_if.run([{}, changes], outputs)
+    rows = {row: dict(zip(keys, after[3 * row : 3 * row + 3])) for row in range(11)}
+    assert before[2] == "10 of 10 counted, 0 out"
+    assert rows[0]["state"] == "7 of 10 counted, 3 out"
+    assert rows[1]["state"] == "▲ Users: a whole number from 1"
+    assert rows[7]["state"].startswith("▲ Too slow: ") and rows[7]["state"].endswith(" of 10 tokens/s")
+    assert rows[8]["state"] == "OK, but context beyond 131,072"
+    assert rows[10]["state"] == "▲ No layout fits on this GPU"
+    counted = [row for number, row in rows.items() if number not in (0, 1, 7, 10)]
+    for key in ("deployable", "cost_month"):
+        assert rows[0][key] == pytest.approx(sum(row[key] for row in counted), rel=1e-12)
+        assert before[keys.index(key)] == pytest.approx(sum(before[3 + keys.index(key) :: 3]), rel=1e-12)
+
+
+def test_output_tokens_change_the_speed_and_the_users(what_if):
+    """Longer answers: shorter prompts of others, so that each user gets more tokens per second; a blank is a ninth."""
+    ws, row_number = Labels("en")("sheet.scenarios"), scenarios.FIRST_ROW + 6
+    outputs = [(ws, f"{scenarios.letter(key)}{row_number}") for key in ("low_tokens_per_s", "total", "state")]
+    cell = ws, f"{scenarios.letter('output_tokens')}{row_number}"
+    blank, ninth, half = what_if.run([{cell: None}, {cell: float(32_768 // 9)}, {cell: 16_384.0}], outputs)
+    assert blank == ninth
+    assert half[0] > blank[0] and half[1:] == blank[1:]
 
 
 _TAMPERED_ROW = scenarios.FIRST_ROW + 2

@@ -53,6 +53,7 @@ ALLOWED_FUNCTIONS = (
 
 # Numbers that formulas of a sheet may hold: sheet → numbers, and the reason.
 ALLOWED_NUMBERS = {
+    "scenarios": (("4", "10", "700"), "few users; one decimal; least power"),
     "speed": (("2", "3", "4", "9", "700"), "codes of units; halves, a ring's bytes, least power"),
     "options": (("2", "4", "10", "700", "3600"), "codes; few users; one decimal; an hour; least power"),
     "best": (("4", "10", "3600"), "a quarter; millions; an hour"),

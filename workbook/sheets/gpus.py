@@ -70,6 +70,13 @@ _OF_PRICE = (
     SheetColumn("offer", 9, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("step", 9, styles.FORMULA, COUNT_FORMAT),
 )
+# Inputs of the terms of money that are looked up here: name → column.
+INPUTS_OF_MONEY = {
+    "gpus_per_node": "per_node_planned", "on_board": "on_board", "tdp_w": "tdp", "gpu_usd": "purchase_amount",
+    "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
+    "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount", "order_step": "purchase_step",
+    "on_demand_step": "on_demand_per_gpu_hour_step", "reserved_step": "reserved_per_gpu_hour_step",
+}  # fmt: skip
 # What the formats run at: for each kind of format its rate, and how it is computed with; then links by size of the group.
 NO_UNIT, SIXTEEN, WIDENED, NATIVE = range(4)
 _RATES = tuple(f"rate_{kind}" for kind in KINDS)

@@ -43,14 +43,7 @@ SHOWN = (
     SheetColumn("first_token_s", 10, styles.FORMULA, "#,##0.0"),
     SheetColumn("limits", 14, styles.FORMULA_TEXT, None),
 )
-# Inputs of the terms that are looked up in the table of GPUs: name → column there.
-_OF_GPU = {
-    "gpus_per_node": "per_node_planned", "on_board": "on_board", "tdp_w": "tdp", "gpu_usd": "purchase_amount",
-    "server_per_gpu_usd": "server_per_gpu_amount", "on_demand_usd_per_gpu_hour": "on_demand_per_gpu_hour_amount",
-    "reserved_usd_per_gpu_hour": "reserved_per_gpu_hour_amount", "bandwidth": "bandwidth",
-    "order_step": "purchase_step", "on_demand_step": "on_demand_per_gpu_hour_step",
-    "reserved_step": "reserved_per_gpu_hour_step",
-}  # fmt: skip
+_OF_GPU = {**gpus.INPUTS_OF_MONEY, "bandwidth": "bandwidth"}  # inputs that are looked up: name → column of GPUs
 _OF_CAPACITY = ("gpu", "layout", "gpu_row", "gpus_per_replica", "memory_bytes", "pp")
 # Terms of speed; what is left out needs groups of ranks with their own sequences, or users that wait.
 _FAST = tuple(term for term in FAST if term.name != "longest_token_s")

@@ -1,12 +1,17 @@
-"""Write the Scenarios sheet: the planner itself, an Excel table with one scenario per row."""
+"""Write the Scenarios sheet: the planner itself, an Excel table with one scenario per row.
+
+Its columns are the inputs, the answers right next to them, inputs that few people change, and the workings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from openpyxl.chart import BarChart, LineChart, Reference
+from openpyxl.formatting.rule import FormulaRule
+from openpyxl.styles import Alignment, Border, Font, Side
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.filters import AutoFilter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
@@ -28,19 +33,22 @@ from workbook.book import (
     heading,
     list_rule,
     put,
+    put_formula,
     text_rule,
     validate,
 )
 from workbook.labels import Labels
 from workbook.scenario import FIELDS, Field
-from workbook.sheets import gpus, models, precisions
+from workbook.sheets import gpus, models, outcome, precisions
 
 TABLE = "Scenarios"
 MOST_SCENARIOS = 30  # the rows that Capacity has room for
-LEAST_ROW, MOST_ROW, HEADER_ROW = 4, 5, 6
+HEADER_ROW = 6
 FIRST_ROW = HEADER_ROW + 1
-LONGEST_TITLE = 60  # characters; two lines of the column hold that many
-_ROWS_TO_GROW = 14  # free rows between the table and the chart below it
+GROUP_ROW, TOTAL_ROW = 4, 5  # the total stands above the headings, so that the table grows, sorts and filters
+# Above the workings: the limits of inputs, and the texts of the input check.
+LIMIT_ROW, LEAST_ROW, MOST_ROW, PROBLEM_ROW = 1, 2, 3, 5
+LONGEST_TITLE = 60  # characters
 
 
 def _example(title: str, model: str, context: int, users: int, **given: object) -> Mapping[str, object]:
@@ -67,20 +75,32 @@ EXAMPLES = (
 )
 
 _FIELD_OF = {field.column: field for field in FIELDS}
-_INPUTS = tuple(
-    SheetColumn(key, field.width, styles.INPUT if field.limits else styles.INPUT_TEXT, field.number_format)
-    for key, field in _FIELD_OF.items()
-)
+
+
+def _inputs(*, rare: bool) -> tuple[SheetColumn, ...]:
+    return tuple(
+        SheetColumn(key, field.width, styles.INPUT if field.limits else styles.INPUT_TEXT, field.number_format)
+        for key, field in _FIELD_OF.items()
+        if field.is_rare == rare
+    )
+
+
 _ANSWERS = (
+    SheetColumn("total", 9, styles.TOTAL, "#,##0.0"),
+    outcome.ANSWERS["deployable"],
+    outcome.ANSWERS["best_gpus"],
+    SheetColumn("layout", 11, styles.FORMULA_TEXT, None),
+    *(outcome.ANSWERS[key] for key in ("tokens_per_s_per_user", "cost_month", "cost_user_month", "state")),
+)
+# What the memory consists of, and the layout with the fewest GPUs that hold it.
+_MEMORY = (
     SheetColumn("input_check", 30, styles.FORMULA_TEXT, None),
     SheetColumn("weights", 11, styles.FORMULA, GB_FORMAT),
     SheetColumn("kv", 11, styles.FORMULA, GB_FORMAT),
     SheetColumn("overhead", 11, styles.FORMULA, GB_FORMAT),
-    SheetColumn("total", 12, styles.TOTAL, GB_FORMAT),
-    SheetColumn("gpus", 11, styles.TOTAL, COUNT_FORMAT),
-    SheetColumn("layout", 12, styles.FORMULA_TEXT, None),
+    SheetColumn("gpus", 11, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("replicas", 10, styles.FORMULA, COUNT_FORMAT),
-    SheetColumn("deploy", 10, styles.TOTAL, COUNT_FORMAT),
+    SheetColumn("deploy", 10, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("nodes", 8, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("capacity", 12, styles.FORMULA, GB_FORMAT),
     SheetColumn("addin", 16, styles.FORMULA_TEXT, None),
@@ -101,15 +121,24 @@ _WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWE
 
 # Checks of inputs, in the order in which their problems are named: key → the field or what else is checked.
 _CHECKS = (
-    "model", "model_empty", "context", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
+    "model", "model_empty", "context", "output_tokens", "output_fits", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
     "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
 )  # fmt: skip
+# The checks that concern each input: a model or an engine has a second one.
+_CHECKS_OF_INPUT = {
+    key: [f"check_{check}" for check in _CHECKS if check == key or check in seconds]
+    for key, seconds in {
+        **{key: () for key, field in _FIELD_OF.items() if field.problem},
+        "model": ("model_empty",), "output_tokens": ("output_fits",), "engine": ("engine_shapes",),
+    }.items()
+}  # fmt: skip
 _MADE_OF_INPUTS = (
     "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
     "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
     "all_weights_bytes",
 )  # fmt: skip
 _WORKING = (
+    *_MEMORY,
     *(SheetColumn(f"check_{key}", 10, styles.CHECK) for key in _CHECKS),
     *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS),
     *(SheetColumn(term.name, 14) for term in DEVICE),
@@ -119,11 +148,19 @@ _WORKING = (
     SheetColumn("adds_up", 9, styles.CHECK, None),
     SheetColumn("holds", 12, styles.CHECK, None),
     SheetColumn("addin_total", 13, styles.FORMULA, GB_FORMAT),
+    *outcome.WORKINGS,
 )
-_COLUMNS = (*_INPUTS, *_ANSWERS, *_WORKING)
+_GROUPS = {
+    "inputs": _inputs(rare=False), "answers": _ANSWERS, "more_inputs": _inputs(rare=True), "workings": _WORKING,
+}  # fmt: skip
+_COLUMNS = tuple(column for columns in _GROUPS.values() for column in columns)
+# Columns whose total stands above the headings, over the rows that are counted.
+_TOTALS = ("users", "total", "deployable", "best_gpus", "cost_month", "start_cash")
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 _LIMITS = {key: LIMITS[field.limits] for key, field in _FIELD_OF.items() if field.limits}
+# The columns that have the limits above them: of each limited input one, from the first of the checks.
+_LIMIT_LETTERS = dict(zip(_LIMITS, (_LETTER[column.key] for column in _WORKING[len(_MEMORY) :])))
 # Names of terms and of their inputs that the sheet has under another key.
 _KEY_OF_NAME = {name: key for key, name in _ANSWER_TERMS.items()} | {"overhead": "overhead_rate"}
 Cell = Callable[[str], str]
@@ -150,33 +187,109 @@ def write(book: Book, rows: Sequence[Values], of_capacity: Cell) -> None:
     ws = book.sheet("scenarios", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("scenarios.title"), labels("scenarios.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("scenarios.note"))
-    for row, key in ((LEAST_ROW, "least"), (MOST_ROW, "most")):
-        put(ws, f"B{row}", styles.NOTE, labels(f"scenarios.{key}"))
-    for key, limits in _LIMITS.items():
-        number_format = PERCENT_FORMAT if _FIELD_OF[key].number_format == RATE_FORMAT else COUNT_FORMAT
-        put(ws, f"{_LETTER[key]}{LEAST_ROW}", styles.SOURCE_FIGURE, limits.least, number_format)
-        put(ws, f"{_LETTER[key]}{MOST_ROW}", styles.SOURCE_FIGURE, limits.most, number_format)
-    for key in _CHECKS:
-        put(ws, f"{_LETTER[f'check_{key}']}{LEAST_ROW}", styles.NOTE, labels(f"scenarios.problem_{key}"))
-    ws.row_dimensions[HEADER_ROW].height = 46
+    _write_limits(labels, ws)
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book, of_capacity))
+    ws.tables[TABLE].autoFilter = AutoFilter(ref=ws.tables[TABLE].ref)
     book.name("scenario_names", ws, f"A{FIRST_ROW}:A{last}")
+    _write_totals(book, ws)
     _validate(book, ws, last)
-    _write_chart(book, ws, last)
-    ws.freeze_panes = f"C{FIRST_ROW}"
+    _mark_wrong_cells(ws)
+    _set_out(labels, ws, last)
+    _print_answers(ws, last)
+
+
+def _write_limits(labels: Labels, ws: Worksheet) -> None:
+    """Write the limits of inputs and the texts of the input check, above the workings."""
+    notes = _LETTER["input_check"]
+    for row, key in ((LIMIT_ROW, "limits"), (LEAST_ROW, "least"), (MOST_ROW, "most")):
+        put(ws, f"{notes}{row}", styles.NOTE, labels(f"scenarios.{key}"))
+    for key, limits in _LIMITS.items():
+        column_letter = _LIMIT_LETTERS[key]
+        number_format = PERCENT_FORMAT if _FIELD_OF[key].number_format == RATE_FORMAT else COUNT_FORMAT
+        put(ws, f"{column_letter}{LIMIT_ROW}", styles.NOTE, header(labels, key))
+        put(ws, f"{column_letter}{LEAST_ROW}", styles.SOURCE_FIGURE, limits.least, number_format)
+        put(ws, f"{column_letter}{MOST_ROW}", styles.SOURCE_FIGURE, limits.most, number_format)
+    for key in _CHECKS:
+        put(ws, f"{_LETTER[f'check_{key}']}{PROBLEM_ROW}", styles.NOTE, labels(f"scenarios.problem_{key}"))
+
+
+def _write_totals(book: Book, ws: Worksheet) -> None:
+    """Write the totals of the rows that are counted, and how many those are."""
+    labels = book.labels
+    counted = column(book, "counted")
+    for shown in (*_GROUPS["inputs"], *_ANSWERS):
+        put(ws, f"{_LETTER[shown.key]}{TOTAL_ROW}", styles.TOTAL)
+    left = Alignment(horizontal="left", vertical="center", indent=1)
+    put(ws, f"A{TOTAL_ROW}", styles.TOTAL, labels("scenarios.total_of_rows")).alignment = left
+    formats = {shown.key: shown.number_format for shown in _COLUMNS}
+    for key in _TOTALS:
+        total = f"SUMIF({counted},1,{column(book, key)})"
+        put_formula(ws, f"{_LETTER[key]}{TOTAL_ROW}", styles.TOTAL, total, formats[key])
+    month, users = (f"{_LETTER[key]}{TOTAL_ROW}" for key in ("cost_month", "users"))
+    per_user = f"IF({users}>0,{month}/{users},{terms.MISSING})"
+    put_formula(ws, f"{_LETTER['cost_user_month']}{TOTAL_ROW}", styles.TOTAL, per_user, formats["cost_user_month"])
+    counts = {"counted": f"SUM({counted})", "rows": f"ROWS({counted})", "out": f"(ROWS({counted})-SUM({counted}))"}
+    rows_counted = f.sentence(labels("scenarios.rows_counted"), counts)
+    put_formula(ws, f"{_LETTER['state']}{TOTAL_ROW}", styles.TOTAL, rows_counted).alignment = left
+
+
+def _mark_wrong_cells(ws: Worksheet) -> None:
+    """Colour the inputs that a check finds wrong, and rows that are not counted; the column Check says why."""
+    line = Side(style="thin", color=styles.WARNING)
+    wrong = {"fill": styles.fill(styles.WRONG_FILL), "border": Border(left=line, right=line, top=line, bottom=line)}
+    last = FIRST_ROW + MOST_SCENARIOS - 1  # rows below the table have no checks, so that nothing is coloured there
+    for key, checks in _CHECKS_OF_INPUT.items():
+        failed = ",".join(
+            f"IF(ISNUMBER({check}),{check}=0,FALSE)" for check in (f"${_LETTER[name]}{FIRST_ROW}" for name in checks)
+        )
+        rule = FormulaRule([f"OR({failed})"], **wrong)
+        ws.conditional_formatting.add(f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}", rule)
+    beyond, counted = (f"${_LETTER[key]}{FIRST_ROW}" for key in ("beyond", "counted"))
+    doubtful = f"IF(ISNUMBER({counted}),OR({counted}=0,{beyond}=1),FALSE)"
+    rule = FormulaRule([doubtful], font=Font(bold=True, color=styles.WARNING))
+    ws.conditional_formatting.add(f"{_LETTER['state']}{FIRST_ROW}:{_LETTER['state']}{last}", rule)
+
+
+def _set_out(labels: Labels, ws: Worksheet, last: int) -> None:
+    """Write the headings of the groups of columns, with a rule left of each group but the first."""
+    accent = Side(style="medium", color=styles.HEADING_FILL)
+    for row in range(LEAST_ROW, HEADER_ROW):  # the notes above the workings would make some of them higher
+        ws.row_dimensions[row].height = 18
+    ws.row_dimensions[HEADER_ROW].height = 62  # three lines, and the buttons of the filter below them
+    for name, columns in _GROUPS.items():
+        first = _LETTER[columns[0].key]
+        put(ws, f"{first}{GROUP_ROW}", styles.STATEMENT, labels(f"scenarios.{name}"))
+        for shown in columns:
+            heading_cell = ws[f"{_LETTER[shown.key]}{HEADER_ROW}"]
+            heading_cell.alignment = Alignment(horizontal="center", vertical="top", wrap_text=True)
+        if name != "inputs":
+            for row in range(GROUP_ROW, last + 1):
+                border = ws[f"{first}{row}"].border
+                ws[f"{first}{row}"].border = Border(accent, border.right, border.top, border.bottom)
+    ws.freeze_panes = f"B{FIRST_ROW}"
+
+
+def _print_answers(ws: Worksheet, last: int) -> None:
+    """Print the inputs and the answers."""
+    ws.page_margins.left = ws.page_margins.right = 0.25  # inches
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['capacity']}{last + _ROWS_TO_GROW + 22}"
+    ws.print_area = f"A1:{_LETTER['state']}{last}"
 
 
 def header(labels: Labels, key: str) -> str:
     """Return the heading of a column."""
     if key in _FIELD_OF:
         return labels(_FIELD_OF[key].label)
+    if outcome.has(key):
+        return outcome.header(labels, key)
+    if key in _BY_MEMORY:
+        return labels(f"scenarios.{key}_by_memory")
     if key.startswith("check_"):
         return labels("scenarios.check_of", number=_CHECKS.index(key.removeprefix("check_")) + 1)
     return terms.label(labels, key) if key in _TERM_KEYS else labels(f"scenarios.{key}")
 
 
+_BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users, whatever their speed
 _TERM_KEYS = {
     *(term.name for term in (*DEVICE, *ESTIMATE)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
     "wide", "kernels", "all_weights_bytes",
@@ -219,7 +332,7 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         return f"IF({cell('input_check')}={f.text(f.OK)},{formula},0)"
 
     checks = f.row_range(TABLE, *(header(labels, f"check_{_CHECKS[i]}") for i in (0, -1)))
-    problems = f"${_LETTER[f'check_{_CHECKS[0]}']}${LEAST_ROW}:${_LETTER[f'check_{_CHECKS[-1]}']}${LEAST_ROW}"
+    problems = f"${_LETTER[f'check_{_CHECKS[0]}']}${PROBLEM_ROW}:${_LETTER[f'check_{_CHECKS[-1]}']}${PROBLEM_ROW}"
     return {
         "input_check": f"IF(MIN({checks})=1,{f.text(f.OK)},INDEX({problems},MATCH(0,{checks},0)))",
         **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
@@ -227,7 +340,8 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"])},
         **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
-        **_answers(labels, cell, of_capacity),
+        **_layout(labels, cell, of_capacity),
+        **outcome.formulas(labels, cell, of_capacity, gpu, model("max_context")),
         **_addin_comparison(labels, cell),
     }
 
@@ -263,12 +377,12 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     }
 
 
-def _answers(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
+def _layout(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
     """Return the formulas of the layout with the fewest GPUs, which Capacity finds."""
 
     def of_best(key: str) -> str:
         best = cell("best_row")
-        return f"IF({best}>0,INDEX({of_capacity(key)},{best}),NA())"
+        return f"IF({best}>0,INDEX({of_capacity(key)},{best}),{terms.MISSING})"
 
     deploy, number = cell("deploy"), cell("number")
     last = f"INDEX({of_capacity('best_row')},{number}*layouts_per_scenario)"
@@ -278,10 +392,10 @@ def _answers(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
     return {
         "best_row": f"IF(AND({cell('input_check')}={f.text(f.OK)},{number}<=most_scenarios),{last},0)",
         "deploy": of_best("gpus"),
-        "layout": f"IF({number}>most_scenarios,{f.text(labels('scenarios.full'))},{of_best('layout')})",
+        "layout": of_best("layout"),
         "replicas": of_best("replicas_needed"),
         "nodes": of_best("nodes"),
-        "capacity": f"{deploy}*{cell('memory_bytes')}/{f.GB}",
+        "capacity": f"IF(ISNUMBER({deploy}),{deploy}*{cell('memory_bytes')}/{f.GB},{terms.MISSING})",
         "adds_up": f"IF(ISNUMBER({cell('total')}),IF({f.about(lines, cell('total'))},1,0),1)",
         "holds": f"IF(ISNUMBER({deploy}),{enough},1)",
     }
@@ -291,12 +405,13 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
     """Return the condition of each of `_CHECKS`."""
 
     def number(key: str) -> str:
-        limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
-        within = f.is_number_within(cell(key), *limits, whole=_LIMITS[key].whole)
-        if key != "gpu_memory":
-            return within
-        between = f"AND({cell(key)}>={limits[0]},{cell(key)}<={limits[1]})"  # a blank cell may be read as 0
-        return f"IF(ISNUMBER({cell(key)}),OR({cell(key)}=0,{between}),LEN({cell(key)})=0)"
+        limits = _limit_cells(key)
+        if key not in ("gpu_memory", "output_tokens"):
+            return f.is_number_within(cell(key), *limits, whole=_LIMITS[key].whole)
+        conditions = [f"{cell(key)}>={limits[0]}", f"{cell(key)}<={limits[1]}"]
+        conditions += [f"{cell(key)}=INT({cell(key)})"] if _LIMITS[key].whole else []
+        within = f"AND({','.join(conditions)})"
+        return f"IF(ISNUMBER({cell(key)}),OR({cell(key)}=0,{within}),LEN({cell(key)})=0)"  # a blank may be read as 0
 
     def one_of(key: str, choices: tuple[str, ...]) -> str:
         return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
@@ -311,6 +426,7 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
         **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
         "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
         "model_empty": f"{model('parameters')}*{model('layers')}>0",
+        "output_fits": f"IF(ISNUMBER({cell('output_tokens')}),{cell('output_tokens')}<{cell('context')},TRUE)",
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
         "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",
         "gpu": f.is_in_row(cell("gpu"), gpus.column(book, "gpu"), cell("gpu_row")),
@@ -341,8 +457,7 @@ def _validate(book: Book, ws: Worksheet, last: int) -> None:
     for key, field in _FIELD_OF.items():
         prompt = labels(field.prompt)
         if field.limits:
-            limits = f"${_LETTER[key]}${LEAST_ROW}", f"${_LETTER[key]}${MOST_ROW}"
-            rule = between_rule(*limits, whole=_LIMITS[key].whole)
+            rule = between_rule(*_limit_cells(key), whole=_LIMITS[key].whole)
             _attach(labels, ws, key, last, rule, prompt)
             rule.allow_blank = field.may_be_blank
         elif field.choices or field.options:
@@ -358,32 +473,6 @@ def _attach(labels: Labels, ws: Worksheet, key: str, last: int, rule, prompt: st
     validate(ws, cells, rule, title=title, prompt=prompt, wrong_title=labels("prompt.wrong_title"))
 
 
-def _write_chart(book: Book, ws: Worksheet, last: int) -> None:
-    """Add a chart: weights, KV cache and overhead as stacked bars, the memory of the deployed GPUs as marks."""
-    labels = book.labels
-
-    def series(key: str) -> Reference:
-        number = list(_LETTER).index(key) + 1
-        return Reference(ws, min_col=number, min_row=HEADER_ROW, max_row=last)
-
-    bars = BarChart()
-    bars.grouping, bars.overlap, bars.gapWidth = "stacked", 100, 60
-    for key, colour in zip(("weights", "kv", "overhead"), styles.PART_COLOURS):
-        bars.add_data(series(key), titles_from_data=True)
-        bars.series[-1].graphicalProperties.solidFill = colour
-        bars.series[-1].graphicalProperties.line.solidFill = styles.INK
-    capacity = LineChart()
-    capacity.add_data(series("capacity"), titles_from_data=True)
-    capacity.series[0].smooth = False
-    capacity.series[0].graphicalProperties.line.noFill = True
-    capacity.series[0].marker.symbol, capacity.series[0].marker.size = "dash", 12
-    capacity.series[0].marker.graphicalProperties.solidFill = styles.INK
-    names = Reference(ws, min_col=1, min_row=FIRST_ROW, max_row=last)
-    bars.set_categories(names)
-    bars += capacity
-    bars.title = labels("scenarios.chart")
-    bars.height, bars.width = 11, 40
-    bars.x_axis.delete = bars.y_axis.delete = False
-    bars.y_axis.title, bars.y_axis.number_format = labels("unit.gb"), "#,##0"
-    bars.legend.position = "b"
-    book.add_chart(ws, bars, f"A{last + _ROWS_TO_GROW}", labels("scenarios.chart_alt"))
+def _limit_cells(key: str) -> tuple[str, str]:
+    """Return the cells of the least and the most of an input."""
+    return f"${_LIMIT_LETTERS[key]}${LEAST_ROW}", f"${_LIMIT_LETTERS[key]}${MOST_ROW}"

@@ -26,6 +26,7 @@ from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
 from workbook.labels import Labels
 from workbook.sheets import capacity, gpus, scenarios
+from workbook.sheets.pace import NAMED, NO_FIGURES, NO_KERNEL, NO_RATE, RUNS
 
 TABLE = "Speed"
 TIME_FORMAT = "0.0000E+00"
@@ -42,8 +43,6 @@ FIRST_ROW = HEADER_ROW + 1
 _FACTS = ("bandwidth_bytes_per_s", "sixteen_bit_flops_per_s", "dense_flops_per_s", "maker_read", "maker_compute")
 _LOOKED_UP = ("expert_bytes", "untouched", "touch_rate")
 _TOKENS = tuple(term.name for term in TOKENS)
-# What runs: 1 a speed is computed, 0 too little is known of the model, -1 no kernel, -2 a rate of the GPU is missing.
-RUNS, NO_FIGURES, NO_KERNEL, NO_RATE = 1, 0, -1, -2
 # The longest time of a token is computed here too: it is the same in every layout.
 _PACE_TERMS = (*WEIGHTS, *ATTENTION, *PACE, FAST["longest_token_s"])
 _COLUMNS = (
@@ -68,7 +67,7 @@ _COLUMNS = (
     SheetColumn("expert_kind", 9),
     SheetColumn("dense_unit", 9),
     SheetColumn("expert_unit", 9),
-    *(SheetColumn(key, 12) for key in (*_TOKENS, "value_bytes")),
+    *(SheetColumn(key, 12) for key in ("own_output_tokens", "given_output_tokens", *_TOKENS, "value_bytes")),
     *(SheetColumn(key, 14, styles.FORMULA, "General") for key in (*_FACTS, *_LOOKED_UP)),
     SheetColumn("is_slow_link", 9),
     SheetColumn("link_latency_s", 14, styles.FORMULA, TIME_FORMAT),
@@ -76,11 +75,6 @@ _COLUMNS = (
     *(SheetColumn(term.name, 14, styles.FORMULA, TIME_FORMAT) for term in _PACE_TERMS),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-# Columns that other sheets look up by the number of the row, each with a workbook-level name.
-NAMED = (
-    "runs", "expert_bytes", "untouched", "touch_rate", "bandwidth_bytes_per_s", "link_latency_s", "output_tokens",
-    "prompt_tokens", "sequence_s", "dense_bytes", "cache_bytes", *(term.name for term in PACE), "longest_token_s",
-)  # fmt: skip
 Cell = Callable[[str], str]
 
 
@@ -127,7 +121,7 @@ def header(labels: Labels, key: str) -> str:
 _CAPACITY_KEYS = {"scenario", "gpu", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row"}
 _SHEET_KEYS = {
     "runs", "given_tp", "tp_number", "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind",
-    "expert_kind", "dense_unit", "expert_unit",
+    "expert_kind", "dense_unit", "expert_unit", "own_output_tokens",
 }  # fmt: skip
 
 
@@ -198,8 +192,6 @@ def _formulas(book: Book) -> dict[str, str]:
     }  # fmt: skip
 
     def of_tokens(name: str) -> str:
-        if name == "given_output_tokens":
-            return f"IF({cell('block')}=0,plan_output_tokens,{terms.MISSING})"
         return cell(name) if name in _LETTER else scenario(name)
 
     row = cell("figures_row")
@@ -224,6 +216,9 @@ def _formulas(book: Book) -> dict[str, str]:
         **{f"{part}_kind": kind(part) for part in ("dense", "expert")},
         **{f"{part}_unit": f"INDEX(gpu_units,{cell('gpu_row')},{cell(f'{part}_kind')})" for part in ("dense", "expert")},
         "runs": f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})",
+        "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
+        "given_output_tokens": f"IF({cell('block')}=0,IF(plan_output_tokens>0,plan_output_tokens,"
+        f"{cell('own_output_tokens')}),{cell('own_output_tokens')})",
         **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
         "value_bytes": scenario("value_bytes"),
         "bandwidth_bytes_per_s": f"IF(ISNUMBER({gpu('bandwidth')}),{gpu('bandwidth')}*10^9,{terms.MISSING})",
