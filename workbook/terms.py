@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from core.plan.terms import Term, spreadsheet_formula
 from workbook import formulas as f
@@ -23,6 +23,26 @@ _OTHER_FORMATS = {
     "site_load": "0.00", "gpu_kw": "0.000", "month_annuity": "0.000", "month_discount": "0.000",
     "gpu_price_share": "0.0%", "gpu_usd_slope": "#,##0.00", "swap": "#,##0.00##", "swap_value": "#,##0.00##",
 }  # fmt: skip
+
+
+def needed(declared: Iterable[Term], wanted: Collection[str]) -> tuple[Term, ...]:
+    """Return the terms that are needed to compute those wanted, in the order of their declaration."""
+    found, names = [], {*wanted}
+    for term in reversed(tuple(declared)):
+        if term.name in names:
+            found.append(term)
+            names |= {*term.formula.names()}
+    return tuple(reversed(found))
+
+
+def depending(declared: Iterable[Term], on: str) -> tuple[Term, ...]:
+    """Return the terms that depend on an input, directly or through other terms."""
+    found, names = [], {on}
+    for term in declared:
+        if names & {*term.formula.names()}:
+            found.append(term)
+            names.add(term.name)
+    return tuple(found)
 
 
 def number_format(term: Term) -> str:

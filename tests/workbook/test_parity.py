@@ -14,8 +14,12 @@ from core.cells.models import model_cells
 from core.model.own_model import own_model
 from core.model.precision import precision_of_bytes
 from core.plan.article import ArticleInputs, article_figures
-from core.plan.estimate import Estimate, estimate
-from core.plan.fleet import LAYOUTS, gpus_by_division
+from core.plan.demand import tokens_of
+from core.plan.estimate import estimate
+from core.plan.fleet import LAYOUTS, choice_of_gpu, gpus_by_division, layout_title
+from core.plan.fleet import options as options_of
+from core.plan.layout_figures import has_shapes
+from core.plan.option_speed import Wish, speeds_of_options
 from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import PROGRAMS
@@ -23,7 +27,6 @@ from tests.workbook import planner_rows
 from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.planner_rows import (
     DEPLOYED,
-    NOMINAL,
     OUTCOME,
     SIZES,
     expected_of,
@@ -34,7 +37,7 @@ from tests.workbook.planner_rows import (
     users_of_layouts,
 )
 from workbook.labels import Labels
-from workbook.sheets import article, capacity, models, options, precisions, prices, scenarios, sensitivity
+from workbook.sheets import article, capacity, models, options, prices, procurement, scenarios, sensitivity  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -212,22 +215,66 @@ def random_own_model(rng: random.Random) -> dict[str, object]:
     }
 
 
-def test_sensitivity_follows_its_inputs(what_if):
-    """Both grids agree with `core` for random models and precisions."""
+def test_sensitivity_follows_the_choice(what_if):
+    """All grids agree with `core` for each scenario, other contexts and users, a wanted speed and tokens of an answer."""
     rng = random.Random(7)
-    sheet = Labels("en")("sheet.sensitivity")
-    cells, grid = sensitivity.input_cells(), sensitivity.grid_cells()
-    outputs = [(sheet, address) for address in grid.values()]
-    keys = ("model", "precision", "kv_precision", "overhead_rate", "gpu_memory")
-    values = [random_sensitivity(rng) for _ in range(12)]
-    cases = [{(sheet, cells[key]): value for key, value in zip(keys, row)} for row in values]
-    for (model, precision, kv_precision, fraction, gpu_memory_gb), found in zip(values, what_if.run(cases, outputs)):
-        for (kind, context, users), value in zip(grid, found):
-            expected = estimate_of(model, context, users, precision, kv_precision, fraction).total_bytes
-            if kind == "gpus":
-                assert value == gpus_by_division(expected, gpu_memory_gb)
+    sheet, plan, labels = Labels("en")("sheet.sensitivity"), procurement.input_cells(), Labels("en")
+    grid, shown, (contexts, users) = sensitivity.grid_cells(), sensitivity.shown_cells(), sensitivity.axis_cells()
+    outputs = [(sheet, shown[key]) for key in ("gpu", "layout")] + [(sheet, address) for address in grid.values()]
+    requests = [random_sensitivity(rng, values) for values in scenarios.default_rows(labels)]
+    cases = [
+        {(labels("sheet.procurement"), plan[name]): value for name, value in request.items() if name in plan}
+        | {(sheet, contexts[value]): float(new) for value, new in request["contexts"].items()}
+        | {(sheet, users[value]): float(new) for value, new in request["users"].items()}
+        for request in requests
+    ]
+    served = 0
+    for request, (gpu, layout, *found) in zip(requests, what_if.run(cases, outputs)):
+        for (kind, context, count), value in zip(grid, found):
+            at = request["contexts"][context], request["users"][count]
+            expected = expected_sensitivity(request, gpu, layout, *at)[kind]
+            if isinstance(expected, str):
+                assert value == expected, (request, kind, at)
             else:
-                assert value == pytest.approx(expected / GB, rel=TOLERANCE)
+                assert value == pytest.approx(expected, rel=TOLERANCE), (request, kind, at)
+                served += kind == "speed"
+    assert served > 200
+
+
+def random_sensitivity(rng: random.Random, values: dict[str, object]) -> dict:
+    """Return a row as the chosen scenario, inputs of a plan, and new contexts and users by those of the template."""
+    return {
+        "row": values,
+        "scenario": values["scenario"],
+        "plan_min_speed": rng.choice((0.0, 10.0, 25.0)),
+        "plan_output_tokens": rng.choice((None, 100.0, 3000.0)),
+        "contexts": {context: rng.randint(200, 150_000) for context in sensitivity.CONTEXTS},
+        "users": {count: rng.randint(1, 1500) for count in sensitivity.USERS},
+    }
+
+
+def expected_sensitivity(request: dict, gpu: str, layout: str, context: int, users: int) -> dict[str, object]:
+    """Return the figures of a cell of each grid on a GPU in a layout, by `core`."""
+    scenario = replace(scenario_of(request["row"]), context=context, users=users)
+    found = {"total": scenario.estimate.total_bytes / GB, "gpus": "–", "speed": "–"}
+    choice = scenario.gpu_choice if gpu == scenario.gpu_name else choice_of_gpu(catalog.gpu(gpu))
+    fitting = [
+        option
+        for option in options_of(scenario.service, choice, users, context)
+        if layout_title(option.replica.tp, option.replica.pp) == layout
+    ]
+    if not fitting:
+        return found
+    output = request["plan_output_tokens"]
+    tokens = tokens_of(context, None, output if output and output < context else None)
+    wish = Wish(tokens=tokens, users=users, requests_per_hour=None, min_speed=request["plan_min_speed"])
+    if not has_shapes(scenario.model.spec):
+        return found | {"gpus": fitting[0].gpus}
+    (at_load,) = speeds_of_options(scenario.service, fitting, wish)
+    return found | {
+        "gpus": at_load.option.gpus,
+        "speed": at_load.speed.expected.tokens_per_s_per_user if at_load.speed else "–",
+    }
 
 
 @pytest.mark.parametrize(
@@ -355,18 +402,6 @@ def master_check_after(program, planner, folder, sheet, address, value):
         return session.named(["master_check"])[0]
 
 
-def estimate_of(model, context, users, precision, kv_precision, overhead) -> Estimate:
-    """Return `core`'s estimate for the names in a row's cells."""
-    return estimate(
-        catalog.model(model).spec,
-        context=context,
-        users=users,
-        precision=catalog.weights_precision(precision),
-        kv_precision=catalog.precision("kv_precision", kv_precision),
-        overhead=overhead,
-    )
-
-
 def random_article_request(rng: random.Random) -> dict[str, float | str]:
     return {
         "parameters": rng.choice([7, 13, 70, 405, rng.uniform(0.1, 2000)]),
@@ -433,16 +468,6 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
                 (block, "gpus", column): gpus_by_division(need.total_bytes, case.gpu_memory_gb),
             }
     return expected
-
-
-def random_sensitivity(rng: random.Random) -> tuple:
-    return (
-        rng.choice(planner_rows.SMALL_CATALOG),
-        rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
-        rng.choice(NOMINAL),
-        rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
-        rng.choice([24.0, 40.0, 80.0, 141.0, 192.0]),
-    )
 
 
 def stored_values(path) -> dict[tuple[str, str], object]:

@@ -20,7 +20,7 @@ from workbook.labels import Labels
 from workbook.package import rewritten
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.scenario import FIELDS
-from workbook.sheets import models, scenarios
+from workbook.sheets import models, outcome, scenarios
 from workbook.sheets.scenarios import EXAMPLES, FIRST_ROW
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def at(key: str, number: int) -> str:
     return f"{scenarios.letter(key)}{number}"
 
 
-LAST_COLUMN = scenarios.letter("holds")
+LAST_COLUMN = scenarios.letter(outcome.WORKINGS[-1].key)
 TOTAL, KV, GPUS, CHECK = (scenarios.letter(key) for key in ("total", "kv", "gpus", "input_check"))
 
 
@@ -146,7 +146,7 @@ def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(planners, tmp_path):
     assert row.scenario.model.name == "llama-3.1-70b"
     assert {d.result: d.stored for d in row.differences} == {
         "input_check": "Model: choose one from the list"
-    } | dict.fromkeys(set(RESULTS) - {"input_check"}, "#N/A")
+    } | dict.fromkeys(set(RESULTS) - {"input_check"}, "–")
 
 
 def test_rows_below_the_table_are_read_and_notes_further_down_are_not(planners, tmp_path):

@@ -48,12 +48,15 @@ ALLOWED_FUNCTIONS = (
     ),
     Allowance("layouts", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance("models", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
-    Allowance("sensitivity", None, ("ROUNDUP",), "the GPUs of the grid are whole"),
+    Allowance(
+        "sensitivity", None, ("ROUNDUP", "INT", "IFERROR"), "GPUs and tokens are whole; 0 if there is no best option"
+    ),
 )
 
 # Numbers that formulas of a sheet may hold: sheet → numbers, and the reason.
 ALLOWED_NUMBERS = {
     "scenarios": (("4", "10", "700"), "few users; one decimal; least power"),
+    "sensitivity": (("2", "9", "700"), "code of a unit, half an answer; parts of a context; least power"),
     "speed": (("2", "3", "4", "9", "700"), "codes of units; halves, a ring's bytes, least power"),
     "options": (("2", "4", "10", "700", "3600"), "codes; few users; one decimal; an hour; least power"),
     "best": (("4", "10", "3600"), "a quarter; millions; an hour"),

@@ -32,7 +32,8 @@ _OF_GPU = ("other_one_bytes", "other_stages_bytes")
 _OF_SCENARIO = ("kernels", "wide")  # looked up once a row, because the terms of three stages use them
 
 
-def _stage_key(name: str, stage: int) -> str:
+def stage_key(name: str, stage: int) -> str:
+    """Return the key of a figure's column in one of the three stages."""
     return name if stage == 1 else f"{name}_{stage}"
 
 
@@ -64,7 +65,7 @@ _COLUMNS = (
     *(SheetColumn(term.name, 12) for term in BLOCKS),
     SheetColumn("activation_column", 9),
     *(
-        SheetColumn(_stage_key(name, stage), 16)
+        SheetColumn(stage_key(name, stage), 16)
         for stage in STAGES
         for name in ("stage_row", *(term.name for term in STAGE))
         if (name, stage) != ("stage_row", 1)
@@ -182,23 +183,7 @@ def _formulas(book: Book) -> dict[str, str]:
         return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
 
     def printed(term: Term, stage: int = 1) -> str:
-        return terms.formula(term, partial(reference, stage))
-
-    def reference(stage: int, name: str) -> str:
-        """Return the cell, look-up or defined name of a name of the terms, in one of the three stages."""
-        row = cell(_stage_key("stage_row", stage) if stage > 1 else "first_row")
-        if name in _LOOKED_UP:
-            return _LOOKED_UP[name].format(row=row, **{key: cell(key) for key in ("activation_column", "kernels")},
-                                           weights=scenario("weights_column"), cache=scenario("cache_column"))  # fmt: skip
-        if stage > 1 and _stage_key(name, stage) in _LETTER:
-            return cell(_stage_key(name, stage))
-        if name in _RENAMED:
-            return cell(_RENAMED[name])
-        if name in _LETTER:
-            return cell(name)
-        if name in _OF_GPU:
-            return gpu(name)
-        return scenario(_SCENARIO_KEYS.get(name, name)) if name in _SCENARIO_NAMES else name
+        return terms.formula(term, partial(reference, book, cell, stage))
 
     def if_possible(formula: str) -> str:
         return f"IF({cell('is_possible')}=1,{formula},0)"
@@ -220,16 +205,41 @@ def _formulas(book: Book) -> dict[str, str]:
         "unfolded_tokens": if_possible(printed(BLOCKS["unfolded_tokens"])),
         "activation_column": f"({cell('kernels')}-1)*step_classes+{cell('step_class')}",
         **{
-            _stage_key("stage_row", stage): f"INDEX(layout_{'second' if stage == 2 else 'third'},{cell('first_row')})"
+            stage_key("stage_row", stage): f"INDEX(layout_{'second' if stage == 2 else 'third'},{cell('first_row')})"
             for stage in STAGES[1:]
         },
-        **{_stage_key(term.name, stage): printed(term, stage) for stage in STAGES for term in STAGE},
+        **{stage_key(term.name, stage): printed(term, stage) for stage in STAGES for term in STAGE},
         **{term.name: printed(term) for term in RULE},
         "rule_users": if_possible(printed(RULE["rule_users"])),
         **{term.name: printed(term) for term in (*REPLICAS, *NODES, *SIZE)},
         **_best_rows(book, cell),
         **_limits(labels, cell, scenario),
     }
+
+
+def reference(book: Book, cell: Cell, stage: int, name: str) -> str:
+    """Return the cell, look-up or defined name of a name of the terms, in one of the three stages.
+
+    Args:
+        cell: key of a column of the table → its cell in the row that is meant.
+    """
+
+    def scenario(key: str) -> str:
+        return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
+
+    row = cell(stage_key("stage_row", stage) if stage > 1 else "first_row")
+    if name in _LOOKED_UP:
+        return _LOOKED_UP[name].format(row=row, **{key: cell(key) for key in ("activation_column", "kernels")},
+                                       weights=scenario("weights_column"), cache=scenario("cache_column"))  # fmt: skip
+    if stage > 1 and stage_key(name, stage) in _LETTER:
+        return cell(stage_key(name, stage))
+    if name in _RENAMED:
+        return cell(_RENAMED[name])
+    if name in _LETTER:
+        return cell(name)
+    if name in _OF_GPU:
+        return f"INDEX({gpus.column(book, name)},{cell('gpu_row')})"
+    return scenario(_SCENARIO_KEYS.get(name, name)) if name in _SCENARIO_NAMES else name
 
 
 def scenario_of_row(book: Book, cell: Cell) -> dict[str, str]:

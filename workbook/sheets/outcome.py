@@ -6,12 +6,11 @@ with the fewest GPUs on the GPU that it names. Users are capped by the plan's wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from core.plan.memory import REPLICAS
 from core.plan.money import OPTION_MONEY, OUTCOME
 from core.plan.speed_terms import FAST, LOAD
-from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, MONEY_FORMAT, SheetColumn
@@ -21,22 +20,15 @@ from workbook.sheets import gpus, pace
 Cell = Callable[[str], str]
 
 
-def _needed(declared: Iterable[Term], wanted: Iterable[str]) -> tuple[Term, ...]:
-    """Return the terms that are needed to compute those wanted, in the order of their declaration."""
-    found, names = [], {*wanted}
-    for term in reversed(tuple(declared)):
-        if term.name in names:
-            found.append(term)
-            names |= {*term.formula.names()}
-    return tuple(reversed(found))
-
-
 _SPEED = tuple(
     term
-    for term in (*_needed(FAST, ("users_at_speed",)), *_needed(LOAD, ("tokens_per_s_per_user", "low_tokens_per_s")))
+    for term in (
+        *terms.needed(FAST, ("users_at_speed",)),
+        *terms.needed(LOAD, ("tokens_per_s_per_user", "low_tokens_per_s")),
+    )
     if term.name not in ("longest_token_s", "own_batch")  # Speed has the one; the other is for groups of ranks
 )
-_MONEY = _needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
+_MONEY = terms.needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
 _OF_CAPACITY = ("gpus_per_replica", "pp")
 # Names of terms that the table has for another figure: a layout that holds the users, whatever their speed.
 _RENAMED = {"replicas": "order_replicas", "nodes": "order_nodes"}

@@ -301,6 +301,12 @@ def letter(key: str) -> str:
     return _LETTER[key]
 
 
+def key_of(name: str) -> str | None:
+    """Return the key of the column that holds a name of the terms; None if there is none."""
+    key = _KEY_OF_NAME.get(name, name)
+    return key if key in _LETTER else None
+
+
 def column(book: Book, key: str) -> str:
     """Return the reference to a whole column."""
     return f.whole_column(TABLE, header(book.labels, key))
@@ -320,8 +326,8 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
 
     def reference(name: str) -> str:
         """Return the cell, look-up or defined name that holds a name of the terms."""
-        key = _KEY_OF_NAME.get(name, name)
-        if key in _LETTER:
+        key = key_of(name)
+        if key:
             return cell(key)
         return gpu(name) if name in ("is_a100", "workspace_bytes") else name
 

@@ -152,6 +152,35 @@ def _rows() -> Iterator[dict[str, object]]:
         yield {"block": 0, "given_tp": tp, "named_gpu": gpu}
 
 
+def reference(book: Book, cell: Cell, name: str) -> str:
+    """Return the cell, look-up or defined name of a name of the terms.
+
+    Args:
+        cell: key of a column of the table → its cell in the row that is meant.
+    """
+
+    def gpu(key: str) -> str:
+        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
+
+    if name in _LETTER:
+        return cell(name)
+    if name in COMMON_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')})"
+    if name in CLASS_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_class')})"
+    if name in FORMAT_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
+    inline = {
+        "expert_flops_per_s": f"INDEX(gpu_rates,{cell('gpu_row')},{cell('expert_kind')})",
+        **{f"{part}_is_{unit}": f"({cell(f'{part}_unit')}={number})" for part in ("dense", "expert")
+           for unit, number in (("widened", gpus.WIDENED), ("native", gpus.NATIVE))},
+        **{name: gpu(name) for name in ("kernel_s", "step_fixed_s", "own_range")},
+        "link_bytes_per_s": f"INDEX(gpu_links,{cell('gpu_row')},{cell('tp_number')})",
+        "min_speed": "plan_min_speed",
+    }  # fmt: skip
+    return inline.get(name, name)
+
+
 def _formulas(book: Book) -> dict[str, str]:
     labels = book.labels
 
@@ -164,32 +193,11 @@ def _formulas(book: Book) -> dict[str, str]:
     def gpu(key: str) -> str:
         return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
 
-    def reference(name: str) -> str:
-        """Return the cell, look-up or defined name of a name of the terms."""
-        if name in _LETTER:
-            return cell(name)
-        if name in COMMON_FIGURES:
-            return f"INDEX(speed_{name},{cell('figures_row')})"
-        if name in CLASS_FIGURES:
-            return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_class')})"
-        if name in FORMAT_FIGURES:
-            return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
-        return inline.get(name, name)
-
     def printed(term: Term) -> str:
-        return f"IF({cell('runs')}=1,{terms.formula(term, reference)},{terms.MISSING})"
+        return f"IF({cell('runs')}=1,{terms.formula(term, partial(reference, book, cell))},{terms.MISSING})"
 
     def rate(kind: str) -> str:
         return f"INDEX(gpu_rates,{cell('gpu_row')},{kind})"
-
-    inline = {
-        "expert_flops_per_s": rate(cell("expert_kind")),
-        **{f"{part}_is_{unit}": f"({cell(f'{part}_unit')}={number})" for part in ("dense", "expert")
-           for unit, number in (("widened", gpus.WIDENED), ("native", gpus.NATIVE))},
-        **{name: gpu(name) for name in ("kernel_s", "step_fixed_s", "own_range")},
-        "link_bytes_per_s": f"INDEX(gpu_links,{cell('gpu_row')},{cell('tp_number')})",
-        "min_speed": "plan_min_speed",
-    }  # fmt: skip
 
     def of_tokens(name: str) -> str:
         return cell(name) if name in _LETTER else scenario(name)
