@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from html import unescape
 from io import BytesIO
@@ -36,7 +36,9 @@ def computed_values(xlsx: bytes) -> Values:
     handle, path = tempfile.mkstemp(suffix=".xlsx")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(rewritten(xlsx, partial(_for_ironcalc, _columns_of_tables(xlsx))))
+            tables = _tables(xlsx)
+            one_row = _column_of({table.displayName for table in tables if _has_one_row(table)})
+            file.write(rewritten(xlsx, partial(_for_ironcalc, _columns_of(tables), one_row)))
         model = ironcalc.load_from_xlsx(path, "en", "UTC", "en")
     finally:
         os.remove(path)
@@ -47,14 +49,19 @@ def computed_values(xlsx: bytes) -> Values:
     return values
 
 
-def _for_ironcalc(columns: Mapping[tuple[str, str], str], part: str, content: bytes) -> bytes:
+def _for_ironcalc(
+    columns: Mapping[tuple[str, str], str], one_row: re.Pattern[bytes] | None, part: str, content: bytes
+) -> bytes:
     """Return a sheet without what IronCalc misreads or reads slowly.
 
-    Typed blank cells lose their type. A reference to the formula's own row of a table becomes one to the cell: with
-    such references IronCalc 0.9.1 takes three times as long to load.
+    Typed blank cells lose their type. IronCalc 0.9.1 takes a column of a table with one row for a cell, in which INDEX
+    and MATCH find nothing; "from this column to this column" is a range for it. A reference to the formula's own row of
+    a table becomes one to the cell: with such references IronCalc takes three times as long to load.
     """
     if not part.startswith("xl/worksheets/"):
         return content
+    if one_row:
+        content = _FORMULA.sub(lambda found: one_row.sub(rb"\1[[\2]:[\2]]", found[0]), content)
     pieces: dict[bytes, list[str]] = {}
 
     def with_cells(found: re.Match[bytes]) -> bytes:
@@ -68,6 +75,7 @@ def _for_ironcalc(columns: Mapping[tuple[str, str], str], part: str, content: by
 
 # The start of a formula cell, the number of its row, and its formula if that refers to a row of a table.
 _ROW_FORMULA = re.compile(rb'(?P<start><c r="[A-Z]+(?P<row>\d+)"[^>]*>)<f>(?P<formula>[^<]*#This Row[^<]*)</f>')
+_FORMULA = re.compile(rb"<f>[^<]*</f>")
 _COLUMN = r"\[(?:[^\]']|'.)*\]"
 _THIS_ROW = re.compile(rf"(\w+)\[\[#This Row\],({_COLUMN})(?::({_COLUMN}))?\]")
 
@@ -86,16 +94,32 @@ def _pieces(formula: str, columns: Mapping[tuple[str, str], str]) -> list[str]:
     return pieces
 
 
-def _columns_of_tables(xlsx: bytes) -> dict[tuple[str, str], str]:
+def _tables(xlsx: bytes) -> list[Table]:
+    """Return the tables of a workbook."""
+    with zipfile.ZipFile(BytesIO(xlsx)) as package:
+        parts = [part for part in package.namelist() if part.startswith("xl/tables/")]
+        return [Table.from_tree(fromstring(package.read(part))) for part in parts]
+
+
+def _has_one_row(table: Table) -> bool:
+    _, first_row, _, last_row = range_boundaries(table.ref)
+    return last_row == first_row + 1
+
+
+def _column_of(names: Collection[str]) -> re.Pattern[bytes] | None:
+    """Return the pattern of a reference to a whole column of these tables; None without tables."""
+    if not names:
+        return None
+    return re.compile(rb"\b(%s)\[((?:[^\[\]']|'.)*)\]" % "|".join(map(re.escape, sorted(names))).encode())
+
+
+def _columns_of(tables: Iterable[Table]) -> dict[tuple[str, str], str]:
     """Return the letter of each column of each table: (table, heading) → letter."""
     found = {}
-    with zipfile.ZipFile(BytesIO(xlsx)) as package:
-        for part in package.namelist():
-            if part.startswith("xl/tables/"):
-                table = Table.from_tree(fromstring(package.read(part)))
-                first = range_boundaries(table.ref)[0]
-                for number, column in enumerate(table.tableColumns, start=first):
-                    found[table.displayName, column.name] = get_column_letter(number)
+    for table in tables:
+        first = range_boundaries(table.ref)[0]
+        for number, column in enumerate(table.tableColumns, start=first):
+            found[table.displayName, column.name] = get_column_letter(number)
     return found
 
 

@@ -255,7 +255,7 @@ def _set_out(labels: Labels, ws: Worksheet, last: int) -> None:
     accent = Side(style="medium", color=styles.HEADING_FILL)
     for row in range(LEAST_ROW, HEADER_ROW):  # the notes above the workings would make some of them higher
         ws.row_dimensions[row].height = 18
-    ws.row_dimensions[HEADER_ROW].height = 62  # three lines, and the buttons of the filter below them
+    ws.row_dimensions[HEADER_ROW].height = 58  # three lines, and the buttons of the filter below them
     for name, columns in _GROUPS.items():
         first = _LETTER[columns[0].key]
         put(ws, f"{first}{GROUP_ROW}", styles.STATEMENT, labels(f"scenarios.{name}"))

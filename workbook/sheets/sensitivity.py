@@ -120,7 +120,7 @@ _LETTER = {key: get_column_letter(number) for number, key in enumerate(_USERS_KE
 def write(book: Book) -> None:
     """Write the sheet. Scenarios, GPUs, Layouts and the names of a plan must exist; other sheets may follow."""
     labels = book.labels
-    ws = book.sheet("sensitivity", [30] + [13] * max(len(_CONTEXT_KEYS), len(_USERS_KEYS)), tab_colour="BF8F00")
+    ws = book.sheet("sensitivity", [30, 20] + [13] * (len(_CONTEXT_KEYS) - 2), tab_colour="BF8F00")
     heading(ws, labels("sensitivity.title"), labels("sensitivity.subtitle"))
     _write_choice(book, ws)
     for key in _GRIDS:
@@ -157,6 +157,11 @@ def grid_cells() -> dict[tuple[str, int, int], str]:
 def shown_cells() -> dict[str, str]:
     """Return the cells that say what is swept: "scenario", "gpu", "layout" … → address."""
     return {key: f"B{row}" for key, row in _ROW.items()}
+
+
+def fact_cells() -> dict[str, str]:
+    """Return the cells of what does not depend on context and users: key → address."""
+    return {key: f"B{row}" for key, row in _FACT_ROW.items()}
 
 
 def _write_choice(book: Book, ws: Worksheet) -> None:
