@@ -255,7 +255,7 @@ def wish_of(request: dict[str, object], scenario: Scenario) -> Wish:
     if request["plan_people"] and not request["plan_users"]:
         users = demand_of(people=request["plan_people"], active=request["plan_active_share"]).users
     return Wish(
-        tokens=tokens_of(scenario.context, None, request["plan_output_tokens"]),
+        tokens=tokens_of(scenario.context, None, request["plan_output_tokens"] or scenario.output_tokens),
         users=None if request["plan_requests_per_hour"] else int(users),
         requests_per_hour=request["plan_requests_per_hour"],
         min_speed=request["plan_min_speed"],

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 ROW = "Chat,llama-3.1-70b,32768,10,fp8,fp8,0.1,80"
 KEYS = "scenario,model,context,users,precision,kv_precision,overhead,gpu_memory_gb"
 NAMES = ",".join(field.name for field in FIELDS)
-ALL_FIELDS = "Chat,llama-3.1-70b,32768,10,paged,2000,shipped,fp8,vllm,0.1,h100-sxm,"
+ALL_FIELDS = "Chat,llama-3.1-70b,32768,500,10,paged,2000,shipped,fp8,vllm,0.1,h100-sxm,"
 
 
 def read(path, text: str, encoding: str = "utf-8") -> list:
@@ -125,7 +125,8 @@ def test_thousands_are_read_as_every_country_writes_them(number):
 
 def test_every_field(tmp_path):
     scenario = only(read(tmp_path, f"{NAMES}\n{ALL_FIELDS}\n"))
-    assert (scenario.allocation, scenario.average_tokens, scenario.engine) == (PAGED, 2000, VLLM)
+    assert (scenario.output_tokens, scenario.allocation, scenario.average_tokens) == (500, PAGED, 2000)
+    assert scenario.engine == VLLM
     assert (scenario.precision, scenario.precision_name, scenario.kv_precision.name) == (None, "shipped", "fp8")
     assert scenario.gpu == catalog.gpu("h100-sxm")
     assert scenario.gpu_memory_gb * GB == pytest.approx(scenario.gpu.memory_bytes, rel=1e-12)

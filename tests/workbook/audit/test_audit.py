@@ -38,6 +38,10 @@ from workbook.recalculation import computed_values
 from workbook.sheets import scenarios
 from workbook.template import build
 
+MODEL, USERS, OVERHEAD, WEIGHTS, KV, TOTAL, GPUS = (
+    scenarios.letter(key) for key in ("model", "users", "overhead_rate", "weights", "kv", "total", "gpus")
+)
+
 pytestmark = pytest.mark.slow
 
 FUNCTIONS = [function.name for function in declared_functions()]
@@ -218,9 +222,17 @@ SEEDS = {
     "unknown name": ("names", article("no_such_name+1"), "Article!H5"),
     "unknown table column": ("names", article("SUM(Models[Gone])"), "Article!H5"),
     "broken reference": ("names", article("#REF!+1"), "Article!H5"),
-    "number in a table column": ("hard_coded", lambda x: x.number("Scenarios", "N9", 140), "Scenarios!N9"),
-    "number in its first row": ("hard_coded", lambda x: x.number("Scenarios", "Q7", 1034), "Scenarios!Q7"),
-    "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", "R16", 4), "Scenarios!R16"),
+    "number in a table column": (
+        "hard_coded",
+        lambda x: x.number("Scenarios", f"{WEIGHTS}9", 140),
+        f"Scenarios!{WEIGHTS}9",
+    ),
+    "number in its first row": (
+        "hard_coded",
+        lambda x: x.number("Scenarios", f"{TOTAL}7", 1034),
+        f"Scenarios!{TOTAL}7",
+    ),
+    "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", f"{GPUS}16", 4), f"Scenarios!{GPUS}16"),
     "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D17", 7), "Sensitivity!D17"),
     "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H23", 7), "Sensitivity!H23"),
     "number in a formula's style": ("hard_coded", lambda x: x.number("Article", "E19", 140), "Article!E19"),
@@ -231,8 +243,8 @@ SEEDS = {
     ),
     "another formula in a table": (
         "inconsistent",
-        lambda x: x.formula("Scenarios", "O7", x.formula_text("Scenarios", "O7") + "+1"),
-        "Scenarios!O7",
+        lambda x: x.formula("Scenarios", f"{KV}7", x.formula_text("Scenarios", f"{KV}7") + "+1"),
+        f"Scenarios!{KV}7",
     ),
     "a row off": (
         "inconsistent",
@@ -252,9 +264,21 @@ SEEDS = {
     "list of a broken name": ("names", sheet("Sensitivity", first_list("#REF!")), "validation of Sensitivity!B4"),
     "list of no choices": ("lists", sheet("Sensitivity", first_list('","')), "Sensitivity!B4"),
     "input out of bounds": ("inputs_valid", lambda x: x.number("Article", "E10", 1.5), "Article!E10"),
-    "input not in the list": ("inputs_valid", lambda x: x.text("Scenarios", "B7", "lama"), "Scenarios!B7"),
-    "input below a limit in a cell": ("inputs_valid", lambda x: x.number("Scenarios", "D9", 0), "Scenarios!D9"),
-    "text in place of a number": ("inputs_valid", lambda x: x.text("Scenarios", "D9", "ten"), "Scenarios!D9"),
+    "input not in the list": (
+        "inputs_valid",
+        lambda x: x.text("Scenarios", f"{MODEL}7", "lama"),
+        f"Scenarios!{MODEL}7",
+    ),
+    "input below a limit in a cell": (
+        "inputs_valid",
+        lambda x: x.number("Scenarios", f"{USERS}9", 0),
+        f"Scenarios!{USERS}9",
+    ),
+    "text in place of a number": (
+        "inputs_valid",
+        lambda x: x.text("Scenarios", f"{USERS}9", "ten"),
+        f"Scenarios!{USERS}9",
+    ),
     "no About sheet": ("about_first", workbook(sheet_entry("About", name="Intro")), "Intro"),
     "no date": ("dated_changes", lambda x: x.text("Changes", "B5", "soon"), "Changes"),
     "no Changes sheet": ("dated_changes", workbook(sheet_entry("Changes", name="News")), "workbook"),
@@ -290,9 +314,17 @@ SEEDS = {
     "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B4"),
     "unprotected": ("protection", sheet("Article", removed("sheetProtection")), "Article"),
     "password": ("protection", sheet("Article", attribute("sheetProtection", password="CC1A")), "Article"),
-    "percentage of GB": ("number_formats", format_of("Scenarios", "N7", numFmtId="9"), "Scenarios!N7"),
+    "percentage of GB": (
+        "number_formats",
+        format_of("Scenarios", f"{WEIGHTS}7", numFmtId="9"),
+        f"Scenarios!{WEIGHTS}7",
+    ),
     "decimals of GPUs": ("number_formats", format_of("Article", "E25", numFmtId="2"), "Article!E25"),
-    "a share as a plain number": ("number_formats", format_of("Scenarios", "J7", numFmtId="2"), "Scenarios!J7"),
+    "a share as a plain number": (
+        "number_formats",
+        format_of("Scenarios", f"{OVERHEAD}7", numFmtId="2"),
+        f"Scenarios!{OVERHEAD}7",
+    ),
     "white on white": ("contrast", white_text, "About!A2"),
     "no alternative text": ("alternative_texts", no_alternative_text, "xl/drawings/drawing1.xml"),
     "merged": ("merged", sheet("Article", merged), "Article!B5:B6"),
@@ -687,7 +719,7 @@ def test_the_command_names_places_and_fails(vram, tmp_path):
 
 def test_json(vram, small_planner, tmp_path):
     x = Xlsx(small_planner)
-    x.number("Scenarios", "N9", 140)
+    x.number("Scenarios", f"{WEIGHTS}9", 140)
     (tmp_path / "t.xlsx").write_bytes(x.content)
     status, out, err = vram("audit", tmp_path / "t.xlsx", "--json")
     assert (status, err) == (1, "")
@@ -701,7 +733,7 @@ def test_json(vram, small_planner, tmp_path):
         "claim": "No number replaces a formula",
         "passed": False,
         "faults": 1,
-        "places": [{"place": "Scenarios!N9", "detail": "140"}],
+        "places": [{"place": f"Scenarios!{WEIGHTS}9", "detail": "140"}],
     }
     (tmp_path / "small.xlsx").write_bytes(small_planner)
     status, out, _ = vram("audit", tmp_path / "small.xlsx", "--json", "--no-house")

@@ -20,6 +20,7 @@ from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.scenario import FIELDS
+from workbook.sheets.scenarios import header as header_of
 from workbook.template import build
 
 pytestmark = pytest.mark.slow
@@ -157,7 +158,7 @@ def changed(small_book, tmp_path):
         ws = book[LABELS("sheet.scenarios")]
         header = next(row for row in ws.iter_rows() if row[0].value == LABELS("scenarios.scenario"))
         column = {cell.value: cell.column for cell in header}
-        keys = {result: column[LABELS(f"scenarios.{result}")] for result in RESULTS}
+        keys = {result: column[header_of(LABELS, result)] for result in RESULTS}
         keys |= {field.name: column[LABELS(field.label)] for field in FIELDS}
         change(ws, keys, header[0].row + 1, book)
         path = tmp_path / "changed.xlsx"
