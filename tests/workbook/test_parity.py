@@ -37,7 +37,7 @@ from tests.workbook.planner_rows import (
     users_of_layouts,
 )
 from workbook.labels import Labels
-from workbook.sheets import article, capacity, models, options, prices, procurement, scenarios, sensitivity  # fmt: skip
+from workbook.sheets import article, capacity, models, options, plan, prices, scenarios, sensitivity  # fmt: skip
 
 pytestmark = pytest.mark.slow
 
@@ -218,12 +218,13 @@ def random_own_model(rng: random.Random) -> dict[str, object]:
 def test_sensitivity_follows_the_choice(what_if):
     """All grids agree with `core` for each scenario, other contexts and users, a wanted speed and tokens of an answer."""
     rng = random.Random(7)
-    sheet, plan, labels = Labels("en")("sheet.sensitivity"), procurement.input_cells(), Labels("en")
+    labels = Labels("en")
+    sheet, inputs = labels("sheet.sensitivity"), plan.input_cells(labels)
     grid, shown, (contexts, users) = sensitivity.grid_cells(), sensitivity.shown_cells(), sensitivity.axis_cells()
     outputs = [(sheet, shown[key]) for key in ("gpu", "layout")] + [(sheet, address) for address in grid.values()]
     requests = [random_sensitivity(rng, values) for values in scenarios.default_rows(labels)]
     cases = [
-        {(labels("sheet.procurement"), plan[name]): value for name, value in request.items() if name in plan}
+        {inputs[name]: value for name, value in request.items() if name in inputs}
         | {(sheet, contexts[value]): float(new) for value, new in request["contexts"].items()}
         | {(sheet, users[value]): float(new) for value, new in request["users"].items()}
         for request in requests
@@ -245,7 +246,7 @@ def random_sensitivity(rng: random.Random, values: dict[str, object]) -> dict:
     """Return a row as the chosen scenario, inputs of a plan, and new contexts and users by those of the template."""
     return {
         "row": values,
-        "scenario": values["scenario"],
+        "plan_scenario": values["scenario"],
         "plan_min_speed": rng.choice((0.0, 10.0, 25.0)),
         "plan_output_tokens": rng.choice((None, 100.0, 3000.0)),
         "contexts": {context: rng.randint(200, 150_000) for context in sensitivity.CONTEXTS},

@@ -65,8 +65,8 @@ _FIXED = (
 )
 # The columns that are looked up for the chosen scenario: (key, number format).
 _OF_SCENARIO = (
-    ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("users", COUNT_FORMAT), ("precision", None),
-    ("kv_precision", None), ("engine", None), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
+    ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("output_tokens", COUNT_FORMAT),
+    ("users", COUNT_FORMAT), ("precision", None), ("kv_precision", None), ("engine", None), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
     ("total", GB_FORMAT),
 )  # fmt: skip
 # Figures that follow from the inputs of Plan, below those of the scenario.
@@ -90,7 +90,8 @@ _PRESETS = (
 _WIDTHS = (44, 14, 14, 14, 14, 20, 70, 12, 12, 26, 14)
 # Figures of the chosen scenario that other sheets use → their names.
 _CHOSEN = {
-    "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context", "precision": "chosen_precision",
+    "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context",
+    "output_tokens": "chosen_output_tokens", "precision": "chosen_precision",
     "kv_precision": "chosen_kv_precision", "engine": "chosen_engine",
 }  # fmt: skip
 
@@ -219,7 +220,10 @@ def _write_scenario(book: Book, ws: Worksheet) -> None:
         row = _SCENARIO_ROW[key]
         _line(ws, row, scenarios.header(labels, key))
         role = styles.LINK if number_format else styles.LINK_TEXT
-        put_formula(ws, f"B{row}", role, f"INDEX({scenarios.column(book, key)},{row_of_scenario})", number_format)
+        looked_up = f"INDEX({scenarios.column(book, key)},{row_of_scenario})"
+        if key == "output_tokens":  # blank: the default, a ninth of the context
+            looked_up = f"IF({looked_up}>0,{looked_up},{terms.MISSING})"
+        put_formula(ws, f"B{row}", role, looked_up, number_format)
     people = terms.formula(PEOPLE["users"], lambda name: {"people": "plan_people", "active": "plan_active_share"}[name])
     kv = f"{_scenario('kv')}*chosen_users/{_scenario('users')}"
 

@@ -174,7 +174,7 @@ def _write_choice(book: Book, ws: Worksheet) -> None:
 
     node = f"INDEX({gpus.column(book, 'per_node_planned')},{held('gpu_row')})"
     shown = {
-        "scenario": "chosen_scenario",
+        "scenario": "plan_scenario",
         "model": "chosen_model",
         "gpu": held("gpu"),
         "layout": held("layout"),
@@ -234,7 +234,7 @@ def _fact_formula(book: Book, key: str) -> str:
         return f"INDEX({speed.column(book, name)},MAX(1,{_fact('pace_row')}))"
 
     def scenario(name: str) -> str:
-        return f"INDEX({scenarios.column(book, name)},MATCH(chosen_scenario,scenario_names,0))"
+        return f"INDEX({scenarios.column(book, name)},MATCH(plan_scenario,scenario_names,0))"
 
     def of_option(name: str, otherwise: str) -> str:
         option = _fact("option")
