@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import MONEY_TERMS
-from workbook import plan_labels, speed_labels
+from workbook import export_labels, plan_labels, speed_labels
 
 LANGUAGES = ("en", "zh")
 
@@ -1015,8 +1015,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{memory} GB 的 GPU",
     ),
     "export.caveat": (
-        "By memory alone: a model that fits may still be too slow. With known prices the layout is the cheapest over the horizon, otherwise the one with the fewest GPUs.",
-        "仅按显存计算：放得下的模型仍可能过慢。有已知价格时选规划期内成本最低的切分，否则选 GPU 最少的切分。",
+        "The layout holds the users and gives each the wanted speed at the low end of the range. With known prices it is the cheapest over the horizon, otherwise the one with the fewest GPUs.",
+        "所选切分容纳全部用户，且低端速度达到期望值。有已知价格时选规划期内成本最低者，否则选 GPU 最少者。",
     ),
     "export.unusable": ("An input below is invalid: see the checks.", "下方有输入无效：请看检查项。"),
     "export.section_recommendation": ("Recommendation", "建议"),
@@ -1024,7 +1024,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.section_breakdown": ("Breakdown", "构成"),
     "export.section_layout": ("Layout to deploy", "部署切分"),
     "export.section_costs": ("Costs (USD)", "成本 (USD)"),
-    "export.section_prices": ("Prices and cost assumptions", "价格与成本假设"),
+    "export.section_prices": ("Prices and costs", "价格与成本"),
     "export.precision": ("Weights precision", "权重精度"),
     "export.kv_precision": ("KV precision", "KV 精度"),
     "export.average_tokens": ("Average tokens in use", "平均使用 token"),
@@ -1039,7 +1039,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.month": ("Per month, with depreciation", "每月成本（含折旧）"),
     "export.user_month": ("Per user and month", "每用户每月"),
     "export.tco": ("Total over the horizon (TCO)", "规划期总成本 (TCO)"),
-    "export.npv": ("Net present value of the cost", "成本净现值"),
+    "export.npv": ("Net present cost", "成本净现值"),
     "export.break_even": ("Buying pays off in month", "购买回本月份"),
     "export.cheaper": ("Cheaper by net present value", "净现值较低者"),
     "export.best_month": ("USD per month, the cheaper way", "每月 USD（较低者）"),
@@ -1047,22 +1047,19 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "No price known: the scenario names no GPU, or the catalog has no price of it.",
         "没有已知价格：方案未指定 GPU 型号，或目录中没有其价格。",
     ),
-    "export.own_quotes": ("{own} of {all} prices are your quotes.", "{all} 个价格中有 {own} 个是您的报价。"),
     "export.quote": ("quote {number}", "报价单 {number}"),
     "export.valid_until": ("valid until {date}", "有效期至 {date}"),
     "export.stale_price": ("stale", "已过期"),
     "export.indicative": (
-        "The others are indicative: replace them with your quotes. Enough memory does not guarantee latency or "
-        "throughput. The sheet Assumptions lists source and date of each cost assumption, and you can change them "
-        "there.",
-        "其余价格仅供参考，请替换为您的报价；仅凭显存不保证延迟与吞吐。各项成本假设的来源与日期见“假设”工作表，可在该表修改。",
+        "Prices that are not your quotes are indicative. Source and date of each cost assumption: see the sheet Assumptions.",
+        "非您报价的价格仅供参考。各项成本假设的来源与日期见“假设”工作表。",
     ),
     "export.price_gpu_usd": ("Price of one GPU", "单块 GPU 价格"),
     "export.price_server_per_gpu_usd": ("Rest of a server, per GPU", "服务器其余部分（每 GPU）"),
     "export.price_on_demand_usd_per_gpu_hour": ("Cloud, on demand", "云租用，按需"),
     "export.price_reserved_usd_per_gpu_hour": ("Cloud, reserved for a year", "云租用，预留一年"),
-    "export.unit_gpu_usd": ("USD", "USD / 块（美元）"),
-    "export.unit_server_per_gpu_usd": ("USD per GPU", "USD / 块（美元）"),
+    "export.unit_gpu_usd": ("USD", "USD / 块"),
+    "export.unit_server_per_gpu_usd": ("USD per GPU", "USD / 块"),
     "export.unit_on_demand_usd_per_gpu_hour": ("USD per hour", "USD / 小时"),
     "export.unit_reserved_usd_per_gpu_hour": ("USD per hour", "USD / 小时"),
     "export.source_no_price": (
@@ -1108,15 +1105,15 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "The layout was the best one when this file was written, and its figures are of the GPU that can hold the fewest users: export again after a change.",
         "切分在导出时最优，其数字取自可容纳用户最少的 GPU：修改输入后请重新导出。",
     ),
-    "export.check_costs": ("Prices and assumptions can be used", "价格与假设可用"),
+    "export.check_costs": ("Prices and costs are valid", "价格与假设可用"),
     "export.check_costs_wrong": (
-        "A price or an assumption is not a number, or is outside the limits on the Assumptions sheet.",
-        "有价格或假设不是数字，或超出“假设”表所列范围。",
+        "A price or an assumption is not a number, or outside its limits.",
+        "有价格或假设不是数字，或超出范围。",
     ),
-    "export.check_fits": ("The GPUs to deploy have a place for every user", "部署的 GPU 可容纳全部用户"),
+    "export.check_fits": ("Every user has a place", "部署的 GPU 可容纳全部用户"),
     "export.check_fits_wrong": (
-        "No layout has room for even one user, or all need too many GPUs: choose a larger GPU, a smaller precision or a shorter context.",
-        "任何切分都放不下一个用户，或所需 GPU 过多：请选择更大的 GPU、更低的精度或更短的上下文。",
+        "No layout has room for a user, or all are too slow or need too many GPUs: see the recommendation.",
+        "任何切分都放不下一个用户、速度不足或所需 GPU 过多：请看建议。",
     ),
     "export.section_assumptions": ("Assumptions", "假设"),
     "export.section_checks": ("Checks", "检查"),
@@ -1140,12 +1137,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.source_longest": ("The longest context that the model supports.", "模型支持的最大上下文。"),
     "export.exported": ("Total as exported", "导出时的合计"),
     "export.source_exported": (
-        "VRAM planner {version}. The total above differs from it once an input is changed.",
+        "VRAM planner {version}; differs from the total once an input is changed.",
         "VRAM 规划表 {version}。修改输入后，上方合计将与此不同。",
     ),
     "export.check_inputs": ("The inputs are valid", "输入均有效"),
     "export.check_inputs_wrong": (
-        "An input is not a number or is outside the limits on the Index sheet.",
+        "An input is not a number, or outside the limits on the Index.",
         "有输入不是数字，或超出“目录”表所列范围。",
     ),
     "export.check_sum": ("The lines add up to the total", "各项之和等于合计"),
@@ -1154,8 +1151,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.check_enough_wrong": ("A formula of this page was overwritten.", "本页有公式被改写。"),
     "export.check_longest": ("The model allows this context", "模型支持该上下文长度"),
     "export.check_longest_wrong": (
-        "The context is longer than the model supports. Without a long-context variant the model cannot serve it.",
-        "上下文超过模型的最大长度；若无长上下文版本则无法提供服务。",
+        "The context is longer than the model supports.",
+        "上下文超过模型的最大长度。",
     ),
     "export.check_all": ("All checks", "全部检查"),
     "export.check_all_wrong": ("See the checks above.", "请看以上各项检查。"),
@@ -1167,7 +1164,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "{model} 同时服务 {users} 个用户、每人 {context} 个 token，共需 {total_gb} GB 显存。",
     ),
     "export.answer_deploy": (
-        "Deploy {gpus} × {gpu_title} (layout of a replica: {layout}; replicas: {replicas_needed}; nodes: {needed_nodes}), with places for {places} users.",
+        "Deploy {gpus} × {gpu_title} (a replica: {layout}; replicas: {replicas_needed}; nodes: {needed_nodes}), with places for {places} users.",
         "部署 {gpus} × {gpu_title}（副本切分：{layout}；副本数：{replicas_needed}；节点数：{needed_nodes}），可容纳 {places} 个用户。",
     ),
     "export.answer_none": (
@@ -1669,6 +1666,7 @@ _MEANINGS_ZH = {
 _TEXTS |= speed_labels.TEXTS
 _TEXTS |= plan_labels.TEXTS
 _MEANINGS_ZH |= plan_labels.MEANINGS_ZH
+_TEXTS |= export_labels.TEXTS
 _TEXTS |= {f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*MEMORY_TERMS, *MONEY_TERMS)}
 
 

@@ -41,10 +41,12 @@ class FilledPrices:
     Attributes:
         by_gpu: the prices of every GPU, from the offers that count.
         problems: a line for each offer that cannot count because of a mistake in it, or because it has expired.
+        as_of: the date of the plan, by which offers are stale or expired.
     """
 
     by_gpu: Mapping[str, GpuPrices]
     problems: tuple[str, ...]
+    as_of: datetime.date
 
 
 def filled_prices(values: Workbook, sheet: str, area: str) -> FilledPrices:
@@ -55,13 +57,14 @@ def filled_prices(values: Workbook, sheet: str, area: str) -> FilledPrices:
         sheet, area: where its table of prices is.
     """
     rows = dict(_offers(values, sheet, area))
-    judged = judge(list(rows.values()), _policy(values))
+    policy = _policy(values)
+    judged = judge(list(rows.values()), policy)
     problems = tuple(
         f"{sheet} row {number}: {label_of(Labels('en'), 'problem', found.state).lstrip('▲ ')}"
         for number, found in zip(rows, judged)
         if found.state in _MISTAKES
     )
-    return FilledPrices(prices_by_gpu(judged), problems)
+    return FilledPrices(prices_by_gpu(judged), problems, policy.plan_date)
 
 
 def _offers(values: Workbook, sheet: str, area: str) -> Iterator[tuple[int, Offer]]:

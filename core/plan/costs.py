@@ -429,9 +429,9 @@ def money_inputs(
         "server_per_gpu_usd": _usd(prices.server_per_gpu),
         "on_demand_usd_per_gpu_hour": _usd(prices.on_demand_per_gpu_hour),
         "reserved_usd_per_gpu_hour": _usd(prices.reserved_per_gpu_hour),
-        **asdict(policy),
+        **vars(policy),
         **{name: int(getattr(policy, name)) for name in _FLAGS},
-        **asdict(assumptions),
+        **vars(assumptions),
     }
     given = {name: value if value is None else _checked(name, value) for name, value in given.items()}
     given |= {

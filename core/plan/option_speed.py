@@ -68,7 +68,7 @@ def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -
     Raises:
         UnsupportedModelError: only the size of the model is known, which is not enough to compute a speed.
     """
-    serving = _served(service)
+    serving = served(service)
     found = []
     for option in options:
         gpu = gpu_of_choice(option.replica.gpu)
@@ -94,7 +94,7 @@ def speed_in_full(service: Service, at_load: OptionSpeed, wish: Wish) -> Speed |
         return at_load.speed
     replica = option.replica
     return speed(
-        _served(service), gpu, wish.load(at_load.peak_users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
+        served(service), gpu, wish.load(at_load.peak_users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
     )
 
 
@@ -113,7 +113,7 @@ def no_kernel(model: ModelSpec, precision: Precision | None, gpu: Gpu) -> str:
     return f"no kernel for {' and '.join(names).upper()} on {gpu.title}"
 
 
-def _served(service: Service) -> Service:
+def served(service: Service) -> Service:
     """Return the service with weights in the format that an engine serves, also where memory goes by the rule."""
     return replace(service, precision=served_precision(service.model, service.precision), overhead=None)
 

@@ -147,6 +147,15 @@ def _checked_inputs(
     return service, inputs_of(service, gpu, load, tp, pp, used)
 
 
+def speed_inputs(service: Service, gpu: Gpu, load: Load, *, tp: int, pp: int = 1) -> dict[str, float]:
+    """Return the inputs of the terms by name, without those that depend on the users.
+
+    Raises:
+        OutOfRangeError, UnsupportedModelError: as `speed`, except that memory plays no part.
+    """
+    return _checked_inputs(service, gpu, load, tp, pp, constant_values())[1]
+
+
 def _speed(
     service: Service, gpu: Gpu, users: int, tp: int, replicas: int, given: Mapping[str, float],
     fitting: Count, running: int, used: Mapping[str, float],

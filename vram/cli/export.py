@@ -81,7 +81,8 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("scenarios")
-        count = export_scenarios(path, given, lang, partial(_advance, progress, bar), filled.by_gpu if filled else None)
+        used = (filled.by_gpu, filled.as_of) if filled else (None, None)
+        count = export_scenarios(path, given, lang, partial(_advance, progress, bar), *used)
     click.echo(f"Wrote {path}: {count:,} scenarios, {min(count, MOST_PAGES)} pages")
     if as_pdf:
         from workbook.pdf import write_pdf

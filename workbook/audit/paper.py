@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import ceil
 
@@ -9,6 +10,9 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from workbook.audit.references import Area, UnresolvedError
 from workbook.audit.subject import Fault, Subject
+
+# Commas between areas; the name of a sheet may have some, in quotes.
+_SEPARATORS = re.compile(r",(?=(?:[^']*'[^']*')*[^']*$)")
 
 SMALLEST_PRINT_PT = 8  # what the planner promises: no text under 8 pt on any page
 
@@ -40,7 +44,7 @@ def small_print(subject: Subject) -> Iterator[Fault]:
 def printed_areas(subject: Subject, ws: Worksheet) -> list[Area]:
     """Return the print areas of a sheet, or the area of its cells with a content."""
     areas = []
-    for operand in (ws.print_area or "").split(","):
+    for operand in _SEPARATORS.split(ws.print_area or ""):
         try:
             found = subject.resolver.areas(operand, ws.title, 1, 1) if operand else []
         except UnresolvedError:  # `names_resolve` reports it

@@ -5,18 +5,24 @@ from __future__ import annotations
 from xlsxwriter import Workbook
 
 from core.catalog.prices import cost_defaults
+from core.catalog.speeds import constants
+from core.checks import LIMITS
 from core.engines.blocks import BLOCK_TOKENS
 from core.plan.costs import COST_LIMITS
+from core.plan.defaults import ENGINE
+from core.plan.demand import MIN_SPEED
 from core.plan.money import HOURS_PER_MONTH, MONTHS_PER_YEAR, OPTION_MONEY, RATES
 from core.plan.ranking import SAME_COST
 from core.plan.replica_figures import CONSTANTS
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
+from workbook.export import speeds
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (52, 14, 20, 12, 12, 70, 13, 10, 12)
-_SOURCE_WIDTH = 84  # characters of the column of sources, in its smaller font
+WIDTHS = (38, 11, 17, 9, 12, 56, 11, 9, 10)
+_LAST_PRINTED = 6  # what is right of it only checks
+_SOURCE_WIDTH = 66  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5
 PRICES = ("gpu_usd", "server_per_gpu_usd", "on_demand_usd_per_gpu_hour", "reserved_usd_per_gpu_hour")
 SHARE_FORMAT = "0.0%"
@@ -27,7 +33,7 @@ _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
     "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
     "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
-    "owned_gpus": COUNT_FORMAT, "hours_per_day": "0.0", "days_per_month": "0.0",
+    "min_speed": "0.0", "owned_gpus": COUNT_FORMAT, "hours_per_day": "0.0", "days_per_month": "0.0",
     **{f"{name}_usd_per_month": "#,##0.00" for name in ("staff", "software", "storage", "egress")},
 }  # fmt: skip
 
@@ -45,7 +51,8 @@ _FIXED = {
     },
 }
 # Workbook-level names of what all sheets share.
-NAMES = (*COST_INPUTS, "assumptions_usable", *RATES.by_name, *_FIXED)
+INPUTS = (*COST_INPUTS, "min_speed")
+NAMES = (*INPUTS, "assumptions_usable", *RATES.by_name, *_FIXED, *speeds.CONSTANTS)
 
 
 def _rows() -> dict[str, int]:
@@ -62,7 +69,7 @@ def number_format(field: str) -> str:
 
 def limits_of(field: str) -> tuple[float, float, bool]:
     """Return the minimum and maximum of a cost input or a price, and whether it must be a whole number."""
-    found = COST_LIMITS[field]
+    found = LIMITS[field] if field == "min_speed" else COST_LIMITS[field]
     return found.least, found.most, found.whole
 
 
@@ -83,7 +90,13 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
                 "export.usable")  # fmt: skip
     sheet.row([Cell(i, styles.HEADING, labels(key)) for i, key in enumerate(headings)], 46)
     for field in COST_INPUTS:
-        _write_input(sheet, labels, field)
+        default = cost_defaults()[field]
+        source = "; ".join(part for part in (default.source, default.note) if part)
+        unit = labels(f"procurement.unit_{field}")
+        _write_input(sheet, labels, field, labels(f"procurement.{field}"), default.value, unit, source, default.as_of)
+    wanted = (labels(f"export.{key}") for key in ("min_speed", "unit_min_speed", "source_min_speed"))
+    text, unit, source = wanted
+    _write_input(sheet, labels, "min_speed", text, MIN_SPEED, unit, source, "")
     usable = Cell(1, styles.CHECK, 1, _all_usable(), labels("check.format"))
     _write_line(sheet, labels("export.assumptions_usable"), usable, labels("unit.none"), "")
     given = {field: default.value for field, default in cost_defaults().items()}
@@ -95,6 +108,12 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
         source = labels(f"{'precisions' if group == 'term' else group}.{key}_source")
         cell = Cell(1, styles.SOURCE_FIGURE, value, None, shown)
         _write_line(sheet, labels(f"{group}.{key}"), cell, labels("unit.none"), source)
+    found = {one.name: one for one in constants()}
+    for name, value in speeds.CONSTANTS.items():
+        one = found[_CONSTANT_ROWS.get(name, name)]
+        source = labels("export.source_constant", rows=f"{one.rows:,}", source=one.fitted_on)
+        cell = Cell(1, styles.SOURCE_FIGURE, value, None, PLAIN_FORMAT)
+        _write_line(sheet, terms.label(labels, name), cell, labels("unit.none"), source, one.as_of)
     for field in PRICES:
         least, most, _ = limits_of(field)
         _write_line(
@@ -107,13 +126,17 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     _set_up(sheet, labels)
 
 
-def _write_input(sheet: Sheet, labels: Labels, field: str) -> None:
-    default = cost_defaults()[field]
+# Constants of the engine → their rows in speed_constants.csv, where other engines have their own.
+_CONSTANT_ROWS = {"prompt_queue": f"prompt_queue_{ENGINE}", "request_s": f"request_{ENGINE}"}
+
+
+def _write_input(
+    sheet: Sheet, labels: Labels, field: str, text: str, value: object, unit: str, source: str, as_of: str
+) -> None:
     least, most, whole = limits_of(field)
-    source = "; ".join(part for part in (default.source, default.note) if part)
     row = _write_line(
-        sheet, labels(f"procurement.{field}"), Cell(1, styles.INPUT, default.value, None, number_format(field)),
-        labels(f"procurement.unit_{field}"), source, default.as_of, (least, most), int(whole), _usable(field),
+        sheet, text, Cell(1, styles.INPUT, value, None, number_format(field)), unit, source, as_of, (least, most),
+        int(whole), _usable(field),
     )  # fmt: skip
     assert row == _ROW[field]
     prompt = labels("prompt.assumption", least=f"{least:g}", most=f"{most:g}")
@@ -146,7 +169,7 @@ def _write_line(
         Cell(6, styles.NOTE, as_of), Cell(7, styles.SOURCE_FIGURE, whole, None, COUNT_FORMAT),
         Cell(8, styles.CHECK, usable and 1, usable, COUNT_FORMAT),
     ]  # fmt: skip
-    return sheet.row(cells, height_of(source, _SOURCE_WIDTH))
+    return sheet.row(cells, max(height_of(source, _SOURCE_WIDTH), height_of(label, WIDTHS[0])))
 
 
 def _usable(field: str) -> str:
@@ -159,7 +182,7 @@ def _usable(field: str) -> str:
 
 def _all_usable() -> str:
     """Return the formula that is 1 if every cost input is within its limits, else 0."""
-    return f"IF(MIN($I${_ROW[COST_INPUTS[0]]}:$I${_ROW[COST_INPUTS[-1]]})=1,1,0)"
+    return f"IF(MIN($I${_ROW[INPUTS[0]]}:$I${_ROW[INPUTS[-1]]})=1,1,0)"
 
 
 def _set_up(sheet: Sheet, labels: Labels) -> None:
@@ -169,6 +192,7 @@ def _set_up(sheet: Sheet, labels: Labels) -> None:
     ws.set_paper(9)  # A4
     ws.fit_to_pages(1, 0)
     ws.repeat_rows(HEADER_ROW - 1)
+    ws.print_area(0, 0, max(_ROW.values()) - 1, _LAST_PRINTED)
     ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
     ws.set_footer(f"&L&A&R{labels('page.of')}")
     ws.protect("", {"format_columns": True, "format_rows": True})

@@ -12,15 +12,17 @@ from functools import partial
 from itertools import accumulate, count
 from typing import Any
 
+from core.plan.demand import TOKENS
 from core.plan.memory import SIZE
 from core.plan.money import OPTION_MONEY
 from core.plan.nodes import NODES
 from core.plan.serving import RULE
-from core.plan.terms import Term
+from core.plan.speed_terms import PARTS
+from core.plan.terms import Term, Terms
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
-from workbook.export import assumptions
+from workbook.export import assumptions, speeds
 from workbook.export.figures import (
     BEST_OF_ALL,
     LAYOUT_TERMS,
@@ -36,6 +38,7 @@ from workbook.export.figures import (
     layouts_of,
     memory_bytes,
     open_inputs,
+    paces_of,
     steps_of,
 )
 from workbook.export.grid import At, Grid
@@ -46,7 +49,7 @@ Formula = Callable[[At], str]
 _HEADING_HEIGHT = 58  # points, of up to four lines
 _OWN_LABELS = {
     "layout", "first_stage", "deciding_stage", "served_users", "needed_per_node", "needed_nodes", "cheapest_places",
-    "cheapest_bandwidth", "cheapest_cost",
+    "cheapest_bandwidth", "cheapest_cost", "fitting_users", "is_fast", "sequences",
 }  # fmt: skip
 # Names of terms that a layout has under another key, as Options does: no costs above the most GPUs that are planned.
 _SERVED = {"users_per_replica": "served_users"}
@@ -84,6 +87,8 @@ class Calculation:
         self._engine = figures.scenario.engine
         self._users = STAGE_USERS[self._engine]
         self._layouts = layouts_of(figures)
+        self._paces = paces_of(figures)
+        self.may_be_slow = figures.has_speed or figures.speed_gap in speeds.REFUSING
         self._stages = [(layout, stage) for layout in self._layouts for stage in layout.stages]
         self._best = next(
             (n for n, layout in enumerate(self._layouts) if figures.best and layout.replica == figures.best.replica),
@@ -100,6 +105,7 @@ class Calculation:
     def of_best(self, key: str) -> tuple[object, Formula]:
         """Return the value and the formula of a figure of the recommended layout; a dash if there is none."""
         value = NOTHING if self._best is None else _or_dash(self._layouts[self._best].figures[key])
+        value = value if self._best is None else self._worded(key, value)
         return value, lambda at: f"IF({at('best')}>0,INDEX({self.column('layout', key)},{at('best')}),{terms.MISSING})"
 
     def of_best_stage(self, key: str) -> tuple[object, Formula]:
@@ -124,7 +130,12 @@ class Calculation:
     @property
     def holds_users(self) -> bool:
         """Whether a replica of any layout has room for a user."""
-        return any(layout.figures["users_per_replica"] for layout in self._layouts)
+        return any(layout.figures["fitting_users"] for layout in self._layouts)
+
+    @property
+    def needs_too_many(self) -> bool:
+        """Whether every layout with room for a user needs more GPUs than are planned."""
+        return all(layout.figures["gpus"] is None for layout in self._layouts)
 
     @property
     def fills_sequences(self) -> bool:
@@ -132,7 +143,15 @@ class Calculation:
         if self._best is None or self._engine == RULE:
             return False
         layout = self._layouts[self._best]
-        return layout.figures["users_per_replica"] == layout.fullest["max_sequences"]
+        return layout.figures["fitting_users"] == layout.fullest["max_sequences"]
+
+    @property
+    def is_kept_fast(self) -> bool:
+        """Whether the recommended layout serves fewer users than fit, so that each gets the wanted speed."""
+        if self._best is None:
+            return False
+        figures = self._layouts[self._best].figures
+        return figures["users_per_replica"] < figures["fitting_users"]
 
     def write(
         self,
@@ -155,6 +174,9 @@ class Calculation:
         for key, text, formula in texts:  # in a style that does not wrap, which would make a printed row higher
             self._line(key, self._labels("export.text"), text, formula, None, styles.SUBTITLE)
         self._choice()
+        if self._paces:
+            for key in _SPEED_OF_BEST:
+                self._line(f"best_{key}", label(self._labels, key), *self.of_best(key), "#,##0.00")
         for key, text, value, formula in of_cheaper:
             self._line(key, text, value, formula, COUNT_FORMAT)
         self._checks()
@@ -192,9 +214,14 @@ class Calculation:
         """Place the terms that the scenario has once, and those of their inputs that are not printed."""
         labels, layout = self._labels, self._layouts[0]
         values = {**layout.figures, **layout.stages[0], **self._figures.terms, **steps_of(self._figures.prices)}
+        if self._paces:
+            values |= next(iter(self._paces.values())) | {"given_output_tokens": None}
         text, size = label(labels, "memory_bytes"), values["memory_bytes"]
         self._line("memory_bytes", text, size, lambda at: memory_bytes(at("gpu_memory_gb")), COUNT_FORMAT)
         once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODES, SIZE]
+        if self._paces:
+            once = Terms(*once, *TOKENS)
+            of_lines += [speeds.PACE_TERMS, speeds.FAST_TERMS, speeds.LOAD_TERMS]
         if self._prices:
             of_lines += [OPTION_MONEY, RANKING]
         made = {term.name for group in (once, *of_lines) for term in group} | {
@@ -202,11 +229,14 @@ class Calculation:
             *NEEDED,
             *_LINE_INPUTS,
             *terms.POWERS,
+            *speeds.PACE_INPUTS,
+            *speeds.RENAMED,
+            *speeds.FIXED,
         }
         made |= {*STAGE_INPUTS[self._engine]}
         for name in dict.fromkeys(name for group in (once, *of_lines) for name in group.inputs if name not in made):
             if not self._grid.has(name):
-                shown = PLAIN_FORMAT if name == "value_bytes" else COUNT_FORMAT
+                shown = PLAIN_FORMAT if name == "value_bytes" or name in speeds.OF_GPU else COUNT_FORMAT
                 self._line(name, label(labels, name), _or_dash(values[name]), None, shown)
         for term in once:
             if not self._grid.has(term.name):
@@ -231,7 +261,7 @@ class Calculation:
         stage = 0 if self._best is None else self._numbers[self._best][1]
         self._line("best", self._labels("export.best"), best, find_best, COUNT_FORMAT)
         self._line("best_stage", self._labels("export.best_stage"), stage, find_stage, COUNT_FORMAT)
-        for key in ("buys", "saved", "break_even", "net_present_cost") if self._prices else ():
+        for key in OF_BEST if self._prices else ():
             self._line(f"best_{key}", label(self._labels, key), *self.of_best(key), COUNT_FORMAT)
 
     # ---- tables -------------------------------------------------------------------------------------------
@@ -245,11 +275,15 @@ class Calculation:
             first, deciding = self._numbers[number]
             stages = f"stage{first - 1}.", f"stage{first + len(layout.stages) - 2}."
             self._grid.define("own_stages", partial(self._grid.column, self._users, *stages), line=f"layout{number}.")
+            self._grid.look_further(f"layout{number}.", f"pace{layout.replica.tp}.")
             values = {**layout.figures, "first_stage": first, "deciding_stage": deciding}
             self._fill(f"layout{number}.", row, columns, values)
         columns = self._stage_columns()
         for number, ((layout, stage), row) in enumerate(zip(self._stages, self._headed_rows(columns))):
             self._fill(f"stage{number}.", row, columns, {**layout.figures, **stage})
+        columns = self._pace_columns() if self._paces else []
+        for (tp, pace), row in zip(self._paces.items(), self._headed_rows(columns) if columns else ()):
+            self._fill(f"pace{tp}.", row, columns, pace)
 
     def _over_all(self, function: str, key: str) -> str:
         return f"{function}({self.column('layout', key)})"
@@ -258,25 +292,74 @@ class Calculation:
         constants = ("layout", "tp", "pp", *STAGE_INPUTS[self._engine])
         return [*map(self._constant, constants), *map(self._term, STAGE_TERMS[self._engine])]
 
+    def _pace_columns(self) -> list[Column]:
+        constants = (Column(name, label(self._labels, name), None, PLAIN_FORMAT) for name in speeds.PACE_INPUTS)
+        return [self._constant("tp"), *constants, *map(self._speed_term, speeds.PACE_TERMS)]
+
+    def _speed_term(self, term: Term) -> Column:
+        def formula(at: At) -> str:
+            return in_words(
+                self._labels,
+                terms.formula(
+                    term,
+                    lambda name: (
+                        str(speeds.FIXED[name]) if name in speeds.FIXED else at(speeds.RENAMED.get(name, name))
+                    ),
+                ),
+            )
+
+        return Column(term.name, label(self._labels, term.name), formula, _TIME_FORMAT)
+
+    def _speed_columns(self) -> list[Column]:
+        """Return the columns of a layout at its load, and of whether it is fast enough."""
+        labels = self._labels
+        if not self.may_be_slow:
+            return []
+        if not self._paces:
+            return [Column("is_fast", label(labels, "is_fast"))]
+        return [
+            Column(
+                "sequences", label(labels, "sequences"),
+                lambda at: f"IF(ISNUMBER({at('replicas_needed')}),MAX(1,{at('users')}/{at('replicas_needed')}),1)",
+                "#,##0.0",
+            ),
+            *map(self._speed_term, speeds.LOAD_TERMS),
+            Column(
+                "is_fast", label(labels, "is_fast"), lambda at: f"IF({at('low_tokens_per_s')}>=min_speed,1,0)"
+            ),
+        ]  # fmt: skip
+
     def _layout_columns(self) -> list[Column]:
         labels = self._labels
+        by_speed, may_be_slow = bool(self._paces), self.may_be_slow
+
+        def if_fast(at: At, formula: str, otherwise: str) -> str:
+            return f"IF({at('is_fast')}=1,{formula},{otherwise})" if may_be_slow else formula
+
+        size = self._term(SIZE["size_key"], NEEDED)
+        assert size.formula is not None
+        size_formula = size.formula
         columns = [
             *map(self._constant, ("layout", "tp", "pp", "gpus_per_replica", "first_stage")),
-            Column(
-                "users_per_replica", label(labels, "users_per_replica"), lambda at: f"MIN({at('own_stages')})"
-            ),
+            Column("fitting_users", label(labels, "fitting_users"), lambda at: f"MIN({at('own_stages')})"),
             Column(
                 "deciding_stage", label(labels, "deciding_stage"),
-                lambda at: f"{at('first_stage')}-1+MATCH({at('users_per_replica')},{at('own_stages')},0)",
+                lambda at: f"{at('first_stage')}-1+MATCH({at('fitting_users')},{at('own_stages')},0)",
+            ),
+            *(map(self._speed_term, speeds.FAST_TERMS) if by_speed else ()),
+            Column(
+                "users_per_replica", label(labels, "users_per_replica"),
+                lambda at: f"MIN({at('fitting_users')},{at('users_at_speed')})" if by_speed else at("fitting_users"),
             ),
             *map(self._term, LAYOUT_TERMS),
             *(self._term(term, NEEDED) for term in NODES),
-            self._term(SIZE["size_key"], NEEDED),
+            *self._speed_columns(),
+            Column(size.key, size.label, lambda at: if_fast(at, size_formula(at), terms.MISSING), size.number_format),
         ]  # fmt: skip
         if self._prices:
             served = Column(
                 "served_users", label(labels, "served_users"),
-                lambda at: f"IF(ISNUMBER({at('gpus')}),{at('users_per_replica')},0)",
+                lambda at: if_fast(at, f"IF(ISNUMBER({at('gpus')}),{at('users_per_replica')},0)", "0"),
             )  # fmt: skip
             columns += [served, *(self._term(term, _SERVED) for term in OPTION_MONEY), *map(self._term, RANKING)]
         return columns
@@ -306,10 +389,14 @@ class Calculation:
         for i, column in enumerate(columns):
             role = styles.FORMULA if column.formula else styles.SOURCE_FIGURE
             role = styles.LABEL if column.key == "layout" else role
+            value = self._worded(column.key, _or_dash(values[column.key]))
             self._grid.put(
-                row, self._column + i, role, _or_dash(values[column.key]), column.formula, column.number_format,
-                key=column.key, line=line,
-            )  # fmt: skip
+                row, self._column + i, role, value, column.formula, column.number_format, key=column.key, line=line
+            )
+
+    def _worded(self, key: str, value: object) -> object:
+        """Return a value as a cell shows it: what limits the speed in the language of the sheet."""
+        return part_label(self._labels, str(value)) if key == "largest_part" else value
 
 
 def field_label(labels: Labels, name: str) -> str:
@@ -318,7 +405,28 @@ def field_label(labels: Labels, name: str) -> str:
     return labels(field.page_label or field.label)
 
 
-_LINE_INPUTS = ("tp", "pp", "gpus_per_replica", "users_per_replica", "served_users")
+def part_label(labels: Labels, part: str) -> str:
+    """Return what limits a speed, one of `PARTS`, in the language of a sheet."""
+    return labels(f"options.part_{part.replace(' ', '_')}")
+
+
+def in_words(labels: Labels, formula: str) -> str:
+    """Return a formula with what limits the speed in the language of a sheet."""
+    for part in PARTS:
+        formula = formula.replace(f.text(part), f.text(part_label(labels, part)))
+    return formula
+
+
+_SPEED_OF_BEST = ("fitting_users", "first_token_s")
+# Figures of the recommended layout that the page needs and does not print.
+OF_BEST = (
+    "buys", "saved", "break_even", "net_present_cost", "net_capex", "power", "hosting", "support", "rent_bill",
+)  # fmt: skip
+_TIME_FORMAT = "0.0000E+00"
+_LINE_INPUTS = (
+    "tp", "pp", "gpus_per_replica", "users_per_replica", "served_users", "fitting_users", "is_fast",
+    "sequences", "users",
+)  # fmt: skip
 
 
 def _or_dash(value: object) -> object:

@@ -8,22 +8,27 @@ from functools import cached_property
 from typing import Any
 
 from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
+from core.catalog.prices import cost_defaults
 from core.checks import LIMITS
 from core.engines.blocks import BLOCK_TOKENS
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.plan.allocation import PAGED
 from core.plan.costs import candidate_of, comes_on_baseboards, money_figures
-from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures
+from core.plan.demand import MIN_SPEED
+from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest_first
 from core.plan.layout_figures import RULE_COLUMNS
 from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.money import OUTCOME
 from core.plan.nodes import NODES
+from core.plan.option_speed import OptionSpeed
 from core.plan.ranking import SAME_COST, rank
 from core.plan.replica_figures import replica_figures
 from core.plan.serving import RULE as BY_RULE
 from core.plan.serving import VLLM
 from core.plan.terms import MISSING, Term, Terms, if_known, v, when
 from workbook import formulas as f
+from workbook.export import speeds
 from workbook.scenario import FIELDS, Scenario
 
 NOTHING = "–"  # shown for a figure that does not apply or is not known
@@ -81,6 +86,8 @@ RANKING = Terms(
         formula=if_known([v.cheapest_bandwidth], when(v.cheapest_bandwidth >= v.most_bandwidth, v.cost, MISSING)),
     ),
 )
+# What the cheaper of buying and renting comes to: cash at the start, and tax.
+OF_WAY = Terms(*(OUTCOME[name] for name in ("start_cash", "start_tax", "lines_month", "taxed_month", "month_tax")))
 BEST_OF_ALL = {
     "lowest_cost": ("MIN", "cost"),
     "most_places": ("MAX", "cheapest_places"),
@@ -109,17 +116,37 @@ class Figures:
     Attributes:
         terms: every input and term of `core.plan.memory.ESTIMATE` by name.
         prices: those of the scenario's GPU; None without a GPU, or an offer to buy or rent it.
+        min_speed: tokens per second that each user is to get; None: memory and costs alone decide.
     """
 
     scenario: Scenario
     terms: Mapping[str, Any]
     prices: GpuPrices | None
+    min_speed: float | None = MIN_SPEED
+
+    @cached_property
+    def speed_gap(self) -> str:
+        """Why there is no speed, a name of `workbook.export.speeds`; "" if there is."""
+        return speeds.NOT_ASKED if self.min_speed is None else speeds.gap_of(self.scenario)
+
+    @property
+    def has_speed(self) -> bool:
+        return self.speed_gap == ""
+
+    @cached_property
+    def at_loads(self) -> tuple[OptionSpeed, ...]:
+        """The options, each with the users that it serves fast enough, or with the reason why it cannot be chosen."""
+        return speeds.at_loads(self.scenario, self.min_speed)
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that can be chosen."""
+        return tuple(at_load.option for at_load in self.at_loads if not at_load.reason)
 
     @cached_property
     def money(self) -> Mapping[Option, Mapping[str, Any]]:
         """Every term of `core.plan.money.OPTION_MONEY` of each option; empty if the GPU has no price."""
-        options = self.scenario.options if self.prices else ()
-        return {option: self.money_of(option) for option in options}
+        return {option: self.money_of(option) for option in self.options} if self.prices else {}
 
     def money_of(self, option: Option | None) -> dict[str, Any]:
         """Return every term of `OPTION_MONEY` of an option; None: of a layout that does not fit."""
@@ -129,12 +156,23 @@ class Figures:
     @cached_property
     def best(self) -> Option | None:
         """The layout to deploy; None if none fits."""
-        return recommended(self.scenario, self.money)
+        return recommended(self.scenario, self.options, self.money)
+
+    @property
+    def best_at_load(self) -> OptionSpeed | None:
+        """The layout to deploy at its load; None if none fits."""
+        return next((at_load for at_load in self.at_loads if at_load.option == self.best), None)
 
     @property
     def best_money(self) -> Mapping[str, Any] | None:
         """The terms of `OPTION_MONEY` of the layout to deploy; None without a price, or if none fits."""
         return self.money.get(self.best) if self.best else None
+
+    @property
+    def low_speed(self) -> Any:
+        """Tokens per second of a user at the low end of the range; a dash if not known."""
+        found = self.best_at_load
+        return found.speed.low.tokens_per_s_per_user if found and found.speed else NOTHING
 
     @property
     def layout(self) -> str:
@@ -145,6 +183,13 @@ class Figures:
     def best_month(self) -> Any:
         """US dollars per month of buying or renting, whichever is cheaper; a dash if not known."""
         return NOTHING if self.best_money is None else chosen(self.best_money, "own_month", "rent_month")
+
+    @cached_property
+    def of_way(self) -> Mapping[str, Any]:
+        """What the cheaper of buying and renting comes to, by name of `OF_WAY`; None is a missing figure."""
+        if self.best_money is None:
+            return dict.fromkeys(OF_WAY.by_name)
+        return OF_WAY.compute({name: row.value for name, row in cost_defaults().items()} | dict(self.best_money))
 
     @property
     def is_within_longest(self) -> bool:
@@ -158,11 +203,14 @@ class Figures:
         return self.is_within_longest and self.best is not None
 
 
-def figures_of(scenario: Scenario, prices: Mapping[str, GpuPrices] | None = None) -> Figures:
+def figures_of(
+    scenario: Scenario, prices: Mapping[str, GpuPrices] | None = None, min_speed: float | None = MIN_SPEED
+) -> Figures:
     """Return the figures of `scenario`.
 
     Args:
         prices: those of each GPU; by the catalog's offers if omitted.
+        min_speed: tokens per second that each user is to get; None: memory and costs alone decide.
 
     Raises:
         UnsupportedModelError: the model has sliding windows of more than two sizes.
@@ -191,18 +239,22 @@ def figures_of(scenario: Scenario, prices: Mapping[str, GpuPrices] | None = None
         "value_bytes": scenario.kv_precision.bytes_per_value,
         "kv_block_tokens": BLOCK_TOKENS,
     }
-    return Figures(scenario, given | ESTIMATE.compute(given), _prices_of(scenario, prices or catalog_prices()))
+    found = _prices_of(scenario, prices or catalog_prices())
+    return Figures(scenario, given | ESTIMATE.compute(given), found, min_speed)
 
 
-def recommended(scenario: Scenario, money: Mapping[Option, Mapping[str, Any]]) -> Option | None:
+def recommended(
+    scenario: Scenario, options: Sequence[Option], money: Mapping[Option, Mapping[str, Any]]
+) -> Option | None:
     """Return the layout to deploy: the first of the ranking, or without a price or bandwidth the one with fewest GPUs.
 
     Args:
+        options: those that can be chosen.
         money: the terms of `OPTION_MONEY` of each option; empty without a price.
     """
     bandwidth = scenario.gpu.bandwidth_gb_per_s if scenario.gpu else None
     ranking = rank(candidate_of(option, figures, scenario.users, bandwidth) for option, figures in money.items())
-    return ranking.keys[0] if ranking.keys else scenario.smallest
+    return ranking.keys[0] if ranking.keys else min(options, key=smallest_first, default=None)
 
 
 def _prices_of(scenario: Scenario, prices: Mapping[str, GpuPrices]) -> GpuPrices | None:
@@ -250,7 +302,7 @@ class Layout:
 
     Attributes:
         stages: the inputs and terms of each stage.
-        figures: the inputs and terms of the layout: users, GPUs, nodes, order by size, money, ranking.
+        figures: the inputs and terms of the layout: users, GPUs, nodes, speed, order by size, money, ranking.
         users_key: the name of a stage's users.
     """
 
@@ -269,11 +321,12 @@ def layouts_of(figures: Figures) -> tuple[Layout, ...]:
     """Return every layout that the GPU's nodes take and the model can be split into, in the order of the menu."""
     scenario = figures.scenario
     service, with_money = scenario.service, figures.prices is not None
-    options, users = {option.replica: option for option in scenario.options}, STAGE_USERS[scenario.engine]
+    options, users = {option.replica: option for option in figures.options}, STAGE_USERS[scenario.engine]
     found = []
+    paces = paces_of(figures)
     for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name):
         stages = stages_of(figures, replica)
-        row = _layout_row(scenario, replica, min(stage[users] for stage in stages))
+        row = _layout_row(figures, replica, min(stage[users] for stage in stages), paces.get(replica.tp))
         if with_money:
             option = options.get(replica)
             row |= figures.money_of(None) if option is None else figures.money[option]
@@ -283,14 +336,27 @@ def layouts_of(figures: Figures) -> tuple[Layout, ...]:
     return tuple(Layout(*layout, users) for layout in found)
 
 
-def _layout_row(scenario: Scenario, replica: Replica, users: int) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def paces_of(figures: Figures) -> dict[int, dict[str, Any]]:
+    """Return tensor parallel size → the inputs and terms of `speeds.PACE_TERMS`; empty where no speed is known."""
+    if not figures.has_speed or figures.min_speed is None:
+        return {}
+    scenario = figures.scenario
+    replicas = replicas_of(scenario.model.spec, scenario.gpu_choice, scenario.service.engine.name)
+    sizes = sorted({replica.tp for replica in replicas})
+    return {tp: speeds.pace_figures(scenario, tp, figures.min_speed) for tp in sizes}
+
+
+def _layout_row(figures: Figures, replica: Replica, fitting: int, pace: Mapping[str, Any] | None) -> dict[str, Any]:
+    scenario = figures.scenario
+    fast = {} if pace is None else speeds.fast_figures(pace, replica.pp)
+    row: dict[str, Any] = fast | {
         "layout": layout_title(replica.tp, replica.pp),
         "tp": replica.tp,
         "pp": replica.pp,
         "gpus_per_replica": replica.gpus,
         "gpus_per_node": replica.gpu.gpus_per_node,
-        "users_per_replica": users,
+        "fitting_users": fitting,
+        "users_per_replica": min(fitting, fast["users_at_speed"]) if fast else fitting,
         "users": scenario.users,
         "bandwidth": scenario.gpu and scenario.gpu.bandwidth_gb_per_s,
         "on_board": int(scenario.gpu is not None and comes_on_baseboards(scenario.gpu)),
@@ -300,8 +366,12 @@ def _layout_row(scenario: Scenario, replica: Replica, users: int) -> dict[str, A
     row |= LAYOUT_TERMS.compute(row)
     nodes = NODES.compute(row | {name: row[key] for name, key in NEEDED.items() if key in row})
     row |= {NEEDED[name]: value for name, value in nodes.items()}
-    row |= SIZE.compute(row | {"nodes": row["needed_nodes"]})
-    return row | {"served_users": 0 if row["gpus"] is None else users}
+    row["is_fast"] = int(figures.speed_gap not in speeds.REFUSING)
+    if pace is not None:
+        row |= speeds.load_figures(pace, replica.pp, scenario.users, row["replicas_needed"])
+        row["is_fast"] = int(row["low_tokens_per_s"] >= figures.min_speed)
+    row |= SIZE.compute(row | {"nodes": row["needed_nodes"]}) if row["is_fast"] else {"size_key": None}
+    return row | {"served_users": row["users_per_replica"] if row["gpus"] is not None and row["is_fast"] else 0}
 
 
 def _add_ranking(rows: Sequence[dict[str, Any]]) -> None:

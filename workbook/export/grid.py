@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from xlsxwriter.utility import xl_col_to_name
@@ -41,7 +41,9 @@ class Grid:
         self._rows: dict[int, list[_PlacedCell]] = defaultdict(list)
         self._places: dict[str, tuple[int, int]] = {}
         self._defined: dict[str, Callable[[], str]] = {}
-        self._texts: dict[Callable[[At], str], str] = {}  # of formulas of tables, with `_ROW` instead of a row
+        self._parents: dict[str, str] = {}
+        # Of formulas of tables and the lines that theirs look further in, with `_ROW` instead of a row.
+        self._texts: dict[tuple[Callable[[At], str], str], str] = {}
         self.heights: dict[int, float] = {}
 
     def put(
@@ -66,6 +68,10 @@ class Grid:
     def define(self, key: str, reference: Callable[[], str], *, line: str = "") -> None:
         """Let formulas use `key` for what `reference` returns once all cells are placed, such as a range."""
         self._defined[f"{line}{key}"] = reference
+
+    def look_further(self, line: str, parent: str) -> None:
+        """Let formulas of a line of a table look up what it does not have in a line of another table."""
+        self._parents[line] = parent
 
     def at(self, key: str) -> str:
         """Return the cell of a figure, what `key` is defined as, or the name of a figure that all sheets share."""
@@ -97,6 +103,12 @@ class Grid:
         places = {key: self._places[key] for key in keys if key in self._places}
         return {key: f"{sheet}!${xl_col_to_name(column)}${row + 1}" for key, (row, column) in places.items()}
 
+    def texts(self, row: int) -> Iterator[tuple[int, int, str, str]]:
+        """Yield the texts of a row: first and last column, role and text."""
+        for cell in self._rows[row]:
+            if isinstance(cell.value, str):
+                yield cell.column, cell.column if cell.last_column is None else cell.last_column, cell.role, cell.value
+
     def write(self, sheet: Sheet) -> None:
         """Write every row up to the last one with a cell or a height."""
         for row in range(max([*self._rows, *self.heights]) + 1):
@@ -109,8 +121,10 @@ class Grid:
 
     def _in_line(self, formula: Callable[[At], str], line: str, row: int) -> str:
         """Return a formula of a table, which is built once for all lines unless it uses what a line defines."""
-        if formula in self._texts:
-            return self._texts[formula].replace(_ROW, str(row))
+        parent = self._parents.get(line, "")
+        known = formula, parent
+        if known in self._texts:
+            return self._texts[known].replace(_ROW, str(row))
         is_same = True
 
         def at(key: str) -> str:
@@ -120,9 +134,9 @@ class Grid:
             if line + key in self._defined:
                 is_same = False
                 return self._defined[line + key]()
-            return self.at(key)
+            return self.at(parent + key if parent and parent + key in self._places else key)
 
         text = formula(at)
         if is_same:
-            self._texts[formula] = text
+            self._texts[known] = text
         return text.replace(_ROW, str(row))

@@ -177,8 +177,12 @@ class Sheet:
         """Write the next row and return its number, counted from 1."""
         if height:
             self.ws.set_row(self._row, height)
+        written = False
         for cell in cells:
             self._write(cell)
+            written = True
+        if height and not written:  # XlsxWriter leaves out a row without cells, and its height with it
+            self.ws.write_blank(self._row, 0, None, self._formats(styles.SUBTITLE))
         self._row += 1
         return self._row
 
@@ -214,10 +218,14 @@ class Sheet:
             self.ws.write_number(*place, cell.value, cell_format)
 
 
+def width_of(text: str) -> int:
+    """Return the width of `text` in characters; a Chinese character counts as two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def height_of(text: str, width: float) -> float:
-    """Return the height in points of `text` wrapped at `width` characters; a Chinese character counts as two."""
-    taken = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-    return max(_LEAST_HEIGHT, ceil(taken / width) * _LINE_HEIGHT + 4)
+    """Return the height in points of `text` wrapped at `width` characters."""
+    return max(_LEAST_HEIGHT, ceil(width_of(text) / width) * _LINE_HEIGHT + 4)
 
 
 def quoted_sheet(name: str) -> str:

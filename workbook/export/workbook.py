@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -13,9 +14,10 @@ import xlsxwriter
 from xlsxwriter.exceptions import FileCreateError
 
 from core import __version__, catalog
-from core.catalog.offer_choice import GpuPrices
+from core.catalog.offer_choice import GpuPrices, catalog_prices, default_offer_policy
 from core.errors import PlannerError
-from workbook.export import assumptions, index, page, rows
+from core.plan.demand import MIN_SPEED
+from workbook.export import assumptions, index, page, paper, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
 from workbook.export.sheet import Formats, PlainWorksheet, Sheet
@@ -54,25 +56,36 @@ def export_scenarios(
     lang: str,
     on_progress: Progress = lambda done, of: None,
     prices: Mapping[str, GpuPrices] | None = None,
+    as_of: date | None = None,
 ) -> int:
     """Write the decision sheets of all scenarios in `given` to `path`, and return the number of scenarios.
 
     Args:
         prices: those of each GPU; by the catalog's offers if omitted.
+        as_of: the date by which prices were judged; that of the default policy if omitted.
 
     Raises:
         UnusableScenariosError: rows are invalid; nothing is written.
         UnwritableFileError: the file cannot be written.
     """
     survey = _survey(given)
+    used = _Prices(prices or catalog_prices(), as_of or default_offer_policy().plan_date)
     with written_whole(path) as temporary:
         try:
             with xlsxwriter.Workbook(str(temporary), {"constant_memory": True}) as workbook:
-                figures = _figures(given, survey.scenarios, on_progress, prices)
-                _write(workbook, Labels(lang), survey, figures)
+                figures = _figures(given, survey.scenarios, on_progress, used.by_gpu)
+                _write(workbook, Labels(lang), survey, figures, used)
         except FileCreateError as error:  # FileCreateError wraps the OSError
             raise error.args[0] from error
     return survey.scenarios
+
+
+@dataclass(frozen=True)
+class _Prices:
+    """The prices of each GPU, and the date by which they were judged."""
+
+    by_gpu: Mapping[str, GpuPrices]
+    as_of: date
 
 
 def _survey(given: GivenScenarios) -> _Survey:
@@ -94,14 +107,18 @@ def _survey(given: GivenScenarios) -> _Survey:
 
 
 def _figures(
-    given: GivenScenarios, count: int, on_progress: Progress, prices: Mapping[str, GpuPrices] | None
+    given: GivenScenarios, count: int, on_progress: Progress, prices: Mapping[str, GpuPrices]
 ) -> Iterator[Figures]:
+    """Yield the figures of each scenario; speed decides on pages, not in the rows below them."""
     for done, row in enumerate(given.given_rows(), start=1):
-        yield figures_of(cast("Scenario", row.scenario), prices)  # `_survey` has refused rows without a scenario
+        scenario = cast("Scenario", row.scenario)  # `_survey` has refused rows without a scenario
+        yield figures_of(scenario, prices, MIN_SPEED if done <= MOST_PAGES else None)
         on_progress(done, count)
 
 
-def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figures: Iterator[Figures]) -> None:
+def _write(
+    workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figures: Iterator[Figures], prices: _Prices
+) -> None:
     formats = Formats(workbook, labels.lang)
     _describe(workbook, labels)
 
@@ -111,6 +128,7 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
     totals = _RunningTotals()
     figures = totals.counted(figures)
     paged = list(islice(figures, MOST_PAGES))
+    totals.are_of_pages = False
     more = survey.scenarios - len(paged)
     index_name, shared_name, more_name = (labels(f"export.{key}") for key in ("index", "assumptions", "more"))
     index_sheet = sheet_of(index_name, index.WIDTHS)
@@ -118,8 +136,10 @@ def _write(workbook: xlsxwriter.Workbook, labels: Labels, survey: _Survey, figur
     limits = index.limit_cells(index_name) | assumptions.price_limits(shared_name)
     entries = []
     for number, (name, item) in enumerate(zip(names, paged), start=1):
-        sheet = sheet_of(name, page.WIDTHS)
-        context = page.Context(labels, index_name, limits, number, survey.scenarios, __version__)
+        sheet = sheet_of(name, paper.WIDTHS)
+        context = page.Context(
+            labels, index_name, limits, number, survey.scenarios, __version__, prices.by_gpu, prices.as_of
+        )
         entries.append(page.write(workbook, sheet, item, context))
     shared_sheet = sheet_of(shared_name, assumptions.WIDTHS)
     assumptions.write(workbook, shared_sheet, labels)
@@ -137,10 +157,11 @@ class _RunningTotals:
 
     def __init__(self) -> None:
         self.totals = index.Totals()
+        self.are_of_pages = True
 
     def counted(self, figures: Iterable[Figures]) -> Iterator[Figures]:
         for item in figures:
-            self.totals += item
+            self.totals = self.totals.with_scenario(item, has_page=self.are_of_pages)
             yield item
 
 

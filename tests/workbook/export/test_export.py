@@ -26,6 +26,7 @@ from core.model.precision import precision_of_bytes
 from core.model.spec import LayerRun, ModelSpec
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.costs import COST_LIMITS, OptionCosts, default_assumptions, default_policy, money_figures, option_costs
+from core.plan.demand import MIN_SPEED
 from core.plan.fleet import MAX_GPUS, Option, layout_title
 from core.plan.layout_figures import has_shapes
 from core.plan.ranking import SAME_COST
@@ -37,9 +38,10 @@ from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
 from vram.plans import plan
+from vram.speeds import SpeedRange
 from workbook import pdf
 from workbook.audit.run import audit
-from workbook.export import assumptions, page
+from workbook.export import assumptions
 from workbook.export import workbook as exported
 from workbook.export.figures import (
     NOTHING,
@@ -117,8 +119,9 @@ def can_be_sized(item: Scenario) -> bool:
 
 def costs_of(item: Scenario, **given) -> tuple[Option | None, OptionCosts | None]:
     """Return the layout that core recommends at these prices, policy and assumptions, and its costs."""
-    money = {option: money_figures(item.gpu, option, users=item.users, **given) for option in item.options}
-    best = recommended(item, money)
+    options = figures_of(item).options
+    money = {option: money_figures(item.gpu, option, users=item.users, **given) for option in options}
+    best = recommended(item, options, money)
     if best is None:
         return None, None
     return best, option_costs(item.gpu, best, users=item.users, gpus_by_division=item.gpus_by_division, **given)
@@ -221,7 +224,7 @@ def formula_cells(path):
 def figures_by_label(ws) -> dict[str, str]:
     """The page's figures: the text of a label → the cell to its right; the first where it stands twice."""
     cells: dict[str, str] = {}
-    for column, right in (("A", "B"), ("E", "F"), ("I", "J")):
+    for column, right in (("A", "B"), ("E", "G"), ("J", "K")):
         for cell in ws[column]:
             if isinstance(cell.value, str):
                 cells.setdefault(cell.value, f"{right}{cell.row}")
@@ -263,7 +266,7 @@ def test_the_page_says_what_core_says(sheets, language):
         for key, size_bytes in sizes.items():
             assert value(f"article.{key}") * GB == pytest.approx(size_bytes, rel=1e-12, abs=1), (ws.title, key)
         assert value("article.gpus") == item.gpus_by_division
-        best, costs = costs_of(item) if figures_of(item).prices else (item.smallest, None)
+        best, costs = costs_of(item) if figures_of(item).prices else (figures_of(item).best, None)
         found = [value(f"scenarios.{key}") for key in ("layout", "replicas", "deploy", "nodes")]
         assert found == deployed(best), ws.title
         shown = [value(f"scenarios.{key}") for key in ("precision", "engine", "allocation")]
@@ -296,12 +299,12 @@ def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
     assert len(items) > 40 and {figures_of(item).prices is None for item in items} == {True, False}
     export_scenarios(tmp_path / "plans.xlsx", Given(items), "en")
     book = openpyxl.load_workbook(tmp_path / "plans.xlsx", data_only=True)
-    compared = 0
+    compared = with_speed = 0
     for ws, item in zip(pages(book), items):
         answer = plan(
             item.model.name, users=item.users, context=item.context, gpus=[item.gpu.name],
             precision=item.precision_name, kv_precision="fp16", overhead=item.overhead if item.engine == RULE else None,
-            min_speed=None,
+            min_speed=MIN_SPEED,
         )  # fmt: skip
         at = figures_by_label(ws)
         keys = ("scenarios.layout", "scenarios.replicas", "scenarios.deploy", "scenarios.nodes",
@@ -313,21 +316,40 @@ def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
         first = answer.options[0]
         title = layout_title(first.tp, first.pp)
         assert found == [title, first.replicas, first.gpus, first.nodes, first.users_per_replica], (ws.title, item)
+        if first.speed is not None:
+            shown = [ws[at[labels(f"export.{key}")]].value for key in _SPEED_LABELS]
+            assert shown == pytest.approx(speed_figures(first.speed), rel=1e-9), (ws.title, item)
+            with_speed += 1
         if figures_of(item).prices and first.costs.owned:
             assert ws[at[labels("export.npv")]].value == pytest.approx(first.costs.owned.npv_usd, rel=1e-9)
             compared += 1
-    assert compared > 10
+    assert compared > 10 and with_speed > 10
+
+
+_SPEED_LABELS = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token", "slow_first_token",
+                 "output_tokens_per_s")  # fmt: skip
+
+
+def speed_figures(speed: SpeedRange) -> list[float]:
+    """Return what a page shows of a speed; a slow first token is the high one."""
+    ends = (speed.low, speed.expected, speed.high)
+    return [
+        *(end.tokens_per_second_per_user for end in ends), speed.expected.time_to_first_token_s,
+        speed.high.time_to_first_token_s, speed.expected.output_tokens_per_second,
+    ]  # fmt: skip
 
 
 def test_layouts_of_a_page_hold_the_users_of_core():
     """The terms give the users of each layout that the engine's own model gives, for every kind of scenario."""
     for item in [*several_scenarios(), *every_kind_of_plan()]:
-        users = {option.replica: option.users_per_replica for option in item.options}
-        for layout in layouts_of(figures_of(item)):
+        figures = figures_of(item)
+        fitting = {option.replica: option.users_per_replica for option in item.options}
+        served = {option.replica: option.users_per_replica for option in figures.options}
+        for layout in layouts_of(figures):
             found = layout.figures
-            expected = users.get(layout.replica)
-            assert expected in (None, found["users_per_replica"])
-            assert (expected is None) == (found["gpus"] is None), (item.title, found["layout"])
+            assert fitting.get(layout.replica) in (None, found["fitting_users"])
+            assert served.get(layout.replica, 0) == found["served_users"], (item.title, found["layout"])
+            assert (layout.replica in served) == (found["size_key"] is not None), (item.title, found["layout"])
 
 
 def test_about_equal_costs_are_decided_by_free_places(tmp_path):
@@ -413,7 +435,7 @@ def test_pages_follow_their_inputs(program, sheets, language):
         total, gpus, layout, deploy, nodes, each, replicas, *money = (by_cell[cell] for cell in wanted)
         assert total == pytest.approx(item.estimate.total_bytes / GB, rel=1e-9)
         assert gpus == item.gpus_by_division
-        best, costs = costs_of(item, prices=prices) if prices else (item.smallest, None)
+        best, costs = costs_of(item, prices=prices) if prices else (figures_of(item).best, None)
         assert [layout, replicas, deploy, nodes] == deployed(best)
         assert each == (best.users_per_replica if best else NOTHING)
         if prices and costs is None:
@@ -444,7 +466,7 @@ def test_costs_follow_the_shared_assumptions(program, sheets, language):
     keys = ("procurement.best_gpus", "export.nodes_with_spares", "export.capex", "export.running", "export.month",
             "export.user_month", "export.tco", "export.npv")  # fmt: skip
     outputs = [(ws.title, at[labels(key)]) for key in keys]
-    outputs += [(ws.title, address.replace("F", "G")) for _, address in outputs if address]
+    outputs += [(ws.title, address.replace("G", "H")) for _, address in outputs if address]
     ranges = dict.fromkeys(names, (0.0, 0.9)) | {
         "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
         "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_replicas": (0, 3), "spare_gpus": (0, 3),
@@ -511,10 +533,11 @@ def test_rows_follow_their_inputs(program, crowd):
 
 def row_of(before: Scenario, item: Scenario) -> list[object]:
     """Return the layout and the GPUs of `item` in the layout, and on the stage, that `before` was exported with."""
-    best = figures_of(before).best
+    figures = figures_of(before, min_speed=None)
+    best = figures.best
     if best is None:
         return [NOTHING, NOTHING]
-    layout = next(layout for layout in layouts_of(figures_of(before)) if layout.replica == best.replica)
+    layout = next(layout for layout in layouts_of(figures) if layout.replica == best.replica)
     if item.engine == RULE:
         replica = replace(best.replica, gpu=item.gpu_choice)
         users = stages_of(figures_of(item), replica)[0]["rule_users"]
@@ -545,11 +568,25 @@ def test_totals_of_the_index(crowd, sheets):
     for path in (crowd, sheets):
         ws = openpyxl.load_workbook(path, data_only=True).worksheets[0]
         assert ws["C4"].value == len(scenarios)
-        best = [figures_of(item).best for item in scenarios]
+        of_page = [figures_of(item, min_speed=MIN_SPEED if path == sheets or number < 2 else None)
+                   for number, item in enumerate(scenarios)]  # fmt: skip
+        best = [figures.best for figures in of_page]
         assert ws["C5"].value == pytest.approx(sum(item.estimate.total_bytes for item in scenarios) / GB, rel=1e-9)
         assert ws["C6"].value == sum(item.gpus_by_division for item in scenarios)
         assert ws["C7"].value == sum(option.gpus for option in best if option)
-        assert ws["C8"].value == 0  # a context of ten million tokens is more than any of these models allows
+        paged = of_page if path == sheets else of_page[:2]
+        money = [
+            figures.best_money for figures in paged if figures.best_money and figures.best_money["buys"] is not None
+        ]
+        assert 0 < len(money) < len(paged) or path == crowd
+        sums = [
+            sum(found["capex"] for found in money if found["buys"]),
+            sum(found["own_month" if found["buys"] else "rent_month"] for found in money),
+            sum(found["net_present_cost"] for found in money),
+        ]
+        assert [ws[f"C{row}"].value for row in (8, 9, 10)] == pytest.approx(sums, rel=1e-9)
+        assert ws["C11"].value == len(scenarios) - len(money)
+        assert ws["C12"].value == 0  # a context of ten million tokens is more than any of these models allows
 
 
 def test_a_failing_check_shows_on_page_index_and_total(tmp_path):
@@ -560,10 +597,10 @@ def test_a_failing_check_shows_on_page_index_and_total(tmp_path):
     export_scenarios(path, Given(scenarios), "en")
     book = openpyxl.load_workbook(path, data_only=True)
     index = book.worksheets[0]
-    assert [index[cell].value for cell in ("C8", "V14", "V15", "V16")] == [0, 1, 0, 0]
+    assert [index[cell].value for cell in ("C12", "L18", "L19", "L20")] == [0, 1, 0, 0]
     at = {title: figures_by_label(book[title]) for title in ("Long", "Large")}
     assert book["Long"][at["Long"]["The model allows this context"]].value == 0
-    assert book["Large"][at["Large"]["The GPUs to deploy have a place for every user"]].value == 0
+    assert book["Large"][at["Large"]["Every user has a place"]].value == 0
     assert book["Large"]["A6"].value.startswith("No layout of this GPU has room")
 
 
@@ -576,7 +613,7 @@ def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
     headings = [cell.value for cell in ws[4]]
     assert len(set(headings)) == len(headings)
     found = [row[headings.index("GPUs to deploy")].value for row in ws.iter_rows(min_row=5)]
-    assert found == [deployed(figures_of(item).best)[2] for item in scenarios[2:]]
+    assert found == [deployed(figures_of(item, min_speed=None).best)[2] for item in scenarios[2:]]
     totals = [row[headings.index("Total (GB)")].value for row in ws.iter_rows(min_row=5)]
     expected = [item.estimate.total_bytes / GB for item in scenarios[2:]]
     assert totals == pytest.approx(expected, rel=1e-9)
@@ -606,7 +643,9 @@ def test_users_text_stays_text(sheets, crowd):
 
 
 def test_formulas_are_ones_that_excel_2010_knows(sheets, crowd):
-    known = set("ABS AND COUNT COUNTIF FIXED IF INDEX INT ISNUMBER LEN MATCH MAX MIN OR ROUND ROUNDUP ROWS SUM".split())
+    known = set(
+        "ABS AND COUNT COUNTIF FIXED IF INDEX INT ISNUMBER LEN LOG MATCH MAX MIN OR ROUND ROUNDUP ROWS SUM".split()
+    )
     for path in (sheets, crowd):
         for _, _, formula, _ in formula_cells(path):
             without_text = re.sub(r"\"[^\"]*\"|'[^']*'", "", formula)
@@ -625,7 +664,7 @@ def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
     assert shared.protection.sheet
     opened = {cell.coordinate for row in shared.iter_rows() for cell in row if not cell.protection.locked}
     assert opened == {str(rule.sqref) for rule in shared.data_validations.dataValidation}
-    assert len(opened) == len(assumptions.COST_INPUTS)
+    assert len(opened) == len(assumptions.INPUTS)
 
 
 def test_every_price_and_assumption_has_its_source_and_date(sheets):
@@ -644,11 +683,11 @@ def test_every_price_and_assumption_has_its_source_and_date(sheets):
         assert row[5].value.startswith(cost_defaults()[field].source) and row[6].value == cost_defaults()[field].as_of
 
 
-def test_one_page_each_with_a_chart_that_has_words(sheets):
+def test_two_pages_each_with_a_chart_that_has_words(sheets):
     book = openpyxl.load_workbook(sheets)
     for ws in pages(book):
-        assert (ws.page_setup.fitToWidth, ws.page_setup.fitToHeight) in ((1, 1), (None, None))
-        assert ws.sheet_properties.pageSetUpPr.fitToPage
+        assert (ws.page_setup.fitToWidth or 1, ws.page_setup.fitToHeight) == (1, 0)
+        assert ws.sheet_properties.pageSetUpPr.fitToPage and len(ws.row_breaks) == 1
         assert ws.print_area
     with zipfile.ZipFile(sheets) as package:
         charts = [name for name in package.namelist() if name.startswith("xl/charts/chart")]
@@ -802,14 +841,14 @@ class TestCommand:
         assert (status, err) == (0, "") and "2 scenarios" in out
         index = openpyxl.load_workbook(tmp_path / "new" / "out.xlsx", data_only=True)["目录"]
         # Origin: (141.107412992 + 104.8576) × 1.1 and (141.107412992 + 10.48576) × 1.1, by hand.
-        assert [index["Q14"].value, index["Q15"].value] == pytest.approx([270.5615142912, 166.7524902912], rel=1e-12)
+        assert [index["X18"].value, index["X19"].value] == pytest.approx([270.5615142912, 166.7524902912], rel=1e-12)
 
     def test_a_filled_planner(self, vram, planners, tmp_path):
         status, _, err = vram("export", planners["zh"], "-o", tmp_path / "out.xlsx")
         assert (status, err) == (0, "")
         index = openpyxl.load_workbook(tmp_path / "out.xlsx", data_only=True)["Index"]
         expected = [row.scenario.estimate.total_bytes / GB for row in Planner(planners["zh"])]
-        assert [index[f"Q{14 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
+        assert [index[f"X{18 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
 
     def test_bad_rows_are_all_named_and_nothing_is_written(self, vram, tmp_path):
         path = self.write(tmp_path, "A,llama-3.1-70b,32K,0,80", "B,llama-3-8b,1,1,24", "C,lama-3.1-70b,1,1,80")
@@ -869,7 +908,6 @@ class TestCommand:
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_page_is_printed_at_half_size_or_more():
-    # 7 pixels a character and 5 of padding at 96 dpi (ECMA-376, 18.3.1.13); A4 is 210 mm wide, less the margins.
-    printed_mm = sum(width * 7 + 5 for width in page.WIDTHS[: page.LAST + 1]) * 25.4 / 96
-    assert printed_mm * 0.55 < 210 - 25.4
+def test_no_text_is_printed_smaller_than_8_points(sheets):
+    (result,) = [result for result in audit(sheets).results if result.check.key == "small_print"]
+    assert result.passed, str(result)

@@ -1,0 +1,105 @@
+"""Compare the recommended layout of a page with the best layouts of other GPUs, as `vram plan` ranks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core import catalog
+from core.catalog.hardware import Gpu
+from core.catalog.offer_choice import GpuPrices
+from core.plan.costs import candidate_of, money_figures
+from core.plan.fleet import Option, choice_of_gpu, layout_title
+from core.plan.money import OUTCOME
+from core.plan.option_speed import OptionSpeed
+from core.plan.ranking import Candidate, rank
+from core.plan.speed import Speed
+from core.plan.terms import Terms
+from core.units import GB
+from workbook.export import speeds
+from workbook.export.figures import Figures, chosen
+from workbook.scenario import Scenario
+
+OTHERS = 2  # GPUs besides the named one
+_OF_WAY = Terms(OUTCOME["start_cash"], OUTCOME["cost_month"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alternative:
+    """A way to serve the scenario, as of the export; None where a figure is not known.
+
+    Attributes:
+        gpu: the title of the GPU.
+        gpus: how many are bought or rented.
+        buys: whether buying is the cheaper way.
+    """
+
+    gpu: str
+    gpus: int | None
+    buys: bool | None
+    layout: str
+    speed: Speed | None
+    start_cash: float | None
+    cost_month: float | None
+    net_present_cost: float | None
+
+
+def named(figures: Figures) -> Alternative | None:
+    """Return the recommended layout of a page; None if there is none."""
+    at_load, gpu = figures.best_at_load, figures.scenario.gpu
+    if at_load is None:
+        return None
+    title = gpu.title if gpu else f"{figures.scenario.gpu_memory_gb:g} GB"
+    return _alternative(title, at_load, figures.best_money)
+
+
+def others(figures: Figures, prices: Mapping[str, GpuPrices]) -> tuple[Alternative, ...]:
+    """Return the best layouts of the cheapest other GPUs, in the order of the ranking.
+
+    Args:
+        prices: those of each GPU.
+    """
+    scenario = figures.scenario
+    gpus = [gpu for gpu in catalog.gpus() if gpu != scenario.gpu and prices[gpu.name].has_offer]
+    found: dict[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]] = {}
+    for gpu in gpus:
+        of_gpu = on_gpu(scenario, gpu)
+        for at_load in speeds.at_loads(of_gpu, figures.min_speed):
+            if not at_load.reason:
+                money = money_figures(gpu, at_load.option, users=scenario.users, prices=prices[gpu.name])
+                found[at_load.option] = gpu, at_load, money
+    ranking = rank(_candidates(scenario.users, found))
+    first: dict[str, Option] = {}
+    for option in ranking.keys:
+        first.setdefault(found[option][0].name, option)
+    shown = [found[option] for option in first.values()][:OTHERS]
+    return tuple(_alternative(gpu.title, at_load, money) for gpu, at_load, money in shown)
+
+
+def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
+    """Return a scenario on another GPU, with that GPU's own memory."""
+    return replace(scenario, gpu=gpu, gpu_memory_gb=choice_of_gpu(gpu).memory_bytes / GB)
+
+
+def _candidates(
+    users: int, found: Mapping[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]]
+) -> Iterable[Candidate[Option]]:
+    for option, (gpu, _, money) in found.items():
+        yield candidate_of(option, money, users, gpu.bandwidth_gb_per_s)
+
+
+def _alternative(gpu: str, at_load: OptionSpeed, money: Mapping[str, Any] | None) -> Alternative:
+    replica = at_load.option.replica
+    known = money is not None and money["buys"] is not None
+    of_way: Mapping[str, Any] = _OF_WAY.compute(money) if money is not None and known else {}
+    return Alternative(
+        gpu=gpu,
+        gpus=chosen(money, "order", "rented") if money is not None and known else at_load.option.gpus,
+        buys=bool(money["buys"]) if money is not None and known else None,
+        layout=layout_title(replica.tp, replica.pp),
+        speed=at_load.speed,
+        start_cash=of_way.get("start_cash"),
+        cost_month=of_way.get("cost_month"),
+        net_present_cost=None if money is None else money["net_present_cost"],
+    )
