@@ -105,9 +105,8 @@ _TEXTS = {
     # Risks
     "section_risks": ("Risks", "风险"),
     "risk_speed": (
-        "Speed is computed, not measured: about eight of ten measurements lie in the range. Not modelled: speculative "
-        "decoding, prefill on separate GPUs, prefix caching.",
-        "速度为计算值，并非实测：约八成实测值落在该范围内。未建模：推测解码、独立 GPU 预填充、前缀缓存。",
+        "Speed is computed: about eight of ten measurements lie in the range. Speculative decoding and prefix caching are not modelled.",
+        "速度为计算值，并非实测：约八成实测值落在该范围内。推测解码与前缀缓存未建模。",
     ),
     "risk_rule": (
         "Memory follows the rule; the speed is that of vLLM with its defaults.",
@@ -132,13 +131,11 @@ _TEXTS = {
         "速度未建模：引擎没有可在这款 GPU 上运行该精度的核。",
     ),
     "risk_lead_time": (
-        "Lead time: not known to this planner, and long for new GPUs. Ask for a date of delivery in writing, and what "
-        "happens if it is missed.",
-        "交货周期：本规划表无此数据，新款 GPU 周期较长。请要求书面交货日期及逾期处理办法。",
+        "Lead time: not known to this planner, and long for new GPUs. Ask for a date of delivery in writing.",
+        "交货周期：本规划表无此数据，新款 GPU 周期较长。请要求书面交货日期。",
     ),
     "risk_law": (
-        "Export controls: GPUs for data centres may need a licence for the country of use or for the buyer. Ask the "
-        "supplier to confirm that there is none, or who applies for it.",
+        "Export controls: GPUs may need a licence for the country of use or the buyer. Ask the supplier to confirm, or who applies.",
         "出口管制：数据中心 GPU 可能因使用地或买方而需要许可证。请供应商确认无需许可，或由谁申请。",
     ),
     "risk_prices": (

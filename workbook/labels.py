@@ -1077,7 +1077,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.assumptions_usable": ("All assumptions are within their limits", "全部假设均在允许范围内"),
     "export.source_shipped": ("In the checkpoint's own format, summed over its tensors.", "按检查点的存储格式，对各张量累加。"),
     "export.how_tokens": (
-        "The context; of a paged cache, the average tokens in use, in whole blocks.",
+        "The context; of a paged cache, the average tokens, in blocks.",
         "上下文长度；分页缓存取平均使用量，按整块计。",
     ),
     "export.how_rule": (
@@ -1112,8 +1112,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.check_fits": ("Every user has a place", "部署的 GPU 可容纳全部用户"),
     "export.check_fits_wrong": (
-        "No layout has room for a user, or all are too slow or need too many GPUs: see the recommendation.",
-        "任何切分都放不下一个用户、速度不足或所需 GPU 过多：请看建议。",
+        "No layout fits, is fast enough and small enough: see above.",
+        "没有可容纳、够快且不过大的切分：请看建议。",
     ),
     "export.section_assumptions": ("Assumptions", "假设"),
     "export.section_checks": ("Checks", "检查"),

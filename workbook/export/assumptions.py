@@ -83,7 +83,7 @@ def write(workbook: Workbook, sheet: Sheet, labels: Labels) -> None:
     """Write the sheet and define a workbook-level name for each figure."""
     sheet.row([Cell(0, styles.TITLE, labels("export.assumptions_title"))], 28)
     sheet.row([Cell(0, styles.SUBTITLE, labels("export.assumptions_subtitle"))])
-    sheet.row([Cell(0, styles.SUBTITLE, labels("export.indicative"))])
+    sheet.row()
     sheet.row()
     headings = ("procurement.assumption", "export.value", "article.unit", "scenarios.least", "scenarios.most",
                 "procurement.source", "procurement.as_of", "export.whole",

@@ -563,8 +563,9 @@ class _Page:
             )  # fmt: skip
             self._texts.append(("answer_test_how", how, None))
             keys = ("answer_test_load", "answer_test_speed", "answer_test_how")
-            text = " ".join(map(self._text_of, keys))
-            self._text(styles.FORMULA_TEXT, text, lambda at: '&" "&'.join(map(at, keys)))
+            between = " " if labels.lang == "en" else ""
+            text = between.join(map(self._text_of, keys))
+            self._text(styles.FORMULA_TEXT, text, lambda at: f"&{f.text(between)}&".join(map(at, keys)))
         else:
             self._text(styles.FORMULA_TEXT, labels("export.no_test"))
         supplier, quote, until = self._offer_of_way()

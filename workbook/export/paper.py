@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from math import ceil
 
@@ -10,6 +11,7 @@ from workbook.export.sheet import Sheet, width_of
 from workbook.labels import Labels
 
 _Line = tuple[float, float, float]
+_WORD = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s*|\s+")  # a Chinese character, or a word with its space
 
 # The first columns of the two halves, the column of values of the right half, whose labels take two columns, the last
 # printed column, and the first column of the calculation.
@@ -38,9 +40,20 @@ def pixels(first: int, last: int) -> float:
 def height(lang: str, first: int, last: int, role: str, text: str) -> float:
     """Return the height in points of a text that wraps."""
     line, further, character = _LINES.get(role, _USUAL_LINES)[lang]
-    taken = width_of(text) + _CAPITAL * sum(one.isupper() for one in text)
-    lines = ceil(taken * character / (pixels(first, last) - _INDENT_PIXELS))
-    return line + max(0, lines - 1) * further
+    return line + (_lines(text, (pixels(first, last) - _INDENT_PIXELS) / character) - 1) * further
+
+
+def _lines(text: str, space: float) -> int:
+    """Return how many lines of `space` characters a text takes, broken between words and Chinese characters."""
+    lines, taken = 1, 0.0
+    for word in _WORD.findall(text):
+        width = width_of(word) + _CAPITAL * sum(one.isupper() for one in word)
+        shown = width - (len(word) - len(word.rstrip()))
+        if taken and taken + shown > space:
+            lines, taken = lines + 1, 0.0
+        lines += max(0, ceil(shown / space) - 1)  # a word that is longer than a line
+        taken = (taken + width) % space if shown > space else taken + width
+    return lines
 
 
 def usual_height(lang: str) -> float:
