@@ -54,27 +54,39 @@ def named(figures: Figures) -> Alternative | None:
     return _alternative(title, at_load, figures.best_money)
 
 
-def others(figures: Figures, prices: Mapping[str, GpuPrices]) -> tuple[Alternative, ...]:
-    """Return the best layouts of the cheapest other GPUs, in the order of the ranking.
+class OtherGpus:
+    """The best layouts of GPUs with a price, computed once for scenarios that differ only in their GPU.
 
     Args:
         prices: those of each GPU.
     """
-    scenario = figures.scenario
-    gpus = [gpu for gpu in catalog.gpus() if gpu != scenario.gpu and prices[gpu.name].has_offer]
-    found: dict[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]] = {}
-    for gpu in gpus:
-        of_gpu = on_gpu(scenario, gpu)
-        for at_load in speeds.at_loads(of_gpu, figures.min_speed):
-            if not at_load.reason:
-                money = money_figures(gpu, at_load.option, users=scenario.users, prices=prices[gpu.name])
-                found[at_load.option] = gpu, at_load, money
-    ranking = rank(_candidates(scenario.users, found))
-    first: dict[str, Option] = {}
-    for option in ranking.keys:
-        first.setdefault(found[option][0].name, option)
-    shown = [found[option] for option in first.values()][:OTHERS]
-    return tuple(_alternative(gpu.title, at_load, money) for gpu, at_load, money in shown)
+
+    def __init__(self, prices: Mapping[str, GpuPrices]) -> None:
+        self._prices = prices
+        self._ranked: dict[tuple[object, ...], list[tuple[Gpu, Alternative]]] = {}
+
+    def of(self, figures: Figures) -> tuple[Alternative, ...]:
+        """Return the best layouts of the cheapest GPUs but the named one, in the order of the ranking."""
+        scenario = figures.scenario
+        asked = scenario.service, scenario.users, scenario.context, figures.min_speed
+        if asked not in self._ranked:
+            self._ranked[asked] = self._best_of_each(scenario, figures.min_speed)
+        return tuple(found for gpu, found in self._ranked[asked] if gpu != scenario.gpu)[:OTHERS]
+
+    def _best_of_each(self, scenario: Scenario, min_speed: float | None) -> list[tuple[Gpu, Alternative]]:
+        """Return the best layouts of the cheapest GPUs, one more than are shown."""
+        found: dict[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]] = {}
+        for gpu in catalog.gpus():
+            prices = self._prices[gpu.name]
+            for at_load in speeds.at_loads(on_gpu(scenario, gpu), min_speed) if prices.has_offer else ():
+                if not at_load.reason:
+                    money = money_figures(gpu, at_load.option, users=scenario.users, prices=prices)
+                    found[at_load.option] = gpu, at_load, money
+        first: dict[str, Option] = {}
+        for option in rank(_candidates(scenario.users, found)).keys:
+            first.setdefault(found[option][0].name, option)
+        shown = [found[option] for option in first.values()][: OTHERS + 1]
+        return [(gpu, _alternative(gpu.title, at_load, money)) for gpu, at_load, money in shown]
 
 
 def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:

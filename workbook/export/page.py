@@ -10,7 +10,7 @@ Columns A to H are printed. The calculation of every layout, its speed and its c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
@@ -19,7 +19,7 @@ from typing import Any
 
 from xlsxwriter import Workbook
 
-from core.catalog.offer_choice import GpuPrices, Price, catalog_prices, default_offer_policy
+from core.catalog.offer_choice import Price
 from core.catalog.offers import OWN_QUOTE
 from core.catalog.prices import cost_defaults
 from core.engines import vllm
@@ -100,7 +100,7 @@ class Context:
         limits: field of an input or a price → references to the cells of its minimum and maximum.
         position, of: the number of the scenario, and the number of scenarios.
         version: the version of this program.
-        prices: those of every GPU, for the alternatives.
+        others: what finds the best layouts of other GPUs.
         as_of: the date by which prices were judged.
     """
 
@@ -110,8 +110,8 @@ class Context:
     position: int
     of: int
     version: str
-    prices: Mapping[str, GpuPrices] = field(default_factory=catalog_prices)
-    as_of: date = field(default_factory=lambda: default_offer_policy().plan_date)
+    others: alternatives.OtherGpus
+    as_of: date
 
 
 def write(workbook: Workbook, sheet: Sheet, figures: Figures, context: Context) -> Entry:
@@ -516,7 +516,7 @@ class _Page:
         labels, figures = self._labels, self._figures
         self._headings("alternatives", ("gpu", "way", "speed", "start_cash", "cost_month", "net_cost", "difference"))
         first = alternatives.named(figures)
-        others = alternatives.others(figures, self._context.prices)
+        others = self._context.others.of(figures)
         for found in ([first] if first else []) + list(others):
             self._alternative(found, first)
         key = "alternatives_note" if others else "alternatives_none"

@@ -17,7 +17,7 @@ from core import __version__, catalog
 from core.catalog.offer_choice import GpuPrices, catalog_prices, default_offer_policy
 from core.errors import PlannerError
 from core.plan.demand import MIN_SPEED
-from workbook.export import assumptions, index, page, paper, rows
+from workbook.export import alternatives, assumptions, index, page, paper, rows
 from workbook.export.figures import Figures, figures_of
 from workbook.export.names import sheet_names
 from workbook.export.sheet import Formats, PlainWorksheet, Sheet
@@ -135,11 +135,10 @@ def _write(
     names = sheet_names((item.scenario.title for item in paged), (index_name, shared_name, more_name))
     limits = index.limit_cells(index_name) | assumptions.price_limits(shared_name)
     entries = []
+    others = alternatives.OtherGpus(prices.by_gpu)
     for number, (name, item) in enumerate(zip(names, paged), start=1):
         sheet = sheet_of(name, paper.WIDTHS)
-        context = page.Context(
-            labels, index_name, limits, number, survey.scenarios, __version__, prices.by_gpu, prices.as_of
-        )
+        context = page.Context(labels, index_name, limits, number, survey.scenarios, __version__, others, prices.as_of)
         entries.append(page.write(workbook, sheet, item, context))
     shared_sheet = sheet_of(shared_name, assumptions.WIDTHS)
     assumptions.write(workbook, shared_sheet, labels)

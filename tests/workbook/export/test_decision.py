@@ -118,7 +118,7 @@ def test_alternatives_are_the_cheapest_of_vram_plan(page, tmp_path):
         ranked = [option for option in answer.options if option.rank]
         others = [option for option in ranked if option.gpu != item.gpu.name][:2]
         figures = figures_of(item)
-        found = alternatives.others(figures, catalog_prices())
+        found = alternatives.OtherGpus(catalog_prices()).of(figures)
         assert len(found) == len(others) == 2
         for shown, option in zip(found, others):
             assert shown.gpu == catalog.gpu(option.gpu).title
