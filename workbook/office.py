@@ -40,6 +40,7 @@ def convert(office: Path, file: Path, file_type: str, folder: Path, *options: st
     """Convert `file` to `file_type` with LibreOffice and return the path of the new file in `folder`.
 
     Args:
+        file_type: the ending of the new file; after a colon, the filter that writes it and its options.
         options: more options of the command line, such as the path of a profile.
 
     Raises:
@@ -48,10 +49,11 @@ def convert(office: Path, file: Path, file_type: str, folder: Path, *options: st
     file, folder = file.resolve(), folder.resolve()
     command = [str(office), *options, "--headless", "--norestore", "--convert-to", file_type]
     output = run_with_timeout([*command, "--outdir", str(folder), str(file)])
-    result = folder / f"{file.stem}.{file_type}"
+    ending = file_type.partition(":")[0]
+    result = folder / f"{file.stem}.{ending}"
     if not result.is_file():
         # soffice exits with 0 even when it could not read or write a file.
-        raise OfficeError(f"LibreOffice did not convert {file.name} to {file_type}: {output.strip()}")
+        raise OfficeError(f"LibreOffice did not convert {file.name} to {ending}: {output.strip()}")
     return result
 
 

@@ -26,8 +26,16 @@ def office() -> Path:
     return found
 
 
-def write_pdf(xlsx: Path) -> Path:
+# Tags, which screen readers use, take six sevenths of a file, so that large ones go without.
+MOST_TAGGED_PAGES = 20
+_UNTAGGED = 'pdf:calc_pdf_Export:{"UseTaggedPDF":{"type":"boolean","value":"false"}}'
+
+
+def write_pdf(xlsx: Path, *, tagged: bool = True) -> Path:
     """Print `xlsx` to a PDF of the same name in the same folder and return its path.
+
+    Args:
+        tagged: whether the PDF says what is a table and what a heading, for screen readers.
 
     Raises:
         NoPdfError: LibreOffice is not installed or did not print it.
@@ -38,7 +46,7 @@ def write_pdf(xlsx: Path) -> Path:
         # A separate profile: LibreOffice converts nothing while the user has it open with the same profile.
         profile = f"-env:UserInstallation={Path(folder, 'profile').resolve().as_uri()}"
         try:
-            printed = convert(office(), xlsx, "pdf", Path(folder), profile)
+            printed = convert(office(), xlsx, "pdf" if tagged else _UNTAGGED, Path(folder), profile)
         except OfficeError as error:
             problem = str(error).partition("\n")[0]
             raise NoPdfError("pdf", problem, f"Open {xlsx} and print it from there.") from error

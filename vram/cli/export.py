@@ -46,12 +46,14 @@ _EXPORT_HELP = """Write a decision sheet for each scenario of SCENARIOS: a CSV f
 
     {columns}
 
-    A page has the recommendation, the breakdown, the layout to deploy, the costs if the GPU is named and has a price,
-    every assumption with its source, checks, and a sign-off block. Prices are those of the offers that count on the
-    planner's Prices sheet, your quotes among them; of a CSV file, those of the catalog's offers.
+    A page has the recommendation, the layout to deploy, its speed, the costs if the GPU is named and has a price, the
+    best layouts of two other GPUs, a sign-off block, an acceptance test, risks, every assumption with its source, and
+    checks. As in `vram plan`, each user gets 10 tokens/s. Prices are those of the offers that count on the planner's
+    Prices sheet, your quotes among them; of a CSV file, those of the catalog's offers.
 
-    The first {pages} scenarios get a page each; the others one row each, with live formulas, on the last sheet. If
-    a row has wrong inputs, each problem is listed with its line, and nothing is written.
+    The first {pages} scenarios get a page each; the others one row each, planned by memory and cost, with live
+    formulas, on the last sheet. If a row has wrong inputs, each problem is listed with its line, and nothing is
+    written.
     """
 
 
@@ -85,9 +87,9 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
         count = export_scenarios(path, given, lang, partial(_advance, progress, bar), *used)
     click.echo(f"Wrote {path}: {count:,} scenarios, {min(count, MOST_PAGES)} pages")
     if as_pdf:
-        from workbook.pdf import write_pdf
+        from workbook.pdf import MOST_TAGGED_PAGES, write_pdf
 
-        click.echo(f"Wrote {write_pdf(path)}")
+        click.echo(f"Wrote {write_pdf(path, tagged=count <= MOST_TAGGED_PAGES)}")
 
 
 def _advance(progress: Progress, bar: TaskID, done: int, total: int) -> None:

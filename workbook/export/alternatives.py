@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,10 +11,10 @@ from core import catalog
 from core.catalog.hardware import Gpu
 from core.catalog.offer_choice import GpuPrices
 from core.plan.costs import candidate_of, money_figures
-from core.plan.fleet import Option, choice_of_gpu, layout_title
+from core.plan.fleet import Option, Replica, choice_of_gpu, layout_title
 from core.plan.money import OUTCOME
 from core.plan.option_speed import OptionSpeed
-from core.plan.ranking import Candidate, rank
+from core.plan.ranking import SAME_COST, Candidate, rank
 from core.plan.speed import Speed
 from core.plan.terms import Terms
 from core.units import GB
@@ -22,6 +23,8 @@ from workbook.export.figures import Figures, chosen
 from workbook.scenario import Scenario
 
 OTHERS = 2  # GPUs besides the named one
+_LEAST_SHARE = 0.8  # formats as an engine loads them, and caches by blocks, may take a little less than the estimate
+_Found = tuple[Gpu, OptionSpeed, Mapping[str, Any]]
 _OF_WAY = Terms(OUTCOME["start_cash"], OUTCOME["cost_month"])
 
 
@@ -74,19 +77,54 @@ class OtherGpus:
         return tuple(found for gpu, found in self._ranked[asked] if gpu != scenario.gpu)[:OTHERS]
 
     def _best_of_each(self, scenario: Scenario, min_speed: float | None) -> list[tuple[Gpu, Alternative]]:
-        """Return the best layouts of the cheapest GPUs, one more than are shown."""
-        found: dict[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]] = {}
-        for gpu in catalog.gpus():
-            prices = self._prices[gpu.name]
-            for at_load in speeds.at_loads(on_gpu(scenario, gpu), min_speed) if prices.has_offer else ():
-                if not at_load.reason:
-                    money = money_figures(gpu, at_load.option, users=scenario.users, prices=prices)
+        """Return the best layouts of the cheapest GPUs, one more than are shown.
+
+        GPUs whose least cost is above that of those found so far are not looked at.
+        """
+        found: dict[Option, _Found] = {}
+        of_gpu: dict[str, float] = {}
+        for bound, gpu in self._least_costs(scenario):
+            cheapest = sorted(of_gpu.values())
+            if len(cheapest) > OTHERS and bound > cheapest[OTHERS] * SAME_COST**2:
+                break
+            for at_load in speeds.at_loads(on_gpu(scenario, gpu), min_speed):
+                money = self._money(gpu, at_load.option, scenario.users)
+                if not at_load.reason and money["net_present_cost"] is not None:
                     found[at_load.option] = gpu, at_load, money
+                    of_gpu[gpu.name] = min(money["net_present_cost"], of_gpu.get(gpu.name, math.inf))
         first: dict[str, Option] = {}
         for option in rank(_candidates(scenario.users, found)).keys:
             first.setdefault(found[option][0].name, option)
         shown = [found[option] for option in first.values()][: OTHERS + 1]
         return [(gpu, _alternative(gpu.title, at_load, money)) for gpu, at_load, money in shown]
+
+    def _least_costs(self, scenario: Scenario) -> list[tuple[float, Gpu]]:
+        """Return a cost below that of every option of each GPU with a price, the lowest first.
+
+        It is that of the GPUs that hold weights and cache once, if they could be bought and filled one by one.
+        """
+        held = (scenario.estimate.weights_bytes + scenario.estimate.kv_bytes) * _LEAST_SHARE
+        costs = []
+        for gpu in catalog.gpus():
+            if self._prices[gpu.name].has_offer:
+                choice = choice_of_gpu(gpu)
+                gpus = max(1, math.floor(held / choice.memory_bytes))
+                places = math.ceil(scenario.users / gpus)
+                least = Option(
+                    replica=Replica(choice, 1, 1),
+                    replicas=gpus,
+                    users_per_replica=places,
+                    gpus=gpus,
+                    nodes=1,
+                    headroom=0,
+                )
+                cost = self._money(gpu, least, scenario.users)["net_present_cost"]
+                if cost is not None:
+                    costs.append((cost, gpu))
+        return sorted(costs, key=lambda found: found[0])
+
+    def _money(self, gpu: Gpu, option: Option, users: int) -> Mapping[str, Any]:
+        return money_figures(gpu, option, users=users, prices=self._prices[gpu.name])
 
 
 def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
@@ -94,10 +132,10 @@ def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
     return replace(scenario, gpu=gpu, gpu_memory_gb=choice_of_gpu(gpu).memory_bytes / GB)
 
 
-def _candidates(
-    users: int, found: Mapping[Option, tuple[Gpu, OptionSpeed, Mapping[str, Any]]]
-) -> Iterable[Candidate[Option]]:
-    for option, (gpu, _, money) in found.items():
+def _candidates(users: int, found: Mapping[Option, _Found]) -> Iterable[Candidate[Option]]:
+    """Yield the options in the order of the catalog, which decides between equal ones."""
+    order = {gpu.name: number for number, gpu in enumerate(catalog.gpus())}
+    for option, (gpu, _, money) in sorted(found.items(), key=lambda item: order[item[1][0].name]):
         yield candidate_of(option, money, users, gpu.bandwidth_gb_per_s)
 
 
