@@ -33,6 +33,7 @@ _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": "#,##0.00",
     "hosting_usd_per_node_month": "#,##0.00", "depreciation_years": "0.0", "horizon_months": COUNT_FORMAT,
     "spare_replicas": COUNT_FORMAT, "whole_nodes": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT,
+    "may_buy": COUNT_FORMAT, "may_rent": COUNT_FORMAT,
     "min_speed": "0.0", "owned_gpus": COUNT_FORMAT, "hours_per_day": "0.0", "days_per_month": "0.0",
     **{f"{name}_usd_per_month": "#,##0.00" for name in ("staff", "software", "storage", "egress")},
 }  # fmt: skip
