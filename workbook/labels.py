@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import MONEY_TERMS
-from workbook import export_labels, plan_labels, speed_labels
+from workbook import export_labels, option_labels, plan_labels, speed_labels
 
 LANGUAGES = ("en", "zh")
 
@@ -832,6 +832,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "term.with_spares": ("GPUs with spares", "含备用 GPU"),
     "term.replicas_per_node": ("Replicas per node", "每节点副本数"),
     "term.nodes": ("Nodes", "节点数"),
+    "term.fills_nodes": ("Full nodes (1 yes, 0 no)", "整节点（1 是，0 否）"),
     "term.in_place": ("GPUs in place", "在位 GPU"),
     "term.powered": ("GPUs with power", "通电 GPU"),
     "term.new_nodes": ("Servers to buy", "购买服务器数"),
@@ -1338,7 +1339,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "options.cost": ("Ranked cost", "排名成本"),
     "options.sorted_cost": ("Sorted", "成本排序"),
     "options.group_cost": ("Group cost", "组成本"),
-    "options.group_number": ("Group", "组号"),
     "options.position": ("Position", "成本名次"),
     "options.in_group": ("In group", "组内次序"),
     "options.order_key": ("Key", "排序值"),
@@ -1547,6 +1547,7 @@ _MEANINGS_ZH = {
     "with_spares": "全部副本的 GPU，购买与租用均须提供；超过计算成本的 GPU 数上限时为空。",
     "replicas_per_node": "共用一个节点的副本数；副本大于节点时为 0。",
     "nodes": "全部副本所需节点：较小的副本共用节点，较大的副本占用整节点。",
+    "fills_nodes": "购买方整节点购买时为 1：GPU 以整板出售，且整板购买。",
     "in_place": "购置者所需的 GPU：整板出售且整板购买时按整节点，另加库存 GPU。",
     "powered": "购置者耗电的 GPU：最终所需，另加最小订购量多出的部分。",
     "order_needed": "其中须购买的 GPU：减去已有 GPU。",
@@ -1663,7 +1664,7 @@ _MEANINGS_ZH = {
     "gpus": "可容纳全部用户的整副本 GPU 数；超过规划上限则为空。",
     "size_key": "切分的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
 }
-_TEXTS |= speed_labels.TEXTS
+_TEXTS |= speed_labels.TEXTS | option_labels.TEXTS
 _TEXTS |= plan_labels.TEXTS
 _MEANINGS_ZH |= plan_labels.MEANINGS_ZH
 _TEXTS |= export_labels.TEXTS

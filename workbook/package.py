@@ -34,15 +34,23 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def rewritten(
-    xlsx: bytes, edit: Callable[[str, bytes], bytes], added: Mapping[str, bytes] = MappingProxyType({})
+    xlsx: bytes,
+    edit: Callable[[str, bytes], bytes],
+    added: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    """Return the package with each part replaced by `edit(part name, content)` and with the parts `added`."""
+    """Return the package with each part replaced by `edit(part name, content)` and with the parts `added`.
+
+    Args:
+        compression: ZIP_STORED for a package that is read again at once, because compressing takes seconds.
+    """
     out = BytesIO()
-    with zipfile.ZipFile(BytesIO(xlsx)) as package, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as result:
+    with zipfile.ZipFile(BytesIO(xlsx)) as package, zipfile.ZipFile(out, "w", compression) as result:
         parts = {part: edit(part, package.read(part)) for part in package.namelist()}
         for part, content in {**parts, **added}.items():
             info = zipfile.ZipInfo(part, _ZIP_EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = compression
             result.writestr(info, content)
     return out.getvalue()
 

@@ -38,7 +38,8 @@ def computed_values(xlsx: bytes) -> Values:
         with os.fdopen(handle, "wb") as file:
             tables = _tables(xlsx)
             one_row = _column_of({table.displayName for table in tables if _has_one_row(table)})
-            file.write(rewritten(xlsx, partial(_for_ironcalc, _columns_of(tables), one_row)))
+            edit = partial(_for_ironcalc, _columns_of(tables), one_row)
+            file.write(rewritten(xlsx, edit, compression=zipfile.ZIP_STORED))
         model = ironcalc.load_from_xlsx(path, "en", "UTC", "en")
     finally:
         os.remove(path)
@@ -56,28 +57,47 @@ def _for_ironcalc(
 
     Typed blank cells lose their type. IronCalc 0.9.1 takes a column of a table with one row for a cell, in which INDEX
     and MATCH find nothing; "from this column to this column" is a range for it. A reference to the formula's own row of
-    a table becomes one to the cell: with such references IronCalc takes three times as long to load.
+    a table becomes one to the cell: with such references IronCalc takes three times as long to load. A formula that
+    fills a column is written once.
     """
     if not part.startswith("xl/worksheets/"):
         return content
     if one_row:
         content = _FORMULA.sub(lambda found: one_row.sub(rb"\1[[\2]:[\2]]", found[0]), content)
+    shared: dict[tuple[bytes, bytes], int] = {}
     pieces: dict[bytes, list[str]] = {}
+    filled: dict[bytes, bool] = {}
 
     def with_cells(found: re.Match[bytes]) -> bytes:
-        text = found["formula"]
+        start, column, row, text = found.groups()
         if text not in pieces:
-            pieces[text] = _pieces(unescape(text.decode()), columns)
-        return b"%b<f>%b</f>" % (found["start"], escape(found["row"].decode().join(pieces[text])).encode())
+            formula = unescape(text.decode())
+            filled[text] = _means_the_same_in_each_row(formula)
+            pieces[text] = _pieces(formula, columns)
+        number = shared.get((column, text))
+        if number is not None:
+            return b'%b<f t="shared" si="%d"/>' % (start, number)
+        in_cells = escape(row.decode().join(pieces[text])).encode()
+        if not filled[text]:
+            return b"%b<f>%b</f>" % (start, in_cells)
+        shared[column, text] = len(shared)
+        return b'%b<f t="shared" ref="%b%b" si="%d">%b</f>' % (start, column, row, len(shared) - 1, in_cells)
 
     return _ROW_FORMULA.sub(with_cells, _BLANK_TYPED_AS_NUMBER.sub(rb"\1\2\3", content))
 
 
-# The start of a formula cell, the number of its row, and its formula if that refers to a row of a table.
-_ROW_FORMULA = re.compile(rb'(?P<start><c r="[A-Z]+(?P<row>\d+)"[^>]*>)<f>(?P<formula>[^<]*#This Row[^<]*)</f>')
+def _means_the_same_in_each_row(formula: str) -> bool:
+    """Return whether a formula has no relative reference but those to its own row of a table."""
+    return not _RELATIVE_ROW.search(_THIS_ROW.sub("", _TEXT.sub("", formula)))
+
+
+# The start of a formula cell, its column and row, and its formula if that refers to a row of a table.
+_ROW_FORMULA = re.compile(rb'(<c r="([A-Z]+)(\d+)"[^>]*>)<f>([^<]*#This Row[^<]*)</f>')
 _FORMULA = re.compile(rb"<f>[^<]*</f>")
 _COLUMN = r"\[(?:[^\]']|'.)*\]"
 _THIS_ROW = re.compile(rf"(\w+)\[\[#This Row\],({_COLUMN})(?::({_COLUMN}))?\]")
+_TEXT = re.compile(r'"(?:[^"]|"")*"')
+_RELATIVE_ROW = re.compile(r"(?<![\w.$])\$?[A-Z]{1,3}\d+(?![\w.(])")
 
 
 def _pieces(formula: str, columns: Mapping[tuple[str, str], str]) -> list[str]:

@@ -15,7 +15,6 @@ from io import BytesIO
 from lxml.etree import SerialisationError
 from openpyxl import Workbook
 from openpyxl.workbook.properties import CalcProperties
-from openpyxl.writer.excel import ExcelWriter
 
 from core import __version__, catalog
 from core.catalog.offers import Offer, catalog_offers
@@ -27,6 +26,7 @@ from workbook.files import UnwritableFileError
 from workbook.labels import Labels
 from workbook.package import rewritten
 from workbook.recalculation import Values, computed_values
+from workbook.sheet_writer import QuickExcelWriter
 from workbook.sheets import (
     about,
     article,
@@ -71,19 +71,23 @@ def build(
     Returns:
         The .xlsx, and the values: sheet → address → value.
     """
-    formulas = without_values(lang, rows, offers)
+    formulas = without_values(lang, rows, offers, compression=zipfile.ZIP_STORED)
     values = computed_values(formulas)
     return with_values(formulas, values), values
 
 
 def without_values(
-    lang: str, rows: Sequence[scenarios.Values] | None = None, offers: Sequence[Offer] | None = None
+    lang: str,
+    rows: Sequence[scenarios.Values] | None = None,
+    offers: Sequence[Offer] | None = None,
+    *,
+    compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
     """Build the planner without computing its formulas."""
     gc_was_enabled = gc.isenabled()
     gc.disable()  # saves time: tens of thousands of cells are created and none is freed
     try:
-        return _save(build_sheets(lang, rows, offers))
+        return _save(build_sheets(lang, rows, offers), compression)
     finally:
         if gc_was_enabled:
             gc.enable()
@@ -110,7 +114,7 @@ def build_sheets(
     prices.write(book, offers)
     article.write(book)
     rows = scenarios.default_rows(book.labels) if rows is None else rows
-    scenarios.write(book, rows, partial(capacity.column, book))
+    scenarios.write(book, rows, partial(capacity.scenario_column, book))
     sensitivity.write(book)
     capacity.write(book, capacity_sheet)
     speed.write(book)
@@ -153,16 +157,18 @@ def _close_open_files(error: SerialisationError) -> None:
     sys.unraisablehook = hook
 
 
-def _save(book: Book) -> bytes:
+def _save(book: Book, compression: int) -> bytes:
     out = BytesIO()
     _set_properties(book)
     try:
         # openpyxl's save() would store the current time, and compress the parts that `rewritten` compresses below.
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as package:
-            ExcelWriter(book.openpyxl, package).write_data()
+            QuickExcelWriter(book.openpyxl, package).write_data()
     except SerialisationError as error:  # lxml cannot write the temporary file of a sheet
         _close_open_files(error)
         folder, remedy = tempfile.gettempdir(), "Free some space there, or set TMPDIR to another folder."
         raise UnwritableFileError(folder, f"a temporary file cannot be written ({error})", remedy) from error
     texts = [book.chart_texts[ws.title] for ws in book.openpyxl if ws.title in book.chart_texts]
-    return rewritten(out.getvalue(), lambda part, content: with_chart_texts(part, content, texts))
+    return rewritten(
+        out.getvalue(), lambda part, content: with_chart_texts(part, content, texts), compression=compression
+    )

@@ -165,7 +165,7 @@ ORDER = Terms(
         unit="nodes",
         means="Nodes for all replicas: smaller replicas share a node, a larger one takes whole nodes.",
         formula=if_known(
-            [v.replicas_per_node],
+            [v.with_spares],
             when(
                 v.replicas_per_node >= 1,
                 up(v.replicas / v.replicas_per_node),
@@ -174,14 +174,18 @@ ORDER = Terms(
         ),
     ),
     Term(
+        name="fills_nodes",
+        unit="",
+        means="Whether an owner buys full nodes, 1 yes, 0 no: the GPU comes on boards, which are bought full.",
+        formula=when(all_of(equal(v.whole_nodes, 1), equal(v.on_board, 1)), 1, 0),
+    ),
+    Term(
         name="in_place",
         unit="GPUs",
         means="GPUs that an owner has in the end: full nodes where the GPU comes on boards and nodes are bought full, "
         "and GPUs in stock.",
         formula=if_known(
-            [v.nodes],
-            when(all_of(equal(v.whole_nodes, 1), equal(v.on_board, 1)), v.nodes * v.gpus_per_node, v.with_spares)
-            + v.spare_gpus,
+            [v.nodes], when(equal(v.fills_nodes, 1), v.nodes * v.gpus_per_node, v.with_spares) + v.spare_gpus
         ),
     ),
     Term(

@@ -46,13 +46,13 @@ def _tangent(number: int) -> tuple[Term, Term, Term]:
             name=slope,
             unit="s",
             means=f"Time that one sequence more adds, with reading the experts that it adds at estimate {number}.",
-            formula=v.growing_s + v.experts_read_s * v.touch_rate * getattr(v, share),
+            formula=v.growing_s + v.touching_s * getattr(v, share),
         ),
         Term(
             name=f"left_{number}_s",
             unit="s",
             means="What is left of the free time on that line.",
-            formula=v.free_s - v.experts_read_s * (1 - getattr(v, share)) + (getattr(v, slope) - v.growing_s) * batch,
+            formula=v.left_0_s + getattr(v, share) * (v.experts_read_s + v.touching_s * batch),
         ),
     )
 
@@ -287,16 +287,34 @@ FAST = Terms(
         formula=when(v.min_speed > 0, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
     ),
     Term(
+        name="spent_s",
+        unit="s",
+        means="Time per output token that a sequence adds, without weights and without the engine's time for it.",
+        formula=v.attention_token_s + v.link_token_s + v.prompt_share_s,
+    ),
+    Term(
+        name="unspent_s",
+        unit="s",
+        means="What kernels and the latency of all-reduces leave of the longest time.",
+        formula=v.longest_token_s - v.kernels_s - v.latency_s,
+    ),
+    Term(
+        name="touching_s",
+        unit="s",
+        means="Time to read the experts that the first token selects, where no other token does.",
+        formula=v.experts_read_s * v.touch_rate,
+    ),
+    Term(
         name="growing_s",
         unit="s",
         means="Time per output token that grows with each sequence of a stage, without weights.",
-        formula=v.attention_token_s + v.link_token_s + v.pp * v.sequence_s + v.prompt_share_s,
+        formula=v.spent_s + v.pp * v.sequence_s,
     ),
     Term(
         name="free_s",
         unit="s",
         means="What is left of the longest time for weights and for what grows with sequences.",
-        formula=v.longest_token_s - v.kernels_s - v.latency_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp,
+        formula=v.unspent_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp,
     ),
     Term(
         name="slope_0_s",
@@ -343,6 +361,9 @@ FAST = Terms(
         formula=when(v.batch_3 >= 1, down(v.batch_3 * v.pp), 1),
     ),
 )
+
+# The first of them, which are the same in every layout with one tensor parallel size.
+ANY_LAYOUT = ("longest_token_s", "spent_s", "unspent_s", "touching_s")
 
 PARTS = ("bandwidth", "compute", "fixed time", "links")  # of the time per token, which can limit the speed
 

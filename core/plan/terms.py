@@ -323,6 +323,8 @@ def spreadsheet_formula(expression: Expression, reference: Callable[[str], str],
 def _constant(value: object) -> str:
     if isinstance(value, str):
         return '"' + value.replace('"', '""') + '"'
+    if isinstance(value, bool):
+        return str(value).upper()
     if isinstance(value, int) and value >= 10**3 and str(value).strip("0") == "1":
         return f"10^{len(str(value)) - 1}"
     return f"{value:.15g}"

@@ -35,7 +35,7 @@ from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import random_row, scenario_of, without_override
 from workbook.labels import Labels
 from workbook.scenario import Scenario
-from workbook.sheets import capacity, plan, plan_inputs, plan_workings
+from workbook.sheets import capacity, option_terms, plan, plan_inputs, plan_workings
 from workbook.sheets import options as options_sheet
 from workbook.template import without_values
 
@@ -69,6 +69,7 @@ RESULTS = (
 )  # fmt: skip
 SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "limits")
 PRICE_OF_WAY = {"buy": "gpu_usd", "on_demand": "on_demand_usd_per_gpu_hour", "reserved": "reserved_usd_per_gpu_hour"}
+ANY_USERS = ("server_usd", "fills_nodes")  # what follows from the GPU alone
 Found = tuple[OptionSpeed, OptionCosts]
 
 
@@ -348,8 +349,8 @@ def costs_of(request: dict[str, object], scenario: Scenario, at_load: OptionSpee
 
 
 def money_of(costs: OptionCosts | None) -> dict[str, object]:
-    """Return every money term; with no user per replica, all are missing (the price of a server is not compared)."""
-    names = [term.name for term in OPTION_MONEY if term.name != "server_usd"]
+    """Return every money term that has a column and that users decide; with no user per replica, all are missing."""
+    names = [name for name in OPTION_MONEY.by_name if name in option_terms.shown() and name not in ANY_USERS]
     figures = {} if costs is None else costs.figures
     return {name: NOTHING if figures.get(name) is None else figures[name] for name in names}
 

@@ -144,7 +144,7 @@ class FormulaReader:
         form_text = _relative_text(tokens, row, column)
         form = self._form(form_text, lambda: _form(form_text, tokens))
         areas, names, unresolved = [], [], []
-        for operand in _operands(text):
+        for operand in operands(text):
             try:
                 found = self._resolver.areas(operand, sheet, row, column)
             except UnresolvedError as error:
@@ -296,7 +296,7 @@ def _normalised(reference: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _operands(text: str) -> list[str]:
+def operands(text: str) -> list[str]:
     """Return the references whose contents are used, without the direct arguments of ROW, COLUMNS etc."""
     open_calls, operands = [], []
     for token in _tokens(text) or ():

@@ -1,7 +1,7 @@
 """Write the Capacity sheet: the users of a replica, in every layout, of each scenario on its GPU and on all GPUs.
 
-The first rows are the layouts of each scenario on the GPU that it names; Scenarios shows the one with the fewest GPUs.
-The rows below are the chosen scenario on every GPU with a price; Options ranks them.
+The first table has the layouts of each scenario on the GPU that it names; Scenarios shows the one with the fewest GPUs.
+The second one has the chosen scenario on every GPU with a price; Options ranks them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from workbook.book import ABOVE, COUNT_FORMAT, Book, SheetColumn, filled_table, 
 from workbook.labels import Labels
 from workbook.sheets import gpus, scenarios
 
-TABLE = "Capacity"
+TABLE, SCENARIO_TABLE = "Capacity", "ScenarioCapacity"
 HEADER_ROW = 6
 FIRST_ROW = HEADER_ROW + 1
 STAGES = (1, 2, 3)
@@ -77,6 +77,9 @@ _COLUMNS = (
     SheetColumn("best_above", 9),
     SheetColumn("best_row", 9),
 )
+# What finds the layout with the fewest GPUs of a scenario; options are ranked on Options.
+_OF_SCENARIOS = ("nodes", "replicas_per_node", "size_key", "best_above", "best_row")
+_OPTION_COLUMNS = tuple(column for column in _COLUMNS if column.key not in _OF_SCENARIOS)
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 Cell = Callable[[str], str]
 
@@ -93,8 +96,8 @@ def option_rows() -> list[tuple[str, int]]:
 
 
 def first_option_row() -> int:
-    """Return the number in the table of the first row of the chosen scenario."""
-    return scenario_rows() + 1
+    """Return the number in its table of the first row of the chosen scenario."""
+    return 1
 
 
 def scenario_rows() -> int:
@@ -120,7 +123,13 @@ def write(book: Book, ws) -> None:
     put(ws, "C4", styles.LABEL, labels("capacity.most_scenarios"))
     put(ws, "D4", styles.SOURCE_FIGURE, scenarios.MOST_SCENARIOS, COUNT_FORMAT)
     ws.row_dimensions[HEADER_ROW].height = 58
-    filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(), _formulas(book))
+    title = partial(header, labels)
+    of_scenarios = _formulas(book, of_scenarios=True)
+    last = filled_table(ws, SCENARIO_TABLE, HEADER_ROW, _COLUMNS, title, _scenario_rows(), of_scenarios)
+    put(ws, f"A{last + 2}", styles.SECTION, labels("speed.of_options"))
+    ws.row_dimensions[last + 3].height = 58
+    of_options = _formulas(book, of_scenarios=False)
+    filled_table(ws, TABLE, last + 3, _OPTION_COLUMNS, title, _option_rows(), of_options)
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER['binds']}{HEADER_ROW + scenario_rows()}"
@@ -144,8 +153,13 @@ _SHEET_KEYS = {
 
 
 def column(book: Book, key: str) -> str:
-    """Return the reference to a whole column."""
+    """Return the reference to a whole column of the chosen scenario's rows."""
     return f.whole_column(TABLE, header(book.labels, key))
+
+
+def scenario_column(book: Book, key: str) -> str:
+    """Return the reference to a whole column of the rows of all scenarios."""
+    return f.whole_column(SCENARIO_TABLE, header(book.labels, key))
 
 
 def letter(key: str) -> str:
@@ -153,16 +167,19 @@ def letter(key: str) -> str:
     return _LETTER[key]
 
 
-def _rows() -> Iterator[dict[str, object]]:
-    """Yield the constants of each row; block 0 is the chosen scenario."""
+def _scenario_rows() -> Iterator[dict[str, object]]:
     for block in range(1, scenarios.MOST_SCENARIOS + 1):
         for number in range(len(LAYOUTS)):
             yield _row(block, None, number)
+
+
+def _option_rows() -> Iterator[dict[str, object]]:
     for gpu, number in option_rows():
         yield _row(0, gpu, number)
 
 
 def _row(block: int, gpu: str | None, number: int) -> dict[str, object]:
+    """Return the constants of a row; block 0 is the chosen scenario."""
     tp, pp = LAYOUTS[number]
     return {
         "layout": layout_title(tp, pp), "block": block, "tp": tp, "pp": pp, "gpus_per_replica": tp * pp,
@@ -170,11 +187,11 @@ def _row(block: int, gpu: str | None, number: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _formulas(book: Book) -> dict[str, str]:
-    labels = book.labels
+def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
+    labels, table = book.labels, SCENARIO_TABLE if of_scenarios else TABLE
 
     def cell(key: str) -> str:
-        return f.this_row(TABLE, header(labels, key))
+        return f.this_row(table, header(labels, key))
 
     def scenario(key: str) -> str:
         return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
@@ -188,11 +205,9 @@ def _formulas(book: Book) -> dict[str, str]:
     def if_possible(formula: str) -> str:
         return f"IF({cell('is_possible')}=1,{formula},0)"
 
-    def of_device(key: str) -> str:
-        return f"IF({cell('block')}>0,{scenario(key)},{gpu(key)})"
-
+    of_device = scenario if of_scenarios else gpu
     model_rows = f"({scenario('model_at')}-1)*layouts_per_scenario+{cell('layout_number')}+1"
-    return {
+    found = {
         **scenario_of_row(book, cell),
         "gpus_per_node": gpu("per_node_planned"),
         **{key: of_device(key) for key in _OF_DEVICE},
@@ -215,6 +230,7 @@ def _formulas(book: Book) -> dict[str, str]:
         **_best_rows(book, cell),
         **_limits(labels, cell, scenario),
     }
+    return {key: formula for key, formula in found.items() if of_scenarios or key not in _OF_SCENARIOS}
 
 
 def reference(book: Book, cell: Cell, stage: int, name: str) -> str:
@@ -295,7 +311,7 @@ _RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the term
 def _best_rows(book: Book, cell: Cell) -> dict[str, str]:
     """Return the formulas for the row of the layout that is first by size, of those so far; 0 if none fits."""
     size, best_above, number = cell("size_key"), cell("best_above"), f"ROW()-ROW($A${HEADER_ROW})"
-    smaller = f"{size}<INDEX({column(book, 'size_key')},{best_above})"
+    smaller = f"{size}<INDEX({scenario_column(book, 'size_key')},{best_above})"
     return {
         "best_above": f"IF({cell('layout_number')}=1,0,{_LETTER['best_row']}{ABOVE})",
         "best_row": f"IF(ISNUMBER({size}),IF({best_above}=0,{number},IF({smaller},{number},{best_above})),{best_above})",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.plan.memory import REPLICAS
 from core.plan.money import OPTION_MONEY, OUTCOME
-from core.plan.speed_terms import FAST, LOAD
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, MONEY_FORMAT, SheetColumn
@@ -26,7 +26,7 @@ _SPEED = tuple(
         *terms.needed(FAST, ("users_at_speed",)),
         *terms.needed(LOAD, ("tokens_per_s_per_user", "low_tokens_per_s")),
     )
-    if term.name not in ("longest_token_s", "own_batch")  # Speed has the one; the other is for groups of ranks
+    if term.name not in (*ANY_LAYOUT, "own_batch")  # Speed has the former; the other is for groups of ranks
 )
 _MONEY = terms.needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
 _OF_CAPACITY = ("gpus_per_replica", "pp")
@@ -148,7 +148,7 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         "max_context": f"IF(ISNUMBER({longest}),{longest},0)",
         "beyond": f"IF({cell('max_context')}>0,IF({cell('context')}>{cell('max_context')},1,0),0)",
         "fitting": of_best("users_per_replica", "0"),
-        "runs": f"IF({cell('fitting')}>0,INDEX(pace_runs,{cell('number')}),{pace.NO_FIGURES})",
+        "runs": f"IF({cell('fitting')}>0,INDEX(scenario_pace_runs,{cell('number')}),{pace.NO_FIGURES})",
         **{key: of_best(key, "1") for key in _OF_CAPACITY},
         **{
             term.name: f"IF({runs}={pace.RUNS},{terms.formula(term, of_load)},{missing})" for term in _SPEED

@@ -27,7 +27,7 @@ from workbook.book import (
 )
 from workbook.labels import Labels
 from workbook.offers import label_of
-from workbook.sheets import best, capacity, gpus, options, plan_inputs, prices, speed
+from workbook.sheets import best, capacity, gpus, options, pace, plan_inputs, prices
 
 FIRST_ROW = 5
 MOST_MONTHS = 120  # the longest horizon at which the two best options are compared
@@ -223,7 +223,7 @@ class _Writer:
             return options.column(self.book, key)
 
         no_kernel = (
-            f"COUNTIFS({column('runs')},{speed.NO_KERNEL},{column('fitting')},{f.text('>0')},{column('left_out')},0)"
+            f"COUNTIFS({column('runs')},{pace.NO_KERNEL},{column('fitting')},{f.text('>0')},{column('left_out')},0)"
         )
         slow = f"COUNTIFS({column('slow')},{f.text('<>–')},{column('left_out')},0)"
         counts = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import ModuleType
 
 from openpyxl.chart import LineChart, Reference
 from openpyxl.formatting.rule import ColorScaleRule, Rule
@@ -85,9 +86,13 @@ _USERS_KEYS = (
 _AT_LOAD = {"attention_groups": "1", "own_batch": "batch"}
 
 
+# Columns of Capacity with the place at which a model's figures are looked up.
+_ROWS_ELSEWHERE = ("first_row", "stage_row_2", "stage_row_3", "activation_column", "scenario_row", "kernels")
+
+
 def _facts() -> tuple[str, ...]:
     """Return the keys of what does not depend on context and users, in the order in which the sheet lists them."""
-    used = dict.fromkeys(("option", "capacity_row", "pace_row", "runs", "output_given"))
+    used = dict.fromkeys(("option", "capacity_row", "pace_row", "runs", "output_given", *_ROWS_ELSEWHERE))
     for term in _MEMORY:
         for stage in capacity.STAGES if term.name in _OF_STAGE else capacity.STAGES[:1]:
             for name in term.formula.names():
@@ -170,7 +175,7 @@ def _write_choice(book: Book, ws: Worksheet) -> None:
 
     def held(key: str) -> str:
         row = _fact("capacity_row")
-        return f"IF({row}>0,INDEX({capacity.column(book, key)},{row}),{terms.MISSING})"
+        return f"IF({row}>0,{_of_row(book, capacity, key, 'capacity_row')},{terms.MISSING})"
 
     node = f"INDEX({gpus.column(book, 'per_node_planned')},{held('gpu_row')})"
     shown = {
@@ -226,12 +231,18 @@ def _write_facts(book: Book, ws: Worksheet) -> None:
         put_formula(ws, f"B{row}", styles.FORMULA, _fact_formula(book, key), PLAIN_FORMAT)
 
 
+def _of_row(book: Book, sheet: ModuleType, name: str, row: str) -> str:
+    """Return a figure of the best option, or of the scenario on its own GPU where no option has a rank."""
+    places = (f"INDEX({column(book, name)},MAX(1,{_fact(row)}))" for column in (sheet.column, sheet.scenario_column))
+    return f"IF({_fact('option')}>0,{','.join(places)})"
+
+
 def _fact_formula(book: Book, key: str) -> str:
     def held(name: str) -> str:
-        return f"INDEX({capacity.column(book, name)},MAX(1,{_fact('capacity_row')}))"
+        return _fact(name) if name in _ROWS_ELSEWHERE else _of_row(book, capacity, name, "capacity_row")
 
     def paced(name: str) -> str:
-        return f"INDEX({speed.column(book, name)},MAX(1,{_fact('pace_row')}))"
+        return _of_row(book, speed, name, "pace_row")
 
     def scenario(name: str) -> str:
         return f"INDEX({scenarios.column(book, name)},MATCH(plan_scenario,scenario_names,0))"
@@ -245,6 +256,7 @@ def _fact_formula(book: Book, key: str) -> str:
         "capacity_row": f"IFERROR({of_option('capacity_row', scenario('best_row'))},0)",
         "pace_row": f"IFERROR({of_option('pace_row', scenario('number'))},0)",
         "output_given": paced("given_output_tokens"),
+        **{name: _of_row(book, capacity, name, "capacity_row") for name in _ROWS_ELSEWHERE},
         "runs": f"IF({_fact('capacity_row')}>0,{paced('runs')},{pace.NO_FIGURES})",
     }
     if key in own:
@@ -257,7 +269,7 @@ def _fact_formula(book: Book, key: str) -> str:
         return capacity.reference(book, held, int(number), name)
     if key in _MEMORY_INPUTS:
         return capacity.reference(book, held, 1, key)
-    return speed.reference(book, paced, key)
+    return speed.reference(book.labels, paced, key)
 
 
 _ESTIMATE_INPUTS = {
@@ -364,6 +376,8 @@ def _range(cells: Mapping[int, str]) -> str:
 def _label(labels: Labels, key: str) -> str:
     if key in _SHEET_KEYS:
         return labels(f"sensitivity.{key}")
+    if key in _ROWS_ELSEWHERE:
+        return capacity.header(labels, key)
     name, _, number = key.rpartition("_")
     if number in ("2", "3") and _has_stages(name):
         return labels("capacity.of_stage", stage=number, figure=terms.label(labels, name))

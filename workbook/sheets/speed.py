@@ -1,15 +1,17 @@
 """Write the Speed sheet: how long a step and a prompt take on each GPU and tensor parallel size.
 
-The first rows are the scenarios on the GPUs that they name, in the layout that Scenarios shows. The rows below are the
-chosen scenario on every GPU with a price; Options computes from them what users see.
+The first table has the scenarios on the GPUs that they name, in the layout that Scenarios shows. The second one has the
+chosen scenario on every GPU with a price; Options computes from it what users see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
 from core.catalog.offer_choice import prices
@@ -19,16 +21,17 @@ from core.plan.demand import TOKENS
 from core.plan.fleet import choice_of_gpu
 from core.plan.speed import engine_inputs
 from core.plan.speed_rows import CLASS_FIGURES, COMMON_FIGURES, FORMAT_FIGURES, TP_SIZES
-from core.plan.speed_terms import ATTENTION, FAST, PACE, WEIGHTS
-from core.plan.terms import Term
+from core.plan.speed_terms import WEIGHTS
+from core.plan.terms import MISSING, equal, spreadsheet_formula, v, when
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
-from workbook.labels import Labels
+from workbook.joining import Formulas, fits_in_sheet, joined
+from workbook.labels import LANGUAGES, Labels
 from workbook.sheets import capacity, gpus, scenarios
-from workbook.sheets.pace import NAMED, NO_FIGURES, NO_KERNEL, NO_RATE, RUNS
+from workbook.sheets.pace import NAMED, NO_FIGURES, NO_KERNEL, NO_RATE, RUNS, TERMS, USED, name_of
 
-TABLE = "Speed"
+TABLE, SCENARIO_TABLE = "Speed", "ScenarioSpeed"
 TIME_FORMAT = "0.0000E+00"
 _CONSTANTS_ROW = 5
 _LINK_LATENCIES = ("link_latency_fabric", "link_latency_pcie")
@@ -39,19 +42,86 @@ CONSTANTS = {
 HEADER_ROW = _CONSTANTS_ROW + len(CONSTANTS) + 2
 FIRST_ROW = HEADER_ROW + 1
 
+Cell = Callable[[str], str]
+
 # Figures that several terms use, looked up once a row.
 _FACTS = ("bandwidth_bytes_per_s", "sixteen_bit_flops_per_s", "dense_flops_per_s", "maker_read", "maker_compute")
 _LOOKED_UP = ("expert_bytes", "untouched", "touch_rate")
 _TOKENS = tuple(term.name for term in TOKENS)
-# The longest time of a token is computed here too: it is the same in every layout.
-_PACE_TERMS = (*WEIGHTS, *ATTENTION, *PACE, FAST["longest_token_s"])
+_WORKINGS = (
+    "scenario", "gpu", "tp", "runs", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row", "tp_number",
+    "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind", "expert_kind", "dense_unit",
+    "expert_unit", *_TOKENS, "value_bytes", *_FACTS, *_LOOKED_UP, "is_slow_link", "link_latency_s", "sequence_s",
+    "own_output_tokens", "given_output_tokens",
+)  # fmt: skip
+_CELLS = frozenset((*_WORKINGS, *(term.name for term in TERMS)))
+
+
+def reference(labels: Labels, cell: Cell, name: str) -> str:
+    """Return the cell, look-up or defined name of a name of the terms.
+
+    Args:
+        cell: key of a column of the table → its cell in the row that is meant.
+    """
+
+    def gpu(key: str) -> str:
+        return f"INDEX({f.whole_column(gpus.TABLE, gpus.header(labels, key))},{cell('gpu_row')})"
+
+    if name in _CELLS:
+        return cell(name)
+    if name in COMMON_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')})"
+    if name in CLASS_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_class')})"
+    if name in FORMAT_FIGURES:
+        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
+    if name in ("kernel_s", "step_fixed_s", "own_range"):
+        return gpu(name)
+    part, _, unit = name.partition("_is_")
+    if unit:
+        return f"({cell(f'{part}_unit')}={gpus.WIDENED if unit == 'widened' else gpus.NATIVE})"
+    inline = {
+        "expert_flops_per_s": f"INDEX(gpu_rates,{cell('gpu_row')},{cell('expert_kind')})",
+        "link_bytes_per_s": f"INDEX(gpu_links,{cell('gpu_row')},{cell('tp_number')})",
+        "min_speed": "plan_min_speed",
+    }
+    return inline.get(name, name)
+
+
+def _cell(labels: Labels, table: str, key: str) -> str:
+    return f.this_row(table, header(labels, key))
+
+
+def header(labels: Labels, key: str) -> str:
+    """Return the heading of a column."""
+    if key in _CAPACITY_KEYS:
+        return labels(f"capacity.{key}")
+    return labels(f"speed.{key}") if key in _SHEET_KEYS else terms.label(labels, key)
+
+
+_CAPACITY_KEYS = {"scenario", "gpu", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row"}
+_SHEET_KEYS = {
+    "runs", "tp_number", "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind",
+    "expert_kind", "dense_unit", "expert_unit", "own_output_tokens",
+}  # fmt: skip
+
+
+def _shown() -> Formulas:
+    """Return the formula of each column of the terms, the same in every language."""
+    declared = {term.name: when(equal(v.runs, RUNS), term.formula, MISSING) for term in TERMS}
+    references = [partial(reference, labels, partial(_cell, labels, TABLE)) for labels in map(Labels, LANGUAGES)]
+    return joined(declared, KEPT & declared.keys(), fits_in_sheet(*references))
+
+
+# Columns that stay: what other sheets use; Sensitivity computes with other contexts from the figures of the weights.
+KEPT = USED | {term.name for term in WEIGHTS}
+_TERMS = _shown()
 _COLUMNS = (
     SheetColumn("scenario", 30, styles.FORMULA_TEXT, None),
     SheetColumn("gpu", 22, styles.FORMULA_TEXT, None),
     SheetColumn("tp", 7),
     SheetColumn("runs", 8, styles.TOTAL, "0"),
     SheetColumn("block", 9, styles.SOURCE_FIGURE),
-    SheetColumn("given_tp", 9, styles.SOURCE_FIGURE),
     SheetColumn("named_gpu", 20, styles.LABEL, None),
     SheetColumn("slot", 9),
     SheetColumn("scenario_row", 9),
@@ -72,15 +142,9 @@ _COLUMNS = (
     SheetColumn("is_slow_link", 9),
     SheetColumn("link_latency_s", 14, styles.FORMULA, TIME_FORMAT),
     SheetColumn("sequence_s", 14, styles.FORMULA, TIME_FORMAT),
-    *(SheetColumn(term.name, 14, styles.FORMULA, TIME_FORMAT) for term in _PACE_TERMS),
+    *(SheetColumn(name, 14, styles.FORMULA, TIME_FORMAT) for name in _TERMS),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-Cell = Callable[[str], str]
-
-
-def scenario_rows() -> int:
-    """Return the number of rows of scenarios, which come first."""
-    return scenarios.MOST_SCENARIOS
 
 
 def option_rows() -> list[tuple[str, int]]:
@@ -102,35 +166,44 @@ def write(book: Book) -> None:
     put(ws, "A3", styles.SUBTITLE, labels("speed.note"))
     _write_constants(book, ws)
     ws.row_dimensions[HEADER_ROW].height = 58
-    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(), _formulas(book))
-    for key in NAMED:
-        book.name(f"pace_{key}" if key == "runs" else key, ws, f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}")
+    last = _write_table(book, ws, HEADER_ROW, of_scenarios=True)
+    ws.print_area = f"A1:{_LETTER['runs']}{last}"
+    put(ws, f"A{last + 2}", styles.SECTION, labels("speed.of_options"))
+    ws.row_dimensions[last + 3].height = 58
+    _write_table(book, ws, last + 3, of_scenarios=False)
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['runs']}{HEADER_ROW + scenario_rows()}"
     protect(ws)
 
 
-def header(labels: Labels, key: str) -> str:
-    """Return the heading of a column."""
-    if key in _CAPACITY_KEYS:
-        return labels(f"capacity.{key}")
-    return labels(f"speed.{key}") if key in _SHEET_KEYS else terms.label(labels, key)
+def _write_table(book: Book, ws: Worksheet, header_row: int, *, of_scenarios: bool) -> int:
+    """Write the table of the scenarios or that of the options, define its names, and return its last row."""
+    rows = _scenario_rows() if of_scenarios else _option_rows()
+    name = SCENARIO_TABLE if of_scenarios else TABLE
+    formulas = _formulas(book, of_scenarios=of_scenarios)
+    columns = [column if column.key in formulas else _constant(column) for column in _COLUMNS]
+    last = filled_table(ws, name, header_row, columns, partial(header, book.labels), rows, formulas)
+    for key in NAMED:
+        cells = f"{_LETTER[key]}{header_row + 1}:{_LETTER[key]}{last}"
+        book.name(name_of(key, of_scenarios=of_scenarios), ws, cells)
+    return last
 
 
-_CAPACITY_KEYS = {"scenario", "gpu", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row"}
-_SHEET_KEYS = {
-    "runs", "given_tp", "tp_number", "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind",
-    "expert_kind", "dense_unit", "expert_unit", "own_output_tokens",
-}  # fmt: skip
+def _constant(column: SheetColumn) -> SheetColumn:
+    return replace(column, role=styles.SOURCE_FIGURE) if column.role == styles.FORMULA else column
 
 
 def column(book: Book, key: str) -> str:
-    """Return the reference to a whole column."""
+    """Return the reference to a whole column of the options."""
     return f.whole_column(TABLE, header(book.labels, key))
 
 
-def _write_constants(book: Book, ws) -> None:
+def scenario_column(book: Book, key: str) -> str:
+    """Return the reference to a whole column of the scenarios."""
+    return f.whole_column(SCENARIO_TABLE, header(book.labels, key))
+
+
+def _write_constants(book: Book, ws: Worksheet) -> None:
     """Write the calibration constants of the engine, each with a workbook-level name."""
     sources = {one.name: one for one in constants()}
     renamed = {"prompt_queue": f"prompt_queue_{ENGINE}", "request_s": f"request_{ENGINE}"}
@@ -145,47 +218,21 @@ def _write_constants(book: Book, ws) -> None:
         book.name(name, ws, f"B{row}")
 
 
-def _rows() -> Iterator[dict[str, object]]:
-    for block in range(1, scenario_rows() + 1):
-        yield {"block": block, "given_tp": 0, "named_gpu": None}
+def _scenario_rows() -> Iterator[dict[str, object]]:
+    for block in range(1, scenarios.MOST_SCENARIOS + 1):
+        yield {"block": block, "named_gpu": None}
+
+
+def _option_rows() -> Iterator[dict[str, object]]:
     for gpu, tp in option_rows():
-        yield {"block": 0, "given_tp": tp, "named_gpu": gpu}
+        yield {"block": 0, "tp": tp, "named_gpu": gpu}
 
 
-def reference(book: Book, cell: Cell, name: str) -> str:
-    """Return the cell, look-up or defined name of a name of the terms.
-
-    Args:
-        cell: key of a column of the table → its cell in the row that is meant.
-    """
-
-    def gpu(key: str) -> str:
-        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
-
-    if name in _LETTER:
-        return cell(name)
-    if name in COMMON_FIGURES:
-        return f"INDEX(speed_{name},{cell('figures_row')})"
-    if name in CLASS_FIGURES:
-        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_class')})"
-    if name in FORMAT_FIGURES:
-        return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
-    inline = {
-        "expert_flops_per_s": f"INDEX(gpu_rates,{cell('gpu_row')},{cell('expert_kind')})",
-        **{f"{part}_is_{unit}": f"({cell(f'{part}_unit')}={number})" for part in ("dense", "expert")
-           for unit, number in (("widened", gpus.WIDENED), ("native", gpus.NATIVE))},
-        **{name: gpu(name) for name in ("kernel_s", "step_fixed_s", "own_range")},
-        "link_bytes_per_s": f"INDEX(gpu_links,{cell('gpu_row')},{cell('tp_number')})",
-        "min_speed": "plan_min_speed",
-    }  # fmt: skip
-    return inline.get(name, name)
-
-
-def _formulas(book: Book) -> dict[str, str]:
-    labels = book.labels
+def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
+    labels, table = book.labels, SCENARIO_TABLE if of_scenarios else TABLE
 
     def cell(key: str) -> str:
-        return f.this_row(TABLE, header(labels, key))
+        return f.this_row(table, header(labels, key))
 
     def scenario(key: str) -> str:
         return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
@@ -193,15 +240,13 @@ def _formulas(book: Book) -> dict[str, str]:
     def gpu(key: str) -> str:
         return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
 
-    def printed(term: Term) -> str:
-        return f"IF({cell('runs')}=1,{terms.formula(term, partial(reference, book, cell))},{terms.MISSING})"
-
     def rate(kind: str) -> str:
         return f"INDEX(gpu_rates,{cell('gpu_row')},{kind})"
 
     def of_tokens(name: str) -> str:
         return cell(name) if name in _LETTER else scenario(name)
 
+    own = cell("own_output_tokens")
     row = cell("figures_row")
     best = scenario("best_row")
     has_figures = f"INDEX(speed_gathered_values,{row})>0"
@@ -214,7 +259,7 @@ def _formulas(book: Book) -> dict[str, str]:
 
     return {
         **capacity.scenario_of_row(book, cell),
-        "tp": f"IF({cell('given_tp')}>0,{cell('given_tp')},IF({best}>0,INDEX({capacity.column(book, 'tp')},{best}),1))",
+        **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
         "tp_number": f"ROUND(LOG({cell('tp')},1+1),0)+1",
         "figures_row": f"IF({cell('is_usable')}=1,({scenario('model_at')}-1)*{len(TP_SIZES)}+{cell('tp_number')}+1,1)",
         "served_row": scenario("served_row"),
@@ -222,11 +267,10 @@ def _formulas(book: Book) -> dict[str, str]:
         "format_column": f"MAX(1,{scenario('weights_column')})",
         "own_kind": f"INDEX(precision_own_kind,{cell('served_row')})",
         **{f"{part}_kind": kind(part) for part in ("dense", "expert")},
-        **{f"{part}_unit": f"INDEX(gpu_units,{cell('gpu_row')},{cell(f'{part}_kind')})" for part in ("dense", "expert")},
+        **{f"{part}_unit": f"INDEX(gpu_units,{cell('gpu_row')},{kind(part)})" for part in ("dense", "expert")},
         "runs": f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})",
         "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
-        "given_output_tokens": f"IF({cell('block')}=0,IF(plan_output_tokens>0,plan_output_tokens,"
-        f"{cell('own_output_tokens')}),{cell('own_output_tokens')})",
+        "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
         **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
         "value_bytes": scenario("value_bytes"),
         "bandwidth_bytes_per_s": f"IF(ISNUMBER({gpu('bandwidth')}),{gpu('bandwidth')}*10^9,{terms.MISSING})",
@@ -237,5 +281,5 @@ def _formulas(book: Book) -> dict[str, str]:
         **{name: f"INDEX(speed_{name},{row})" for name in ("untouched", "touch_rate")},
         "is_slow_link": f"INDEX(gpu_slow_links,{cell('gpu_row')},{cell('tp_number')})",
         "link_latency_s": f"IF({cell('is_slow_link')}=1,link_latency_pcie,link_latency_fabric)",
-        **{term.name: printed(term) for term in _PACE_TERMS},
+        **{name: spreadsheet_formula(formula, partial(reference, labels, cell)) for name, formula in _TERMS.items()},
     }  # fmt: skip
