@@ -119,7 +119,6 @@ FACTS = _facts()
 _FACT_ROW = {key: row for row, key in enumerate(FACTS, start=_FACTS_ROW + 1)}
 _CONTEXT_TABLE_ROW = max(_FACT_ROW.values()) + 3  # of the headings
 _USERS_TABLE_ROW = _CONTEXT_TABLE_ROW + len(CONTEXTS) + 3
-_LETTER = {key: get_column_letter(number) for number, key in enumerate(_USERS_KEYS, start=1)}
 
 
 def write(book: Book) -> None:
@@ -210,11 +209,13 @@ def _write_grid(labels: Labels, ws: Worksheet, key: str) -> None:
             first = f"{get_column_letter(column)}{row - header_row + axis_row}"
             put_formula(ws, address, styles.FORMULA, first, COUNT_FORMAT)
     results = {"total": "total_gb", "gpus": "deployable", "speed": "tokens_per_s_per_user"}
-    for i in range(len(USERS)):
-        for j in range(len(CONTEXTS)):
-            row = _USERS_TABLE_ROW + 1 + i * len(CONTEXTS) + j
-            place = header_row + 1 + i, _FIRST_COLUMN + j
-            put_formula(ws, place, styles.FORMULA, f"{_LETTER[results[key]]}{row}", _GRIDS[key])
+    contexts, _ = axis_cells()
+    rows_before = f"(ROW()-ROW($A${header_row})-1)*COLUMNS({_range(contexts)})"
+    place = f"{rows_before}+COLUMN()-COLUMN($A${header_row})"
+    found = f"INDEX({f.whole_column(BY_USERS, _label(labels, results[key]))},{place})"
+    for row in range(header_row + 1, header_row + 1 + len(USERS)):
+        for column in range(_FIRST_COLUMN, _LAST_COLUMN + 1):
+            put_formula(ws, (row, column), styles.FORMULA, found, _GRIDS[key])
 
 
 def _fact(key: str) -> str:

@@ -234,7 +234,7 @@ SEEDS = {
     ),
     "number in its last row": ("hard_coded", lambda x: x.number("Scenarios", f"{GPUS}16", 4), f"Scenarios!{GPUS}16"),
     "number in a grid": ("hard_coded", lambda x: x.number("Sensitivity", "D17", 7), "Sensitivity!D17"),
-    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H23", 7), "Sensitivity!H23"),
+    "number in its corner": ("hard_coded", lambda x: x.number("Sensitivity", "H22", 7), "Sensitivity!H22"),
     "number in a formula's style": ("hard_coded", lambda x: x.number("Article", "E19", 140), "Article!E19"),
     "another formula in a grid": (
         "inconsistent",
@@ -260,9 +260,9 @@ SEEDS = {
     "circle within a range": ("circular", article("SUM(H4:H7)"), "Article!H5"),
     "circle of names": ("circular", name_text("real_kv_gb", "real_kv_gb"), "name real_kv_gb"),
     "iteration": ("circular", workbook(attribute("calcPr", iterate="1")), "workbook"),
-    "empty list": ("lists", sheet("Sensitivity", first_list("$X$1:$X$3")), "Sensitivity!B4"),
-    "list of a broken name": ("names", sheet("Sensitivity", first_list("#REF!")), "validation of Sensitivity!B4"),
-    "list of no choices": ("lists", sheet("Sensitivity", first_list('","')), "Sensitivity!B4"),
+    "empty list": ("lists", sheet("Scenarios", first_list("$ZX$1:$ZX$3")), f"Scenarios!{MODEL}7"),
+    "list of a broken name": ("names", sheet("Scenarios", first_list("#REF!")), f"validation of Scenarios!{MODEL}7"),
+    "list of no choices": ("lists", sheet("Scenarios", first_list('","')), f"Scenarios!{MODEL}7"),
     "input out of bounds": ("inputs_valid", lambda x: x.number("Article", "E10", 1.5), "Article!E10"),
     "input not in the list": (
         "inputs_valid",
@@ -309,9 +309,9 @@ SEEDS = {
     "rule without a title": (
         "inputs_validated",
         sheet("Sensitivity", attribute("dataValidation", promptTitle=None)),
-        "Sensitivity!B4",
+        "Sensitivity!B12",
     ),
-    "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B4"),
+    "input without a rule": ("inputs_validated", sheet("Sensitivity", removed("dataValidation")), "Sensitivity!B12"),
     "unprotected": ("protection", sheet("Article", removed("sheetProtection")), "Article"),
     "password": ("protection", sheet("Article", attribute("sheetProtection", password="CC1A")), "Article"),
     "percentage of GB": (
