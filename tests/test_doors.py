@@ -57,6 +57,7 @@ def plan_arguments(scenario: Scenario) -> dict[str, object]:
     return {
         "users": scenario.users,
         "context": scenario.context,
+        "output_tokens": scenario.output_tokens,
         "precision": scenario.precision_name,
         "kv_precision": scenario.kv_precision.name,
         "average_tokens": scenario.average_tokens if scenario.allocation == PAGED else None,
