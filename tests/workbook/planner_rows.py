@@ -58,11 +58,12 @@ def random_row(
     engines = ENGINES if has_shapes(catalog.model(model).spec) else (RULE,)
     allocation = rng.choice(ALLOCATIONS)
     context = rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, most_context)])
+    of_answer = random.Random(f"{title}, {context}")  # apart, so that the other draws do not depend on it
     found = row(
         title,
         model,
         context=context,
-        output_tokens=rng.choice([None, rng.randint(1, context - 1)]) if context > 1 else None,
+        output_tokens=of_answer.choice([None, of_answer.randint(1, context - 1)]) if context > 1 else None,
         users=rng.choice([1, 10, 100, rng.randint(1, most_users)]),
         allocation=allocation,
         average_tokens=rng.choice([1, 500, 8000, rng.randint(1, 10**6)]) if allocation == PAGED else None,
