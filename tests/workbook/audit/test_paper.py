@@ -55,6 +55,16 @@ def test_only_what_is_printed_counts(page, tmp_path):
     assert small(page, tmp_path) == []
 
 
+def test_a_sheet_may_have_a_comma_in_its_name(page, tmp_path):
+    """Two areas are two, also where the sheet's name has the character between them."""
+    page.active.title = "Costs, speed"
+    page.active["C1"].font = Font(sz=10)
+    page.active.print_area = "A1:B1,D1:E1"
+    assert small(page, tmp_path) == []
+    page.active.print_area = "A1:B1,C1:J1"  # 8 columns of 75 pt are 600 pt: 99 %
+    assert small(page, tmp_path) == []
+
+
 def test_height_and_pages(page, tmp_path):
     """80 rows of 15 pt are 1200 pt on a page of 842 pt: 70 % of 11 pt; on two pages the width decides."""
     page.active["A80"] = 1
