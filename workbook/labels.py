@@ -1111,7 +1111,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "A price or an assumption is not a number, or outside its limits.",
         "有价格或假设不是数字，或超出范围。",
     ),
-    "export.check_fits": ("Every user has a place", "部署的 GPU 可容纳全部用户"),
+    "export.check_fits": ("Every user has a place", "每个用户均有席位"),
     "export.check_fits_wrong": (
         "No layout fits, is fast enough and small enough: see above.",
         "没有可容纳、够快且不过大的切分：请看建议。",

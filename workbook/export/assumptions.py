@@ -20,7 +20,7 @@ from workbook.export import speeds
 from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
 from workbook.labels import Labels
 
-WIDTHS = (38, 11, 17, 9, 12, 56, 11, 9, 10)
+WIDTHS = (36, 18, 16, 9, 12, 54, 11, 9, 10)
 _LAST_PRINTED = 6  # what is right of it only checks
 _SOURCE_WIDTH = 66  # characters of the column of sources, in its smaller font
 HEADER_ROW = 5

@@ -25,7 +25,7 @@ _TOP_POINTS, _PAPER_POINTS = 310, 540  # above the table; on a page at the scale
 # Headings of columns that show what is calculated with, not what was entered.
 _INPUT_LABELS = {"average_tokens": "export.average_tokens", "gpu_memory_gb": "article.gpu_memory"}
 _TITLE_WIDTH = 25  # a model or GPU has a longer title than name
-_FIELD_WIDTHS = {"scenario": 24, "model": 18, "gpu": 25, "users": 11}  # of those that are printed
+_FIELD_WIDTHS = {"scenario": 22, "model": 17, "gpu": 25, "users": 13}  # of those that are printed
 _FIELDS = {
     field.name: (
         field.name,

@@ -16,16 +16,16 @@ _WORD = re.compile(r"[\u2e80-\uffef]|[^\s\u2e80-\uffef]+\s*|\s+")  # a Chinese c
 # The first columns of the two halves, the column of values of the right half, whose labels take two columns, the last
 # printed column, and the first column of the calculation.
 LEFT, RIGHT, RIGHT_VALUE, LAST, CALCULATION = 0, 4, 6, 7, 9
-WIDTHS = (25, 14, 13, 1, 13, 12, 13, 13, 4, 58, 24, *(16,) * 160)
+WIDTHS = (25, 18, 13, 1, 13, 12, 13, 13, 4, 58, 24, *(16,) * 160)
 # Heights in points.
 GAP_HEIGHT, SECTION_HEIGHT, SIGNED_HEIGHT = 6, 16, 18
 # By language: the height of the first line of a text and of each further one in points, and the width of its average
 # character in pixels, of which a Chinese one counts as two. The Chinese font is higher and wider.
-_USUAL_LINES: Mapping[str, _Line] = {"en": (13.6, 12.2, 5.8), "zh": (14.4, 13.4, 6.6)}
+_USUAL_LINES: Mapping[str, _Line] = {"en": (13.6, 12.2, 5.8), "zh": (14.0, 13.2, 6.5)}
 _LINES: Mapping[str, Mapping[str, _Line]] = {
     styles.TITLE: {"en": (28, 26, 13.0), "zh": (30, 28, 12.5)},
     styles.ANSWER: {"en": (17.5, 15.4, 7.7), "zh": (17.5, 16.4, 8.4)},
-    styles.NOTE: {"en": (13.6, 11.2, 5.3), "zh": (13.8, 12.4, 5.9)},
+    styles.NOTE: {"en": (13.6, 11.2, 5.3), "zh": (13.4, 12.3, 6.1)},
     styles.HEADING: {"en": (15.0, 13.0, 6.6), "zh": (15.4, 13.8, 6.9)},
 }
 _INDENT_PIXELS = 12  # of a cell's borders and indent
