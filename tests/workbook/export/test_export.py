@@ -897,7 +897,7 @@ class TestCommand:
         assert (status, err) == (0, "")
         printed = (tmp_path / "out.pdf").read_bytes()
         assert printed.startswith(b"%PDF")
-        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 5  # the index, a page each, two of assumptions
+        assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 9  # the index, two pages each, four of assumptions
 
     def test_pdf_without_libreoffice_is_refused_before_anything_is_written(self, vram, tmp_path, monkeypatch):
         monkeypatch.setattr(pdf, "possible_offices", lambda: iter(()))
