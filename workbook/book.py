@@ -60,7 +60,7 @@ class Book:
         ws.page_setup.paperSize = ws.PAPERSIZE_A4
         ws.page_setup.fitToWidth, ws.page_setup.fitToHeight = 1, int(one_page)
         ws.sheet_properties.pageSetUpPr.fitToPage = True
-        ws.page_margins.left = ws.page_margins.right = 0.4  # inches
+        ws.page_margins.left = ws.page_margins.right = 0.24  # inches
         ws.page_margins.top, ws.page_margins.bottom = 0.5, 0.8
         ws.oddFooter.left.text = title
         ws.oddFooter.right.text = self.labels("page.of")

@@ -353,27 +353,27 @@ def _is_blank(value: object) -> bool:
 # A new field is declared here; one that the calculation uses is also an attribute of `Scenario`.
 FIELDS = (
     Field(
-        "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=20, read=_title,
+        "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=17.5, read=_title,
         show=lambda scenario: scenario.title,
     ),
     Field(
-        "model", label="scenarios.model", problem="scenarios.problem_model", width=16, choices="model_names",
+        "model", label="scenarios.model", problem="scenarios.problem_model", width=15, choices="model_names",
         required=True, in_every_planner=True, read=_model, show=lambda scenario: scenario.model.name,
         page_text=lambda scenario: scenario.model.title,
     ),
     Field(
         "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
-        problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits="context", required=True,
+        problem="scenarios.problem_context", width=8, number_format=COUNT_FORMAT, limits="context", required=True,
         in_every_planner=True,
     ),
     Field(
         "output_tokens", label="scenarios.output_tokens", unit="unit.tokens", prompt="prompt.output_tokens",
-        problem="scenarios.problem_output_tokens", width=8, number_format=COUNT_FORMAT, limits="output_tokens",
+        problem="scenarios.problem_output_tokens", width=7, number_format=COUNT_FORMAT, limits="output_tokens",
         read=_output_tokens,
     ),
     Field(
         "users", label="scenarios.users", page_label="article.users", unit="unit.users", prompt="prompt.users",
-        problem="scenarios.problem_users", width=7, number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
+        problem="scenarios.problem_users", width=6, number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
         default=defaults.USERS,
     ),
     Field(
@@ -399,7 +399,7 @@ FIELDS = (
         show=lambda scenario: scenario.kv_precision.name,
     ),
     Field(
-        "engine", label="scenarios.engine", prompt="prompt.engine", problem="scenarios.problem_engine", width=8,
+        "engine", label="scenarios.engine", prompt="prompt.engine", problem="scenarios.problem_engine", width=7,
         choices="engine_names", options=ENGINES, default=defaults.ENGINE, default_for=_default_engine,
         read=lambda value, _: engine_named(value),
     ),
@@ -409,7 +409,7 @@ FIELDS = (
         limits="overhead", in_every_planner=True, is_rare=True, default=DEFAULT_OVERHEAD_FRACTION,
     ),
     Field(
-        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=15.5, choices="gpu_names", read=_gpu,
+        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=14, choices="gpu_names", read=_gpu,
         show=lambda scenario: scenario.gpu_name,
         page_text=lambda scenario: scenario.gpu.title if scenario.gpu else "",
     ),

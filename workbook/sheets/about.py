@@ -27,7 +27,7 @@ _CAVEATS = ("memory", "reserved", "gpus", "overhead")
 
 def reserve(book: Book):
     """Create the empty sheet."""
-    return book.sheet("about", [24, 104], one_page=True)
+    return book.sheet("about", [24, 100])
 
 
 def write(book: Book, ws) -> None:

@@ -26,7 +26,7 @@ from workbook.sheets import models
 
 REAL_MODEL = "llama-3.1-70b"
 WHAT, HOW, UNIT, PRINTED, LIVE, AGREES, EXACT, REAL, WHY = "ABCDEFGHI"
-_WIDTHS = (34, 38, 12, 13, 15, 12, 15, 17, 66)
+_WIDTHS = (32, 35, 12, 13, 15, 12, 15, 17, 66)
 
 FIRST_INPUT_ROW = 5
 _ARTICLE = ArticleInputs()
@@ -108,13 +108,14 @@ _BLOCK_HEIGHT = len(STEPS) + 2
 def write(book: Book) -> None:
     """Write the sheet and define the names of its results. The sheet Models must exist."""
     labels = book.labels
-    ws = book.sheet("article", _WIDTHS, tab_colour="2E75B6", one_page=True)
+    ws = book.sheet("article", _WIDTHS, tab_colour="2E75B6")
     heading(ws, labels("article.title"), labels("article.subtitle"))
     _write_inputs(book, ws)
     for block in BLOCKS:
         _write_block(book, ws, block)
     _define_names(book, ws)
     ws.freeze_panes = "B5"
+    ws.print_area = f"A1:{REAL}{ws.max_row}"  # without the notes
     protect(ws)
 
 

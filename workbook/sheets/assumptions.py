@@ -78,7 +78,7 @@ _SCENARIO_ROW = {key: _SCENARIO_HEADER_ROW + 1 + i for i, (key, _) in enumerate(
 _PLAN_ROW = {name: max(_SCENARIO_ROW.values()) + 1 + i for i, name in enumerate(_OF_PLAN)}
 _PRESETS_ROW = max(_PLAN_ROW.values()) + 3
 _PRESETS = (
-    SheetColumn("preset_key", 44, styles.LABEL, None),
+    SheetColumn("preset_key", 38, styles.LABEL, None),
     SheetColumn("preset_value", 14, styles.SOURCE_FIGURE, "#,##0.0###"),
     SheetColumn("preset_old", 12, styles.CHECK),
     SheetColumn("preset_currency", 12, styles.LABEL, None),
@@ -87,7 +87,7 @@ _PRESETS = (
     SheetColumn("preset_source", 64, styles.NOTE, None),
     SheetColumn("preset_as_of", 12, styles.SOURCE_FIGURE, "yyyy-mm"),
 )
-_WIDTHS = (44, 14, 14, 14, 14, 20, 70, 12, 12, 26, 14)
+_WIDTHS = (38, 10.5, 10.5, 10.5, 10.5, 15, 40, 8, 7, 26, 14)
 # Figures of the chosen scenario that other sheets use → their names.
 _CHOSEN = {
     "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context",

@@ -73,7 +73,7 @@ def write(book: Book) -> None:
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book))
     ws.freeze_panes = f"E{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['net_present_cost']}{last}"
+    ws.print_area = f"A1:{_LETTER['margin']}{last}"
     protect(ws)
 
 

@@ -13,7 +13,7 @@ FIRST_ROW = HEADER_ROW + 1
 
 def reserve(book: Book):
     """Create the empty sheet and the names that other sheets' formulas use before it is written."""
-    ws = book.sheet("checks", [64, 14, 70], tab_colour="548235", one_page=True)
+    ws = book.sheet("checks", [60, 12, 70], tab_colour="548235")
     book.name("addin_loaded", ws, f"B{ADDIN_ROW}")
     book.name("master_check", ws, f"B{MASTER_ROW}")
     return ws

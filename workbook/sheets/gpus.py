@@ -115,7 +115,7 @@ def write(book: Book) -> None:
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_title_cols = "A:A"
-    ws.print_area = f"A1:{_LETTER['as_of']}{last}"
+    ws.print_area = f"A1:{_LETTER['bandwidth']}{last}"  # the rest is too much for paper
     protect(ws)
 
 

@@ -17,7 +17,7 @@ TERMS = (*MEMORY_TERMS, *SPEED_TERMS, *MONEY_TERMS)
 def write(book: Book) -> None:
     """Write the sheet. Formulas are texts, in which the label of each figure is in brackets."""
     labels = book.labels
-    ws = book.sheet("how_it_works", [34, 16, 60, 90, 30, 22])
+    ws = book.sheet("how_it_works", [24, 10, 42, 48, 27, 22])
     heading(ws, labels("how_it_works.title"), labels("how_it_works.subtitle"))
     for letter, key in zip("ABCDEF", COLUMNS):
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"how_it_works.{key}"))
@@ -32,4 +32,5 @@ def write(book: Book) -> None:
         put(ws, f"F{row}", styles.NOTE, on_options)
     ws.freeze_panes = f"B{HEADER_ROW + 1}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:E{HEADER_ROW + len(TERMS)}"
     protect(ws)

@@ -236,7 +236,7 @@ def write(book: Book) -> None:
     _validate_own(book, ws)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER['as_of']}{last}"
+    ws.print_area = f"A1:{_LETTER['shipped_as']}{last}"  # the rest is too much for paper
     protect(ws)
 
 

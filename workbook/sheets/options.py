@@ -22,23 +22,20 @@ FIRST_ROW = HEADER_ROW + 1
 
 # The columns that a reader needs first, which are printed.
 SHOWN = (
-    SheetColumn("rank", 8, styles.TOTAL),
-    SheetColumn("gpu", 24, styles.FORMULA_TEXT, None),
-    SheetColumn("layout", 14, styles.FORMULA_TEXT, None),
-    SheetColumn("state", 54, styles.FORMULA_TEXT, None),
-    SheetColumn("cheaper", 10, styles.FORMULA_TEXT, None),
-    SheetColumn("best_gpus", 11, styles.TOTAL),
-    SheetColumn("nodes", 9),
-    SheetColumn("best_month", 14, styles.TOTAL, "#,##0"),
-    SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
-    SheetColumn("net_present_cost", 14, styles.TOTAL, "#,##0"),
-    SheetColumn("pays_off", 16),
-    SheetColumn("users_per_replica", 11),
-    SheetColumn("low_tokens_per_s", 10, styles.FORMULA, "#,##0.0"),
-    SheetColumn("tokens_per_s_per_user", 10, styles.TOTAL, "#,##0.0"),
-    SheetColumn("high_tokens_per_s", 10, styles.FORMULA, "#,##0.0"),
-    SheetColumn("first_token_s", 10, styles.FORMULA, "#,##0.0"),
-    SheetColumn("limits", 14, styles.FORMULA_TEXT, None),
+    SheetColumn("rank", 6, styles.TOTAL),
+    SheetColumn("gpu", 20, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 13, styles.FORMULA_TEXT, None),
+    SheetColumn("state", 33, styles.FORMULA_TEXT, None),
+    SheetColumn("cheaper", 8, styles.FORMULA_TEXT, None),
+    SheetColumn("best_gpus", 8, styles.TOTAL),
+    SheetColumn("best_month", 11, styles.TOTAL, "#,##0"),
+    SheetColumn("net_present_cost", 12, styles.TOTAL, "#,##0"),
+    SheetColumn("users_per_replica", 9),
+    SheetColumn("low_tokens_per_s", 9, styles.FORMULA, "#,##0.0"),
+    SheetColumn("tokens_per_s_per_user", 9, styles.TOTAL, "#,##0.0"),
+    SheetColumn("high_tokens_per_s", 9, styles.FORMULA, "#,##0.0"),
+    SheetColumn("first_token_s", 9, styles.FORMULA, "#,##0.0"),
+    SheetColumn("limits", 11, styles.FORMULA_TEXT, None),
 )
 _RANKING = (
     "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "position", "in_group", "order_key",
@@ -57,6 +54,8 @@ def _format(name: str) -> str:
 
 _COLUMNS = (
     *SHOWN,
+    SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
+    SheetColumn("pays_off", 16),
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("pace_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("first_of_gpu", 9, styles.SOURCE_FIGURE),

@@ -73,6 +73,7 @@ def write(book: Book) -> None:
         book.name(f"precision_{key}", ws, f"{letter}{FIRST_ROW}:{letter}{last}")
     book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{FIRST_ROW + nominal - 1}")
     _write_engines(book, ws, last + 3)
+    ws.print_area = f"A1:E{ws.max_row}"  # the rest is too much for paper
     ws.freeze_panes = f"B{FIRST_ROW}"
     protect(ws)
 

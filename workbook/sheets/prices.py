@@ -50,20 +50,20 @@ NAME_OF_ITEM = {item: NAME_OF_TERMS[of] for item, of in ITEMS.items()}
 _LONGEST_TEXT = 255  # characters
 
 _INPUT_COLUMNS = (
-    SheetColumn("gpu", 22, styles.INPUT_TEXT, None),
-    SheetColumn("gpus", 8, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("vendor", 14, styles.INPUT_TEXT, None),
-    SheetColumn("quote", 10, styles.INPUT_TEXT, None),
-    SheetColumn("kind", 16, styles.INPUT_TEXT, None),
-    SheetColumn("terms", 16, styles.INPUT_TEXT, None),
-    SheetColumn("region", 16, styles.INPUT_TEXT, None),
-    SheetColumn("date", 12, styles.INPUT, DATE_FORMAT),
-    SheetColumn("valid_until", 12, styles.INPUT, DATE_FORMAT),
-    SheetColumn("smallest", 11, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("low", 12, styles.INPUT, MONEY_FORMAT),
-    SheetColumn("typical", 12, styles.INPUT, MONEY_FORMAT),
-    SheetColumn("high", 12, styles.INPUT, MONEY_FORMAT),
-    SheetColumn("currency", 11, styles.INPUT_TEXT, None),
+    SheetColumn("gpu", 20, styles.INPUT_TEXT, None),
+    SheetColumn("gpus", 6, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("vendor", 12, styles.INPUT_TEXT, None),
+    SheetColumn("quote", 9, styles.INPUT_TEXT, None),
+    SheetColumn("kind", 13, styles.INPUT_TEXT, None),
+    SheetColumn("terms", 12, styles.INPUT_TEXT, None),
+    SheetColumn("region", 9, styles.INPUT_TEXT, None),
+    SheetColumn("date", 10.5, styles.INPUT, DATE_FORMAT),
+    SheetColumn("valid_until", 10.5, styles.INPUT, DATE_FORMAT),
+    SheetColumn("smallest", 8, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("low", 9, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("typical", 9, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("high", 9, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("currency", 8, styles.INPUT_TEXT, None),
 )
 INPUT_KEYS = tuple(column.key for column in _INPUT_COLUMNS)
 # In the order in which they are said: the last of `PROBLEMS` first.
@@ -77,7 +77,7 @@ _USED = ("used", "used_own", "used_stale", "used_own_stale")
 _TEXTS = ("lost", "outcome")
 _COLUMNS = (
     *_INPUT_COLUMNS,
-    SheetColumn("state", 30, styles.FORMULA_TEXT, None),
+    SheetColumn("state", 22, styles.FORMULA_TEXT, None),
     SheetColumn("source", 46, styles.INPUT_TEXT, None),
     SheetColumn("note", 46, styles.INPUT_TEXT, None),
     *(

@@ -86,10 +86,10 @@ def _inputs(*, rare: bool) -> tuple[SheetColumn, ...]:
 
 
 _ANSWERS = (
-    SheetColumn("total", 9, styles.TOTAL, "#,##0.0"),
+    SheetColumn("total", 8, styles.TOTAL, "#,##0.0"),
     outcome.ANSWERS["deployable"],
     outcome.ANSWERS["best_gpus"],
-    SheetColumn("layout", 12.5, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 12, styles.FORMULA_TEXT, None),
     *(outcome.ANSWERS[key] for key in ("tokens_per_s_per_user", "cost_month", "cost_user_month", "state")),
 )
 # What the memory consists of, and the layout with the fewest GPUs that hold it.
