@@ -13,7 +13,7 @@ from core.plan.money import BY_MONTH, OUTCOME, SLOPES, SWINGS
 from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
-from workbook.book import Book, SheetColumn, filled_table, heading, protect, put
+from workbook.book import MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
 from workbook.labels import Labels
 from workbook.sheets import gpus, options
 
@@ -56,6 +56,7 @@ _COLUMNS = (
     SheetColumn("margin", 10, styles.FORMULA, "0.0%"),
     *(SheetColumn(key, 12, styles.FORMULA, "#,##0.##") for key in (*_FIGURES, *_OF_OPTION)),
     *(SheetColumn(key, 12) for key in (*_OF_PACE, "capacity_row")),
+    SheetColumn("reserved_usd_per_gpu_hour", 12, styles.FORMULA, MONEY_FORMAT),
     *(SheetColumn(term.name, 14, styles.FORMULA, terms.number_format(term)) for term in _TERMS),
     SheetColumn("tco_of_parts", 14),
 )
@@ -83,7 +84,7 @@ def header(labels: Labels, key: str) -> str:
         return labels(f"best.{key}")
     if key == "gpu_title":
         return labels("gpus.gpu_title")
-    if key in _OWN or key in _OF_PACE:
+    if key in _OWN or key in (*_OF_PACE, "reserved_usd_per_gpu_hour"):
         return terms.label(labels, key)
     return options.header(labels, key)
 
@@ -136,6 +137,8 @@ def _formulas(book: Book) -> dict[str, str]:
         "capacity_row": of_option("capacity_row"),
         "gpu_title": f"IF(ISNUMBER({cell('gpu_row')}),SUBSTITUTE(INDEX({gpus.column(book, 'gpu_title')},{cell('gpu_row')}),"
         f"INDEX({gpus.column(book, 'maker')},{cell('gpu_row')})&{f.text(' ')},{f.text('')}),{terms.MISSING})",
+        "reserved_usd_per_gpu_hour": f"IF(ISNUMBER({cell('gpu_row')}),"
+        f"INDEX({gpus.column(book, 'reserved_per_gpu_hour_amount')},{cell('gpu_row')}),{terms.MISSING})",
         "margin": f"IF(ISNUMBER({cell('net_present_cost')}),{cell('net_present_cost')}/INDEX({cheapest},1)-1,{terms.MISSING})",
         **{key: of_pace(key) for key in _OF_PACE},
         **{term.name: printed(term) for term in _TERMS},

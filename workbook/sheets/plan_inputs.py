@@ -17,7 +17,7 @@ from core.plan.candidates import makers
 from core.plan.costs import COST_LIMITS, WAYS
 from core.plan.demand import MIN_SPEED
 from workbook.book import COUNT_FORMAT, DATE_FORMAT
-from workbook.labels import Labels
+from workbook.labels import Labels, all_keys
 
 FIRST_ROW = 3
 ECHO_ROWS = (4, 5)  # they name the model and the tokens of the chosen scenario
@@ -155,7 +155,8 @@ def cell(name: str) -> str:
 
 def choice_text(labels: Labels, key: str) -> str:
     """Return the text that a cell holds for a choice; makers have one name in all languages."""
-    return key if key in makers() else labels(f"plan.choice_{key}")
+    label = f"plan.choice_{key}"
+    return labels(label) if label in all_keys() else key
 
 
 def choice_of(key: str) -> PlanInput:

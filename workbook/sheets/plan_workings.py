@@ -438,7 +438,7 @@ class _Writer:
         """Return the parts of the price that an option pays: of a GPU, or of the cheaper of the two rents."""
         buys, gpu = f"{self.best('buys', place)}=1", {"gpu": self.best("gpu", place)}
         on_demand = self.best("on_demand_usd_per_gpu_hour", place)
-        rent = f"IF({self.best('on_demand', place)}=1,{on_demand},{self._reserved(place)})"
+        rent = f"IF({self.best('on_demand', place)}=1,{on_demand},{self.best('reserved_usd_per_gpu_hour', place)})"
         slope = f"IF({buys},{self.best('gpu_usd_slope', place)},{self.best('rent_usd_slope', place)})"
         names = (f.sentence(self.labels(f"plan.swap_{key}"), gpu) for key in ("price", "rent"))
         least, most = (f"IF({buys},${letter}${limits_row},${letter}${limits_row + 1})" for letter in "IJ")
@@ -447,9 +447,6 @@ class _Writer:
             f"IF({buys},{self.text('unit_usd')},{self.text('unit_usd_hour')})",
             (slope, "0") if place == 1 else ("0", slope), (least, most),
         )  # fmt: skip
-
-    def _reserved(self, place: int) -> str:
-        return f"INDEX({gpus.column(self.book, 'reserved_per_gpu_hour_amount')},{self.best('gpu_row', place)})"
 
     # ---- charts -------------------------------------------------------------------------------------------
 

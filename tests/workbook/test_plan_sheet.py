@@ -1,0 +1,86 @@
+"""Test what Plan shows where little or nothing can be chosen: words and dashes, and no error."""
+
+from __future__ import annotations
+
+import io
+
+import openpyxl
+import pytest
+
+from tests.spreadsheets.programs import in_each_program
+from tests.workbook.planner_rows import few, row
+from workbook.labels import Labels
+from workbook.sheets import best, options, plan
+from workbook.template import without_values
+
+pytestmark = pytest.mark.slow
+
+LABELS = Labels("en")
+PLAN, BEST, WORKINGS, OPTIONS = (LABELS(f"sheet.{key}") for key in ("plan", "best", "plan_workings", "options"))
+GPUS = ("h100-sxm", "h200-sxm", "l40s")
+
+
+@pytest.fixture(scope="module")
+def planner(tmp_path_factory):
+    """Write a planner with two scenarios and the options of three GPUs; return it and its formula cells."""
+    with few(gpus=GPUS):
+        rows = [row(name, "llama-3.1-8b", engine="vllm", users=20, gpu="l40s") for name in ("one", "two")]
+        content = without_values("en", rows)
+    path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
+    path.write_bytes(content)
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    cells = [
+        (title, cell.coordinate)
+        for title in (PLAN, BEST, WORKINGS)
+        for cells in book[title].iter_rows()
+        for cell in cells
+        if cell.data_type == "f"
+    ]
+    return path, cells
+
+
+@in_each_program
+def test_inputs_that_leave_little_to_choose(program, planner):
+    """Each input changes the answer as it says, and no cell shows an error."""
+    path, cells = planner
+    inputs = plan.input_cells(LABELS)
+    cases = [
+        {},
+        {inputs["plan_candidates"]: "h200-sxm"},
+        {inputs["plan_candidates"]: "no-such-gpu"},
+        {inputs["plan_min_speed"]: 100_000.0},
+        {inputs["plan_way_wanted"]: "rent"},
+        {inputs["plan_currency"]: "EUR", inputs["plan_exchange_rate"]: 2.0},
+        {inputs["plan_people"]: 400.0, inputs["plan_active_share"]: 0.05, inputs["plan_users"]: 20.0},
+    ]
+    with program.WhatIf(path) as session:
+        results = [dict(zip(cells, values)) for values in session.run(cases, cells)]
+    for case, found in zip(cases, results):
+        errors = {place: value for place, value in found.items() if str(value).startswith(("#", "Err:"))}
+        assert errors == {}, case
+    usual, alone, unknown, too_fast, rented, euros, twice = results
+    first = [f"E{18 + place}" for place in range(best.SHOWN)]
+    assert {usual[PLAN, cell] for cell in first[:3]} == set(GPUS) and usual[PLAN, first[3]] == "–"
+    assert [alone[PLAN, cell] for cell in first] == ["h200-sxm", *["–"] * 4]
+    for nothing in (unknown, too_fast):
+        assert nothing[PLAN, "E3"] == LABELS("plan.nothing") and nothing[PLAN, first[0]] == "–"
+    assert any(LABELS("plan.doubt_names") in str(unknown[PLAN, f"E{row}"]) for row in range(27, 31))
+    assert any(LABELS("plan.doubt_demand") in str(twice[PLAN, f"E{row}"]) for row in range(27, 31))
+    assert {rented[PLAN, f"F{18 + place}"] for place in range(best.SHOWN)} <= {LABELS("procurement.rent"), "–"}
+    assert euros[PLAN, "L18"] == pytest.approx(2 * usual[PLAN, "L18"])
+    assert euros[PLAN, "E9"] == "EUR"
+
+
+def test_the_five_options_are_of_five_gpus(planner):
+    """The table of the best options takes the best layout of each GPU, in the order of the ranking."""
+    from workbook.recalculation import computed_values
+
+    values = computed_values(planner[0].read_bytes())
+    numbers = range(options.FIRST_ROW, options.FIRST_ROW + 200)
+    ranked = sorted(
+        (values[OPTIONS][f"{options.letter('rank')}{n}"], values[OPTIONS][f"{options.letter('gpu')}{n}"])
+        for n in numbers
+        if isinstance(values[OPTIONS].get(f"{options.letter('rank')}{n}"), (int, float))
+    )
+    expected = list(dict.fromkeys(gpu for _, gpu in ranked))
+    assert [values[BEST][best.cell("gpu", place + 1)] for place in range(len(expected))] == expected
