@@ -706,7 +706,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "checks.chosen": ("The scenario chosen on Plan exists and its inputs are valid", "“规划”表所选方案存在且输入有效"),
     "checks.chosen_wrong": ("Choose another scenario on Plan, or correct its inputs.", "请在“规划”表重新选择方案，或更正其输入。"),
-    "checks.order": ("The GPUs of an owner are no fewer than those needed", "购置者最终拥有的 GPU 均不少于所需"),
+    "checks.order": ("No order quantity is smaller than the number of GPUs needed, unless some are owned", "订购数量均不少于所需 GPU 数（已有 GPU 时除外）"),
     "checks.order_wrong": ("A formula on Options was overwritten.", "“选项”表中的公式被改写。"),
     "checks.owning": ("Purchase and running costs add up to the total cost of owning", "购置支出与运行成本之和与购置总成本一致"),
     "checks.owning_wrong": ("A formula on Options was overwritten.", "“选项”表中的公式被改写。"),

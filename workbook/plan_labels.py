@@ -204,6 +204,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{gpu} 的价格不是您的报价（{who}）{stale}：请询价。",
     ),
     "plan.is_stale": (", and stale", "，且已过期"),
+    "plan.is_current": (", not stale", "，未过期"),
     "plan.doubt_segment": (
         "{gpu} is not a data-centre GPU: check licence, cooling and support.",
         "{gpu} 不是数据中心级 GPU：请核实许可、散热与维保。",

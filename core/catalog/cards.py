@@ -90,7 +90,6 @@ def gpu_card(gpu: Gpu) -> Card:
             "compute_capability": gpu.compute_capability,
             "sm_count": gpu.sm_count,
             "form_factor": gpu.form_factor,
-            "segment": gpu.segment,
             "label_gb": gpu.label_gb,
             "memory_mib": gpu.memory_mib,
             "memory_gb": gpu.memory_bytes / GB,

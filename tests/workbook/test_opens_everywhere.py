@@ -78,4 +78,4 @@ def test_openpyxl_keeps_every_chart_and_rule(planner, tmp_path):
     for ws in book:
         assert len(again[ws.title]._charts) == len(ws._charts)
         assert len(again[ws.title].data_validations.dataValidation) == len(ws.data_validations.dataValidation)
-    assert sum(len(ws._charts) for ws in again) == 3
+    assert sum(len(ws._charts) for ws in again) == 4

@@ -215,7 +215,7 @@ class Calculation:
         labels, layout = self._labels, self._layouts[0]
         values = {**layout.figures, **layout.stages[0], **self._figures.terms, **steps_of(self._figures.prices)}
         if self._paces:
-            values |= next(iter(self._paces.values())) | {"given_output_tokens": None}
+            values |= next(iter(self._paces.values())) | {"given_output_tokens": self._figures.scenario.output_tokens}
         text, size = label(labels, "memory_bytes"), values["memory_bytes"]
         self._line("memory_bytes", text, size, lambda at: memory_bytes(at("gpu_memory_gb")), COUNT_FORMAT)
         once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODES, SIZE]

@@ -101,7 +101,7 @@ def open_inputs(scenario: Scenario) -> tuple[str, ...]:
     With vLLM another memory may mean another class of GPU in its defaults, with other activations, which formulas
     cannot follow.
     """
-    closed = set()
+    closed = {"output_tokens"}  # the calculation holds it as a value
     if scenario.allocation != PAGED:
         closed.add("average_tokens")
     if scenario.engine == VLLM:

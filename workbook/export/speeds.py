@@ -9,7 +9,7 @@ from core.catalog.hardware import Gpu
 from core.catalog.speeds import constant_values
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.defaults import ENGINE
-from core.plan.demand import TOKENS, Tokens, tokens_of
+from core.plan.demand import TOKENS, Tokens
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
 from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE
@@ -49,7 +49,7 @@ REFUSING = (NO_RATE, NO_KERNEL)
 
 def tokens_of_scenario(scenario: Scenario) -> Tokens:
     """Return the tokens of a request: a prompt and an answer that fill the context."""
-    return tokens_of(scenario.context)
+    return scenario.request_tokens
 
 
 def wish_of(scenario: Scenario, min_speed: float) -> Wish:
@@ -88,7 +88,7 @@ def pace_figures(scenario: Scenario, tp: int, min_speed: float) -> dict[str, Any
     """Return the inputs and terms of `PACE_TERMS` by name, for a GPU whose speed can be computed."""
     assert scenario.gpu is not None
     given = _inputs(scenario, scenario.gpu, tp) | {"tp": tp, "min_speed": min_speed}
-    given |= TOKENS.compute({"context": scenario.context, "given_output_tokens": None})
+    given |= TOKENS.compute({"context": scenario.context, "given_output_tokens": scenario.output_tokens})
     return given | PACE_TERMS.compute(given)
 
 

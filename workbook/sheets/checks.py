@@ -89,7 +89,7 @@ def _other_checks(book: Book) -> list[tuple[str, str, str]]:
         # Only the chosen name: with 10 000 scenarios, comparing all pairs of names would dominate the calculation time.
         "scenario_names": f"IF(SUMPRODUCT(({scenario('scenario')}=plan_scenario)*1)<=1,1,0)",
         "chosen": f"IF(ISTEXT(chosen_check),IF(chosen_check={ok},1,0),0)",
-        "order": f"IF(SUMPRODUCT(({plan('in_place')}<{plan('deployable')})*1)=0,1,0)",
+        "order": f"IF(SUMPRODUCT(({plan('order')}<{plan('deployable')})*1)*IF(owned_gpus=0,1,0)=0,1,0)",
         "owning": f"IF(ABS({owned})<={f.ROUNDING_NOISE}*SUM({plan('capex')}),1,0)",
         "best": f"IF(COUNT({plan('cost')})=0,1,IF({best.at(book, 'net_present_cost')}<=MIN({plan('cost')})*same_cost,1,0))",
         "parts": f"IF({f.about(parts, totals)},1,0)",

@@ -213,7 +213,7 @@ class _Writer:
         values = {"way": self.best("cheaper", 2), "count": count, "gpu": self.best("gpu", 2), "margin": margin}
         sentence = f.sentence(self.labels("plan.runner_up"), values)
         equal = f"IF({self.best('margin', 2)}<=nearly_equal,{self.text('about_equal')},{self.text('not_equal')})"
-        equal = self.named("equal", f"IF({second},{equal},{f.text('')})")
+        equal = self.named("equal", f"IF({second},{equal},{self.text('not_equal')})")
         self.named("runner_up", f"IF({second},{sentence}&{equal},{self.text('no_runner_up')})")
 
     def _out(self) -> None:
@@ -279,7 +279,7 @@ class _Writer:
             found = f"MATCH($A{self.row},$C${first}:$C${last},0)"
             text = f"{f.text('▲ ')}&INDEX($D${first}:$D${last},{found})"
             put_formula(
-                self.ws, (self.row, 2), styles.FORMULA_TEXT, f"IF($A{self.row}<=plan_doubts,{text},{f.text('')})"
+                self.ws, (self.row, 2), styles.FORMULA_TEXT, f"IF($A{self.row}<=plan_doubts,{text},{f.text(' ')})"
             )
             self.places.doubts.append(f"$B${self.row}")
 
@@ -367,7 +367,7 @@ class _Writer:
             "who": f"IF({offer}>0,{of_offer('kind')}&{f.text(', ')}&{of_offer('vendor')},{terms.MISSING})",
             "is_stale": f"IF({offer}>0,{of_offer('is_stale')},0)",
             "is_own": f"IF({offer}>0,IF({of_offer('kind')}={own},1,0),0)",
-            "stale": f"IF(${letter}${rows['is_stale']}=1,{self.text('is_stale')},{f.text('')})",
+            "stale": f"IF(${letter}${rows['is_stale']}=1,{self.text('is_stale')},{self.text('is_current')})",
         }
 
     # ---- what would change the verdict --------------------------------------------------------------------

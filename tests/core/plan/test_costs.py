@@ -455,7 +455,7 @@ def test_an_input_out_of_range_is_named(field, value, error):
 LIMITS = {
     "gpus": (1, 1_000_000), "gpus_by_division": (1, 1_000_000), "users": (1, 100_000_000),
     "users_per_replica": (1, 100_000_000), "spare_replicas": (0, 10_000), "spare_gpus": (0, 100_000),
-    "rent_step": (1, 10_000), "whole_nodes": (0, 1), "headroom": (0, 0.95),
+    "rent_step": (1, 10_000), "whole_nodes": (0, 1), "may_buy": (0, 1), "may_rent": (0, 1), "headroom": (0, 0.95),
     # The highest in the catalog: 1400 W (GB300), 48 611 dollars to buy (GB300), 17.80 per hour (B300).
     "tdp_w": (1, 100_000), "gpu_usd": (0.01, 10_000_000), "server_per_gpu_usd": (0, 100_000_000),
     "on_demand_usd_per_gpu_hour": (0, 10_000), "reserved_usd_per_gpu_hour": (0, 10_000),
@@ -472,7 +472,7 @@ LIMITS = {
 }  # fmt: skip
 WHOLE = {
     "gpus", "gpus_by_division", "users", "users_per_replica", "spare_replicas", "spare_gpus", "rent_step",
-    "whole_nodes", "horizon_months", "owned_gpus",
+    "whole_nodes", "horizon_months", "owned_gpus", "may_buy", "may_rent",
 }  # fmt: skip
 
 

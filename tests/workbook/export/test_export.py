@@ -470,7 +470,7 @@ def test_costs_follow_the_shared_assumptions(program, sheets, language):
     ranges = dict.fromkeys(names, (0.0, 0.9)) | {
         "pue": (1, 2), "hosting_usd_per_kw_month": (0, 300), "hosting_usd_per_node_month": (0, 3000),
         "depreciation_years": (2, 8), "horizon_months": (6, 90), "spare_replicas": (0, 3), "spare_gpus": (0, 3),
-        "whole_nodes": (0, 1), "rent_step": (1, 9), "owned_gpus": (0, 9), "hours_per_day": (0, 24),
+        "whole_nodes": (0, 1), "may_buy": (0, 1), "may_rent": (1, 1), "rent_step": (1, 9), "owned_gpus": (0, 9), "hours_per_day": (0, 24),
         "days_per_month": (1, 31), **{f"{name}_usd_per_month": (0, 900) for name in ("staff", "software", "storage")},
     }  # fmt: skip
     whole = {name for name in names if COST_LIMITS[name].whole}
@@ -500,7 +500,13 @@ def test_costs_follow_the_shared_assumptions(program, sheets, language):
 def taken(defaults, draw: dict[str, float]):
     """`defaults` with what of `draw` it has."""
     of_it = {field.name: draw[field.name] for field in fields(defaults) if field.name in draw}
-    return replace(defaults, **{name: bool(value) if name == "whole_nodes" else value for name, value in of_it.items()})
+    return replace(
+        defaults,
+        **{
+            name: bool(value) if name in ("whole_nodes", "may_buy", "may_rent") else value
+            for name, value in of_it.items()
+        },
+    )
 
 
 @in_each_program
