@@ -87,12 +87,13 @@ _AT_LOAD = {"attention_groups": "1", "own_batch": "batch"}
 
 
 # Columns of Capacity with the place at which a model's figures are looked up.
-_ROWS_ELSEWHERE = ("first_row", "stage_row_2", "stage_row_3", "activation_column", "scenario_row", "kernels")
+_ROWS_ELSEWHERE = ("first_row", "stage_row_2", "stage_row_3", "activation_column", "scenario_row")
+_KERNELS = "kernel_row"  # the kind of kernels; speed has another figure of the name "kernels"
 
 
 def _facts() -> tuple[str, ...]:
     """Return the keys of what does not depend on context and users, in the order in which the sheet lists them."""
-    used = dict.fromkeys(("option", "capacity_row", "pace_row", "runs", "output_given", *_ROWS_ELSEWHERE))
+    used = dict.fromkeys(("option", "capacity_row", "pace_row", "runs", "output_given", *_ROWS_ELSEWHERE, _KERNELS))
     for term in _MEMORY:
         for stage in capacity.STAGES if term.name in _OF_STAGE else capacity.STAGES[:1]:
             for name in term.formula.names():
@@ -240,7 +241,9 @@ def _of_row(book: Book, sheet: ModuleType, name: str, row: str) -> str:
 
 def _fact_formula(book: Book, key: str) -> str:
     def held(name: str) -> str:
-        return _fact(name) if name in _ROWS_ELSEWHERE else _of_row(book, capacity, name, "capacity_row")
+        if name in (*_ROWS_ELSEWHERE, "kernels"):
+            return _fact(_KERNELS if name == "kernels" else name)
+        return _of_row(book, capacity, name, "capacity_row")
 
     def paced(name: str) -> str:
         return _of_row(book, speed, name, "pace_row")
@@ -258,6 +261,7 @@ def _fact_formula(book: Book, key: str) -> str:
         "pace_row": f"IFERROR({of_option('pace_row', scenario('number'))},0)",
         "output_given": paced("given_output_tokens"),
         **{name: _of_row(book, capacity, name, "capacity_row") for name in _ROWS_ELSEWHERE},
+        _KERNELS: _of_row(book, capacity, "kernels", "capacity_row"),
         "runs": f"IF({_fact('capacity_row')}>0,{paced('runs')},{pace.NO_FIGURES})",
     }
     if key in own:
@@ -377,8 +381,8 @@ def _range(cells: Mapping[int, str]) -> str:
 def _label(labels: Labels, key: str) -> str:
     if key in _SHEET_KEYS:
         return labels(f"sensitivity.{key}")
-    if key in _ROWS_ELSEWHERE:
-        return capacity.header(labels, key)
+    if key in (*_ROWS_ELSEWHERE, _KERNELS):
+        return capacity.header(labels, "kernels" if key == _KERNELS else key)
     name, _, number = key.rpartition("_")
     if number in ("2", "3") and _has_stages(name):
         return labels("capacity.of_stage", stage=number, figure=terms.label(labels, name))
