@@ -26,13 +26,15 @@ _TOP_POINTS, _PAPER_POINTS = 310, 540  # above the table; on a page at the scale
 _INPUT_LABELS = {"average_tokens": "export.average_tokens", "gpu_memory_gb": "article.gpu_memory"}
 _TITLE_WIDTH = 25  # a model or GPU has a longer title than name
 _FIELD_WIDTHS = {"scenario": 22, "model": 17, "gpu": 25, "users": 13}  # of those that are printed
+# Fields whose name is also that of a term: the key of the field's cell on a page.
+KEY_OF_FIELD = {"output_tokens": "given_output_tokens"}
 _FIELDS = {
     field.name: (
         field.name,
         _INPUT_LABELS.get(field.name, field.label),
         _FIELD_WIDTHS.get(field.name, _TITLE_WIDTH if field.page_text else field.width),
         field.number_format,
-        field.name,
+        KEY_OF_FIELD.get(field.name, field.name),
     )
     for field in FIELDS
 }

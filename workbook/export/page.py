@@ -303,8 +303,8 @@ class _Page:
             else:
                 role = styles.INPUT if field_.name in self._opened else styles.SOURCE_FIGURE
                 value = NOTHING if value is None else value
-                shown = field_.number_format or PLAIN_FORMAT
-                self._number_row(row, LEFT, text, value, None, shown, field_.unit, role, key=field_.name)
+                shown, key = field_.number_format or PLAIN_FORMAT, index.KEY_OF_FIELD.get(field_.name, field_.name)
+                self._number_row(row, LEFT, text, value, None, shown, field_.unit, role, key=key)
             row += 1
         return row
 
