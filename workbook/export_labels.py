@@ -5,7 +5,7 @@ from __future__ import annotations
 _TEXTS = {
     # Assumptions
     "min_speed": ("Wanted speed of a user", "每用户期望速度"),
-    "unit_min_speed": ("tokens/s", "token/s"),
+    "unit_min_speed": ("tokens/s", "token/秒"),
     "source_min_speed": (
         "About twice silent reading: 238 words a minute (Brysbaert 2019) of 1.3 tokens; 0 for any speed",
         "约为默读速度的两倍：每分钟 238 词（Brysbaert 2019），每词 1.3 token；0 为任意速度",
@@ -20,7 +20,7 @@ _TEXTS = {
     "slow_first_token": ("… slow end", "…慢端"),
     "output_tokens_per_s": ("All users together", "全部用户合计"),
     "limits": ("What limits the speed", "速度瓶颈"),
-    "unit_speed": ("tokens/s", "token/s"),
+    "unit_speed": ("tokens/s", "token/秒"),
     "unit_seconds": ("s", "秒"),
     "fitting_users": ("Users that fit in a replica", "副本可容纳的用户数"),
     "sequences": ("Users of a replica at the load", "负载下每副本用户数"),
@@ -55,7 +55,7 @@ _TEXTS = {
     ),
     # Alternatives
     "section_alternatives": ("Alternatives considered", "已比较的备选项"),
-    "alternatives_gpu": ("GPUs", "GPU"),
+    "alternatives_gpu": ("GPUs", "GPU 型号"),
     "alternatives_way": ("Way; layout", "方式；切分"),
     "alternatives_speed": ("Tokens/s of a user, low – expected – high", "每用户 token/s，低 – 预期 – 高"),
     "alternatives_start_cash": ("Cash at the start (USD)", "期初现金 (USD)"),
@@ -140,7 +140,7 @@ _TEXTS = {
     ),
     "risk_prices": (
         "Prices: {own} of {all} are your quotes, {stale} of {all} are stale on {date}; the others are indicative.",
-        "价格：{all} 个中有 {own} 个是您的报价，截至 {date} 有 {stale} 个已过期；其余仅供参考。",
+        "价格：{all} 个中有 {own} 个是您的报价；截至 {date}，{all} 个中有 {stale} 个已过期；其余仅供参考。",
     ),
     "answer_tax": (
         "Tax that you do not get back is {start_tax} USD of the cash at the start and {month_tax} USD a month.",
@@ -156,7 +156,7 @@ _TEXTS = {
     "all_month": ("Cost a month, of all scenarios", "全部方案每月成本"),
     "all_net_cost": ("Net present cost of all scenarios", "全部方案成本净现值"),
     "without_costs": ("Scenarios without costs", "无成本、未计入的方案数"),
-    "unit_usd": ("USD", "USD"),
+    "unit_usd": ("USD", "美元"),
     "unit_usd_month": ("USD/month", "USD/月"),
 }  # fmt: skip
 

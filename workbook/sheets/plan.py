@@ -7,7 +7,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import Book, between_rule, date_rule, list_rule, protect, put, put_formula, text_rule, validate
-from workbook.labels import Labels
+from workbook.labels import Labels, all_keys
 from workbook.sheets import assumptions, best, plan_charts, plan_inputs, plan_workings
 from workbook.sheets.plan_inputs import CHOICE, DATE, NUMBER, PlanInput
 
@@ -99,11 +99,16 @@ def _write_inputs(book: Book, ws: Worksheet, scenario: str, places: plan_working
         role = styles.PLAN_INPUT if one.kind in (NUMBER, DATE) else styles.PLAN_INPUT_TEXT
         role = styles.PLAN_INPUT_LONG if one.name in _LONG else role
         put(ws, f"B{row}", role, value, one.number_format if one.kind in (NUMBER, DATE) else None)
-        unit = labels(f"plan.of_{one.key}") or None
+        unit = _unit(labels, f"plan.of_{one.key}")
         put(ws, f"C{row}", styles.PLAN_INPUT_REST if one.name in _LONG else styles.PLAN_UNIT, unit)
         _validate(labels, ws, one)
     for row, key in zip(plan_inputs.ECHO_ROWS, ("echo_model", "echo_tokens")):
         put_formula(ws, f"A{row}", styles.PLAN_GREY, plan_workings.reference_to(labels, places.texts[key]))
+
+
+def _unit(labels: Labels, key: str) -> str | None:
+    """Return the unit of an input or a column; None if it has none."""
+    return labels(key) if key in all_keys() else None
 
 
 def _default(labels: Labels, one: PlanInput) -> object:
@@ -186,7 +191,7 @@ def _write_options(book: Book, ws: Worksheet) -> None:
         if key in ("start", "month", "npc"):
             put_formula(ws, address, role, "plan_currency")
         else:
-            put(ws, address, role, labels(f"plan.head_unit_{key}") or None)
+            put(ws, address, role, _unit(labels, f"plan.head_unit_{key}"))
     for place in range(1, best.SHOWN + 1):
         _write_option(book, ws, place)
     first = _FIRST_OPTION

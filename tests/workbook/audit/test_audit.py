@@ -393,6 +393,7 @@ def test_each_fault_is_caught_by_its_check_alone(small_planner, tmp_path, name):
     path.write_bytes(x.content)
     found = failing(path)
     found.pop("functions_2010", None) if name == "WEBSERVICE" else None  # Excel 2013 brought it
+    found.pop("small_print", None) if name == "portrait" else None  # the page is narrower
     assert list(found) == [check], found
     assert any(fault.split(" (")[0].startswith(place) for fault in found[check]), found
 
