@@ -22,7 +22,7 @@ from workbook.export import speeds
 from workbook.export.figures import Figures, chosen
 from workbook.scenario import Scenario
 
-OTHERS = 2  # GPUs besides the named one
+OTHERS = 2  # GPUs in addition to the named one
 _LEAST_SHARE = 0.8  # formats as an engine loads them, and caches by blocks, may take a little less than the estimate
 _Found = tuple[Gpu, OptionSpeed, Mapping[str, Any]]
 _OF_WAY = Terms(OUTCOME["start_cash"], OUTCOME["cost_month"])
@@ -71,7 +71,7 @@ class OtherGpus:
     def of(self, figures: Figures) -> tuple[Alternative, ...]:
         """Return the best layouts of the cheapest GPUs but the named one, in the order of the ranking."""
         scenario = figures.scenario
-        asked = scenario.service, scenario.users, scenario.context, figures.min_speed
+        asked = scenario.service, scenario.users, scenario.request_tokens, figures.min_speed
         if asked not in self._ranked:
             self._ranked[asked] = self._best_of_each(scenario, figures.min_speed)
         return tuple(found for gpu, found in self._ranked[asked] if gpu != scenario.gpu)[:OTHERS]

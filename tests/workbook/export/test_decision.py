@@ -132,6 +132,27 @@ def test_alternatives_are_the_cheapest_of_vram_plan(page, tmp_path):
             assert shown.speed.low.tokens_per_s_per_user == pytest.approx(low, rel=1e-12)
 
 
+def test_scenarios_that_differ_in_their_answers_have_alternatives_of_their_own():
+    """The alternatives are computed once for scenarios that ask the same, which a longer answer does not."""
+    others = alternatives.OtherGpus(catalog_prices())
+    short, long = (
+        scenario("chat", "llama-3.1-8b", engine=VLLM, users=50, precision=None, output_tokens=tokens, **on_gpu("l40s"))
+        for tokens in (100, 6000)
+    )
+    for item in (short, long):
+        answer = plan(
+            item.model.name, users=50, context=item.context, output_tokens=item.output_tokens, precision="shipped",
+            kv_precision="fp8",
+        )  # fmt: skip
+        speeds = {
+            (catalog.gpu(option.gpu).title, layout_title(option.tp, option.pp)): option.speed
+            for option in answer.options
+        }
+        for found in others.of(figures_of(item)):
+            low = speeds[found.gpu, found.layout].low.tokens_per_second_per_user
+            assert found.speed.low.tokens_per_s_per_user == pytest.approx(low, rel=1e-12)
+
+
 def test_alternatives_stand_under_the_named_option(page):
     heading = LABELS("export.alternatives_net_cost")
     (row,) = [cell.row for cell in page["G"] if cell.value == heading]
