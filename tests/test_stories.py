@@ -106,7 +106,7 @@ def staff(found: Mapping[str, object]) -> None:
 
 
 def retrieval(found: Mapping[str, object]) -> None:
-    """Hold 40 users of 16 384 tokens with full boards of H100: at most half of the memory is left beside 41 GB of weights."""
+    """Hold 40 users of 16 384 tokens with full boards of H100: at most half of the memory is left next to 41 GB of weights."""
     assert found["plan_gpu"] == "h100-sxm" and found["plan_gpus"] % 8 == 0
     asked = vram.plan(
         "qwen2.5-72b", users=40, prompt_tokens=16_000, output_tokens=384, precision="awq", kv_precision="fp8",

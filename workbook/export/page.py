@@ -550,7 +550,7 @@ class _Page:
         self._wide_section("acceptance")
         if figures.has_speed and figures.best is not None:
             inputs = {"users": (scenario.users, 0)}
-            tokens = speeds.tokens_of_scenario(scenario)
+            tokens = scenario.request_tokens
             inputs |= {"prompt_tokens": (tokens.prompt, 0), "output_tokens": (tokens.output, 0)}
             self._answer("test_load", None, None, {}, inputs, shown=False)
             low, first = (self._speed_of(key)[0] for key in ("low_tokens_per_s", "slow_first_token"))

@@ -9,7 +9,7 @@ from core.catalog.hardware import Gpu
 from core.catalog.speeds import constant_values
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.defaults import ENGINE
-from core.plan.demand import TOKENS, Tokens
+from core.plan.demand import TOKENS
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
 from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE
@@ -34,7 +34,7 @@ RENAMED = {"own_batch": "batch", "running_users": "users"}
 FIXED = {"attention_groups": 1, "waiting_users": 0}
 _KNOWN = {*CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp"}
 _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for term in terms}
-# Figures of the model with one tensor parallel size, and of the link between so many GPUs.
+# Figures of the model with tensor parallel size N, and of the link between N GPUs.
 PACE_INPUTS = tuple(
     name
     for name in dict.fromkeys((*PACE_TERMS.inputs, *FAST_TERMS.inputs, *LOAD_TERMS.inputs))
@@ -47,14 +47,9 @@ NOT_ASKED, NO_GPU, NO_BANDWIDTH, NO_FIGURES, NO_RATE, NO_KERNEL = (
 REFUSING = (NO_RATE, NO_KERNEL)
 
 
-def tokens_of_scenario(scenario: Scenario) -> Tokens:
-    """Return the tokens of a request: a prompt and an answer that fill the context."""
-    return scenario.request_tokens
-
-
 def wish_of(scenario: Scenario, min_speed: float) -> Wish:
     """Return what is asked of every option."""
-    return Wish(tokens=tokens_of_scenario(scenario), users=scenario.users, requests_per_hour=None, min_speed=min_speed)
+    return Wish(tokens=scenario.request_tokens, users=scenario.users, requests_per_hour=None, min_speed=min_speed)
 
 
 def gap_of(scenario: Scenario) -> str:

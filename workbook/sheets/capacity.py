@@ -95,11 +95,6 @@ def option_rows() -> list[tuple[str, int]]:
     ]
 
 
-def first_option_row() -> int:
-    """Return the number in its table of the first row of the chosen scenario."""
-    return 1
-
-
 def scenario_rows() -> int:
     """Return the number of rows of all scenarios on the GPUs that they name."""
     return scenarios.MOST_SCENARIOS * len(LAYOUTS)

@@ -14,7 +14,7 @@ from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import ABOVE, COUNT_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect
 from workbook.labels import Labels
-from workbook.sheets import capacity, gpus, option_terms, speed
+from workbook.sheets import capacity, gpus, option_terms, pace, speed
 
 TABLE = option_terms.TABLE
 HEADER_ROW = 4
@@ -117,13 +117,12 @@ def letter(key: str) -> str:
 
 
 def _rows() -> Iterator[dict[str, object]]:
-    first = capacity.first_option_row()
     paces = {pace: number for number, pace in enumerate(speed.option_rows(), start=1)}
     rows = capacity.option_rows()
     names = [None, *(gpu for gpu, _ in rows), None]
     for number, (gpu, layout) in enumerate(rows):
         yield {
-            "capacity_row": first + number,
+            "capacity_row": number + 1,
             "pace_row": paces[gpu, LAYOUTS[layout][0]],
             "first_of_gpu": int(names[number] != gpu),
             "last_of_gpu": int(names[number + 2] != gpu),
@@ -153,12 +152,11 @@ def _formulas(book: Book) -> dict[str, str]:
         **{key: held(key) for key in ("gpu", "layout")},
         **{name: in_words(formula) for name, formula in option_terms.formulas(labels).items()},
         "limits": f"IF({cell('runs')}=1,{cell('largest_part')},{terms.MISSING})",
-        "no_figures": f"IF(AND({cell('runs')}={speed.NO_FIGURES},{cell('fitting')}>0,plan_requests_per_hour>0),"
+        "no_figures": f"IF(AND({cell('runs')}={pace.NO_FIGURES},{cell('fitting')}>0,plan_requests_per_hour>0),"
         f"{reason('size_only')},{terms.MISSING})",
-        "speed_reason": f"IF({cell('runs')}={speed.NO_KERNEL},{reason('no_kernel')},"
-        f"IF(AND({cell('runs')}={speed.NO_RATE},ISNUMBER({cell('bandwidth')})),{reason('no_rate')},{cell('no_figures')}))",
-        "shown_low": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<1,INT({cell('low_tokens_per_s')}*10^1)/10^1,"
-        f"INT({cell('low_tokens_per_s')})),{terms.MISSING})",
+        "speed_reason": f"IF({cell('runs')}={pace.NO_KERNEL},{reason('no_kernel')},"
+        f"IF(AND({cell('runs')}={pace.NO_RATE},ISNUMBER({cell('bandwidth')})),{reason('no_rate')},{cell('no_figures')}))",
+        "shown_low": pace.shown_low(cell("runs"), cell("low_tokens_per_s")),
         "slow": f"IF({cell('runs')}=1,IF({cell('low_tokens_per_s')}<plan_min_speed,{reason('slow')}&"
         f"{cell('shown_low')}&{reason('of')}&plan_min_speed&{reason('per_s')},{terms.MISSING}),{terms.MISSING})",
         "left_out": f"1-INDEX({gpus.column(book, 'is_compared')},{cell('gpu_row')})",
@@ -208,7 +206,7 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
         "in_group": if_ranked(f"{more('free_places')}*10^3+{more('all_bandwidth')}"),
         "order_key": if_ranked(f"(({group}*10^6+{cell('in_group')})*10^3+{cell('position')})*10^3+{number}"),
         "rank": if_ranked(f'COUNTIF({column(book, "order_key")},"<"&{cell("order_key")})+1'),
-        # The layouts of a GPU stand in neighbouring rows: the last of them has the best rank of all.
+        # The layouts of a GPU are in neighbouring rows: the last of them has the best rank of all.
         "best_so_far": f"IF({cell('first_of_gpu')}=1,{rank},IF(ISNUMBER({above}),IF(ISNUMBER({rank}),MIN({rank},{above}),"
         f"{above}),{rank}))",
         "best_of_gpu": f"IF({cell('last_of_gpu')}=1,{cell('best_so_far')},{terms.MISSING})",

@@ -30,7 +30,7 @@ _SPEED = tuple(
 )
 _MONEY = terms.needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
 _OF_CAPACITY = ("gpus_per_replica", "pp")
-# Names of terms that the table has for another figure: a layout that holds the users, whatever their speed.
+# Names of terms that the table has for another figure: a layout that holds the users at any speed.
 _RENAMED = {"replicas": "order_replicas", "nodes": "order_nodes"}
 
 # What a buyer reads first, with the columns of Scenarios between them.
@@ -153,7 +153,7 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         **{
             term.name: f"IF({runs}={pace.RUNS},{terms.formula(term, of_load)},{missing})" for term in _SPEED
         },
-        "shown_low": f"IF({runs}={pace.RUNS},IF({low}<1,INT({low}*10^1)/10^1,INT({low})),{missing})",
+        "shown_low": pace.shown_low(runs, low),
         "slow": f"IF({runs}={pace.RUNS},IF({low}<plan_min_speed,{slow},{missing}),{missing})",
         "speed_trouble": f"IF({cell('slow')}<>{missing},{cell('slow')},IF({runs}={pace.NO_KERNEL},{text('no_kernel')},"
         f"IF({cell('deployable')}>most_planned_gpus,{text('too_many')},{missing})))",

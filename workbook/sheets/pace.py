@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.plan.speed_terms import ANY_LAYOUT, ATTENTION, FAST, LOAD, PACE, WEIGHTS
+from workbook import terms
 
 # What runs: 1 a speed is computed, 0 too little is known of the model, -1 no kernel, -2 a rate of the GPU is missing.
 RUNS, NO_FIGURES, NO_KERNEL, NO_RATE = 1, 0, -1, -2
@@ -24,6 +25,15 @@ OF_SCENARIOS = "scenario_"
 def name_of(key: str, *, of_scenarios: bool) -> str:
     """Return the workbook-level name of a column of Speed."""
     return f"{OF_SCENARIOS if of_scenarios else ''}{'pace_runs' if key == 'runs' else key}"
+
+
+def shown_low(runs: str, low: str) -> str:
+    """Return the formula of a speed as `core.plan.option_speed.too_slow` states it: rounded down, tenths below 1.
+
+    Args:
+        runs, low: the cells of what runs, and of the low end of the tokens per second of a user.
+    """
+    return f"IF({runs}={RUNS},IF({low}<1,INT({low}*10^1)/10^1,INT({low})),{terms.MISSING})"
 
 
 def at_pace(name: str, row: str) -> str:

@@ -289,7 +289,7 @@ def header(labels: Labels, key: str) -> str:
     return terms.label(labels, key) if key in _TERM_KEYS else labels(f"scenarios.{key}")
 
 
-_BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users, whatever their speed
+_BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
     *(term.name for term in (*DEVICE, *ESTIMATE)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
     "wide", "kernels", "all_weights_bytes",
