@@ -122,5 +122,5 @@ def test_the_export_prints_the_planners_quotes(vram, tmp_path):
     page = openpyxl.load_workbook(out).worksheets[1]
     texts = [str(cell.value) for row in page.iter_rows() for cell in row if isinstance(cell.value, str)]
     assert any("Vendor A quote 4711; own quote; 2026-08-01; valid until 2026-12-31" in text for text in texts)
-    assert any("2 of 3 prices are your quotes." in text for text in texts)
+    assert any("2 of 3 are your quotes" in text for text in texts)
     assert 25_000 in [cell.value for row in page.iter_rows() for cell in row]

@@ -33,8 +33,9 @@ from workbook.scenario import FIELDS, Scenario
 
 NOTHING = "–"  # shown for a figure that does not apply or is not known
 
-# The inputs that a reader may change in an exported sheet, in order. All are within their limits at the export.
-INPUT_LIMITS = {field.name: LIMITS[field.limits] for field in FIELDS if field.limits}
+# The inputs that a reader may change in an exported sheet, in order. All are within their limits at the export. The
+# calculation holds the tokens of an answer as a value.
+INPUT_LIMITS = {field.name: LIMITS[field.limits] for field in FIELDS if field.limits and field.name != "output_tokens"}
 OPEN_INPUTS = tuple(INPUT_LIMITS)
 
 # Engine → the terms of one GPU of a layout, and their inputs that differ between layouts or stages.
@@ -101,7 +102,7 @@ def open_inputs(scenario: Scenario) -> tuple[str, ...]:
     With vLLM another memory may mean another class of GPU in its defaults, with other activations, which formulas
     cannot follow.
     """
-    closed = {"output_tokens"}  # the calculation holds it as a value
+    closed = set()
     if scenario.allocation != PAGED:
         closed.add("average_tokens")
     if scenario.engine == VLLM:

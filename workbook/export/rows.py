@@ -162,8 +162,9 @@ def _columns(labels: Labels, engines: Collection[str], limits: dict[str, tuple[s
     return [
         *(
             _RowColumn(
-                field.name, labels(field.label), field.width, styles.INPUT if field.limits else styles.FORMULA_TEXT,
-                partial(_input, field, i), field.number_format,
+                field.name, labels(field.label), field.width,
+                styles.INPUT if field.name in OPEN_INPUTS else styles.FORMULA_TEXT, partial(_input, field, i),
+                field.number_format,
             )
             for i, field in enumerate(FIELDS, start=1)
         ),
@@ -212,7 +213,7 @@ def _input(field: Field, column: int, figures: Figures, _: Values) -> object:
     value = field.cell(scenario)
     if field.name == "gpu_memory_gb" and field.name not in open_inputs(scenario):
         return Cell(column, styles.SOURCE_FIGURE, value, None, MEMORY_FORMAT)
-    return value if field.limits else value or NOTHING
+    return value if field.name in OPEN_INPUTS else value or NOTHING
 
 
 def _usable(field: str, limits: dict[str, tuple[str, str]], at: Callable[[str], str]) -> str:
