@@ -73,9 +73,20 @@ def loaded_weights_by_stage(
 @lru_cache(maxsize=256)
 def _layer_bytes(model: ModelSpec, precision: Precision | None, tp: int, expert_parallel: bool) -> tuple[int, ...]:
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
-        return _allocated_for(tensors_on_rank(tensors, tp, expert_parallel), model, layer, precision)
+        return _allocated_for(tensors_on_rank(_with_value_slot(tensors), tp, expert_parallel), model, layer, precision)
 
     return sizes_by_layer(storage_groups(model, precision), size)
+
+
+def _with_value_slot(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the tensors of a layer with a value projection where keys serve as values: vLLM loads the keys twice.
+
+    Source: model_executor/models/gemma4.py, Gemma4Attention (QKVParallelLinear also for such layers).
+    """
+    keys = {tensor.name: tensor for tensor in tensors}.get("self_attn.k_proj")
+    if keys is None or keys.fused != "qkv" or any(tensor.name == "self_attn.v_proj" for tensor in tensors):
+        return tensors
+    return (*tensors, replace(keys, name="self_attn.v_proj"))
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:

@@ -55,6 +55,8 @@ _CUBLAS_BYTES_BY_NAME = (
     (("h100", "h200", "h800", "h20", "b200", "b300"), 32 * MIB),  # 9.0 and 10.0
     (("mi300", "mi325", "mi350", "mi355"), 128 * MIB),  # gfx94x and gfx95x
 )
+# GPUs that machines of eight connect by NVSwitch with reductions in the switch.
+_WITH_NVSWITCH = ("h100", "h200", "h800", "h20", "b200", "b300")
 # One row of the vocabulary in 32 bits for each multiprocessor (v1/sample/ops/topk_topp_triton.py); an H100 has 132.
 _MULTIPROCESSORS = 132
 
@@ -258,10 +260,11 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     * One GPU: 0.02 to 0.16 up to version 0.11, 0.24 to 0.46 in llm-d 205, 0.26 under 0.31 on an A100. ROCm needs more:
       0.66 (MI300X, 0.9.2). Before 0.6.6 the driver's context is included: 0.35 (RTX 3090, 0.6.4, vllm-project/vllm
       issue 10517) to 1.79 (H100, pull request 10511).
-    * Tensor parallelism: 0.2 before core V1; then 0.54 to 0.55 (llm-d 0.11), 1.4 to 2.4 for mixtures of experts
-      (Qwen3-Next on H200, Qwen3-235B on H100: vllm-project/vllm issue 21348), and 0.14 to 0.16 with PCIe or between
-      nodes (A100, 0.10.1: dennislee22/vLLM-benchmarking); 2.06 to 2.13 in llm-d 205; later 0.6 (Qwen3-235B, RTX PRO
-      6000, 0.28) to 0.95 (B200).
+    * Tensor parallelism: 0.2 before core V1; then 0.54 to 0.55 on two H100 (llm-d 0.11), 1.4 to 2.4 on four or eight
+      GPUs behind NVSwitch, where NCCL reduces in the switch (Qwen3-Next on H200, Qwen3-235B and Qwen3-32B on H100:
+      vllm-project/vllm issue 21348, DaisukeTakai/eval_dataset), and 0.14 to 0.2 on other GPUs (A100, 0.10.1:
+      dennislee22/vLLM-benchmarking; 16 RTX 3090, 0.8); 2.06 to 2.13 in llm-d 205; later 0.6 (Qwen3-235B, RTX PRO 6000,
+      0.28) to 0.95 (B200).
     * Only pipeline stages: 0.07 on the first; on the last, the cache leaves 0.2.
     """
     version = deployment.version
@@ -276,8 +279,19 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     if version < _CORE_V1:
         return _gib(0.3, 0.15, 1.0)
     if version < _EXPERT_WORKSPACE:
-        return _gib(1.6, 0.1, 2.6) if shapes.experts_per_token else _gib(0.55, 0.1, 1.6)
+        return _before_workspaces(deployment)
     return _gib(2.08, 1.0, 2.3) if version < _FLASHINFER_SAMPLER else _gib(0.8, 0.4, 2.3)
+
+
+def _before_workspaces(deployment: Deployment) -> Size:
+    """Return the memory outside PyTorch of several GPUs under core V1 up to 0.12; its logs are in `other_bytes`.
+
+    NCCL reduces in the switch from Hopper on, with more than two GPUs (NCCL src/transport/nvls.cc).
+    """
+    name = deployment.device.name.lower()
+    if not any(part in name for part in _WITH_NVSWITCH) or "pcie" in name or "nvl" in name:
+        return _gib(0.16, 0.1, 0.6)
+    return _gib(2.24, 1.3, 2.5) if deployment.tp > 2 else _gib(0.55, 0.3, 0.8)
 
 
 def graph_bytes(deployment: Deployment, layers: int) -> Size:

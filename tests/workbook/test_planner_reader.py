@@ -208,10 +208,7 @@ def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
     planner = edited(planners["en"], tmp_path, rearrange)
     assert planner.sheet == "Elsewhere"  # found by its columns: the table was deleted
     rows = list(planner)
-    assert [(row.number, row.scenario.title) for row in rows] == [
-        (31, "Article, 8K"),
-        (32, "Llama 70B, 10 users"),
-    ]
+    assert [(row.number, row.scenario.title) for row in rows] == [(31, "Article, 8K"), (32, "Llama 70B, 10 users")]
     assert not any(row.differences for row in rows)
 
 

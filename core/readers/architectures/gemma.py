@@ -19,7 +19,7 @@ from core.readers.architectures.decoder import (
     with_window,
 )
 from core.readers.architectures.llama_like import LLAMA
-from core.readers.architectures.rotary import rotary_values
+from core.readers.architectures.rotary import rotary_table, rotary_values, scaling
 from core.readers.fields import Fields
 
 _GEMMA2_NORMS, _GEMMA4_MOE_NORMS = 4, 3
@@ -110,6 +110,26 @@ def _gemma3n_extra(fields: Fields) -> Sequence[Tensor]:
     return (*_per_layer_embedding(fields), *(streams * linear("altup_projections", MLP, hidden, hidden, WHOLE)))
 
 
+def _gemma4_rotary(fields: Fields) -> int:
+    """Return the values of a table for each kind of layer; that of full attention is as wide as the head.
+
+    Source: vLLM model_executor/layers/rotary_embedding/gemma4_rope.py: what is not rotated has an angle of 0.
+    """
+    longest, values = fields.optional("max_position_embeddings") or 0, 0
+    for kind, rope in scaling(fields).items():
+        if kind == "full_attention":
+            values += longest * _full_head_dim(fields)
+        elif isinstance(rope, Mapping):
+            values += rotary_table(fields, rope)
+    return values
+
+
+def _full_head_dim(fields: Fields) -> int:
+    """Return the size of a head in the layers with full attention."""
+    overrides = _gemma4_overrides(fields)
+    return overrides.optional("head_dim") or fields.optional("global_head_dim") or fields.size("head_dim")
+
+
 # Gemma 4: layers with full attention have larger heads, and may use their keys as values.
 def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     local = attention(fields, family)
@@ -118,7 +138,7 @@ def _gemma4_attention(fields: Fields, family: Family) -> list[Mixer]:
     full_heads = overrides.optional("num_key_value_heads") or fields.optional("num_global_key_value_heads")
     full = replace(
         local,
-        head_dim=overrides.optional("head_dim") or fields.optional("global_head_dim") or local.head_dim,
+        head_dim=_full_head_dim(fields),
         num_key_value_heads=full_heads if key_is_value and full_heads else local.num_key_value_heads,
         own_values=not key_is_value,
     )
@@ -198,9 +218,9 @@ FAMILIES: dict[str, Family] = {
         layer_extra=_gemma3n_layer_extra, extra=_gemma3n_extra,
     ),
     "gemma4_text": replace(
-        _GEMMA3, source=hf_source("gemma4"), window_pattern=6, mixers=_gemma4_attention, mlps=_gemma4_mlps,
-        layer_extra=_gemma4_layer_extra, extra=_per_layer_embedding, ignored=("use_bidirectional_attention",),
-        defaults={"global_head_dim": 512},
+        _GEMMA3, source=hf_source("gemma4"), window_pattern=6, rotary=_gemma4_rotary, mixers=_gemma4_attention,
+        mlps=_gemma4_mlps, layer_extra=_gemma4_layer_extra, extra=_per_layer_embedding,
+        ignored=("use_bidirectional_attention",), defaults={"global_head_dim": 512},
     ),
     "vaultgemma": replace(_GEMMA, source=hf_source("vaultgemma"), window_pattern=2),
 }  # fmt: skip

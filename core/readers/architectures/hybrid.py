@@ -104,12 +104,12 @@ def mamba2(fields: Fields, *, heads: int, head_dim: int, state: int, groups: int
     )
 
 
-def gated_delta_net(fields: Fields, projections: Sequence[tuple[str, int]], *, norm: str = "norm",
+def gated_delta_net(fields: Fields, projections: Sequence[tuple[str, int, str]], *, norm: str = "norm",
                     out: str = "out_proj") -> RecurrentState:  # fmt: skip
     """Return linear attention with the gated delta rule (Yang et al. 2024, arXiv:2412.06464).
 
     Args:
-        projections: name and output features of each projection of the layer's input.
+        projections: name, output features and `Tensor.fused` of each projection of the layer's input.
     """
     key_heads, value_heads = fields.size("linear_num_key_heads"), fields.size("linear_num_value_heads")
     key_dim, value_dim = fields.size("linear_key_head_dim"), fields.size("linear_value_head_dim")
@@ -122,7 +122,11 @@ def gated_delta_net(fields: Fields, projections: Sequence[tuple[str, int]], *, n
         ssm_values=value_heads * key_dim * value_dim,
         **state_bytes(fields),
         tensors=(
-            *(t for name, rows in projections for t in linear(f"linear_attn.{name}", ATTENTION, rows, hidden, BY_ROWS)),
+            *(
+                tensor
+                for name, rows, fused in projections
+                for tensor in linear(f"linear_attn.{name}", ATTENTION, rows, hidden, BY_ROWS, fused=fused)
+            ),
             vector("linear_attn.conv1d", conv * kernel, BY_ROWS),
             vector("linear_attn.dt_bias", value_heads, BY_ROWS),
             vector("linear_attn.A_log", value_heads, BY_ROWS),
@@ -140,25 +144,32 @@ def _delta_net_sizes(fields: Fields) -> tuple[int, int, int]:
 
 def _qwen3_next_state(fields: Fields) -> RecurrentState:
     keys, values, heads = _delta_net_sizes(fields)
-    return gated_delta_net(fields, [("in_proj_qkvz", 2 * keys + 2 * values), ("in_proj_ba", 2 * heads)])
+    return gated_delta_net(fields, [("in_proj_qkvz", 2 * keys + 2 * values, ""), ("in_proj_ba", 2 * heads, "")])
 
 
 def _qwen3_5_state(fields: Fields) -> RecurrentState:
+    """Return the layer of Qwen3.5; vLLM stores its four projections as two (model_executor/models/qwen3_5.py)."""
     keys, values, heads = _delta_net_sizes(fields)
     return gated_delta_net(
-        fields, [("in_proj_qkv", 2 * keys + values), ("in_proj_z", values), ("in_proj_b", heads), ("in_proj_a", heads)]
+        fields,
+        [
+            ("in_proj_qkv", 2 * keys + values, "in_proj_qkvz"),
+            ("in_proj_z", values, "in_proj_qkvz"),
+            ("in_proj_b", heads, "in_proj_ba"),
+            ("in_proj_a", heads, "in_proj_ba"),
+        ],
     )
 
 
 def _olmo_hybrid_state(fields: Fields) -> RecurrentState:
     keys, values, heads = _delta_net_sizes(fields)
     names = [
-        ("q_proj", keys),
-        ("k_proj", keys),
-        ("v_proj", values),
-        ("a_proj", heads),
-        ("b_proj", heads),
-        ("g_proj", values),
+        ("q_proj", keys, ""),
+        ("k_proj", keys, ""),
+        ("v_proj", values, ""),
+        ("a_proj", heads, ""),
+        ("b_proj", heads, ""),
+        ("g_proj", values, ""),
     ]
     return gated_delta_net(fields, names, norm="o_norm", out="o_proj")
 

@@ -22,8 +22,8 @@ def rotary_values(fields: Fields, head_dim: int | None = None) -> int:
     """
     top = scaling(fields)
     if any(isinstance(value, Mapping) for value in top.values()):  # one set of parameters per kind of layer
-        return sum(_table(fields, value, head_dim) for value in top.values() if isinstance(value, Mapping))
-    return _table(fields, top, head_dim)
+        return sum(rotary_table(fields, value, head_dim) for value in top.values() if isinstance(value, Mapping))
+    return rotary_table(fields, top, head_dim)
 
 
 def scaling(fields: Fields) -> Mapping[str, object]:
@@ -31,7 +31,8 @@ def scaling(fields: Fields) -> Mapping[str, object]:
     return {**(fields.part("rope_scaling") or {}), **(fields.part("rope_parameters") or {})}
 
 
-def _table(fields: Fields, rope: Mapping[str, object], head_dim: int | None) -> int:
+def rotary_table(fields: Fields, rope: Mapping[str, object], head_dim: int | None = None) -> int:
+    """Return the values of the table of one set of parameters; `head_dim` as in `rotary_values`."""
     longest = fields.optional("max_position_embeddings")
     if longest is None:
         return 0

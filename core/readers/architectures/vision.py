@@ -136,6 +136,11 @@ def _qwen_patch(fields: Fields, hidden: int, *, bias: bool) -> Tensors:
     return dense("visual.patch_embed", hidden, values, bias=bias)
 
 
+def _merger(first: str, second: str, merged: int, out: int) -> Tensors:
+    """Return the two projections of merged patches; ranks divide them (vLLM model_executor/models/qwen2_vl.py)."""
+    return (*dense(first, merged, merged, split=BY_ROWS), *dense(second, out, merged, split=BY_COLUMNS))
+
+
 def qwen2_vl(fields: Fields) -> Tensors:
     """Return Qwen2-VL's tower (transformers models/qwen2_vl); its `hidden_size` is the language model's."""
     hidden, out = fields.size("embed_dim"), fields.size("hidden_size")
@@ -144,8 +149,7 @@ def qwen2_vl(fields: Fields) -> Tensors:
         *_qwen_patch(fields, hidden, bias=False),
         *encoder_layers("visual", fields.size("depth"), hidden, fields.size("mlp_ratio") * hidden),
         *norm("visual.merger.ln_q", hidden),
-        *dense("visual.merger.mlp.0", merged, merged),
-        *dense("visual.merger.mlp.2", out, merged),
+        *_merger("visual.merger.mlp.0", "visual.merger.mlp.2", merged, out),
     )
 
 
@@ -166,8 +170,7 @@ def qwen2_5_vl(fields: Fields) -> Tensors:
             kv_width=kv,
         ),
         *norm("visual.merger.ln_q", hidden, bias=False),
-        *dense("visual.merger.mlp.0", merged, merged),
-        *dense("visual.merger.mlp.2", fields.size("out_hidden_size"), merged),
+        *_merger("visual.merger.mlp.0", "visual.merger.mlp.2", merged, fields.size("out_hidden_size")),
     )
 
 
@@ -175,7 +178,7 @@ def qwen3_vl(fields: Fields) -> Tensors:
     """Return Qwen3-VL's tower (transformers models/qwen3_vl), with mergers that pass inner layers to the decoder."""
     hidden, out = fields.size("hidden_size"), fields.size("out_hidden_size")
     merged = hidden * fields.size("spatial_merge_size", 2) ** 2
-    merger = (*dense("visual.merger.linear_fc1", merged, merged), *dense("visual.merger.linear_fc2", out, merged))
+    merger = _merger("visual.merger.linear_fc1", "visual.merger.linear_fc2", merged, out)
     inner = len(fields.listed("deepstack_visual_indexes") or ())
     return (
         *_qwen_patch(fields, hidden, bias=True),

@@ -9,6 +9,7 @@ from core import catalog
 from core.engines.blocks import BLOCK_TOKENS, blocks
 from core.engines.deployment import parse_version
 from core.engines.loaded_weights import allocated_bytes, loaded_weights_bytes, rotary_cache_bytes
+from core.model.weights import weights_bytes
 from core.readers.hf_config import spec_from_config
 from tools import golden_tables
 
@@ -91,3 +92,25 @@ def test_the_allocator_rounds_large_tensors(size_bytes, allocated):
 def test_the_rotary_table(model, mib):
     spec = spec_from_config(golden_tables.config(models()[model]), name=model)
     assert rotary_cache_bytes(spec) == mib * MIB
+
+
+def test_the_rotary_tables_of_gemma_4():
+    """262 144 positions × (512 for full attention + 256 for windows) × 2 bytes."""
+    assert rotary_cache_bytes(catalog.model("gemma-4-31b").spec) == 384 * MIB
+
+
+def test_keys_that_serve_as_values_are_loaded_twice():
+    """Gemma 4 31B: 10 of 60 layers, 4 KV heads × 512 × 5376 × 2 bytes; the log has 58.99 GiB (tests/golden/logged.csv)."""
+    spec = catalog.model("gemma-4-31b").spec
+    own = replace(spec, layers=tuple(replace(run, mixer=replace(run.mixer, own_values=True)) for run in spec.layers))
+    assert loaded_weights_bytes(spec) == loaded_weights_bytes(own)
+    more = weights_bytes(own) - weights_bytes(spec)
+    assert more == 10 * 4 * 512 * 5376 * 2
+
+
+def test_the_merger_of_images_is_divided_among_ranks():
+    """Qwen3.5 9B: 4608 × 4608 and 4096 × 4608 parameters of the merger; a quarter of them on each of four ranks."""
+    spec = catalog.model("qwen3.5-9b").spec
+    merger = [tensor for tensor in spec.extra if tensor.name.startswith("visual.merger.linear")]
+    stored = sum(tensor.on_rank(4).rows * tensor.on_rank(4).columns for tensor in merger if tensor.columns > 1)
+    assert stored == (4608 * 4608 + 4096 * 4608) // 4

@@ -20,7 +20,7 @@ PROMISED = {
     "KV buffer": (0.0005, 0.002),
     "tokens of the logged memory": (0.001, 0.02),
     "concurrency of the logged memory": (0.001, 0.01),
-    "peak activation": (0.002, 0.04),
+    "peak activation": (0.012, 0.04),  # a log prints two decimals: 0.34 GiB
     "KV cache memory": (0.06, 0.2),  # with little memory for the cache, or with FlashInfer (`vllm.activation`)
 }
 
