@@ -89,10 +89,17 @@ class Blocks:
         """Return the blocks of one sequence in all groups."""
         return sum(group.blocks(context, in_flight) for group in self.groups)
 
+    @property
+    def _growing(self) -> list[Group]:
+        return [group for group in self.groups if group.spec.bytes_per_token and not group.spec.window]
+
     def bytes_per_token(self) -> int:
         """Return the bytes that a long sequence adds per token, on a GPU of the fullest stage."""
-        growing = [group for group in self.groups if group.spec.bytes_per_token and not group.spec.window]
-        return sum(max(self.block_bytes) // group.block_tokens for group in growing)
+        return sum(max(self.block_bytes) // group.block_tokens for group in self._growing)
+
+    def shared(self, tokens: int) -> int:
+        """Return the whole blocks of the first `tokens` tokens in the groups that cache every token."""
+        return sum(tokens // group.block_tokens for group in self._growing)
 
     @property
     def least_block_tokens(self) -> int:

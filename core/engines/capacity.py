@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.engines.deployment import Budget, Deployment, Engine, Pool
+from core.engines.served import as_loaded, check_settings, shared_blocks, with_adapters
 from core.errors import UnsupportedModelError
 
 
@@ -46,21 +47,37 @@ def capacity(engine: Engine, deployment: Deployment) -> Capacity:
 
     Raises:
         UnsupportedModelError: only the size of the model is known.
+        OutOfRangeError: a setting does not fit the layout, or the engine does not have it.
     """
     budgets, pool = _budgets_and_pool(engine, deployment)
     blocks = _blocks(pool, budgets)
-    per_sequence = pool.blocks_per_sequence(deployment.context)
+    places = _Places(deployment, pool, deployment.context)
     stage = min(range(len(budgets)), key=lambda i: budgets[i].kv.expected // pool.block_bytes[i])
-    most = engine.max_sequences(deployment)
+    most = engine.max_sequences(deployment) * places.groups
     return Capacity(
         deployment=deployment,
         budget=budgets[stage],
         kv_bytes_per_token=pool.bytes_per_token,
         kv_tokens=_count(pool.logged_tokens(count, deployment.context) for count in blocks),
-        max_concurrency=_count(count / per_sequence for count in blocks),
-        max_users=_count(min(count // per_sequence, most) for count in blocks),
+        max_concurrency=_count(places.concurrency(count) for count in blocks),
+        max_users=_count(min(places.users(count), most) for count in blocks),
         max_sequences=most,
     )
+
+
+class _Places:
+    """How many sequences of `tokens` tokens the blocks hold, in all groups of GPUs with their own cache."""
+
+    def __init__(self, deployment: Deployment, pool: Pool, tokens: int) -> None:
+        self.groups = deployment.settings.attention_dp or 1
+        self._shared = shared_blocks(deployment, pool)
+        self._own = max(1, pool.blocks_per_sequence(tokens) - self._shared)
+
+    def concurrency(self, blocks: int) -> float:
+        return max(0, blocks - self._shared) / self._own * self.groups
+
+    def users(self, blocks: int) -> int:
+        return max(0, blocks - self._shared) // self._own * self.groups
 
 
 def users_that_fit(engine: Engine, deployment: Deployment, tokens: int | None = None) -> int:
@@ -71,9 +88,9 @@ def users_that_fit(engine: Engine, deployment: Deployment, tokens: int | None = 
             are rounded up to blocks, as PagedAttention allocates them (Kwon et al. 2023, arXiv:2309.06180).
     """
     budgets, pool = _budgets_and_pool(engine, deployment)
-    per_sequence = pool.blocks_per_sequence(tokens or deployment.context)
-    fitting = pool.blocks(tuple(budget.kv.expected for budget in budgets)) // per_sequence
-    return min(fitting, engine.max_sequences(deployment))
+    places = _Places(deployment, pool, tokens or deployment.context)
+    fitting = places.users(pool.blocks(tuple(budget.kv.expected for budget in budgets)))
+    return min(fitting, engine.max_sequences(deployment) * places.groups)
 
 
 def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Budget, ...], Pool]:
@@ -83,7 +100,9 @@ def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Bud
             f"only the size of {deployment.model.name} is known, which is not enough for an engine's memory budget",
             "Give the fields of its config.json, or set an overhead.",
         )
-    return engine.budgets(deployment), engine.pool(deployment)
+    check_settings(engine, deployment)
+    loaded = as_loaded(deployment)
+    return with_adapters(loaded, engine.budgets(loaded)), engine.pool(loaded)
 
 
 def _blocks(pool: Pool, budgets: tuple[Budget, ...]) -> tuple[int, int, int]:

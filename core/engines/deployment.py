@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from core.checks import Limits, number_within
-from core.errors import OutOfRangeError, quoted
+from core.errors import OutOfRangeError, WrongTypeError, quoted
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
+from core.units import GIB
 
 Version = tuple[int, int, int]
 
@@ -30,10 +31,23 @@ class Device:
     name: str
     memory_bytes: int
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its memory is the CPU's too, so that what other programs and the file cache hold is missing."""
+        return any(part in self.name.lower() for part in _SHARED_MEMORY)
 
-def _setting(help_text: str, limits: Limits) -> Any:
-    """Return a field of `EngineSettings`: an option of the command line and an argument of the API."""
-    return field(default=None, metadata={"help": help_text, "limits": limits})
+
+# Names of GPUs that share the CPU's memory: NVIDIA GB10 and Jetson, AMD Strix Halo, Apple.
+_SHARED_MEMORY = ("dgx-spark", "gb10", "thor", "jetson", "strix", "ryzen-ai", "apple")
+
+
+def _setting(help_text: str, limits: Limits | None) -> Any:
+    """Return a field of `EngineSettings`: an option of the command line and an argument of the API.
+
+    Args:
+        limits: of a number; None for one that is on or off.
+    """
+    return field(default=None if limits else False, metadata={"help": help_text, "limits": limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +64,35 @@ class EngineSettings:
     max_sequences: int | None = _setting(
         "Most sequences of one step.", Limits(1, 10**6, True, "Write the most sequences in one step, for example 256.")
     )
+    eager: bool = _setting("Run without CUDA graphs (vLLM's --enforce-eager).", None)
+    images: int | None = _setting(
+        "Most images or videos of a request; 0 serves text alone, without the towers for them.",
+        Limits(0, 10**4, True, "Write the most images of one request, for example 0 for text alone."),
+    )
+    mtp_tokens: int | None = _setting(
+        "Tokens that the model's own MTP layer drafts in a step (speculative decoding).",
+        Limits(0, 64, True, "Write the tokens drafted in a step, for example 1."),
+    )
+    attention_dp: int | None = _setting(
+        "Groups of the tp GPUs that each have the whole attention and their own cache (data-parallel attention).",
+        Limits(1, 1024, True, "Write the number of groups, for example 8."),
+    )
+    context_parallel: int | None = _setting(
+        "GPUs among which the cache of each sequence is divided (vLLM's --decode-context-parallel-size).",
+        Limits(1, 1024, True, "Write the number of GPUs that share a sequence, for example 2."),
+    )
+    shared_tokens: int | None = _setting(
+        "Tokens of a prompt that all users share, cached once (prefix caching).",
+        Limits(0, 10**8, True, "Write the tokens of the shared prompt, for example 2000."),
+    )
+    lora_adapters: int | None = _setting(
+        "LoRA adapters on the GPU at once (vLLM's --max-loras).",
+        Limits(0, 10**4, True, "Write the number of adapters, for example 4."),
+    )
+    lora_rank: int | None = _setting(
+        "Highest rank of the adapters (vLLM's --max-lora-rank).",
+        Limits(1, 4096, True, "Write the highest rank, for example 16."),
+    )
 
 
 def checked_settings(given: Mapping[str, float | None]) -> EngineSettings:
@@ -63,8 +106,16 @@ def checked_settings(given: Mapping[str, float | None]) -> EngineSettings:
     unknown = [name for name in given if name not in limits]
     if unknown:
         raise TypeError(f"{unknown[0]!r} is no engine setting; the settings are {', '.join(limits)}")
-    checked = {name: number_within(name, value, limits[name]) for name, value in given.items() if value is not None}
+    checked = {name: _checked(name, value, limits[name]) for name, value in given.items() if value is not None}
     return EngineSettings(**checked)  # type: ignore[arg-type]
+
+
+def _checked(name: str, value: float, limits: Limits | None) -> float:
+    if limits:
+        return number_within(name, value, limits)
+    if not isinstance(value, bool):
+        raise WrongTypeError(name, f"{quoted(value)} is neither true nor false", "Write true or false.")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +145,11 @@ class Deployment:
     version: Version
     settings: EngineSettings = EngineSettings()
 
+    @property
+    def attention_tp(self) -> int:
+        """The GPUs among which attention is divided: all tp GPUs, or those of one group of data-parallel attention."""
+        return self.tp // (self.settings.attention_dp or 1)
+
 
 @dataclass(frozen=True)
 class Size:
@@ -115,6 +171,11 @@ def exact_size(size_bytes: int) -> Size:
 def size_between(size_bytes: int, low: float, high: float) -> Size:
     """Return a size with a range from `low` × to `high` × the expected bytes."""
     return Size(size_bytes, int(size_bytes * low), int(size_bytes * high))
+
+
+# What other programs and the file cache hold of a memory that the CPU shares, when the engine measures: 1.6 and 6.0 GiB
+# under vLLM 0.19 and 0.20 on a GB10, about 4 under SGLang (GitHub jethac/dgx-spark-hijinks@29166059 and others).
+SHARED_MEMORY_HELD = Size(round(3.5 * GIB), round(1.0 * GIB), round(6.5 * GIB))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,12 +216,14 @@ class Pool:
         logged_tokens: returns the cache's size in tokens as the engine's log prints it, from the number of blocks and
             the context.
         bytes_per_token: bytes that a long sequence adds per token, on a GPU of the fullest stage.
+        shared_blocks: returns the blocks that sequences can share, from the tokens with which all of them begin.
     """
 
     block_bytes: tuple[int, ...]
     blocks_per_sequence: Callable[[int], int]
     logged_tokens: Callable[[int, int], int]
     bytes_per_token: int
+    shared_blocks: Callable[[int], int] = lambda tokens: 0
 
     def blocks(self, kv_bytes_by_stage: tuple[int, ...]) -> int:
         """Return the number of blocks that fit on every stage."""
@@ -177,6 +240,7 @@ class Engine:
         budgets: returns the budget of one GPU of each pipeline stage.
         pool: returns the blocks of the KV cache.
         max_sequences: returns the most sequences that it runs at once.
+        lacks: settings that it does not have, or that are not modelled.
     """
 
     name: str
@@ -184,6 +248,7 @@ class Engine:
     budgets: Callable[[Deployment], tuple[Budget, ...]]
     pool: Callable[[Deployment], Pool]
     max_sequences: Callable[[Deployment], int]
+    lacks: tuple[str, ...] = ()
 
 
 def parse_version(text: str) -> Version:

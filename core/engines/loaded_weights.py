@@ -29,6 +29,9 @@ _MIN_SPLIT_BYTES = 1 * MIB
 # MXFP4 on tensor cores without 4-bit floats, and TensorRT-LLM's kernels.
 _MXFP4_INTERMEDIATE_STEP, _MXFP4_HIDDEN_STEP = 128, 256
 
+# The projection that unfolds latents into keys and values.
+_UNFOLDING, _ABSORBED_BYTES = "self_attn.kv_b_proj", 2
+
 
 def allocated_bytes(size_bytes: int) -> int:
     """Return the bytes that PyTorch's CUDA allocator allocates for a tensor.
@@ -56,24 +59,41 @@ def loaded_weights_bytes(model: ModelSpec, precision: Precision | None = None, *
 
 @lru_cache(maxsize=2048)
 def loaded_weights_by_stage(
-    model: ModelSpec, precision: Precision | None, tp: int, pp: int, expert_parallel: bool = False
+    model: ModelSpec,
+    precision: Precision | None,
+    tp: int,
+    pp: int,
+    expert_parallel: bool = False,
+    attention_groups: int = 1,
 ) -> tuple[int, ...]:
-    """Return the bytes allocated for the weights on one GPU of each pipeline stage."""
+    """Return the bytes allocated for the weights on one GPU of each pipeline stage.
+
+    Args:
+        attention_groups: groups of the `tp` GPUs that each have everything but the experts (vLLM
+            docs/serving/expert_parallel_deployment.md).
+    """
+    ranks = tp // attention_groups
 
     def outside(stage: int) -> int:
         # One call per tensor: tensors outside the layers are not fused.
         return rotary_cache_bytes(model) + sum(
             _allocated_for((tensor,), model, None, precision) * times
-            for tensor, times in outer_on_rank(model, tp, pp, stage)
+            for tensor, times in outer_on_rank(model, ranks, pp, stage)
         )
 
-    return bytes_by_stage(model, pp, _layer_bytes(model, precision, tp, expert_parallel), outside)
+    return bytes_by_stage(model, pp, _layer_bytes(model, precision, tp, ranks, expert_parallel), outside)
 
 
 @lru_cache(maxsize=256)
-def _layer_bytes(model: ModelSpec, precision: Precision | None, tp: int, expert_parallel: bool) -> tuple[int, ...]:
+def _layer_bytes(
+    model: ModelSpec, precision: Precision | None, tp: int, ranks: int, expert_parallel: bool
+) -> tuple[int, ...]:
     def size(tensors: tuple[Tensor, ...], layer: int) -> int:
-        return _allocated_for(tensors_on_rank(_with_value_slot(tensors), tp, expert_parallel), model, layer, precision)
+        given = _with_value_slot(tensors)
+        experts = tuple(tensor for tensor in given if tensor.group == EXPERT)
+        others = tuple(tensor for tensor in given if tensor.group != EXPERT)
+        on_rank = (*tensors_on_rank(others, ranks), *tensors_on_rank(experts, tp, expert_parallel))
+        return _allocated_for(on_rank, model, layer, precision) + _absorbed_bytes(on_rank)
 
     return sizes_by_layer(storage_groups(model, precision), size)
 
@@ -87,6 +107,14 @@ def _with_value_slot(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     if keys is None or keys.fused != "qkv" or any(tensor.name == "self_attn.v_proj" for tensor in tensors):
         return tensors
     return (*tensors, replace(keys, name="self_attn.v_proj"))
+
+
+def _absorbed_bytes(tensors: Sequence[Tensor]) -> int:
+    """Return the bytes of what latent attention multiplies latents with: its projection again, in 16 bits.
+
+    Source: vLLM model_executor/layers/attention/mla_attention.py, process_weights_after_loading (W_UK_T and W_UV).
+    """
+    return sum(allocated_bytes(tensor.parameters * _ABSORBED_BYTES) for tensor in tensors if tensor.name == _UNFOLDING)
 
 
 def rotary_cache_bytes(model: ModelSpec) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from core.engines.blocks import CacheSpec, cache_specs
-from core.engines.deployment import Budget, Deployment, Device, Engine, Pool, Size, exact_size
+from core.engines.deployment import SHARED_MEMORY_HELD, Budget, Deployment, Device, Engine, Pool, Size, exact_size
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import stages
 from core.units import GIB, MIB
@@ -64,10 +64,14 @@ def static_share(deployment: Deployment) -> float:
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of one GPU per pipeline stage; graphs and activations share the rest after the static share."""
     context = _CONTEXT if deployment.tp * deployment.pp == 1 else _CONTEXT_WITH_NCCL
+    if deployment.device.shares_memory:
+        context = SHARED_MEMORY_HELD
     share = static_share(deployment)
     free_bytes = deployment.device.memory_bytes - context.expected
     rest_bytes = round(free_bytes * (1 - share))
     graphs_bytes = min(rest_bytes, 2 * MIB * step_defaults(deployment.device, deployment.tp)[1])
+    if deployment.settings.eager:
+        graphs_bytes = 0
     return tuple(
         Budget(
             usable_bytes=deployment.device.memory_bytes,
@@ -78,7 +82,12 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
             graphs_are_subtracted=True,
         )
         for weights in loaded_weights_by_stage(
-            deployment.model, deployment.precision, deployment.tp, deployment.pp, deployment.expert_parallel
+            deployment.model,
+            deployment.precision,
+            deployment.tp,
+            deployment.pp,
+            deployment.expert_parallel,
+            deployment.settings.attention_dp or 1,
         )
     )
 
@@ -89,7 +98,7 @@ def pool(deployment: Deployment) -> Pool:
     A "block" is one token of the full pool with its share of the windows' pool. With recurrent states, whose pool is a
     share of the memory, it is one byte.
     """
-    by_layer = cache_specs(deployment.model, deployment.kv_precision, deployment.tp)
+    by_layer = cache_specs(deployment.model, deployment.kv_precision, deployment.attention_tp)
     spans = stages(deployment.model, deployment.pp)
     token_bytes = [_token_bytes(by_layer[first:end]) for first, end in spans]
     states = [sum(spec.state_bytes for layer in by_layer[first:end] for spec in layer) for first, end in spans]
@@ -103,7 +112,10 @@ def pool(deployment: Deployment) -> Pool:
         return max(1, context if has_full else 0, round(min(context, widest) / ratio))
 
     if not any(states):
-        return Pool(cells, slots, lambda count, context: count, max(full for full, _ in token_bytes))
+        return Pool(
+            cells, slots, lambda count, context: count, max(full for full, _ in token_bytes),
+            shared_blocks=lambda tokens: tokens if has_full else 0,
+        )  # fmt: skip
     cell, state = max(cells), max(states)
     share = 1 / (1 + _STATE_MEMORY_RATIO)  # of the memory, for tokens
     return Pool(
@@ -127,4 +139,5 @@ ENGINE = Engine(
     pool=pool,
     # max_running_requests: half the tokens of the pool, but at most 4096 (server_args.py).
     max_sequences=lambda deployment: deployment.settings.max_sequences or 4096,
+    lacks=("context_parallel",),
 )

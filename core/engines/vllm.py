@@ -15,7 +15,17 @@ import math
 from dataclasses import dataclass
 
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
-from core.engines.deployment import Budget, Deployment, Device, Engine, Pool, Size, exact_size, size_between
+from core.engines.deployment import (
+    SHARED_MEMORY_HELD,
+    Budget,
+    Deployment,
+    Device,
+    Engine,
+    Pool,
+    Size,
+    exact_size,
+    size_between,
+)
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.spec import ModelSpec
@@ -108,8 +118,12 @@ def _is_large(device: Device) -> bool:
 
 
 def has_small_steps(device: Device) -> bool:
-    """Return whether the default steps are small for any memory: on an A100."""
-    return "a100" in device.name.lower()
+    """Return whether the default steps are small for any memory: on an A100, and where the CPU shares the memory.
+
+    Source: engine/arg_utils.py, get_batch_defaults. NVIDIA's library reports no size of a shared memory; a GB10 logs a
+    step of 2048 tokens.
+    """
+    return "a100" in device.name.lower() or device.shares_memory
 
 
 def usable_bytes(deployment: Deployment) -> int:
@@ -203,17 +217,37 @@ def latent_peak_bytes(shapes: StageShapes, step: _Step, context: int) -> int:
     return (unfolded + 4 * step.tokens * shapes.hidden_size) * shapes.bytes_per_value
 
 
+def _image_count(model: ModelSpec, shapes: StageShapes, step: _Step) -> int:
+    """Return the images of the profiling run: the largest ones that fit into the tokens of one step, at least one.
+
+    Source: v1/worker/gpu_model_runner.py, profile_run; multimodal/encoder_budget.py.
+    """
+    return max(1, step.tokens // model.image.tokens) if model.image and shapes.is_first else 0
+
+
 def image_bytes(model: ModelSpec, shapes: StageShapes, step: _Step) -> int:
     """Return the bytes of the profiling run's images and their embeddings, which stay alive during the run.
 
-    Their number is that of the largest images that fit into the tokens of one step, at least one. Source:
-    v1/worker/gpu_model_runner.py, profile_run; multimodal/encoder_budget.py. Checked on Gemma 3 27B (logged 3.99 GiB,
-    computed 3.99).
+    Checked on Gemma 3 27B (logged 3.99 GiB, computed 3.99).
     """
-    if model.image is None or not shapes.is_first:
+    image = model.image
+    if image is None:
         return 0
-    images = max(1, step.tokens // model.image.tokens)
-    return images * (model.image.tokens * shapes.hidden_size + model.image.pixel_values) * shapes.bytes_per_value
+    values = image.tokens * image.embeddings * shapes.hidden_size + image.pixel_values
+    return _image_count(model, shapes, step) * values * shapes.bytes_per_value
+
+
+def encoder_peak_bytes(model: ModelSpec, shapes: StageShapes, step: _Step, tp: int) -> int:
+    """Return the bytes of the tower's widest point: the residual, the block's input and the feed-forward block.
+
+    The pixels are still twice as wide. Checked on Qwen2.5-VL-7B (L4, 0.9.0: the cache's 1.81 GiB leave 2.26 for this
+    and the workspace for matrix products; 2.27 computed) and Gemma 4 26B NVFP4 (six videos, 0.20.2: 4.1, 3.8).
+    """
+    image = model.image
+    if image is None:
+        return 0
+    values = image.patches * (2 * image.tower_width + image.tower_mlp_width // tp)
+    return _image_count(model, shapes, step) * (values + 2 * image.pixel_values) * shapes.bytes_per_value
 
 
 def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfer: bool = False) -> int:
@@ -225,15 +259,19 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfe
     version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
     workspace = expert_workspace_bytes(shapes, step)
     forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
-    permanent = cublas_bytes(deployment.device) + image_bytes(deployment.model, shapes, step)
+    permanent = 0
     if version >= _EXPERT_WORKSPACE:
         permanent += workspace
     else:
         forward += workspace
-    return permanent + max(
+    decoder = permanent + max(
         forward,
         latent_peak_bytes(shapes, step, deployment.context),
-        sampling_peak_bytes(shapes, step, version, deployment.tp, flashinfer),
+        sampling_peak_bytes(shapes, step, version, deployment.attention_tp, flashinfer),
+    )
+    model = deployment.model
+    return cublas_bytes(deployment.device) + max(
+        image_bytes(model, shapes, step) + decoder, encoder_peak_bytes(model, shapes, step, deployment.attention_tp)
     )
 
 
@@ -268,6 +306,8 @@ def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
     * Only pipeline stages: 0.07 on the first; on the last, the cache leaves 0.2.
     """
     version = deployment.version
+    if deployment.tp == 1 and deployment.device.shares_memory:
+        return SHARED_MEMORY_HELD
     if deployment.tp == 1 and version < _COUNTS_ONLY_GROWTH:
         return _gib(0.35, 0.15, 1.8)
     if deployment.tp == 1 and deployment.device.name.lower().startswith("mi"):
@@ -295,12 +335,14 @@ def _before_workspaces(deployment: Deployment) -> Size:
 
 
 def graph_bytes(deployment: Deployment, layers: int) -> Size:
-    """Return the bytes of CUDA graphs, the least certain term.
+    """Return the bytes of CUDA graphs, the least certain term; 0 if the engine runs without them.
 
     Up to 0.19 they are added on top of the engine's share and grow with the layers: 0.64 to 1.85 GiB in llm-d 205,
     about 0.3 GiB and 17 MiB per layer. From 0.20 the engine subtracts its own estimate from the cache; logged are 0.17
     (TP 4, few graphs), 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31), and up to 5 in single cases.
     """
+    if deployment.settings.eager:
+        return exact_size(0)
     if deployment.version >= _GRAPHS_SUBTRACTED:
         return _gib(0.6, 0.1, 1.5)
     return size_between(round((0.3 + 0.0166 * layers) * GIB), 0.5, 2.2)
@@ -308,8 +350,9 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of one GPU of each pipeline stage."""
-    model, precision, tp, pp = deployment.model, deployment.precision, deployment.tp, deployment.pp
+    model, precision, pp = deployment.model, deployment.precision, deployment.pp
     usable, expert_parallel = usable_bytes(deployment), deployment.expert_parallel
+    groups = deployment.settings.attention_dp or 1
     return tuple(
         Budget(
             usable_bytes=usable,
@@ -320,21 +363,30 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
             graphs_are_subtracted=deployment.version >= _GRAPHS_SUBTRACTED,
         )
         for weights, shapes in zip(
-            loaded_weights_by_stage(model, precision, tp, pp, expert_parallel),
-            stage_shapes(model, precision, tp, pp, expert_parallel),
+            loaded_weights_by_stage(model, precision, deployment.tp, pp, expert_parallel, groups),
+            stage_shapes(model, precision, deployment.attention_tp, pp, expert_parallel),
         )
     )
 
 
 def pool(deployment: Deployment) -> Pool:
-    """Return the pool: blocks of 16 tokens, with layers of several kinds in groups (`core.engines.blocks`)."""
-    cache = blocks(deployment.model, deployment.kv_precision, deployment.tp, deployment.pp, deployment.version)
+    """Return the pool: blocks of 16 tokens, with layers of several kinds in groups (`core.engines.blocks`).
+
+    With decode context parallelism a block holds 16 tokens on each of the GPUs that share a sequence
+    (v1/kv_cache_interface.py, max_memory_usage_bytes). A step that drafts needs places for the drafted tokens too
+    (v1/core/kv_cache_manager.py, num_lookahead_tokens).
+    """
+    cache = blocks(
+        deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.pp, deployment.version
+    )
     in_flight = largest_step(deployment).tokens
+    ranks, drafted = deployment.settings.context_parallel or 1, deployment.settings.mtp_tokens or 0
     return Pool(
         block_bytes=cache.block_bytes,
-        blocks_per_sequence=lambda context: cache.of_sequence(context, in_flight),
-        logged_tokens=lambda count, context: _logged_tokens(cache, count, context, deployment, in_flight),
-        bytes_per_token=cache.bytes_per_token(),
+        blocks_per_sequence=lambda context: cache.of_sequence(-(-(context + drafted) // ranks), in_flight),
+        logged_tokens=lambda count, context: ranks * _logged_tokens(cache, count, context, deployment, in_flight),
+        bytes_per_token=-(-cache.bytes_per_token() // ranks),
+        shared_blocks=lambda tokens: cache.shared(tokens // ranks),
     )
 
 

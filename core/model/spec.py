@@ -36,17 +36,25 @@ class LayerRun:
     complete: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageInput:
-    """The largest image that a model accepts.
+    """The largest image that a model accepts, and the widths of the tower that encodes it.
 
     Attributes:
         tokens: the number of tokens that represent it.
         pixel_values: the values of its pixels in all channels.
+        patches: the patches that the tower computes.
+        tower_width: the width of the tower's residual stream.
+        tower_mlp_width: the values of its feed-forward block that are alive at once, for each patch.
+        embeddings: vectors of the decoder's width for each token: more than one if inner layers are passed on.
     """
 
     tokens: int
     pixel_values: int
+    patches: int
+    tower_width: int
+    tower_mlp_width: int
+    embeddings: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,12 +41,12 @@ DEVICE = Terms(
     Term(
         name="step_class",
         unit="",
-        means="Class of GPU in vLLM's defaults, 1 to 3: by its memory, and whether it is an A100.",
+        means="Class of GPU in vLLM's defaults, 1 to 3: by memory; small steps (A100, shared memory) are 1.",
         formula=1
         + when(
             any_of(
                 v.shown_bytes >= v.largest_class_bytes,
-                all_of(v.shown_bytes >= v.large_class_bytes, equal(v.is_a100, 0)),
+                all_of(v.shown_bytes >= v.large_class_bytes, equal(v.small_steps, 0)),
             ),
             1,
             0,

@@ -69,7 +69,7 @@ def gpu_inputs(gpu: GpuChoice) -> dict[str, int]:
     device = gpu.device
     return {
         "memory_bytes": gpu.memory_bytes,
-        "is_a100": int(vllm.has_small_steps(device)),
+        "small_steps": int(vllm.has_small_steps(device)),
         "workspace_bytes": vllm.cublas_bytes(device),
         "other_one_bytes": _other_bytes(device, 1, 1),
         "other_stages_bytes": _other_bytes(device, 1, 2),

@@ -50,10 +50,11 @@ prices_option = click.option(
 
 
 def _setting_option(setting: Field) -> Callable:
+    name = "--" + setting.name.replace("_", "-")
+    if setting.metadata["limits"] is None:
+        return click.option(name, is_flag=True, help=setting.metadata["help"])
     return click.option(
-        "--" + setting.name.replace("_", "-"),
-        type=Number(setting.metadata["limits"]),
-        help=f"{setting.metadata['help']} [default: the engine's]",
+        name, type=Number(setting.metadata["limits"]), help=f"{setting.metadata['help']} [default: the engine's]"
     )
 
 

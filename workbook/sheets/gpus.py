@@ -86,7 +86,7 @@ _SLOW_LINKS = tuple(f"slow_link_{tp}" for tp in TP_SIZES)
 _PACE = ("maker_read", "maker_compute", "kernel_s", "step_fixed_s", "sequence_s", "own_range")
 _SPEED_NAMES = {"gpu_rates": _RATES, "gpu_units": _UNITS, "gpu_links": _LINKS, "gpu_slow_links": _SLOW_LINKS}
 # What vLLM's defaults make of the GPU, inputs of the terms first.
-_INPUTS = ("is_a100", "workspace_bytes", "other_one_bytes", "other_stages_bytes")
+_INPUTS = ("small_steps", "workspace_bytes", "other_one_bytes", "other_stages_bytes")
 _OF_TERMS = (*_INPUTS, "memory_bytes", *(term.name for term in DEVICE))
 _COLUMNS = (
     *_OF_GPU,

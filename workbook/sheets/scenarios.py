@@ -329,7 +329,7 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         key = key_of(name)
         if key:
             return cell(key)
-        return gpu(name) if name in ("is_a100", "workspace_bytes") else name
+        return gpu(name) if name in ("small_steps", "workspace_bytes") else name
 
     def formula(term: Term) -> str:
         return terms.formula(term, reference)

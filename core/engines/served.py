@@ -1,0 +1,136 @@
+"""Apply the settings that change what an engine loads and caches: text alone, drafts, LoRA, shared prompts, ranks.
+
+Each setting is one field of `EngineSettings`; the sources stand with each function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+from core.engines.deployment import Budget, Deployment, Engine, Pool, exact_size
+from core.engines.parallelism import tensors_on_rank
+from core.errors import OutOfRangeError
+from core.model.mixers import LatentAttention
+from core.model.parameters import layer_groups
+from core.model.spec import LayerRun, ModelSpec
+from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, linear, vector
+
+_LORA_VALUE_BYTES = 2  # 16 bits whatever the model's format (vLLM config/lora.py, lora_dtype)
+
+
+def as_loaded(deployment: Deployment) -> Deployment:
+    """Return the deployment with the model as the engine loads it: without towers, with a layer that drafts."""
+    settings, model = deployment.settings, deployment.model
+    if settings.images == 0:
+        model = text_alone(model)
+    if settings.mtp_tokens:
+        model = with_draft_layer(model)
+    return deployment if model is deployment.model else replace(deployment, model=model)
+
+
+@lru_cache(maxsize=256)
+def text_alone(model: ModelSpec) -> ModelSpec:
+    """Return the model without its towers for images and sound.
+
+    Source: vLLM config/multimodal.py, limit_per_prompt: with a limit of 0 it neither loads nor profiles them (logged on
+    Qwen3.6 35B A3B under 0.19: 64.69 GiB; 65.52 with the tower).
+    """
+    extra = tuple(tensor for tensor in model.extra if tensor.group != VISION)
+    return replace(model, extra=extra, image=None)
+
+
+@lru_cache(maxsize=256)
+def with_draft_layer(model: ModelSpec) -> ModelSpec:
+    """Return the model with the layer that predicts further tokens (MTP), and that layer's cache.
+
+    It is one more layer like the last, two norms, and a projection of two hidden states to one; the embedding and the
+    head are the model's. Source: DeepSeek-AI 2024, DeepSeek-V3 (arXiv:2412.19437), section 2.2; vLLM
+    model_executor/models/deepseek_mtp.py.
+    """
+    hidden, last = model.hidden_size, model.layers[-1]
+    joining = linear("mtp.eh_proj", MLP, hidden, 2 * hidden, WHOLE)
+    norms = 3 * (vector("mtp.norm", hidden),)
+    layer: LayerRun = replace(last, count=1, extra=(*last.extra, *joining, *norms))
+    return replace(model, name=f"{model.name} with MTP", layers=(*model.layers, layer))
+
+
+def lora_bytes(deployment: Deployment) -> int:
+    """Return the bytes of the places for LoRA adapters on the fullest GPU, which vLLM reserves at the start.
+
+    Every projection of attention and of the dense feed-forward block gets two matrices of the rank for each adapter; of
+    a projection that ranks divide, they divide one of the two. Experts have none. Source: Hu et al. 2021
+    (arXiv:2106.09685); vLLM lora/layers/column_parallel_linear.py and row_parallel_linear.py, create_lora_weights.
+    """
+    settings = deployment.settings
+    if not settings.lora_adapters:
+        return 0
+    values = sum(
+        len(numbers) * sum(map(_lora_width, tensors_on_rank(_projections(tensors), deployment.attention_tp)))
+        for tensors, numbers in layer_groups(deployment.model)
+    )
+    rank = settings.lora_rank or DEFAULT_LORA_RANK
+    return -(-values // deployment.pp) * rank * settings.lora_adapters * _LORA_VALUE_BYTES
+
+
+DEFAULT_LORA_RANK = 16  # vLLM config/lora.py, max_lora_rank
+
+
+def _projections(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(tensor for tensor in tensors if tensor.group in (ATTENTION, MLP) and tensor.columns > 1)
+
+
+def _lora_width(tensor: Tensor) -> int:
+    return (tensor.rows + tensor.columns) * tensor.copies
+
+
+def with_adapters(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    """Return the budgets with the places for LoRA adapters among the weights."""
+    more = lora_bytes(deployment)
+    if not more:
+        return budgets
+    return tuple(replace(budget, weights=budget.weights + exact_size(more)) for budget in budgets)
+
+
+def check_settings(engine: Engine, deployment: Deployment) -> None:
+    """Raise an error if a setting is not one of the engine's, or does not fit the tensor parallel size.
+
+    Raises:
+        OutOfRangeError: the engine lacks it; groups do not divide the GPUs; there are more GPUs per context than copies
+            of a token's cache.
+    """
+    tp, settings = deployment.tp, deployment.settings
+    for name in engine.lacks:
+        if getattr(settings, name):
+            raise OutOfRangeError(name, f"{engine.name} does not have it, or it is not modelled", "Leave it out.")
+    if settings.attention_dp and tp % settings.attention_dp:
+        problem = f"{settings.attention_dp} groups do not divide {tp} GPUs"
+        raise OutOfRangeError("attention_dp", problem, "Write a divisor of tp.")
+    ranks = settings.context_parallel or 1
+    if ranks == 1:
+        return
+    copies = min(map(_copies_of_a_cache(deployment.attention_tp), (run.mixer for run in deployment.model.layers)))
+    if copies % ranks:
+        problem = f"each token's cache is on {copies} of {deployment.attention_tp} GPUs, which {ranks} does not divide"
+        raise OutOfRangeError("context_parallel", problem, f"Write a divisor of {copies}.")
+
+
+def _copies_of_a_cache(tp: int) -> Callable[[object], int]:
+    """Return how many ranks hold the same cache (vLLM config/model.py, verify_with_parallel_config)."""
+
+    def copies(mixer: object) -> int:
+        if isinstance(mixer, LatentAttention):
+            return tp
+        return max(1, tp // getattr(mixer, "num_key_value_heads", tp))
+
+    return copies
+
+
+def shared_blocks(deployment: Deployment, pool: Pool) -> int:
+    """Return the blocks of a prompt that all users share: whole blocks of the layers that cache every token.
+
+    Source: vLLM v1/core/kv_cache_manager.py, get_computed_blocks; windows and states keep a user's own.
+    """
+    tokens = min(deployment.settings.shared_tokens or 0, deployment.context)
+    return pool.shared_blocks(tokens) if tokens else 0

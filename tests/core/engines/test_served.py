@@ -1,0 +1,126 @@
+"""Settings that change what an engine loads and caches, by hand and by laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import catalog
+from core.engines import llama_cpp, sglang, vllm
+from core.engines.capacity import capacity, users_that_fit
+from core.engines.deployment import Deployment, Device, EngineSettings, checked_settings, parse_version
+from core.engines.loaded_weights import loaded_weights_bytes
+from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layer
+from core.errors import OutOfRangeError, WrongTypeError
+from core.units import GIB
+
+FP16 = catalog.precision("kv_precision", "fp16")
+
+
+def deployment(name, *, tp=1, version="0.31", context=32_768, gib=139, **settings) -> Deployment:
+    return Deployment(
+        model=catalog.model(name).spec,
+        precision=None,
+        kv_precision=FP16,
+        device=Device("h200-sxm", round(gib * GIB)),
+        tp=tp,
+        context=context,
+        version=parse_version(version),
+        settings=EngineSettings(**settings),
+    )
+
+
+def test_text_alone_leaves_out_the_tower():
+    """Qwen3.6 35B A3B: 64.69 GiB logged without the tower, 65.52 with it (tests/golden/logged.csv has the engine)."""
+    spec = catalog.model("qwen3.6-35b-a3b").spec
+    assert loaded_weights_bytes(spec) / GIB == pytest.approx(65.52, rel=0.001)
+    assert loaded_weights_bytes(text_alone(spec)) / GIB == pytest.approx(64.69, rel=0.001)
+    assert as_loaded(deployment("qwen3.6-35b-a3b", images=0)).model.image is None
+
+
+def test_text_alone_needs_no_room_for_images():
+    with_images = capacity(vllm.ENGINE, deployment("qwen2.5-vl-7b", version="0.9.0", gib=22.03, context=2048))
+    alone = capacity(vllm.ENGINE, deployment("qwen2.5-vl-7b", version="0.9.0", gib=22.03, context=2048, images=0))
+    # Logged on an L4: 1.81 GiB for the cache (GitHub, rh-aiservices-bu's Bring-Your-Own-Model).
+    assert with_images.budget.kv.low <= 1.81 * GIB <= with_images.budget.kv.high
+    assert alone.budget.activation.expected < with_images.budget.activation.expected
+    assert alone.budget.kv.expected > with_images.budget.kv.expected
+
+
+def test_without_graphs():
+    eager = capacity(vllm.ENGINE, deployment("llama-3.1-8b", eager=True)).budget
+    assert (eager.graphs.low, eager.graphs.expected, eager.graphs.high) == (0, 0, 0)
+
+
+def test_a_draft_layer_is_one_more_layer_and_a_projection():
+    """DeepSeek-V3's log counts 62 layers with MTP: 62 × 576 values of 16 bits a token, and 14 336 × 7168 to join two."""
+    spec = catalog.model("deepseek-v3").spec
+    drafting = with_draft_layer(spec)
+    assert drafting.num_hidden_layers == 62
+    found = vllm.ENGINE.pool(as_loaded(deployment("deepseek-v3", tp=8, mtp_tokens=1)))
+    assert found.bytes_per_token == 62 * 576 * 2
+    joined = drafting.layers[-1].extra[-4]
+    assert (joined.rows, joined.columns) == (7168, 14_336)
+
+
+def test_data_parallel_attention_by_hand():
+    """Qwen3 235B has 4 KV heads: 94 layers × 4 × 128 × 2 × 2 bytes a token on each of 16 groups (logged 192 924)."""
+    start = deployment("qwen3-235b-a22b", tp=16, attention_dp=16)
+    start = replace(start, expert_parallel=True)
+    found = capacity(sglang.ENGINE, start)
+    assert found.kv_bytes_per_token == 94 * 4 * 128 * 2 * 2
+    one = capacity(sglang.ENGINE, deployment("qwen3-235b-a22b", tp=16))
+    assert found.budget.weights.expected > one.budget.weights.expected
+    assert found.max_users.expected % 16 == 0
+
+
+def test_context_parallel_divides_a_latent():
+    whole = capacity(vllm.ENGINE, deployment("deepseek-v3", tp=8))
+    halves = capacity(vllm.ENGINE, deployment("deepseek-v3", tp=8, context_parallel=2))
+    assert halves.kv_tokens.expected == 2 * whole.kv_tokens.expected
+    assert halves.kv_bytes_per_token == whole.kv_bytes_per_token / 2
+    with pytest.raises(OutOfRangeError, match="each token's cache is on 1 of 8 GPUs"):
+        capacity(vllm.ENGINE, deployment("llama-3.1-70b", tp=8, context_parallel=2))
+
+
+def test_lora_by_hand():
+    """Llama 3.1 8B, rank 16, two adapters: per layer 32 bytes × (q, k, v, o, gate, up, down)."""
+    widths = 2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14_336)
+    assert lora_bytes(deployment("llama-3.1-8b", lora_adapters=2)) == 32 * widths * 16 * 2 * 2
+
+
+@given(shared=st.integers(0, 32_768), engine=st.sampled_from([vllm.ENGINE, sglang.ENGINE]))
+def test_a_shared_prompt_never_costs_users(shared, engine):
+    usual = users_that_fit(engine, deployment("llama-3.1-70b", tp=4))
+    assert users_that_fit(engine, deployment("llama-3.1-70b", tp=4, shared_tokens=shared)) >= usual - 1
+
+
+def test_a_shared_prompt_by_hand():
+    """2048 blocks of 16 a user; 1000 shared: what is left after 1000, by 1048."""
+    start = deployment("llama-3.1-70b", tp=4, shared_tokens=16_000)
+    blocks = int(capacity(vllm.ENGINE, start).kv_tokens.expected) // 16
+    assert users_that_fit(vllm.ENGINE, start) == (blocks - 1000) // (2048 - 1000)
+
+
+def test_what_an_engine_lacks_is_refused():
+    with pytest.raises(OutOfRangeError, match=r"mtp_tokens.*llama\.cpp does not have it"):
+        capacity(llama_cpp.ENGINE, replace(deployment("llama-3.1-8b", mtp_tokens=1), version=(6325, 0, 0)))
+    with pytest.raises(OutOfRangeError, match="3 groups do not divide 8 GPUs"):
+        capacity(vllm.ENGINE, deployment("deepseek-v3", tp=8, attention_dp=3))
+
+
+def test_settings_are_checked():
+    assert checked_settings({"eager": True, "images": 0}) == EngineSettings(eager=True, images=0)
+    with pytest.raises(WrongTypeError, match="neither true nor false"):
+        checked_settings({"eager": 1})
+    with pytest.raises(OutOfRangeError, match="drafted"):
+        checked_settings({"mtp_tokens": 100})
+
+
+def test_shared_memory_has_small_steps_and_less_free():
+    spark = replace(deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB)))
+    assert vllm.largest_step(spark).tokens == 2048
+    assert vllm.budgets(spark)[0].other.low >= GIB
