@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from core.checks import number, whole
 from core.engines.capacity import Count, users_that_fit
 from core.engines.capacity import capacity as core_capacity
-from core.engines.deployment import Deployment, Device, Size, checked_settings, parse_version
+from core.engines.deployment import Deployment, Device, Engine, Size, checked_settings, parse_version
 from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.spec import ModelSpec
@@ -48,6 +48,8 @@ class Capacity:
         kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
         max_sequences: the most sequences that the engine runs at once.
         graphs_are_subtracted: whether the engine takes CUDA graphs off the cache's share; early versions did not.
+        memory_utilization: share of the GPU that the engine uses, its default if it was not given; None for llama.cpp.
+        max_users_at_90_percent: the expected `max_users` with a share of 0.9; None for llama.cpp.
         max_users_paged: users with `average_tokens` tokens each; None if those were not given.
     """
 
@@ -71,6 +73,8 @@ class Capacity:
     kv_bytes_per_token: int
     max_sequences: int
     graphs_are_subtracted: bool
+    memory_utilization: float | None = None
+    max_users_at_90_percent: int | None = None
     max_users_paged: int | None = None
 
     def as_dict(self) -> dict[str, object]:
@@ -92,6 +96,8 @@ class Capacity:
             "kv_bytes_per_token_per_gpu": self.kv_bytes_per_token,
             "max_sequences": self.max_sequences,
             "graphs_are_subtracted": self.graphs_are_subtracted,
+            "memory_utilization": self.memory_utilization,
+            "max_users_at_90_percent": self.max_users_at_90_percent,
             "low": {name: value.low for name, value in ranges.items()},
             "high": {name: value.high for name, value in ranges.items()},
             "note": NOTE,
@@ -179,8 +185,17 @@ def capacity(
         kv_bytes_per_token=found.kv_bytes_per_token,
         max_sequences=found.max_sequences,
         graphs_are_subtracted=budget.graphs_are_subtracted,
+        memory_utilization=runs_on.share and runs_on.share(deployment),
+        max_users_at_90_percent=_users_at_90_percent(runs_on, deployment),
         max_users_paged=paged,
     )
+
+
+def _users_at_90_percent(engine: Engine, deployment: Deployment) -> int | None:
+    """Return the users with the share of the GPU that people know best, for comparison with the engine's default."""
+    if engine.share is None:
+        return None
+    return users_that_fit(engine, replace(deployment, settings=replace(deployment.settings, memory_utilization=0.9)))
 
 
 def _range(figure: Size | Count, rounded: Callable[[float], float] = int) -> Range:

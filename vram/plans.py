@@ -12,6 +12,7 @@ from core.catalog.offer_choice import GpuPrices
 from core.checks import number, one_of, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
+from core.engines.served import setting_obstacle
 from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
 from core.plan.candidates import Wanted, maker_of, why_left_out
@@ -400,6 +401,9 @@ def _why_it_does_not_fit(service: Service, replica: Replica, users: int, context
         return f"{layout}: {users:,} users need more than {fleet.MAX_GPUS:,} GPUs, the most that are planned"
     if service.overhead is not None:
         return f"{layout}: weights and the cache of one user are more than its memory"
+    obstacle = setting_obstacle(fleet.deployment_of(service, replica, context))
+    if obstacle:
+        return f"{layout}: {obstacle}"
     budget = fleet.capacity_of_replica(service, replica, context).budget
     taken = budget.weights.expected + budget.activation.expected + budget.other.expected
     if taken > budget.usable_bytes:

@@ -240,6 +240,7 @@ class Engine:
         budgets: returns the budget of one GPU of each pipeline stage.
         pool: returns the blocks of the KV cache.
         max_sequences: returns the most sequences that it runs at once.
+        share: returns the share of a GPU that it uses; None if it has no such setting.
         lacks: settings that it does not have, or that are not modelled.
     """
 
@@ -248,6 +249,7 @@ class Engine:
     budgets: Callable[[Deployment], tuple[Budget, ...]]
     pool: Callable[[Deployment], Pool]
     max_sequences: Callable[[Deployment], int]
+    share: Callable[[Deployment], float] | None = None
     lacks: tuple[str, ...] = ()
 
 

@@ -5,14 +5,14 @@ Each setting is one field of `EngineSettings`; the sources stand with each funct
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
 from core.engines.deployment import Budget, Deployment, Engine, Pool, exact_size
 from core.engines.parallelism import tensors_on_rank
 from core.errors import OutOfRangeError
-from core.model.mixers import LatentAttention
+from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
 from core.model.spec import LayerRun, ModelSpec
 from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, linear, vector
@@ -97,34 +97,40 @@ def check_settings(engine: Engine, deployment: Deployment) -> None:
     """Raise an error if a setting is not one of the engine's, or does not fit the tensor parallel size.
 
     Raises:
-        OutOfRangeError: the engine lacks it; groups do not divide the GPUs; there are more GPUs per context than copies
-            of a token's cache.
+        OutOfRangeError: the engine lacks it, or `setting_obstacle` gives a reason.
     """
-    tp, settings = deployment.tp, deployment.settings
     for name in engine.lacks:
-        if getattr(settings, name):
+        if getattr(deployment.settings, name):
             raise OutOfRangeError(name, f"{engine.name} does not have it, or it is not modelled", "Leave it out.")
+    for name, obstacle, remedy in _obstacles(deployment):
+        raise OutOfRangeError(name, obstacle, remedy)
+
+
+def setting_obstacle(deployment: Deployment) -> str:
+    """Return why a setting does not fit the tensor parallel size, as a clause; "" if all do."""
+    return next((obstacle for _, obstacle, _ in _obstacles(deployment)), "")
+
+
+def _obstacles(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
+    """Yield (setting, what is wrong, what to write instead)."""
+    tp, settings = deployment.tp, deployment.settings
     if settings.attention_dp and tp % settings.attention_dp:
-        problem = f"{settings.attention_dp} groups do not divide {tp} GPUs"
-        raise OutOfRangeError("attention_dp", problem, "Write a divisor of tp.")
+        yield "attention_dp", f"{settings.attention_dp} groups do not divide {tp} GPUs", "Write a divisor of tp."
+        return
     ranks = settings.context_parallel or 1
     if ranks == 1:
         return
-    copies = min(map(_copies_of_a_cache(deployment.attention_tp), (run.mixer for run in deployment.model.layers)))
+    copies = min(_copies_of_a_cache(run.mixer, deployment.attention_tp) for run in deployment.model.layers)
     if copies % ranks:
-        problem = f"each token's cache is on {copies} of {deployment.attention_tp} GPUs, which {ranks} does not divide"
-        raise OutOfRangeError("context_parallel", problem, f"Write a divisor of {copies}.")
+        each = f"each token's cache is on {copies} of {deployment.attention_tp} GPUs"
+        yield "context_parallel", f"{each}, which {ranks} does not divide", f"Write a divisor of {copies}."
 
 
-def _copies_of_a_cache(tp: int) -> Callable[[object], int]:
-    """Return how many ranks hold the same cache (vLLM config/model.py, verify_with_parallel_config)."""
-
-    def copies(mixer: object) -> int:
-        if isinstance(mixer, LatentAttention):
-            return tp
-        return max(1, tp // getattr(mixer, "num_key_value_heads", tp))
-
-    return copies
+def _copies_of_a_cache(mixer: Mixer, tp: int) -> int:
+    """Return how many of `tp` ranks hold the same cache (vLLM config/model.py, verify_with_parallel_config)."""
+    if isinstance(mixer, LatentAttention):
+        return tp
+    return max(1, tp // getattr(mixer, "num_key_value_heads", tp))
 
 
 def shared_blocks(deployment: Deployment, pool: Pool) -> int:

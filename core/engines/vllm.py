@@ -126,12 +126,15 @@ def has_small_steps(device: Device) -> bool:
     return "a100" in device.name.lower() or device.shares_memory
 
 
+def memory_utilization(deployment: Deployment) -> float:
+    """Return the share of the GPU that the engine uses."""
+    given = deployment.settings.memory_utilization
+    return default_memory_utilization(deployment.version) if given is None else given
+
+
 def usable_bytes(deployment: Deployment) -> int:
     """Return total × utilization, rounded up (v1/worker/utils.py, request_memory)."""
-    utilization = deployment.settings.memory_utilization
-    if utilization is None:
-        utilization = default_memory_utilization(deployment.version)
-    return math.ceil(deployment.device.memory_bytes * utilization)
+    return math.ceil(deployment.device.memory_bytes * memory_utilization(deployment))
 
 
 def sampling_bytes_per_logit(
@@ -403,4 +406,5 @@ ENGINE = Engine(
     budgets=budgets,
     pool=pool,
     max_sequences=lambda deployment: largest_step(deployment).sequences,
+    share=memory_utilization,
 )

@@ -18,6 +18,7 @@ from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
+from core.engines.served import setting_obstacle
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.counts import model_counts
 from core.model.precision import Precision
@@ -175,14 +176,16 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
     """Return the most concurrent users of one replica, each with the whole context or with its average tokens.
 
     With an overhead: weights, cache and that fraction of both must fit on the fullest GPU. Otherwise the cache must fit
-    in the engine's budget, and the engine must be able to run that many sequences at once.
+    in the engine's budget, and the engine must be able to run that many sequences at once. A layout that a
+    setting does not fit has 0.
 
     Raises:
         UnsupportedModelError: only the size of the model is known, which is not enough for an engine's budget.
     """
     if service.overhead is None:
         tokens = min(context, service.average_tokens or context)
-        return users_that_fit(service.engine, deployment_of(service, replica, context), tokens)
+        deployment = deployment_of(service, replica, context)
+        return 0 if setting_obstacle(deployment) else users_that_fit(service.engine, deployment, tokens)
     return int(rule_figures(service, replica, context)["rule_users"])
 
 

@@ -192,7 +192,7 @@ def _speed(
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
     """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
     deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
-    groups = attention_groups(service.model, GPUS_PER_NODE, tp)
+    groups = 1 if service.settings.attention_dp else attention_groups(service.model, GPUS_PER_NODE, tp)
     found = capacity(service.engine, deployment).max_users
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 

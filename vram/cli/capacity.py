@@ -63,5 +63,8 @@ def _print(found: Capacity) -> None:
         table.add_row(name, *(f"{value:,}" for value in (count.expected, count.low, count.high)), style="bold")
     if found.max_users_paged is not None:
         table.add_row("users, paged", f"{found.max_users_paged:,}")
+    if found.memory_utilization is not None:
+        name = f"users with 0.9 of it, not {found.memory_utilization:g}"
+        table.add_row(name, f"{found.max_users_at_90_percent:,}")
     table.caption = NOTE
     Console().print(table)
