@@ -24,14 +24,14 @@ ARGUMENTS = {
     ),
     "kv_precision": 'Precision of the KV cache: a name ("fp16", "fp8") or bytes per value (2, 1); fp16 if omitted.',
     "overhead": "Overhead as a fraction of weights and KV cache, for example 0.2; 0.1 (10 %) if omitted.",
-    "gpu": 'GPU name ("h100-sxm", "A100 80GB"), or the memory of one GPU in GB, for example 80.',
+    "gpu": 'GPU name ("h100-sxm", "A100 80GB"), a card\'s number (4090), or a size in GB that some GPU has (80).',
     "gpus": "Number of GPUs, for example 8.",
     "prompt_tokens": "Tokens of one prompt, for example 2000.",
     "output_tokens": "Tokens of one answer, for example 500.",
     "speed": "Tokens per second that each user gets at least, at the low end of the range, for example 20.",
     **dict.fromkeys(
         ("VRAM_SPEED.gpu", "VRAM_USERS_AT_SPEED.gpu"),
-        'GPU name ("h100-sxm", "A100 80GB"); a number of GB has no bandwidth to compute a speed from.',
+        'GPU name ("h100-sxm", "A100 80GB") or a card\'s number (4090); a size in GB has no bandwidth for a speed.',
     ),
     "result": (
         'What to return: "per_user" (tokens per second of each user; if omitted), "low" or "high" (its range), "total" '
@@ -108,11 +108,17 @@ def VRAM_BREAKDOWN(model, context, users=None, precision=None, kv_precision=None
 
 
 @cell_function
-def VRAM_CHECK(model, context, users=None, precision=None, kv_precision=None, overhead=None, unit=None):
-    """OK if the arguments of VRAM_TOTAL are valid; otherwise a message with the error and what to write instead."""
-    from core.cells import memory
+def VRAM_CHECK(
+    model, context=None, users=None, precision=None, kv_precision=None, overhead=None, unit=None, gpu=None, gpus=None,
+    prompt_tokens=None, output_tokens=None, speed=None, result=None,
+):  # fmt: skip
+    """OK, "OK, but ..." with what is doubtful, or the error and what to write; for the arguments of every function."""
+    from core.cells import check
 
-    return memory.check(model, context, users, precision, kv_precision, overhead, unit)
+    return check.check(
+        model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed,
+        result,
+    )  # fmt: skip
 
 
 @cell_function

@@ -124,7 +124,7 @@ def test_names_in_any_case_and_width(name):
 @pytest.mark.parametrize("known", catalog.models(), ids=lambda known: known.name)
 def test_every_catalog_model_is_found_by_its_name_and_aliases(known):
     for name in (known.name, *known.aliases):
-        assert VRAM_CHECK(name.upper(), 1000) == "OK"
+        assert VRAM_CHECK(name.upper(), 100) == "OK"
         assert VRAM_MODEL(name, "parameters") == VRAM_MODEL(known.name, "parameters")
 
 
@@ -537,7 +537,7 @@ def test_currency_cells_are_numbers():
         ((LLAMA, 1, 1, "fp8e"), "precision: 'fp8e' is not known. Did you mean 'fp8'?"),
         (
             (LLAMA, 1, 1, "fp16", 16),
-            "kv_precision: 16 bytes per value is not between 0.0625 and 4. "
+            "kv_precision: 16 bytes per value is not between 0.125 and 4. "
             'Write bytes, not bits (2 for 16 bits, 0.5 for 4), or a name such as "fp16".',
         ),
         (
@@ -730,14 +730,14 @@ def test_check_is_ok_if_and_only_if_total_is_a_number(data):
         "unit": "B",
     }
     names = list(inspect.signature(VRAM_TOTAL).parameters)
-    assert list(inspect.signature(VRAM_CHECK).parameters) == names
+    assert list(inspect.signature(VRAM_CHECK).parameters)[: len(names)] == names
     varied = data.draw(st.sets(st.sampled_from(names), max_size=2))
     arguments = [data.draw(excel_arguments()) if name in varied else valid[name] for name in names]
     totals, verdicts = VRAM_TOTAL(*arguments), VRAM_CHECK(*arguments)
     if not isinstance(totals, list):
         totals, verdicts = [[totals]], [[verdicts]]
     assert [[type(total) is float for total in line] for line in totals] == [
-        [verdict == "OK" for verdict in line] for line in verdicts
+        [verdict.partition(",")[0] == "OK" for verdict in line] for line in verdicts
     ]
 
 

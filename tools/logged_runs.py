@@ -57,7 +57,7 @@ def deployment_of(row: dict[str, str]) -> Deployment:
         model=catalog.model(row["model"]).spec,
         precision=catalog.precision("precision", row["precision"]) if row["precision"] else None,
         kv_precision=catalog.precision("kv_precision", row["kv_precision"]),
-        device=Device(row["gpu"], round(gpu_gib * GIB)),
+        device=Device(row["gpu"], round(gpu_gib * GIB), _cuda_capability(row["gpu"])),
         tp=int(row["tp"]),
         pp=int(row["pp"]),
         context=int(row["max_model_len"] or 1),
@@ -68,6 +68,10 @@ def deployment_of(row: dict[str, str]) -> Deployment:
             max_sequences=int(row["max_sequences"]) if row["max_sequences"] else None,
         ),
     )
+
+
+def _cuda_capability(name: str) -> float | None:
+    return catalog.gpu(name).cuda_capability if name else None
 
 
 def _gpu_gib(name: str) -> float:

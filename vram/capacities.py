@@ -14,9 +14,11 @@ from core.engines.parallelism import check_pipeline_parallel, check_tensor_paral
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.spec import ModelSpec
 from core.plan import defaults
+from core.plan.engine_warnings import service_assumptions, service_warnings
+from core.plan.fleet import GpuChoice, Service, choice_of
 from core.plan.serving import served_precision
 from core.units import GIB
-from vram.engine_settings import NOTE, engine_of, gpu_of
+from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, kv_precision_of, model, weights_precision_of
 
 
@@ -51,6 +53,8 @@ class Capacity:
         memory_utilization: share of the GPU that the engine uses, its default if it was not given; None for llama.cpp.
         max_users_at_90_percent: the expected `max_users` with a share of 0.9; None for llama.cpp.
         max_users_paged: users with `average_tokens` tokens each; None if those were not given.
+        assumed: what is assumed where an input leaves it open ("80 GB means a card with …").
+        warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
 
     model: str
@@ -76,6 +80,8 @@ class Capacity:
     memory_utilization: float | None = None
     max_users_at_90_percent: int | None = None
     max_users_paged: int | None = None
+    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures as `vram capacity --json` prints them: expected, and again under "low" and "high"."""
@@ -101,6 +107,8 @@ class Capacity:
             "low": {name: value.low for name, value in ranges.items()},
             "high": {name: value.high for name, value in ranges.items()},
             "note": NOTE,
+            "assumed": list(self.assumed),
+            "warnings": list(self.warnings),
         }
         return answer if self.max_users_paged is None else answer | {"max_users_paged": self.max_users_paged}
 
@@ -129,7 +137,7 @@ def capacity(
 
     Args:
         name_or_path: the model, as `vram.model` takes it.
-        gpu: a GPU of the catalog by name, or the GB of one GPU.
+        gpu: a GPU of the catalog by name, a card's number ("4090"), or the GB of one GPU, a size that some GPU has.
         gpu_memory_gib: GiB that a process on the GPU is shown, if known better.
         tp, pp: tensor and pipeline parallel size.
         expert_parallel: whether whole experts are distributed over the GPUs instead of a part of each.
@@ -145,18 +153,32 @@ def capacity(
     """
     spec = model(name_or_path).spec
     runs_on = engine_of(engine)
+    written_version = engine_version or runs_on.default_version
+    requested, kv = weights_precision_of(precision), kv_precision_of(kv_precision)
+    choice = _choice(gpu, gpu_memory_gib)
     deployment = Deployment(
         model=spec,
-        precision=served_precision(spec, weights_precision_of(precision)),
-        kv_precision=kv_precision_of(kv_precision),
-        device=_device(gpu, gpu_memory_gib),
+        precision=served_precision(spec, requested),
+        kv_precision=kv,
+        device=_device(gpu, choice, gpu_memory_gib),
         tp=whole("tp", tp),
         pp=whole("pp", pp),
         expert_parallel=expert_parallel,
         context=_context(spec, context),
-        version=parse_version(engine_version or runs_on.default_version),
+        version=parse_version(written_version),
         settings=checked_settings(settings),
     )
+    service = Service(
+        model=spec,
+        precision=deployment.precision,
+        kv_precision=kv,
+        engine=runs_on,
+        version=deployment.version,
+        settings=deployment.settings,
+    )
+    named = [] if choice is None else [choice]
+    # A size plays no part where the memory is given.
+    asked = named if gpu_memory_gib is None else [gpu for gpu in named if gpu.size_gb is None]
     check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)
     found = core_capacity(runs_on, deployment)
@@ -167,7 +189,7 @@ def capacity(
     return Capacity(
         model=spec.name,
         engine=runs_on.name,
-        engine_version=engine_version or runs_on.default_version,
+        engine_version=written_version,
         gpu=deployment.device.name,
         gpu_memory_bytes=deployment.device.memory_bytes,
         tp=deployment.tp,
@@ -188,6 +210,8 @@ def capacity(
         memory_utilization=runs_on.share and runs_on.share(deployment),
         max_users_at_90_percent=_users_at_90_percent(runs_on, deployment),
         max_users_paged=paged,
+        assumed=service_assumptions(service, asked),
+        warnings=service_warnings(service, written_version, requested, deployment.context, named),
     )
 
 
@@ -202,16 +226,24 @@ def _range(figure: Size | Count, rounded: Callable[[float], float] = int) -> Ran
     return Range(rounded(figure.expected), rounded(figure.low), rounded(figure.high))
 
 
-def _device(name: str | float | None, memory_gib: float | None) -> Device:
+def _choice(name: str | float | None, memory_gib: float | None) -> GpuChoice | None:
+    """Return the GPU that is named; None if its memory is given and the catalog does not know its name."""
     if memory_gib is None:
         if name is None:
             raise OutOfRangeError("gpu", "it is missing", 'Name a GPU, for example "h100", or give its memory.')
-        return gpu_of(name).device
+        return choice_of(name)
     try:
-        known_as = gpu_of(name).name if name else ""
+        return choice_of(name) if name else None
     except UnknownNameError:
-        known_as = str(name)  # its memory is given, so a name that the catalog does not know will do
-    return Device(known_as, round(number("gpu_memory_gib", memory_gib) * GIB))
+        return None
+
+
+def _device(name: str | float | None, choice: GpuChoice | None, memory_gib: float | None) -> Device:
+    """Return the GPU as a process sees it, with the memory that is given, if any."""
+    known = Device(str(name or ""), 0) if choice is None else choice.device
+    if memory_gib is None:
+        return known
+    return replace(known, memory_bytes=round(number("gpu_memory_gib", memory_gib) * GIB))
 
 
 def _context(spec: ModelSpec, context: float | None) -> int:

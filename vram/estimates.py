@@ -10,6 +10,7 @@ from core.plan import defaults
 from core.plan.details import memory_details, shipped_as
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.estimate import estimate as core_estimate
+from core.plan.workload_warnings import workload_warnings
 from core.units import GB
 from vram.models import Model, kv_precision_of, model, weights_precision_of
 
@@ -27,6 +28,7 @@ class Estimate:
         overhead: fraction of weights and KV cache that is added.
         weights_bytes, kv_bytes, overhead_bytes, total_bytes: the memory, by what it is for.
         kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
+        warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
 
     model: str
@@ -41,6 +43,7 @@ class Estimate:
     kv_bytes: int
     overhead_bytes: int
     total_bytes: int
+    warnings: tuple[str, ...] = ()
 
     @property
     def total_gb(self) -> float:
@@ -49,7 +52,7 @@ class Estimate:
 
     def as_dict(self) -> dict[str, object]:
         """Return the attributes as `vram estimate --json` prints them."""
-        return asdict(self)
+        return asdict(self) | {"warnings": list(self.warnings)}
 
 
 def estimate(
@@ -96,6 +99,7 @@ def estimate(
         kv_bytes=needed.kv_bytes,
         overhead_bytes=needed.overhead_bytes,
         total_bytes=needed.total_bytes,
+        warnings=workload_warnings(found.spec, int(context), chosen, kv),
     )
 
 

@@ -18,13 +18,14 @@ from core.plan import defaults, fleet
 from core.plan.candidates import Wanted, maker_of, why_left_out
 from core.plan.costs import EITHER, WAYS, OptionCosts, assumed, candidate_of
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
+from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
 from core.plan.ranking import NO_BANDWIDTH, Candidate, rank
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
 from core.units import GIB
-from vram.engine_settings import NOTE, engine_of, gpu_of
+from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, kv_precision_of, model, weights_precision_of
 from vram.plan_costs import Comparison, costs_as_dict, costs_by_option, total_bytes
 from vram.speeds import SpeedRange, speed_range
@@ -103,6 +104,8 @@ class Plan:
         no_speed: why no speed is known ("only the size of the model is known"); "" if speeds are known.
         with_costs: whether `as_dict` gives the costs too.
         assumptions: every assumption of the costs by name.
+        assumed: what is assumed where an input leaves it open ("80 GB means a card with …").
+        warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
 
     model: str
@@ -119,6 +122,8 @@ class Plan:
     no_speed: str = ""
     with_costs: bool = False
     assumptions: Mapping[str, float | None] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -139,6 +144,8 @@ class Plan:
             **({"assumptions": dict(self.assumptions)} if self.with_costs else {}),
             "runner_up": None if self.runner_up is None else asdict(self.runner_up),
             "margin": None if self.margin is None else round(self.margin, 4),
+            "assumed": list(self.assumed),
+            "warnings": list(self.warnings),
             "ruled_out": [{"gpu": out.gpu, "reason": out.reason} for out in self.ruled_out],
             "note": self.note,
         }
@@ -191,7 +198,8 @@ def plan(
         average_tokens: tokens that a sequence holds on average, for which the cache has room; None: the whole context.
         min_speed: tokens per second that each user is to get at least, at the low end of the range; 0 for any speed.
             None: speed plays no part, nor whether a GPU has a kernel for the format.
-        gpus: GPUs of the catalog by name, or the GB of one GPU; empty for all GPUs of the catalog.
+        gpus: GPUs of the catalog by name, by a card's number ("4090"), or the GB of one GPU, a size that some GPU has;
+            empty for all GPUs of the catalog.
         data_centre_only: whether workstation and consumer cards are left out.
         maker: the maker of the GPUs to compare ("NVIDIA"); None for any.
         way: "buy" or "rent" to compare that alone, or "either".
@@ -217,18 +225,20 @@ def plan(
     policy, assumption_values = assumed(given, None if country is None else country_of(country))
     compared = Wanted(maker="" if maker is None else maker_of(maker), data_centre_only=data_centre_only)
     requested = weights_precision_of(precision)
+    written_version = engine_version or runs_on.default_version
     service = service_of(
         spec,
         requested,
         kv_precision_of(kv_precision),
         None if overhead is None else number("overhead", overhead),
         engine=runs_on,
-        version=parse_version(engine_version or runs_on.default_version),
+        version=parse_version(written_version),
         settings=checked_settings(settings),
         average_tokens=None if average_tokens is None else whole("average_tokens", average_tokens),
     )
     wish = Wish(tokens=tokens, users=demand.users, requests_per_hour=demand.requests_per_hour, min_speed=wanted or 0)
-    asked = [gpu_of(name) for name in gpus] or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
+    named = [fleet.choice_of(name) for name in gpus]
+    asked = named or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
     not_compared = {choice: reason for choice in asked if (reason := _why_not_compared(choice, compared))}
     choices = [choice for choice in asked if choice not in not_compared]
     fitting = [
@@ -286,6 +296,8 @@ def plan(
         no_speed=no_speed,
         with_costs=costs,
         assumptions=asdict(policy) | asdict(assumption_values),
+        assumed=service_assumptions(service, named),
+        warnings=service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
     )
 
 

@@ -6,18 +6,18 @@ import os
 from dataclasses import asdict, dataclass
 
 from core import catalog
-from core.catalog.hardware import Gpu
+from core.catalog.gpu_inputs import named_gpu
 from core.catalog.kernels import TENSORRT_LLM
 from core.catalog.speeds import MeasuredSpeed, nearest_measurement
 from core.checks import number, one_of, whole
 from core.engines.deployment import Engine, parse_version
-from core.errors import OutOfRangeError
 from core.plan import defaults
 from core.plan import speed as core_speed
-from core.plan.fleet import Service
+from core.plan.engine_warnings import service_assumptions, service_warnings
+from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
 from vram.engine_settings import ENGINES as MEMORY_ENGINES
-from vram.models import Model, kv_precision_of, model, name_or_number, weights_precision_of
+from vram.models import Model, kv_precision_of, model, weights_precision_of
 
 ENGINES: dict[str, Engine] = {**MEMORY_ENGINES, TENSORRT_LLM: core_speed.TENSORRT_LLM_ENGINE}
 _MEMORY_NOTE = " TensorRT-LLM's memory is computed as vLLM's."
@@ -77,6 +77,8 @@ class Speed(SpeedRange):
         range_class: which measurements the range is from.
         nearest: the public measurement of this model and GPU with the most similar layout and load; None without one.
         note: what is not modelled.
+        assumed: what is assumed where an input leaves it open.
+        warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
 
     model: str
@@ -97,6 +99,8 @@ class Speed(SpeedRange):
     range_class: str
     nearest: MeasuredSpeed | None
     note: str
+    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Return the figures as `vram speed --json` prints them."""
@@ -105,6 +109,7 @@ class Speed(SpeedRange):
         nearest = None if self.nearest is None else asdict(self.nearest)
         return answer | self.figures_as_dict() | {
             "tokens_per_day": round(self.tokens_per_day), "nearest_measurement": nearest,
+            "assumed": list(self.assumed), "warnings": list(self.warnings),
         }  # fmt: skip
 
 
@@ -116,7 +121,7 @@ def _rounded(figures: SpeedFigures) -> dict[str, float]:
 def speed(
     name_or_path: str | os.PathLike[str] | Model,
     *,
-    gpu: str,
+    gpu: str | float,
     users: float,
     prompt_tokens: float,
     output_tokens: float,
@@ -132,7 +137,7 @@ def speed(
 
     Args:
         name_or_path: the model, as `vram.model` takes it.
-        gpu: a GPU of the catalog by name; a size in GB has no bandwidth.
+        gpu: a GPU of the catalog by name, or a card's number ("4090"); a size in GB has no bandwidth.
         users: concurrent users of all replicas.
         prompt_tokens, output_tokens: tokens of one request and of its answer.
         tp, pp, replicas: tensor and pipeline parallel size, and the number of copies of the model.
@@ -145,9 +150,10 @@ def speed(
         PlannerError: an argument is wrong, the GPU's bandwidth is not known, or no kernel runs the precision on it.
     """
     described = model(name_or_path)
-    spec, card = described.spec, _gpu(gpu)
+    spec, card = described.spec, named_gpu(gpu)
     runs_on = ENGINES[one_of("engine", engine, tuple(ENGINES))]
-    service = _service(described, precision, kv_precision, runs_on, engine_version)
+    written_version = engine_version or runs_on.default_version
+    service = _service(described, precision, kv_precision, runs_on, written_version)
     load = core_speed.Load(
         users=whole("users", users),
         prompt_tokens=whole("prompt_tokens", prompt_tokens),
@@ -160,7 +166,7 @@ def speed(
         model=spec.name,
         gpu=card.name,
         engine=runs_on.name,
-        engine_version=engine_version or runs_on.default_version,
+        engine_version=written_version,
         precision=catalog.SHIPPED if precision is None else precision,
         kv_precision=kv_precision,
         tp=tp,
@@ -178,6 +184,10 @@ def speed(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
         note=core_speed.NOT_MODELLED + (_MEMORY_NOTE if runs_on is core_speed.TENSORRT_LLM_ENGINE else ""),
+        assumed=service_assumptions(service, [choice_of_gpu(card)]),
+        warnings=service_warnings(
+            service, written_version, weights_precision_of(precision), load.context, [choice_of_gpu(card)]
+        ),
     )
 
 
@@ -204,7 +214,7 @@ def users_at_speed(
     name_or_path: str | os.PathLike[str] | Model,
     tokens_per_second: float,
     *,
-    gpu: str,
+    gpu: str | float,
     prompt_tokens: float,
     output_tokens: float,
     tp: float = 1,
@@ -234,7 +244,7 @@ def users_at_speed(
     )
     return core_speed.users_at_speed(
         service,
-        _gpu(gpu),
+        named_gpu(gpu),
         load,
         number("tokens_per_second", tokens_per_second),
         tp=whole("tp", tp),
@@ -253,16 +263,3 @@ def _service(
         engine=engine,
         version=parse_version(version or engine.default_version),
     )
-
-
-def _gpu(name: str) -> Gpu:
-    """Return the catalog's GPU of that name.
-
-    Raises:
-        PlannerError: there is no such GPU, or it is only a size of memory.
-    """
-    if isinstance(name_or_number(name), float):
-        raise OutOfRangeError(
-            "gpu", f"{name} GB of memory have no bandwidth to compute a speed from", 'Name a GPU, for example "h100".'
-        )
-    return catalog.gpu(name)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
 from core.checks import LIMITS, number, number_within, whole
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
@@ -24,6 +25,7 @@ from core.plan.fleet import (
     GpuChoice,
     Option,
     Service,
+    choice_of,
     choice_of_gb,
     choice_of_gpu,
     gpus_by_division,
@@ -331,19 +333,26 @@ def _default_engine(row: Reading) -> str:
 
 
 def _gpu(value: object, row: Reading) -> Gpu | None:
-    """Return the GPU; None if the field is blank and the memory is given."""
-    memory_is_given = not _is_blank(row.values.get("gpu_memory_gb"))
-    return None if _is_blank(value) and memory_is_given else catalog.gpu(value)
+    """Return the GPU; None if the field is blank and the memory is given, and if it is only a size of memory."""
+    if _is_blank(value) and not _is_blank(row.values.get("gpu_memory_gb")):
+        return None
+    found = gpu_or_size(value)
+    return found if isinstance(found, Gpu) else None
 
 
 def _gpu_memory_gb(value: object, row: Reading) -> float:
-    """Return the given memory, or else that of the named GPU as its driver reports it."""
+    """Return the given memory, or else that of the named GPU as its driver reports it.
+
+    Where "gpu" is a size, that is a card of this size, as for cell functions; by the rule, the size itself.
+    """
     if not _is_blank(value):
         return number("gpu_memory_gb", value)
     try:
-        return catalog.gpu(row.values.get("gpu")).memory_bytes / GB
+        choice = choice_of(row.values.get("gpu"))
     except PlannerError:
         return 0.0  # the field "gpu" reports the problem
+    by_rule = row.found.get("engine") == RULE
+    return (choice.rule_bytes if by_rule else choice.memory_bytes) / GB
 
 
 def _is_blank(value: object) -> bool:

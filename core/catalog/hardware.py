@@ -66,6 +66,11 @@ class Gpu:
     segment: str = ""
 
     @property
+    def cuda_capability(self) -> float | None:
+        """Return the CUDA compute capability as a number; None for a GPU of another maker."""
+        return float(self.compute_capability) if self.maker == "NVIDIA" and self.compute_capability else None
+
+    @property
     def link_gb_per_s_one_way(self) -> float | None:
         """Return what the GPU can send to the others of its node, 10⁹ bytes per second; None if unknown."""
         return None if self.interconnect_gb_per_s is None else self.interconnect_gb_per_s / 2

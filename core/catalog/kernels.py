@@ -23,6 +23,7 @@ KINDS = (SIXTEEN_BIT, "int8", "fp8", "fp4", "groups", "bitsandbytes", "gguf")
 # The least CUDA compute capability with a kernel, by kind of format; then that with native units.
 _LEAST_CAPABILITY = {"int8": 7.5, "fp8": 7.5, "fp4": 7.5, "groups": 6.0, "bitsandbytes": 7.0, "gguf": 6.0}
 _NATIVE_CAPABILITY = {"int8": 7.5, "fp8": 8.9, "fp4": 10.0}
+WITH_UNITS = tuple(_NATIVE_CAPABILITY)  # the kinds for which some GPUs have units; others are always widened
 # AMD's LLVM targets with native units.
 _AMD_NATIVE = {"int8": ("gfx9", "gfx11", "gfx12"), "fp8": ("gfx94", "gfx95", "gfx12"), "fp4": ("gfx95",)}
 
@@ -58,16 +59,9 @@ def kind_of_format(precision: Precision | None) -> str:
     return "groups"
 
 
-def _capability(gpu: Gpu) -> float | None:
-    try:
-        return float(gpu.compute_capability)
-    except ValueError:
-        return None
-
-
 def has_native_units(gpu: Gpu, kind: str) -> bool:
     """Return whether the GPU's matrix units compute in that kind of format."""
-    capability = _capability(gpu)
+    capability = gpu.cuda_capability
     if capability is not None:
         return capability >= _NATIVE_CAPABILITY.get(kind, float("inf"))
     if gpu.compute_capability.startswith("gfx"):
@@ -86,7 +80,7 @@ def obstacle(engine: str, kind: str, gpu: Gpu) -> str:
         return "" if kind in ("16-bit", "gguf", "fp4") else "llama.cpp runs 16-bit, GGUF and MXFP4 weights only"
     if kind == "16-bit":
         return ""
-    capability = _capability(gpu)
+    capability = gpu.cuda_capability
     if capability is not None:
         least = _LEAST_CAPABILITY[kind]
         if capability < least:

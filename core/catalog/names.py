@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -26,6 +27,9 @@ MODELS_VARIABLE = "VRAM_MODELS"
 
 # Columns of precisions.csv that hold whole numbers of bytes or values; a blank cell means 0.
 _SIZES = ("block_bytes", "block_values", "block_scale_bytes", "row_bytes", "column_bytes", "tile_bytes", "tensor_bytes")
+
+# What people leave out of a consumer card's name: "4090", "3090 Ti", "7900 XTX".
+_CARD_FAMILY = re.compile(r"(?:geforce |radeon )?(?:rtx|rx)[ -]", re.IGNORECASE)
 
 # Field → the use of the formats that it does not accept.
 _NOT_FOR = {"precision": "kv", "kv_precision": "weights"}
@@ -103,7 +107,7 @@ def own_model_names() -> tuple[str, ...]:
 def gpu(name: object) -> Gpu:
     """Return the GPU with that name or alias, ignoring case, spaces, hyphens and underscores.
 
-    A name without the form factor ("H100") means the SXM module, if there is one.
+    A name without the form factor ("H100") means the SXM module, if there is one. A consumer card's number is enough.
 
     Raises:
         WrongTypeError: `name` is not text.
@@ -313,8 +317,13 @@ def _gpu_names_by_key() -> dict[str, str]:
         _name_key(written): gpu.name
         for gpu in gpus()
         for alias in (gpu.name, *gpu.aliases)
-        for written in (alias, f"{gpu.maker} {alias}")
+        for written in (alias, f"{gpu.maker} {alias}", _without_family(gpu, alias))
     }
+
+
+def _without_family(gpu: Gpu, alias: str) -> str:
+    """Return the alias of a consumer card without its family ("4090"); others, of which many share a number, whole."""
+    return _CARD_FAMILY.sub("", alias, count=1) if gpu.segment == "consumer" else alias
 
 
 def _int_or_none(text: str) -> int | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from core import catalog
 from core.cells.arguments import CONTEXT, GPUS, KV_PRECISION, MODEL, OPTIONAL_OVERHEAD, PRECISION, USERS, cell_argument
 from core.cells.broadcast import Array, broadcast
 from core.cells.spill import value_or_rows
-from core.checks import LIMITS, number
-from core.plan.fleet import GpuChoice, Service, choice_of_gb, choice_of_gpu, gpus_to_deploy, max_context, max_users
+from core.checks import LIMITS
+from core.plan.fleet import GpuChoice, Service, choice_of, gpus_to_deploy, max_context, max_users
 from core.plan.serving import service_of
 
 
@@ -49,10 +48,4 @@ def services(model: object, precision: object, kv_precision: object, overhead: o
     return broadcast(service_of, arguments, on_error=lambda error: error)
 
 
-def _gpu(value: object) -> GpuChoice:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return choice_of_gb(number("gpu_memory_gb", value))
-    return choice_of_gpu(catalog.gpu(value))
-
-
-GPU = cell_argument("gpu", _gpu)
+GPU = cell_argument("gpu", choice_of)

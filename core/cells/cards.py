@@ -7,12 +7,21 @@ from typing import Any
 
 from core import catalog
 from core.catalog.cards import Card, card_field, gpu_card, model_card, precision_card
+from core.catalog.gpu_inputs import gpu_or_size
+from core.catalog.hardware import Gpu
 from core.cells.arguments import FIELD, MODEL, cell_argument
 from core.cells.broadcast import Array, broadcast
 from core.cells.spill import labelled_rows, value_or_rows
 from core.cells.values import grid, is_blank
 
-GPU = cell_argument("gpu", catalog.gpu)
+
+def _gpu(value: object) -> Gpu:
+    """Return the GPU that is named, also by a card's number; a size of memory is no GPU."""
+    found = gpu_or_size(value)
+    return found if isinstance(found, Gpu) else catalog.gpu(value)
+
+
+GPU = cell_argument("gpu", _gpu)
 PRECISION_ROW = cell_argument("precision", catalog.precision_named)
 
 

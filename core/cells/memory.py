@@ -62,24 +62,17 @@ _TOTALS_OF_USERS = LineFunction(_totals, varying=SCENARIO.index(USERS))
 
 def breakdown(*scenario: object) -> object:
     def sizes(*values: Any) -> list[float]:
-        result, unit = _estimate(*values[:-1]), values[-1]
+        result, unit = scenario_estimate(*values[:-1]), values[-1]
         return [size / unit for size in (*(item.size_bytes for item in result.line_items), result.total_bytes)]
 
     columns = broadcast(sizes, [argument.read(cells) for argument, cells in zip(SCENARIO, scenario)])
     return labelled_rows(["weights", "KV cache", "overhead", "total"], columns.elements)
 
 
-def check(*scenario: object) -> object:
-    def verdict(*values: Any) -> str:
-        _estimate(*values[:-1])
-        return "OK"
-
-    return evaluate(verdict, SCENARIO, scenario, on_error=str)
-
-
-def _estimate(
-    spec: ModelSpec, context: int, users: int, precision: Precision, kv_precision: Precision, overhead: float
+def scenario_estimate(
+    spec: ModelSpec, context: int, users: int, precision: Precision | None, kv_precision: Precision, overhead: float
 ) -> Estimate:
+    """Return the estimate of a scenario whose arguments are read."""
     return estimate(
         spec, context=context, users=users, precision=precision, kv_precision=kv_precision, overhead=overhead
     )

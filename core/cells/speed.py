@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from core import catalog
+from core.catalog.gpu_inputs import named_gpu
 from core.catalog.hardware import Gpu
 from core.cells.arguments import GPUS, OUTPUT_TOKENS, PROMPT_TOKENS, TOKENS_PER_SECOND, USERS, cell_argument
 from core.cells.broadcast import broadcast
 from core.cells.capacity import services
 from core.cells.spill import value_or_rows
-from core.checks import number, one_of
-from core.errors import OutOfRangeError, UnsupportedModelError
+from core.checks import one_of
+from core.errors import UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.layout_speed import fastest, most_users_at_speed
 from core.plan.serving import needs_rule
@@ -26,7 +26,7 @@ def speed(
         prompt_tokens: int, output_tokens: int, users: int, gpu: Gpu, gpus: int, result: str, service: Service
     ) -> float | str:
         load = Load(users=users, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
-        layout, found = fastest(_known(service), gpu, gpus, load)
+        layout, found = fastest(known_service(service), gpu, gpus, load)
         figures: dict[str, float | str] = {
             "per_user": found.expected.tokens_per_s_per_user,
             "low": found.low.tokens_per_s_per_user,
@@ -50,14 +50,14 @@ def users_at_speed(
 ) -> object:  # fmt: skip
     def count(prompt_tokens: int, output_tokens: int, speed: float, gpu: Gpu, gpus: int, service: Service) -> float:
         load = Load(users=1, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
-        return float(most_users_at_speed(_known(service), gpu, gpus, load, speed))
+        return float(most_users_at_speed(known_service(service), gpu, gpus, load, speed))
 
     load = [PROMPT_TOKENS.read(prompt_tokens), OUTPUT_TOKENS.read(output_tokens), TOKENS_PER_SECOND.read(speed)]
     asked = [*load, GPU.read(gpu), GPUS.read(gpus)]
     return value_or_rows(broadcast(count, [*asked, services(model, precision, kv_precision)]))
 
 
-def _known(service: Service) -> Service:
+def known_service(service: Service) -> Service:
     """Return the service if the shapes of its model are known, which a speed needs."""
     if needs_rule(service.model):
         raise UnsupportedModelError(
@@ -66,12 +66,5 @@ def _known(service: Service) -> Service:
     return service
 
 
-def _gpu(value: object) -> Gpu:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        size = number("gpu_memory_gb", value)
-        raise OutOfRangeError("gpu", f"{size:g} GB have no bandwidth to compute a speed from", "Write a GPU's name.")
-    return catalog.gpu(value)
-
-
-GPU = cell_argument("gpu", _gpu)
+GPU = cell_argument("gpu", named_gpu)
 RESULT = cell_argument("result", lambda value: one_of("result", value, RESULTS), RESULTS[0])

@@ -16,7 +16,11 @@ from core.units import GIB
 
 Version = tuple[int, int, int]
 
-_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\.?(?:post|rc|dev)\d+)*")
+# As engines log it (PEP 440): 0.10.1.1, 0.8.5.post1, 0.9.2+rocm641, 0.19.2rc1.dev134+gfe9c3d6c5.
+_VERSION = re.compile(
+    r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\.\d{1,4}){0,2}"
+    r"(?:[.-]?(?:post|rc|dev|alpha|beta|a|b)\d{0,9}){0,4}(?:\+[a-z0-9._-]{1,60})?"
+)
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,12 @@ class Device:
     Attributes:
         name: its name, from which engines choose defaults.
         memory_bytes: the total that a process sees: the capacity that the driver reports less the driver's own memory.
+        compute_capability: NVIDIA's compute capability (9.0 for an H100); None for another maker's, or if unknown.
     """
 
     name: str
     memory_bytes: int
+    compute_capability: float | None = None
 
     @property
     def shares_memory(self) -> bool:
@@ -242,6 +248,8 @@ class Engine:
         max_sequences: returns the most sequences that it runs at once.
         share: returns the share of a GPU that it uses; None if it has no such setting.
         lacks: settings that it does not have, or that are not modelled.
+        calibrated: the first and the last version that were compared with logs (tests/golden/logged.csv); None
+            if none was.
     """
 
     name: str
@@ -249,12 +257,13 @@ class Engine:
     budgets: Callable[[Deployment], tuple[Budget, ...]]
     pool: Callable[[Deployment], Pool]
     max_sequences: Callable[[Deployment], int]
+    calibrated: tuple[str, str] | None
     share: Callable[[Deployment], float] | None = None
     lacks: tuple[str, ...] = ()
 
 
 def parse_version(text: str) -> Version:
-    """Parse an engine's version: "0.19", "v0.8.5.post1", or for llama.cpp a build number ("b6325").
+    """Parse an engine's version as it logs it: "0.19", "v0.8.5.post1", or for llama.cpp a build number ("b6325").
 
     Raises:
         OutOfRangeError: the text is not a version.

@@ -142,5 +142,6 @@ ENGINE = Engine(
     budgets=budgets,
     pool=pool,
     max_sequences=lambda deployment: deployment.settings.max_sequences or 256,  # llama.h, LLAMA_MAX_SEQ
+    calibrated=("b3700", "b9000"),
     lacks=("eager", "mtp_tokens", "attention_dp", "context_parallel", "shared_tokens", "lora_adapters"),
 )

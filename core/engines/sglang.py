@@ -139,6 +139,7 @@ ENGINE = Engine(
     pool=pool,
     # max_running_requests: half the tokens of the pool, but at most 4096 (server_args.py).
     max_sequences=lambda deployment: deployment.settings.max_sequences or 4096,
+    calibrated=("0.4", "0.5"),
     share=static_share,
     lacks=("context_parallel",),
 )

@@ -12,7 +12,7 @@ that cannot be computed, the logged runs from which the figures were taken:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
 from core.engines.deployment import (
@@ -23,6 +23,7 @@ from core.engines.deployment import (
     Engine,
     Pool,
     Size,
+    Version,
     exact_size,
     size_between,
 )
@@ -33,6 +34,10 @@ from core.units import GIB, MIB
 
 # From this version, V1 of the engine core is the default (release notes of 0.8.0).
 _CORE_V1 = (0, 8, 0)
+# Before Ampere, whose compute capability is 8.0, the older core ran until 0.10.2: engine/arg_utils.py of 0.8.0 to
+# 0.10.1, _is_v1_supported_oracle; pull requests 23614 and 24022 (release notes of 0.10.2).
+_AMPERE, _CORE_V1_BEFORE_AMPERE = 8.0, (0, 10, 2)
+_LAST_OLDER_CORE = (0, 7, 3)
 # Workspaces of the experts' kernels stay allocated: v1/worker/workspace.py is absent in 0.11.0, present in 0.14.1.
 _EXPERT_WORKSPACE = (0, 13, 0)
 # Top-k and top-p without sorting: v1/sample/ops/topk_topp_triton.py is absent in 0.16.0, present in 0.17.1.
@@ -74,6 +79,20 @@ _MULTIPROCESSORS = 132
 def default_memory_utilization(version: tuple[int, int, int]) -> float:
     """Return the share of the GPU that the engine uses by default (config/cache.py, gpu_memory_utilization)."""
     return 0.92 if version >= _UTILIZATION_092 else 0.9
+
+
+def runs_older_core(version: Version, compute_capability: float | None) -> bool:
+    """Return whether the engine runs its older core: before 0.8, and on GPUs before Ampere before 0.10.2."""
+    is_before_ampere = compute_capability is not None and compute_capability < _AMPERE
+    return version < (_CORE_V1_BEFORE_AMPERE if is_before_ampere else _CORE_V1)
+
+
+def _as_run(deployment: Deployment) -> Deployment:
+    """Return the deployment with the version whose core runs on its GPU."""
+    version = deployment.version
+    if version >= _CORE_V1 and runs_older_core(version, deployment.device.compute_capability):
+        return replace(deployment, version=_LAST_OLDER_CORE)
+    return deployment
 
 
 @dataclass(frozen=True)
@@ -353,6 +372,7 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of one GPU of each pipeline stage."""
+    deployment = _as_run(deployment)
     model, precision, pp = deployment.model, deployment.precision, deployment.pp
     usable, expert_parallel = usable_bytes(deployment), deployment.expert_parallel
     groups = deployment.settings.attention_dp or 1
@@ -379,6 +399,7 @@ def pool(deployment: Deployment) -> Pool:
     (v1/kv_cache_interface.py, max_memory_usage_bytes). A step that drafts needs places for the drafted tokens too
     (v1/core/kv_cache_manager.py, num_lookahead_tokens).
     """
+    deployment = _as_run(deployment)
     cache = blocks(
         deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.pp, deployment.version
     )
@@ -405,6 +426,7 @@ ENGINE = Engine(
     default_version="0.31",
     budgets=budgets,
     pool=pool,
-    max_sequences=lambda deployment: largest_step(deployment).sequences,
+    max_sequences=lambda deployment: largest_step(_as_run(deployment)).sequences,
+    calibrated=("0.6", "0.31"),
     share=memory_utilization,
 )

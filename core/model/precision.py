@@ -14,9 +14,10 @@ from functools import cached_property, lru_cache
 from core.errors import OutOfRangeError, quoted
 from core.model.tensors import GROUPS, Tensor
 
-# The widest value that any engine serves is fp32. A user who writes 8 or 16 means bits, which must be an error.
+# The widest value that any engine serves is fp32, the narrowest one bit. A user who writes 8 or 16 means bits, which
+# must be an error.
 MAX_BYTES_PER_VALUE = 4
-MIN_BYTES_PER_VALUE = 0.0625
+MIN_BYTES_PER_VALUE = 0.125
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,11 @@ class Precision:
         return 8 * self.block_bytes / self.block_values
 
     @property
+    def is_number(self) -> bool:
+        """Return whether it was written as a number of bytes instead of a name."""
+        return self.name.replace(".", "", 1).isdigit()
+
+    @property
     def is_nominal(self) -> bool:
         """Return whether every value of every tensor takes the same number of bytes."""
         return not self.mix and len(self.groups) == len(GROUPS)
@@ -91,7 +97,7 @@ def precision_of_bytes(field: str, bytes_per_value: float) -> Precision:
     """Return the precision written as a number of bytes, as the article writes it: 2, 1, 0.5.
 
     Raises:
-        OutOfRangeError: the number is not from 0.0625 to 4.
+        OutOfRangeError: the number is not from 0.125 to 4.
     """
     if not MIN_BYTES_PER_VALUE <= bytes_per_value <= MAX_BYTES_PER_VALUE:
         raise OutOfRangeError(

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from core import catalog
+from core.catalog.gpu_inputs import card_of_size, gpu_or_size
 from core.catalog.hardware import Gpu
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
@@ -28,7 +29,7 @@ from core.plan.allocation import allocated_tokens
 from core.plan.layout_figures import rule_row
 from core.plan.memory import RULE
 from core.plan.nodes import MAX_NODES_PER_REPLICA, node_takes, nodes_for
-from core.units import GB, MIB
+from core.units import GB, GIB, MIB
 
 # Servers have eight of the larger GPUs (NVIDIA HGX, AMD Instinct platforms); used if the GPU's row has no number.
 USUAL_GPUS_PER_NODE = 8
@@ -61,22 +62,37 @@ def gpus_by_division(total_bytes: int, gpu_memory_gb: float) -> int:
 
 @dataclass(frozen=True)
 class GpuChoice:
-    """A GPU to plan with: its name, the memory that its driver reports, and the GPUs per node."""
+    """A GPU to plan with.
+
+    Attributes:
+        name: its name; "80 GB" where only a size is known.
+        memory_bytes: the memory that its driver reports.
+        gpus_per_node: the GPUs of a node.
+        compute_capability: as for `Device`.
+        size_gb: the size that was given instead of a name, 10⁹ bytes per GB; None for a GPU that is named.
+    """
 
     name: str
     memory_bytes: int
     gpus_per_node: int = USUAL_GPUS_PER_NODE
+    compute_capability: float | None = None
+    size_gb: float | None = None
+
+    @property
+    def rule_bytes(self) -> int:
+        """Return the memory for the article's rule, which counts a size at 10⁹ bytes per GB."""
+        return self.memory_bytes if self.size_gb is None else round(self.size_gb * GB)
 
     @property
     def device(self) -> Device:
         """Return the GPU as a process sees it, without the driver's own memory."""
         driver_bytes = DRIVER_RESERVED_MIB * MIB + round(self.memory_bytes * DRIVER_RESERVED_SHARE)
-        return Device(self.name, max(0, self.memory_bytes - driver_bytes))
+        return Device(self.name, max(0, self.memory_bytes - driver_bytes), self.compute_capability)
 
 
 def choice_of_gpu(gpu: Gpu) -> GpuChoice:
     """Return a GPU of the catalog as a GPU to plan with."""
-    return GpuChoice(gpu.name, gpu.memory_bytes, gpu.gpus_per_node or USUAL_GPUS_PER_NODE)
+    return GpuChoice(gpu.name, gpu.memory_bytes, gpu.gpus_per_node or USUAL_GPUS_PER_NODE, gpu.cuda_capability)
 
 
 def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
@@ -88,8 +104,34 @@ def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
 
 
 def choice_of_gb(memory_gb: float) -> GpuChoice:
-    """Return a GPU to plan with that has `memory_gb` GB (10⁹ bytes) of memory."""
+    """Return a GPU to plan with that has exactly `memory_gb` GB (10⁹ bytes) of memory, as a scenario's field states."""
     return GpuChoice(f"{memory_gb:g} GB", round(memory_gb * GB))
+
+
+def choice_of(value: object) -> GpuChoice:
+    """Return the GPU that a user means by a name, a card's number ("4090") or a size ("80").
+
+    A size means a card of that size as its driver reports it: 80 is 79.6 GiB, as on an H100, not 80 × 10⁹ bytes.
+
+    Raises:
+        PlannerError: there is no such GPU, nor one of that size.
+    """
+    found = gpu_or_size(value)
+    if isinstance(found, Gpu):
+        return choice_of_gpu(found)
+    return GpuChoice(f"{found:g} GB", card_of_size(found).memory_bytes, size_gb=found)
+
+
+def assumption(choice: GpuChoice, *, by_rule: bool) -> str:
+    """Return what is assumed where only a size was given; "" for a GPU that is named."""
+    if choice.size_gb is None:
+        return ""
+    if by_rule:
+        return f"gpu: {choice.name} are counted as 10⁹ bytes per GB, as the rule does"
+    card = card_of_size(choice.size_gb)
+    return (
+        f"gpu: {choice.name} means a card with {card.memory_bytes / GIB:.1f} GiB, as the driver of {card.name} reports"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +235,7 @@ def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, 
     """Return every input and term of `core.plan.memory.RULE` by name, for a service with an overhead."""
     tokens = allocated_tokens(context, service.average_tokens)
     given = _rule_inputs(service.model, service.precision, replica.tp, replica.pp) | {
-        "memory_bytes": replica.gpu.memory_bytes,
+        "memory_bytes": replica.gpu.rule_bytes,
         "overhead": service.overhead,
         "value_bytes": service.kv_precision.bytes_per_value,
         "allocated_tokens": tokens,

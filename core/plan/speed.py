@@ -28,7 +28,7 @@ from core.plan.terms import Terms
 NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
 
 # TensorRT-LLM's memory is computed as vLLM's: no log shows it separately.
-TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM)
+TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM, calibrated=None)
 
 _MEAN_CONTEXT = Terms(TOKENS["mean_context"])
 _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"): vLLM release notes 0.8.0

@@ -24,7 +24,7 @@ from core.engines.parallelism import (
 )
 from core.model.kv_cache import kv_profile
 from core.model.kv_profile import KvProfile
-from core.model.precision import precision_of_bytes
+from core.model.precision import MAX_BYTES_PER_VALUE, MIN_BYTES_PER_VALUE, precision_of_bytes
 from core.model.spec import ModelSpec
 from core.model.weights import stored_bytes, weights_bytes
 from core.plan.estimate import estimate
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.slow
 FP16 = catalog.precision("precision", "fp16")
 FP8 = catalog.precision("precision", "fp8")
 WEIGHT_FORMATS = st.sampled_from([row.precision for row in catalog.precisions() if row.use != "kv"])
-BYTES_PER_VALUE = st.floats(0.0625, 4)
+BYTES_PER_VALUE = st.floats(MIN_BYTES_PER_VALUE, MAX_BYTES_PER_VALUE)
 CONTEXTS, USERS = st.integers(1, 10**6), st.integers(1, 10**4)
 FEW = st.integers(1, 8)
 FAMILIES = ["llama", "mistral", "qwen3_moe", "mixtral", "deepseek_v3", "gpt_oss", "mamba2"]

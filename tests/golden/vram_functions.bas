@@ -90,15 +90,15 @@ failed:
     VRAM_BREAKDOWN = Failed(Err.Description)
 End Function
 
-Function VRAM_CHECK(model, context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit)
-Attribute VRAM_CHECK.VB_Description = "OK if the arguments of VRAM_TOTAL are valid; otherwise a message with the error and what to write instead."
+Function VRAM_CHECK(model, Optional context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit, Optional gpu, Optional gpus, Optional prompt_tokens, Optional output_tokens, Optional speed, Optional result)
+Attribute VRAM_CHECK.VB_Description = "OK, ""OK, but ..."" with what is doubtful, or the error and what to write; for the arguments of every function."
 Attribute VRAM_CHECK.VB_ProcData.VB_Invoke_Func = " \n14"
     #If App = "Microsoft Excel" Then
         If TypeOf Application.Caller Is Range Then On Error GoTo failed
-        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit), ThisWorkbook, Application.Caller))
+        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result), ThisWorkbook, Application.Caller))
         Exit Function
     #Else
-        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit)))
+        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result)))
         Exit Function
     #End If
 failed:

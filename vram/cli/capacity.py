@@ -10,13 +10,14 @@ from core.plan.fleet import layout_title
 from core.units import GIB
 from vram.capacities import Capacity
 from vram.capacities import capacity as compute_capacity
-from vram.cli.options import NUMBER, engine_options
+from vram.cli.columns import print_remarks
+from vram.cli.options import GPU_HELP, NUMBER, engine_options
 from vram.engine_settings import NOTE
 
 
 @click.command()
 @click.argument("model")
-@click.option("--gpu", help="A GPU of the catalog, or its memory in GB.")
+@click.option("--gpu", help=GPU_HELP)
 @click.option("--gpu-memory-gib", type=NUMBER, help="GiB that a process on the GPU is shown, if known better.")
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="Tensor parallel size.")
 @click.option("--pp", type=NUMBER, default=1, show_default=True, help="Pipeline parallel size.")
@@ -68,3 +69,4 @@ def _print(found: Capacity) -> None:
         table.add_row(name, f"{found.max_users_at_90_percent:,}")
     table.caption = NOTE
     Console().print(table)
+    print_remarks(found.assumed, found.warnings)

@@ -13,3 +13,11 @@ def print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     for number, row in enumerate([headings, *rows]):
         cells = [cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(zip(row, widths))]
         click.secho("  ".join(cells).rstrip(), bold=number == 0)
+
+
+def print_remarks(assumed: Sequence[str], warnings: Sequence[str]) -> None:
+    """Print what an answer assumes and what is doubtful about its inputs, a line each."""
+    for text in assumed:
+        click.echo(f"assumed: {text}")
+    for text in warnings:
+        click.echo(f"warning: {text}")

@@ -15,6 +15,7 @@ from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import GB, GIB
+from vram.cli.columns import print_remarks
 from vram.cli.options import NUMBER, models_option
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def _print_estimate(found: Estimate) -> None:
         line = f"{name:{width}}  {size_bytes / GB:12,.2f}  {size_bytes / GIB:12,.2f}"
         click.secho(line, bold=name == "total")
     click.echo(f"{found.parameters:,} parameters; {found.kv_bytes_per_token:,} bytes of KV cache per token")
+    print_remarks((), found.warnings)
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ class Number(click.ParamType):
 
 
 NUMBER = Number()
+GPU_HELP = "A GPU of the catalog, a card's number such as 4090, or a size in GB that some GPU has, such as 80."
 
 
 def _use_models(_context: click.Context, _option: click.Parameter, path: str | None) -> None:

@@ -10,8 +10,8 @@ import click
 from core.plan.costs import EITHER, WAYS
 from core.plan.demand import MIN_SPEED
 from vram.cli.assumptions import assumption_options, given_assumptions
-from vram.cli.columns import print_columns
-from vram.cli.options import NUMBER, engine_options, prices_option
+from vram.cli.columns import print_columns, print_remarks
+from vram.cli.options import GPU_HELP, NUMBER, engine_options, prices_option
 from vram.plan_costs import COSTS_NOTE, prices_in_words
 from vram.plans import Option, Plan
 from vram.plans import plan as make_plan
@@ -38,9 +38,7 @@ SPEED_HEADINGS = ("tokens/s", "first", "limited by")
     help="Tokens per second that each user gets at least, at the low end of the range; 0 for any. The default is about "
     "twice silent reading: 238 words a minute (Brysbaert 2019) of 1.3 tokens are 5.2 tokens a second.",
 )  # fmt: skip
-@click.option(
-    "--gpu", "gpus", multiple=True, help="A GPU of the catalog, or its memory in GB; may be repeated. [default: all]"
-)
+@click.option("--gpu", "gpus", multiple=True, help=f"{GPU_HELP} May be repeated. [default: all]")
 @click.option("--data-centre-only", is_flag=True, help="Leave out workstation and consumer cards.")
 @click.option("--maker", help="Compare the GPUs of this maker alone, for example NVIDIA or AMD.")
 @click.option(
@@ -97,6 +95,7 @@ def _print(found: Plan) -> None:
         click.echo("Ruled out:")
         for out in found.ruled_out:
             click.echo(f"  {out.gpu}: {out.reason}")
+    print_remarks(found.assumed, found.warnings)
 
 
 def _legend(found: Plan) -> Iterator[str]:

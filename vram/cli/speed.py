@@ -8,6 +8,7 @@ import click
 
 from core.plan import defaults
 from core.plan.fleet import layout_title
+from vram.cli.columns import print_remarks
 from vram.cli.options import NUMBER, models_option
 from vram.speeds import ENGINES, Speed
 from vram.speeds import speed as compute_speed
@@ -15,7 +16,7 @@ from vram.speeds import speed as compute_speed
 
 @click.command()
 @click.argument("model")
-@click.option("--gpu", required=True, help="A GPU of the catalog.")
+@click.option("--gpu", required=True, help="A GPU of the catalog, or a card's number such as 4090.")
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="Tensor parallel size.")
 @click.option("--pp", type=NUMBER, default=1, show_default=True, help="Pipeline parallel size.")
 @click.option("--replicas", type=NUMBER, default=1, show_default=True, help="Copies of the model.")
@@ -89,3 +90,4 @@ def _print(found: Speed) -> None:
             f"{near.engine_version} ({near.source})"
         )
     click.echo(found.note)
+    print_remarks(found.assumed, found.warnings)

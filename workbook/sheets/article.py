@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.checks import LIMITS
+from core.model.precision import MAX_BYTES_PER_VALUE, MIN_BYTES_PER_VALUE
 from core.plan.article import ONE_USER, SHORT_CONTEXT, ArticleInputs
 from workbook import formulas as f
 from workbook import styles
@@ -30,7 +31,7 @@ _WIDTHS = (32, 35, 12, 13, 15, 12, 15, 17, 66)
 
 FIRST_INPUT_ROW = 5
 _ARTICLE = ArticleInputs()
-_PRECISION_LEAST, _PRECISION_MOST = "0.0625", "4"
+_PRECISION_LEAST, _PRECISION_MOST = f"{MIN_BYTES_PER_VALUE:g}", f"{MAX_BYTES_PER_VALUE:g}"
 
 # One input per row: (label key, unit, the article's value, number format, note, field of LIMITS).
 _INPUTS = (

@@ -22,7 +22,7 @@ def test_a_model_without_shapes_has_an_overhead_of_10_per_cent():
 
 
 def test_a_gpu_is_given_by_name_or_memory():
-    assert VRAM_GPUS(LLAMA, 32_768, 10, "h100", None, None, 0.1) == VRAM_GPUS(LLAMA, 32_768, 10, 85.5, None, None, 0.1)
+    assert VRAM_GPUS(LLAMA, 32_768, 10, "h100", None, None, 0.1) == VRAM_GPUS(LLAMA, 32_768, 10, 80, None, None, 0.1)
     assert VRAM_GPUS(LLAMA, 32_768, 10, "h100") == 4.0
 
 

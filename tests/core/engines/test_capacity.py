@@ -531,18 +531,64 @@ def test_llama_cpp_with_a_model_of_known_size_only():
     assert llama_cpp.weights_by_stage(start) == (46_666_666_667,) * 3
 
 
+# ---- GPUs before Ampere ------------------------------------------------------------------------------
+
+V100, A100_80 = Device("v100", 32 * GIB, 7.0), Device("a100", 32 * GIB, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("version", "capability", "older"),
+    [
+        ("0.7.3", 9.0, True),
+        ("0.8.0", 9.0, False),
+        ("0.8.0", None, False),  # of another maker, or not known
+        ("0.8.0", 7.0, True),
+        ("0.10.1.1", 7.5, True),
+        ("0.10.2", 7.5, False),  # pull requests 23614 and 24022
+        ("0.31", 7.0, False),
+    ],
+)
+def test_which_core_runs(version, capability, older):
+    assert vllm.runs_older_core(parse_version(version), capability) is older
+
+
+def test_a_gpu_before_ampere_has_the_budget_of_the_older_core():
+    """A step of the older core computes a whole prompt of up to 32 768 tokens; a step of the newer one is smaller."""
+    old, fallen, new = (
+        capacity(vllm.ENGINE, deployment(version=version, device=device, context=16_384))
+        for version, device in (("0.7.3", V100), ("0.9.2", V100), ("0.9.2", A100_80))
+    )
+    assert (fallen.budget, fallen.kv_tokens) == (old.budget, old.kv_tokens)
+    assert fallen.max_sequences == 256
+    assert fallen.budget.activation.expected > new.budget.activation.expected
+    late = [capacity(vllm.ENGINE, deployment(version="0.31", device=device)) for device in (V100, A100_80)]
+    assert late[0].kv_tokens == late[1].kv_tokens
+
+
 # ---- invalid input -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("text", "version"),
-    [("0.19", (0, 19, 0)), ("v0.8.5.post1", (0, 8, 5)), ("b6325", (6325, 0, 0)), ("6325", (6325, 0, 0))],
+    [
+        ("0.19", (0, 19, 0)),
+        ("v0.11.0", (0, 11, 0)),
+        ("v0.8.5.post1", (0, 8, 5)),
+        ("b6325", (6325, 0, 0)),
+        ("6325", (6325, 0, 0)),
+        # As engines logged them.
+        ("0.10.1.1", (0, 10, 1)),
+        ("0.9.2+rocm641", (0, 9, 2)),
+        ("0.19.2rc1.dev134+gfe9c3d6c5", (0, 19, 2)),
+        ("0.6.4.dev9+g5d264f4a", (0, 6, 4)),
+        ("0.14.0rc1.dev2+g7d9f6663a.d20260121", (0, 14, 0)),
+    ],
 )
 def test_versions(text, version):
     assert parse_version(text) == version
 
 
-@pytest.mark.parametrize("text", ["", "newest", "0.19.x", "19,0"])
+@pytest.mark.parametrize("text", ["", "newest", "0.19.x", "19,0", "0.19+", "0.19 rc1", "0.1.2.3.4.5", "-0.19"])
 def test_invalid_versions(text):
     with pytest.raises(OutOfRangeError, match="engine_version"):
         parse_version(text)

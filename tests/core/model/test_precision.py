@@ -60,14 +60,14 @@ def test_bits_and_bytes_per_value():
     assert (FP16.bytes_per_value, INT4.bytes_per_value, Q4_0.bytes_per_value) == (2, 0.5, 0.5625)
 
 
-@pytest.mark.parametrize("bytes_per_value, name", [(2, "2"), (1.0, "1"), (0.5, "0.5"), (0.0625, "0.0625"), (4, "4")])
+@pytest.mark.parametrize("bytes_per_value, name", [(2, "2"), (1.0, "1"), (0.5, "0.5"), (0.125, "0.125"), (4, "4")])
 def test_a_number_of_bytes(bytes_per_value, name):
     precision = precision_of_bytes("precision", bytes_per_value)
     assert (precision.bytes_per_value, precision.name) == (bytes_per_value, name)
     assert precision.bytes_of(10**12) == bytes_per_value * 10**12
 
 
-@pytest.mark.parametrize("bytes_per_value", [0, 0.06, 4.01, 8, 16, -2, 1e308, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("bytes_per_value", [0, 0.1, 4.01, 8, 16, -2, 1e308, math.nan, math.inf, -math.inf])
 def test_impossible_numbers_of_bytes(bytes_per_value):
     with pytest.raises(OutOfRangeError, match="kv_precision: .* Write bytes, not bits"):
         precision_of_bytes("kv_precision", bytes_per_value)

@@ -14,7 +14,7 @@ from core.errors import OutOfRangeError, UnsupportedModelError, WrongTypeError
 from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
 from core.model.mixers import FullAttention
-from core.model.precision import precision_of_bytes
+from core.model.precision import MAX_BYTES_PER_VALUE, MIN_BYTES_PER_VALUE, precision_of_bytes
 from core.model.spec import LayerRun, ModelSpec
 from core.model.weights import weights_bytes
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Sizing, estimate, rule_overhead_bytes
@@ -145,7 +145,7 @@ def test_one_byte_too_many_is_one_more_gpu():
 
 MODELS = st.sampled_from([known.spec for known in catalog.models()])
 CONTEXTS, USERS = st.integers(1, 10**8), st.integers(1, 10**8)
-PRECISIONS = st.floats(0.0625, 4).map(lambda size: precision_of_bytes("precision", size))
+PRECISIONS = st.floats(MIN_BYTES_PER_VALUE, MAX_BYTES_PER_VALUE).map(lambda size: precision_of_bytes("precision", size))
 FRACTIONS = st.floats(0, 1)
 SCENARIOS = st.fixed_dictionaries(
     {
