@@ -216,6 +216,10 @@ def test_the_fallback_before_ampere_is_said(vram_command):
     assert (fallen["assumed"], older["assumed"], newer["assumed"]) == ([said], [], [])
 
 
+SIZE_WITH_VOCABULARY = [["params_b", 70], ["num_hidden_layers", 80], ["hidden_size", 8192], ["vocab_size", 128_256],
+                        ["intermediate_size", 28_672]]  # fmt: skip
+
+
 # ---- VRAM_CHECK covers the arguments of every function ----------------------------------------------------------
 
 
@@ -230,6 +234,7 @@ def test_the_fallback_before_ampere_is_said(vram_command):
         (("llama-3.1-405b", 131_072, 1, None, None, None, None, "t4"), "gpu: llama-3.1-405b with 131,072 tokens does"),
         ((LLAMA, 8192, 1, None, None, 0.1, None, "h100", 4), "OK"),
         (([[70, 80, 8196]], 32_000, 1, None, None, None, None, "a100"), "OK"),
+        ((SIZE_WITH_VOCABULARY, 8192, 1, "fp8", None, None, None, "v100", 32), "OK"),  # no shapes, so no kernels
         ((LLAMA, None, 4, None, None, None, None, "h100", 4, 2000, 500), "OK"),
         ((LLAMA, None, 4, None, None, None, None, "h100", 4, 2000, 500, 5), "OK"),
         (

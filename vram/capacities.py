@@ -179,6 +179,10 @@ def capacity(
     named = [] if choice is None else [choice]
     # A size plays no part where the memory is given.
     asked = named if gpu_memory_gib is None else [gpu for gpu in named if gpu.size_gb is None]
+    if choice is not None and choice.is_slice and deployment.tp * deployment.pp > 1:
+        raise OutOfRangeError(
+            "tp", f"a process sees only one MIG slice, not {deployment.tp * deployment.pp}", "Name a larger slice."
+        )
     check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)
     found = core_capacity(runs_on, deployment)

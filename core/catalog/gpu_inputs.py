@@ -1,4 +1,4 @@
-"""Read what a user writes for a GPU: a name, a number that is a card's name, or the GB of one GPU.
+"""Read what a user writes for a GPU: a name, also of a MIG slice, a card's number, or the GB of one GPU.
 
 "4090" is a card and "80" is a size: no card is named by a number that is also a size of memory.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from core.catalog import names
+from core.catalog import mig, names
 from core.catalog.hardware import Gpu
 from core.checks import number
 from core.errors import OutOfRangeError, UnknownNameError
@@ -28,7 +28,7 @@ def gpu_or_size(value: object) -> Gpu | float:
     """
     if isinstance(value, str):
         size = _SIZE.fullmatch(value.strip())
-        return names.gpu(value) if size is None else _card_or_size(float(size[1]))
+        return mig.slice_named(value) or names.gpu(value) if size is None else _card_or_size(float(size[1]))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return names.gpu(value)  # raises the error
     return _card_or_size(number("gpu_memory_gb", value))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from core.units import GB, MIB
 
+MIG_SLICE = "MIG slice"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
@@ -20,7 +22,7 @@ class Gpu:
         maker, architecture: the manufacturer, and its name for the architecture.
         compute_capability: CUDA compute capability ("9.0"), or AMD's LLVM target ("gfx942").
         sm_count: streaming multiprocessors (NVIDIA) or compute units (AMD).
-        form_factor: "PCIe", "SXM5", "OAM" ...
+        form_factor: "PCIe", "SXM5", "OAM" ...; `MIG_SLICE` for a part of a GPU.
         label_gb: the memory on the vendor's label.
         memory_mib: the memory that the driver reports (nvidia-smi, amd-smi, hl-smi), with ECC as the vendor ships it.
         memory_type: "HBM3", "GDDR7" ...
@@ -64,6 +66,11 @@ class Gpu:
     fp4_tflops: float | None = None
     compute_source: str = ""
     segment: str = ""
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is a MIG slice, of which a process sees only one (NVIDIA MIG User Guide, "Device Enumeration")."""
+        return self.form_factor == MIG_SLICE
 
     @property
     def cuda_capability(self) -> float | None:

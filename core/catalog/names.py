@@ -190,7 +190,7 @@ def precisions() -> tuple[CatalogPrecision, ...]:
             titles={"en": row["title_en"], "zh": row["title_zh"]},
             as_of=row["as_of"],
         )
-        for row in _read("precisions.csv")
+        for row in read_data("precisions.csv")
     )
 
 
@@ -307,7 +307,7 @@ def _gpus_by_name() -> dict[str, Gpu]:
             compute_source=row["compute_source"],
             segment=row["segment"],
         )
-        for row in _read("gpus.csv")
+        for row in read_data("gpus.csv")
     }
 
 
@@ -334,7 +334,8 @@ def float_or_none(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _read(file: str) -> list[dict[str, str]]:
+def read_data(file: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV file of the catalog."""
     with open(os.path.join(DATA_FOLDER, file), encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 

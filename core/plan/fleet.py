@@ -70,6 +70,7 @@ class GpuChoice:
         gpus_per_node: the GPUs of a node.
         compute_capability: as for `Device`.
         size_gb: the size that was given instead of a name, 10⁹ bytes per GB; None for a GPU that is named.
+        is_slice: whether it is a MIG slice, of which a replica has one.
     """
 
     name: str
@@ -77,6 +78,7 @@ class GpuChoice:
     gpus_per_node: int = USUAL_GPUS_PER_NODE
     compute_capability: float | None = None
     size_gb: float | None = None
+    is_slice: bool = False
 
     @property
     def rule_bytes(self) -> int:
@@ -92,7 +94,13 @@ class GpuChoice:
 
 def choice_of_gpu(gpu: Gpu) -> GpuChoice:
     """Return a GPU of the catalog as a GPU to plan with."""
-    return GpuChoice(gpu.name, gpu.memory_bytes, gpu.gpus_per_node or USUAL_GPUS_PER_NODE, gpu.cuda_capability)
+    return GpuChoice(
+        name=gpu.name,
+        memory_bytes=gpu.memory_bytes,
+        gpus_per_node=gpu.gpus_per_node or USUAL_GPUS_PER_NODE,
+        compute_capability=gpu.cuda_capability,
+        is_slice=gpu.is_slice,
+    )
 
 
 def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
@@ -263,6 +271,8 @@ def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int
 @lru_cache(maxsize=1024)
 def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Replica, ...]:
     """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node."""
+    if gpu.is_slice:
+        return (Replica(gpu, 1, 1),)
     node, layers = gpu.gpus_per_node, model.num_hidden_layers
     if engine_name == "llama.cpp":
         return tuple(Replica(gpu, 1, pp) for pp in range(1, min(node, layers) + 1))
