@@ -50,8 +50,8 @@ class _SuggestingNameError(UnknownNameError):
     The search takes a millisecond, so it waits until the remedy is read: cells show only #N/A and never read it.
     """
 
-    def __init__(self, field: str, name: str, known: Iterable[str], where: str) -> None:
-        self._name, self._known, self._where = name, known, where
+    def __init__(self, field: str, name: str, known: Iterable[str], where: str, more: str) -> None:
+        self._name, self._known, self._where, self._more = name, known, where, more
         super().__init__(field, f"{quoted(name)} is not known", "")
         del self.remedy
 
@@ -59,7 +59,8 @@ class _SuggestingNameError(UnknownNameError):
     def remedy(self) -> str:  # type: ignore[override]
         """The most similar known names, or where to find the known names."""
         near = " or ".join(repr(candidate) for candidate in _similar(self._name, list(self._known)))
-        return f"Did you mean {near}?" if near else f"Write one of the names in {self._where}."
+        remedy = f"Did you mean {near}?" if near else f"Write one of the names in {self._where}."
+        return f"{remedy} {self._more}" if self._more else remedy
 
 
 class UnsupportedModelError(PlannerError):
@@ -82,7 +83,7 @@ def quoted(value: object) -> str:
     return text
 
 
-def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> UnknownNameError:
+def unknown_name(field: str, name: str, known: Iterable[str], where: str, more: str = "") -> UnknownNameError:
     """Return the error for a name that is not in `known`, with the most similar known names as the remedy.
 
     Args:
@@ -90,8 +91,9 @@ def unknown_name(field: str, name: str, known: Iterable[str], where: str) -> Unk
         name: what the user wrote.
         known: every accepted name.
         where: where the user finds the known names, used if none is similar ("the Precisions sheet").
+        more: another remedy, a complete sentence; "" for none.
     """
-    return _SuggestingNameError(field, name, known, where)
+    return _SuggestingNameError(field, name, known, where, more)
 
 
 def _similar(name: str, known: list[str]) -> list[str]:

@@ -15,11 +15,16 @@ from core.errors import OutOfRangeError, UnknownNameError
 
 # "80", "80GB", "80 GB", as a plan prints a GPU of which only the size is known.
 _SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(?:gb)?", re.IGNORECASE)
+SIZE_WILL_DO = "For a GPU that is not listed, write its GB, for example 32."
 _CARD_NUMBERS = 1000  # cards' numbers have four digits, sizes of memory at most three
 
 
-def gpu_or_size(value: object) -> Gpu | float:
+def gpu_or_size(value: object, more: str = SIZE_WILL_DO) -> Gpu | float:
     """Return the GPU that `value` names, or the GB of one GPU if it is a size that some GPU of the catalog has.
+
+    Args:
+        value: what the user wrote.
+        more: another remedy for an unknown name.
 
     Raises:
         WrongTypeError: `value` is neither text nor a number.
@@ -28,7 +33,7 @@ def gpu_or_size(value: object) -> Gpu | float:
     """
     if isinstance(value, str):
         size = _SIZE.fullmatch(value.strip())
-        return mig.slice_named(value) or names.gpu(value) if size is None else _card_or_size(float(size[1]))
+        return mig.slice_named(value) or names.gpu(value, more) if size is None else _card_or_size(float(size[1]))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return names.gpu(value)  # raises the error
     return _card_or_size(number("gpu_memory_gb", value))
@@ -41,7 +46,7 @@ def named_gpu(value: object) -> Gpu:
         OutOfRangeError: `value` is a size of memory.
         WrongTypeError, UnknownNameError: as for `gpu_or_size`.
     """
-    found = gpu_or_size(value)
+    found = gpu_or_size(value, more="")
     if isinstance(found, Gpu):
         return found
     problem = f"{found:g} GB of memory have no bandwidth to compute a speed from"

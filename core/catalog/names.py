@@ -104,16 +104,20 @@ def own_model_names() -> tuple[str, ...]:
     return tuple(row["name"] for row in read_rows(own_file)) if own_file else ()
 
 
-def gpu(name: object) -> Gpu:
+def gpu(name: object, more: str = "") -> Gpu:
     """Return the GPU with that name or alias, ignoring case, spaces, hyphens and underscores.
 
     A name without the form factor ("H100") means the SXM module, if there is one. A consumer card's number is enough.
+
+    Args:
+        name: what the user wrote.
+        more: another remedy for an unknown name.
 
     Raises:
         WrongTypeError: `name` is not text.
         UnknownNameError: there is no such GPU; the remedy suggests similar names.
     """
-    return _gpus_by_name()[_find_name("gpu", name, _gpu_names_by_key(), gpu_names, "GPUs", "h100-sxm")]
+    return _gpus_by_name()[_find_name("gpu", name, _gpu_names_by_key(), gpu_names, "GPUs", "h100-sxm", more)]
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -221,13 +225,14 @@ def _find_name(
     names: Callable[[], tuple[str, ...]],
     sheet: str,
     example: str,
+    more: str = "",
 ) -> str:
     """Return the value of `names_by_key` for `name`; `names` lists the known names for the error."""
     if not isinstance(name, str):
         raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
     found = names_by_key.get(_name_key(name))
     if found is None:
-        raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner")
+        raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner", more)
     return found
 
 

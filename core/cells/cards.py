@@ -17,7 +17,7 @@ from core.cells.values import grid, is_blank
 
 def _gpu(value: object) -> Gpu:
     """Return the GPU that is named, also by a card's number; a size of memory is no GPU."""
-    found = gpu_or_size(value)
+    found = gpu_or_size(value, more="")
     return found if isinstance(found, Gpu) else catalog.gpu(value)
 
 

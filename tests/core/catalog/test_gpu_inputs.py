@@ -49,7 +49,11 @@ def test_a_size_that_some_gpu_has_is_a_size(written):
         (4070, OutOfRangeError, 'gpu: 4070 is neither a card\'s name nor .* Write "rtx-4070-ti".'),
         (6000, OutOfRangeError, 'gpu: 6000 is neither .* Write .*"rtx-6000-ada" or "rtx-a6000"'),
         (0.5, OutOfRangeError, "gpu_memory_gb: 0.5 is below 1"),
-        ("h101", UnknownNameError, "gpu: 'h101' is not known. Did you mean"),
+        (
+            "h101",
+            UnknownNameError,
+            "gpu: 'h101' is not known. Did you mean 'h100-pcie' .* write its GB, for example 32.",
+        ),
         (True, WrongTypeError, "gpu: TRUE is not a name"),
         (None, WrongTypeError, "gpu: None is not a name"),
     ],
@@ -78,6 +82,12 @@ def test_every_size_fits_on_every_card_of_that_size():
         least = card_of_size(size)
         assert all(gpu.memory_is_label or gpu.memory_bytes >= least.memory_bytes for gpu in catalog.gpus()
                    if gpu.label_gb == size and not least.memory_is_label)  # fmt: skip
+
+
+def test_a_speed_needs_a_name():
+    with pytest.raises(UnknownNameError) as caught:
+        named_gpu("mi100")
+    assert str(caught.value) == "gpu: 'mi100' is not known. Did you mean 'mi210'?"
 
 
 def test_no_card_has_a_number_that_is_a_size():
