@@ -37,6 +37,16 @@ ARGUMENTS = {
         'What to return: "per_user" (tokens per second of each user; if omitted), "low" or "high" (its range), "total" '
         '(of all users), "first_token" (seconds), "users_at_once", "limited_by" or "layout".'
     ),
+    "method": 'How to fine-tune: "full", "lora", or "qlora" (frozen weights in NF4).',
+    "sequence": "Tokens of one training sequence, for example 4096; 2048 if omitted.",
+    "batch": "Sequences in one step of one GPU, for example 4; 1 if omitted.",
+    "rank": "Rank of the adapters of LoRA and QLoRA, for example 16; 64 if omitted.",
+    "zero": "Stage of ZeRO over the GPUs: 0, 1, 2 or 3; 3, as FSDP, if omitted.",
+    "VRAM_TRAIN.gpus": "Number of GPUs that share the work by data parallelism, for example 8; 1 if omitted.",
+    "VRAM_TRAIN.result": (
+        'What to return: "total" (GB on each GPU; if omitted), one part of it ("weights", "gradients", "optimizer", '
+        '"gathered", "activations", "step", "context"), "all_gpus" (GB on all) or "trainable" (parameters).'
+    ),
     **dict.fromkeys(
         ("VRAM_GPUS.overhead", "VRAM_MAX_USERS.overhead", "VRAM_MAX_CONTEXT.overhead"),
         "Overhead as a fraction of weights and KV cache, for example 0.1; if omitted, the memory that vLLM reserves.",
@@ -159,6 +169,14 @@ def VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, p
     from core.cells import speed as cells
 
     return cells.users_at_speed(model, prompt_tokens, output_tokens, speed, gpu, gpus, precision, kv_precision)
+
+
+@cell_function
+def VRAM_TRAIN(model, method, sequence=None, batch=None, rank=None, zero=None, gpus=None, result=None):
+    """GPU memory to fine-tune a model, GB on each GPU, with AdamW and checkpoints of each layer; see "result"."""
+    from core.cells import training
+
+    return training.train(model, method, sequence, batch, rank, zero, gpus, result)
 
 
 @cell_function

@@ -68,3 +68,11 @@ def test_a_model_of_which_only_the_size_is_known_is_planned_by_the_rule():
     assert vram_udf.VRAM_GPUS("article-llama-70b", 32_000, 1, 80) == 4
     options = vram.plan("article-llama-70b", users=1, context=32_000, gpus=[80]).options
     assert min(option.gpus for option in options) == 4
+
+
+def test_fine_tuning_at_every_interface(vram_command):
+    status, out, _ = vram_command("train", "qwen3-32b", "--method", "qlora", "--gpus", 2, "--json")
+    answer = json.loads(out)
+    found = vram.train("qwen3-32b", method="qlora", gpus=2)
+    assert (status, answer) == (0, json.loads(json.dumps(found.as_dict())))
+    assert vram_udf.VRAM_TRAIN("qwen3-32b", "qlora", gpus=2) == found.total_bytes / 1e9

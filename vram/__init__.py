@@ -7,6 +7,7 @@
     vram.capacity("llama-3.1-70b", gpu="h100", tp=4, context=32_768).max_users.expected
     vram.plan("llama-3.1-70b", users=50, context=32_768).options[0]
     vram.speed("llama-3.1-70b", gpu="h100", tp=4, users=50, prompt_tokens=2000, output_tokens=500).expected
+    vram.train("llama-3.1-8b", method="lora", sequence=4096, gpu="rtx-4090").total_bytes
 
 Wrong input raises `PlannerError`, whose text names the argument, the value and a remedy. docs/api.md has more examples.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vram.models import Model, model
     from vram.plans import Option, Plan, RuledOut, plan
     from vram.speeds import Speed, SpeedFigures, SpeedRange, speed, users_at_speed
+    from vram.trainings import Training, train
 
 # Module → its public names; it is imported at first use, so that the command line starts faster.
 _MODULES = {
@@ -32,12 +34,14 @@ _MODULES = {
     "models": ("Model", "model"),
     "plans": ("Option", "Plan", "RuledOut", "plan"),
     "speeds": ("Speed", "SpeedFigures", "SpeedRange", "speed", "users_at_speed"),
+    "trainings": ("Training", "train"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Capacity", "Estimate", "Model", "Option", "Plan", "PlannerError", "Range", "RuledOut", "Speed", "SpeedFigures",
-    "SpeedRange", "__version__", "capacity", "estimate", "model", "plan", "speed", "users_at_speed",
+    "SpeedRange", "Training", "__version__", "capacity", "estimate", "model", "plan", "speed", "train",
+    "users_at_speed",
 ]  # fmt: skip
 
 

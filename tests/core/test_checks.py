@@ -42,6 +42,8 @@ EXPECTED_LIMITS = {
     "users": (1, 100_000_000),
     # GPUs: at most as many as `core.plan.fleet` searches layouts for. A GPU of the catalog has at most 288 GB.
     "tp": (1, 1024), "pp": (1, 1024), "gpus": (1, 100_000),
+    # Fine-tuning: a sequence is as long as a context; ZeRO has stages up to 3 (Rajbhandari et al. 2020).
+    "sequence": (1, 100_000_000), "batch": (1, 1_000_000), "rank": (1, 100_000), "zero": (0, 3),
     "gpu_memory_gib": (1, 100_000), "gpu_memory_gb": (1, 100_000),
     # Models: the catalog has up to 1573 billion parameters (DeepSeek V4 Pro), 126 layers, a hidden size of 16 384 and a
     # vocabulary of 262 400.

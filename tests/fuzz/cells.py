@@ -83,7 +83,12 @@ VALID: dict[str, tuple[object, ...]] = {
     "prompt_tokens": (1, 2000, 8192.0, 10**8),
     "output_tokens": (1, 500.0, 10**8),
     "speed": (0.001, 20, 35.5, 10**6),
-    "result": ("per_user", "LOW", "total", "limited_by", "layout", "no such", None),
+    "method": ("full", "LoRA", "qlora", "no such", None),
+    "sequence": (1, 2048, 8192.0, 10**8, None),
+    "batch": (1, 4.0, 10**6, None),
+    "rank": (1, 64, 16.0, 10**5, None),
+    "zero": (0, 3, 2.0, None),
+    "result": ("per_user", "LOW", "total", "limited_by", "layout", "weights", "trainable", "no such", None),
     "field": ("parameters", "title", "memory_gb", "bits_per_value", "no such", None),
 }
 LABELS = (

@@ -255,6 +255,21 @@ failed:
     VRAM_TOTAL = Failed(Err.Description)
 End Function
 
+Function VRAM_TRAIN(model, method, Optional sequence, Optional batch, Optional rank, Optional zero, Optional gpus, Optional result)
+Attribute VRAM_TRAIN.VB_Description = "GPU memory to fine-tune a model, GB on each GPU, with AdamW and checkpoints of each layer; see ""result""."
+Attribute VRAM_TRAIN.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_TRAIN = CellValue(XLPy.CallUDF("vram_udf", "VRAM_TRAIN", Array(model, method, sequence, batch, rank, zero, gpus, result), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_TRAIN = CellValue(XLPy.CallUDF("vram_udf", "VRAM_TRAIN", Array(model, method, sequence, batch, rank, zero, gpus, result)))
+        Exit Function
+    #End If
+failed:
+    VRAM_TRAIN = Failed(Err.Description)
+End Function
+
 Function VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, Optional precision, Optional kv_precision)
 Attribute VRAM_USERS_AT_SPEED.VB_Description = "Most concurrent users who each get that speed, at the low end of its range; 0 if not even one user does."
 Attribute VRAM_USERS_AT_SPEED.VB_ProcData.VB_Invoke_Func = " \n14"

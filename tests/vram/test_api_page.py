@@ -24,7 +24,7 @@ def test_examples_give_what_the_page_prints():
     assert runner.run(example, out=written.append).failed == 0, "".join(written)
 
 
-@pytest.mark.parametrize("name", ["model", "estimate", "capacity", "speed", "users_at_speed", "plan"])
+@pytest.mark.parametrize("name", ["model", "estimate", "capacity", "speed", "users_at_speed", "plan", "train"])
 def test_every_public_function_has_a_heading_and_every_argument_a_text(name):
     function = getattr(vram, name)
     assert f"## `vram.{name}(" in PAGE
@@ -32,7 +32,9 @@ def test_every_public_function_has_a_heading_and_every_argument_a_text(name):
     assert all(argument in documented for argument in inspect.signature(function).parameters)
 
 
-@pytest.mark.parametrize("name", ["Capacity", "Estimate", "Option", "Plan", "Range", "RuledOut", "Model", "Speed"])
+@pytest.mark.parametrize(
+    "name", ["Capacity", "Estimate", "Option", "Plan", "Range", "RuledOut", "Model", "Speed", "Training"]
+)
 def test_results_are_frozen(name):
     assert getattr(vram, name).__dataclass_params__.frozen
 

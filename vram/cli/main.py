@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
         "plan": "vram.cli.plan",
         "prices": "vram.cli.prices",
         "speed": "vram.cli.speed",
+        "train": "vram.cli.train",
         "export": "vram.cli.export",
         "read": "vram.cli.read",
         "audit": "vram.cli.audit",

@@ -156,6 +156,7 @@ CALLS = {
         Range([["low", "limited_by"]]),
     ),
     "users at a speed": ("VRAM_USERS_AT_SPEED", LLAMA, 2000, 500, Range([[20, 1000, 0]]), "h100", 8, "fp8"),
+    "fine-tuning": ("VRAM_TRAIN", LLAMA, Range([["lora", "qlora", "dora"]]), 4096, MISSING, Range([[16], [0]])),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
 
