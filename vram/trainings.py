@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from core.checks import one_of, whole
 from core.plan import training as core_training
+from core.plan.fleet import choice_of
 from core.plan.training import Job
-from vram.engine_settings import gpu_of
 from vram.models import Model, model
 
 
@@ -109,7 +109,7 @@ def train(
         zero: stage of ZeRO, 0 to 3; 3 is also PyTorch's FSDP.
         tp: tensor parallel size; data parallelism is between groups of that many GPUs.
         gpus: number of GPUs; None: the fewest of type `gpu` that hold the job, or one group.
-        gpu: a GPU of the catalog by name, or the GB of one GPU.
+        gpu: a GPU of the catalog by name, by its card's number, or by its GB.
 
     Raises:
         PlannerError: an argument is wrong, or only the size of the model is known.
@@ -129,7 +129,7 @@ def train(
         zero=whole("zero", zero),
         tp=whole("tp", tp),
     )
-    device = None if gpu is None else gpu_of(gpu).device
+    device = None if gpu is None else choice_of(gpu).device
     fewest = None if device is None else core_training.fewest_gpus(job, device.memory_bytes)
     count = whole("gpus", gpus) if gpus is not None else fewest or job.tp
     found = core_training.memory(job, count)
