@@ -18,6 +18,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
 from openpyxl.worksheet.worksheet import Worksheet
 
+from core.catalog.offers import Offer
 from workbook import styles
 from workbook.labels import Labels
 from workbook.safe_text import put_text
@@ -35,11 +36,13 @@ class Book:
         openpyxl: the workbook itself.
         labels: its texts, in one language.
         names: the workbook-level names defined so far: name → absolute reference.
+        offers: the offers of its Prices sheet, whose GPUs have rows on Options.
         chart_texts: sheet title → the alternative text of each chart, in the order of the charts.
     """
 
     openpyxl: Workbook
     labels: Labels
+    offers: Sequence[Offer] = ()
     names: dict[str, str] = field(default_factory=dict)
     chart_texts: dict[str, list[str]] = field(default_factory=dict)
 

@@ -183,6 +183,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "A name in “GPUs to compare” is not on the sheet GPUs.",
         "“参与比较的 GPU”中有名称不在“GPU 型号”表中。",
     ),
+    "plan.doubt_no_options": (
+        "Not compared, because Options has no rows for their GPUs: {count} offers. Use vram template --prices.",
+        "{count} 个报价未参与比较：“选项”表无其 GPU 的行，请用 vram template --prices 重建。",
+    ),
     "plan.doubt_rate": (
         "{currency} has an exchange rate of 1: fill in units per US dollar.",
         "{currency} 的汇率为 1：请填写每美元单位数。",
@@ -326,6 +330,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gpus.segment_consumer": ("consumer", "消费级"),
     "gpus.is_listed": ("Named on Plan", "规划中列出"),
     "gpus.is_compared": ("Compared", "参与比较"),
+    "gpus.has_options": ("Has rows on Options", "在“选项”表有行"),
     "options.left_out": ("Not compared", "不参与比较"),
     "options.left_out_reason": ("not among the candidates of Plan", "不在“规划”表的候选之中"),
     "options.first_of_gpu": ("First of its GPU", "该 GPU 首行"),
@@ -411,6 +416,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan_workings.doubt_active": ("Share active is missing", "缺少活跃比例"),
     "plan_workings.doubt_scenario": ("Scenario", "方案"),
     "plan_workings.doubt_names": ("Names of candidates", "候选名称"),
+    "plan_workings.doubt_no_options": ("Offers of GPUs without rows", "报价的 GPU 无对应行"),
     "plan_workings.doubt_rate": ("Exchange rate", "汇率"),
     "plan_workings.doubt_price_1": ("Price of the best", "最优的价格"),
     "plan_workings.doubt_segment": ("Product line", "产品线"),

@@ -66,7 +66,7 @@ def build(
 
     Args:
         rows: the rows of the Scenarios sheet; the examples if omitted.
-        offers: the rows of the Prices sheet; the catalog's if omitted.
+        offers: the rows of the Prices sheet, whose GPUs have rows on Options; the catalog's if omitted.
 
     Returns:
         The .xlsx, and the values: sheet → address → value.
@@ -100,7 +100,7 @@ def build_sheets(
     offers = catalog_offers() if offers is None else offers
     workbook = Workbook()
     workbook.remove(workbook.active)
-    book = Book(workbook, Labels(lang))
+    book = Book(workbook, Labels(lang), offers)
     styles.register(workbook, lang)
     reserved = (about, checks, plan, assumptions, plan_workings, capacity)
     about_sheet, checks_sheet, plan_sheet, assumptions_sheet, workings_sheet, capacity_sheet = (
@@ -111,7 +111,7 @@ def build_sheets(
     layouts.write(book)
     speed_figures.write(book)
     gpus.write(book)
-    prices.write(book, offers)
+    prices.write(book)
     article.write(book)
     rows = scenarios.default_rows(book.labels) if rows is None else rows
     scenarios.write(book, rows, partial(capacity.scenario_column, book))

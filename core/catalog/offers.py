@@ -111,6 +111,14 @@ def with_offers(given: Iterable[Offer]) -> tuple[Offer, ...]:
     return (*catalog_offers(), *given)
 
 
+def gpus_compared(offers: Iterable[Offer]) -> frozenset[str]:
+    """Return the names of the GPUs that offers to buy or to rent name.
+
+    Offers that cannot count are among them: one in another currency counts once its exchange rate is entered.
+    """
+    return frozenset(offer.gpu for offer in offers if offer.terms in COMPARED and offer.terms != SERVER)
+
+
 def row_of(offer: Offer) -> dict[str, str]:
     """Return the CSV row of an offer: column → text."""
     return {column: _text(getattr(offer, column)) for column in COLUMNS}

@@ -13,6 +13,7 @@ from core.catalog.offers import COLUMNS, MOST_OFFERS
 from core.errors import PlannerError
 from vram.price_files import gpu_of, import_offers, read_offers
 from workbook.labels import Labels
+from workbook.sheets import options as options_sheet
 from workbook.sheets import prices as prices_sheet
 
 # Rows as SkyPilot's catalog has them, with round prices.
@@ -155,12 +156,23 @@ def test_a_plan_at_own_prices(vram, tmp_path):
 
 
 def test_a_template_with_own_prices(vram, tmp_path):
+    """Also of a GPU without a price in the catalog: it has rows on Options, with its cost."""
     out = tmp_path / "planner.xlsx"
-    assert vram("template", "-o", out, "--prices", written(tmp_path, OWN))[0] == 0
-    ws = openpyxl.load_workbook(out, data_only=True)[Labels("en")("sheet.prices")]
-    (row,) = (row for row in range(prices_sheet.FIRST_ROW, ws.max_row) if ws[f"D{row}"].value == "4711")
-    assert ws[f"{prices_sheet.letter('state')}{row}"].value == "used: own quote"
-    assert "1 of them own quotes" in ws["A3"].value
+    other = "h100-nvl,8,Vendor B,4712,own quote,buy,2026-06-01,8,120000\n"
+    assert vram("template", "-o", out, "--prices", written(tmp_path, OWN + other))[0] == 0
+    book = openpyxl.load_workbook(out, data_only=True)
+    ws = book[Labels("en")("sheet.prices")]
+    for quote in ("4711", "4712"):
+        (row,) = (row for row in range(prices_sheet.FIRST_ROW, ws.max_row) if ws[f"D{row}"].value == quote)
+        assert ws[f"{prices_sheet.letter('state')}{row}"].value == "used: own quote"
+    assert "2 of them own quotes" in ws["A3"].value
+    ws = book[Labels("en")("sheet.options")]
+    ranks = [
+        ws[f"{options_sheet.letter('rank')}{row}"].value
+        for row in range(options_sheet.FIRST_ROW, ws.max_row + 1)
+        if ws[f"{options_sheet.letter('gpu')}{row}"].value == "h100-nvl"
+    ]
+    assert any(isinstance(rank, (int, float)) for rank in ranks)
 
 
 def test_a_plan_names_the_offers_behind_its_prices(vram, tmp_path):

@@ -151,7 +151,7 @@ def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] = ("h100-
     """Let planners have a few models, and options of a few GPUs, so that they are quick to write and to recalculate."""
     known = tuple(model for model in catalog.models() if model.name in models)
     options = [option for option in capacity.option_rows() if option[0] in gpus]
-    with patch.object(catalog, "models", lambda: known), patch.object(capacity, "option_rows", lambda: options):
+    with patch.object(catalog, "models", lambda: known), patch.object(capacity, "option_rows", lambda _=(): options):
         yield
 
 

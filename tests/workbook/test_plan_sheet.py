@@ -7,16 +7,18 @@ import io
 import openpyxl
 import pytest
 
+from core.catalog.offers import catalog_offers
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import few, row
 from workbook.labels import Labels
-from workbook.sheets import best, options, plan
+from workbook.sheets import best, options, plan, prices
 from workbook.template import without_values
 
 pytestmark = pytest.mark.slow
 
 LABELS = Labels("en")
-PLAN, BEST, WORKINGS, OPTIONS = (LABELS(f"sheet.{key}") for key in ("plan", "best", "plan_workings", "options"))
+SHEETS = ("plan", "best", "plan_workings", "options", "prices")
+PLAN, BEST, WORKINGS, OPTIONS, PRICES = (LABELS(f"sheet.{key}") for key in SHEETS)
 GPUS = ("h100-sxm", "h200-sxm", "l40s")
 
 
@@ -69,6 +71,33 @@ def test_inputs_that_leave_little_to_choose(program, planner):
     assert {rented[PLAN, f"F{18 + place}"] for place in range(best.SHOWN)} <= {LABELS("procurement.rent"), "–"}
     assert euros[PLAN, "L18"] == pytest.approx(2 * usual[PLAN, "L18"])
     assert euros[PLAN, "E9"] == "EUR"
+
+
+@in_each_program
+def test_a_quote_without_rows_on_options_is_named(program, tmp_path):
+    """It counts by the rule of prices, but the planner has no rows for its GPU: Prices and Plan say so."""
+    path = tmp_path / "planner.xlsx"
+    offers = [offer for offer in catalog_offers() if offer.gpu in GPUS]
+    with few(gpus=GPUS):
+        path.write_bytes(without_values("en", offers=offers))
+    quote = {"kind": "own quote", "terms": "buy", "typical": 9000.0}
+    row = prices.FIRST_ROW + len(offers)
+    cases = [
+        {(PRICES, f"{prices.letter(key)}{row}"): value for key, value in {**quote, "gpu": gpu}.items()}
+        for gpu in ("h20-141gb", "h100-sxm")
+    ]
+    wanted = [
+        (PRICES, f"{prices.letter('state')}{row}"),
+        "offers_no_options",
+        *((PLAN, f"E{n}") for n in range(27, 31)),
+    ]
+    with program.WhatIf(path) as session:
+        (state, count, *doubts), (other, none, *fewer) = session.run(cases, wanted)
+    assert (state, count) == (LABELS("prices.state_no_options"), 1) and state.startswith("▲")
+    assert (other, none) == (LABELS("prices.outcome_used_own_stale"), 0)
+    said = LABELS("plan.doubt_no_options", count="1")
+    assert [said in str(doubt) for doubt in doubts] == [True, False, False, False]
+    assert not any(said in str(doubt) for doubt in fewer)
 
 
 def test_the_five_options_are_of_five_gpus(planner):

@@ -6,13 +6,15 @@ The second one has the chosen scenario on every GPU with a price; Options ranks 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from openpyxl.utils import get_column_letter
 
 from core import catalog
+from core.catalog.hardware import Gpu
 from core.catalog.offer_choice import prices
+from core.catalog.offers import Offer, gpus_compared
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
 from core.plan.memory import BLOCKS, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.nodes import NODES, node_takes
@@ -81,15 +83,25 @@ _COLUMNS = (
 _OF_SCENARIOS = ("nodes", "replicas_per_node", "size_key", "best_above", "best_row")
 _OPTION_COLUMNS = tuple(column for column in _COLUMNS if column.key not in _OF_SCENARIOS)
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+_LETTER_OF_OPTION = {column.key: get_column_letter(number) for number, column in enumerate(_OPTION_COLUMNS, start=1)}
 Cell = Callable[[str], str]
 
 
-def option_rows() -> list[tuple[str, int]]:
-    """Return (GPU, number of the layout) of the chosen scenario's rows: GPUs with a price, layouts that nodes take."""
+def option_gpus(offers: Sequence[Offer] = ()) -> list[Gpu]:
+    """Return the GPUs of the chosen scenario's rows: those with a price in the catalog, and those of other offers."""
+    others = gpus_compared(offers)
+    return [gpu for gpu in catalog.gpus() if gpu.name in others or prices(gpu.name).has_offer]
+
+
+def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
+    """Return (GPU, number of the layout) of the chosen scenario's rows: GPUs with a price, layouts that nodes take.
+
+    Args:
+        offers: of a user; their GPUs have rows too.
+    """
     return [
         (gpu.name, number)
-        for gpu in catalog.gpus()
-        if prices(gpu.name).has_offer
+        for gpu in option_gpus(offers)
         for number, (tp, pp) in enumerate(LAYOUTS)
         if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node)
     ]
@@ -124,7 +136,8 @@ def write(book: Book, ws) -> None:
     put(ws, f"A{last + 2}", styles.SECTION, labels("speed.of_options"))
     ws.row_dimensions[last + 3].height = 58
     of_options = _formulas(book, of_scenarios=False)
-    filled_table(ws, TABLE, last + 3, _OPTION_COLUMNS, title, _option_rows(), of_options)
+    end = filled_table(ws, TABLE, last + 3, _OPTION_COLUMNS, title, _option_rows(book.offers), of_options)
+    book.name("option_gpus", ws, f"{_LETTER_OF_OPTION['named_gpu']}{last + 4}:{_LETTER_OF_OPTION['named_gpu']}{end}")
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER['binds']}{HEADER_ROW + scenario_rows()}"
@@ -168,8 +181,8 @@ def _scenario_rows() -> Iterator[dict[str, object]]:
             yield _row(block, None, number)
 
 
-def _option_rows() -> Iterator[dict[str, object]]:
-    for gpu, number in option_rows():
+def _option_rows(offers: Sequence[Offer]) -> Iterator[dict[str, object]]:
+    for gpu, number in option_rows(offers):
         yield _row(0, gpu, number)
 
 

@@ -63,6 +63,7 @@ _OF_GPU = (
     SheetColumn("in_machine", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("is_listed", 10, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("is_compared", 10, styles.FORMULA, COUNT_FORMAT),
+    SheetColumn("has_options", 10, styles.FORMULA, COUNT_FORMAT),
 )
 # Of each item: its price in US dollars, the row of the offer that counts on Prices, and the smallest number of GPUs.
 _OF_PRICE = (
@@ -101,7 +102,7 @@ _LETTER = {column.key: get_column_letter(number) for number, column in enumerate
 
 
 def write(book: Book) -> None:
-    """Write the sheet and define `gpu_names`. Its formulas use the names and columns of Prices."""
+    """Write the sheet and define `gpu_names` and `gpu_has_options`. Its formulas use Prices and `option_gpus`."""
     labels = book.labels
     ws = book.sheet("gpus", [column.width for column in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
@@ -110,6 +111,7 @@ def write(book: Book) -> None:
     rows = (_values(labels, gpu) for gpu in catalog.gpus())
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, formulas(labels))
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
+    book.name("gpu_has_options", ws, f"{_LETTER['has_options']}{FIRST_ROW}:{_LETTER['has_options']}{last}")
     for name, keys in _SPEED_NAMES.items():
         book.name(name, ws, f"{_LETTER[keys[0]]}{FIRST_ROW}:{_LETTER[keys[-1]]}{last}")
     ws.freeze_panes = f"B{FIRST_ROW}"
@@ -156,6 +158,7 @@ def formulas(labels: Labels) -> dict[str, str]:
         **{term.name: terms.formula(term, lambda name: cell(name) if name in _LETTER else name) for term in DEVICE},
         "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
         **_of_offers(labels, cell),
+        "has_options": f"IF(ISNUMBER(MATCH({cell('gpu')},option_gpus,0)),1,0)",
         **_of_candidates(labels, cell),
     }
 

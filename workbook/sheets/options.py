@@ -84,7 +84,7 @@ def write(book: Book) -> None:
     ws = book.sheet("options", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("options.title"), labels("options.subtitle"))
     ws.row_dimensions[HEADER_ROW].height = 58
-    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(), _formulas(book))
+    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(book), _formulas(book))
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER[SHOWN[-1].key]}{last}"
@@ -116,9 +116,9 @@ def letter(key: str) -> str:
     return _LETTER[key]
 
 
-def _rows() -> Iterator[dict[str, object]]:
-    paces = {pace: number for number, pace in enumerate(speed.option_rows(), start=1)}
-    rows = capacity.option_rows()
+def _rows(book: Book) -> Iterator[dict[str, object]]:
+    paces = {pace: number for number, pace in enumerate(speed.option_rows(book.offers), start=1)}
+    rows = capacity.option_rows(book.offers)
     names = [None, *(gpu for gpu, _ in rows), None]
     for number, (gpu, layout) in enumerate(rows):
         yield {

@@ -297,6 +297,7 @@ class _Writer:
         listed = 'LEN(candidate_list)-LEN(SUBSTITUTE(candidate_list,",",""))-1'
         known = f"SUM({gpus.column(self.book, 'is_listed')})"
         yield "names", f"AND(plan_candidates<>{all_of_them},{listed}>{known})", says("names")
+        yield "no_options", "offers_no_options>0", says("no_options", count="offers_no_options")
         yield (
             "rate",
             f"AND(plan_currency<>{f.text('USD')},plan_exchange_rate=1)",

@@ -71,10 +71,11 @@ _FLAGS = tuple(reversed(PROBLEMS))
 _WORKINGS = (
     "filled", "found", "gpu_row", "kind_no", "terms_no", "row_of_terms", "units", "lots", "rate", "is_text", "usd",
     "whole", "in_years", *_FLAGS, "problem", "key", "day", "is_stale", "kind_rank", "order", "cents", "number", "better", "same",
-    "winner", "best", "bought", "in_machine", "lost", "outcome", "step",
+    "winner", "best", "bought", "in_machine", "lost", "outcome", "step", "no_options",
 )  # fmt: skip
 _USED = ("used", "used_own", "used_stale", "used_own_stale")
 _TEXTS = ("lost", "outcome")
+_DOUBTFUL = ("no_options", "stale", "expired", "texts")  # counts of offers with a doubt
 _COLUMNS = (
     *_INPUT_COLUMNS,
     SheetColumn("state", 22, styles.FORMULA_TEXT, None),
@@ -89,14 +90,17 @@ _LETTER = {column.key: get_column_letter(number) for number, column in enumerate
 _FIRST_LIST = len(_COLUMNS) + 2  # the column of the first list, right of the table
 
 
-def write(book: Book, offers: Sequence[Offer]) -> None:
-    """Write the sheet and define the names of its lists. It uses `gpu_names`, `plan_date` and `stale_after_months`."""
+def write(book: Book) -> None:
+    """Write the sheet and define the names of its lists.
+
+    It uses `gpu_names`, `gpu_has_options`, `plan_date` and `stale_after_months`.
+    """
     labels = book.labels
     ws = book.sheet("prices", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("prices.title"), labels("prices.subtitle"))
     _write_exchange_rate(book, ws)
     ws.row_dimensions[HEADER_ROW].height = 46
-    rows = [*map(partial(_values, labels), offers), *(dict.fromkeys(COLUMNS) for _ in range(OWN_ROWS))]
+    rows = [*map(partial(_values, labels), book.offers), *(dict.fromkeys(COLUMNS) for _ in range(OWN_ROWS))]
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, formulas(labels))
     _write_lists(book, ws)
     _write_counts(book, ws)
@@ -251,6 +255,7 @@ def _write_counts(book: Book, ws: Worksheet) -> None:
 
     formulas = {
         "all": f"SUM({column(labels, 'filled')})",
+        "no_options": f"SUM({column(labels, 'no_options')})",
         "used": stated(*(("outcome", key) for key in _USED)),
         "own": stated(("outcome", "used_own"), ("outcome", "used_own_stale")),
         "stale": stated(("outcome", "used_stale"), ("outcome", "used_own_stale")),
@@ -265,8 +270,13 @@ def _write_counts(book: Book, ws: Worksheet) -> None:
         book.name(f"offers_{key}", ws, f"{following}{row}")
     cells = {key: f.fixed(f"offers_{key}", 0) for key in formulas}
     put_formula(ws, "A3", styles.SUBTITLE, f.sentence(labels("prices.count"), cells))
-    doubts = f.sentence(labels("prices.doubts"), cells)
-    put_formula(ws, "I3", styles.SUBTITLE, f"IF(offers_stale+offers_expired+offers_texts>0,{doubts},{terms.MISSING})")
+    doubts = f.sentence(labels("prices.doubts"), {key: f"offers_{key}" for key in _DOUBTFUL})
+    put_formula(
+        ws,
+        "I3",
+        styles.SUBTITLE,
+        f"IF(SUM({','.join(f'offers_{key}' for key in _DOUBTFUL)})>0,{doubts},{terms.MISSING})",
+    )
 
 
 def formulas(labels: Labels) -> dict[str, str]:
@@ -308,7 +318,7 @@ def formulas(labels: Labels) -> dict[str, str]:
     flags = f.row_range(TABLE, header(labels, _FLAGS[0]), header(labels, _FLAGS[-1]))
     return {
         "state": f"IF({cell('filled')}=0,{terms.MISSING},IF({cell('problem')}>0,INDEX(offer_problems,{cell('problem')}),"
-        f"{cell('outcome')}))",
+        f"IF({cell('no_options')}=1,{f.text(labels('prices.state_no_options'))},{cell('outcome')})))",
         "filled": f"IF(COUNTA({f.row_range(TABLE, header(labels, 'gpu'), header(labels, 'high'))})>0,1,0)",
         "found": f"IF(LEN({cell('gpu')})=0,0,{f.row_in('gpu_names', cell('gpu'))})",
         "gpu_row": f"IF({f.is_in_row(cell('gpu'), 'gpu_names', cell('found'))},{cell('found')},0)",
@@ -355,6 +365,9 @@ def formulas(labels: Labels) -> dict[str, str]:
             f"IF({winner_kind}={cell('kind_no')},{outcome('another_offer')},IF({winner_kind}=1,{outcome('own_instead')},"
             f"{outcome('another_kind')}))"
         ),
+        # Costs are computed from the offer, but Options, and so Plan, has no row that shows them.
+        "no_options": f"IF(ISNUMBER({cell('winner')}),(1-{cell('in_machine')})*"
+        f"(1-INDEX(gpu_has_options,{cell('gpu_row')})),0)",
         "step": if_key(f"ROUNDUP(MAX({cell('units')},{cell('lots')})/{cell('units')},0)*{cell('units')}"),
     }
 

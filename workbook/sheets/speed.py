@@ -6,15 +6,14 @@ chosen scenario on every GPU with a price; Options computes from it what users s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from core import catalog
-from core.catalog.offer_choice import prices
+from core.catalog.offers import Offer
 from core.catalog.speeds import constant_values, constants
 from core.plan.defaults import ENGINE
 from core.plan.demand import TOKENS
@@ -147,12 +146,15 @@ _COLUMNS = (
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 
 
-def option_rows() -> list[tuple[str, int]]:
-    """Return (GPU, tensor parallel size) of the chosen scenario's rows: GPUs with a price, sizes within a node."""
+def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
+    """Return (GPU, tensor parallel size) of the chosen scenario's rows: GPUs with a price, sizes within a node.
+
+    Args:
+        offers: of a user; their GPUs have rows too.
+    """
     return [
         (gpu.name, tp)
-        for gpu in catalog.gpus()
-        if prices(gpu.name).has_offer
+        for gpu in capacity.option_gpus(offers)
         for tp in TP_SIZES
         if tp <= choice_of_gpu(gpu).gpus_per_node
     ]
@@ -178,7 +180,7 @@ def write(book: Book) -> None:
 
 def _write_table(book: Book, ws: Worksheet, header_row: int, *, of_scenarios: bool) -> int:
     """Write the table of the scenarios or that of the options, define its names, and return its last row."""
-    rows = _scenario_rows() if of_scenarios else _option_rows()
+    rows = _scenario_rows() if of_scenarios else _option_rows(book.offers)
     name = SCENARIO_TABLE if of_scenarios else TABLE
     formulas = _formulas(book, of_scenarios=of_scenarios)
     columns = [column if column.key in formulas else _constant(column) for column in _COLUMNS]
@@ -223,8 +225,8 @@ def _scenario_rows() -> Iterator[dict[str, object]]:
         yield {"block": block, "named_gpu": None}
 
 
-def _option_rows() -> Iterator[dict[str, object]]:
-    for gpu, tp in option_rows():
+def _option_rows(offers: Sequence[Offer]) -> Iterator[dict[str, object]]:
+    for gpu, tp in option_rows(offers):
         yield {"block": 0, "tp": tp, "named_gpu": gpu}
 
 
