@@ -245,13 +245,15 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "每行一个待部署的模型。修改蓝色单元格，或在末行下方续填；结果在同一行。",
     ),
     "scenarios.note": (
-        "Speed and cost are for the layout with the fewest GPUs, at the wanted speed, prices and assumptions of the plan.",
-        "速度与成本按 GPU 最少的布局、计划的期望速度、价格与假设计算。",
+        "Speed and cost are for the layout with the fewest GPUs, at the wanted speed, prices and assumptions of the plan. "
+        "GPUs already owned are deducted only from the scenario that Plan shows.",
+        "速度与成本按 GPU 最少的布局、计划的期望速度、价格与假设计算。已有 GPU 只从“规划”表所示的方案中扣除。",
     ),
     "scenarios.inputs": ("What you enter", "输入"),
     "scenarios.answers": ("What it takes", "结果"),
     "scenarios.more_inputs": ("More inputs", "更多输入"),
     "scenarios.workings": ("Workings", "计算过程"),
+    "scenarios.owned_gpus": ("Owned GPUs deducted", "扣除的已有 GPU"),
     "scenarios.total_of_rows": ("Total of rows counted", "计入各行合计"),
     "scenarios.rows_counted": ("{counted} of {rows} counted, {out} out", "{rows} 行，计入 {counted}，未计 {out}"),
     "scenarios.limits": ("Limits", "取值范围"),

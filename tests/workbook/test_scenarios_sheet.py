@@ -55,6 +55,30 @@ def test_a_planner_with_one_scenario():
     assert found["cost_user_month"] == found["cost_month"] / 20
 
 
+def test_owned_gpus_are_deducted_once():
+    """Two scenarios, and eight GPUs that are there: only the order of the one that Plan shows is smaller."""
+    rows = [row(name, "llama-3.1-70b", engine="vllm", users=50, gpu="h100-sxm") for name in ("chosen", "other")]
+    book = openpyxl.load_workbook(io.BytesIO(small_planner(rows)))
+    cells = plan.input_cells(Labels("en"))
+    for name, value in (("plan_scenario", "chosen"), ("plan_way_wanted", "buy"), ("plan_owned_gpus", 8)):
+        sheet, address = cells[name]
+        book[sheet][address] = value
+    content = io.BytesIO()
+    book.save(content)
+    sheet = computed_values(content.getvalue())["Scenarios"]
+
+    def column(key: str) -> list[float]:
+        rows = (scenarios.TOTAL_ROW, scenarios.FIRST_ROW, scenarios.FIRST_ROW + 1)
+        return [sheet[f"{scenarios.letter(key)}{number}"] for number in rows]
+
+    assert column("deployable")[1] == column("deployable")[2]
+    for key in ("best_gpus", "start_cash"):
+        total, chosen, other = column(key)
+        assert 0 <= chosen < other and total == pytest.approx(chosen + other, rel=1e-12)
+    _, chosen, other = column("best_gpus")
+    assert other - chosen == 8
+
+
 @pytest.mark.parametrize("output_tokens", [None, 4000])
 def test_rows_agree_with_vram_plan(output_tokens):
     """The row of the same GPU and layout in `vram plan --gpu` has the same GPUs, speed and cost."""

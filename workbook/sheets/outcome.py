@@ -70,6 +70,7 @@ WORKINGS = (
         SheetColumn(name, 12, styles.FORMULA, MONEY_FORMAT if "usd" in name else COUNT_FORMAT)
         for name in gpus.INPUTS_OF_MONEY
     ),
+    SheetColumn("owned_gpus", 10),
     *(
         SheetColumn(_RENAMED.get(term.name, term.name), 14, styles.FORMULA, terms.number_format(term))
         for term in _MONEY
@@ -163,6 +164,8 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         **{
             name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{missing})" for name, key in gpus.INPUTS_OF_MONEY.items()
         },
+        # GPUs that are already there serve one scenario: deducted from every row, they would lower the total each time.
+        "owned_gpus": f"IF({cell('scenario')}=plan_scenario,owned_gpus,0)",
         **{_RENAMED.get(term.name, term.name): terms.formula(term, of_money) for term in _MONEY},
         "best_gpus": terms.bought_or_rented(cell("buys"), cell("order"), cell("rented")),
         "cost_user_month": f"IF({is_known},{cell('cost_month')}/{cell('users')},{missing})",
