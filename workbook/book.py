@@ -18,6 +18,7 @@ from openpyxl.worksheet.hyperlink import Hyperlink
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
 from openpyxl.worksheet.worksheet import Worksheet
 
+from core import __version__
 from core.catalog.offers import Offer
 from workbook import styles
 from workbook.labels import Labels
@@ -65,8 +66,9 @@ class Book:
         ws.sheet_properties.pageSetUpPr.fitToPage = True
         ws.page_margins.left = ws.page_margins.right = 0.24  # inches
         ws.page_margins.top, ws.page_margins.bottom = 0.5, 0.8
-        ws.oddFooter.left.text = title
-        ws.oddFooter.right.text = self.labels("page.of")
+        footer = ws.oddFooter
+        for part, text in zip((footer.left, footer.center, footer.right), footer_texts(self.labels)):
+            part.text = text
         return ws
 
     def name(self, name: str, ws: Worksheet, cells: str) -> None:
@@ -79,6 +81,14 @@ class Book:
         """Place `chart` at the cell `anchor` of `ws`, with `text` as its alternative text."""
         ws.add_chart(chart, anchor)
         self.chart_texts.setdefault(ws.title, []).append(text)
+
+
+def footer_texts(labels: Labels) -> tuple[str, str, str]:
+    """Return the left, middle and right text of every printed page; a footer cannot show the value of a cell.
+
+    &F is the name of the file, &A that of the sheet, &P and &N the page and their number: ECMA-376 part 1, 18.3.1.39.
+    """
+    return "&F, &A", labels("page.indicative", version=__version__), labels("page.of")
 
 
 def absolute(ws: Worksheet, cells: str) -> str:

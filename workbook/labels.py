@@ -1242,6 +1242,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "其用户最少的阶段所在行",
     ),
     # Page furniture
+    "page.indicative": ("VRAM planner {version}: figures are indicative", "显存规划表 {version}：数据仅供参考"),
     "page.of": ("Page &P of &N", "第 &P 页，共 &N 页"),
     # Layouts, Capacity, Options and the terms of memory
     "sheet.options": ("Options", "选项"),

@@ -218,6 +218,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Assumptions with a source older than three years: {count}. See Assumptions.",
         "来源已超过三年的假设：{count} 项，见“假设”表。",
     ),
+    "plan.printed": ("Scenario: {scenario}; date of the plan: {date}", "方案：{scenario}；规划日期：{date}"),
     "plan.swaps": ("What would change the verdict", "什么会改变结论"),
     "plan.swaps_note": (
         "one input at a time, layouts held; people, speed, model: not tested",
@@ -392,6 +393,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan_workings.out_price": ("No price or rate", "无价格或速率"),
     "plan_workings.out": ("What is out", "未入选"),
     "plan_workings.echo_model": ("The model", "模型"),
+    "plan_workings.printed": ("Line of printed pages", "打印页所列"),
     "plan_workings.echo_tokens": ("The tokens", "token 数"),
     "plan_workings.prices": ("Prices behind the two best", "前两名的价格依据"),
     "plan_workings.figure": ("Figure", "数值"),

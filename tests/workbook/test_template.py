@@ -84,7 +84,7 @@ def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
 
 def test_formulas_are_ones_that_excel_2010_knows(planner):
     known = {
-        "ABS", "AND", "COLUMN", "COLUMNS", "COUNT", "COUNTA", "COUNTIF", "COUNTIFS", "EDATE", "EXACT", "FIND", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT",
+        "ABS", "AND", "COLUMN", "COLUMNS", "COUNT", "COUNTA", "COUNTIF", "COUNTIFS", "DAY", "EDATE", "EXACT", "FIND", "FIXED", "IF", "IFERROR", "INDEX", "INT", "ISNUMBER", "ISTEXT", "MONTH", "RIGHT", "YEAR",
         "LARGE", "LEN", "LOG", "LOWER", "MATCH", "MAX", "MIN", "MOD", "N", "NA", "NOT", "OR", "ROUND", "ROUNDUP", "ROW", "ROWS", "SIGN", "SMALL", "SUBSTITUTE", "SUM", "SUMIF",
         "SUMPRODUCT", "VRAM_TOTAL", "VRAM_WEIGHTS",
     }  # fmt: skip

@@ -17,7 +17,7 @@ from core.plan.replica_figures import CONSTANTS
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, PLAIN_FORMAT
 from workbook.export import speeds
-from workbook.export.sheet import Cell, Sheet, height_of, quoted_sheet
+from workbook.export.sheet import Cell, Sheet, footer, height_of, quoted_sheet
 from workbook.labels import Labels
 
 WIDTHS = (36, 18, 16, 9, 12, 54, 11, 9, 10)
@@ -195,5 +195,5 @@ def _set_up(sheet: Sheet, labels: Labels) -> None:
     ws.repeat_rows(HEADER_ROW - 1)
     ws.print_area(0, 0, max(_ROW.values()) - 1, _LAST_PRINTED)
     ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
-    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.set_footer(footer(labels))
     ws.protect("", {"format_columns": True, "format_rows": True})

@@ -12,7 +12,7 @@ from xlsxwriter.utility import xl_col_to_name
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT, RATE_FORMAT
 from workbook.export.figures import INPUT_LIMITS, NOTHING, OPEN_INPUTS, Figures
-from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, height_of, quoted_sheet
+from workbook.export.sheet import VALUE_AXIS, Cell, Sheet, footer, height_of, quoted_sheet
 from workbook.labels import Labels
 from workbook.scenario import FIELDS
 
@@ -252,7 +252,7 @@ def _set_up(sheet: Sheet, labels: Labels, pages: int) -> None:
     ws.repeat_rows(HEADER_ROW - 1)
     ws.print_area(0, 0, HEADER_ROW + pages - 1 + _rows_of_chart(pages), len(_PRINTED) - 1)
     ws.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
-    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.set_footer(footer(labels))
     ws.protect("", {"autofilter": True, "sort": True, "format_columns": True, "format_rows": True})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import ceil
 
 from workbook import styles
-from workbook.export.sheet import Sheet, width_of
+from workbook.export.sheet import Sheet, footer, width_of
 from workbook.labels import Labels
 
 _Line = tuple[float, float, float]
@@ -71,5 +71,5 @@ def set_up(sheet: Sheet, labels: Labels, second_row: int, last_row: int) -> None
     ws.print_area(0, 0, last_row, LAST)
     ws.center_horizontally()
     ws.set_margins(left=0.4, right=0.4, top=0.4, bottom=0.6)  # inches
-    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.set_footer(footer(labels))
     ws.protect("", {"format_columns": True, "format_rows": True})

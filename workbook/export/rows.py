@@ -33,7 +33,7 @@ from workbook.export.figures import (
     open_inputs,
     stages_of,
 )
-from workbook.export.sheet import Cell, ColumnCells, Sheet, quoted_sheet
+from workbook.export.sheet import Cell, ColumnCells, Sheet, footer, quoted_sheet
 from workbook.labels import Labels
 from workbook.scenario import FIELDS, Field
 
@@ -239,5 +239,5 @@ def _set_up(sheet: Sheet, labels: Labels, count: int, columns: int) -> None:
     ws.set_paper(9)  # A4
     ws.fit_to_pages(1, 0)
     ws.repeat_rows(HEADER_ROW - 1)
-    ws.set_footer(f"&L&A&R{labels('page.of')}")
+    ws.set_footer(footer(labels))
     ws.protect("", {"autofilter": True, "sort": True, "format_columns": True, "format_rows": True})

@@ -18,6 +18,8 @@ from xlsxwriter.worksheet import Worksheet
 
 from core.texts import FORMULA_STARTS
 from workbook import styles
+from workbook.book import footer_texts
+from workbook.labels import Labels
 
 # Bars are listed from the top down, which moves the value axis to the top; "high" moves its labels to the bottom.
 VALUE_AXIS = {
@@ -45,6 +47,11 @@ class PlainWorksheet(Worksheet):
         self._write_single_row(row)  # writes what is still held of the previous row
         self.row_data_fh.write(xml)
         self.previous_row, self.dim_rowmax = row + 1, row
+
+
+def footer(labels: Labels) -> str:
+    """Return the footer of printed pages, the planner's own; the name of a page's sheet is that of its scenario."""
+    return "".join(f"&{part}{text}" for part, text in zip("LCR", footer_texts(labels)))
 
 
 @dataclass(frozen=True)

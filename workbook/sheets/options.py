@@ -12,7 +12,17 @@ from core.plan.money import OPTION_MONEY
 from core.plan.speed_terms import FAST, LOAD, PARTS
 from workbook import formulas as f
 from workbook import styles, terms
-from workbook.book import ABOVE, COUNT_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect
+from workbook.book import (
+    ABOVE,
+    COUNT_FORMAT,
+    MONEY_FORMAT,
+    Book,
+    SheetColumn,
+    filled_table,
+    heading,
+    protect,
+    put_formula,
+)
 from workbook.labels import Labels
 from workbook.sheets import capacity, gpus, option_terms, pace, speed
 
@@ -83,6 +93,7 @@ def write(book: Book) -> None:
     labels = book.labels
     ws = book.sheet("options", [column.width for column in _COLUMNS], tab_colour="BF8F00")
     heading(ws, labels("options.title"), labels("options.subtitle"))
+    put_formula(ws, "A3", styles.SUBTITLE, "plan_printed")
     ws.row_dimensions[HEADER_ROW].height = 58
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(book), _formulas(book))
     ws.freeze_panes = f"D{FIRST_ROW}"

@@ -26,6 +26,7 @@ _DOUBTS_ROW = _FIRST_OPTION + best.SHOWN + 3
 _SWAPS_ROW = _DOUBTS_ROW + plan_workings.DOUBTS_SHOWN + 1
 FIRST_SWAP_ROW = _SWAPS_ROW + 2
 _LAST_ROW = max(plan_inputs.LAST_ROW, _SWAPS_ROW + 1 + len(plan_workings.SWAPS))
+_PRINTED_ROW = _LAST_ROW + 1  # the line that a footer cannot have
 _OPTION_KEYS = ("gpu", "way", "gpus", "layout", "speed", "start", "month", "npc", "margin")
 _LONG = ("plan_scenario", "plan_candidates")  # texts that also use the cell of the unit
 _ONE_LINE = 255  # characters of a cell's text
@@ -52,7 +53,7 @@ def write(book: Book, ws: Worksheet, scenario: str, places: plan_workings.Places
     """
     labels = book.labels
     ws.row_dimensions[1].height = 21
-    for row in range(2, _LAST_ROW + 1):
+    for row in range(2, _PRINTED_ROW + 1):
         ws.row_dimensions[row].height = _ROW_POINTS
     put(ws, "A1", styles.TITLE, labels("plan.title"))
     put(ws, "E1", styles.PLAN_GREY, labels("plan.caveat"))
@@ -64,7 +65,8 @@ def write(book: Book, ws: Worksheet, scenario: str, places: plan_workings.Places
     _write_doubts(labels, ws, places)
     _write_swaps(labels, ws, places)
     plan_charts.write(book, ws, places)
-    ws.print_area = f"A1:O{_LAST_ROW}"
+    put_formula(ws, f"A{_PRINTED_ROW}", styles.PLAN_GREY, "plan_printed")
+    ws.print_area = f"A1:O{_PRINTED_ROW}"
     ws.print_options.horizontalCentered = True
     ws.page_margins.left = ws.page_margins.right = 0.24  # inches
     ws.page_margins.top = 0.3

@@ -207,6 +207,11 @@ class _Writer:
         self.named("echo_model", f.sentence(self.labels("plan.echo_model"), echo))
         tokens = {"context": f.fixed("chosen_context", 0), "users": f.fixed("chosen_users", 0)}
         self.named("echo_tokens", f.sentence(self.labels("plan.echo_tokens"), tokens))
+        # A footer cannot show a cell, so the printed page has a line with the scenario and the date of the plan.
+        month, day = (f"RIGHT({f.text('0')}&{part}(plan_date),LEN({f.text('00')}))" for part in ("MONTH", "DAY"))
+        date = f.text("-").join(("YEAR(plan_date)&", f"&{month}&", f"&{day}"))
+        printed = f.sentence(self.labels("plan.printed"), {"scenario": "plan_scenario", "date": date})
+        self.book.name("plan_printed", self.ws, self.named("printed", printed).replace("$", ""))
 
     def _runner_up(self, margin: str, second: str) -> None:
         count = self.named("second_count", self.shown(self.best("best_gpus", 2)))
