@@ -537,7 +537,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "gpus.as_of": ("As of", "截至"),
     # Prices
     "prices.title": ("Prices", "价格"),
-    "prices.subtitle": ("One row an offer. Change the blue cells, or write your quotes into the blank rows. An own quote wins over every other offer of its GPU on the same terms.", "每行一个报价。可修改蓝色单元格，或在空行填入您的报价。同一 GPU 与条件下，自有报价优先。"),
+    "prices.subtitle": ("One row an offer. Write your quotes into the blank rows: an own quote wins over every other offer of its GPU on the same terms.", "每行一个报价。请在空行填入您的报价：同一 GPU 与条件下，自有报价优先。"),
     "prices.count": ("{all} offers; {used} count, {own} of them own quotes.", "共 {all} 个报价，采用 {used} 个，其中自有报价 {own} 个。"),
     "prices.doubts": ("▲ {no_options} not on Options; {stale} stale; {expired} expired; {texts} with a text", "▲ {no_options} 个在“选项”表无对应行；{stale} 个过期；{expired} 个失效；{texts} 个含文字"),
     "prices.offer_exchange_rate": ("Units of it for one US dollar", "一美元折合该币种的数额"),
@@ -717,6 +717,21 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.owning_wrong": ("A formula on Options was overwritten.", "“选项”表中的公式被改写。"),
     "checks.price_texts": ("Prices, numbers and dates are not texts", "没有以文字代替价格、数量或日期"),
     "checks.price_texts_wrong": ("Prices marks it: write a number or a date.", "“价格”表已标出：请填写数字或日期。"),
+    "checks.catalog": ("The catalog's figures on {sheet} are those that were written", "“{sheet}”表中的目录数据与生成时一致"),
+    "checks.catalog_wrong": (
+        "A figure on {sheet} was overwritten: the checksums at the right show in which column.",
+        "“{sheet}”表中有数据被改写：右侧校验和指出所在列。",
+    ),
+    "checks.catalog_prices_wrong": (
+        "An offer of the catalog on {sheet} was overwritten: undo it, and write yours into a blank row as an own quote.",
+        "“{sheet}”表中有目录报价被改写：请还原，并在空行以自有报价填入。",
+    ),
+    "checks.sum_sheet": ("Sheet", "工作表"),
+    "checks.sum_column": ("Column", "列"),
+    "checks.sum_expected": ("Checksum when written", "生成时的校验和"),
+    "checks.sum_now": ("Checksum now", "当前校验和"),
+    "checks.sum_pattern": ("Texts with", "含此字符的文本"),
+    "checks.sum_same": ("Same", "一致"),
     "checks.addin_agrees": ("The add-in, if loaded, agrees with the formulas", "加载项（如已加载）与公式一致"),
     "checks.addin_agrees_wrong": ("The add-in and the workbook have different versions, or a formula was overwritten.", "加载项与工作簿版本不同，或公式被改写。"),
     # Assumptions, Options and exported pages

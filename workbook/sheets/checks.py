@@ -5,7 +5,7 @@ from __future__ import annotations
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
-from workbook.sheets import article, best, gpus, models, options, scenarios
+from workbook.sheets import article, best, checksums, gpus, models, options, scenarios
 
 ADDIN_ROW, MASTER_ROW, HEADER_ROW = 4, 5, 7
 FIRST_ROW = HEADER_ROW + 1
@@ -29,7 +29,8 @@ def write(book: Book, ws) -> None:
     put(ws, f"A{MASTER_ROW}", styles.ANSWER, labels("checks.master"))
     for letter, key in zip("ABC", ("check", "result", "meaning")):
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"checks.{key}"))
-    rows = [*_article_checks(book), *_other_checks(book)]
+    of_catalog = checksums.write(book, ws, HEADER_ROW)
+    rows = [*_article_checks(book), *_other_checks(book), *_catalog_checks(book, of_catalog)]
     for row, (what, formula, meaning) in enumerate(rows, start=FIRST_ROW):
         put(ws, f"A{row}", styles.LABEL, what)
         put_formula(ws, f"B{row}", styles.CHECK, formula, labels("check.format"))
@@ -38,6 +39,7 @@ def write(book: Book, ws) -> None:
     put_formula(ws, f"B{MASTER_ROW}", styles.CHECK, f"IF(SUM({results})=ROWS({results}),1,0)", labels("check.format"))
     ws.freeze_panes = f"A{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
+    ws.print_area = f"A1:C{FIRST_ROW + len(rows) - 1}"
     protect(ws)
 
 
@@ -51,6 +53,19 @@ def _article_checks(book: Book) -> list[tuple[str, str, str]]:
             labels("checks.figure_wrong"),
         )
         for (block, step), cell in article.agreement_cells().items()
+    ]
+
+
+def _catalog_checks(book: Book, formulas: dict[str, str]) -> list[tuple[str, str, str]]:
+    labels = book.labels
+    titles = [labels(f"sheet.{sheet}") for sheet in checksums.SHEETS]
+    wrong = [
+        labels("checks.catalog_prices_wrong" if sheet == "prices" else "checks.catalog_wrong", sheet=title)
+        for sheet, title in zip(checksums.SHEETS, titles)
+    ]
+    return [
+        (labels("checks.catalog", sheet=title), formula, text)
+        for title, formula, text in zip(titles, formulas.values(), wrong)
     ]
 
 

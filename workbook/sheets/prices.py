@@ -145,6 +145,12 @@ def column(labels: Labels, key: str) -> str:
     return f.whole_column(TABLE, header(labels, key))
 
 
+def input_numbers() -> frozenset[int]:
+    """Return the numbers of the columns that an offer is written into."""
+    keys = (*INPUT_KEYS, "source", "note")
+    return frozenset(number for number, column in enumerate(_COLUMNS, start=1) if column.key in keys)
+
+
 def letter(key: str) -> str:
     """Return the letter of a column."""
     return _LETTER[key]
