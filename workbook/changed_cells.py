@@ -33,6 +33,7 @@ from workbook.audit.references import address
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
 from workbook.scenario import plain_header
+from workbook.sheets import prices
 from workbook.template import CREATOR, SHEET_ORDER, build_sheets
 
 MOST_CELLS_NAMED = 1000  # of a column; a planner with more changes is another workbook
@@ -148,21 +149,25 @@ class _Template:
     sheets: Mapping[str, Worksheet]
 
     def changes(self, title: str, areas: Iterable[_TableArea], contents: _Contents) -> list[ChangedCell] | None:
-        """Return the locked cells of a sheet whose content in the file is another one; None if most cells differ."""
+        """Return the cells of a sheet whose content in the file is another one; None if most cells differ.
+
+        Input cells are not compared, except offers of the catalog, which belong to the source next to them.
+        """
         ws = self.sheets[title]
         by_name = {area.name: area for area in areas}
         found, in_tables = [], set()
         for table in ws.tables.values():
             places = _places(ws, table, by_name.get(table.displayName), contents)
             for cell, place, heading in places:
-                found.append(self._change(cell, title, place, heading, contents))
+                is_fixed = self.is_locked(cell) or (table.displayName == prices.TABLE and cell.value is not None)
+                found.append(self._change(cell, title, place, heading, contents) if is_fixed else None)
             first_column, first_row, last_column, last_row = range_boundaries(table.ref)
             in_tables |= {
                 (row, c) for row in range(first_row, last_row + 1) for c in range(first_column, last_column + 1)
             }
         for place, cell in ws._cells.items():
             if place not in in_tables and cell.data_type in "fnbd" and cell.value is not None:
-                found.append(self._change(cell, title, place, "", contents))
+                found.append(self._change(cell, title, place, "", contents) if self.is_locked(cell) else None)
         differing = [change for change in found if change is not None]
         return differing if len(differing) <= max(_FEW_CELLS, len(found) // 2) else None
 
@@ -173,7 +178,7 @@ class _Template:
         self, cell: Cell, title: str, place: tuple[int, int], heading: str, contents: _Contents
     ) -> ChangedCell | None:
         content = contents.get(place, _BLANK)
-        change = _difference(cell, content, place) if self.is_locked(cell) else None
+        change = _difference(cell, content, place)
         if change is None:
             return None
         expected = as_shown(str(cell.value)) if cell.data_type == "f" else cell.value

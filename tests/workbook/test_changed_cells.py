@@ -11,13 +11,16 @@ import openpyxl
 import pytest
 from openpyxl.worksheet.table import Table, TableColumn
 
+from core.catalog.offers import catalog_offers
 from tests.workbook.package_edits import Xlsx
 from tests.workbook.planner_rows import few
 from workbook.changed_cells import Change, Changes
 from workbook.labels import Labels
 from workbook.planner_reader import Planner
-from workbook.sheets import scenarios
+from workbook.sheets import gpus, options, plan, plan_inputs, prices, scenarios
 from workbook.template import without_values
+
+FIRST_QUOTE = prices.FIRST_ROW + len(catalog_offers())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,7 +68,8 @@ def test_inputs_may_be_changed(small, tmp_path):
         for row in range(scenarios.FIRST_ROW, scenarios.FIRST_ROW + 3):
             ws[f"{scenarios.letter('users')}{row}"] = 5
         for sheet in book:
-            for row in sheet.iter_rows():
+            first = 1 if sheet.title != Labels(language)("sheet.prices") else FIRST_QUOTE
+            for row in sheet.iter_rows(min_row=first):
                 for cell in row:
                     if not cell.protection.locked and isinstance(cell.value, float):
                         cell.value = 0.5
@@ -122,6 +126,38 @@ def test_named_results_and_catalog_figures_are_named(english, tmp_path):
         "GPUs!A6": (Change.OTHER_VALUE, "my-gpu"),
         "Checks!B9": (Change.BLANK, None),
     }
+
+
+def test_a_cell_of_each_sheet_behind_the_plan_is_named(small, tmp_path):
+    """A figure of Plan, Options and Plan workings over its formula; another figure of the catalog on the others."""
+    language, content = small
+    labels = Labels(language)
+    option, offer = options.FIRST_ROW + 2, prices.FIRST_ROW
+    places = {
+        ("plan", "L18"): Change.CONSTANT,
+        ("plan", plan.SENTENCES["headline"].replace("$", "")): Change.CONSTANT,
+        ("plan_workings", "B7"): Change.CONSTANT,
+        ("options", f"{options.letter('net_present_cost')}{option}"): Change.CONSTANT,
+        ("options", f"{options.letter('capacity_row')}{option}"): Change.OTHER_VALUE,
+        ("prices", f"{prices.letter('state')}{offer}"): Change.CONSTANT,
+        ("prices", f"{prices.letter('typical')}{offer}"): Change.OTHER_VALUE,
+        ("prices", f"{prices.letter('gpu')}{offer + 1}"): Change.OTHER_VALUE,
+        ("gpus", gpus.address("tdp", "h100-sxm")): Change.OTHER_VALUE,
+        ("gpus", gpus.address("memory_gb", "l40s")): Change.CONSTANT,
+        ("models", "I20"): Change.OTHER_VALUE,
+    }
+
+    def overwrite(book):
+        for sheet, address in places:
+            book[labels(f"sheet.{sheet}")][address] = 123
+        # Inputs: of Plan, and an own quote.
+        book[labels("sheet.plan")][plan_inputs.cell("plan_users")] = 123
+        book[labels("sheet.prices")][f"{prices.letter('typical')}{FIRST_QUOTE}"] = 123
+
+    found = changes(edited(content, overwrite), tmp_path)
+    expected = {f"{labels(f'sheet.{sheet}')}!{address}": change for (sheet, address), change in places.items()}
+    assert {cell.cell.replace("'", ""): cell.change for cell in found.cells} == expected
+    assert all(cell.stored == 123 for cell in found.cells) and found.notes == ()
 
 
 def test_a_named_result_is_named(english, tmp_path):
