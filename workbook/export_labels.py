@@ -31,10 +31,10 @@ _TEXTS = {
         "每用户 {low_tokens_per_s} 至 {high_tokens_per_s} token/s，预期 {tokens_per_s_per_user}；首 token 需 {first_token} 至 "
         "{slow_first_token} 秒。瓶颈：{limits}。",
     ),
-    "speed_unknown": ("The speed is unknown: no layout can be chosen, or an input is invalid.", "速度未知：没有可选切分，或输入无效。"),
+    "speed_unknown": ("The speed is unknown: no layout can be chosen, or an input is invalid.", "速度未知：没有可选布局，或输入无效。"),
     "answer_slow": (
         "Every layout of this GPU is too slow for the wanted speed: choose a faster GPU, a smaller precision or fewer tokens.",
-        "这款 GPU 的任何切分都达不到期望速度：请选择更快的 GPU、更低的精度或更短的上下文。",
+        "这款 GPU 的任何布局都达不到期望速度：请选择更快的 GPU、更低的精度或更短的上下文。",
     ),
     "answer_no_kernel": (
         "No kernel of the engine runs this precision on this GPU: choose another precision or another GPU.",
@@ -51,12 +51,12 @@ _TEXTS = {
     "caveat_memory": (
         "By memory alone: a model that fits may still be too slow. With known prices the layout is the cheapest over the "
         "horizon, otherwise the one with the fewest GPUs.",
-        "仅按显存计算：放得下的模型仍可能过慢。有已知价格时选规划期内成本最低的切分，否则选 GPU 最少的切分。",
+        "仅按显存计算：放得下的模型仍可能过慢。有已知价格时选规划期内成本最低的布局，否则选 GPU 最少的布局。",
     ),
     # Alternatives
     "section_alternatives": ("Alternatives considered", "已比较的备选项"),
     "alternatives_gpu": ("GPUs", "GPU 型号"),
-    "alternatives_way": ("Way; layout", "方式；切分"),
+    "alternatives_way": ("Way; layout", "方式；布局"),
     "alternatives_speed": ("Tokens/s of a user, low – expected – high", "每用户 token/s，低 – 预期 – 高"),
     "alternatives_start_cash": ("Cash at the start (USD)", "期初现金 (USD)"),
     "alternatives_cost_month": ("Cost a month (USD)", "每月成本 (USD)"),
@@ -65,7 +65,7 @@ _TEXTS = {
     "alternatives_note": (
         "As of the export with version {version}, at prices of {date}: the named GPU, and the best layouts of the cheapest "
         "other GPUs. These lines do not follow changed inputs: export again.",
-        "以版本 {version} 导出时为准，价格截至 {date}：所选 GPU，以及成本最低的其他 GPU 的最佳切分。修改输入后本表不变，请重新导出。",
+        "以版本 {version} 导出时为准，价格截至 {date}：所选 GPU，以及成本最低的其他 GPU 的最佳布局。修改输入后本表不变，请重新导出。",
     ),
     "alternatives_none": (
         "As of the export with version {version}, at prices of {date}: no other GPU with a price serves these users.",
@@ -86,7 +86,7 @@ _TEXTS = {
         "weights {precision}, KV cache {kv_precision}, in the layout above. A user sends the next request when "
         "the last is answered. Tokens/s are counted from the first token.",
         "以预热 {warm_up} 分钟后 {minutes} 分钟的平均值计，引擎为默认设置的 vLLM {version}，权重 {precision}、KV 缓存 {kv_precision}，"
-        "采用上述切分。每用户在上一请求答完后发送下一请求；token/s 自首 token 起计。",
+        "采用上述布局。每用户在上一请求答完后发送下一请求；token/s 自首 token 起计。",
     ),
     "promised_low": ("Tokens/s of the acceptance test", "验收测试的 token/s"),
     "promised_first": ("First token of the acceptance test (s)", "验收测试的首 token（秒）"),
@@ -114,7 +114,7 @@ _TEXTS = {
     ),
     "risk_memory": (
         "Memory and cost alone chose the layout: measure the speed before you buy.",
-        "切分仅按显存与成本选定：购买前请实测速度。",
+        "布局仅按显存与成本选定：购买前请实测速度。",
     ),
     "gap_no_gpu": ("Speed is not modelled: the scenario names no GPU.", "速度未建模：方案未指定 GPU 型号。"),
     "gap_no_bandwidth": (

@@ -121,7 +121,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "about.caveat_gpus": (
         "“GPUs by division” is total ÷ memory of one GPU. “GPUs to deploy” counts whole replicas, each a copy of the "
         "model on 1, 2, 4, 8 or 2 × 8 GPUs. Layout “TP 4” splits a copy over 4 GPUs; “TP 8 × PP 2” over two nodes of 8.",
-        "“GPU 数量（相除取整）”为合计 ÷ 单卡显存；“部署 GPU 数”按完整副本计算，每个副本是模型的一份拷贝，使用 1、2、4、8 或 2 × 8 块 GPU。切分“TP 4”将一个副本分布在 4 块 GPU 上；"
+        "“GPU 数量（相除取整）”为合计 ÷ 单卡显存；“部署 GPU 数”按完整副本计算，每个副本是模型的一份拷贝，使用 1、2、4、8 或 2 × 8 块 GPU。布局“TP 4”将一个副本分布在 4 块 GPU 上；"
         "“TP 8 × PP 2”分布在两个 8 卡节点上。",
     ),
     "about.caveat_overhead": (
@@ -222,7 +222,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "article.why_total": ("The article rounds to “about 1 TB”; the real model needs about a quarter of that.", "文章约为“1 TB”；真实模型只需约四分之一。"),
     "article.why_gpus": (
         "Division only: in practice, engines split a model over 1, 2, 4 or 8 GPUs and keep some memory in reserve.",
-        "仅为相除结果：实际中引擎将模型切分到 1、2、4 或 8 块 GPU，并保留部分显存。",
+        "仅为相除结果：实际中引擎将模型拆分到 1、2、4 或 8 块 GPU，并保留部分显存。",
     ),
     "article.why_total_one_user": (
         "The article says “about 250 GB”. With one user, the weights are most of it, so the real model comes closer.",
@@ -292,7 +292,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "scenarios.average_tokens": ("Average tokens", "平均 token"),
     "scenarios.engine": ("Engine", "推理引擎"),
     "scenarios.gpu": ("GPU", "GPU 型号"),
-    "scenarios.layout": ("Layout of a replica", "副本切分"),
+    "scenarios.layout": ("Layout of a replica", "副本布局"),
     "scenarios.replicas": ("Replicas", "副本数"),
     "scenarios.deploy": ("GPUs to deploy", "部署 GPU 数"),
     "scenarios.nodes": ("Nodes", "节点数"),
@@ -462,7 +462,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.own_note": (
         "Your own models: fill in the blue cells of an own-… row. The columns to the right of “As of” hold "
         "intermediate figures for formats and layouts.",
-        "自定模型：填写 own-… 行的蓝色单元格。“截至”右侧各列为各格式与切分的中间数据。",
+        "自定模型：填写 own-… 行的蓝色单元格。“截至”右侧各列为各格式与布局的中间数据。",
     ),
     "models.windowed_layers": ("Layers with a window", "带窗口的层数"),
     "models.model": ("Model", "模型"),
@@ -702,7 +702,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "checks.deploy": ("“GPUs to deploy” hold weights and KV cache of every scenario", "“部署 GPU 数”足以容纳每个方案的权重与 KV 缓存"),
     "checks.deploy_wrong": (
         "A formula on Scenarios was overwritten. (Scenarios that fit on no layout are not compared.)",
-        "“方案”表中的公式被改写。（无可行切分的方案不比较。）",
+        "“方案”表中的公式被改写。（无可行布局的方案不比较。）",
     ),
     "checks.scenario_names": ("Only one scenario has the name chosen on Plan", "“规划”表所选方案的名称无重复"),
     "checks.scenario_names_wrong": (
@@ -811,7 +811,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.unit_stale_after_months": ("months", "个月"),
     "procurement.of_scenario": ("The chosen scenario", "所选方案"),
     "procurement.gpu": ("GPU", "GPU 型号"),
-    "procurement.layout": ("Layout of a replica", "副本切分"),
+    "procurement.layout": ("Layout of a replica", "副本布局"),
     "procurement.binds": ("What binds", "瓶颈"),
     "procurement.cheaper": ("Buy or rent", "购买或租用"),
     "procurement.best_gpus": ("GPUs to buy or rent", "购买或租用 GPU 数"),
@@ -825,7 +825,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "procurement.no_comparison": ("not known, a price to rent or to buy is missing", "未知，缺少租用或购买价格"),
     "procurement.never": ("not in the horizon", "规划期内不回本"),
     "procurement.binds_input": ("invalid inputs of the scenario: see its input check", "方案输入有误：请看其输入检查"),
-    "procurement.binds_split": ("the model cannot be split this way", "模型无法这样切分"),
+    "procurement.binds_split": ("the model cannot be split this way", "模型无法这样拆分"),
     "procurement.binds_weights": ("weights and buffers leave no room for a user's cache", "权重与缓冲之后放不下一个用户的缓存"),
     "procurement.binds_sequences": ("the engine's limit of concurrent sequences", "引擎并发序列数上限"),
     "procurement.binds_cache": ("memory for the KV cache", "KV 缓存显存"),
@@ -1037,13 +1037,13 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.caveat": (
         "The layout holds the users and gives each the wanted speed at the low end of the range. With known prices it is the cheapest over the horizon, otherwise the one with the fewest GPUs.",
-        "所选切分容纳全部用户，且低端速度达到期望值。有已知价格时选规划期内成本最低者，否则选 GPU 最少者。",
+        "所选布局容纳全部用户，且低端速度达到期望值。有已知价格时选规划期内成本最低者，否则选 GPU 最少者。",
     ),
     "export.unusable": ("An input below is invalid: see the checks.", "下方有输入无效：请看检查项。"),
     "export.section_recommendation": ("Recommendation", "建议"),
     "export.section_inputs": ("Inputs", "输入"),
     "export.section_breakdown": ("Breakdown", "构成"),
-    "export.section_layout": ("Layout to deploy", "部署切分"),
+    "export.section_layout": ("Layout to deploy", "部署布局"),
     "export.section_costs": ("Costs (USD)", "成本 (USD)"),
     "export.section_prices": ("Prices and costs", "价格与成本"),
     "export.precision": ("Weights precision", "权重精度"),
@@ -1103,11 +1103,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.how_rule": (
         "Users of a replica = (memory of one GPU ÷ (1 + overhead) − weights of a GPU) ÷ cache of a user, rounded down, on the fullest GPU. Every layout is calculated to the right of this page.",
-        "每副本用户数 =（单卡显存 ÷（1 + 额外开销）− 单卡权重）÷ 每用户缓存，向下取整，以占用最多的 GPU 为准。各切分的计算见本页右侧。",
+        "每副本用户数 =（单卡显存 ÷（1 + 额外开销）− 单卡权重）÷ 每用户缓存，向下取整，以占用最多的 GPU 为准。各布局的计算见本页右侧。",
     ),
     "export.how_vllm": (
         "KV budget = room of one GPU − weights − peak activation. Users of a replica = KV budget ÷ blocks of a user, rounded down, at most the sequences that vLLM runs at once; the stage with the fewest decides. Every layout is calculated to the right of this page.",
-        "KV 预算 = 单卡空间 − 权重 − 激活峰值。每副本用户数 = KV 预算 ÷ 每用户的块，向下取整，且不超过 vLLM 并发序列数；以用户最少的阶段为准。各切分的计算见本页右侧。",
+        "KV 预算 = 单卡空间 − 权重 − 激活峰值。每副本用户数 = KV 预算 ÷ 每用户的块，向下取整，且不超过 vLLM 并发序列数；以用户最少的阶段为准。各布局的计算见本页右侧。",
     ),
     "export.whole": (
         "Whole number (1 yes)",
@@ -1119,12 +1119,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.best": (
         "Line of the recommended layout (0: none)",
-        "推荐切分所在行（0：无）",
+        "推荐布局所在行（0：无）",
     ),
     "export.all_deploy": ("GPUs to deploy, of all scenarios", "全部方案的部署 GPU 数"),
     "export.more_layout": (
         "The layout was the best one when this file was written, and its figures are of the GPU that can hold the fewest users: export again after a change.",
-        "切分在导出时最优，其数字取自可容纳用户最少的 GPU：修改输入后请重新导出。",
+        "布局在导出时最优，其数字取自可容纳用户最少的 GPU：修改输入后请重新导出。",
     ),
     "export.check_costs": ("Prices and costs are valid", "价格与假设可用"),
     "export.check_costs_wrong": (
@@ -1134,7 +1134,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "export.check_fits": ("Every user has a place", "每个用户均有席位"),
     "export.check_fits_wrong": (
         "No layout fits, is fast enough and small enough: see above.",
-        "没有可容纳、够快且不过大的切分：请看建议。",
+        "没有可容纳、够快且不过大的布局：请看建议。",
     ),
     "export.section_assumptions": ("Assumptions", "假设"),
     "export.section_checks": ("Checks", "检查"),
@@ -1186,15 +1186,15 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.answer_deploy": (
         "Deploy {gpus} × {gpu_title} (a replica: {layout}; replicas: {replicas_needed}; nodes: {needed_nodes}), with places for {places} users.",
-        "部署 {gpus} × {gpu_title}（副本切分：{layout}；副本数：{replicas_needed}；节点数：{needed_nodes}），可容纳 {places} 个用户。",
+        "部署 {gpus} × {gpu_title}（副本布局：{layout}；副本数：{replicas_needed}；节点数：{needed_nodes}），可容纳 {places} 个用户。",
     ),
     "export.answer_none": (
         "No layout of this GPU has room for even one user: choose a larger GPU, a smaller precision or a shorter context.",
-        "这款 GPU 的任何切分都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
+        "这款 GPU 的任何布局都放不下一个用户：请选择更大的 GPU、更低的精度或更短的上下文。",
     ),
     "export.answer_many": (
         "Every layout of this GPU needs more than 100,000 GPUs, the most that are planned.",
-        "这款 GPU 的任何切分都需要超过 100,000 块 GPU，超出规划上限。",
+        "这款 GPU 的任何布局都需要超过 100,000 块 GPU，超出规划上限。",
     ),
     "export.answer_costs": (
         "{verb} at the prices below: {best_gpus} GPUs with spares, {best_month} USD a month; net present cost {best_net_present_cost} USD over {horizon_months} months.",
@@ -1218,7 +1218,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "export.layout": (
         "Layout of a replica",
-        "副本切分",
+        "副本布局",
     ),
     "export.first_stage": (
         "First line in the table of stages",
@@ -1265,7 +1265,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "sheet.layouts": ("Layouts", "布局"),
     "about.options": (
         "The chosen scenario on every GPU and layout: order, cost, rank, and why an option is out.",
-        "所选方案在各款 GPU 与各种切分下的订购量、成本、名次，以及不纳入的原因。",
+        "所选方案在各款 GPU 与各种布局下的订购量、成本、名次，以及不纳入的原因。",
     ),
     "about.prices": (
         "One row an offer: vendor, terms, date and price, which offer counts for each GPU, and rows for your own quotes.",
@@ -1273,9 +1273,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "about.capacity": (
         "The calculation behind: how many users one replica of each layout holds.",
-        "计算过程：每种切分的一个副本可容纳多少用户。",
+        "计算过程：每种布局的一个副本可容纳多少用户。",
     ),
-    "about.layouts": ("What one GPU of each layout of each model holds, in bytes.", "各模型在各种切分下每块 GPU 的占用（字节）。"),
+    "about.layouts": ("What one GPU of each layout of each model holds, in bytes.", "各模型在各种布局下每块 GPU 的占用（字节）。"),
     "models.served": ("vLLM serves {precision} as", "vLLM 以何格式运行 {precision}"),
     "models.has_shapes": ("Shapes are known (1 yes)", "结构已知（1 是）"),
     "models.groups": ("Groups of layers that cache every token", "缓存全部 token 的层组数"),
@@ -1288,7 +1288,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "layouts.title": ("Layouts", "布局"),
     "layouts.subtitle": (
         "What one GPU of each layout of each model holds, in bytes. Pipelines have up to three rows, for stages that can hold the fewest users.",
-        "各模型在各种切分下每块 GPU 的占用（字节）。流水并行最多三行，对应可能容纳用户最少的阶段。",
+        "各模型在各种布局下每块 GPU 的占用（字节）。流水并行最多三行，对应可能容纳用户最少的阶段。",
     ),
     "layouts.no_model": ("(none)", "（无）"),
     "layouts.model": ("Model", "模型"),
@@ -1315,21 +1315,21 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "capacity.title": ("Capacity", "容量"),
     "capacity.subtitle": (
         "How many users one replica holds: each scenario on its GPU in every layout, then the chosen scenario on every GPU with a price.",
-        "一个副本可容纳的用户数：先是各方案在其 GPU 上的各种切分，再是所选方案在各款有报价 GPU 上的各种切分。",
+        "一个副本可容纳的用户数：先是各方案在其 GPU 上的各种布局，再是所选方案在各款有报价 GPU 上的各种布局。",
     ),
     "capacity.note": (
         "Memory in bytes. “How it works” gives the meaning, formula and source of each column.",
         "显存以字节计。各列的含义、公式与来源见“计算说明”。",
     ),
-    "capacity.layouts_per_scenario": ("Layouts of each scenario", "每个方案的切分数"),
+    "capacity.layouts_per_scenario": ("Layouts of each scenario", "每个方案的布局数"),
     "capacity.most_scenarios": ("Most scenarios", "方案数上限"),
     "capacity.scenario": ("Scenario", "方案"),
     "capacity.gpu": ("GPU", "GPU 型号"),
-    "capacity.layout": ("Layout of a replica", "副本切分"),
+    "capacity.layout": ("Layout of a replica", "副本布局"),
     "capacity.binds": ("What limits the users", "用户数的瓶颈"),
     "capacity.limit": ("Limit", "限制"),
     "capacity.block": ("Block", "块号"),
-    "capacity.layout_number": ("Layout number", "切分序号"),
+    "capacity.layout_number": ("Layout number", "布局序号"),
     "capacity.named_gpu": ("GPU of the row", "本行 GPU"),
     "capacity.scenario_row": ("Case", "方案行"),
     "capacity.slot": ("Scenario row", "方案序号"),
@@ -1345,7 +1345,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "options.title": ("Options", "选项"),
     "options.subtitle": (
         "The scenario chosen on Plan, on every GPU with a price, in every layout; “in” takes part in the ranking.",
-        "“规划”表所选方案在各款有报价 GPU 上的各种切分；标“参与”者参与排名。",
+        "“规划”表所选方案在各款有报价 GPU 上的各种布局；标“参与”者参与排名。",
     ),
     "options.rank": ("Rank", "名次"),
     "options.state": ("In, or why not", "参与，或不参与的原因"),
@@ -1679,11 +1679,11 @@ _MEANINGS_ZH = {
     "replicas_in_node": "节点 GPU 数 ÷ 副本 GPU 数。",
     "rule_user_bytes": "每个用户在占用最多的 GPU 上的缓存，含状态。",
     "rule_users": "显存 ÷（1 + 额外开销）减去权重后可容纳的用户数。",
-    "node_takes": "节点能否容纳该切分：整除节点，或每个阶段占用整个节点；1 为是。",
+    "node_takes": "节点能否容纳该布局：整除节点，或每个阶段占用整个节点；1 为是。",
     "users_per_replica": "一个副本的最大并发用户数：按引擎预算时取各阶段中的最小值。",
     "replicas_needed": "可容纳全部用户的副本数。",
     "gpus": "可容纳全部用户的整副本 GPU 数；超过规划上限则为空。",
-    "size_key": "切分的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
+    "size_key": "布局的排序值：先比 GPU 数，再比节点数、阶段数，阶段 GPU 多者优先。",
 }
 _TEXTS |= speed_labels.TEXTS | option_labels.TEXTS
 _TEXTS |= plan_labels.TEXTS
