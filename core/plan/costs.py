@@ -423,7 +423,8 @@ def money_inputs(
     policy, assumptions = policy or default_policy(), assumptions or default_assumptions()
     given: dict[str, Any] = {
         "users": users,
-        "users_per_replica": option and option.users_per_replica,
+        # A tiny model has room for more users than there are; the replicas for them are the same.
+        "users_per_replica": option and min(option.users_per_replica, int(COST_LIMITS["users_per_replica"].most)),
         "tdp_w": gpu.tdp_w,
         "gpu_usd": _usd(prices.purchase),
         "server_per_gpu_usd": _usd(prices.server_per_gpu),

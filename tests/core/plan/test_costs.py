@@ -98,6 +98,12 @@ def option(gpu_name: str, split: tuple[int, int], users: int, each: int) -> Opti
     )
 
 
+def test_a_replica_may_hold_more_users_than_anyone_has():
+    """The rule gives a tiny model billions of users a replica: 8 GPUs of 80 GB hold 6.4e10 of 10 bytes."""
+    few, many = (costs(users=10, each=each) for each in (100, 64_000_000_000))
+    assert many.owned == few.owned is not None and many.order == few.order
+
+
 def rates(assumed: Assumptions) -> dict[str, object]:
     return RATES.compute(asdict(assumed) | {"months_per_year": 12, "hours_per_month": 730})
 
