@@ -11,7 +11,7 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
-from core.plan.terms import Expression, Operand, Term, Terms, any_of, down, equal, least, log2, most, v, when
+from core.plan.terms import Expression, Operand, Term, Terms, any_of, down, equal, known, least, log2, most, v, when
 
 
 def _mixed(native: Operand, widened: Expression, share: Expression) -> Expression:
@@ -533,6 +533,25 @@ LOAD = Terms(
         formula=when(v.waiting_users > 0, "memory", v.largest_part),
     ),
 )
+
+# A replica of a plan: how many users it serves, and how many sequences that is at once.
+SERVED = Terms(
+    Term(
+        name="users_per_replica",
+        unit="users",
+        means="Users of a replica: those that fit, or fewer if only they each get the wanted speed.",
+        formula=least(v.fitting, v.users_at_speed),
+    ),
+    Term(
+        name="sequences",
+        unit="sequences",
+        means="Sequences that a replica runs: its share of the users, at least 1; 1 if the users do not fit.",
+        formula=when(known(v.replicas_needed), most(1, v.users / v.replicas_needed), 1),
+    ),
+)
+# Its load. Left out is what needs groups of ranks with their own sequences, or users that wait, which no plan has.
+SERVED_LOAD = Terms(*(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by")))
+ONE_GROUP = {"own_batch": "batch"}  # with a single group of ranks: name of a term → the term that it equals
 
 # A replica under its load, from figures of the model and facts of the GPU.
 SPEED = Terms(*PACE, *LOAD)

@@ -17,7 +17,7 @@ from core.plan.memory import SIZE
 from core.plan.money import OPTION_MONEY
 from core.plan.nodes import NODES
 from core.plan.serving import RULE
-from core.plan.speed_terms import PARTS
+from core.plan.speed_terms import PARTS, SERVED
 from core.plan.terms import Term, Terms
 from workbook import formulas as f
 from workbook import styles, terms
@@ -320,7 +320,7 @@ class Calculation:
         return [
             Column(
                 "sequences", label(labels, "sequences"),
-                lambda at: f"IF(ISNUMBER({at('replicas_needed')}),MAX(1,{at('users')}/{at('replicas_needed')}),1)",
+                partial(terms.formula, SERVED["sequences"]),
                 "#,##0.0",
             ),
             *map(self._speed_term, speeds.LOAD_TERMS),
@@ -349,7 +349,9 @@ class Calculation:
             *(map(self._speed_term, speeds.FAST_TERMS) if by_speed else ()),
             Column(
                 "users_per_replica", label(labels, "users_per_replica"),
-                lambda at: f"MIN({at('fitting_users')},{at('users_at_speed')})" if by_speed else at("fitting_users"),
+                (lambda at: terms.formula(SERVED["users_per_replica"], partial(_of_fitting, at)))
+                if by_speed
+                else (lambda at: at("fitting_users")),
             ),
             *map(self._term, LAYOUT_TERMS),
             *(self._term(term, NEEDED) for term in NODES),
@@ -397,6 +399,11 @@ class Calculation:
     def _worded(self, key: str, value: object) -> object:
         """Return a value as a cell shows it: what limits the speed in the language of the sheet."""
         return part_label(self._labels, str(value)) if key == "largest_part" else value
+
+
+def _of_fitting(at: At, name: str) -> str:
+    """Return the cell of a name of the terms `SERVED`."""
+    return at("fitting_users" if name == "fitting" else name)
 
 
 def field_label(labels: Labels, name: str) -> str:

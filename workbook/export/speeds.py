@@ -12,7 +12,7 @@ from core.plan.defaults import ENGINE
 from core.plan.demand import TOKENS
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE
+from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED, SERVED_LOAD
 from core.plan.terms import Terms
 from workbook.scenario import Scenario
 
@@ -25,12 +25,12 @@ OF_GPU = (
 )  # fmt: skip
 # What a step and a prompt take with one tensor parallel size, and the longest time per token at the wanted speed.
 PACE_TERMS = Terms(*ATTENTION, *PACE, FAST["longest_token_s"])
-# A layout: the users that it serves fast enough, then its load. Left out is what needs groups of ranks with their own
-# sequences, or users that wait, which no option of a plan has.
+# A layout: the users that it serves fast enough, then its load.
 FAST_TERMS = Terms(*(term for term in FAST if term.name != "longest_token_s"))
-LOAD_TERMS = Terms(*(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by")))
+LOAD_TERMS = SERVED_LOAD
+_SEQUENCES = Terms(SERVED["sequences"])
 # Names of the terms → what they are on a page.
-RENAMED = {"own_batch": "batch", "running_users": "users"}
+RENAMED = {**ONE_GROUP, "running_users": "users"}
 FIXED = {"attention_groups": 1, "waiting_users": 0}
 _KNOWN = {*CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp"}
 _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for term in terms}
@@ -103,7 +103,7 @@ def load_figures(pace: Mapping[str, Any], pp: int, users: int, replicas: int | N
     Args:
         replicas: those that are needed; None if the users do not fit.
     """
-    sequences = 1 if replicas is None else max(1, users / replicas)
+    sequences = _SEQUENCES.compute({"users": users, "replicas_needed": replicas})["sequences"]
     given = {**pace, "pp": pp, "sequences": sequences, "running_users": users, **FIXED}
     found = LOAD.compute(given)
     return {"sequences": sequences} | {term.name: found[term.name] for term in LOAD_TERMS}

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from core.plan.demand import REQUESTS
 from core.plan.memory import ESTIMATE, REPLICAS
 from core.plan.money import BY_MONTH, OPTION_MONEY, OUTCOME, SLOPES, SWINGS
-from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, ONE_GROUP, SERVED, SERVED_LOAD
 from core.plan.terms import (
     MISSING,
     Expression,
@@ -16,7 +16,6 @@ from core.plan.terms import (
     equal,
     if_known,
     known,
-    least,
     most,
     spreadsheet_formula,
     v,
@@ -38,9 +37,7 @@ OF_CAPACITY = {
     "fitting": "users_per_replica",
 }  # fmt: skip
 REQUEST_KEYS = {"answered_s": "answered_s", "request_users": "users", "whole_users": "whole_users"}
-# Terms of speed; what is left out needs groups of ranks with their own sequences, or users that wait.
 _FAST = tuple(term for term in FAST if term.name not in ANY_LAYOUT)
-_LOAD = tuple(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by"))
 _TEXTS = ("largest_part",)  # shown by another column, where a speed is computed
 _OF_ALL_REPLICAS = ("output_tokens_per_s",)
 # Figures that the sheets of the plan look up: what their terms use.
@@ -65,7 +62,9 @@ def _at(name: str) -> Expression:
 def declared() -> Formulas:
     """Return the formula of each figure of an option, after those that it uses."""
     runs, by_requests = equal(v.runs, speed.RUNS), v.plan_requests_per_hour > 0
-    at_pace = {"own_batch": v.batch, "attention_groups": Expression("constant", (1,))}
+    at_pace = {name: Expression("name", (other,)) for name, other in ONE_GROUP.items()}
+    at_pace["attention_groups"] = Expression("constant", (1,))
+    of_plan = {"users": v.chosen_users, "replicas_needed": v.needed}
     of_request = {"tokens_per_s_per_user": v.low_tokens_per_s, "users": v.request_users}
     of_request["requests_per_hour"] = v.plan_requests_per_hour
 
@@ -78,12 +77,10 @@ def declared() -> Formulas:
         **{name: _at(name) if name in _KNOWN_OF_GPU else if_known([_at(name)], _at(name)) for name in OF_GPU},
         "runs": when(v.fitting > 0, v.pace_runs, 0),
         **{term.name: of_speed(term) for term in _FAST},
-        "users_per_replica": when(runs, least(v.fitting, v.users_at_speed), v.fitting),
+        "users_per_replica": when(runs, SERVED["users_per_replica"].formula, v.fitting),
         "needed": replaced(REPLICAS["replicas_needed"].formula, {"users": v.chosen_users}),
-        "sequences": when(
-            by_requests, v.users_per_replica, when(known(v.needed), most(1, v.chosen_users / v.needed), 1)
-        ),
-        **{term.name: of_speed(term) for term in _LOAD if term.name not in _OF_ALL_REPLICAS},
+        "sequences": when(by_requests, v.users_per_replica, replaced(SERVED["sequences"].formula, of_plan)),
+        **{term.name: of_speed(term) for term in SERVED_LOAD if term.name not in _OF_ALL_REPLICAS},
         **{
             key: when(all_of(by_requests, runs), replaced(REQUESTS[name].formula, of_request), 0)
             for key, name in REQUEST_KEYS.items()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.plan.memory import REPLICAS
 from core.plan.money import OPTION_MONEY, OUTCOME
-from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, ONE_GROUP, SERVED
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, MONEY_FORMAT, SheetColumn
@@ -26,7 +26,7 @@ _SPEED = tuple(
         *terms.needed(FAST, ("users_at_speed",)),
         *terms.needed(LOAD, ("tokens_per_s_per_user", "low_tokens_per_s")),
     )
-    if term.name not in (*ANY_LAYOUT, "own_batch")  # Speed has the former; the other is for groups of ranks
+    if term.name not in (*ANY_LAYOUT, *ONE_GROUP)  # Speed has the former; the other is for groups of ranks
 )
 _MONEY = terms.needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
 _OF_CAPACITY = ("gpus_per_replica", "pp")
@@ -91,7 +91,7 @@ _NAMES = {
     if name not in _HEADINGS
 }  # fmt: skip
 # Inputs of the terms of speed that are the same in every row.
-_AT_LOAD = {"attention_groups": "1", "own_batch": "batch"}
+_AT_LOAD = {"attention_groups": "1", **ONE_GROUP}
 
 
 def has(key: str) -> bool:
@@ -128,6 +128,9 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         name = _RENAMED.get(name, name)
         return cell(name) if name in _KEYS or name == "users" else name
 
+    def of_served(name: str) -> str:
+        return terms.formula(SERVED[name], lambda key: cell("needed" if key == "replicas_needed" else key))
+
     def text(key: str) -> str:
         return f.text(labels(f"scenarios.{key}"))
 
@@ -158,9 +161,9 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         "slow": f"IF({runs}={pace.RUNS},IF({low}<plan_min_speed,{slow},{missing}),{missing})",
         "speed_trouble": f"IF({cell('slow')}<>{missing},{cell('slow')},IF({runs}={pace.NO_KERNEL},{text('no_kernel')},"
         f"IF({cell('deployable')}>most_planned_gpus,{text('too_many')},{missing})))",
-        "users_per_replica": f"IF({runs}={pace.RUNS},MIN({cell('fitting')},{cell('users_at_speed')}),{cell('fitting')})",
+        "users_per_replica": f"IF({runs}={pace.RUNS},{of_served('users_per_replica')},{cell('fitting')})",
         "needed": terms.formula(REPLICAS["replicas_needed"], cell),
-        "sequences": f"IF(ISNUMBER({cell('needed')}),MAX(1,{cell('users')}/{cell('needed')}),1)",
+        "sequences": of_served("sequences"),
         **{
             name: f"IF(ISNUMBER({gpu(key)}),{gpu(key)},{missing})" for name, key in gpus.INPUTS_OF_MONEY.items()
         },

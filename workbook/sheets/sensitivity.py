@@ -23,7 +23,7 @@ from core.checks import LIMITS
 from core.plan.demand import TOKENS
 from core.plan.memory import BLOCKS, ESTIMATE, REPLICAS, RULE, STAGE
 from core.plan.money import ORDER
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE
+from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import (
@@ -78,12 +78,12 @@ _CONTEXT_KEYS = (
     "users_per_replica", "given_output_tokens", *(term.name for term in _SPEED), "held",
 )  # fmt: skip
 # Terms of a cell of the grids.
-_LOAD = tuple(term for term in terms.needed(LOAD, ("tokens_per_s_per_user",)) if term.name != "own_batch")
+_LOAD = tuple(term for term in terms.needed(LOAD, ("tokens_per_s_per_user",)) if term.name not in ONE_GROUP)
 _USERS_KEYS = (
     "context_number", "users_number", "users", "held", "kv_gb", "overhead_gb", "total_gb", "replicas_needed",
     "deployable", "sequences", *(term.name for term in _LOAD),
 )  # fmt: skip
-_AT_LOAD = {"attention_groups": "1", "own_batch": "batch"}
+_AT_LOAD = {"attention_groups": "1", **ONE_GROUP}
 
 
 # Columns of Capacity with the place at which a model's figures are looked up.
@@ -316,6 +316,9 @@ def _formulas_of_context(labels: Labels) -> dict[str, str]:
     def of_speed(name: str) -> str:
         return cell(name) if name in _CONTEXT_KEYS else _fact(name)
 
+    def of_fitting(name: str) -> str:
+        return cell("users_per_replica" if name == "fitting" else name)
+
     runs, given = f"{_fact('runs')}={pace.RUNS}", _fact("output_given")
     found = {
         capacity.stage_key(term.name, stage): terms.formula(term, partial(of_stage, stage))
@@ -329,7 +332,7 @@ def _formulas_of_context(labels: Labels) -> dict[str, str]:
         "users_per_replica": f"IF({_fact('capacity_row')}>0,{found['users_per_replica']},0)",
         "given_output_tokens": f"IF(ISNUMBER({given}),IF({given}<{cell('context')},{given},{terms.MISSING}),{terms.MISSING})",
         **{term.name: _if(runs, terms.formula(term, of_speed)) for term in _SPEED},
-        "held": f"IF({runs},MIN({cell('users_per_replica')},{cell('users_at_speed')}),{cell('users_per_replica')})",
+        "held": f"IF({runs},{terms.formula(SERVED['users_per_replica'], of_fitting)},{cell('users_per_replica')})",
     }
 
 
@@ -363,7 +366,7 @@ def _formulas_of_users(labels: Labels) -> dict[str, str]:
         },
         "replicas_needed": terms.formula(REPLICAS["replicas_needed"], with_held),
         "deployable": terms.formula(ORDER["deployable"], with_held),
-        "sequences": f"IF(ISNUMBER({cell('replicas_needed')}),MAX(1,{cell('users')}/{cell('replicas_needed')}),1)",
+        "sequences": terms.formula(SERVED["sequences"], cell),
         **{term.name: _if(runs, terms.formula(term, at)) for term in _LOAD},
     }
 
