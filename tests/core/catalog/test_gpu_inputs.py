@@ -86,8 +86,8 @@ def test_every_size_fits_on_every_card_of_that_size():
 
 def test_a_speed_needs_a_name():
     with pytest.raises(UnknownNameError) as caught:
-        named_gpu("mi100")
-    assert str(caught.value) == "gpu: 'mi100' is not known. Did you mean 'mi210'?"
+        named_gpu("mi220")
+    assert str(caught.value) == "gpu: 'mi220' is not known. Did you mean 'mi250'?"
 
 
 def test_no_card_has_a_number_that_is_a_size():
