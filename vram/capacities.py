@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from core.checks import number, whole
+from core.engines import llama_cpp
 from core.engines.capacity import Count, users_that_fit
 from core.engines.capacity import capacity as core_capacity
 from core.engines.deployment import Deployment, Device, Engine, Size, checked_settings, parse_version
@@ -52,6 +53,8 @@ class Capacity:
         graphs_are_subtracted: whether the engine takes CUDA graphs off the cache's share; early versions did not.
         memory_utilization: share of the GPU that the engine uses, its default if it was not given; None for llama.cpp.
         max_users_at_90_percent: the expected `max_users` with a share of 0.9; None for llama.cpp.
+        host_bytes, most_gpu_layers: with llama.cpp the weights in CPU memory, and the most layers on the GPUs with
+            which `max_sequences` sequences (or one) fit; else None.
         max_users_paged: users with `average_tokens` tokens each; None if those were not given.
         assumed: what is assumed where an input leaves it open ("80 GB means a card with …").
         warnings: what is doubtful about the inputs, each a sentence that names the argument.
@@ -79,6 +82,8 @@ class Capacity:
     graphs_are_subtracted: bool
     memory_utilization: float | None = None
     max_users_at_90_percent: int | None = None
+    host_bytes: int | None = None
+    most_gpu_layers: int | None = None
     max_users_paged: int | None = None
     assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -104,6 +109,8 @@ class Capacity:
             "graphs_are_subtracted": self.graphs_are_subtracted,
             "memory_utilization": self.memory_utilization,
             "max_users_at_90_percent": self.max_users_at_90_percent,
+            "host_bytes": self.host_bytes,
+            "most_gpu_layers": self.most_gpu_layers,
             "low": {name: value.low for name, value in ranges.items()},
             "high": {name: value.high for name, value in ranges.items()},
             "note": NOTE,
@@ -187,6 +194,7 @@ def capacity(
     check_pipeline_parallel(spec, deployment.pp)
     found = core_capacity(runs_on, deployment)
     budget = found.budget
+    has_host = runs_on is llama_cpp.ENGINE and spec.stated_parameters is None
     paged = None
     if average_tokens is not None:
         paged = users_that_fit(runs_on, deployment, whole("average_tokens", average_tokens))
@@ -213,6 +221,8 @@ def capacity(
         graphs_are_subtracted=budget.graphs_are_subtracted,
         memory_utilization=runs_on.share and runs_on.share(deployment),
         max_users_at_90_percent=_users_at_90_percent(runs_on, deployment),
+        host_bytes=llama_cpp.host_bytes(deployment) if has_host else None,
+        most_gpu_layers=llama_cpp.most_gpu_layers(deployment) if has_host else None,
         max_users_paged=paged,
         assumed=service_assumptions(service, asked),
         warnings=service_warnings(service, written_version, requested, deployment.context, named),

@@ -5,8 +5,11 @@ from __future__ import annotations
 from core.checks import one_of
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.deployment import Engine
+from core.plan.speed import TENSORRT_LLM_ENGINE
 
-ENGINES: dict[str, Engine] = {engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, llama_cpp.ENGINE)}
+ENGINES: dict[str, Engine] = {
+    engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, llama_cpp.ENGINE, TENSORRT_LLM_ENGINE)
+}
 NOTE = "memory only: this is not a latency promise"
 
 

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 from core import catalog
 from core.catalog.gpu_inputs import named_gpu
-from core.catalog.kernels import TENSORRT_LLM
 from core.catalog.speeds import MeasuredSpeed, nearest_measurement
 from core.checks import number, one_of, whole
 from core.engines.deployment import Engine, parse_version
@@ -16,11 +15,8 @@ from core.plan import speed as core_speed
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
-from vram.engine_settings import ENGINES as MEMORY_ENGINES
+from vram.engine_settings import ENGINES
 from vram.models import Model, kv_precision_of, model, weights_precision_of
-
-ENGINES: dict[str, Engine] = {**MEMORY_ENGINES, TENSORRT_LLM: core_speed.TENSORRT_LLM_ENGINE}
-_MEMORY_NOTE = " TensorRT-LLM's memory is computed as vLLM's."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +179,7 @@ def speed(
         nearest=nearest_measurement(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
-        note=core_speed.NOT_MODELLED + (_MEMORY_NOTE if runs_on is core_speed.TENSORRT_LLM_ENGINE else ""),
+        note=core_speed.NOT_MODELLED,
         assumed=service_assumptions(service, [choice_of_gpu(card)]),
         warnings=service_warnings(
             service, written_version, weights_precision_of(precision), load.context, [choice_of_gpu(card)]

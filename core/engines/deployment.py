@@ -95,6 +95,14 @@ class EngineSettings:
         "LoRA adapters on the GPU at once (vLLM's --max-loras).",
         Limits(0, 10**4, True, "Write the number of adapters, for example 4."),
     )
+    gpu_layers: int | None = _setting(
+        "Layers on the GPUs, the last ones first (llama.cpp's -ngl); one more than the model has for the output too.",
+        Limits(0, 10**4, True, "Write the number of layers, for example 20."),
+    )
+    cpu_expert_layers: int | None = _setting(
+        "First layers whose experts stay in CPU memory (llama.cpp's --n-cpu-moe).",
+        Limits(0, 10**4, True, "Write the number of layers, for example 20."),
+    )
     lora_rank: int | None = _setting(
         "Highest rank of the adapters (vLLM's --max-lora-rank).",
         Limits(1, 4096, True, "Write the highest rank, for example 16."),

@@ -6,13 +6,17 @@ src/llama-context.cpp. A "version" is a build number.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import replace
+
 from core.engines.blocks import CacheSpec, cache_specs
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exact_size, size_between
-from core.engines.parallelism import bytes_by_stage, layer_bytes_on_rank, outer_on_rank, stages
+from core.engines.parallelism import layer_bytes_on_rank, layers_by_stage, outer_on_rank, sizes_by_layer
 from core.engines.shapes import StageShapes, stage_shapes
+from core.model.precision import Precision
 from core.model.spec import ModelSpec
-from core.model.tensors import EMBEDDING, VISION
-from core.model.weights import stored_bytes, weights_bytes
+from core.model.tensors import EMBEDDING, EXPERT, VISION, Tensor
+from core.model.weights import storage_groups, stored_bytes, weights_bytes
 from core.units import GIB
 
 # The cache has a multiple of this number of cells (llama-context.cpp pads n_ctx; llama-kv-cache-iswa.cpp, GGML_PAD).
@@ -62,6 +66,26 @@ def _activation(deployment: Deployment, shapes: StageShapes, ubatch: int) -> Siz
     return Size(plain, flash.low, size_between(plain, 1, 1.5).high)
 
 
+def spans_on_gpus(deployment: Deployment) -> tuple[tuple[int, int], ...]:
+    """Return for each GPU its first layer and the layer after its last; without a setting, they have all layers.
+
+    Source: src/llama-model.cpp, load_tensors: the last `n_gpu_layers` layers.
+    """
+    layers = deployment.model.num_hidden_layers
+    first = layers - min(layers, layers if deployment.settings.gpu_layers is None else deployment.settings.gpu_layers)
+    spans = []
+    for count in layers_by_stage(layers - first, deployment.pp):
+        spans.append((first, first + count))
+        first += count
+    return tuple(spans)
+
+
+def _has_output(deployment: Deployment) -> bool:
+    """Return whether the output is on a GPU: if more layers were asked for than the model has."""
+    asked = deployment.settings.gpu_layers
+    return asked is None or asked > deployment.model.num_hidden_layers
+
+
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     """Return the bytes of the weights on each GPU.
 
@@ -73,14 +97,52 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
 
     def outside(stage: int) -> int:
-        tied = model.tie_word_embeddings and stage == deployment.pp - 1
+        is_last = stage == deployment.pp - 1
+        if is_last and not _has_output(deployment):
+            return 0
         return sum(
             stored_bytes(tensor, model, None, precision) * times
             for tensor, times in outer_on_rank(model, 1, deployment.pp, stage)
-            if tensor.group != VISION and (tensor.group != EMBEDDING or tied)
+            if tensor.group != VISION and (tensor.group != EMBEDDING or (model.tie_word_embeddings and is_last))
         )
 
-    return bytes_by_stage(model, deployment.pp, layer_bytes_on_rank(model, precision, 1), outside)
+    layer_bytes = layer_bytes_on_rank(model, precision, 1)
+    experts = _expert_bytes(model, precision)
+    on_cpu = deployment.settings.cpu_expert_layers or 0
+    held = [size - experts[layer] * (layer < on_cpu) for layer, size in enumerate(layer_bytes)]
+    return tuple(sum(held[first:end]) + outside(stage) for stage, (first, end) in enumerate(spans_on_gpus(deployment)))
+
+
+def _expert_bytes(model: ModelSpec, precision: Precision | None) -> tuple[int, ...]:
+    """Return the bytes of the experts of each layer."""
+
+    def size(tensors: tuple[Tensor, ...], layer: int) -> int:
+        return sum(stored_bytes(tensor, model, layer, precision) for tensor in tensors if tensor.group == EXPERT)
+
+    return sizes_by_layer(storage_groups(model, precision), size)
+
+
+def host_bytes(deployment: Deployment) -> int:
+    """Return the bytes of the weights that stay in CPU memory, without towers."""
+    model, precision = deployment.model, deployment.precision
+    text = replace(model, extra=tuple(tensor for tensor in model.extra if tensor.group != VISION))
+    return max(0, weights_bytes(text, precision) - sum(weights_by_stage(deployment)))
+
+
+def most_gpu_layers(deployment: Deployment) -> int:
+    """Return the most layers on the GPUs, as -ngl takes them, with which the sequences fit; 0 if not one does.
+
+    The sequences are `max_sequences`, or one.
+    """
+    needed, layers = deployment.settings.max_sequences or 1, range(deployment.model.num_hidden_layers + 2)
+
+    def is_too_many(count: int) -> bool:
+        trial = replace(deployment, settings=replace(deployment.settings, gpu_layers=count))
+        cache = pool(trial)
+        free = cache.blocks(tuple(budget.kv.expected for budget in budgets(trial)))
+        return free < needed * cache.blocks_per_sequence(deployment.context)
+
+    return max(0, bisect_left(layers, True, key=is_too_many) - 1)
 
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
@@ -107,7 +169,7 @@ def pool(deployment: Deployment) -> Pool:
     A "block" is one byte, because each sequence has cells for its own length.
     """
     by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
-    spans = stages(deployment.model, deployment.pp)
+    spans = spans_on_gpus(deployment)
     ubatch = deployment.settings.max_batched_tokens or _UBATCH
     fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
     layers = by_layer[fullest[0] : fullest[1]]

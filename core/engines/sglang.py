@@ -141,5 +141,5 @@ ENGINE = Engine(
     max_sequences=lambda deployment: deployment.settings.max_sequences or 4096,
     calibrated=("0.4", "0.5"),
     share=static_share,
-    lacks=("context_parallel",),
+    lacks=("context_parallel", "gpu_layers", "cpu_expert_layers"),
 )

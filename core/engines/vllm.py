@@ -429,4 +429,5 @@ ENGINE = Engine(
     max_sequences=lambda deployment: largest_step(_as_run(deployment)).sequences,
     calibrated=("0.6", "0.31"),
     share=memory_utilization,
+    lacks=("gpu_layers", "cpu_expert_layers"),
 )

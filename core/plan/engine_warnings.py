@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from core.catalog.kernels import KINDS, LLAMA_CPP, WITH_UNITS, has_native_units, obstacle
+from core.catalog.kernels import KINDS, LLAMA_CPP, TENSORRT_LLM, WITH_UNITS, has_native_units, obstacle
 from core.engines import vllm
 from core.engines.deployment import Engine, Version, parse_version
 from core.model.precision import Precision
@@ -96,4 +96,11 @@ def service_assumptions(service: Service, choices: Sequence[GpuChoice]) -> tuple
         return without_blanks(sizes)
     widened = (widened_note(service.engine, service.model, service.precision, choice) for choice in choices)
     older = (older_core_note(service.engine, service.version, choice.compute_capability) for choice in choices)
-    return without_blanks([*sizes, *widened, *older])
+    return without_blanks([*sizes, _stand_in_note(service.engine), *widened, *older])
+
+
+def _stand_in_note(engine: Engine) -> str:
+    """Return that another engine's budget is shown; "" for an engine with its own."""
+    if engine.name != TENSORRT_LLM:
+        return ""
+    return f"engine: memory is computed as vLLM's; no rule for the memory of {engine.name} is modelled"

@@ -73,9 +73,13 @@ def test_bad_input_is_one_sentence(vram, arguments, message):
 
 
 def test_tensorrt_llm_says_whose_memory_it_has():
-    notes = {engine: api.speed("llama-3.1-70b", engine=engine, **ASKED).note for engine in ("vllm", "tensorrt-llm")}
-    assert "memory is computed as vLLM's" in notes["tensorrt-llm"]
-    assert "vLLM" not in notes["vllm"]
+    (assumed,) = api.speed("llama-3.1-70b", engine="tensorrt-llm", **ASKED).assumed
+    assert "memory is computed as vLLM's" in assumed
+    assert api.speed("llama-3.1-70b", engine="vllm", **ASKED).assumed == ()
+    capacity = api.capacity("llama-3.1-70b", gpu="h100", tp=4, context=8192, engine="tensorrt-llm")
+    assert capacity.assumed == (assumed,)
+    same = api.capacity("llama-3.1-70b", gpu="h100", tp=4, context=8192)
+    assert capacity.max_users == same.max_users
 
 
 def test_users_at_a_wanted_speed():

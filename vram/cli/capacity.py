@@ -67,6 +67,9 @@ def _print(found: Capacity) -> None:
     if found.memory_utilization is not None:
         name = f"users with 0.9 of it, not {found.memory_utilization:g}"
         table.add_row(name, f"{found.max_users_at_90_percent:,}")
+    if found.host_bytes is not None:
+        table.add_row("weights in CPU memory", f"{found.host_bytes / GIB:,.2f}")
+        table.add_row("most layers on the GPUs (-ngl)", f"{found.most_gpu_layers}")
     table.caption = NOTE
     Console().print(table)
     print_remarks(found.assumed, found.warnings)

@@ -124,3 +124,34 @@ def test_shared_memory_has_small_steps_and_less_free():
     spark = replace(deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB)))
     assert vllm.largest_step(spark).tokens == 2048
     assert vllm.budgets(spark)[0].other.low >= GIB
+
+
+def llama(name, gib=24.0, **settings) -> Deployment:
+    return replace(deployment(name, context=8192, gib=gib, **settings), version=(6325, 0, 0))
+
+
+def test_layers_on_the_cpu_by_hand():
+    """Llama 3.1 8B in 16 bits: 32 layers of 218 112 000 parameters, an output of 128 256 × 4096 and a norm."""
+    layer, output = 218_112_000 * 2, (128_256 * 4096 + 4096) * 2
+    for asked, held in ((0, 0), (20, 20 * layer), (32, 32 * layer), (33, 32 * layer + output)):
+        assert llama_cpp.weights_by_stage(llama("llama-3.1-8b", gpu_layers=asked)) == (held,)
+    everything = llama_cpp.weights_by_stage(llama("llama-3.1-8b"))[0] + llama_cpp.host_bytes(llama("llama-3.1-8b"))
+    assert everything == 8_030_261_248 * 2
+    half = llama_cpp.pool(llama("llama-3.1-8b", gpu_layers=16))
+    assert 2 * half.bytes_per_token == llama_cpp.pool(llama("llama-3.1-8b")).bytes_per_token
+
+
+def test_experts_on_the_cpu():
+    whole, moved = llama("gpt-oss-120b"), llama("gpt-oss-120b", cpu_expert_layers=36)
+    freed = llama_cpp.weights_by_stage(whole)[0] - llama_cpp.weights_by_stage(moved)[0]
+    assert freed == llama_cpp.host_bytes(moved) - llama_cpp.host_bytes(whole) > 50 * GIB
+
+
+@given(gib=st.integers(2, 200))
+def test_the_most_layers_that_fit(gib):
+    found = llama_cpp.most_gpu_layers(llama("llama-3.1-70b", gib=gib))
+    fits = capacity(llama_cpp.ENGINE, llama("llama-3.1-70b", gib=gib, gpu_layers=found)).max_users.expected
+    assert fits >= 1 or found == 0
+    if found < 81:
+        more = llama("llama-3.1-70b", gib=gib, gpu_layers=found + 1)
+        assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
