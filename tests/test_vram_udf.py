@@ -646,7 +646,7 @@ def test_the_card_of_a_gpu():
 
 
 def test_unknown_facts_of_a_gpu_are_na():
-    assert VRAM_GPU("dgx-spark", row("label_gb", "memory_gb", "memory_basis", "memory_mib")) == row(
+    assert VRAM_GPU("jetson-thor", row("label_gb", "memory_gb", "memory_basis", "memory_mib")) == row(
         128.0, 128.0, "label", NA
     )
 
