@@ -44,7 +44,7 @@ def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
     with _one_sentence_errors(model_id):
         config, connected = _download_config(model_id, revision)
     fields = config_fields(config)
-    spec = spec_from_config(fields, name=model_id)
+    spec = spec_from_config(fields, name=model_id, refuse_later=True)
     snapshot = os.path.dirname(config)
     stored = _cached(snapshot)
     if stored is None and connected:

@@ -149,12 +149,14 @@ class Quantization:
         formats: modules and their precision; the first entry that includes a module applies.
         excluded: modules that are not quantized.
         groups: groups of tensors that can be quantized.
+        refusal: field, problem and remedy of a format that is not supported; any other precision can be asked for.
     """
 
     method: str
     formats: tuple[tuple[Modules, Precision], ...]
     excluded: Modules = NOTHING
     groups: frozenset[str] = LINEAR_GROUPS
+    refusal: tuple[str, str, str] | None = None
 
     @cached_property
     def varies_by_layer(self) -> bool:
@@ -163,7 +165,13 @@ class Quantization:
         return any(selected.varies_by_layer for selected in selections)
 
     def precision_of(self, tensor: Tensor, layer: int | None) -> Precision | None:
-        """Return the format of a tensor of `layer` (None: outside the layers); None if it is not quantized."""
+        """Return the format of a tensor of `layer` (None: outside the layers); None if it is not quantized.
+
+        Raises:
+            UnsupportedModelError: the checkpoint's format is not supported.
+        """
+        if self.refusal is not None:
+            raise UnsupportedModelError(*self.refusal)
         if tensor.group not in self.groups or tensor.columns == 1 or self.excluded.has(tensor, layer):
             return None
         return next((precision for selected, precision in self.formats if selected.has(tensor, layer)), None)

@@ -30,6 +30,10 @@ _SYNONYMS = (
 )
 _SYNONYMS_OF = {name: names for names in _SYNONYMS for name in names}
 
+# Fields with the number of layers for multi-token prediction: DeepSeek, GLM, MiMo; Qwen3-Next, Qwen3.5; MiniMax-M2.
+# Layers' lists may have entries for them at the end.
+_DRAFT_LAYERS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "mtp_num_layers")
+
 _ANY_SIZE = Limits(0, 10**7, True, "Write a whole number, as in the model's config.json.")
 _POSITIVE = replace(_ANY_SIZE, least=1)
 COPY_IT = "Copy it from the model's config.json."
@@ -99,8 +103,10 @@ class Fields:
         return value if allowed else None
 
     def optional(self, field: str) -> int | None:
-        """Return a whole number, or None."""
+        """Return a whole number, or None; of a list with an entry per layer, all equal, that entry."""
         value = self.raw(field)
+        if isinstance(value, list) and len(value) > 1 and all(type(each) is int and each == value[0] for each in value):
+            value = value[0]
         return None if value is None else int(number_within(self.path + field, value, LIMITS.get(field, _ANY_SIZE)))
 
     def size(self, field: str, default: int | None = None, *, least: int = 1) -> int:
@@ -151,7 +157,7 @@ class Fields:
             UnsupportedModelError: it has another number of entries.
         """
         value = self.listed(field)
-        if value is not None and len(value) == layers + (self.optional("num_nextn_predict_layers") or 0):
+        if value is not None and layers < len(value) <= layers + self._draft_layers():
             return value[:layers]
         if value is not None and len(value) != layers:
             raise self.error(
@@ -160,6 +166,14 @@ class Fields:
                 "Write one entry for each of num_hidden_layers.",
             )
         return value
+
+    def _draft_layers(self) -> int:
+        """Return the most draft layers that the fields speak of; DeepSeek-V4's DSpark lists the layers it reads."""
+        counts = (self.values.get(field) for field in _DRAFT_LAYERS)
+        listed = self.values.get("dspark_target_layer_ids")
+        return max(
+            len(listed) + 1 if isinstance(listed, list) else 0, *(count for count in counts if type(count) is int), 0
+        )
 
     def part(self, field: str) -> Mapping[str, object] | None:
         """Return a nested object, or None."""

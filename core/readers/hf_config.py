@@ -31,7 +31,7 @@ def read_config_file(path: str) -> ModelSpec:
         UnreadableConfigError: the file is missing, too large, or not a JSON object.
         PlannerError: a field is missing, wrong, or not supported.
     """
-    return spec_from_config(config_fields(path), name=model_name(path))
+    return spec_from_config(config_fields(path), name=model_name(path), refuse_later=True)
 
 
 def config_fields(path: str) -> dict[str, object]:
@@ -62,18 +62,23 @@ def model_name(path: str) -> str:
     return printable(cached[1].replace("--", "/") if cached else os.path.basename(folder))
 
 
-def spec_from_config(config: Mapping[str, object], *, name: str) -> ModelSpec:
+def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: bool = False) -> ModelSpec:
     """Return the model that the fields of a config.json describe.
 
     One further field is read: `params_b`, billions of parameters, which replaces the counted number. With it,
     `num_hidden_layers` and `hidden_size` are enough: keys and values are then as wide as the model, as in the article.
+
+    Args:
+        refuse_later: refuse an unsupported quantization only when bytes as shipped are asked for, so that a precision
+            can be named.
 
     Raises:
         UnsupportedModelError: a needed field is missing, or the architecture is not supported.
         WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
     spec = known.read(config, name)
-    return replace(spec, quantization=quantization.read(config), bytes_per_value=_bytes_per_value(config))
+    read = quantization.read_or_refuse_later if refuse_later else quantization.read
+    return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config))
 
 
 # Bytes of a weight as shipped, unless quantized: the dtype in config.json, else 16 bits, which every engine assumes.

@@ -98,12 +98,16 @@ def _read_gguf(path: str) -> ModelFile:
     gguf = read_gguf(path)
     stored = _check_complete(path, gguf.stored)
     fields = config_of_gguf(gguf)
-    return ModelFile(spec=spec_from_config(fields, name=model_name(path)), fields=fields, stored=stored)
+    return ModelFile(
+        spec=spec_from_config(fields, name=model_name(path), refuse_later=True), fields=fields, stored=stored
+    )
 
 
 def _read_config(path: str, stored: StoredTensors | None) -> ModelFile:
     fields = config_fields(path)
-    return ModelFile(spec=spec_from_config(fields, name=model_name(path)), fields=fields, stored=stored)
+    return ModelFile(
+        spec=spec_from_config(fields, name=model_name(path), refuse_later=True), fields=fields, stored=stored
+    )
 
 
 def _config_next_to(path: str) -> str:

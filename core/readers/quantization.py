@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from core.errors import UnsupportedModelError, quoted
@@ -25,6 +25,7 @@ Config = Mapping[str, object]
 # Scales have the model's own 16 bits in compressed-tensors, GPTQ and AWQ, and 32 bits in block-wise FP8.
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
+_REMEDY = f"Name a precision, such as int4 or fp8 (in a sheet or a CSV file, also remove {_FIELD})."
 _UNQUANTIZED_BITS = 16
 _MOST_BITS, _MOST_VALUES = 32, 10**6
 _TILE_SIDES = range(1, 10**5)
@@ -53,8 +54,21 @@ def read(config: Config) -> Quantization | None:
         return _modelopt_mixed(settings)
     reader = _READERS.get(method.removeprefix("intel/"))
     if reader is None:
-        raise _unsupported("quant_method", f"{quoted(method)} is not a supported format", sorted(_READERS))
+        raise _unsupported("quant_method", f"{quoted(method)} is not a supported format")
     return reader(settings)
+
+
+def read_or_refuse_later(config: Config) -> Quantization | None:
+    """Return the same as `read`; an unsupported format is refused once bytes as shipped are asked for."""
+    try:
+        return read(config)
+    except UnsupportedModelError as error:
+        method = (_settings(config) or {}).get("quant_method")
+        return Quantization(
+            method=method if isinstance(method, str) else "an unknown format",
+            formats=(),
+            refusal=(error.field, error.problem, error.remedy),
+        )
 
 
 def _settings(config: Config) -> Config | None:
@@ -68,10 +82,8 @@ def _settings(config: Config) -> Config | None:
     return value if isinstance(value, Mapping) and value else None
 
 
-def _unsupported(field: str, problem: str, known: Iterable[str] = ()) -> UnsupportedModelError:
-    remedy = f"remove {_FIELD} and name a precision."
-    remedy = f"Write one of {', '.join(known)}; or {remedy}" if known else remedy.capitalize()
-    return UnsupportedModelError(f"{_FIELD}.{field}", problem, remedy)
+def _unsupported(field: str, problem: str) -> UnsupportedModelError:
+    return UnsupportedModelError(f"{_FIELD}.{field}", problem, _REMEDY)
 
 
 def _strings(settings: Config, *fields: str) -> list[str]:
@@ -175,7 +187,7 @@ def _mlx_precision(settings: Config) -> Precision:
         return floats[str(mode)]()
     if mode != "affine" or not bits or not group_size or bits > 8 or group_size < 0:
         raise UnsupportedModelError("quantization", f"{quoted(mode)}, {bits} bits in groups of {group_size} is not "
-                                    "a supported format", "Remove quantization and name a precision.")  # fmt: skip
+                                    "a supported format", _REMEDY)  # fmt: skip
     scales = 2 * _SCALE_BYTES
     return Precision(name=f"mlx_int{bits}_g{group_size}", block_bytes=bits * group_size + 8 * scales,
                      block_values=8 * group_size, block_scale_bytes=8 * scales)  # fmt: skip
@@ -400,7 +412,7 @@ _ALGORITHMS: dict[str, Callable[[], Precision]] = {
 def _algorithm(name: object) -> Precision:
     known = _ALGORITHMS.get(str(name).upper())
     if known is None:
-        raise _unsupported("quant_algo", f"{quoted(name)} is not a supported format", _ALGORITHMS)
+        raise _unsupported("quant_algo", f"{quoted(name)} is not a supported format")
     return known()
 
 

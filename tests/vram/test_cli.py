@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 
@@ -118,7 +119,7 @@ def test_bad_input_is_one_sentence(vram, arguments, words):
         (b"[]", "not a JSON object"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"hidden_size": NaN}', "NaN"),
+        (json.dumps(CONFIG | {"hidden_size": math.nan}).encode(), "hidden_size: nan is not a finite number"),
         (b'{"hidden_size": 1, "hidden_size": 2}', "it has the field 'hidden_size' twice"),
         (b"{}", "model_type: it is missing"),
         (json.dumps(CONFIG | {"model_type": "mystery"}).encode(), "'mystery' is not a supported architecture"),

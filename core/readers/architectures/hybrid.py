@@ -764,6 +764,12 @@ FAMILIES: dict[str, Family] = {
         NO_BIAS, source=hf_source("minimax"), mixers=_minimax_layers,
         mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size"),
     ),
+    # The hub's own model type; the router is in 32 bits (metadata.total_size of MiniMaxAI/MiniMax-M1-80k).
+    "minimax_m1": replace(
+        NO_BIAS, source=hf_source("minimax"), mixers=_minimax_layers,
+        mlps=moe_mlps(in_every_layer, experts="num_local_experts", width="intermediate_size",
+                      router_bytes_per_value=4),
+    ),
     "bailing_hybrid": replace(
         NO_BIAS, source=hf_source("bailing_hybrid"), mixers=_bailing_layers, mlps=deepseek_mlps(), rotary=no_rotary,
         ignored=("kda_safe_gate",), defaults={"first_k_dense_replace": 2},

@@ -84,7 +84,7 @@ def read_decoder(
 
 def _check_all_read(fields: Fields) -> None:
     """Raise if a field that changes memory was not read."""
-    unread = fields.unread(MEMORY_FIELDS)
+    unread = [name for name in fields.unread(MEMORY_FIELDS) if not _repeats_another(fields, name)]
     if unread:
         raise fields.error(
             unread[0],
@@ -93,10 +93,38 @@ def _check_all_read(fields: Fields) -> None:
         )
 
 
+# Fields that say the same of every family: one that was not read repeats one that was read if their values agree.
+_SAME_VALUE = (
+    ("num_key_value_heads", "num_kv_heads", "multi_query_group_num", "num_attention_groups"),
+    ("head_dim", "kv_channels", "v_head_dim", "swa_head_dim", "global_head_dim"),
+    ("shared_expert_intermediate_size", "shared_intermediate_size"),
+    ("intermediate_size", "dense_intermediate_size", "intermediate_size_mlp"),
+    ("hidden_size", "embedding_size", "word_embed_proj_dim"),
+    ("attention_bias", "qkv_bias", "add_qkv_bias", "use_qkv_bias"),
+)
+# Fields that place the layers with experts; where one list names the kind of every layer, they repeat it.
+_EXPERT_LAYERS = (
+    "first_k_dense_replace", "moe_layer_freq", "moe_layers", "interleave_moe_layer_step", "decoder_sparse_step",
+    "mlp_only_layers",
+)  # fmt: skip
+
+
+def _repeats_another(fields: Fields, name: str) -> bool:
+    """Return whether the field `name`, which the family does not use, repeats what another field says."""
+    if name in _EXPERT_LAYERS and fields.given("mlp_layer_types"):
+        return True
+    if name.endswith(("_step", "_freq")):
+        return fields.values[name] == 1  # every layer, which is what a family without such a field has
+    if name == "mlp_only_layers" and "first_k_dense_replace" in fields.read:
+        return fields.values[name] == list(range(fields.optional("first_k_dense_replace") or 0))
+    others = {other for group in _SAME_VALUE if name in group for other in group} - {name}
+    return any(other in fields.read and fields.values.get(other) == fields.values[name] for other in others)
+
+
 def _model_type(config: Mapping[str, object]) -> str:
     model_type = config.get("model_type")
     if model_type is None:
-        raise UnsupportedModelError("model_type", "it is missing", f"Write one of: {', '.join(known_model_types())}.")
+        raise UnsupportedModelError("model_type", "it is missing", _OTHER_FAMILY)
     if not isinstance(model_type, str):
         raise _unknown("model_type", model_type)
     return model_type
@@ -110,10 +138,11 @@ def _unknown(field: str, model_type: object) -> UnsupportedModelError:
     )
     hint = near.remedy if near is not None and near.remedy.startswith("Did") else ""
     return UnsupportedModelError(
-        field,
-        f"{quoted(model_type)} is not a supported architecture",
-        f"{hint} Write one of: {', '.join(known_model_types())}.".strip(),
+        field, f"{quoted(model_type)} is not a supported architecture", f"{hint} {_OTHER_FAMILY}".strip()
     )
+
+
+_OTHER_FAMILY = 'Write the model type of a family with the same layers, such as "llama" or "qwen3_moe".'
 
 
 # Fields, of any family, that change memory. If a config has one that its family's reader does not read, the

@@ -84,7 +84,7 @@ def _tower_tensors(outer: Fields, tower: Tower, hidden_size: int) -> Tensors:
         return ()
     if fields.model_type not in vision.TOWERS:
         raise fields.error("model_type", f"{quoted(fields.model_type)} is not a supported tower",
-                           f"Write one of {', '.join(vision.TOWERS)}.")  # fmt: skip
+                           f"Remove {tower.part} to count the model without it.")  # fmt: skip
     return (*vision.TOWERS[fields.model_type](fields), *tower.projector(outer, fields, hidden_size))
 
 
@@ -98,7 +98,8 @@ def _tower_fields(outer: Fields, tower: Tower) -> Fields | None:
     if part is None:
         return None
     given = part.get("model_type")
-    usable = isinstance(given, str) and (given in vision.TOWERS or given not in ("", outer.model_type))
+    # Fine-tunes that transformers 4.4x saved give the whole model's type to the tower, whose defaults it does not have.
+    usable = isinstance(given, str) and given not in ("", outer.model_type)
     return Fields(part, str(given) if usable else tower.type, path=f"{tower.part}.", nested=True)
 
 

@@ -217,8 +217,6 @@ BAD_TEXTS = {
     "empty": ("", "it is not JSON (line 1"),
     "not JSON": ("model_type = llama", "it is not JSON (line 1"),
     "cut off": ('{"model_type": "llama",\n "hidden_size": ', "it is not JSON (line 2"),
-    "NaN": ('{"hidden_size": NaN}', "NaN is not a JSON number"),
-    "infinity": ('{"hidden_size": -Infinity}', "-Infinity is not a JSON number"),
     "the same field twice": ('{"hidden_size": 1, "hidden_size": 2}', "it has the field 'hidden_size' twice"),
     "the same nested field twice": ('{"a": {"b": 1, "b": 2}}', "it has the field 'b' twice"),
     "a list": ("[1, 2]", "it is not a JSON object"),
@@ -273,7 +271,7 @@ def test_an_invalid_file_name(tmp_path):
 @pytest.mark.parametrize(
     "config, message",
     [
-        (without(LLAMA, "model_type"), "model_type: it is missing. Write one of: afmoe, "),
+        (without(LLAMA, "model_type"), "model_type: it is missing. Write the model type of a family"),
         (LLAMA | {"model_type": "mystery"}, "model_type: 'mystery' is not a supported architecture"),
         (LLAMA | {"model_type": ["llama"]}, "model_type: ['llama'] is not a supported architecture"),
         (LLAMA | {"model_type": 7}, "model_type: 7 is not a supported architecture"),
