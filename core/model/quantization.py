@@ -19,7 +19,16 @@ LINEAR_GROUPS_AND_HEAD = LINEAR_GROUPS | {HEAD, VISION}
 EVERY_MATRIX = LINEAR_GROUPS | {HEAD, EMBEDDING, ROUTER}  # MLX: every matrix of the language model
 
 _LAYER = re.compile(r"^(?:.*\.)?(?:layers|h)\.(\d+)\.(.+)$")
-_TOWER = re.compile(r"^(?:model\.)?(?:visual|vision|audio|mtp|multi_modal|mm_)")
+_DRAFT = re.compile(r"^(?:model\.)?mtp\b")
+# Words by which module names and patterns speak of a tower, or of what lies between a tower and the decoder; the first
+# that fits decides ("visual.merger" is a projector).
+_TOWER_WORDS = (
+    ("projector", re.compile(r"projector|multi_modal|mm_proj|merger|mlp1|connector|resampler|aligner|img_projection|"
+                             r"embed_(?:vision|audio|modality)|vision_adapter")),
+    ("audio", re.compile(r"audio|speech|sound")),
+    ("vision", re.compile(r"visual|vision|\bvit\b|\bimage_|\bimg_")),
+)  # fmt: skip
+_WHOLE_TOWER = re.compile(r"(?:visual|vision|audio|speech|sound)\w*[.*$\\]*$")
 _LAYER_PREFIXES = (
     "model.layers",
     "model.language_model.layers",
@@ -50,12 +59,18 @@ class Modules:
         prefixes: the same, for paths that end in "*".
         anywhere: parts of paths that select modules in every layer.
         patterns: regular expressions for all other entries.
+        towers: kinds of parts outside the decoder that entries speak of: "vision", "audio", "projector"; "all vision"
+            and "all audio" include the projector inside the tower. Checkpoints name every module of a tower, or the
+            tower; its layers are not told apart.
+        exact: whether a path selects that module only, not those below it (compressed-tensors, utils/match.py).
     """
 
     in_layers: frozenset[tuple[int, str]]
     prefixes: frozenset[tuple[int, str]]
     anywhere: frozenset[str]
     patterns: tuple[str, ...]
+    towers: frozenset[str] = frozenset()
+    exact: bool = False
 
     @property
     def varies_by_layer(self) -> bool:
@@ -65,6 +80,8 @@ class Modules:
     def has(self, tensor: Tensor, layer: int | None) -> bool:
         """Return whether the selection includes a tensor of `layer` (None: outside the layers)."""
         if self.patterns == EVERYTHING.patterns:
+            return True
+        if tensor.group == VISION and not self.towers.isdisjoint(_tower_kinds(tensor.name)):
             return True
         if tensor.name not in self._selected_layers_by_name:
             self._selected_layers_by_name[tensor.name] = self._selected_layers(_names(tensor.name))
@@ -84,22 +101,25 @@ class Modules:
 
     def _selected_layers(self, names: tuple[str, ...]) -> frozenset[int] | None:
         """Return the layers in which a module with one of these `names` is selected, patterns aside; None for all."""
-        if any(not self.anywhere.isdisjoint(_parts(name)) for name in names):
+        within = _itself if self.exact else _parts
+        if any(not self.anywhere.isdisjoint(within(name)) for name in names):
             return None
-        paths = frozenset[str]().union(*map(_path_and_parents, names))
+        paths = frozenset[str]().union(*map(_itself if self.exact else _path_and_parents, names))
         by_path = {layer for layer, path in self.in_layers if path in paths}
         by_prefix = {layer for layer, prefix in self.prefixes if any(name.startswith(prefix) for name in names)}
         return frozenset(by_path | by_prefix)
 
 
-def modules(entries: Iterable[str]) -> Modules:
-    """Parse a list of module names in config.json."""
+def modules(entries: Iterable[str], *, exact: bool = False) -> Modules:
+    """Parse a list of module names in config.json; `exact`: see `Modules`."""
+    entries = tuple(entries)
+    towers = frozenset(kind for name in entries for kind in _towers_of_entry(name))
     in_layers, prefixes, anywhere, patterns, globs = set(), set(), set(), [], []
     for name in entries:
         if name.startswith("re:"):
             patterns.append(_checked_pattern(name[3:]))
             continue
-        found = None if _TOWER.match(name) else _LAYER.match(name)
+        found = None if _DRAFT.match(name) or _towers_of_entry(name) else _LAYER.match(name)
         if found and "*" not in name:
             in_layers.add((int(found[1]), found[2]))
         elif found and "*" not in name[:-1]:
@@ -107,10 +127,28 @@ def modules(entries: Iterable[str]) -> Modules:
         elif "*" in name:
             globs.append(fnmatch.translate(name).replace("\\Z", r"(?:\Z|\.)").replace("\\z", r"(?:\Z|\.)"))
         else:
-            anywhere.add(name.removeprefix("model.").removeprefix("language_model."))
+            anywhere.add(re.sub(r"^(?:(?:model|language_model)\.)+(?=.)", "", name))
     if globs:
         patterns.append("|".join(globs))  # one search of each path instead of one per glob
-    return Modules(frozenset(in_layers), frozenset(prefixes), frozenset(anywhere), tuple(patterns))
+    return Modules(frozenset(in_layers), frozenset(prefixes), frozenset(anywhere), tuple(patterns), towers, exact)
+
+
+def _tower_kind(text: str) -> str:
+    return next((kind for kind, words in _TOWER_WORDS if words.search(text)), "")
+
+
+def _towers_of_entry(entry: str) -> tuple[str, ...]:
+    """Return the kinds of parts outside the decoder that an entry of a list of modules speaks of."""
+    kind = _tower_kind(entry)
+    if kind in ("", "projector") or not _WHOLE_TOWER.search(entry):
+        return (kind,) if kind else ()
+    return kind, f"all {kind}"
+
+
+@lru_cache(maxsize=1024)
+def _tower_kinds(name: str) -> tuple[str, ...]:
+    """Return the kinds of a tensor outside the decoder: its own, and that of the tower that it is in."""
+    return _tower_kind(name), f"all {_tower_kind(name.partition('.')[0])}"
 
 
 def _checked_pattern(pattern: str) -> str:
@@ -184,13 +222,21 @@ def _names(name: str) -> tuple[str, ...]:
     head, is_expert, last = name.rpartition("experts.")
     if is_expert and not head.endswith("shared_") and last in _MIXTRAL_NAMES:
         names += [f"{head}experts.0.{last}", f"{head}experts.0.{_MIXTRAL_NAMES[last]}"]
-    if name == "mlp.gate":
-        names.append("mlp.router")
+        names += [f"{head}switch_mlp.{last}", f"{head}experts.switch_glu.{last}"]  # MLX: mlx-lm models/switch_layers.py
+    if name in ("mlp.gate", "gate"):  # Bailing's and Hunyuan's routers have a projection inside; Gemma 4: router.proj
+        names += ["mlp.router", "router.proj", "mlp.gate.gate_proj", "mlp.gate.wg"]
     parent, _, last = name.rpartition(".")
     if last in _FUSED_NAMES:
         names.append(f"{parent}.{_FUSED_NAMES[last]}")
     return tuple(dict.fromkeys(names + [each.replace(*other, 1) for each in names for other in _ALTERNATIVE_NAMES
                                         if each.startswith(other[0])]))  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _itself(name: str) -> frozenset[str]:
+    """Return a path, and for experts the path of all of them, which engines match as one module."""
+    experts = name.rpartition("experts.")
+    return frozenset({name, f"{experts[0]}experts"} if experts[1] else {name})
 
 
 @lru_cache(maxsize=4096)
@@ -209,7 +255,7 @@ def _parts(name: str) -> frozenset[str]:
 @lru_cache(maxsize=4096)
 def _paths(name: str, layer: int | None) -> list[str]:
     """Return the full paths that checkpoints use for a module of a layer (None: outside the layers)."""
-    names = _names(name)
+    names = tuple(each for each in _names(name) if "switch_" not in each)  # MLX writes no patterns
     if layer is None:
         return [path for each in names for path in (each, f"model.{each}", f"language_model.{each}")]
     return [f"{prefix}.{layer}.{each}" for prefix in _LAYER_PREFIXES for each in names]

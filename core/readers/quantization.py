@@ -18,7 +18,7 @@ from core.model.quantization import (
     Quantization,
     modules,
 )
-from core.model.tensors import EXPERT
+from core.model.tensors import EXPERT, ROUTER
 
 Config = Mapping[str, object]
 
@@ -43,11 +43,13 @@ def read(config: Config) -> Quantization | None:
     inner = settings.get("quantization")
     if isinstance(inner, Mapping):  # hf_quant_config.json of NVIDIA's Model Optimizer
         settings = {**inner, "quant_method": "modelopt"}
+    if str(config.get("model_type")) in _FUSED_PROJECTIONS:
+        settings = {**settings, "fused": _FUSED_PROJECTIONS[str(config["model_type"])]}
     if "expert_dtype" in config:
         settings = {**settings, "expert_dtype": config["expert_dtype"]}
     method = str(settings.get("quant_method") or ("modelopt" if "quant_algo" in settings else ""))
     if not method and "bits" in settings and "group_size" in settings:
-        return _mlx(settings)
+        return _mlx(settings, raw_routers=_has_raw_routers(config))
     if "BITS" in method.upper():
         method = "bitsandbytes"
     if settings.get("quant_algo") == "MIXED_PRECISION" or (method == "fp8" and settings.get("quantized_layers")):
@@ -162,7 +164,17 @@ def _fbgemm(settings: Config) -> Quantization:
     return Quantization(method="fbgemm_fp8", formats=((EVERYTHING, precision),), excluded=modules(skipped))
 
 
-def _mlx(settings: Config) -> Quantization:
+def _has_raw_routers(config: Config) -> bool:
+    """Return whether MLX's model keeps its routers as arrays, which are not quantized, instead of linear layers.
+
+    It does so for DeepSeek's kind of router: mlx-lm models/deepseek_v3.py, glm4_moe.py, dots1.py, nemotron_h.py,
+    mimo_v2_flash.py, class MoEGate. These families name their experts n_routed_experts.
+    """
+    text = config.get("text_config")
+    return any("n_routed_experts" in part for part in (config, text) if isinstance(part, Mapping))
+
+
+def _mlx(settings: Config, *, raw_routers: bool) -> Quantization:
     """Return MLX's format: groups along a row with a 16-bit scale and bias, in every matrix, embeddings included.
 
     Modules with another format, or none, have an entry under their name (mlx-lm utils.py, quantize_model).
@@ -175,7 +187,7 @@ def _mlx(settings: Config) -> Quantization:
             exceptions.append((modules([name]), _mlx_precision({**settings, **entry})))
     return Quantization(
         method="mlx", formats=(*exceptions, (EVERYTHING, _mlx_precision(settings))), excluded=modules(excluded),
-        groups=EVERY_MATRIX,
+        groups=EVERY_MATRIX - {ROUTER} if raw_routers else EVERY_MATRIX,
     )  # fmt: skip
 
 
@@ -244,6 +256,16 @@ def _quark_scheme(entry: object) -> Precision | None:
     raise _unsupported("global_quant_config.weight.qscheme", f"{quoted(scheme)} is not supported")
 
 
+# The parts of fused projections, but for the first of each, by model type; sources: the families' modeling files
+# (c_attn, W_pack, qkv_proj and gate_up_proj, query_key_value and dense_h_to_4h, wqkv, Wqkv).
+_KEYS_AND_VALUES = ("self_attn.k_proj", "self_attn.v_proj")
+_FUSED_PROJECTIONS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("qwen", "baichuan", "internlm2", "gpt2", "gpt_bigcode", "bloom", "falcon", "gpt_neox", "mpt"),
+                    _KEYS_AND_VALUES),
+    **dict.fromkeys(("phi3", "phi3_v", "chatglm", "glm4", "glm"), (*_KEYS_AND_VALUES, "mlp.up_proj")),
+}  # fmt: skip
+
+
 def _gptq(settings: Config) -> Quantization:
     """Return GPTQ's format: packed weights, 16-bit scales, packed zero points, and g_idx (4 bytes per input column).
 
@@ -253,9 +275,11 @@ def _gptq(settings: Config) -> Quantization:
     def precision(overrides: Config) -> Precision:
         given = {**settings, **overrides}
         bits, group_size = _bits(given, "bits") or 4, _whole_number(given, "group_size") or 128
-        return grouped(bits, group_size, zero_points=True, g_idx=True)
+        return grouped(bits, group_size, zero_points=True, g_idx=given.get("g_idx") is not False)
 
     exceptions, excluded = _gptq_exceptions(settings)
+    # The columns of a fused projection have one index of groups, not one for each of its parts.
+    exceptions += [(name, {"g_idx": False}) for name in _strings(settings, "fused")]
     general = _linear_layers("gptq", precision({}), settings, excluded)
     special = ((modules([name]), precision(entry)) for name, entry in exceptions)
     return replace(general, formats=(*special, *general.formats))
@@ -367,7 +391,7 @@ def _compressed_tensors(settings: Config) -> Quantization:
             continue
         formats.append((_targets(_strings(scheme, "targets")), _scheme(weights)))
     return Quantization(
-        method="compressed-tensors", formats=tuple(formats), excluded=modules(_strings(settings, "ignore")),
+        method="compressed-tensors", formats=tuple(formats), excluded=modules(_strings(settings, "ignore"), exact=True),
         groups=LINEAR_GROUPS_AND_HEAD,
     )  # fmt: skip
 

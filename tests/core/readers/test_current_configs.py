@@ -103,3 +103,110 @@ def test_a_refused_model_type_gives_a_short_remedy_that_works():
         spec_from_config(LLAMA | {"model_type": "mystery"}, name="m")
     assert len(str(error.value)) < 200
     assert parameters(LLAMA | {"model_type": "llama"}) > 0
+
+
+# ---- what stays in 16 bits ------------------------------------------------------------------------------
+
+
+def shipped(config: dict[str, object]) -> int:
+    return weights_bytes(spec_from_config(config, name="m"))
+
+
+def packed(ignore: list[str]) -> dict[str, object]:
+    """Return compressed-tensors' 8 bits without scales of their own size: 2 bytes per tensor."""
+    weights = {"num_bits": 8, "type": "float", "strategy": "tensor"}
+    groups = {"group_0": {"targets": ["Linear"], "weights": weights}}
+    return {"quantization_config": {"quant_method": "compressed-tensors", "ignore": ignore, "config_groups": groups}}
+
+
+@pytest.mark.parametrize(
+    ("ignored", "values", "tensors"),
+    [
+        (["model.layers.0.self_attn"], 0, 0),  # a parent, which compressed-tensors matches by its exact name only
+        (["model.layers.0.self_attn.q_proj"], 32 * 32, 1),
+        (["model.language_model.layers.0.mlp.down_proj", "model.layers.1.mlp.up_proj"], 2 * 64 * 32, 2),
+        (["re:.*self_attn.*"], 2 * (2 * 32 * 32 + 2 * 16 * 32), 8),
+        (["model.visual.blocks.0.mlp.down_proj", "mtp.layers.0.mlp.down_proj"], 0, 0),  # not the decoder's layer 0
+    ],
+)
+def test_compressed_tensors_ignores_exact_names(ignored, values, tensors):
+    difference = shipped(LLAMA | packed(["lm_head", *ignored])) - shipped(LLAMA | packed(["lm_head"]))
+    assert difference == values - 2 * tensors
+
+
+QWEN_VL = {
+    **LLAMA, "model_type": "qwen2_vl",
+    "vision_config": {"model_type": "qwen2_vl_vision", "depth": 1, "embed_dim": 16, "hidden_size": 32, "mlp_ratio": 2,
+                      "num_heads": 2, "patch_size": 2, "in_channels": 1, "temporal_patch_size": 1},
+}  # fmt: skip
+# q, k, v, o 16 × 16; the block 32 × 16 twice; the patch embedding 16 × 4.
+TOWER = 4 * 16 * 16 + 2 * 32 * 16 + 16 * 4
+MERGER = 64 * 64 + 32 * 64  # four patches of 16 to themselves, then to the decoder's 32
+
+
+@pytest.mark.parametrize(
+    ("ignored", "values", "tensors"),
+    [
+        (["model.visual.blocks.0.attn.qkv", "model.visual.blocks.0.mlp.fc1"], TOWER, 7),
+        (["model.visual.merger.mlp.0", "model.visual.merger.mlp.2"], MERGER, 2),
+        (["re:.*visual.*"], TOWER + MERGER, 9),
+        (["visual"], TOWER + MERGER, 9),
+        (["model.vision_tower.encoder.layers.0.self_attn.q_proj.linear"], TOWER, 7),
+        (["audio_tower.layers.0.fc1"], 0, 0),
+    ],
+)
+def test_names_of_towers_keep_them_in_16_bits(ignored, values, tensors):
+    difference = shipped(QWEN_VL | packed(["lm_head", *ignored])) - shipped(QWEN_VL | packed(["lm_head"]))
+    assert difference == values - 2 * tensors
+
+
+@pytest.mark.parametrize("pattern", ["visual*", "model.visual*", "*visual*"])
+def test_modelopt_patterns_of_towers(pattern):
+    def settings(*excluded: str) -> dict[str, object]:
+        quantization = {"quant_algo": "FP8", "exclude_modules": ["lm_head", *excluded]}
+        return {"quantization_config": {"quant_method": "modelopt", "quantization": quantization}}
+
+    # One byte per value and a scale of 4 bytes for each of nine tensors, or two bytes per value.
+    assert shipped(QWEN_VL | settings(pattern)) - shipped(QWEN_VL | settings()) == TOWER + MERGER - 4 * 9
+
+
+def mlx(**overrides: object) -> dict[str, object]:
+    return {"quantization": {"bits": 4, "group_size": 32, **overrides}}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("language_model.model.embed_tokens", 10 * 32),
+        ("model.embed_tokens", 10 * 32),
+        ("language_model.lm_head", 10 * 32),
+        ("model.layers.1.mlp.gate", 4 * 32),
+        ("model.layers.1.mlp.switch_mlp.down_proj", 4 * 8 * 32),
+    ],
+)
+def test_mlx_gives_modules_their_own_bits(name, values):
+    config = {**LAGUNA, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32}
+    values *= 4 if "switch" in name else 1
+    eight_bits = mlx(**{name: {"bits": 8, "group_size": 32}})
+    assert shipped(config | eight_bits) - shipped(config | mlx()) == values // 2
+
+
+def test_mlx_leaves_routers_of_deepseeks_kind_in_16_bits():
+    deepseek = {
+        **LLAMA, "model_type": "glm4_moe", "n_routed_experts": 4, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
+        "moe_intermediate_size": 32, "n_shared_experts": 1,
+    }  # fmt: skip
+    # 4 bits and two 16-bit numbers per 32 values; the router, the norms and the biases of two layers are left out.
+    count = count_parameters(spec_from_config(deepseek, name="m"))
+    matrices = sum(count.of(group) for group in ("embedding", "head", "attention", "mlp", "expert"))
+    vectors = weights_bytes(spec_from_config(deepseek, name="m")) - 2 * (matrices + count.of("router"))
+    assert count.of("router") == 4 * 32
+    assert shipped(deepseek | mlx()) == matrices * 20 // 32 + 2 * count.of("router") + vectors
+
+
+def test_the_parts_of_a_fused_gptq_projection_share_their_index_of_groups():
+    gptq = {"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}}
+    separate = {**LLAMA, "num_key_value_heads": 2, "model_type": "llama"}
+    fused = {**separate, "model_type": "phi3"}  # qkv_proj and gate_up_proj
+    assert parameters(separate) == parameters(fused)
+    assert shipped(separate | gptq) - shipped(fused | gptq) == 2 * 3 * 4 * 32  # layers × parts × bytes × columns
