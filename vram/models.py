@@ -7,13 +7,14 @@ import re
 from dataclasses import dataclass
 
 from core import catalog
-from core.errors import UnknownNameError
+from core.errors import PlannerError, UnknownNameError, UnsupportedModelError, quoted
 from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
 from core.plan import defaults
-from core.readers.model_files import ModelFile, read_model
+from core.readers.model_files import CONFIG_FILE, ModelFile, read_model
+from core.readers.side_files import ADAPTER_FILE, read_side_file
 
 # A hub name has one slash, and the characters that huggingface_hub's validate_repo_id allows; "@" gives a revision.
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
@@ -94,6 +95,9 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
         return name_or_path
     text = os.fspath(name_or_path)
     if is_path(text):
+        adapter = _adapter_folder(os.path.expanduser(text))
+        if adapter is not None:
+            return _adapted(adapter)
         return Model(read_model(os.path.expanduser(text)))
     try:
         return Model(ModelFile(spec=catalog.model(text).spec, fields={}))
@@ -101,6 +105,42 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
         if not is_hub_name(text):
             raise
     return hub_model(text)
+
+
+def _adapter_folder(path: str) -> str | None:
+    """Return the folder of a LoRA adapter if `path` is one, or is its adapter_config.json; else None."""
+    folder, file = os.path.split(path)
+    if file == ADAPTER_FILE:
+        return folder
+    return path if os.path.isfile(os.path.join(path, ADAPTER_FILE)) else None
+
+
+def _adapted(folder: str) -> Model:
+    """Read a LoRA adapter and its base model: the config.json beside it, or the model that it names.
+
+    Raises:
+        PlannerError: the base model is not found, or the adapter does not fit it.
+    """
+    from core.readers.adapter import base_name, with_adapter
+    from core.readers.hf_config import model_name
+
+    settings = read_side_file(os.path.join(folder, ADAPTER_FILE))
+    name, beside = base_name(settings), os.path.join(folder, CONFIG_FILE)
+    if os.path.isfile(beside):
+        base = Model(read_model(beside))
+    else:
+        try:
+            base = model(name)
+        except PlannerError as error:
+            raise UnsupportedModelError(
+                f"{ADAPTER_FILE}: base_model_name_or_path",
+                f"the base model {quoted(name)} cannot be read ({error.problem})",
+                f"Put its {CONFIG_FILE} beside the adapter.",
+            ) from None
+    spec, adapter_bytes = with_adapter(base.spec, settings, model_name(beside))
+    shipped = base.shipped_precision
+    total = None if shipped is None else shipped.block_bytes + adapter_bytes
+    return Model(ModelFile(spec=spec, fields={}, stated_bytes=total))
 
 
 def hub_model(name: str) -> Model:

@@ -77,6 +77,7 @@ class ModelSpec:
         rotary_values: values of the rotary tables that engines store; 0 if there is none.
         quantization: the formats of the checkpoint's weights; None if all weights have `bytes_per_value`.
         bytes_per_value: bytes of a weight that is not quantized.
+        notes: what a reader of its figures should know, each a sentence that begins with a field or file.
     """
 
     name: str
@@ -95,6 +96,7 @@ class ModelSpec:
     rotary_values: int = 0
     quantization: Quantization | None = None
     bytes_per_value: int = 2
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def num_hidden_layers(self) -> int:

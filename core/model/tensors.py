@@ -21,6 +21,8 @@ VECTOR = "vector"  # norms, biases, convolutions and other small tensors
 VISION = "vision"  # towers for images or sound, and their projector
 GROUPS = (EMBEDDING, HEAD, ATTENTION, MLP, EXPERT, ROUTER, VECTOR, VISION)
 
+ADAPTABLE = (ATTENTION, MLP, EXPERT)  # the groups whose matrices LoRA adapts if all are asked for
+
 # How tensor parallelism divides a tensor (Shoeybi et al. 2019, Megatron-LM, arXiv:1909.08053).
 BY_ROWS = "rows"  # output features: the first of a pair of projections
 BY_COLUMNS = "columns"  # input features: the second of the pair
@@ -109,6 +111,14 @@ def linear(
     # Ranks add up the outputs of a projection split by columns; the bias is added once, but every rank stores it.
     bias_split = WHOLE if split == BY_COLUMNS else split
     return weight, replace(weight, name=f"{name}.bias", group=VECTOR, columns=1, split=bias_split, fused="")
+
+
+def adapter_matrices(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Return LoRA's two matrices for one from n to m features: from n to `rank`, and from `rank` to m.
+
+    Source: LoRA, arXiv:2106.09685, section 4.1.
+    """
+    return replace(matrix, rows=rank), replace(matrix, columns=rank)
 
 
 def with_prefix(tensors: Iterable[Tensor], prefix: str) -> Iterator[Tensor]:

@@ -20,7 +20,7 @@ from core.engines.parallelism import check_tensor_parallel, outer_on_rank, tenso
 from core.errors import OutOfRangeError, UnknownNameError, UnsupportedModelError, quoted
 from core.model.parameters import layer_tensors
 from core.model.spec import LayerRun, ModelSpec
-from core.model.tensors import ATTENTION, BY_COLUMNS, EXPERT, MLP, ROUTER, VISION, Tensor
+from core.model.tensors import ATTENTION, BY_COLUMNS, EXPERT, MLP, ROUTER, VISION, Tensor, adapter_matrices
 from core.model.weights import stored_bytes
 from core.plan.fleet import MAX_GPUS
 from core.plan.layout_figures import has_shapes
@@ -334,7 +334,7 @@ def _trained(job: Job, unit: _Unit) -> list[tuple[Tensor, int]]:
         (adapter, count)
         for tensor, count in unit.tensors
         if _is_target(job, tensor)
-        for adapter in (replace(tensor, rows=job.rank), replace(tensor, columns=job.rank))
+        for adapter in adapter_matrices(tensor, job.rank)
     ]
 
 

@@ -46,6 +46,7 @@ def workload_warnings(
     """
     return without_blanks(
         [
+            *model.notes,
             context_warning(model, context),
             precision_warning("precision", precision),
             precision_warning("kv_precision", kv_precision),

@@ -102,10 +102,21 @@ class SourceFile:
         Raises:
             UnreadableFileError: `data` is not UTF-8, not a JSON object, nested too deeply, or has a field twice.
         """
+        value = self.json_value(data)
+        if not isinstance(value, dict):
+            self.fail("it is not a JSON object")
+        return value
+
+    def json_value(self, data: bytes) -> object:
+        """Return the JSON value in `data`, which was read from this file.
+
+        Raises:
+            UnreadableFileError: `data` is not UTF-8, not JSON, nested too deeply, or has a field twice.
+        """
         try:
             # Python also reads NaN and Infinity, which it writes too: published configs have time_step_limit [0.0,
             # Infinity]. A field that is needed refuses them by its name.
-            value = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
+            return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
         except UnicodeDecodeError:
             self.fail("it is not UTF-8 text")
         except RecursionError:
@@ -114,9 +125,6 @@ class SourceFile:
             self.fail(f"it is not JSON (line {error.lineno}: {error.msg})")
         except ValueError as error:
             self.fail(str(error))
-        if not isinstance(value, dict):
-            self.fail("it is not a JSON object")
-        return value
 
 
 def read_json_object(
@@ -133,6 +141,18 @@ def read_json_object(
         data = file.read(file.size_bytes)
         file.refuse_lfs_pointer(data)
         return file.json_object(data)
+
+
+def read_json_value(path: str, *, kind: str, remedy: str, largest_bytes: int) -> object:
+    """Return the JSON value, of any type, in the file at `path`.
+
+    Raises:
+        UnreadableFileError: the file cannot be read, has more than `largest_bytes` bytes, or holds no JSON.
+    """
+    with SourceFile(path, kind=kind, remedy=remedy) as file:
+        if file.size_bytes > largest_bytes:
+            file.fail(f"it is larger than {largest_bytes // 2**20} MiB")
+        return file.json_value(file.read(file.size_bytes))
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

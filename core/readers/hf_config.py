@@ -14,6 +14,7 @@ from core.model.spec import ModelSpec
 from core.readers import quantization
 from core.readers.architectures import known
 from core.readers.files import UnreadableFileError, read_json_object
+from core.readers.roles import with_role
 from core.texts import printable
 
 # Published config.json files have at most a few hundred kilobytes (those of quantized models list every module).
@@ -56,7 +57,7 @@ def model_name(path: str) -> str:
     """
     folder, file = os.path.split(os.path.abspath(path))
     stem = os.path.splitext(file)[0]
-    if stem != "config":
+    if stem not in ("config", "params"):
         return printable(re.sub(r"-\d{5}-of-\d{5}$", "", stem))
     cached = re.search(r"models--(.+)[/\\]snapshots[/\\][^/\\]+$", folder)
     return printable(cached[1].replace("--", "/") if cached else os.path.basename(folder))
@@ -76,9 +77,10 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
         UnsupportedModelError: a needed field is missing, or the architecture is not supported.
         WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
-    spec = known.read(config, name)
+    spec = with_role(known.read(config, name), config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
-    return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config))
+    notes = (*spec.notes, *filter(None, [quantization.cache_note(config)]))
+    return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config), notes=notes)
 
 
 # Bytes of a weight as shipped, unless quantized: the dtype in config.json, else 16 bits, which every engine assumes.

@@ -26,7 +26,7 @@ Config = Mapping[str, object]
 _SCALE_BYTES, _WIDE_SCALE_BYTES = 2, 4
 _FIELD = "quantization_config"
 _REMEDY = f"Name a precision, such as int4 or fp8 (in a sheet or a CSV file, also remove {_FIELD})."
-_UNQUANTIZED_BITS = 16
+_UNQUANTIZED_BITS, _FP8_BITS = 16, 8
 _MOST_BITS, _MOST_VALUES = 32, 10**6
 _TILE_SIDES = range(1, 10**5)
 
@@ -71,6 +71,29 @@ def read_or_refuse_later(config: Config) -> Quantization | None:
             formats=(),
             refusal=(error.field, error.problem, error.remedy),
         )
+
+
+def is_quantized(config: Config) -> bool:
+    """Return whether a config.json says itself how its weights are quantized."""
+    return _settings(config) is not None
+
+
+def cache_note(config: Config) -> str:
+    """Return that the checkpoint is meant for an FP8 KV cache; "" if it does not say so.
+
+    Source: vLLM model_executor/layers/quantization/kv_cache.py; compressed-tensors has kv_cache_scheme, Model
+    Optimizer kv_cache_quant_algo.
+    """
+    settings = _settings(config) or {}
+    inner = settings.get("quantization")
+    scheme, algorithm = settings.get("kv_cache_scheme"), settings.get("kv_cache_quant_algo")
+    if algorithm is None and isinstance(inner, Mapping):
+        algorithm = inner.get("kv_cache_quant_algo")
+    eight_bits = isinstance(scheme, Mapping) and scheme.get("num_bits") == _FP8_BITS and scheme.get("type") == "float"
+    if not eight_bits and str(algorithm).upper() != "FP8":
+        return ""
+    field = "kv_cache_scheme" if eight_bits else "kv_cache_quant_algo"
+    return f"{field}: the checkpoint has scales for an FP8 cache; write fp8 as the KV precision to size it"
 
 
 def _settings(config: Config) -> Config | None:

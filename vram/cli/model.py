@@ -116,6 +116,8 @@ def _append(file: Path, row: dict[str, str]) -> None:
 
 def _card(found: Model) -> dict[str, object]:
     card = _whole_numbers(model_card(found.spec))
+    if found.spec.notes:
+        card["notes"] = "; ".join(found.spec.notes)
     stored = found.file.stored
     if stored is not None:
         card["stored_tensors"] = stored.tensor_count

@@ -1,0 +1,132 @@
+"""Read `architectures`: whether a config.json is of a whole language model, or of one without head, decoder or body.
+
+The names are those of the classes of transformers (models/*/modeling_*.py) and of vLLM
+(model_executor/models/registry.py, for embedding, reward and draft models).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from core.errors import UnsupportedModelError, quoted
+from core.model.mixers import NoMixer
+from core.model.spec import LayerRun, ModelSpec
+from core.model.tensors import MLP, WHOLE, Tensor, linear
+
+_DRAFT = re.compile(r"(?i:eagle)(?!\w*ForConditionalGeneration)|MTP|NextN|Medusa|Speculator|DFlash|DSpark")
+_DRAFT_FIELDS = ("eagle_config", "draft_vocab_size", "speculators_model_type")
+_ENCODER = re.compile(r"EncoderModel$")
+_CLASSIFIER = re.compile(r"For(?:Sequence|Token)Classification|RewardModel|ForQuestionAnswering")
+# The hub's ChatGLM, InternVL, Qwen-Omni and Marian have a head though their classes are called Model.
+_WHOLE = re.compile(
+    r"ForCausalLM|LMHead|LM$|ForConditionalGeneration|ForVision2Seq|ForImageTextToText|ForSpeechSeq2Seq|ForPreTraining|"
+    r"(?:Chat|ChatGLM|MT)Model$|Omni\w*Model$"
+)
+_NO_HEAD = re.compile(r"Model$")
+_USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels
+
+
+def with_role(spec: ModelSpec, config: Mapping[str, object]) -> ModelSpec:
+    """Return the part of the language model `spec` that the classes in `architectures` have.
+
+    Raises:
+        UnsupportedModelError: it is a draft head, or a class that is not understood.
+    """
+    listed = config.get("architectures")
+    name = listed[0] if isinstance(listed, list) and listed else None
+    draft_field = next((field for field in _DRAFT_FIELDS if config.get(field)), None)
+    if isinstance(name, str) and _DRAFT.search(name):
+        raise _draft("architectures", name)
+    if draft_field is not None:
+        raise _draft(draft_field, config[draft_field])
+    if not isinstance(name, str) or spec.stated_parameters is not None or _is_whole(name):
+        return spec
+    if _ENCODER.search(name):
+        return _encoder(spec, name)
+    if _CLASSIFIER.search(name):
+        return replace(without_head(spec, name), extra=(*spec.extra, *_classifier(spec.hidden_size, name, config)))
+    if _NO_HEAD.search(name):
+        return without_head(spec, name)
+    raise UnsupportedModelError(
+        "architectures", f"{quoted(name)} is not understood", "Remove architectures to count a whole language model."
+    )
+
+
+def _is_whole(name: str) -> bool:
+    return not (_ENCODER.search(name) or _CLASSIFIER.search(name)) and _WHOLE.search(name) is not None
+
+
+def as_embedding_model(spec: ModelSpec, layers: Sequence[tuple[int, int, bool]]) -> ModelSpec:
+    """Return a sentence-transformers model: `spec` without head, with further layers (rows, columns, bias)."""
+    headless = without_head(spec, "a sentence-transformers model")
+    extra = (each for rows, columns, bias in layers for each in linear("dense", MLP, rows, columns, WHOLE, bias=bias))
+    return replace(headless, extra=(*headless.extra, *extra))
+
+
+def without_head(spec: ModelSpec, source: str) -> ModelSpec:
+    """Return `spec` without its output head, which `source`, a class or a kind of model, does not have."""
+    if spec.tie_word_embeddings:
+        return spec
+    note = f"architectures: {source} has no head over the vocabulary; none is counted"
+    return replace(spec, tie_word_embeddings=True, head_bias=False, notes=(*spec.notes, note))
+
+
+def _classifier(hidden: int, name: str, config: Mapping[str, object]) -> tuple[Tensor, ...]:
+    """Return the head with a row per label.
+
+    Sources: transformers modeling_layers.py, GenericForSequenceClassification (no bias), GenericForTokenClassification
+    and GenericForQuestionAnswering (bias; 2 outputs); vLLM model_executor/models/qwen2_rm.py (a layer before it).
+    """
+    labels = _labels(config)
+    if "RewardModel" in name and name.startswith("Qwen"):
+        outputs = _USUAL_LABELS if "Process" in name else 1
+        return (*linear("score.0", MLP, hidden, hidden, WHOLE, bias=True),
+                *linear("score.2", MLP, outputs, hidden, WHOLE, bias=True))  # fmt: skip
+    if "RewardModel" in name:
+        return linear("v_head", MLP, 1, hidden, WHOLE)
+    if "Question" in name:
+        return linear("qa_outputs", MLP, _USUAL_LABELS, hidden, WHOLE, bias=True)
+    return linear("score", MLP, labels, hidden, WHOLE, bias="Token" in name)
+
+
+def _labels(config: Mapping[str, object]) -> int:
+    count, names = config.get("num_labels"), config.get("id2label")
+    if type(count) is int and 0 < count < 10**6:
+        return count
+    return len(names) if isinstance(names, Mapping) and names else _USUAL_LABELS
+
+
+_OUTSIDE_LAYERS = ("encoder.norm", "encoder.norm.bias")
+
+
+def _encoder(spec: ModelSpec, name: str) -> ModelSpec:
+    """Return the encoder of an encoder-decoder: no decoder, no head and no cache."""
+    encoder = [tensor for tensor in spec.extra if tensor.name.startswith("encoder.")]
+    inside = [tensor for tensor in encoder if tensor.name not in _OUTSIDE_LAYERS]
+    if not inside:
+        raise UnsupportedModelError(
+            "architectures", f"{quoted(name)} has no encoder that is known", "Remove architectures."
+        )
+    tables = [tensor for tensor in spec.extra if tensor.name == "relative_attention_bias"]
+    layers = next(count for count in range(spec.num_hidden_layers, 0, -1) if len(inside) % count == 0)
+    run = LayerRun(count=layers, mixer=NoMixer(), norms=0, extra=tuple(inside[: len(inside) // layers]))
+    outside = [tensor for tensor in encoder if tensor.name in _OUTSIDE_LAYERS]
+    return replace(
+        spec,
+        layers=(run,),
+        extra=(*outside, *tables[: len(tables) // 2]),
+        final_norms=0,
+        tie_word_embeddings=True,
+        head_bias=False,
+        notes=(*spec.notes, f"architectures: {name} is an encoder alone; it has no decoder and no KV cache"),
+    )
+
+
+def _draft(field: str, value: object) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        field,
+        f"{quoted(value)} is of a draft head for speculative decoding, not of a whole model",
+        "Give the model that it drafts for.",
+    )
