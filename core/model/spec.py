@@ -5,7 +5,7 @@ Field names are those of Hugging Face `config.json`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from core.model.feed_forward import Mlp
@@ -96,7 +96,7 @@ class ModelSpec:
     rotary_values: int = 0
     quantization: Quantization | None = None
     bytes_per_value: int = 2
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)  # they change no figure
 
     @cached_property
     def num_hidden_layers(self) -> int:

@@ -32,7 +32,7 @@ _SYNONYMS_OF = {name: names for names in _SYNONYMS for name in names}
 
 # Fields with the number of layers for multi-token prediction: DeepSeek, GLM, MiMo; Qwen3-Next, Qwen3.5; MiniMax-M2.
 # Layers' lists may have entries for them at the end.
-_DRAFT_LAYERS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "mtp_num_layers")
+DRAFT_LAYERS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "mtp_num_layers")
 
 _ANY_SIZE = Limits(0, 10**7, True, "Write a whole number, as in the model's config.json.")
 _POSITIVE = replace(_ANY_SIZE, least=1)
@@ -169,7 +169,7 @@ class Fields:
 
     def _draft_layers(self) -> int:
         """Return the most draft layers that the fields speak of; DeepSeek-V4's DSpark lists the layers it reads."""
-        counts = (self.values.get(field) for field in _DRAFT_LAYERS)
+        counts = (self.values.get(field) for field in DRAFT_LAYERS)
         listed = self.values.get("dspark_target_layer_ids")
         return max(
             len(listed) + 1 if isinstance(listed, list) else 0, *(count for count in counts if type(count) is int), 0

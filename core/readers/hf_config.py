@@ -14,6 +14,7 @@ from core.model.spec import ModelSpec
 from core.readers import quantization
 from core.readers.architectures import known
 from core.readers.files import UnreadableFileError, read_json_object
+from core.readers.parts import left_out
 from core.readers.roles import with_role
 from core.texts import printable
 
@@ -79,7 +80,7 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
     """
     spec = with_role(known.read(config, name), config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
-    notes = (*spec.notes, *filter(None, [quantization.cache_note(config)]))
+    notes = (*spec.notes, *left_out(config), *filter(None, [quantization.cache_note(config)]))
     return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config), notes=notes)
 
 

@@ -43,8 +43,7 @@ def read(config: Config) -> Quantization | None:
     inner = settings.get("quantization")
     if isinstance(inner, Mapping):  # hf_quant_config.json of NVIDIA's Model Optimizer
         settings = {**inner, "quant_method": "modelopt"}
-    if str(config.get("model_type")) in _FUSED_PROJECTIONS:
-        settings = {**settings, "fused": _FUSED_PROJECTIONS[str(config["model_type"])]}
+    settings = {**settings, "model_type": config.get("model_type")}
     if "expert_dtype" in config:
         settings = {**settings, "expert_dtype": config["expert_dtype"]}
     method = str(settings.get("quant_method") or ("modelopt" if "quant_algo" in settings else ""))
@@ -289,6 +288,13 @@ _FUSED_PROJECTIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# The projections with a bias, of families that are otherwise without.
+_OWN_BIASES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("llama", "mistral", "mixtral", "baichuan", "internlm2", "yi", "phi3"), ()),
+    **dict.fromkeys(("qwen", "qwen2"), ("self_attn.q_proj", *_KEYS_AND_VALUES)),
+}
+
+
 def _gptq(settings: Config) -> Quantization:
     """Return GPTQ's format: packed weights, 16-bit scales, packed zero points, and g_idx (4 bytes per input column).
 
@@ -298,11 +304,21 @@ def _gptq(settings: Config) -> Quantization:
     def precision(overrides: Config) -> Precision:
         given = {**settings, **overrides}
         bits, group_size = _bits(given, "bits") or 4, _whole_number(given, "group_size") or 128
-        return grouped(bits, group_size, zero_points=True, g_idx=given.get("g_idx") is not False)
+        precision = grouped(bits, group_size, zero_points=True, g_idx=given.get("g_idx") is not False)
+        adds_bias = stores_biases and given.get("zero_bias") is not False
+        return replace(precision, row_bytes=precision.row_bytes + (_SCALE_BYTES if adds_bias else 0))
 
+    # AutoGPTQ before 0.7 stored a bias for every projection, zeros where the model has none: the 1461 tensors of the
+    # index of Qwen-VL-Chat-Int4. It wrote this field, and not yet that of later formats.
+    model_type = str(settings.get("model_type"))
+    fused, own_biases = _FUSED_PROJECTIONS.get(model_type, ()), _OWN_BIASES.get(model_type, ())
+    stores_biases = model_type in _OWN_BIASES and (
+        "model_file_base_name" in settings and not {"checkpoint_format", "is_marlin_format"} & settings.keys()
+    )
     exceptions, excluded = _gptq_exceptions(settings)
     # The columns of a fused projection have one index of groups, not one for each of its parts.
-    exceptions += [(name, {"g_idx": False}) for name in _strings(settings, "fused")]
+    exceptions += [(name, {"g_idx": False, "zero_bias": name not in own_biases}) for name in fused]
+    exceptions += [(name, {"zero_bias": False}) for name in own_biases]
     general = _linear_layers("gptq", precision({}), settings, excluded)
     special = ((modules([name]), precision(entry)) for name, entry in exceptions)
     return replace(general, formats=(*special, *general.formats))

@@ -20,6 +20,7 @@ from core.readers.architectures.decoder import (
     no_rotary,
     with_window,
 )
+from core.readers.architectures.vision import qwen_vl
 from core.readers.fields import COPY_IT, Fields
 
 _Block = Mapping[str, Any]
@@ -164,6 +165,11 @@ def _falcon_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     in_parallel = fields.optional("num_ln_in_parallel_attn") or (2 if new else 1)
     has_second = in_parallel == 2 or not parallel
     return (vector("second_layernorm", hidden), vector("second_layernorm.bias", hidden)) if has_second else ()
+
+
+def _qwen1_tower(fields: Fields) -> Sequence[Tensor]:
+    """Return the tower of Qwen-VL, whose config.json calls it `visual`; none for Qwen."""
+    return qwen_vl(fields.inside("visual"), fields.size("hidden_size")) if fields.part("visual") else ()
 
 
 def _qwen1_mlp(fields: Fields, family: Family) -> list[Mlp | None]:
@@ -314,7 +320,7 @@ FAMILIES: dict[str, Family] = {
                         aliases={"max_position_embeddings": "model_max_length"}),
     "orion": replace(NO_BIAS, source="vLLM model_executor/models/orion.py", norm_bias=True),
     "qwen": replace(NO_BIAS, source="vLLM model_executor/models/qwen.py", qkv_bias=True, mlps=_qwen1_mlp,
-                    aliases={"head_dim": "kv_channels"}),
+                    extra=_qwen1_tower, aliases={"head_dim": "kv_channels"}),
     "chatglm": replace(
         NO_BIAS, source="vLLM model_executor/models/chatglm.py", mixers=_chatglm_attention, mlp_bias="add_bias_linear",
         aliases={"num_hidden_layers": "num_layers", "intermediate_size": "ffn_hidden_size",

@@ -71,6 +71,9 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
     for part in _TOWER_PARTS:
         if part not in {tower.part for tower in family.towers} and outer.values.get(part):
             raise outer.error(part, f"this tower is not supported for {model_type}", "Remove it.")
+    missing = [tower.part for tower in family.towers if tower.part not in outer.values]
+    if len(missing) == len(family.towers):
+        spec = replace(spec, notes=(*spec.notes, f"{missing[0]}: it is missing; text alone was counted"))
     images = (_image(outer, tower) for tower in family.towers)
     return replace(spec, extra=(*spec.extra, *tensors), image=next(filter(None, images), None))
 

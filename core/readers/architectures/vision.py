@@ -545,6 +545,29 @@ def _internvit_original(fields: Fields) -> Tensors:
     return internvit(Fields({**fields.values, **renamed}, fields.model_type, path=fields.path, nested=True))
 
 
+_QWEN_VL_QUERIES = 256  # learnt queries, in which an image ends (Qwen-VL, arXiv:2308.12966, section 2.1)
+
+
+def qwen_vl(fields: Fields, hidden: int) -> Tensors:
+    """Return Qwen-VL's tower, OpenCLIP's bigG, and the layer of attention that resamples it to `hidden`.
+
+    Source: vLLM model_executor/models/qwen_vl.py, VisionTransformer and Resampler2.
+    """
+    width, out = fields.size("width"), fields.optional("output_dim") or hidden
+    return (
+        *dense("visual.conv1", width, _patch_values(fields), bias=False),
+        *table("visual.positional_embedding", _QWEN_VL_QUERIES, width),
+        *norm("visual.ln_pre", width),
+        *encoder_layers("visual", fields.size("layers"), width, int(width * fields.fraction("mlp_ratio", 4))),
+        *(2 * table("visual.attn_pool.query", _QWEN_VL_QUERIES, out)),  # and the fixed positions, stored too
+        *dense("visual.attn_pool.kv_proj", out, width, bias=False),
+        *dense("visual.attn_pool.in_proj", 3 * out, out),
+        *dense("visual.attn_pool.out_proj", out, out),
+        *(3 * norm("visual.norm", out)),  # of the queries, of keys and values, and after them
+        *dense("visual.proj", out, out, bias=False),
+    )
+
+
 TOWERS: dict[str, Callable[[Fields], Tensors]] = {
     "clip_vision_model": clip,
     "siglip_vision_model": siglip,

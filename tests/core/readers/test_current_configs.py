@@ -210,3 +210,65 @@ def test_the_parts_of_a_fused_gptq_projection_share_their_index_of_groups():
     fused = {**separate, "model_type": "phi3"}  # qkv_proj and gate_up_proj
     assert parameters(separate) == parameters(fused)
     assert shipped(separate | gptq) - shipped(fused | gptq) == 2 * 3 * 4 * 32  # layers × parts × bytes × columns
+
+
+def test_autogptq_stored_a_bias_for_every_projection():
+    def gptq(**fields: object) -> int:
+        settings = {"quant_method": "gptq", "bits": 4, "group_size": 32, **fields}
+        return shipped(LLAMA | {"quantization_config": settings})
+
+    old = {"model_file_base_name": "model"}
+    rows = 2 * (2 * 32 + 2 * 16 + 2 * 64 + 32)  # of two layers: q and o, k and v, gate and up, down
+    assert gptq(**old) - gptq() == 2 * rows
+    assert gptq(**old, checkpoint_format="gptq") == gptq()
+
+
+# ---- parts ----------------------------------------------------------------------------------------------
+
+
+def test_qwen_vls_tower_is_counted():
+    qwen = {
+        "model_type": "qwen", "hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 1, "vocab_size": 10,
+        "num_attention_heads": 2, "kv_channels": 16, "tie_word_embeddings": False,
+    }  # fmt: skip
+    tower = {"width": 16, "layers": 1, "heads": 2, "mlp_ratio": 2, "patch_size": 2, "image_size": 32}
+    layer = 4 * 16 * 16 + 4 * 16 + 2 * 32 * 16 + 32 + 16 + 2 * 2 * 16
+    before = 16 * 12 + 256 * 16 + 2 * 16  # patches of 2 × 2 × 3, positions, a norm
+    after = 2 * 256 * 32 + 16 * 32 + 4 * 32 * 32 + 4 * 32 + 3 * 2 * 32 + 32 * 32
+    assert parameters(qwen | {"visual": tower}) - parameters(qwen) == before + layer + after
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"talker_config": {"text_config": {"num_hidden_layers": 2, "hidden_size": 8}}}, "talker_config"),
+        ({"sam_vision": {"layers": 12, "width": 768}}, "sam_vision"),
+        ({"num_nextn_predict_layers": 1}, "num_nextn_predict_layers"),
+        ({"quantization_config": None, "rope_scaling": {"factor": 8.0}, "num_nextn_predict_layers": 0}, None),
+    ],
+)
+def test_parts_that_are_left_out_are_named(fields, named):
+    spec = spec_from_config(LLAMA | fields, name="m")
+    assert [note.partition(":")[0] for note in spec.notes] == ([named] if named else [])
+    assert spec == spec_from_config(LLAMA, name="m")
+
+
+def test_a_composite_without_its_tower_says_that_text_alone_was_counted():
+    without = {field: value for field, value in QWEN_VL.items() if field != "vision_config"}
+    (note,) = spec_from_config(without, name="m").notes
+    assert note == "vision_config: it is missing; text alone was counted"
+    assert spec_from_config(QWEN_VL, name="m").notes == ()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"quant_method": "compressed-tensors", "kv_cache_scheme": {"num_bits": 8, "type": "float"},
+         "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "float"}}}},
+        {"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"},
+        {"quant_method": "modelopt", "quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}},
+    ],
+)  # fmt: skip
+def test_an_fp8_cache_that_a_checkpoint_is_meant_for_is_named(settings):
+    (note,) = spec_from_config(LLAMA | {"quantization_config": settings}, name="m").notes
+    assert note.startswith("kv_cache_") and "fp8" in note
