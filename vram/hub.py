@@ -6,7 +6,7 @@ This uses `huggingface_hub`, so its cache, its tokens and HF_ENDPOINT, HF_TOKEN,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NoReturn
@@ -15,6 +15,8 @@ from core.errors import PlannerError, quoted
 from core.readers.files import UnreadableFileError
 from core.readers.hf_config import config_fields, spec_from_config
 from core.readers.model_files import CONFIG_FILE, ModelFile
+from core.readers.quantization import is_quantized
+from core.readers.side_files import GPTQ_FILES, HF_QUANT, with_quantization
 from core.readers.weight_files.safetensors_header import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -43,12 +45,17 @@ def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
     """
     with _one_sentence_errors(model_id):
         config, connected = _download_config(model_id, revision)
-    fields = config_fields(config)
-    spec = spec_from_config(fields, name=model_id, refuse_later=True)
+    fields: Mapping[str, object] = config_fields(config)
+    spec = spec_from_config(fields, name=model_id, refuse_later=True)  # refused before any header is fetched
     snapshot = os.path.dirname(config)
     stored = _cached(snapshot)
     if stored is None and connected:
         stored = _fetched(model_id, os.path.basename(snapshot))
+    if stored is not None and connected and _looks_quantized(stored) and not is_quantized(fields):
+        _download_quantization(model_id, os.path.basename(snapshot))
+    quantized = with_quantization(fields, snapshot)
+    if quantized is not fields:
+        fields, spec = quantized, spec_from_config(quantized, name=model_id, refuse_later=True)
     return ModelFile(spec=spec, fields=fields, stored=stored)
 
 
@@ -89,6 +96,29 @@ def _fetched(model_id: str, revision: str) -> StoredTensors | None:
             waiting = pool.map(lambda shard: _tensors_of(model_id, shard, revision), shards)
             headers = list(_with_progress(waiting, len(shards)))
     return StoredTensors(tensors=tuple(tensor for header in headers for tensor in header))
+
+
+# Types in which no unquantized weights are stored.
+_QUANTIZED_TYPES = {"F8_E4M3", "F8_E5M2", "F4", "U8", "I8", "I32", "U32"}
+
+
+def _looks_quantized(stored: StoredTensors) -> bool:
+    """Return whether most bytes of the weights have a type of quantized formats."""
+    sizes = stored.bytes_by_dtype
+    return 2 * sum(size for dtype, size in sizes.items() if dtype in _QUANTIZED_TYPES) > stored.total_bytes
+
+
+def _download_quantization(model_id: str, revision: str) -> None:
+    """Bring the file beside config.json that says how the weights are quantized into the cache, if there is one."""
+    from huggingface_hub import errors, hf_hub_download
+
+    for name in (HF_QUANT, *GPTQ_FILES):
+        with _one_sentence_errors(model_id):
+            try:
+                hf_hub_download(model_id, name, revision=revision)
+                return
+            except errors.EntryNotFoundError:
+                continue
 
 
 def _tensors_of(model_id: str, shard: str, revision: str) -> tuple[StoredTensor, ...]:

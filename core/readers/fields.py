@@ -107,7 +107,7 @@ class Fields:
         value = self.raw(field)
         if isinstance(value, list) and len(value) > 1 and all(type(each) is int and each == value[0] for each in value):
             value = value[0]
-        return None if value is None else int(number_within(self.path + field, value, LIMITS.get(field, _ANY_SIZE)))
+        return None if value is None else int(number_within(self._shown(field), value, LIMITS.get(field, _ANY_SIZE)))
 
     def size(self, field: str, default: int | None = None, *, least: int = 1) -> int:
         """Return a whole number of at least `least` that must be given or have a default.
@@ -120,17 +120,17 @@ class Fields:
             value = default
         if value is None:
             raise self.error(field, "it is missing", LIMITS.get(field, _ANY_SIZE).remedy)
-        return int(number_within(self.path + field, value, _POSITIVE)) if value < least else value
+        return int(number_within(self._shown(field), value, _POSITIVE)) if value < least else value
 
     def fraction(self, field: str, default: float) -> float:
         """Return a number above 0, not necessarily whole."""
         value = self.raw(field)
-        return default if value is None else float(number_within(self.path + field, value, _FRACTION))
+        return default if value is None else float(number_within(self._shown(field), value, _FRACTION))
 
     def flag(self, field: str, default: bool = False) -> bool:
         """Return a truth value."""
         value = self.raw(field)
-        return default if value is None else flag(self.path + field, value)
+        return default if value is None else flag(self._shown(field), value)
 
     def text(self, field: str, default: str = "") -> str:
         """Return a text."""
@@ -138,7 +138,7 @@ class Fields:
         if value is None:
             return default
         if not isinstance(value, str):
-            raise WrongTypeError(self.path + field, f"{quoted(value)} is not text", COPY_IT)
+            raise WrongTypeError(self._shown(field), f"{quoted(value)} is not text", COPY_IT)
         return value
 
     def listed(self, field: str) -> list[object] | None:
@@ -147,7 +147,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, (list, tuple)):
-            raise WrongTypeError(self.path + field, f"{quoted(value)} is not a list", COPY_IT)
+            raise WrongTypeError(self._shown(field), f"{quoted(value)} is not a list", COPY_IT)
         return list(value)
 
     def per_layer(self, field: str, layers: int) -> list[object] | None:
@@ -202,7 +202,7 @@ class Fields:
             raise self.error(
                 field, f"it has {len(value)} entries", f"Write {len(default)}, as in the model's config.json."
             )
-        return tuple(int(number_within(self.path + field, each, _ANY_SIZE)) for each in value)
+        return tuple(int(number_within(self._shown(field), each, _ANY_SIZE)) for each in value)
 
     def ignore(self, *names: str) -> None:
         """Mark fields as read that change nothing in this family."""
@@ -210,7 +210,12 @@ class Fields:
 
     def error(self, field: str, problem: str, remedy: str) -> UnsupportedModelError:
         """Return an error about `field`, named with its path."""
-        return UnsupportedModelError(self.path + field, problem, remedy)
+        return UnsupportedModelError(self._shown(field), problem, remedy)
+
+    def _shown(self, field: str) -> str:
+        """Return the name of a field with its path: the one under which the file has it, else its family's own name."""
+        given = (name for name in self._names(field) if self.values.get(name) is not None)
+        return self.path + next(given, self._aliases.get(field, field))
 
     def unread(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that were not read though they are not empty and differ from the default."""

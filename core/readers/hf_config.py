@@ -15,7 +15,7 @@ from core.readers import quantization
 from core.readers.architectures import known
 from core.readers.files import UnreadableFileError, read_json_object
 from core.readers.parts import left_out
-from core.readers.roles import with_role
+from core.readers.roles import refuse_draft, with_role
 from core.texts import printable
 
 # Published config.json files have at most a few hundred kilobytes (those of quantized models list every module).
@@ -78,6 +78,7 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
         UnsupportedModelError: a needed field is missing, or the architecture is not supported.
         WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
+    refuse_draft(config)
     spec = with_role(known.read(config, name), config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
     notes = (*spec.notes, *left_out(config), *filter(None, [quantization.cache_note(config)]))

@@ -17,6 +17,9 @@ from core.model.tensors import MLP, WHOLE, Tensor, linear
 
 _DRAFT = re.compile(r"(?i:eagle)(?!\w*ForConditionalGeneration)|MTP|NextN|Medusa|Speculator|DFlash|DSpark")
 _DRAFT_FIELDS = ("eagle_config", "draft_vocab_size", "speculators_model_type")
+# vLLM transformers_utils/configs: eagle.py, medusa.py; config/speculative.py, MTPModelTypes.
+_DRAFT_TYPES = ("eagle", "medusa", "mlp_speculator", "deepseek_mtp", "mimo_mtp", "glm4_moe_mtp", "ernie_mtp",
+                "qwen3_next_mtp", "longcat_flash_mtp", "mtp")  # fmt: skip
 _ENCODER = re.compile(r"EncoderModel$")
 _CLASSIFIER = re.compile(r"For(?:Sequence|Token)Classification|RewardModel|ForQuestionAnswering")
 # The hub's ChatGLM, InternVL, Qwen-Omni and Marian have a head though their classes are called Model.
@@ -28,19 +31,31 @@ _NO_HEAD = re.compile(r"Model$")
 _USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels
 
 
+def refuse_draft(config: Mapping[str, object]) -> None:
+    """Raise if a config.json is of a draft head: its other fields are those of a whole model.
+
+    Raises:
+        UnsupportedModelError: it is one; the error names the field that says so.
+    """
+    listed = config.get("architectures")
+    for name in listed[:1] if isinstance(listed, list) else ():
+        if isinstance(name, str) and _DRAFT.search(name):
+            raise _draft("architectures", name)
+    if config.get("model_type") in _DRAFT_TYPES:
+        raise _draft("model_type", config["model_type"])
+    for field in _DRAFT_FIELDS:
+        if config.get(field):
+            raise _draft(field, config[field])
+
+
 def with_role(spec: ModelSpec, config: Mapping[str, object]) -> ModelSpec:
     """Return the part of the language model `spec` that the classes in `architectures` have.
 
     Raises:
-        UnsupportedModelError: it is a draft head, or a class that is not understood.
+        UnsupportedModelError: it is a class that is not understood.
     """
     listed = config.get("architectures")
     name = listed[0] if isinstance(listed, list) and listed else None
-    draft_field = next((field for field in _DRAFT_FIELDS if config.get(field)), None)
-    if isinstance(name, str) and _DRAFT.search(name):
-        raise _draft("architectures", name)
-    if draft_field is not None:
-        raise _draft(draft_field, config[draft_field])
     if not isinstance(name, str) or spec.stated_parameters is not None or _is_whole(name):
         return spec
     if _ENCODER.search(name):

@@ -71,6 +71,16 @@ def test_a_model_on_the_hub_is_estimated_with_its_stored_weights(vram, hub):
     assert result["kv_bytes"] == 100 * 2 * 2 * 32 * 2
 
 
+def test_the_quantization_beside_the_config_is_fetched_where_the_weights_are_quantized(vram, hub):
+    quantization = {"quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}}
+    hub.models[MODEL] |= {"hf_quant_config.json": json.dumps(quantization).encode(),
+                          "model.safetensors": save({"a": np.zeros((512, 512), np.uint8)})}  # fmt: skip
+    result = estimate(vram)
+    assert result["weights_as_shipped"] == "as shipped (modelopt)"
+    assert result["weights_bytes"] == 512 * 512
+    assert [path for _, path, _ in hub.requests if "quantize_config" in path] == []
+
+
 def test_of_the_weights_the_header_alone_is_fetched(vram, hub):
     estimate(vram)
     fetched = [size for method, path, size in hub.requests if path.endswith(".safetensors") and method == "GET"]

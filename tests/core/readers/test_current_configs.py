@@ -7,7 +7,7 @@ import json
 import pytest
 
 from core import catalog
-from core.errors import UnsupportedModelError
+from core.errors import PlannerError, UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.parameters import count_parameters
 from core.model.weights import weights_bytes
@@ -272,3 +272,18 @@ def test_a_composite_without_its_tower_says_that_text_alone_was_counted():
 def test_an_fp8_cache_that_a_checkpoint_is_meant_for_is_named(settings):
     (note,) = spec_from_config(LLAMA | {"quantization_config": settings}, name="m").notes
     assert note.startswith("kv_cache_") and "fp8" in note
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"n_embd": "wide", "n_layer": 1, "n_head": 2}, "n_embd"),
+        ({"n_embd": 32, "n_layer": 0, "n_head": 2}, "n_layer"),
+        ({"n_embd": 32, "n_layer": 1}, "n_head"),
+        ({"hidden_size": 0, "n_layer": 1, "n_head": 2}, "hidden_size"),
+    ],
+)
+def test_an_error_names_the_field_as_the_file_or_its_family_does(fields, field):
+    with pytest.raises(PlannerError) as error:
+        spec_from_config({"model_type": "gpt2", "vocab_size": 10, **fields}, name="m")
+    assert error.value.field == field

@@ -65,6 +65,8 @@ def test_an_encoder_has_no_decoder_and_no_cache():
         ({"architectures": ["LlamaForCausalLMEagle3"]}, "architectures"),
         ({"architectures": ["EagleMistralLarge3ForCausalLM"]}, "architectures"),
         ({"architectures": ["Qwen3NextMTP"]}, "architectures"),
+        ({"model_type": "medusa"}, "model_type"),
+        ({"speculators_model_type": "eagle3"}, "speculators_model_type"),
         ({"architectures": ["LlamaForCausalLM"], "draft_vocab_size": 5}, "draft_vocab_size"),
         ({"architectures": ["LlamaBiaffineParser"]}, "architectures"),
         ({"architectures": ["LlamaEncoderModel"]}, "architectures"),
