@@ -16,7 +16,7 @@ from core.readers.files import UnreadableFileError
 from core.readers.hf_config import config_fields, spec_from_config
 from core.readers.model_files import CONFIG_FILE, ModelFile
 from core.readers.quantization import is_quantized
-from core.readers.side_files import GPTQ_FILES, HF_QUANT, with_quantization
+from core.readers.side_files import ADAPTER_FILE, GPTQ_FILES, HF_QUANT, with_quantization
 from core.readers.weight_files.safetensors_header import (
     INDEX_FILE,
     SINGLE_FILE,
@@ -31,6 +31,22 @@ _AT_A_TIME = 8  # as huggingface_hub's own snapshot_download, max_workers
 
 class HubError(PlannerError):
     """The hub does not give the model, or cannot be reached."""
+
+
+class NoConfigError(HubError):
+    """The repository has no config.json."""
+
+
+def fetch_adapter(model_id: str, revision: str | None = None) -> str:
+    """Return the folder in the cache with the adapter_config.json of a LoRA adapter.
+
+    Raises:
+        HubError: the repository has none either, or the hub cannot be reached.
+    """
+    with _one_sentence_errors(model_id):
+        from huggingface_hub import hf_hub_download
+
+        return os.path.dirname(hf_hub_download(model_id, ADAPTER_FILE, revision=revision))
 
 
 def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
@@ -191,7 +207,7 @@ def _one_sentence_errors(model_id: str) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise _unreachable(model_id, where) from None
     except errors.EntryNotFoundError:
-        raise HubError(
+        raise NoConfigError(
             model_id, "the model has no config.json", "Download one of its files and give its path."
         ) from None
     except errors.HFValidationError:

@@ -149,10 +149,18 @@ def hub_model(name: str) -> Model:
     Raises:
         PlannerError: the hub does not give it, or it is not understood.
     """
-    from vram.hub import fetch_model
+    from vram.hub import NoConfigError, fetch_adapter, fetch_model
 
-    model_id, at, revision = name.partition("@")
-    return Model(fetch_model(model_id, revision if at else None))
+    model_id, at, written = name.partition("@")
+    revision = written if at else None
+    try:
+        return Model(fetch_model(model_id, revision))
+    except NoConfigError as error:
+        try:
+            folder = fetch_adapter(model_id, revision)
+        except NoConfigError:
+            raise error from None
+    return _adapted(folder)
 
 
 def is_path(text: str) -> bool:

@@ -81,6 +81,18 @@ def test_the_quantization_beside_the_config_is_fetched_where_the_weights_are_qua
     assert [path for _, path, _ in hub.requests if "quantize_config" in path] == []
 
 
+def test_a_lora_adapter_is_counted_with_its_base(vram, hub):
+    adapter = {"peft_type": "LORA", "r": 8, "target_modules": ["q_proj"], "base_model_name_or_path": MODEL}
+    hub.models["org/adapter"] = {"adapter_config.json": json.dumps(adapter).encode()}
+    done = vram("estimate", "org/adapter", "--context", "100", "--json")
+    result = json.loads(done.stdout)
+    assert result["model"] == "org/adapter"
+    values = 2 * 8 * (64 + 64)  # layers × rank × the sides of q
+    assert result["parameters"] == PARAMETERS + values
+    assert result["weights_bytes"] == WEIGHTS_BYTES + 2 * values
+    assert f"a LoRA adapter of rank 8 with {values:,} parameters" in result["warnings"][0]
+
+
 def test_of_the_weights_the_header_alone_is_fetched(vram, hub):
     estimate(vram)
     fetched = [size for method, path, size in hub.requests if path.endswith(".safetensors") and method == "GET"]
