@@ -171,3 +171,9 @@ def test_random_bytes_are_refused_with_a_sentence(tmp_path_factory, noise):
     path.write_bytes(noise)
     with pytest.raises(PlannerError, match=r"\.$"):
         read_model(str(path))
+
+
+def test_a_folder_with_one_file_of_weights(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    save_file({"a": np.zeros(4, np.float16)}, tmp_path / "model.safetensors")
+    assert read_model(str(tmp_path)).stored.total_bytes == 8

@@ -81,3 +81,9 @@ def test_what_is_not_a_whole_model_is_refused_by_its_name(fields, field):
 
 def test_a_stated_number_of_parameters_is_kept():
     assert counts(LLAMA, "LlamaModel", params_b=1).parameters.total == 10**9
+
+
+def test_a_tied_head_is_no_tensor_to_leave_out():
+    tied = {**LLAMA, "tie_word_embeddings": True}
+    assert counts(tied, "LlamaModel") == counts(tied, None)
+    assert spec_from_config(tied | {"architectures": ["LlamaModel"]}, name="m").notes == ()

@@ -8,6 +8,7 @@ import pytest
 
 import vram
 from core.errors import PlannerError
+from core.model.counts import model_counts
 from core.model.parameters import count_parameters
 from core.model.weights import weights_bytes
 from core.readers.model_files import read_model
@@ -191,3 +192,59 @@ def test_a_sentence_transformers_model_at_the_top_of_its_folder(tmp_path):
     folder = folder_of(tmp_path, config=CONFIG, modules=modules)
     assert count_parameters(read_model(folder).spec).total == LINEAR + OTHERS - 10 * 32
     assert count_parameters(read_model(folder + "/config.json").spec).total == LINEAR + OTHERS - 10 * 32
+
+
+def test_llama_3s_factor_of_the_blocks_width(tmp_path):
+    params = {"dim": 4096, "ffn_dim_multiplier": 1.3, "multiple_of": 1024, "n_heads": 32, "n_kv_heads": 8,
+              "n_layers": 32, "vocab_size": 128256}  # fmt: skip
+    spec = read_model(folder_of(tmp_path, params=params)).spec
+    assert count_parameters(spec).total == 8_030_261_248  # Llama-3-8B: metadata of its repository on the hub
+
+
+def test_mistrals_params_with_latent_attention_a_merging_projector_and_fp8(tmp_path):
+    latent = {"q_lora_rank": 16, "kv_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+    moe = {"num_experts": 4, "num_experts_per_tok": 2, "expert_hidden_dim": 8, "num_shared_experts": 1,
+           "first_k_dense_replace": 1}  # fmt: skip
+    tower = {"hidden_size": 16, "num_channels": 3, "image_size": 8, "patch_size": 2, "num_hidden_layers": 1,
+             "intermediate_size": 32, "num_attention_heads": 2, "spatial_merge_size": 2}  # fmt: skip
+    params = PARAMS | latent | {"moe": moe, "vision_encoder": tower, "quantization": {"qformat_weight": "fp8_e4m3"}}
+    spec = read_model(folder_of(tmp_path, params=params)).spec
+    counted = count_parameters(spec)
+    assert counted.of("expert") == 4 * 3 * 8 * 32  # in the second layer
+    layer = 4 * 16 * 16 + 3 * 32 * 16 + 2 * 16
+    # Four patches merge into one: a norm, 64 to 16, then two projections to the decoder.
+    assert counted.of("vision") == 16 * 12 + 16 + layer + 16 + 64 * 16 + 32 * 16 + 32 * 32
+    assert spec.quantization.method == "fp8"
+    assert model_counts(spec).kv.values_per_token == 2 * (8 + 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"sliding_window": [4, None]}, "sliding_window"), ({"hidden_dim": None, "dim": "wide"}, "hidden_size")],
+)
+def test_mistrals_params_that_are_not_understood(tmp_path, fields, field):
+    with pytest.raises(PlannerError) as error:
+        read_model(folder_of(tmp_path, params=PARAMS | fields))
+    assert error.value.field == field
+
+
+def test_llamas_params_without_a_step_cannot_be_counted(tmp_path):
+    params = {"dim": 32, "n_layers": 1, "n_heads": 2, "vocab_size": 10}
+    with pytest.raises(PlannerError, match="intermediate_size: it is missing"):
+        count_parameters(read_model(folder_of(tmp_path, params=params)).spec)
+
+
+@pytest.mark.parametrize("modules", [{}, [], ["x"], [{"type": "sentence_transformers.models.Pooling", "path": "1"}]])
+def test_a_list_of_modules_without_a_transformer_changes_nothing(tmp_path, modules):
+    folder = folder_of(tmp_path, config=CONFIG, modules=modules)
+    assert count_parameters(read_model(folder).spec).total == LINEAR + OTHERS
+
+
+def test_a_dense_layer_of_impossible_size_is_left_out(tmp_path):
+    dense = tmp_path / "2_Dense"
+    dense.mkdir()
+    folder_of(dense, config={"in_features": 0, "out_features": "8"})
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""},
+               {"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]  # fmt: skip
+    spec = read_model(folder_of(tmp_path, config=CONFIG, modules=modules)).spec
+    assert count_parameters(spec).total == LINEAR + OTHERS - 10 * 32
