@@ -12,7 +12,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -107,7 +107,8 @@ class ModelRow:
         """
         fields = self.fields()
         try:
-            return spec_from_config(fields, name=self["name"])
+            # A row has few of a config.json's fields, so what it leaves out is a matter of chance.
+            return replace(spec_from_config(fields, name=self["name"]), notes=())
         except PlannerError as error:
             raise self.error(error.field, error.problem, error.remedy) from error
 

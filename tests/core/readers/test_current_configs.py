@@ -287,3 +287,7 @@ def test_an_error_names_the_field_as_the_file_or_its_family_does(fields, field):
     with pytest.raises(PlannerError) as error:
         spec_from_config({"model_type": "gpt2", "vocab_size": 10, **fields}, name="m")
     assert error.value.field == field
+
+
+def test_models_of_the_catalog_have_no_notes():
+    assert [found.name for found in catalog.models() if found.spec.notes] == []
