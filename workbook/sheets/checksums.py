@@ -31,7 +31,7 @@ SHEETS = {
 }  # fmt: skip
 _COLUMNS = {"sheet": "E", "column": "F", "expected": "G", "now": "H", "same": "I"}
 _WIDTHS = (16, 40, 20, 20, 10)
-_FORMAT = "General"
+_FORMAT = "#,##0.00"  # without one, LibreOffice shows a sum of dates as a date
 _FINER = "10^-3"  # sums of figures have rounding errors below 10^-12, and one figure may be small beside them
 _WILDCARDS = "?*~"
 _FIRST_OF_TEXTS = 12  # the column L
