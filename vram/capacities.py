@@ -20,7 +20,7 @@ from core.plan.fleet import GpuChoice, Service, choice_of
 from core.plan.serving import served_precision
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, kv_precision_of, model, weights_precision_of
+from vram.models import Model, kv_precision_of, model
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,11 @@ def capacity(
     Raises:
         PlannerError: an argument is wrong, or too little is known of the model.
     """
-    spec = model(name_or_path).spec
+    described = model(name_or_path)
+    spec = described.spec
     runs_on = engine_of(engine)
     written_version = engine_version or runs_on.default_version
-    requested, kv = weights_precision_of(precision), kv_precision_of(kv_precision)
+    requested, kv = described.requested_precision(precision), kv_precision_of(kv_precision)
     choice = _choice(gpu, gpu_memory_gib)
     deployment = Deployment(
         model=spec,
@@ -224,7 +225,7 @@ def capacity(
         host_bytes=llama_cpp.host_bytes(deployment) if has_host else None,
         most_gpu_layers=llama_cpp.most_gpu_layers(deployment) if has_host else None,
         max_users_paged=paged,
-        assumed=service_assumptions(service, asked),
+        assumed=(*described.assumed, *service_assumptions(service, asked)),
         warnings=service_warnings(service, written_version, requested, deployment.context, named),
     )
 

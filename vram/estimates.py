@@ -28,6 +28,7 @@ class Estimate:
         overhead: fraction of weights and KV cache that is added.
         weights_bytes, kv_bytes, overhead_bytes, total_bytes: the memory, by what it is for.
         kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
+        assumed: how the model's name is read, where the catalog does not have that very name.
         warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
 
@@ -43,6 +44,7 @@ class Estimate:
     kv_bytes: int
     overhead_bytes: int
     total_bytes: int
+    assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -52,7 +54,7 @@ class Estimate:
 
     def as_dict(self) -> dict[str, object]:
         """Return the attributes as `vram estimate --json` prints them."""
-        return asdict(self) | {"warnings": list(self.warnings)}
+        return asdict(self) | {"assumed": list(self.assumed), "warnings": list(self.warnings)}
 
 
 def estimate(
@@ -99,6 +101,7 @@ def estimate(
         kv_bytes=needed.kv_bytes,
         overhead_bytes=needed.overhead_bytes,
         total_bytes=needed.total_bytes,
+        assumed=found.assumed,
         warnings=workload_warnings(found.spec, int(context), chosen, kv),
     )
 

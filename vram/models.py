@@ -27,9 +27,14 @@ class Model:
 
     Attributes:
         file: the model as `core` reads it: its specification, and what its files say where it was read from files.
+        named_precision: the format of the weights that its name states ("unsloth/Qwen3-8B-bnb-4bit"), if it is read as
+            a copy of a model of the catalog.
+        assumed: how its name is read, where the catalog does not have that very name.
     """
 
     file: ModelFile
+    named_precision: Precision | None = None
+    assumed: tuple[str, ...] = ()
 
     @property
     def spec(self) -> ModelSpec:
@@ -76,17 +81,22 @@ class Model:
 
     @property
     def shipped_precision(self) -> Precision | None:
-        """The precision of the weight files it was read from; None: as its specification says."""
-        return self.file.as_shipped()
+        """The precision that its name states, or of its weight files; None: as its specification says."""
+        return self.named_precision or self.file.as_shipped()
+
+    def requested_precision(self, value: str | float | None) -> Precision | None:
+        """Return the precision of the weights that `value` names, or else the model's name; None as shipped."""
+        return weights_precision_of(value) or self.named_precision
 
 
 def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
     """Find a model.
 
     Args:
-        name_or_path: a catalog name or alias ("llama-3.1-70b"), the path of a config.json, safetensors or GGUF file or
-            of a folder with them, or org/model on the Hugging Face hub (then with the `hub` extra, and from its cache
-            if it was read before). Of weight files only headers are read.
+        name_or_path: a catalog name or alias ("llama-3.1-70b"), an Ollama tag ("llama3.1:70b-instruct-q4_K_M") or the
+            name of a quantized copy ("unsloth/Qwen3-8B-bnb-4bit") of a model in the catalog; the path of a config.json,
+            safetensors or GGUF file or of a folder with them; or org/model on the Hugging Face hub (then with the `hub`
+            extra, and from its cache if it was read before). Of weight files only headers are read.
 
     Raises:
         PlannerError: there is no such model, or a file is not understood.
@@ -100,11 +110,16 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
             return _adapted(adapter)
         return Model(read_model(os.path.expanduser(text)))
     try:
-        return Model(ModelFile(spec=catalog.model(text).spec, fields={}))
+        found = catalog.named_model(text)
     except UnknownNameError:
         if not is_hub_name(text):
             raise
-    return hub_model(text)
+        return hub_model(text)
+    return Model(
+        ModelFile(spec=found.model.spec, fields={}),
+        named_precision=found.precision,
+        assumed=(f"model: {found.assumed}",) if found.assumed else (),
+    )
 
 
 def _adapter_folder(path: str) -> str | None:

@@ -26,7 +26,7 @@ from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, kv_precision_of, model, weights_precision_of
+from vram.models import Model, kv_precision_of, model
 from vram.plan_costs import Comparison, costs_as_dict, costs_by_option, total_bytes
 from vram.speeds import SpeedRange, speed_range
 
@@ -216,7 +216,8 @@ def plan(
     Raises:
         PlannerError: an argument is wrong, or too little is known of the model.
     """
-    spec = model(name_or_path).spec
+    described = model(name_or_path)
+    spec = described.spec
     runs_on = engine_of(engine)
     demand = demand_of(users, people, active, requests_per_hour)
     tokens = tokens_of(context, prompt_tokens, output_tokens)
@@ -224,7 +225,7 @@ def plan(
     given = {**(assumptions or {}), **WAYS[one_of("way", way, tuple(WAYS))]}
     policy, assumption_values = assumed(given, None if country is None else country_of(country))
     compared = Wanted(maker="" if maker is None else maker_of(maker), data_centre_only=data_centre_only)
-    requested = weights_precision_of(precision)
+    requested = described.requested_precision(precision)
     written_version = engine_version or runs_on.default_version
     service = service_of(
         spec,
@@ -296,7 +297,7 @@ def plan(
         no_speed=no_speed,
         with_costs=costs,
         assumptions=asdict(policy) | asdict(assumption_values),
-        assumed=service_assumptions(service, named),
+        assumed=(*described.assumed, *service_assumptions(service, named)),
         warnings=service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
     )
 

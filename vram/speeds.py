@@ -16,7 +16,7 @@ from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
 from vram.engine_settings import ENGINES
-from vram.models import Model, kv_precision_of, model, weights_precision_of
+from vram.models import Model, kv_precision_of, model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +163,7 @@ def speed(
         gpu=card.name,
         engine=runs_on.name,
         engine_version=written_version,
-        precision=catalog.SHIPPED if precision is None else precision,
+        precision=_shown(described, precision),
         kv_precision=kv_precision,
         tp=tp,
         pp=pp,
@@ -180,9 +180,9 @@ def speed(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
         note=core_speed.NOT_MODELLED,
-        assumed=service_assumptions(service, [choice_of_gpu(card)]),
+        assumed=(*described.assumed, *service_assumptions(service, [choice_of_gpu(card)])),
         warnings=service_warnings(
-            service, written_version, weights_precision_of(precision), load.context, [choice_of_gpu(card)]
+            service, written_version, described.requested_precision(precision), load.context, [choice_of_gpu(card)]
         ),
     )
 
@@ -249,12 +249,19 @@ def users_at_speed(
     )
 
 
+def _shown(found: Model, precision: str | float | None) -> str | float:
+    """Return a precision of the weights as it was given, or else as the model's name states it."""
+    if precision is not None:
+        return precision
+    return catalog.SHIPPED if found.named_precision is None else found.named_precision.name
+
+
 def _service(
     found: Model, precision: str | float | None, kv_precision: str | float, engine: Engine, version: str | None
 ) -> Service:
     return Service(
         model=found.spec,
-        precision=served_precision(found.spec, weights_precision_of(precision)),
+        precision=served_precision(found.spec, found.requested_precision(precision)),
         kv_precision=kv_precision_of(kv_precision),
         engine=engine,
         version=parse_version(version or engine.default_version),

@@ -11,6 +11,15 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from core.catalog.rows import ModelRow, read_rows
+from core.catalog.written_names import (
+    BRANDS,
+    WrittenName,
+    brand_in,
+    parts_of,
+    read_written,
+    without_active_size,
+    without_versions,
+)
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
 from core.model.precision import Precision, precision_of_bytes
 from core.model.spec import ModelSpec
@@ -75,17 +84,68 @@ class CatalogPrecision:
     as_of: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class NamedModel:
+    """The model that a written name means.
+
+    Attributes:
+        model: the model.
+        precision: the format of the weights that the name states, for a copy that has no row of its own.
+        assumed: how the name is read, where it is not a name of the catalog; "" otherwise.
+    """
+
+    model: CatalogModel
+    precision: Precision | None = None
+    assumed: str = ""
+
+
 def model(name: object) -> CatalogModel:
+    """Return the model that `name` means, as `named_model` finds it, in the format of its own checkpoint.
+
+    Raises:
+        PlannerError: the same errors as `named_model`.
+    """
+    return named_model(name).model
+
+
+def named_model(name: object) -> NamedModel:
     """Return the model with that name or alias, ignoring case, spaces, hyphens and underscores.
+
+    Otherwise the one that an Ollama tag or the name of a quantized copy means; see `core.catalog.written_names`.
 
     Raises:
         WrongTypeError: `name` is not text.
-        UnknownNameError: there is no such model; the remedy suggests similar names.
+        UnknownNameError: there is no such model, or the name fits several; the remedy suggests similar names.
         PlannerError: the user's own file of models, or the model's row in it, is invalid.
     """
     own_file = _own_file()
     names = _model_names_by_key(own_file)
-    return _catalog_model(own_file, _find_name("model", name, names, model_names, "Models", "llama-3.1-70b"))
+    if isinstance(name, str) and _name_key(name) not in names:
+        read = _read_model_name(own_file, name)
+        if read is not None:
+            return _as_read(_catalog_model(own_file, read[0]), name, read[1])
+    more = _brand_remedy(name) if isinstance(name, str) else ""
+    known = _find_name("model", name, names, model_names, "Models", "llama-3.1-70b", more)
+    return NamedModel(model=_catalog_model(own_file, known))
+
+
+def _brand_remedy(name: str) -> str:
+    """Return how the models of a brand that is written in Chinese are called here; "" for other names."""
+    brand = brand_in(plain_letters(name))
+    if not brand:
+        return ""
+    example = next(known for known in model_names() if known.startswith(BRANDS[brand]))
+    return f'The models of {brand} are called "{BRANDS[brand]}…" here, for example "{example}".'
+
+
+def _as_read(found: CatalogModel, name: str, read: WrittenName) -> NamedModel:
+    assumed = f"{quoted(name)} is read as {found.name}"
+    stated = _precisions_by_key()[_name_key(read.precision)].precision if read.precision else None
+    if stated is not None:
+        assumed += f" with weights in {stated.name}"
+    elif read.unread:
+        assumed += f" as it is shipped; give the precision for {quoted(read.unread)}"
+    return NamedModel(model=found, precision=stated, assumed=assumed)
 
 
 def models() -> tuple[CatalogModel, ...]:
@@ -262,6 +322,50 @@ def _model_names_by_key(own_file: str) -> dict[str, str]:
             names.setdefault(_name_key(alias), name)
             names.setdefault(_name_key(alias.rpartition("/")[2]), name)
     return names | {_name_key(name): name for name in reversed(rows)}
+
+
+@lru_cache(maxsize=4096)
+def _read_model_name(own_file: str, name: str) -> tuple[str, WrittenName] | None:
+    """Return the model that a name outside the catalog means, and what else the name says; None if it is not sure."""
+    written = read_written(name, _weights_format)
+    if written is None or not written.parts:
+        return None
+    names = _model_names_by_parts(own_file)
+    found = next((names[parts] for parts in written.possible_parts() if names.get(parts)), None)
+    return (found, written) if found else None
+
+
+def _weights_format(name: str) -> str:
+    found = _precisions_by_key().get(_name_key(name))
+    return found.precision.name if found is not None and found.use != "kv" else ""
+
+
+@lru_cache(maxsize=4)
+def _model_names_by_parts(own_file: str) -> dict[tuple[str, ...], str]:
+    """Return the models by the parts of their names; surer names go first, and a name that fits several is left out."""
+    rows = _model_rows(own_file)
+    aliases = [(alias.rpartition("/"), name) for name, row in rows.items() for alias in _split(row["aliases"])]
+    titles = [(row["title"], name) for name, row in rows.items() if row["title"]]
+    makers = {
+        name: {row["developer"], *(a.partition("/")[0] for a in _split(row["aliases"]))} for name, row in rows.items()
+    }
+    known = [
+        [(parts_of(name), name) for name in rows],
+        [(parts_of(alias[2]), name) for alias, name in aliases],
+        [(parts_of(row["name"]), row["model"]) for row in read_data("model_names.csv") if row["model"] in rows],
+        [(parts_of(title), name) for title, name in titles],
+        [(without_versions(parts_of(alias[2])), name) for alias, name in aliases],
+        [(without_active_size(parts_of(name)), name) for name in rows],
+    ]
+    known += [[(parts_of(maker) + parts, name) for parts, name in tier for maker in makers[name]] for tier in known]
+    names: dict[tuple[str, ...], str] = {}
+    for tier in known:
+        owners: dict[tuple[str, ...], set[str]] = {}
+        for parts, name in tier:
+            owners.setdefault(parts, set()).add(name)
+        for parts, found in owners.items():
+            names.setdefault(parts, found.pop() if len(found) == 1 else "")
+    return names
 
 
 @cache

@@ -112,7 +112,7 @@ def _print_estimate(found: Estimate) -> None:
         line = f"{name:{width}}  {size_bytes / GB:12,.2f}  {size_bytes / GIB:12,.2f}"
         click.secho(line, bold=name == "total")
     click.echo(f"{found.parameters:,} parameters; {found.kv_bytes_per_token:,} bytes of KV cache per token")
-    print_remarks((), found.warnings)
+    print_remarks(found.assumed, found.warnings)
 
 
 def main() -> None:

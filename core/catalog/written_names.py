@@ -1,0 +1,161 @@
+"""Split a model's name as people and hubs write it into the name of the model and its format.
+
+Covers Ollama's tags ("llama3.1:70b-instruct-q4_K_M"), names of quantized copies ("unsloth/Qwen3-8B-bnb-4bit"), and
+other cases, separators and makers ("Meta Llama 3.1 8B"). No rule here guesses a version or a size that is not written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.texts import LONGEST_COMPARED, plain_letters
+
+# The parts of a name: sizes ("1.7b", "560m"), numbers, words, and the colon before Ollama's tags. A dot between other
+# numbers separates, as "-" does.
+_PARTS = re.compile(r"\d+(?:\.\d+)?[bm](?![^\W_])|\d+|[^\W\d_]+|:")
+# What makers call their models in Chinese, and how the names of the models begin: qwen.ai, deepseek.com, zhipuai.cn,
+# moonshot.cn, hunyuan.tencent.com, yiyan.baidu.com and baichuan-ai.com.
+BRANDS = {
+    "通义千问": "qwen",
+    "千问": "qwen",
+    "深度求索": "deepseek",
+    "智谱glm": "glm",
+    "智谱": "glm",
+    "月之暗面": "kimi",
+    "混元": "hunyuan",
+    "文心": "ernie",
+    "百川": "baichuan",
+}
+_QUOTES = "\"'`“”‘’«»"
+# Where pages and tools say the name of a repository: Hugging Face's and Ollama's ways to pull one.
+_HOSTS = re.compile(r"^(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com(?:/library)?)/")
+_SEPARATORS = re.compile(r"[\s_\-()\[\],]+")
+
+# Copies in these containers, made by these tools or with these tensors have the shapes of their model.
+_COPY_WORDS = frozenset(
+    "gguf ggml mlx quantized quant imatrix i1 autoround calibrated rtn kv sym mtp text"
+    " abliterated uncensored heretic qat unsloth".split()
+)
+# Versions of a model that makers publish beside it in the same shapes, where its size is stated; "it" and "pt" are
+# Google's.
+_VERSION_WORDS = frozenset("instruct chat it pt base hf".split())
+# In the name of a copy, as "RedHatAI/…-FP8" or "nvidia/…-FP8": of the linear layers, not of every tensor.
+# Source: llm-compressor's and ModelOpt's published config.json files, which leave out lm_head.
+_FORMATS_OF_COPIES = {"fp8": "fp8_tensor"}
+_MOST_FORMAT_WORDS = 4  # "ud", "q4", "k", "m"
+_UNKNOWN_FORMAT = re.compile(
+    r"(?:ud-)?i?q\d(?:-[0-9a-z]{1,3}){0,2}|\d-?bit|bnb|bpw|g\d{2,3}|exl[23]|int\d|fp\d|w\d+a\d+|dwq|dynamic"
+)
+
+
+@dataclass(frozen=True)
+class WrittenName:
+    """What a written name says.
+
+    Attributes:
+        parts: the parts of the model's own name, with ":" before an Ollama tag.
+        precision: the name of the format that is stated; "" for none that the catalog has.
+        unread: words that state a format that the catalog lacks.
+    """
+
+    parts: tuple[str, ...]
+    precision: str = ""
+    unread: str = ""
+
+    def possible_parts(self) -> tuple[tuple[str, ...], ...]:
+        """Return the parts to look for, the surest first.
+
+        A tag of Ollama means the model that is tuned for chat unless it says "text" or "base".
+        Source: the page of each model on ollama.com/library, "Instruct" and "Pre-trained".
+        """
+        plain = tuple(part for part in self.parts if part != ":")
+        if plain == self.parts:
+            return (plain, without_versions(plain))
+        return (self.parts, (*plain, "instruct"), plain, without_versions(plain))
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Return the parts of a name, without case and separators: "Qwen2.5-7B" gives ("qwen", "2", "5", "7b")."""
+    return tuple(_PARTS.findall(plain_letters(name).casefold()))
+
+
+def without_versions(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parts without words such as "instruct", for versions in the same shapes, if they state a size."""
+    if not any(part[0].isdigit() and part[-1] in "bm" for part in parts):
+        return parts
+    return tuple(part for at, part in enumerate(parts) if not at or part not in _VERSION_WORDS)
+
+
+def without_active_size(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the parts without the active parameters at their end: "qwen3-30b-a3b" is also "qwen3-30b"."""
+    return parts[:-2] if len(parts) > 3 and parts[-2] == "a" and parts[-1][-1:] == "b" else parts
+
+
+def brand_in(name: str) -> str:
+    """Return the Chinese name of a maker's models that is part of `name`; "" if there is none."""
+    return next((brand for brand in BRANDS if brand in name.casefold()), "")
+
+
+def read_written(name: str, precision_named: Callable[[str], str]) -> WrittenName | None:
+    """Split `name`; None if it is too long for a name or has a revision ("org/model@revision").
+
+    Args:
+        name: what the user wrote.
+        precision_named: returns the name of the format that is called so, or "".
+    """
+    if len(name) > LONGEST_COMPARED or "@" in name or ".." in name:
+        return None
+    text = _HOSTS.sub("", plain_letters(name).casefold().strip().strip(_QUOTES).strip())
+    text = text.rpartition("/")[2]
+    brand = brand_in(text)
+    text = text.replace(brand, f"{BRANDS[brand]} ") if brand else text
+    base, _, tag = text.partition(":")
+    tag = "" if tag == "latest" else tag
+    written = f"{base}-:-{tag}" if tag else base
+    words = [word for word in _SEPARATORS.split(written.replace("quantized.", "quantized-")) if word]
+    kept, found, unread = _without_formats(words, precision_named)
+    precision = next(iter(found)) if len(found) == 1 and not unread else ""
+    rest = "" if precision else " ".join([*found, *unread])
+    return WrittenName(parts_of(" ".join(kept)), precision, rest)
+
+
+def _without_formats(
+    words: list[str], precision_named: Callable[[str], str]
+) -> tuple[list[str], dict[str, None], list[str]]:
+    """Return the words before those for formats, the formats, and the words for unknown formats."""
+    kept = list(words)
+    found: dict[str, None] = {}
+    unread: list[str] = []
+    while len(kept) > 1:
+        taken = _format_at_end(kept, precision_named)
+        if taken is not None:
+            count, precision = taken
+            if precision:
+                found[precision] = None
+            else:
+                unread.extend(kept[-count:])
+            del kept[-count:]
+        elif kept[-1] in _COPY_WORDS or kept[-1] == ":" or _is_revision_of_format(kept, precision_named):
+            del kept[-1]
+        else:
+            break
+    return kept, found, unread
+
+
+def _format_at_end(words: list[str], precision_named: Callable[[str], str]) -> tuple[int, str] | None:
+    """Return how many words at the end state a format, and which; "" for one that is not known."""
+    for count in range(min(_MOST_FORMAT_WORDS, len(words) - 1), 0, -1):
+        phrase = "-".join(words[-count:])
+        precision = _FORMATS_OF_COPIES.get(phrase) or precision_named(phrase)
+        if precision:
+            return count, precision
+        if _UNKNOWN_FORMAT.fullmatch(phrase):
+            return count, ""
+    return None
+
+
+def _is_revision_of_format(words: list[str], precision_named: Callable[[str], str]) -> bool:
+    """Return whether the last word is a revision of a copy ("NVFP4-v2"), not of the model ("7b-instruct-v0.2")."""
+    return re.fullmatch(r"v\d", words[-1]) is not None and _format_at_end(words[:-1], precision_named) is not None

@@ -1,0 +1,121 @@
+"""Test that models are found by the names that people type, and that unsure names are errors."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import catalog
+from core.catalog.names import read_data
+from core.catalog.written_names import read_written
+from core.errors import UnknownNameError
+
+
+@pytest.mark.parametrize(
+    "written, name, precision",
+    [
+        # Ollama: ollama.com/library, model pages and tags.
+        ("llama3.1:8b", "llama-3.1-8b", None),
+        ("llama3.1:70b-instruct-q4_K_M", "llama-3.1-70b", "q4_k_m"),
+        ("llama3.1", "llama-3.1-8b", None),
+        ("llama3:latest", "llama-3-8b", None),
+        ("llama3:text", "llama-3-8b", None),
+        ("llama3:q8_0", "llama-3-8b", "q8_0"),
+        ("qwen2.5:72b", "qwen2.5-72b-instruct", None),
+        ("qwen3:30b", "qwen3-30b-a3b", None),
+        ("qwen3:30b-a3b-instruct-2507-q4_K_M", "qwen3-30b-a3b-2507", "q4_k_m"),
+        ("qwen:72b", "qwen1.5-72b", None),
+        ("deepseek-r1:32b", "deepseek-r1-distill-qwen-32b", None),
+        ("deepseek-r1", "deepseek-r1", None),
+        ("llama4:16x17b", "llama-4-scout", None),
+        # Copies, as the hub names them.
+        ("hf.co/bartowski/Llama-3.2-3B-Instruct-GGUF:Q4_K_M", "llama-3.2-3b", "q4_k_m"),
+        ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "qwen2.5-7b-instruct", "nf4"),
+        ("unsloth/Meta-Llama-3.1-8B-Instruct-unsloth-bnb-4bit", "llama-3.1-8b", "nf4"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-quantized.w4a16", "llama-3.3-70b", "w4a16"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "llama-3.3-70b", "fp8_channel"),
+        ("Qwen/Qwen3-4B-Instruct-2507-FP8", "qwen3-4b-2507", "fp8_tensor"),
+        ("TheBloke/Llama-2-70B-Chat-GPTQ", "llama-2-70b", "gptq"),
+        ("Qwen/Qwen3-1.7B-GPTQ-Int8", "qwen3-1.7b", "gptq_int8"),
+        ("Qwen/Qwen2.5-72B-Instruct-AWQ", "qwen2.5-72b-instruct", "awq"),
+        ("nvidia/DeepSeek-R1-0528-NVFP4-v2", "deepseek-r1", "nvfp4"),
+        ("google/gemma-3-27b-it-qat-q4_0-gguf", "gemma-3-27b", "q4_0"),
+        ("lmstudio-community/gpt-oss-20b-GGUF", "gpt-oss-20b", None),
+        ("mlx-community/Qwen3-8B-4bit", "qwen3-8b", None),
+        ("unsloth/Llama-3.1-8B-Instruct-UD-Q4_K_XL", "llama-3.1-8b", None),
+        # Spellings.
+        ("“llama-3.1-70b”", "llama-3.1-70b", None),
+        ("llama-3-1-70b", "llama-3.1-70b", None),
+        ("google gemma 3 27b", "gemma-3-27b", None),
+        ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b", None),
+        ("通义千问3-8B", "qwen3-8b", None),
+    ],
+)
+def test_names_as_people_write_them(written, name, precision):
+    found = catalog.named_model(written)
+    assert found.model.name == name
+    assert (found.precision and found.precision.name) == precision
+    assert catalog.model(written) is found.model
+
+
+def test_a_name_of_the_catalog_is_not_an_assumption():
+    assert catalog.named_model("Llama 3.1 70B").assumed == ""
+    assert catalog.named_model("llama3.1:70b").assumed == "'llama3.1:70b' is read as llama-3.1-70b"
+
+
+def test_the_answer_names_the_format_or_asks_for_it():
+    stated = catalog.named_model("unsloth/Qwen3-8B-bnb-4bit").assumed
+    assert stated == "'unsloth/Qwen3-8B-bnb-4bit' is read as qwen3-8b with weights in nf4"
+    unknown = catalog.named_model("mlx-community/Qwen3-8B-4bit").assumed
+    assert (
+        unknown == "'mlx-community/Qwen3-8B-4bit' is read as qwen3-8b as it is shipped; give the precision for '4bit'"
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "llama",
+        "llama 70b",
+        "llama3:13b",
+        "whisper",
+        "Qwen 1.4b",  # not Qwen 14B
+        "qwen3.1-7b",  # not Qwen3 1.7B
+        "someone/Llama-3.1-8B-medical",
+        "trl-internal-testing/tiny-random-LlamaForCausalLM",
+        "someone/Gemma-3-1B-it-GLM-4.7-Flash-Heretic_GGUF",
+        "meta-llama/Llama-3.1-8B@main",  # the hub's, at a revision
+        "gguf",
+        "q4_K_M",
+        ":",
+        "a" * 300,
+    ],
+)
+def test_an_unsure_name_is_an_error(written):
+    with pytest.raises(UnknownNameError):
+        catalog.named_model(written)
+
+
+def test_a_chinese_brand_alone_is_explained():
+    with pytest.raises(UnknownNameError) as caught:
+        catalog.model("通义千问72B")
+    assert 'The models of 通义千问 are called "qwen…" here' in caught.value.remedy
+
+
+def test_every_other_name_means_a_model_of_the_catalog():
+    for row in read_data("model_names.csv"):
+        assert row["source"]
+        assert catalog.model(row["name"]).name == row["model"], row
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text):
+    written = read_written(text, lambda phrase: "awq" if phrase == "awq" else "")
+    assert written is None or written.precision in ("", "awq")
+
+
+_BF16 = [known.name for known in catalog.models() if known.spec.quantization is None and known.spec.layers]
+
+
+@given(st.sampled_from(_BF16), st.sampled_from(["-AWQ", "-GGUF", "_awq", " gguf", "-quantized.w8a8"]))
+def test_a_copy_of_any_model_is_that_model(name, ending):
+    assert catalog.named_model(f"someone/{name}{ending}").model.name == name
