@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from core import catalog
 from core.engines import llama_cpp, sglang, vllm
 from core.engines.blocks import cache_specs
 from core.engines.deployment import Budget, Deployment, Device, Engine, EngineSettings, parse_version
+from core.engines.served import text_alone
 from core.model.feed_forward import MoeMlp
 from core.model.mixers import LatentAttention
 from core.model.spec import ModelSpec
-from core.model.tensors import VISION
 from core.model.weights import weights_bytes
 from core.units import GIB
 from tools import golden_tables
@@ -109,17 +109,12 @@ def _run_figures(row: dict[str, str]) -> list[Figure]:
     name = "mem usage" if engine is sglang.ENGINE else "weights"
     weights, logged = budget.weights, float(row["weights_gib_per_gpu"] or 0)
     add(name, "weights_gib_per_gpu", weights.expected / GIB, weights.low / GIB <= logged <= weights.high / GIB)
-    if row["file_gib"]:
-        add("GGUF file", "file_gib", weights_bytes(_without_towers(start.model), start.precision) / GIB)
+    if row["file_gib"]:  # towers for images are in a separate file
+        add("GGUF file", "file_gib", weights_bytes(text_alone(start.model), start.precision) / GIB)
     add("peak activation", "activation_peak_gib", budget.activation.expected / GIB)
     if row["kv_available_gib"]:
         found += _cache_figures(row, start, engine, family, budget)
     return found
-
-
-def _without_towers(spec: ModelSpec) -> ModelSpec:
-    """Return the model as in its GGUF file: towers for images are in a separate file."""
-    return replace(spec, extra=tuple(tensor for tensor in spec.extra if tensor.group != VISION))
 
 
 def _cache_figures(row: dict[str, str], start: Deployment, engine: Engine, family: str, budget: Budget) -> list[Figure]:

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from core.engines.blocks import CacheSpec, cache_specs
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exact_size, size_between
-from core.engines.parallelism import layer_bytes_on_rank, layers_by_stage, outer_on_rank, sizes_by_layer
+from core.engines.parallelism import bytes_by_stage, layer_bytes_on_rank, outer_on_rank, sizes_by_layer, stages
+from core.engines.served import text_alone
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -66,18 +67,13 @@ def _activation(deployment: Deployment, shapes: StageShapes, ubatch: int) -> Siz
     return Size(plain, flash.low, size_between(plain, 1, 1.5).high)
 
 
-def spans_on_gpus(deployment: Deployment) -> tuple[tuple[int, int], ...]:
-    """Return for each GPU its first layer and the layer after its last; without a setting, they have all layers.
+def _first_on_gpus(deployment: Deployment) -> int:
+    """Return the first layer on the GPUs, which have all after it too; without a setting, they have all layers.
 
     Source: src/llama-model.cpp, load_tensors: the last `n_gpu_layers` layers.
     """
-    layers = deployment.model.num_hidden_layers
-    first = layers - min(layers, layers if deployment.settings.gpu_layers is None else deployment.settings.gpu_layers)
-    spans = []
-    for count in layers_by_stage(layers - first, deployment.pp):
-        spans.append((first, first + count))
-        first += count
-    return tuple(spans)
+    layers, asked = deployment.model.num_hidden_layers, deployment.settings.gpu_layers
+    return 0 if asked is None else max(0, layers - asked)
 
 
 def _has_output(deployment: Deployment) -> bool:
@@ -110,7 +106,7 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     experts = _expert_bytes(model, precision)
     on_cpu = deployment.settings.cpu_expert_layers or 0
     held = [size - experts[layer] * (layer < on_cpu) for layer, size in enumerate(layer_bytes)]
-    return tuple(sum(held[first:end]) + outside(stage) for stage, (first, end) in enumerate(spans_on_gpus(deployment)))
+    return bytes_by_stage(model, deployment.pp, held, outside, _first_on_gpus(deployment))
 
 
 def _expert_bytes(model: ModelSpec, precision: Precision | None) -> tuple[int, ...]:
@@ -125,8 +121,7 @@ def _expert_bytes(model: ModelSpec, precision: Precision | None) -> tuple[int, .
 def host_bytes(deployment: Deployment) -> int:
     """Return the bytes of the weights that stay in CPU memory, without towers."""
     model, precision = deployment.model, deployment.precision
-    text = replace(model, extra=tuple(tensor for tensor in model.extra if tensor.group != VISION))
-    return max(0, weights_bytes(text, precision) - sum(weights_by_stage(deployment)))
+    return max(0, weights_bytes(text_alone(model), precision) - sum(weights_by_stage(deployment)))
 
 
 def most_gpu_layers(deployment: Deployment) -> int:
@@ -169,7 +164,7 @@ def pool(deployment: Deployment) -> Pool:
     A "block" is one byte, because each sequence has cells for its own length.
     """
     by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
-    spans = spans_on_gpus(deployment)
+    spans = stages(deployment.model, deployment.pp, _first_on_gpus(deployment))
     ubatch = deployment.settings.max_batched_tokens or _UBATCH
     fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
     layers = by_layer[fullest[0] : fullest[1]]

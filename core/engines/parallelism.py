@@ -73,11 +73,11 @@ def layers_by_stage(num_hidden_layers: int, pp: int) -> tuple[int, ...]:
     return tuple(stages)
 
 
-def stages(model: ModelSpec, pp: int) -> tuple[tuple[int, int], ...]:
-    """Return for each stage its first layer and the layer after its last."""
+def stages(model: ModelSpec, pp: int, first: int = 0) -> tuple[tuple[int, int], ...]:
+    """Return for each stage its first layer and the layer after its last; together they have those from `first` on."""
     spans = []
-    end = 0
-    for count in layers_by_stage(model.num_hidden_layers, pp):
+    end = first
+    for count in layers_by_stage(model.num_hidden_layers - first, pp):
         spans.append((end, end + count))
         end += count
     return tuple(spans)
@@ -111,10 +111,11 @@ def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[tuple
 
 
 def bytes_by_stage(
-    model: ModelSpec, pp: int, layer_bytes: Sequence[int], outside: Callable[[int], int]
+    model: ModelSpec, pp: int, layer_bytes: Sequence[int], outside: Callable[[int], int], first: int = 0
 ) -> tuple[int, ...]:
-    """Return the bytes of each pipeline stage: those of its layers plus `outside(stage)`."""
-    return tuple(sum(layer_bytes[first:end]) + outside(stage) for stage, (first, end) in enumerate(stages(model, pp)))
+    """Return the bytes of each pipeline stage: those of its layers plus `outside(stage)`; `first` as in `stages`."""
+    spans = enumerate(stages(model, pp, first))
+    return tuple(sum(layer_bytes[start:end]) + outside(stage) for stage, (start, end) in spans)
 
 
 def weights_bytes_per_gpu(model: ModelSpec, precision: Precision | None = None, *, tp: int = 1, pp: int = 1) -> int:

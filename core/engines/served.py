@@ -15,9 +15,9 @@ from core.errors import OutOfRangeError
 from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
 from core.model.spec import LayerRun, ModelSpec
-from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, linear, vector
+from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, adapter_matrices, linear, vector
 
-_LORA_VALUE_BYTES = 2  # 16 bits whatever the model's format (vLLM config/lora.py, lora_dtype)
+_LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
 
 
 def as_loaded(deployment: Deployment) -> Deployment:
@@ -67,8 +67,10 @@ def lora_bytes(deployment: Deployment) -> int:
     if not settings.lora_adapters:
         return 0
     values = sum(
-        len(numbers) * sum(map(_lora_width, tensors_on_rank(_projections(tensors), deployment.attention_tp)))
+        len(numbers) * matrix.parameters
         for tensors, numbers in layer_groups(deployment.model)
+        for tensor in tensors_on_rank(_projections(tensors), deployment.attention_tp)
+        for matrix in adapter_matrices(tensor, 1)
     )
     rank = settings.lora_rank or DEFAULT_LORA_RANK
     return -(-values // deployment.pp) * rank * settings.lora_adapters * _LORA_VALUE_BYTES
@@ -79,10 +81,6 @@ DEFAULT_LORA_RANK = 16  # vLLM config/lora.py, max_lora_rank
 
 def _projections(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor for tensor in tensors if tensor.group in (ATTENTION, MLP) and tensor.columns > 1)
-
-
-def _lora_width(tensor: Tensor) -> int:
-    return (tensor.rows + tensor.columns) * tensor.copies
 
 
 def with_adapters(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:

@@ -281,13 +281,9 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfe
     version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
     workspace = expert_workspace_bytes(shapes, step)
     forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
-    permanent = 0
-    if version >= _EXPERT_WORKSPACE:
-        permanent += workspace
-    else:
-        forward += workspace
-    decoder = permanent + max(
-        forward,
+    held = workspace if version >= _EXPERT_WORKSPACE else 0  # in all phases; else only in that of the layers
+    decoder = held + max(
+        forward + workspace - held,
         latent_peak_bytes(shapes, step, deployment.context),
         sampling_peak_bytes(shapes, step, version, deployment.attention_tp, flashinfer),
     )
@@ -312,7 +308,7 @@ def _gib(expected: float, low: float, high: float) -> Size:
     return Size(round(expected * GIB), round(low * GIB), round(high * GIB))
 
 
-def other_bytes(deployment: Deployment, shapes: StageShapes) -> Size:
+def other_bytes(deployment: Deployment) -> Size:
     """Return the process's memory outside PyTorch: loaded kernels; with several GPUs buffers of NCCL and all-reduce.
 
     Logged, in GiB:
@@ -382,7 +378,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
             weights=exact_size(weights) if shapes.expert_workspace else size_between(weights, *_MXFP4_PADDING),
             activation=activation(deployment, shapes),
             graphs=graph_bytes(deployment, shapes.layers),
-            other=other_bytes(deployment, shapes),
+            other=other_bytes(deployment),
             graphs_are_subtracted=deployment.version >= _GRAPHS_SUBTRACTED,
         )
         for weights, shapes in zip(

@@ -12,7 +12,6 @@ from typing import Any
 
 from core.engines import vllm
 from core.engines.deployment import Device
-from core.engines.shapes import StageShapes
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
 from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs, started
 from core.plan.memory import (
@@ -30,14 +29,8 @@ from core.units import MIB
 _SMALL, _LARGE, _LARGEST = STEP_CLASSES
 
 
-_NO_EXPERTS = StageShapes(
-    layers=0, hidden_size=0, vocab_size=0, is_first=True, mlp_width=0, mlp_copies=0, experts_per_token=0,
-    expert_width=0, expert_input=0, latent_width=0, expert_workspace=False, bytes_per_value=2, quantized=False,
-)  # fmt: skip
-
-
 def _other_bytes(device: Device, tp: int, pp: int) -> int:
-    return vllm.other_bytes(started(device, tp, pp), _NO_EXPERTS).expected
+    return vllm.other_bytes(started(device, tp, pp)).expected
 
 
 # Constants of the terms, in the order in which a reader meets them.

@@ -20,7 +20,7 @@ from core.engines.parallelism import check_tensor_parallel, outer_on_rank, tenso
 from core.errors import OutOfRangeError, UnknownNameError, UnsupportedModelError, quoted
 from core.model.parameters import layer_tensors
 from core.model.spec import LayerRun, ModelSpec
-from core.model.tensors import ATTENTION, BY_COLUMNS, EXPERT, MLP, ROUTER, VISION, Tensor, adapter_matrices
+from core.model.tensors import ADAPTABLE, ATTENTION, BY_COLUMNS, EXPERT, MLP, ROUTER, VISION, Tensor, adapter_matrices
 from core.model.weights import stored_bytes
 from core.plan.fleet import MAX_GPUS
 from core.plan.layout_figures import has_shapes
@@ -342,7 +342,7 @@ def _is_target(job: Job, tensor: Tensor) -> bool:
     if not _is_matrix(tensor):
         return False
     if job.targets == ALL_TARGETS:
-        return tensor.group != ROUTER
+        return tensor.group in ADAPTABLE
     if job.targets == ATTENTION_TARGETS:
         return tensor.group == ATTENTION
     return _module(tensor) in job.targets.split(",")
@@ -350,7 +350,7 @@ def _is_target(job: Job, tensor: Tensor) -> bool:
 
 def _is_matrix(tensor: Tensor) -> bool:
     """Return whether it is a matrix of attention, a feed-forward block or an expert, all of which can have adapters."""
-    return tensor.group in (ATTENTION, MLP, EXPERT, ROUTER) and tensor.columns > 1
+    return tensor.group in (*ADAPTABLE, ROUTER) and tensor.columns > 1
 
 
 def _module(tensor: Tensor) -> str:

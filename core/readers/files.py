@@ -78,6 +78,16 @@ class SourceFile:
             self.fail("it is cut short")
         return data
 
+    def read_whole(self, largest_bytes: int) -> bytes:
+        """Return all bytes of the file.
+
+        Raises:
+            UnreadableFileError: it has more than `largest_bytes` bytes, or cannot be read.
+        """
+        if self.size_bytes > largest_bytes:
+            self.fail(f"it is larger than {largest_bytes // 2**20} MiB")
+        return self.read(self.size_bytes)
+
     def seek(self, offset: int) -> None:
         """Move to `offset` bytes from the start of the file."""
         self._stream.seek(offset)
@@ -136,9 +146,7 @@ def read_json_object(
         UnreadableFileError: the file cannot be read, has more than `largest_bytes` bytes, or holds no JSON object.
     """
     with SourceFile(path, kind=kind, remedy=remedy, error=error) as file:
-        if file.size_bytes > largest_bytes:
-            file.fail(f"it is larger than {largest_bytes // 2**20} MiB")
-        data = file.read(file.size_bytes)
+        data = file.read_whole(largest_bytes)
         file.refuse_lfs_pointer(data)
         return file.json_object(data)
 
@@ -150,9 +158,7 @@ def read_json_value(path: str, *, kind: str, remedy: str, largest_bytes: int) ->
         UnreadableFileError: the file cannot be read, has more than `largest_bytes` bytes, or holds no JSON.
     """
     with SourceFile(path, kind=kind, remedy=remedy) as file:
-        if file.size_bytes > largest_bytes:
-            file.fail(f"it is larger than {largest_bytes // 2**20} MiB")
-        return file.json_value(file.read(file.size_bytes))
+        return file.json_value(file.read_whole(largest_bytes))
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
