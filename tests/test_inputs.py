@@ -176,8 +176,8 @@ def test_a_format_without_a_kernel_is_a_warning_or_an_error(vram_command):
     assert f"{LACKS}. Choose another precision or GPU." in error(vram_command, "speed", *asked, *load)
     plan = answer(vram_command, "plan", LLAMA, "--users", 1, "--context", 8192, "--gpu", "v100", "--precision", "fp8")
     assert not plan["layouts"] and any("no kernel for FP8" in row["reason"] for row in plan["ruled_out"])
-    unasked = vram.plan(LLAMA, users=1, context=8192, gpus=["v100"], precision="fp8", min_speed=None)
-    assert unasked.warnings == (LACKS,)
+    without_speed = vram.plan(LLAMA, users=1, context=8192, gpus=["v100"], precision="fp8", min_speed=None)
+    assert without_speed.warnings == (LACKS,)
     assert vram_udf.VRAM_CHECK(LLAMA, 8192, 1, "fp8", None, None, None, "v100", 8) == f"OK, but {LACKS}"
     assert vram_udf.VRAM_SPEED(LLAMA, 500, 200, 1, "v100", 8, "fp8") == "#NUM!"
 

@@ -125,7 +125,7 @@ def _looks_quantized(stored: StoredTensors) -> bool:
 
 
 def _download_quantization(model_id: str, revision: str) -> None:
-    """Bring the file beside config.json that says how the weights are quantized into the cache, if there is one."""
+    """Bring the file next to config.json that describes the quantization into the cache, if there is one."""
     from huggingface_hub import errors, hf_hub_download
 
     for name in (HF_QUANT, *GPTQ_FILES):

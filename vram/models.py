@@ -131,7 +131,7 @@ def _adapter_folder(path: str) -> str | None:
 
 
 def _adapted(folder: str) -> Model:
-    """Read a LoRA adapter and its base model: the config.json beside it, or the model that it names.
+    """Read a LoRA adapter and its base model: the config.json next to it, or the model that it names.
 
     Raises:
         PlannerError: the base model is not found, or the adapter does not fit it.
@@ -140,9 +140,9 @@ def _adapted(folder: str) -> Model:
     from core.readers.hf_config import model_name
 
     settings = read_side_file(os.path.join(folder, ADAPTER_FILE))
-    name, beside = base_name(settings), os.path.join(folder, CONFIG_FILE)
-    if os.path.isfile(beside):
-        base = Model(read_model(beside))
+    name, config = base_name(settings), os.path.join(folder, CONFIG_FILE)
+    if os.path.isfile(config):
+        base = Model(read_model(config))
     else:
         try:
             base = model(name)
@@ -150,9 +150,9 @@ def _adapted(folder: str) -> Model:
             raise UnsupportedModelError(
                 f"{ADAPTER_FILE}: base_model_name_or_path",
                 f"the base model {quoted(name)} cannot be read ({error.problem})",
-                f"Put its {CONFIG_FILE} beside the adapter.",
+                f"Put its {CONFIG_FILE} next to the adapter.",
             ) from None
-    spec, adapter_bytes = with_adapter(base.spec, settings, model_name(beside))
+    spec, adapter_bytes = with_adapter(base.spec, settings, model_name(config))
     shipped = base.shipped_precision
     total = None if shipped is None else shipped.block_bytes + adapter_bytes
     return Model(ModelFile(spec=spec, fields={}, stated_bytes=total))

@@ -29,7 +29,7 @@ class Profile:
 
 
 def slice_named(text: str) -> Gpu | None:
-    """Return the slice that `text` names as a GPU of its own; None if it does not name one.
+    """Return the slice that `text` names, as a separate GPU; None if it does not name one.
 
     No rates and no bandwidth are known of a slice, so its speed is not computed. "A100-3g.20gb" is a slice of the 40 GB
     model, because only that has this profile.

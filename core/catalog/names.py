@@ -91,7 +91,7 @@ class NamedModel:
     Attributes:
         model: the model.
         precision: the format of the weights that the name states, for a copy that has no row of its own.
-        assumed: how the name is read, where it is not a name of the catalog; "" otherwise.
+        assumed: the model that the name is read as, where the catalog does not have that name; "" otherwise.
     """
 
     model: CatalogModel
@@ -100,7 +100,7 @@ class NamedModel:
 
 
 def model(name: object) -> CatalogModel:
-    """Return the model that `name` means, as `named_model` finds it, in the format of its own checkpoint.
+    """Return the model that `name` means, as `named_model` finds it, in the format of the model's checkpoint.
 
     Raises:
         PlannerError: the same errors as `named_model`.
@@ -130,7 +130,7 @@ def named_model(name: object) -> NamedModel:
 
 
 def _brand_remedy(name: str) -> str:
-    """Return how the models of a brand that is written in Chinese are called here; "" for other names."""
+    """Return a remedy for a brand that is written in Chinese: the names of its models here; "" for other names."""
     brand = brand_in(plain_letters(name))
     if not brand:
         return ""

@@ -38,7 +38,7 @@ _COPY_WORDS = frozenset(
     "gguf ggml mlx quantized quant imatrix i1 autoround calibrated rtn kv sym mtp text"
     " abliterated uncensored heretic qat unsloth".split()
 )
-# Versions of a model that makers publish beside it in the same shapes, where its size is stated; "it" and "pt" are
+# Versions of a model that makers publish too, in the same shapes, where its size is stated; "it" and "pt" are
 # Google's.
 _VERSION_WORDS = frozenset("instruct chat it pt base hf".split())
 # In the name of a copy, as "RedHatAI/…-FP8" or "nvidia/…-FP8": of the linear layers, not of every tensor.

@@ -72,8 +72,8 @@ class EngineSettings:
     )
     eager: bool = _setting("Run without CUDA graphs (vLLM's --enforce-eager).", None)
     images: int | None = _setting(
-        "Most images or videos of a request; 0 serves text alone, without the towers for them.",
-        Limits(0, 10**4, True, "Write the most images of one request, for example 0 for text alone."),
+        "0 serves text alone, without the towers for images; other numbers of images change nothing.",
+        Limits(0, 10**4, True, "Write 0 for text alone, or the most images of one request."),
     )
     mtp_tokens: int | None = _setting(
         "Tokens that the model's own MTP layer drafts in a step (speculative decoding).",

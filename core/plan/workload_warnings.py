@@ -22,7 +22,7 @@ def context_warning(model: ModelSpec, context: int) -> str:
         return ""
     return (
         f"context: {context:,} tokens are beyond the longest that {model.name} supports, {longest:,}; engines refuse "
-        f"more unless they are told otherwise"
+        f"more unless a setting allows it"
     )
 
 

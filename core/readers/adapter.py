@@ -32,7 +32,7 @@ def base_name(settings: Mapping[str, object]) -> str:
     if kind != "LORA":
         raise _error("peft_type", f"{quoted(kind)} is not supported", "Merge the adapter into its base model.")
     if not isinstance(base, str) or not base:
-        raise _error("base_model_name_or_path", "it is missing", "Put the base model's config.json beside it.")
+        raise _error("base_model_name_or_path", "it is missing", "Put the base model's config.json next to it.")
     return base
 
 

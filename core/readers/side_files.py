@@ -1,4 +1,4 @@
-"""Read the files beside a config.json that say how a model is stored, or that stand in for it.
+"""Read the files next to a config.json that say how a model is stored, or that replace it.
 
 Sources: NVIDIA Model Optimizer export/unified_export_hf.py (hf_quant_config.json); AutoGPTQ quantization/config.py
 (quantize_config.json, quant_config.json); transformers modeling_utils.py (the index of shards); sentence-transformers
@@ -24,7 +24,7 @@ Fields = dict[str, object]
 
 
 def read_side_file(path: str) -> Fields:
-    """Return the JSON object in a file beside config.json.
+    """Return the JSON object in a file next to config.json.
 
     Raises:
         UnreadableFileError: it cannot be read.
@@ -35,10 +35,10 @@ def read_side_file(path: str) -> Fields:
 
 
 def with_quantization(fields: Mapping[str, object], folder: str) -> Mapping[str, object]:
-    """Return the fields of a config.json with the quantization that a file beside it describes, unless it has one.
+    """Return the fields of a config.json with the quantization that a file next to it describes, unless it has one.
 
     Raises:
-        UnreadableFileError: the file beside it cannot be read.
+        UnreadableFileError: the file next to it cannot be read.
     """
     if is_quantized(fields):
         return fields

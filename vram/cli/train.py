@@ -10,7 +10,7 @@ from core.plan import training
 from core.plan.training import Job
 from core.units import GB, GIB
 from vram.cli.columns import print_columns
-from vram.cli.options import NUMBER, models_option
+from vram.cli.options import GPU_HELP, NUMBER, models_option
 from vram.trainings import Training
 from vram.trainings import train as compute_training
 
@@ -45,7 +45,7 @@ def _choice(name: str, choices: tuple[str, ...], text: str):
 @_number("zero", "Stage of ZeRO, 0 to 3; 3 is also FSDP.")
 @_number("tp", "Tensor parallel size.")
 @click.option("--gpus", type=NUMBER, help="Number of GPUs. [default: the fewest of type --gpu, or 1]")
-@click.option("--gpu", help="A GPU of the catalog, or its memory in GB.")
+@click.option("--gpu", help=GPU_HELP)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 @models_option
 def train(model: str, as_json: bool, **arguments) -> None:

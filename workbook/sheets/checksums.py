@@ -1,4 +1,4 @@
-"""Write checksums of the catalog beside the checks: of each column a constant, and what the workbook has now.
+"""Write checksums of the catalog next to the checks: of each column a constant, and what the workbook has now.
 
 The constant is written with the workbook, so a figure that was overwritten later makes them differ. Cells that users
 fill in (own models, own quotes) and computed ones are not among them.
@@ -32,7 +32,7 @@ SHEETS = {
 _COLUMNS = {"sheet": "E", "column": "F", "expected": "G", "now": "H", "same": "I"}
 _WIDTHS = (16, 40, 20, 20, 10)
 _FORMAT = "#,##0.00"  # without one, LibreOffice shows a sum of dates as a date
-_FINER = "10^-3"  # sums of figures have rounding errors below 10^-12, and one figure may be small beside them
+_FINER = "10^-3"  # sums of figures have rounding errors below 10^-12, and a single figure may be small
 _WILDCARDS = "?*~"
 _FIRST_OF_TEXTS = 12  # the column L
 

@@ -1,4 +1,4 @@
-"""Test the files beside config.json, or in its place, with figures worked out by hand."""
+"""Test the files next to config.json, or in its place, with figures worked out by hand."""
 
 from __future__ import annotations
 
