@@ -20,7 +20,7 @@ from core.plan.fleet import GpuChoice, Service, choice_of
 from core.plan.serving import served_precision
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, kv_precision_of, model
+from vram.models import Model, draft_of, kv_precision_of, model
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ def capacity(
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
+    draft_model: str | os.PathLike[str] | Model | None = None,
     **settings: float | None,
 ) -> Capacity:
     """Compute what one replica of a model holds under an inference engine.
@@ -153,6 +154,7 @@ def capacity(
         precision: of the weights, by name or in bytes per parameter; None as shipped.
         kv_precision: of the cached values, by name or in bytes per value.
         engine, engine_version: "vllm", "sglang" or "llama.cpp", and for example "0.19"; None for the newest known.
+        draft_model: the model that drafts tokens, as shipped; None for none, or the model's own layer (`mtp_tokens`).
         settings: the engine's settings by name, as `core.engines.deployment.EngineSettings` has them.
 
     Raises:
@@ -175,6 +177,7 @@ def capacity(
         context=_context(spec, context),
         version=parse_version(written_version),
         settings=checked_settings(settings),
+        draft=draft_of(draft_model),
     )
     service = Service(
         model=spec,
@@ -183,6 +186,7 @@ def capacity(
         engine=runs_on,
         version=deployment.version,
         settings=deployment.settings,
+        draft=deployment.draft,
     )
     named = [] if choice is None else [choice]
     # A size plays no part where the memory is given.

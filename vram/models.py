@@ -198,6 +198,11 @@ def kv_precision_of(value: str | float) -> Precision:
     return catalog.precision("kv_precision", name_or_number(value))
 
 
+def draft_of(name_or_path: str | os.PathLike[str] | Model | None) -> ModelSpec | None:
+    """Return the model that drafts tokens; None for none."""
+    return None if name_or_path is None else model(name_or_path).spec
+
+
 def name_or_number(value: str | float) -> str | float:
     """Return a number for the text of one ("0.5"), otherwise `value`."""
     try:

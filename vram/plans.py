@@ -24,9 +24,10 @@ from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_o
 from core.plan.ranking import NO_BANDWIDTH, Candidate, rank
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
+from core.plan.speed_settings import acceptance_note
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, kv_precision_of, model
+from vram.models import Model, draft_of, kv_precision_of, model
 from vram.plan_costs import Comparison, costs_as_dict, costs_by_option, total_bytes
 from vram.speeds import SpeedRange, speed_range
 
@@ -182,6 +183,7 @@ def plan(
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
+    draft_model: str | os.PathLike[str] | Model | None = None,
     **settings: float | None,
 ) -> Plan:
     """Rank the ways to serve a model to its users.
@@ -211,7 +213,7 @@ def plan(
             of `core.plan.costs.OrderPolicy` and `Assumptions`, which `vram plan --assume help` lists. The others stay
             at the country's values or their defaults.
         country: "us", "eu", "uk" or "cn", for its tariff, PUE, hosting and CO₂ of the grid.
-        precision, kv_precision, engine, engine_version, settings: as in `vram.capacity`.
+        precision, kv_precision, engine, engine_version, draft_model, settings: as in `vram.capacity`.
 
     Raises:
         PlannerError: an argument is wrong, or too little is known of the model.
@@ -235,6 +237,7 @@ def plan(
         engine=runs_on,
         version=parse_version(written_version),
         settings=checked_settings(settings),
+        draft=draft_of(draft_model),
         average_tokens=None if average_tokens is None else whole("average_tokens", average_tokens),
     )
     wish = Wish(tokens=tokens, users=demand.users, requests_per_hour=demand.requests_per_hour, min_speed=wanted or 0)
@@ -297,7 +300,11 @@ def plan(
         no_speed=no_speed,
         with_costs=costs,
         assumptions=asdict(policy) | asdict(assumption_values),
-        assumed=(*described.assumed, *service_assumptions(service, named)),
+        assumed=(
+            *described.assumed,
+            *service_assumptions(service, named),
+            *(() if wanted is None else acceptance_note(service)),
+        ),
         warnings=service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
     )
 

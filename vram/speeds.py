@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from core import catalog
 from core.catalog.gpu_inputs import named_gpu
 from core.catalog.speeds import MeasuredSpeed, nearest_measurement
 from core.checks import number, one_of, whole
-from core.engines.deployment import Engine, parse_version
+from core.engines.deployment import Engine, checked_settings, parse_version
 from core.plan import defaults
 from core.plan import speed as core_speed
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
+from core.plan.speed_settings import acceptance_note
 from vram.engine_settings import ENGINES
-from vram.models import Model, kv_precision_of, model
+from vram.models import Model, draft_of, kv_precision_of, model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +130,8 @@ def speed(
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
+    draft_model: str | os.PathLike[str] | Model | None = None,
+    **settings: float | None,
 ) -> Speed:
     """Compute how fast a model is served to `users` who each send the next request when the last is answered.
 
@@ -141,6 +145,7 @@ def speed(
         kv_precision: of the cached values, by name or in bytes per value.
         engine: "vllm", "sglang", "tensorrt-llm" (its memory is computed as vLLM's) or "llama.cpp".
         engine_version: for example "0.19"; None for the newest known. vLLM before 0.8 is slower.
+        draft_model, settings: as in `vram.capacity`.
 
     Raises:
         PlannerError: an argument is wrong, the GPU's bandwidth is not known, or no kernel runs the precision on it.
@@ -149,7 +154,7 @@ def speed(
     spec, card = described.spec, named_gpu(gpu)
     runs_on = ENGINES[one_of("engine", engine, tuple(ENGINES))]
     written_version = engine_version or runs_on.default_version
-    service = _service(described, precision, kv_precision, runs_on, written_version)
+    service = _service(described, precision, kv_precision, runs_on, written_version, draft_model, settings)
     load = core_speed.Load(
         users=whole("users", users),
         prompt_tokens=whole("prompt_tokens", prompt_tokens),
@@ -180,7 +185,7 @@ def speed(
             spec.name, card.name, tp=tp, users=load.users, prompt_tokens=load.prompt_tokens, engine=runs_on.name
         ),
         note=core_speed.NOT_MODELLED,
-        assumed=(*described.assumed, *service_assumptions(service, [choice_of_gpu(card)])),
+        assumed=(*described.assumed, *service_assumptions(service, [choice_of_gpu(card)]), *acceptance_note(service)),
         warnings=service_warnings(
             service, written_version, described.requested_precision(precision), load.context, [choice_of_gpu(card)]
         ),
@@ -220,19 +225,21 @@ def users_at_speed(
     kv_precision: str | float = defaults.KV_PRECISION,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
+    draft_model: str | os.PathLike[str] | Model | None = None,
+    **settings: float | None,
 ) -> int:
     """Return the most users that each get `tokens_per_second` at the low end of the range; 0 if not even one does.
 
     Args:
         name_or_path, gpu, prompt_tokens, output_tokens, tp, pp, replicas, precision, kv_precision, engine,
-            engine_version: as in `speed`.
+            engine_version, draft_model, settings: as in `speed`.
         tokens_per_second: the wanted speed of each user.
 
     Raises:
         PlannerError: the same errors as `speed`.
     """
     runs_on = ENGINES[one_of("engine", engine, tuple(ENGINES))]
-    service = _service(model(name_or_path), precision, kv_precision, runs_on, engine_version)
+    service = _service(model(name_or_path), precision, kv_precision, runs_on, engine_version, draft_model, settings)
     load = core_speed.Load(
         users=1,
         prompt_tokens=whole("prompt_tokens", prompt_tokens),
@@ -257,12 +264,15 @@ def _shown(found: Model, precision: str | float | None) -> str | float:
 
 
 def _service(
-    found: Model, precision: str | float | None, kv_precision: str | float, engine: Engine, version: str | None
-) -> Service:
+    found: Model, precision: str | float | None, kv_precision: str | float, engine: Engine, version: str | None,
+    draft_model: str | os.PathLike[str] | Model | None, settings: Mapping[str, float | None],
+) -> Service:  # fmt: skip
     return Service(
         model=found.spec,
         precision=served_precision(found.spec, found.requested_precision(precision)),
         kv_precision=kv_precision_of(kv_precision),
         engine=engine,
         version=parse_version(version or engine.default_version),
+        settings=checked_settings(settings),
+        draft=draft_of(draft_model),
     )

@@ -327,6 +327,14 @@ def _average_tokens(value: object, row: Reading) -> int | None:
     return None
 
 
+def _kv_precision(value: object, row: Reading) -> Precision:
+    found = catalog.precision("kv_precision", value)
+    if "/" in found.name:
+        problem = f"{found.name!r} is two formats, and a scenario has one for keys and values"
+        raise OutOfRangeError("kv_precision", problem, 'Write one of them, for example "q8_0".')
+    return found
+
+
 def _default_engine(row: Reading) -> str:
     model = row.found.get("model")
     return defaults.ENGINE if model is None else default_engine(model.spec)
@@ -408,7 +416,7 @@ FIELDS = (
         "kv_precision", label="scenarios.kv_precision", page_label="export.kv_precision",
         problem="scenarios.problem_kv_precision", width=7, choices="kv_precision_names", numbers_too=True,
         in_every_planner=True, default=defaults.KV_PRECISION,
-        read=lambda value, _: catalog.precision("kv_precision", value),
+        read=_kv_precision,
         show=lambda scenario: scenario.kv_precision.name,
     ),
     Field(

@@ -21,7 +21,7 @@ from core.catalog.written_names import (
     without_versions,
 )
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
-from core.model.precision import Precision, precision_of_bytes
+from core.model.precision import Precision, mean_precision, precision_of_bytes
 from core.model.spec import ModelSpec
 from core.model.tensors import GROUPS
 from core.texts import plain_letters
@@ -193,12 +193,16 @@ def gpu_names() -> tuple[str, ...]:
 def precision(field: str, value: object) -> Precision:
     """Return the precision with that name ("fp16") or that number of bytes per value (2, 1, 0.5).
 
+    A KV cache may have two, "q8_0/q4_0": of the keys and of the values, which are taken to be equally many.
+
     Raises:
         WrongTypeError: `value` is neither text nor a number.
         OutOfRangeError: an impossible number of bytes.
         UnknownNameError: there is no such precision, or `field` does not accept it: one for weights only given as
             "kv_precision", one for the KV cache only given as "precision".
     """
+    if isinstance(value, str) and field == "kv_precision" and value.count("/") == 1:
+        return mean_precision(*(precision(field, part) for part in value.split("/")))
     if isinstance(value, str):
         found, excluded = _precisions_by_key().get(_name_key(value)), _NOT_FOR.get(field)
         if found is None:

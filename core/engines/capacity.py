@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from core.engines.deployment import Budget, Deployment, Engine, Pool
-from core.engines.served import as_loaded, check_settings, shared_blocks, with_adapters
+from core.engines.served import (
+    as_loaded,
+    check_settings,
+    shared_blocks,
+    with_adapters,
+    with_draft_caches,
+    with_draft_weights,
+)
 from core.errors import UnsupportedModelError
 
 
@@ -102,7 +109,8 @@ def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Bud
         )
     check_settings(engine, deployment)
     loaded = as_loaded(deployment)
-    return with_adapters(loaded, engine.budgets(loaded)), engine.pool(loaded)
+    budgets = with_draft_weights(loaded, with_adapters(loaded, engine.budgets(loaded)))
+    return budgets, engine.pool(with_draft_caches(loaded))
 
 
 def _blocks(pool: Pool, budgets: tuple[Budget, ...]) -> tuple[int, int, int]:

@@ -76,8 +76,12 @@ class EngineSettings:
         Limits(0, 10**4, True, "Write 0 for text alone, or the most images of one request."),
     )
     mtp_tokens: int | None = _setting(
-        "Tokens that the model's own MTP layer drafts in a step (speculative decoding).",
+        "Tokens drafted in a step by the model's own MTP layer, or by the draft model (speculative decoding).",
         Limits(0, 64, True, "Write the tokens drafted in a step, for example 1."),
+    )
+    acceptance: float | None = _setting(
+        "Chance that a drafted token is accepted; only the speed depends on it.",
+        Limits(0, 1, False, "Write a share from 0 to 1, for example 0.8."),
     )
     attention_dp: int | None = _setting(
         "Groups of the tp GPUs that each have the whole attention and their own cache (data-parallel attention).",
@@ -146,6 +150,7 @@ class Deployment:
         context: longest sequence in tokens (vLLM's max_model_len).
         version: version of the engine.
         settings: how the engine is started.
+        draft: the model that drafts tokens; None: the model's own MTP layer, if any tokens are drafted.
     """
 
     model: ModelSpec
@@ -158,6 +163,7 @@ class Deployment:
     context: int
     version: Version
     settings: EngineSettings = EngineSettings()
+    draft: ModelSpec | None = None
 
     @property
     def attention_tp(self) -> int:

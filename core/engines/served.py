@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from core.engines.deployment import Budget, Deployment, Engine, Pool, exact_size
-from core.engines.parallelism import tensors_on_rank
+from core.engines.loaded_weights import loaded_weights_by_stage
+from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import OutOfRangeError
 from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
@@ -21,11 +22,11 @@ _LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora
 
 
 def as_loaded(deployment: Deployment) -> Deployment:
-    """Return the deployment with the model as the engine loads it: without towers, with a layer that drafts."""
+    """Return the deployment with the model as the engine loads it: without towers, with its own layer that drafts."""
     settings, model = deployment.settings, deployment.model
     if settings.images == 0:
         model = text_alone(model)
-    if settings.mtp_tokens:
+    if settings.mtp_tokens and deployment.draft is None:
         model = with_draft_layer(model)
     return deployment if model is deployment.model else replace(deployment, model=model)
 
@@ -54,6 +55,32 @@ def with_draft_layer(model: ModelSpec) -> ModelSpec:
     norms = 3 * (vector("mtp.norm", hidden),)
     layer: LayerRun = replace(last, count=1, extra=(*last.extra, *joining, *norms))
     return replace(model, name=f"{model.name} with MTP", layers=(*model.layers, layer))
+
+
+def with_draft_caches(deployment: Deployment) -> Deployment:
+    """Return the deployment with the layers of its draft model too, whose caches share the blocks.
+
+    Source: vLLM v1/spec_decode/eagle.py (draft_model.py for whole models): the drafter's attention layers register in
+    the same cache. Its weights are those of `with_draft_weights`.
+    """
+    draft = deployment.draft
+    if draft is None:
+        return deployment
+    return replace(deployment, model=_with_layers_of(deployment.model, draft))
+
+
+@lru_cache(maxsize=256)
+def _with_layers_of(model: ModelSpec, draft: ModelSpec) -> ModelSpec:
+    return replace(model, name=f"{model.name} with {draft.name}", layers=(*model.layers, *draft.layers))
+
+
+def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs."""
+    draft, tp = deployment.draft, deployment.attention_tp
+    if draft is None:
+        return budgets
+    (size,) = loaded_weights_by_stage(draft, None, 1 if tensor_parallel_obstacle(draft, tp) else tp, 1)
+    return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
 
 
 def lora_bytes(deployment: Deployment) -> int:
@@ -112,6 +139,10 @@ def setting_obstacle(deployment: Deployment) -> str:
 def _obstacles(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
     """Yield (setting, what is wrong, what to write instead)."""
     tp, settings = deployment.tp, deployment.settings
+    if deployment.draft is not None and not settings.mtp_tokens:
+        yield "mtp_tokens", "a draft model drafts at least one token", "Write the tokens drafted in a step, such as 3."
+    if deployment.draft is not None and deployment.pp > 1:
+        yield "draft_model", "with several pipeline stages no draft model is modelled", "Leave it out, or write pp 1."
     if settings.attention_dp and tp % settings.attention_dp:
         yield "attention_dp", f"{settings.attention_dp} groups do not divide {tp} GPUs", "Write a divisor of tp."
         return

@@ -8,6 +8,7 @@ quantize in 16 bits.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -107,3 +108,13 @@ def precision_of_bytes(field: str, bytes_per_value: float) -> Precision:
         )
     block_bytes, block_values = float(bytes_per_value).as_integer_ratio()
     return Precision(name=f"{bytes_per_value:g}", block_bytes=block_bytes, block_values=block_values)
+
+
+def mean_precision(keys: Precision, values: Precision) -> Precision:
+    """Return the format of a cache whose keys and values, equally many, have two (llama.cpp's -ctk and -ctv)."""
+    together = math.lcm(keys.block_values, values.block_values)
+    return Precision(
+        name=f"{keys.name}/{values.name}",
+        block_bytes=sum(one.block_bytes * together // one.block_values for one in (keys, values)),
+        block_values=2 * together,
+    )

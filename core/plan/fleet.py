@@ -154,6 +154,7 @@ class Service:
         engine, version: the engine.
         settings: how the engine is started.
         average_tokens: tokens cached per sequence on average (`paged`); None: the whole context (`reserved`).
+        draft: the model that drafts tokens for this one; None for none, or its own layer.
     """
 
     model: ModelSpec
@@ -164,6 +165,7 @@ class Service:
     version: Version = parse_version(vllm.ENGINE.default_version)  # noqa: RUF009  a tuple
     settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
     average_tokens: int | None = None
+    draft: ModelSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,7 @@ def deployment_of(service: Service, replica: Replica, context: int) -> Deploymen
         context=context,
         version=service.version,
         settings=service.settings,
+        draft=service.draft,
     )
 
 

@@ -1,14 +1,15 @@
 """Compute how fast replicas of a model serve their users, with the range that measurements show.
 
 `speed` gathers what the terms of `speed_terms` need: figures of the model, facts of the GPU, constants, and from the
-engine's memory budget the users that run at once. What is not modelled: speculative decoding, prefill on separate
-GPUs, prefix caching, uneven routing to experts.
+engine's memory budget the users that run at once. What is not modelled: prefill on separate GPUs, uneven routing to
+experts, layers in CPU memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from core.catalog.hardware import Gpu
 from core.catalog.kernels import LLAMA_CPP, TENSORRT_LLM
@@ -20,12 +21,13 @@ from core.engines.parallelism import check_pipeline_parallel, check_tensor_paral
 from core.errors import OutOfRangeError
 from core.plan.demand import TOKENS
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
-from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures
+from core.plan.speed_figures import attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
-from core.plan.speed_terms import FAST, PACE, SPEED
+from core.plan.speed_settings import check_speed_settings, prompt_and_attention, with_drafts
+from core.plan.speed_terms import FAST, LOAD, PACE, SPEED
 from core.plan.terms import Terms
 
-NOT_MODELLED = "Not modelled: speculative decoding, prefill on separate GPUs, prefix caching."
+NOT_MODELLED = "Not modelled: prefill on separate GPUs; drafts and shared prompts only where they are given."
 
 # TensorRT-LLM's memory is computed as vLLM's: no log shows it separately.
 TENSORRT_LLM_ENGINE: Engine = replace(vllm.ENGINE, name=TENSORRT_LLM, calibrated=None)
@@ -140,9 +142,10 @@ def _checked_inputs(
         raise OutOfRangeError(
             "gpu", f"the memory bandwidth of {gpu.title} is not known, so its speed is not", "Choose another GPU."
         )
-    if attention_groups(service.model, GPUS_PER_NODE, tp) == 1:
+    if _groups(service, tp) == 1:
         check_tensor_parallel(service.model, tp)
     check_pipeline_parallel(service.model, pp)
+    check_speed_settings(service)
     service = _served(service)
     return service, inputs_of(service, gpu, load, tp, pp, used)
 
@@ -161,20 +164,20 @@ def _speed(
     fitting: Count, running: int, used: Mapping[str, float],
 ) -> Speed:  # fmt: skip
     inputs = {**given, **sequences_of(users, replicas, running, int(fitting.expected))}
-    terms = SPEED.compute(inputs)
+    terms = _terms(service, tp, inputs)
     kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
-    spread, wait_spread = float(terms["spread"]), used["range_first_token"]  # type: ignore[arg-type]
-    expected, low, high = (float(terms[name]) for name in _PER_USER)  # type: ignore[arg-type]
+    spread, wait_spread = float(terms["spread"]), used["range_first_token"]
+    expected, low, high = (float(terms[name]) for name in _PER_USER)
 
-    fastest = 1 / float(terms["least_step_s"])  # type: ignore[arg-type]
+    fastest = 1 / float(terms["least_step_s"])
     together = inputs["running_users"]
 
     def figures(each: float, rate: float, wait: float, places: float) -> Figures:
-        in_all = float(terms["output_tokens_per_s"]) * rate  # type: ignore[arg-type]
+        in_all = float(terms["output_tokens_per_s"]) * rate
         return Figures(
             tokens_per_s_per_user=each,
             output_tokens_per_s=min(in_all, fastest * together),
-            first_token_s=float(terms["first_token_s"]) * wait,  # type: ignore[arg-type]
+            first_token_s=float(terms["first_token_s"]) * wait,
             users_at_once=int(places) * replicas,
         )
 
@@ -183,16 +186,24 @@ def _speed(
         low=figures(low, 1 / spread, 1 / wait_spread, fitting.low),
         high=figures(high, spread, wait_spread, fitting.high),
         limited_by=str(terms["limited_by"]),
-        tokens_per_day=float(terms["tokens_per_day"]),  # type: ignore[arg-type]
+        tokens_per_day=float(terms["tokens_per_day"]),
         range_class=kind,
         terms=inputs | terms,
     )
 
 
+def _terms(service: Service, tp: int, inputs: dict[str, float]) -> dict[str, Any]:
+    """Return the terms `SPEED`, with what drafted tokens change."""
+    if not service.settings.mtp_tokens:
+        return SPEED.compute(inputs)
+    pace = with_drafts({**inputs, **PACE.compute(inputs)}, service, tp)
+    return {**pace, **LOAD.compute(pace)}
+
+
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
     """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
     deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
-    groups = 1 if service.settings.attention_dp else attention_groups(service.model, GPUS_PER_NODE, tp)
+    groups = 1 if service.settings.attention_dp else _groups(service, tp)  # the engine counts all groups of the setting
     found = capacity(service.engine, deployment).max_users
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 
@@ -259,8 +270,14 @@ def users_at_wanted_speed(
     used = constant_values()
     service, given = _checked_inputs(service, gpu, load, tp, pp, used)
     figures = given | {"min_speed": tokens_per_s}
-    found: int = FAST.compute(figures | PACE.compute(figures))["users_at_speed"]  # type: ignore[assignment]
+    pace = with_drafts(figures | PACE.compute(figures), service, tp)
+    found: int = FAST.compute(dict(pace))["users_at_speed"]  # type: ignore[assignment]
     return found
+
+
+def _groups(service: Service, tp: int) -> int:
+    """Return the groups of ranks that have their own sequences: as set, or as engines divide them beyond a node."""
+    return service.settings.attention_dp or attention_groups(service.model, GPUS_PER_NODE, tp)
 
 
 def _served(service: Service) -> Service:
@@ -301,11 +318,9 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
     Args:
         used: calibration constants by name.
     """
-    engine, groups = service.engine.name, attention_groups(service.model, GPUS_PER_NODE, tp)
+    engine, groups = service.engine.name, _groups(service, tp)
     weights = weight_figures(service.model, service.precision, gpu, engine, tp, groups)
-    attention = attention_figures(
-        service.model, service.kv_precision, tp // groups, load.mean_context, load.prompt_tokens
-    )
+    attention = prompt_and_attention(service, tp // groups, load.mean_context, load.prompt_tokens)
     link = link_of(gpu, tp)
     kind = range_class(service, gpu, tp, _MANY_USERS, has_experts=True)
     return {

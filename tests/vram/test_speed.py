@@ -26,7 +26,38 @@ def test_the_command_prints_what_the_api_returns(vram):
     assert set(found["low"]) == set(found["high"]) == {*FIGURES, "limited_by"}
     assert 20 < found["tokens_per_second_per_user"] < 45
     assert found["tokens_per_day"] == pytest.approx(found["output_tokens_per_second"] * 86_400, rel=1e-4)
-    assert "speculative decoding" in found["note"]
+    assert "drafts and shared prompts only where they are given" in found["note"]
+
+
+def test_settings_of_the_engine_change_the_speed(vram):
+    """Every door takes the same settings; a draft model is a model like any other."""
+    given = {"mtp_tokens": 3, "acceptance": 0.7, "shared_tokens": 1000}
+    options = ("--mtp-tokens", 3, "--acceptance", 0.7, "--shared-tokens", 1000, "--draft-model", "llama-3.2-1b")
+    _, out, _ = vram(*COMMAND, *options, "--json")
+    found = json.loads(out)
+    assert found == json.loads(
+        json.dumps(api.speed("llama-3.1-70b", draft_model="llama-3.2-1b", **ASKED, **given).as_dict())
+    )
+    plain = api.speed("llama-3.1-70b", **ASKED)
+    assert found["tokens_per_second_per_user"] > 1.5 * plain.expected.tokens_per_second_per_user
+    assert found["time_to_first_token_s"] < plain.expected.time_to_first_token_s
+    assert found["assumed"] == []
+    users = [
+        api.users_at_speed("llama-3.1-70b", 30, gpu="h100", tp=4, prompt_tokens=2000, output_tokens=500, **settings)
+        for settings in ({}, {"mtp_tokens": 3, "acceptance": 0.7})
+    ]
+    assert users[0] < users[1]
+
+
+def test_a_plan_with_drafts_says_what_it_assumes():
+    """A plan without a wanted speed needs no acceptance, and drafts take memory all the same."""
+    asked = {"users": 20, "context": 8192, "gpus": ("h200",), "mtp_tokens": 1}
+    with_speed, by_memory = api.plan("deepseek-v3", **asked), api.plan("deepseek-v3", min_speed=None, **asked)
+    assert [text for text in with_speed.assumed if text.startswith("acceptance: 0.85 is assumed")]
+    assert by_memory.assumed == ()
+    plain = api.plan("deepseek-v3", users=20, context=8192, gpus=("h200",))
+    speeds = [found.options[0].speed.expected.tokens_per_second_per_user for found in (plain, with_speed)]
+    assert speeds[0] < speeds[1]
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt-llm", "llama.cpp"])

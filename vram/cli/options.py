@@ -60,12 +60,12 @@ def _setting_option(setting: Field) -> Callable:
 
 
 def engine_options(command: Callable) -> Callable:
-    """Add the options of the arguments that `vram.capacity` and `vram.plan` share, by the same names, and --json."""
+    """Add the options of the arguments that capacities, speeds and plans share, by the same names, and --json."""
     # Here, because `vram estimate` starts without the engines.
     from core.engines.deployment import EngineSettings
     from vram.engine_settings import ENGINES
 
-    for option in (
+    options = (
         click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
         click.option(
             "--kv-precision",
@@ -73,11 +73,19 @@ def engine_options(command: Callable) -> Callable:
             show_default=True,
             help="Of the KV cache: a name, or bytes per value.",
         ),
-        click.option("--engine", type=click.Choice([*ENGINES]), default=defaults.ENGINE, show_default=True),
+        click.option(
+            "--engine",
+            type=click.Choice([*ENGINES]),
+            default=defaults.ENGINE,
+            show_default=True,
+            help="For tensorrt-llm, memory is computed as vLLM's.",
+        ),
         click.option("--engine-version", help='For example "0.19". [default: the newest known]'),
+        click.option("--draft-model", metavar="MODEL", help="The model that drafts tokens, for --mtp-tokens of them."),
         *map(_setting_option, fields(EngineSettings)),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
         models_option,
-    ):
+    )
+    for option in reversed(options):  # the first one is printed first
         command = option(command)
     return command

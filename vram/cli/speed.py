@@ -6,11 +6,10 @@ import json
 
 import click
 
-from core.plan import defaults
 from core.plan.fleet import layout_title
 from vram.cli.columns import print_remarks
-from vram.cli.options import NUMBER, models_option
-from vram.speeds import ENGINES, Speed
+from vram.cli.options import NUMBER, engine_options
+from vram.speeds import Speed
 from vram.speeds import speed as compute_speed
 
 
@@ -23,20 +22,7 @@ from vram.speeds import speed as compute_speed
 @click.option("--users", type=NUMBER, required=True, help="Concurrent users of all copies.")
 @click.option("--prompt-tokens", type=NUMBER, required=True, help="Tokens of one prompt.")
 @click.option("--output-tokens", type=NUMBER, required=True, help="Tokens of one answer.")
-@click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]")
-@click.option(
-    "--kv-precision",
-    default=defaults.KV_PRECISION,
-    show_default=True,
-    help="Of the KV cache: a name, or bytes per value.",
-)
-@click.option(
-    "--engine", type=click.Choice([*ENGINES]), default=defaults.ENGINE, show_default=True,
-    help="For tensorrt-llm, memory is computed as vLLM's.",
-)  # fmt: skip
-@click.option("--engine-version", help='For example "0.19". [default: the newest known]')
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@models_option
+@engine_options
 def speed(model: str, as_json: bool, **arguments) -> None:
     """Compute how fast MODEL is served: tokens per second for each user and in all, and the time to the first token.
 

@@ -155,3 +155,16 @@ def test_the_most_layers_that_fit(gib):
     if found < 81:
         more = llama("llama-3.1-70b", gib=gib, gpu_layers=found + 1)
         assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
+
+
+def test_a_draft_model_has_weights_and_a_cache():
+    """Llama-3.2-1B: 1 235 814 400 parameters in 16 bits, and 16 layers of 8 heads of 64 for keys and values."""
+    plain = deployment("llama-3.1-70b", tp=4)
+    drafting = replace(plain, draft=catalog.model("llama-3.2-1b").spec, settings=replace(plain.settings, mtp_tokens=3))
+    before, found = capacity(vllm.ENGINE, plain), capacity(vllm.ENGINE, drafting)
+    added = found.budget.weights.expected - before.budget.weights.expected
+    rotary_table = 2 * 131_072 * 64  # on every rank, as norms are
+    assert added == pytest.approx(2 * 1_235_814_400 / 4 + rotary_table, rel=0.002)
+    assert found.kv_bytes_per_token - before.kv_bytes_per_token == 16 * 2 * 8 * 64 * 2 // 4
+    with pytest.raises(OutOfRangeError, match=r"mtp_tokens.*does not have it"):
+        capacity(llama_cpp.ENGINE, replace(drafting, version=(6325, 0, 0)))

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import OutOfRangeError
+from core import catalog
+from core.errors import OutOfRangeError, UnknownNameError
 from core.model.precision import MAX_BYTES_PER_VALUE, MIN_BYTES_PER_VALUE, Precision, precision_of_bytes
 from core.model.tensors import MLP, Tensor
 
@@ -89,3 +90,15 @@ def test_a_size_is_the_product_rounded_up(bytes_per_value, values):
     precision = precision_of_bytes("precision", bytes_per_value)
     exact = values * precision.block_bytes  # times block_values
     assert exact <= precision.bytes_of(values) * precision.block_values < exact + precision.block_values
+
+
+def test_keys_and_values_in_two_formats():
+    """llama.cpp's Q8_0 takes 34 bytes for 32 values, Q4_0 18; half of the cache has each."""
+    both = catalog.precision("kv_precision", "q8_0/q4_0")
+    assert (both.name, both.bytes_per_value) == ("q8_0/q4_0", (34 + 18) / 64)
+    assert both.bytes_of(64) == 52
+    assert catalog.precision("kv_precision", "fp8 / fp16").bytes_per_value == 1.5
+    with pytest.raises(UnknownNameError, match="kv_precision"):
+        catalog.precision("kv_precision", "q8_0/none")
+    with pytest.raises(UnknownNameError, match="precision"):
+        catalog.precision("precision", "q8_0/q4_0")

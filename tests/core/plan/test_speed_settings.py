@@ -1,0 +1,135 @@
+"""The speed under an engine's settings: drafts, shared prompts, divided caches; worked by hand, and laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import catalog
+from core.engines import llama_cpp, vllm
+from core.engines.deployment import EngineSettings
+from core.errors import OutOfRangeError, UnsupportedModelError
+from core.plan.fleet import Service
+from core.plan.serving import service_of
+from core.plan.speed import Load, speed, speed_inputs, users_at_wanted_speed
+from core.plan.speed_settings import ACCEPTANCE, acceptance_note, shared_prompt_tokens, tokens_per_step
+
+FP16 = catalog.precision("kv_precision", "fp16")
+H200 = catalog.gpu("h200")
+CHAT = Load(users=4, prompt_tokens=2000, output_tokens=500)
+
+
+def service(name: str, draft: str = "", engine=vllm.ENGINE, **given) -> Service:
+    drafter = catalog.model(draft).spec if draft else None
+    spec = catalog.model(name).spec
+    return service_of(spec, None, FP16, None, engine=engine, settings=EngineSettings(**given), draft=drafter)
+
+
+def tokens_per_s(of: Service, load: Load = CHAT, tp: int = 8) -> float:
+    return speed(of, H200, load, tp=tp).expected.tokens_per_s_per_user
+
+
+def test_tokens_of_a_step():
+    """One drafted token of which 85 % are accepted: 1.85 tokens a step; DeepSeek-V3's report says 1.8 times the speed."""
+    assert tokens_per_step(1, 0.85) == 1.85
+    assert tokens_per_step(3, 0.5) == 1 + 0.5 + 0.25 + 0.125
+    assert tokens_per_step(4, 0) == 1
+    assert tokens_per_step(4, 1) == 5
+
+
+def test_a_step_that_drafts_by_hand():
+    """Llama-3.1-70B with Llama-3.2-1B: all that a step reads and computes, for five tokens at once.
+
+    70.55 × 10⁹ parameters less the embedding of 128 256 × 8192, in 16 bits; the small model has 1.236 × 10⁹.
+    """
+    drafting = service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=4, acceptance=0.6)
+    one, plain = replace(CHAT, users=1), service("llama-3.1-70b")
+    terms = speed(drafting, H200, one, tp=4).terms
+    before = speed(plain, H200, one, tp=4).terms
+    tokens = 1 + 0.6 + 0.36 + 0.216 + 0.1296
+    large, small = 70_553_706_496 - 128_256 * 8192, 1_235_814_400
+    # Norms are on every rank, so the shares are not quite those of the models.
+    expected = before["dense_read_s"] * (1 + 4 * small / large) / tokens
+    assert terms["dense_read_s"] == pytest.approx(expected, rel=0.001)
+    assert terms["dense_token_s"] == pytest.approx(
+        before["dense_token_s"] * (5 + 4 * small / large) / tokens, rel=0.001
+    )
+    assert terms["kernels_s"] * tokens == pytest.approx((before["kernels"] + 4 * 16 * 9) * before["kernel_s"])
+    assert terms["latency_s"] * tokens == pytest.approx(before["latency_s"] * (1 + 4 * 32 / 160))
+    # Keys and values of 8 heads of 128 in 80 layers, of 8 heads of 64 in 16 layers.
+    assert terms["cache_token_s"] * tokens == pytest.approx(before["cache_token_s"] * (1 + 4 * 16 * 64 / (80 * 128)))
+    assert terms["prompt_s"] == before["prompt_s"]
+
+
+def test_the_model_s_own_layer_drafts():
+    plain, drafting = service("deepseek-v3"), service("deepseek-v3", mtp_tokens=1)
+    gain = tokens_per_s(drafting, replace(CHAT, users=1)) / tokens_per_s(plain, replace(CHAT, users=1))
+    assert 1.3 < gain < 1 + ACCEPTANCE  # a step reads more experts, and its own layer
+    assert "0.85" in acceptance_note(drafting)[0]
+    assert acceptance_note(plain) == acceptance_note(service("deepseek-v3", mtp_tokens=1, acceptance=0.7)) == ()
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.sampled_from(["llama-3.1-70b", "deepseek-v3", "qwen3-30b-a3b"]),
+    st.integers(1, 8), st.floats(0, 1), st.floats(0, 1), st.integers(1, 200),
+)  # fmt: skip
+def test_accepting_more_is_never_slower(name, drafted, first, second, users):
+    low, high = sorted((first, second))
+    load = replace(CHAT, users=users)
+    slower, faster = (service(name, mtp_tokens=drafted, acceptance=accepted) for accepted in (low, high))
+    assert tokens_per_s(slower, load) <= tokens_per_s(faster, load) * (1 + 1e-9)
+    assert tokens_per_s(service(name, mtp_tokens=drafted, acceptance=0), load) < tokens_per_s(service(name), load)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 6), st.floats(0, 1), st.floats(1, 60))
+def test_users_at_a_wanted_speed_get_it_with_drafts_too(drafted, acceptance, wanted):
+    drafting = service("llama-3.1-70b", mtp_tokens=drafted, acceptance=acceptance)
+    users = users_at_wanted_speed(drafting, H200, CHAT, wanted, tp=4)
+    found = speed(drafting, H200, replace(CHAT, users=users), tp=4)
+    if users > 1 and not found.terms["waiting_users"]:
+        assert found.low.tokens_per_s_per_user >= wanted * (1 - 1e-9)
+
+
+def test_a_shared_prompt_is_computed_once():
+    """Of 2000 tokens 1500 are shared: 93 whole blocks of 16, so that 512 tokens are left to compute."""
+    shared = service("llama-3.1-70b", shared_tokens=1500)
+    assert shared_prompt_tokens(shared, 2000) == 1488
+    found, plain = (speed_inputs(one, H200, CHAT, tp=4) for one in (shared, service("llama-3.1-70b")))
+    assert found["prompt_tokens"] == 512
+    pairs = plain["prompt_attention_flops"] * (1 - (1488 / 2000) ** 2)
+    assert found["prompt_attention_flops"] == pytest.approx(pairs)
+    assert found["cache_bytes"] == plain["cache_bytes"]
+    first, usual = (speed(one, H200, CHAT, tp=4).expected for one in (shared, service("llama-3.1-70b")))
+    assert first.first_token_s < usual.first_token_s
+    assert first.users_at_once > usual.users_at_once
+
+
+def test_the_last_token_of_a_prompt_is_always_computed():
+    assert shared_prompt_tokens(service("llama-3.1-70b", shared_tokens=5000), 2000) == 1984
+    assert shared_prompt_tokens(service("llama-3.1-70b", shared_tokens=5000), 1) == 0
+
+
+def test_gpus_that_share_a_sequence_each_read_their_part():
+    plain, divided = service("deepseek-v3"), service("deepseek-v3", context_parallel=8)
+    found, whole = (speed_inputs(one, H200, CHAT, tp=8) for one in (divided, plain))
+    assert found["cache_bytes"] == whole["cache_bytes"] / 8
+
+
+def test_groups_of_attention_have_their_own_sequences():
+    found = speed(service("deepseek-v3", attention_dp=8), H200, replace(CHAT, users=80), tp=8)
+    assert (found.terms["attention_groups"], found.terms["own_batch"]) == (8, 10)
+
+
+def test_what_is_not_modelled_is_refused():
+    on_cpu = service("llama-3.1-70b", engine=llama_cpp.ENGINE, gpu_layers=20)
+    with pytest.raises(UnsupportedModelError, match=r"gpu_layers.*CPU memory is not modelled"):
+        speed(on_cpu, H200, CHAT)
+    with pytest.raises(OutOfRangeError, match=r"mtp_tokens.*at least one token"):
+        speed(service("llama-3.1-70b", "llama-3.2-1b"), H200, CHAT, tp=4)
+    with pytest.raises(OutOfRangeError, match=r"draft_model.*pipeline stages"):
+        speed(service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=2), H200, CHAT, tp=1, pp=2)
