@@ -702,11 +702,20 @@ INTRODUCTION = """# Speed: computed against measured
 of serving speed. Errors are |computed ÷ measured − 1|, the bias is the median of computed ÷ measured − 1. The terms are
 in core/plan/speed_terms.py, constants and the rows on which each rests in core/catalog/data/speed_constants.csv.
 """
-_NOT_MODELLED = """## What is not modelled
+_SETTINGS_AND_LIMITS = """## Drafts and shared prompts
 
-Speculative decoding, prefill and decoding on separate GPUs, prefix caching, uneven routing of tokens to experts, bursts
-(all requests at once), and how kernels of one version of an engine differ from those of another. Two dates of the same
-configuration differ by 10 % (median), two engines by 16 %.
+`--mtp-tokens N` drafts N tokens in a step, by the model's own MTP layer or by `--draft-model`. A step then reads the
+weights once for N + 1 tokens, computes each of them, touches more experts, and drafts one token after the other; it yields
+1 + a + … + a^N tokens, where a is `--acceptance` (Leviathan et al. 2023, [arXiv:2211.17192](https://arxiv.org/abs/2211.17192)).
+Without it a is 0.85, the lower end of what DeepSeek-V3 measured for its own layer
+([arXiv:2412.19437](https://arxiv.org/abs/2412.19437), section 5.4.3), and the answer says so. Of a prompt of which
+`--shared-tokens` are cached, only the rest is computed. No measured rows with drafts or shared prompts were compared.
+
+## What is not modelled
+
+Prefill and decoding on separate GPUs, layers in CPU memory, uneven routing of tokens to experts, bursts (all requests
+at once), and how kernels of one version of an engine differ from those of another. Two dates of the same configuration
+differ by 10 % (median), two engines by 16 %.
 
 Ranges are stated by class: *current* engines within one node; *few_users*: fewer than 4 of a model with experts; *nodes*:
 a layout over several nodes, or over GPUs without a fast link; *old*: vLLM before 0.8 or GPUs before Ampere; *llama*:
@@ -754,7 +763,7 @@ def main() -> None:
         if asked.left_out:
             grouped, by_source = left_out_errors(cases), without_source_errors(cases)
             draw(grouped, used)
-            lines += [*one_minute(grouped, by_source, used), _NOT_MODELLED]
+            lines += [*one_minute(grouped, by_source, used), _SETTINGS_AND_LIMITS]
             if asked.peers:
                 lines += peers_part(asked.peers, grouped, expert_parallel_rows(asked.rows))
             lines += [f"## {len(cases)} measurements, each group with constants fitted without it", ""]
@@ -762,7 +771,7 @@ def main() -> None:
             lines += report(grouped, used)
             lines += ["", "## Other sources, each with constants fitted without it", *report(by_source, used), ""]
         else:
-            lines += [_NOT_MODELLED]
+            lines += [_SETTINGS_AND_LIMITS]
         lines += [f"## The same {len(cases)} measurements, with the shipped constants", *report(shipped, used)]
     cases, _ = cases_of(measured_speeds())
     lines += ["", f"{_CATALOG_HEADING} {len(cases)} measurements, with the shipped constants"]

@@ -76,7 +76,7 @@ def test_the_order_of_layouts_is_right_without_errors(errors):
 def test_the_page_has_every_part_and_the_plot():
     page = speed.DOCUMENT.read_text(encoding="utf-8")
     headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
-    assert headings[:3] == ["In one minute", "What is not modelled", "Other calculators on the same rows"]
+    assert headings[:3] == ["In one minute", "Drafts and shared prompts", "What is not modelled"]
     for name in ("engine", "GPU", "model", "class", "users of a replica", "order of two layouts by"):
         assert f"\n| {name} | " in page
     assert "promise 20 tokens/s per user" in page
