@@ -40,6 +40,7 @@ LIMITS: dict[str, Limits] = {
     "replicas": Limits(1, 10**5, True, "Write the number of copies of the model, for example 2."),
     "tokens_per_second": Limits(0.001, 10**6, False, "Write tokens per second for each user, for example 20."),
     "min_speed": Limits(0, 10**6, False, "Write tokens per second for each user, for example 10; 0 for any speed."),
+    "measured_speed": Limits(0.001, 10**6, False, "Write tokens per second of one user, for example 25."),
     "people": Limits(1, 10**10, True, "Write the number of people who use the service, for example 500."),
     "active": Limits(1e-6, 1, False, "Write the share of people active at the peak, for example 0.1 for 10 %."),
     "requests_per_hour": Limits(1e-3, 10**10, False, "Write the requests of an hour, for example 3600."),

@@ -20,6 +20,8 @@ from core.plan.costs import EITHER, WAYS, OptionCosts, assumed, candidate_of
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import GpuChoice, Replica, Service
+from core.plan.measured_speeds import measured_note
+from core.plan.measured_speeds import measured_speeds as read_measured_speeds
 from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
 from core.plan.ranking import NO_BANDWIDTH, Candidate, rank
 from core.plan.serving import service_of
@@ -170,6 +172,7 @@ def plan(
     output_tokens: float | None = None,
     average_tokens: float | None = None,
     min_speed: float | None = MIN_SPEED,
+    measured_speeds: Mapping[str, float] | None = None,
     gpus: Sequence[str | float] = (),
     data_centre_only: bool = False,
     maker: str | None = None,
@@ -200,6 +203,8 @@ def plan(
         average_tokens: tokens that a sequence holds on average, for which the cache has room; None: the whole context.
         min_speed: tokens per second that each user is to get at least, at the low end of the range; 0 for any speed.
             None: speed plays no part, nor whether a GPU has a kernel for the format.
+        measured_speeds: tokens per second of each user that you measured under this load, in place of what is computed,
+            by GPU and layout: {"h100:4": 25, "h200:8x2": 30} for TP 4, and for TP 8 × PP 2.
         gpus: GPUs of the catalog by name, by a card's number ("4090"), or the GB of one GPU, a size that some GPU has;
             empty for all GPUs of the catalog.
         data_centre_only: whether workstation and consumer cards are left out.
@@ -240,7 +245,14 @@ def plan(
         draft=draft_of(draft_model),
         average_tokens=None if average_tokens is None else whole("average_tokens", average_tokens),
     )
-    wish = Wish(tokens=tokens, users=demand.users, requests_per_hour=demand.requests_per_hour, min_speed=wanted or 0)
+    measured = read_measured_speeds(measured_speeds or {})
+    wish = Wish(
+        tokens=tokens,
+        users=demand.users,
+        requests_per_hour=demand.requests_per_hour,
+        min_speed=wanted or 0,
+        measured=measured,
+    )
     named = [fleet.choice_of(name) for name in gpus]
     asked = named or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
     not_compared = {choice: reason for choice in asked if (reason := _why_not_compared(choice, compared))}
@@ -303,7 +315,7 @@ def plan(
         assumed=(
             *described.assumed,
             *service_assumptions(service, named),
-            *(() if wanted is None else acceptance_note(service)),
+            *(() if wanted is None else (*acceptance_note(service), *measured_note(measured))),
         ),
         warnings=service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
     )

@@ -121,7 +121,7 @@ def _policy(values: Workbook) -> OfferPolicy:
         policy = replace(policy, stale_after_months=int(months))
     if isinstance(rate, (int, float)):
         policy = replace(policy, rates={str(_cell(values, "offer_currency") or "").upper(): rate})
-    ranks = [row for row in _cells(values, "offer_ranks") if all(isinstance(rank, (int, float)) for rank in row)]
+    ranks = [row for row in cells_named(values, "offer_ranks") if all(isinstance(rank, (int, float)) for rank in row)]
     if len(ranks) == len(KINDS):
         to_buy, to_rent = (
             [kind for _, kind in sorted(zip(of_way, KINDS)) if kind != OWN_QUOTE] for of_way in zip(*ranks)
@@ -131,10 +131,10 @@ def _policy(values: Workbook) -> OfferPolicy:
 
 
 def _cell(values: Workbook, name: str) -> object:
-    return next((row[0] for row in _cells(values, name)), None)
+    return next((row[0] for row in cells_named(values, name)), None)
 
 
-def _cells(values: Workbook, name: str) -> Sequence[tuple[object, ...]]:
+def cells_named(values: Workbook, name: str) -> Sequence[tuple[object, ...]]:
     """Return the rows of a defined name; none if it is not there."""
     found = values.defined_names.get(name)
     for sheet, area in found.destinations if found else ():

@@ -29,7 +29,7 @@ from workbook.files import UnreadableFileError
 from workbook.formulas import OK
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
-from workbook.planner_prices import FilledPrices, filled_prices
+from workbook.planner_prices import FilledPrices, cells_named, filled_prices
 from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
 from workbook.sheets import models, prices, scenarios
 from workbook.sheets.scenarios import MOST_SCENARIOS, TABLE
@@ -160,6 +160,12 @@ class Planner:
                 with self._workbook(data_only=True) as workbook:
                     return filled_prices(workbook, sheet, table.ref)
         return None
+
+    @property
+    def has_measured_speeds(self) -> bool:
+        """Whether the user typed measured speeds on Options."""
+        with self._workbook(data_only=True) as workbook:
+            return any(isinstance(value, (int, float)) for (value,) in cells_named(workbook, "given_speeds"))
 
     def __iter__(self) -> Iterator[PlannerRow]:
         place = self._place

@@ -211,6 +211,12 @@ _OTHERS = {
     "options.slow_reason": ("Too slow", "过慢"),
     "options.of": (" of ", "，期望 "),
     "options.limits": ("Limited by", "瓶颈"),
+    "options.given_speed": ("Own tokens/s", "实测 token/s"),
+    "options.measured_speed": ("Measured, 0 for none", "实测值，无则为 0"),
+    "prompt.given_speed": (
+        "Tokens/s of each user that you measured on this GPU and layout under the load of Plan. Blank: computed.",
+        "在此 GPU 与布局上、按“规划”表的负载实测的每用户 token/s。留空则用计算值。",
+    ),
     "options.part_bandwidth": ("bandwidth", "带宽"),
     "options.part_compute": ("compute", "计算"),
     "options.part_fixed_time": ("fixed time", "固定时间"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.catalog.hardware import Gpu
 from core.engines.capacity import Count
@@ -15,9 +15,11 @@ from core.errors import OutOfRangeError
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.plan.demand import Tokens, requests_served
-from core.plan.fleet import MAX_GPUS, Option, Service, gpu_of_choice
+from core.plan.fleet import MAX_GPUS, Option, Replica, Service, gpu_of_choice
+from core.plan.measured_speeds import MeasuredSpeeds
 from core.plan.serving import served_precision
 from core.plan.speed import Load, Speed, speed, users_at_wanted_speed
+from core.plan.speed_terms import MEASURED_SERVED
 
 NO_COMPUTE_RATE = "no compute rate is known"
 
@@ -50,12 +52,18 @@ class Wish:
         users: concurrent users; None if requests per hour are given.
         requests_per_hour: None if users are given.
         min_speed: tokens per second for each user; 0 if any speed will do.
+        measured: speeds that the users measured themselves, by GPU and layout.
     """
 
     tokens: Tokens
     users: int | None
     requests_per_hour: float | None
     min_speed: float
+    measured: MeasuredSpeeds = field(default_factory=dict)
+
+    def measured_speed(self, replica: Replica) -> float:
+        """Return the speed that was measured on a replica's GPU and layout; 0 if none was."""
+        return self.measured.get((replica.gpu.name, replica.tp, replica.pp), 0)
 
     def load(self, users: int) -> Load:
         """Return the load of a number of users."""
@@ -94,8 +102,9 @@ def speed_in_full(service: Service, at_load: OptionSpeed, wish: Wish) -> Speed |
         return at_load.speed
     replica = option.replica
     return speed(
-        served(service), gpu, wish.load(at_load.peak_users), tp=replica.tp, pp=replica.pp, replicas=option.replicas
-    )
+        served(service), gpu, wish.load(at_load.peak_users), tp=replica.tp, pp=replica.pp, replicas=option.replicas,
+        measured=wish.measured_speed(replica),
+    )  # fmt: skip
 
 
 def too_slow(low: float, wanted: float) -> str:
@@ -165,7 +174,12 @@ def _users_at_speed(service: Service, gpu: Gpu, option: Option, wish: Wish) -> i
     """Return the users that fit in a replica and each get the wanted speed, by the terms `FAST`; at least 1."""
     replica = option.replica
     found = users_at_wanted_speed(service, gpu, wish.load(1), wish.min_speed, tp=replica.tp, pp=replica.pp)
-    return min(option.users_per_replica, found)
+    given = {
+        "measured_speed": wish.measured_speed(replica), "min_speed": wish.min_speed,
+        "fitting": option.users_per_replica, "users_at_speed": found,
+    }  # fmt: skip
+    users: int = MEASURED_SERVED.compute(given)["users_per_replica"]  # type: ignore[assignment]
+    return users
 
 
 def _with_users_per_replica(option: Option, users_per_replica: int, users: int) -> Option:
@@ -192,8 +206,9 @@ def _checked(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int,
 def _speed(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int) -> Speed:
     replica = option.replica
     return speed(
-        service, gpu, wish.load(users), tp=replica.tp, pp=replica.pp, replicas=option.replicas, fitting=_places(option)
-    )
+        service, gpu, wish.load(users), tp=replica.tp, pp=replica.pp, replicas=option.replicas, fitting=_places(option),
+        measured=wish.measured_speed(replica),
+    )  # fmt: skip
 
 
 def _places(option: Option) -> Count:

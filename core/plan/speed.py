@@ -7,6 +7,7 @@ experts, layers in CPU memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +25,7 @@ from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, larg
 from core.plan.speed_figures import attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
 from core.plan.speed_settings import check_speed_settings, prompt_and_attention, with_drafts
-from core.plan.speed_terms import FAST, LOAD, PACE, SPEED
+from core.plan.speed_terms import FAST, LOAD, MEASURED_LOAD, PACE, SPEED
 from core.plan.terms import Terms
 
 NOT_MODELLED = "Not modelled: prefill on separate GPUs; drafts and shared prompts only where they are given."
@@ -37,6 +38,7 @@ _OLD_VLLM = (0, 8, 0)  # the first version whose default is the newer core ("V1"
 
 _TIGHT_UTILIZATION = 0.95
 _PER_USER = ("tokens_per_s_per_user", "low_tokens_per_s", "high_tokens_per_s")
+MEASURED_CLASS = "measured"  # of a speed that users measured themselves, which has no range
 _CURRENT_CLASSES = ("current", "few_users", "nodes")  # of current engines on NVIDIA's GPUs since Ampere
 _MANY_USERS = 4  # fewer users of a mixture of experts have a range of their own
 
@@ -108,13 +110,14 @@ class Speed:
 
 def speed(
     service: Service, gpu: Gpu, load: Load, *, tp: int = 1, pp: int = 1, replicas: int = 1,
-    fitting: Count | None = None, constants: Mapping[str, float] | None = None,
+    fitting: Count | None = None, constants: Mapping[str, float] | None = None, measured: float = 0,
 ) -> Speed:  # fmt: skip
     """Return how fast `replicas` of a service on tp × pp GPUs each serve a load.
 
     Args:
         fitting: users that one replica holds, if they are known already; None: `users_at_once`.
         constants: calibration constants by name; None for the catalog's.
+        measured: tokens per second of a user that were measured under this load; 0 for none.
 
     Raises:
         OutOfRangeError: the GPU's bandwidth or compute rate is not known, no kernel runs the format on it, the model
@@ -131,6 +134,7 @@ def speed(
             f"{service.model.name} and one user of {load.context:,} tokens do not fit on {tp * pp} × {gpu.name}",
             "Choose more GPUs, a GPU with more memory, or a smaller precision.",
         )
+    given = {**given, "measured_speed": measured}
     return _speed(service, gpu, load.users, tp, replicas, given, fitting, running, used)
 
 
@@ -165,11 +169,12 @@ def _speed(
 ) -> Speed:  # fmt: skip
     inputs = {**given, **sequences_of(users, replicas, running, int(fitting.expected))}
     terms = _terms(service, tp, inputs)
-    kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
+    is_measured = bool(given.get("measured_speed"))
+    computed_kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
     spread, wait_spread = float(terms["spread"]), used["range_first_token"]
     expected, low, high = (float(terms[name]) for name in _PER_USER)
 
-    fastest = 1 / float(terms["least_step_s"])
+    fastest = math.inf if is_measured else 1 / float(terms["least_step_s"])
     together = inputs["running_users"]
 
     def figures(each: float, rate: float, wait: float, places: float) -> Figures:
@@ -187,17 +192,18 @@ def _speed(
         high=figures(high, spread, wait_spread, fitting.high),
         limited_by=str(terms["limited_by"]),
         tokens_per_day=float(terms["tokens_per_day"]),
-        range_class=kind,
+        range_class=MEASURED_CLASS if is_measured else computed_kind,
         terms=inputs | terms,
     )
 
 
 def _terms(service: Service, tp: int, inputs: dict[str, float]) -> dict[str, Any]:
-    """Return the terms `SPEED`, with what drafted tokens change."""
-    if not service.settings.mtp_tokens:
+    """Return the terms `SPEED`, with what drafted tokens and a measured speed change."""
+    is_measured = bool(inputs.get("measured_speed"))
+    if not service.settings.mtp_tokens and not is_measured:
         return SPEED.compute(inputs)
-    pace = with_drafts({**inputs, **PACE.compute(inputs)}, service, tp)
-    return {**pace, **LOAD.compute(pace)}
+    pace = {**with_drafts({**inputs, **PACE.compute(inputs)}, service, tp)}
+    return {**pace, **(MEASURED_LOAD if is_measured else LOAD).compute(pace)}
 
 
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:

@@ -11,6 +11,8 @@ Constants come from core/catalog/data/speed_constants.csv.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.plan.terms import Expression, Operand, Term, Terms, any_of, down, equal, known, least, log2, most, v, when
 
 
@@ -552,6 +554,19 @@ SERVED = Terms(
 # Its load. Left out is what needs groups of ranks with their own sequences, or users that wait, which no plan has.
 SERVED_LOAD = Terms(*(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by")))
 ONE_GROUP = {"own_batch": "batch"}  # with a single group of ranks: name of a term → the term that it equals
+
+# What a speed that users measured themselves takes the place of: name of a term → its formula. It is tokens per second
+# of a user under the load that is planned; 0 where nothing was measured.
+MEASURED: dict[str, Expression] = {
+    "users_per_replica": when(
+        v.measured_speed > 0, when(v.measured_speed >= v.min_speed, v.fitting, 1), SERVED["users_per_replica"].formula
+    ),
+    "token_s": when(v.measured_speed > 0, 1 / v.measured_speed, LOAD["token_s"].formula),
+    "spread": when(v.measured_speed > 0, 1, LOAD["spread"].formula),
+    "high_tokens_per_s": when(v.measured_speed > 0, v.low_tokens_per_s, LOAD["high_tokens_per_s"].formula),
+}
+MEASURED_LOAD = Terms(*(replace(term, formula=MEASURED.get(term.name, term.formula)) for term in LOAD))
+MEASURED_SERVED = Terms(replace(SERVED["users_per_replica"], formula=MEASURED["users_per_replica"]))
 
 # A replica under its load, from figures of the model and facts of the GPU.
 SPEED = Terms(*PACE, *LOAD)

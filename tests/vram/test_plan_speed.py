@@ -148,3 +148,54 @@ def test_bad_input_is_one_sentence(vram, arguments, message):
 
 def test_a_plan_needs_tokens(vram):
     assert "context: it is missing. Give context, or both" in vram("plan", "llama-3.1-8b", "--users", 5)[2]
+
+
+def test_a_measured_speed_takes_the_place_of_the_computed_one(vram):
+    """On TP 8 each of 50 users got 40 tokens/s: as many share a replica as fit, and 2 replicas still hold them."""
+    found = answer(vram, *COMMAND, "--gpu", "h100", "--measured-speed", "h100:8=40")
+    measured = next(option for option in found["layouts"] if (option["tp"], option["pp"]) == (8, 1))
+    ends = [measured["tokens_per_second_per_user"], measured["low"], measured["high"]]
+    assert [end if isinstance(end, float) else end["tokens_per_second_per_user"] for end in ends] == [40, 40, 40]
+    assert (measured["users_per_replica"], measured["replicas"]) == (43, 2)
+    assert found["assumed"] == ["measured_speed: on h100-sxm, TP 8, each user gets 40 tokens/s, as you measured"]
+    plain = answer(vram, *COMMAND, "--gpu", "h100")
+    others, computed = (
+        [option for option in plan["layouts"] if (option["tp"], option["pp"]) != (8, 1)] for plan in (found, plain)
+    )
+    assert others == computed
+
+
+def test_a_measured_speed_can_be_too_slow():
+    found = api.plan(LLAMA, **ASKED, gpus=["h100"], measured_speeds={"h100:8": 5, " H100:8x2 ": 9.5})
+    assert {(8, 1), (8, 2)}.isdisjoint((option.tp, option.pp) for option in found.options)
+    reasons = [out.reason for out in found.ruled_out]
+    assert "TP 8: too slow: 5 of 10 tokens/s" in reasons
+    assert "TP 8 × PP 2: too slow: 9 of 10 tokens/s" in reasons
+
+
+def test_requests_take_as_long_as_was_measured():
+    """3600 requests an hour of 500 tokens at 50 tokens/s: one a second, 10 s each after its first token."""
+    asked = {"requests_per_hour": 3600, "prompt_tokens": 2000, "output_tokens": 500, "gpus": ["h100"]}
+    found = api.plan(LLAMA, **asked, measured_speeds={"h100:4": 50})
+    measured = next(option for option in found.options if (option.tp, option.pp) == (4, 1))
+    first = measured.speed.expected.time_to_first_token_s
+    assert measured.users == -(-(first + 10) // 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"h100": 25}, r"measured_speed: 'h100' is not a GPU with a layout. .*h100:8x2"),
+        ({"h100:3": 25}, r"measured_speed: 3x1 is no layout that is planned. Write one of 1x1, 2x1"),
+        ({"h100:4": 0}, r"measured_speed: 0 is below 0.001"),
+        ({"h1000:4": 25}, r"gpu: 'h1000' is not known"),
+    ],
+)
+def test_wrong_measured_speeds_are_refused(given, message):
+    with pytest.raises(api.PlannerError, match=message):
+        api.plan(LLAMA, **ASKED, measured_speeds=given)
+
+
+def test_a_measured_speed_without_a_number_is_refused(vram):
+    status, _, err = vram(*COMMAND, "--measured-speed", "h100:4")
+    assert status == 2 and "has no number after '='" in err

@@ -150,7 +150,8 @@ def test_a_cell_of_each_sheet_behind_the_plan_is_named(small, tmp_path):
     def overwrite(book):
         for sheet, address in places:
             book[labels(f"sheet.{sheet}")][address] = 123
-        # Inputs: of Plan, and an own quote.
+        # Inputs: of Plan, an own quote, and a measured speed.
+        book[labels("sheet.options")][f"{options.letter(options.GIVEN_SPEED)}{option}"] = 123
         book[labels("sheet.plan")][plan_inputs.cell("plan_users")] = 123
         book[labels("sheet.prices")][f"{prices.letter('typical')}{FIRST_QUOTE}"] = 123
 

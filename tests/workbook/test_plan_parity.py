@@ -54,7 +54,8 @@ DEMAND = (
     "plan_output_tokens",
 )
 CANDIDATES = ("plan_candidates", "plan_data_centre", "plan_maker", "plan_way_wanted")
-NOT_OF_COSTS = ("plan_scenario", *DEMAND, *CANDIDATES)
+MEASURED = "measured"  # row of Options → the speed that was measured there, or None
+NOT_OF_COSTS = ("plan_scenario", *DEMAND, *CANDIDATES, MEASURED)
 LABELS = Labels("en")
 # Results of Plan that are figures of the best option: name → term of the way chosen.
 OUTCOMES = {
@@ -96,9 +97,14 @@ def test_follows_its_inputs(program, planner):
     path, scenarios = planner
     rng = random.Random(5)
     cells = plan.input_cells(LABELS)
-    requests = [random_request(rng, scenarios) for _ in range(CASES)]
-    cases = [{cells[name]: in_cell(name, value) for name, value in request.items()} for request in requests]
     rows = rng.sample(range(len(ROWS_OF_OPTIONS)), ROWS)
+    requests = [random_request(rng, scenarios) for _ in range(CASES)]
+    requests = [request | {MEASURED: measured_on(rng, rows, request)} for request in requests]
+    cases = [
+        {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}
+        | {given_speed(row): speed for row, speed in request[MEASURED].items()}
+        for request in requests
+    ]
     keys = list(money_of(None)) + list(choice_of(None, Labels("en")))
     shown = ["users_per_replica", "by_division", *SPEED, *keys]
     outputs = [
@@ -142,6 +148,17 @@ def test_follows_its_inputs(program, planner):
     assert ranked > CASES / 2
     assert priced > CASES * ROWS / 10
     assert fast > CASES * ROWS / 10
+
+
+def measured_on(rng: random.Random, rows: list[int], request: dict[str, object]) -> dict[int, float | None]:
+    """Return speeds that were measured on some of the first rows; too slow ones give each user a replica."""
+    slowest = 31 if request["plan_requests_per_hour"] else 1  # slow ones would take more GPUs than are planned
+    return {row: rng.choice((None, round(rng.uniform(slowest, 60), 1))) for row in rows[:20]}
+
+
+def given_speed(row: int) -> tuple[str, str]:
+    """Return the cell of a row of Options in which a measured speed is typed."""
+    return "Options", f"{options_sheet.letter(options_sheet.GIVEN_SPEED)}{options_sheet.FIRST_ROW + row}"
 
 
 def in_cell(name: str, value: object) -> object:
@@ -265,6 +282,11 @@ def wish_of(request: dict[str, object], scenario: Scenario) -> Wish:
         users=None if request["plan_requests_per_hour"] else int(users),
         requests_per_hour=request["plan_requests_per_hour"],
         min_speed=request["plan_min_speed"],
+        measured={
+            (ROWS_OF_OPTIONS[row][0], *LAYOUTS[ROWS_OF_OPTIONS[row][1]]): speed
+            for row, speed in request[MEASURED].items()
+            if speed
+        },
     )
 
 

@@ -41,6 +41,13 @@ def planner(tmp_path_factory):
     return path, cells
 
 
+def given_speeds(path) -> list[tuple[str, str]]:
+    """Return the cells of Options for measured speeds."""
+    (place,) = openpyxl.load_workbook(path, read_only=True).defined_names["given_speeds"].destinations
+    first, last = (int(cell.split("$")[-1]) for cell in place[1].split(":"))
+    return [(OPTIONS, f"{options.letter(options.GIVEN_SPEED)}{row}") for row in range(first, last + 1)]
+
+
 @in_each_program
 def test_inputs_that_leave_little_to_choose(program, planner):
     """Each input changes the answer as it says, and no cell shows an error."""
@@ -54,13 +61,14 @@ def test_inputs_that_leave_little_to_choose(program, planner):
         {inputs["plan_way_wanted"]: "rent"},
         {inputs["plan_currency"]: "EUR", inputs["plan_exchange_rate"]: 2.0},
         {inputs["plan_people"]: 400.0, inputs["plan_active_share"]: 0.05, inputs["plan_users"]: 20.0},
+        dict.fromkeys(given_speeds(path), 77.0),
     ]
     with program.WhatIf(path) as session:
         results = [dict(zip(cells, values)) for values in session.run(cases, cells)]
     for case, found in zip(cases, results):
         errors = {place: value for place, value in found.items() if str(value).startswith(("#", "Err:"))}
         assert errors == {}, case
-    usual, alone, unknown, too_fast, rented, euros, twice = results
+    usual, alone, unknown, too_fast, rented, euros, twice, measured = results
     first = [f"E{18 + place}" for place in range(best.SHOWN)]
     assert {usual[PLAN, cell] for cell in first[:3]} == set(GPUS) and usual[PLAN, first[3]] == "–"
     assert [alone[PLAN, cell] for cell in first] == ["h200-sxm", *["–"] * 4]
@@ -68,6 +76,10 @@ def test_inputs_that_leave_little_to_choose(program, planner):
         assert nothing[PLAN, "E3"] == LABELS("plan.nothing") and nothing[PLAN, first[0]] == "–"
     assert any(LABELS("plan.doubt_names") in str(unknown[PLAN, f"E{row}"]) for row in range(27, 31))
     assert any(LABELS("plan.doubt_demand") in str(twice[PLAN, f"E{row}"]) for row in range(27, 31))
+    doubts = [str(measured[PLAN, f"E{row}"]) for row in range(27, 31)]
+    assert any(LABELS("plan.doubt_measured", count=str(len(given_speeds(path)))) in doubt for doubt in doubts)
+    assert not any(LABELS("plan.doubt_speed") in doubt for doubt in doubts)
+    assert "77 – 77" in {str(value) for value in measured.values()}
     assert {rented[PLAN, f"F{18 + place}"] for place in range(best.SHOWN)} <= {LABELS("procurement.rent"), "–"}
     assert euros[PLAN, "L18"] == pytest.approx(2 * usual[PLAN, "L18"])
     assert euros[PLAN, "E9"] == "EUR"

@@ -13,7 +13,7 @@ from core.catalog.offers import catalog_offers
 from workbook.labels import LANGUAGES, Labels
 from workbook.offers import key_of, label_of
 from workbook.planner_reader import Planner
-from workbook.sheets import plan_inputs, prices
+from workbook.sheets import options, plan_inputs, prices
 from workbook.template import without_values
 
 FIRST_BLANK = prices.FIRST_ROW + len(catalog_offers())
@@ -115,9 +115,12 @@ def test_the_export_prints_the_planners_quotes(vram, tmp_path):
     first = next(row for row in range(1, 12) if ws[f"{headings['GPU']}{row}"].value == "GPU") + 1
     for row in range(first, first + 8):
         ws[f"{headings['GPU']}{row}"].value = "h200-sxm"
+    assert not Planner(source).has_measured_speeds
+    book["Options"][f"{options.letter(options.GIVEN_SPEED)}{options.FIRST_ROW + 3}"].value = 25
     book.save(source)
     status, _, err = vram("export", source, "-o", out)
     assert status == 0
+    assert "speeds that you measured count on Options and Plan alone" in err
     assert f"Prices row {FIRST_BLANK + 1}: " in err and "This offer does not count." in err
     page = openpyxl.load_workbook(out).worksheets[1]
     texts = [str(cell.value) for row in page.iter_rows() for cell in row if isinstance(cell.value, str)]

@@ -79,6 +79,10 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
     filled = given.prices() if isinstance(given, Planner) else None
     for problem in filled.problems if filled else ():
         click.echo(f"vram: {problem}. This offer does not count.", err=True)
+    if isinstance(given, Planner) and given.has_measured_speeds:
+        click.echo(
+            "vram: speeds that you measured count on Options and Plan alone; pages show computed ones.", err=True
+        )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

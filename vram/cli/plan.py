@@ -23,6 +23,20 @@ HEADINGS = ("GPU", "GPUs", "TP×PP", "replicas", "nodes", "users a replica", "he
 SPEED_HEADINGS = ("tokens/s", "first", "limited by")
 
 
+def _measured_speeds(_context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:
+    """Return each place with its speed; `vram.plan` checks both."""
+    found = {}
+    for text in given:
+        place, _, speed = text.rpartition("=")
+        try:
+            found[place] = float(speed)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} has no number after '='. Write for example h100:4=25.", param=option
+            ) from None
+    return found
+
+
 @click.command()
 @click.argument("model")
 @click.option("--users", type=NUMBER, help="Concurrent users. Give one of --users, --people, --requests-per-hour.")
@@ -37,6 +51,11 @@ SPEED_HEADINGS = ("tokens/s", "first", "limited by")
     "--min-speed", type=NUMBER, default=MIN_SPEED, show_default=True,
     help="Tokens per second that each user gets at least, at the low end of the range; 0 for any. The default is about "
     "twice silent reading: 238 words a minute (Brysbaert 2019) of 1.3 tokens are 5.2 tokens a second.",
+)  # fmt: skip
+@click.option(
+    "--measured-speed", "measured_speeds", metavar="GPU:TP=SPEED", multiple=True, callback=_measured_speeds,
+    help="Tokens per second of each user that you measured under this load, instead of what is computed: h100:4=25 for "
+    "TP 4, h100:8x2=25 for TP 8 × PP 2. May be repeated.",
 )  # fmt: skip
 @click.option("--gpu", "gpus", multiple=True, help=f"{GPU_HELP} May be repeated. [default: all]")
 @click.option("--data-centre-only", is_flag=True, help="Leave out workstation and consumer cards.")

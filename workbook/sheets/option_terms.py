@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from core.plan.demand import REQUESTS
 from core.plan.memory import ESTIMATE, REPLICAS
 from core.plan.money import BY_MONTH, OPTION_MONEY, OUTCOME, SLOPES, SWINGS
-from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, ONE_GROUP, SERVED, SERVED_LOAD
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, MEASURED, ONE_GROUP, SERVED, SERVED_LOAD
 from core.plan.terms import (
     MISSING,
     Expression,
@@ -28,6 +28,7 @@ from workbook.labels import LANGUAGES, Labels, all_keys
 from workbook.sheets import capacity, gpus, speed
 
 TABLE = "Options"
+MEASURED_SPEED = "measured_speed"  # the column of the speeds that the user measured, 0 for none
 # What is looked up in the table of GPUs: name → column there.
 OF_GPU = {**gpus.INPUTS_OF_MONEY, "bandwidth": "bandwidth"}
 _KNOWN_OF_GPU = ("gpus_per_node", "on_board")
@@ -65,11 +66,13 @@ def declared() -> Formulas:
     at_pace = {name: Expression("name", (other,)) for name, other in ONE_GROUP.items()}
     at_pace["attention_groups"] = Expression("constant", (1,))
     of_plan = {"users": v.chosen_users, "replicas_needed": v.needed}
+    # A speed that the user measured, in a column of Options, takes the place of the computed one.
+    measured = {name: replaced(formula, {"min_speed": v.plan_min_speed}) for name, formula in MEASURED.items()}
     of_request = {"tokens_per_s_per_user": v.low_tokens_per_s, "users": v.request_users}
     of_request["requests_per_hour"] = v.plan_requests_per_hour
 
     def of_speed(term: Term) -> Expression:
-        formula = replaced(term.formula, at_pace)
+        formula = replaced(measured.get(term.name, term.formula), at_pace)
         return formula if term.name in _TEXTS else when(runs, formula, MISSING)
 
     return {
@@ -77,7 +80,7 @@ def declared() -> Formulas:
         **{name: _at(name) if name in _KNOWN_OF_GPU else if_known([_at(name)], _at(name)) for name in OF_GPU},
         "runs": when(v.fitting > 0, v.pace_runs, 0),
         **{term.name: of_speed(term) for term in _FAST},
-        "users_per_replica": when(runs, SERVED["users_per_replica"].formula, v.fitting),
+        "users_per_replica": when(runs, measured["users_per_replica"], v.fitting),
         "needed": replaced(REPLICAS["replicas_needed"].formula, {"users": v.chosen_users}),
         "sequences": when(by_requests, v.users_per_replica, replaced(SERVED["sequences"].formula, of_plan)),
         **{term.name: of_speed(term) for term in SERVED_LOAD if term.name not in _OF_ALL_REPLICAS},
@@ -117,7 +120,7 @@ def reference(labels: Labels, name: str) -> str:
     if name != key:
         column = f.whole_column(capacity.TABLE, capacity.header(labels, OF_CAPACITY[key]))
         return f"INDEX({column},{_cell(labels, 'capacity_row')})"
-    if name in NAMES:
+    if name in (*NAMES, MEASURED_SPEED):
         return _cell(labels, name)
     return f"INDEX({name},{_cell(labels, 'pace_row')})" if name in (*speed.NAMED, "pace_runs") else name
 

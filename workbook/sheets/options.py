@@ -7,6 +7,7 @@ from functools import partial
 
 from openpyxl.utils import get_column_letter
 
+from core.checks import LIMITS
 from core.plan.fleet import LAYOUTS
 from core.plan.money import OPTION_MONEY
 from core.plan.speed_terms import FAST, LOAD, PARTS
@@ -18,15 +19,18 @@ from workbook.book import (
     MONEY_FORMAT,
     Book,
     SheetColumn,
+    between_rule,
     filled_table,
     heading,
     protect,
     put_formula,
+    validate,
 )
 from workbook.labels import Labels
 from workbook.sheets import capacity, gpus, option_terms, pace, speed
 
 TABLE = option_terms.TABLE
+GIVEN_SPEED = "given_speed"  # the input: tokens per second of a user that the user measured
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
 
@@ -64,12 +68,14 @@ def _format(name: str) -> str:
 
 _COLUMNS = (
     *SHOWN,
+    SheetColumn(GIVEN_SPEED, 10, styles.INPUT, "#,##0.0"),
     SheetColumn("best_user_month", 12, styles.FORMULA, "#,##0.00"),
     SheetColumn("pays_off", 16),
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("pace_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("first_of_gpu", 9, styles.SOURCE_FIGURE),
     SheetColumn("last_of_gpu", 9, styles.SOURCE_FIGURE),
+    SheetColumn(option_terms.MEASURED_SPEED, 10),
     SheetColumn("reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("no_figures", 30, styles.FORMULA_TEXT, None),
     SheetColumn("speed_reason", 30, styles.FORMULA_TEXT, None),
@@ -96,6 +102,15 @@ def write(book: Book) -> None:
     put_formula(ws, "A3", styles.SUBTITLE, "plan_printed")
     ws.row_dimensions[HEADER_ROW].height = 58
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(book), _formulas(book))
+    given = f"{_LETTER[GIVEN_SPEED]}{FIRST_ROW}:{_LETTER[GIVEN_SPEED]}{last}"
+    limits = LIMITS[option_terms.MEASURED_SPEED]
+    rule = between_rule(str(limits.least), str(limits.most), whole=False)
+    validate(
+        ws, given, rule, title=header(labels, GIVEN_SPEED), prompt=labels("prompt.given_speed"),
+        wrong_title=labels("prompt.wrong_title"),
+    )  # fmt: skip
+    rule.allow_blank = True
+    book.name("given_speeds", ws, given)
     ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER[SHOWN[-1].key]}{last}"
@@ -111,7 +126,7 @@ def header(labels: Labels, key: str) -> str:
 
 _SHEET_KEYS = {
     "reason", "state", "limits", "rank", "no_figures", "speed_reason", "shown_low", "slow", "left_out", "why_not",
-    "first_of_gpu", "last_of_gpu",
+    "first_of_gpu", "last_of_gpu", GIVEN_SPEED, option_terms.MEASURED_SPEED,
 }  # fmt: skip
 
 
@@ -137,6 +152,7 @@ def _rows(book: Book) -> Iterator[dict[str, object]]:
             "pace_row": paces[gpu, LAYOUTS[layout][0]],
             "first_of_gpu": int(names[number] != gpu),
             "last_of_gpu": int(names[number + 2] != gpu),
+            GIVEN_SPEED: None,
         }
 
 
@@ -162,6 +178,7 @@ def _formulas(book: Book) -> dict[str, str]:
     return {
         **{key: held(key) for key in ("gpu", "layout")},
         **{name: in_words(formula) for name, formula in option_terms.formulas(labels).items()},
+        option_terms.MEASURED_SPEED: f"IF(ISNUMBER({cell(GIVEN_SPEED)}),MAX(0,{cell(GIVEN_SPEED)}),0)",
         "limits": f"IF({cell('runs')}=1,{cell('largest_part')},{terms.MISSING})",
         "no_figures": f"IF(AND({cell('runs')}={pace.NO_FIGURES},{cell('fitting')}>0,plan_requests_per_hour>0),"
         f"{reason('size_only')},{terms.MISSING})",

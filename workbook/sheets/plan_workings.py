@@ -311,7 +311,8 @@ class _Writer:
         yield from self._price_doubt(1)
         is_other = f"INDEX({gpus.column(self.book, 'segment')},{self.best('gpu_row')})<>{f.text(labels(f'gpus.segment_{DATA_CENTRE.replace(chr(32), chr(95))}'))}"
         yield "segment", f"IF(ISNUMBER({self.best('gpu_row')}),{is_other},FALSE)", says("segment", gpu=self.best("gpu"))
-        yield "speed", f"ISNUMBER({self.best('low_tokens_per_s')})", says("speed")
+        yield "measured", "COUNT(given_speeds)>0", says("measured", count="COUNT(given_speeds)")
+        yield "speed", self._is_computed(), says("speed")
         total = best.column(self.book, "cost_tco")
         first_by_cash = f"INDEX({best.column(self.book, 'gpu')},MATCH(MIN({total}),{total},0))"
         yield (
@@ -328,6 +329,11 @@ class _Writer:
         yield "prices", f"{missing}>0", says("prices", count=missing)
         yield from self._price_doubt(2)
         yield "old", "old_sources>0", says("old", count="old_sources")
+
+    def _is_computed(self) -> str:
+        """Return the condition that the best option's speed is computed: it has a range then."""
+        low, high = self.best("low_tokens_per_s"), self.best("high_tokens_per_s")
+        return f"IF(ISNUMBER({low}),{low}<{high},FALSE)"
 
     def _price_doubt(self, place: int) -> Iterator[tuple[str, str, str]]:
         """Yield the doubt about the price behind an option: the best one's if it is no own quote, or a stale price."""
