@@ -18,7 +18,7 @@ LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
 .PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
-.PHONY: parity peers bench measure mutation speed clean
+.PHONY: parity peers bench measure mutation speed docs clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -114,6 +114,10 @@ MUTATE ?= core.*
 mutation: $(MUTATION)/installed
 	$(MUTATION)/$(SCRIPTS)/mutmut run "$(MUTATE)"
 	$(MUTATION)/$(SCRIPTS)/mutmut results | sed '/: not checked$$/d'
+
+# Renew the pictures of the documentation. Needs LibreOffice and poppler (pdftotext, pdftoppm).
+docs: $(VENV)/installed
+	$(BIN)/python -m tools.pictures
 
 # Renew the reviewed copy of the generated VBA; read the difference before committing it.
 golden: $(VENV)/installed

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, run as they stand there, and its tables against the code."""
+"""The examples of docs/api.md and the tutorials, run as they stand there, and its tables against the code."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.paths import ROOT
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 
 
-def test_examples_give_what_the_page_prints():
-    example = doctest.DocTestParser().get_doctest(
-        re.sub(r"^```.*$", "", PAGE, flags=re.MULTILINE), {"vram": vram}, "docs/api.md", "docs/api.md", 0
-    )
-    assert len(example.examples) >= 15
+@pytest.mark.parametrize(("name", "examples"), [("api.md", 15), ("tutorial.md", 5), ("tutorial.zh.md", 4)])
+def test_examples_give_what_the_page_prints(name, examples):
+    text = re.sub(r"^```.*$", "", (ROOT / "docs" / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    example = doctest.DocTestParser().get_doctest(text, {"vram": vram}, name, name, 0)
+    assert len(example.examples) >= examples
     runner = doctest.DocTestRunner()
     written: list[str] = []
     assert runner.run(example, out=written.append).failed == 0, "".join(written)
