@@ -1,6 +1,7 @@
 """Read models from the Hugging Face hub: config.json and the headers of the weights, never the weights.
 
-This uses `huggingface_hub`, so its cache, its tokens and HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE work as usual.
+This uses `huggingface_hub`, so its cache, its tokens and HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE work as usual. What the
+hub answers is checked before anything is written: `vram.hub_watch`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def fetch_adapter(model_id: str, revision: str | None = None) -> str:
     Raises:
         HubError: the repository has none either, or the hub cannot be reached.
     """
-    with _one_sentence_errors(model_id):
+    with _watched(model_id), _one_sentence_errors(model_id):
         from huggingface_hub import hf_hub_download
 
         return os.path.dirname(hf_hub_download(model_id, ADAPTER_FILE, revision=revision))
@@ -56,9 +57,15 @@ def fetch_model(model_id: str, revision: str | None = None) -> ModelFile:
     in the cache.
 
     Raises:
-        HubError: the `hub` extra is not installed, the model is not there, gated, or the hub cannot be reached.
+        HubError: the `hub` extra is not installed, the model is not there, gated, or the hub cannot be reached, or
+            its answers are not safe to use.
         PlannerError: a file of the model is not understood.
     """
+    with _watched(model_id):
+        return _fetch_model(model_id, revision)
+
+
+def _fetch_model(model_id: str, revision: str | None) -> ModelFile:
     with _one_sentence_errors(model_id):
         config, connected = _download_config(model_id, revision)
     fields: Mapping[str, object] = config_fields(config)
@@ -145,11 +152,14 @@ def _tensors_of(model_id: str, shard: str, revision: str) -> tuple[StoredTensor,
             f"{model_id}/{shard}", "a safetensors file", problem, "Report it to the model's maker."
         )
 
-    try:
-        found = HfApi().parse_safetensors_file_metadata(model_id, shard, revision=revision).tensors
-    # The last three because it does not check the types of the header's entries.
-    except (errors.SafetensorsParsingError, AttributeError, TypeError, RecursionError):
-        bad("its header is cut short or damaged")
+    with _one_sentence_errors(model_id, shard):
+        try:
+            found = HfApi().parse_safetensors_file_metadata(model_id, shard, revision=revision).tensors
+        except (PlannerError, errors.HTTPError):
+            raise
+        # The last four because it does not check the entries of the header.
+        except (errors.SafetensorsParsingError, AttributeError, TypeError, ValueError, RecursionError):
+            bad("its header is cut short or damaged")
     header = {
         name: {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": list(tensor.data_offsets)}
         for name, tensor in found.items()
@@ -178,20 +188,35 @@ def _with_progress(headers: Iterator[tuple[StoredTensor, ...]], count: int) -> I
 
 
 @contextmanager
-def _one_sentence_errors(model_id: str) -> Iterator[None]:
-    """Turn every failure of huggingface_hub into one sentence."""
+def _watched(model_id: str) -> Iterator[None]:
+    """Let huggingface_hub receive only answers that are safe to use.
+
+    Raises:
+        HubError: it is not installed, or an answer is not safe.
+    """
     try:
-        import huggingface_hub  # noqa: F401
-        from huggingface_hub import constants, errors
+        from vram.hub_watch import watched
     except ImportError:
         raise HubError(
             model_id,
             "reading from the Hugging Face hub needs the package huggingface_hub",
             'Install it with: pip install "vram-planner[hub]"',
         ) from None
+    with watched(model_id):
+        yield
+
+
+@contextmanager
+def _one_sentence_errors(model_id: str, file: str = CONFIG_FILE) -> Iterator[None]:
+    """Turn every failure of huggingface_hub to give `file` into one sentence."""
+    from httpx2 import ConnectError, TimeoutException
+    from huggingface_hub import constants, errors
+
     where = f"{constants.ENDPOINT}/{model_id}"
     try:
         yield
+    except PlannerError:
+        raise
     except errors.GatedRepoError:
         raise HubError(
             model_id,
@@ -207,16 +232,24 @@ def _one_sentence_errors(model_id: str) -> Iterator[None]:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise _unreachable(model_id, where) from None
     except errors.EntryNotFoundError:
+        if file != CONFIG_FILE:
+            raise HubError(
+                model_id, f"its index names {quoted(file)}, which the hub does not have", "Tell the model's maker."
+            ) from None
         raise NoConfigError(
             model_id, "the model has no config.json", "Download one of its files and give its path."
         ) from None
     except errors.HFValidationError:
-        raise HubError(model_id, f"{quoted(model_id)} is not a valid name on the hub", "Write org/model.") from None
+        raise HubError(model_id, f"{quoted(model_id)} is not a valid name on the hub", "Write hub:org/model.") from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "no status"
         raise HubError(model_id, f"{constants.ENDPOINT} answered with HTTP {status}", "Try again later.") from None
-    except (errors.HTTPError, OSError) as error:
+    except (ConnectError, TimeoutException) as error:
         raise _unreachable(model_id, where, _first_line(error)) from None
+    except (errors.HTTPError, OSError, ValueError) as error:
+        raise HubError(
+            model_id, f"{where} cannot be read ({_first_line(error)})", "Try again, or give the path of its files."
+        ) from None
 
 
 def _unreachable(model_id: str, where: str, why: str = "") -> HubError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from core import catalog
@@ -16,6 +17,7 @@ from core.plan import defaults
 from core.readers.model_files import CONFIG_FILE, ModelFile, read_model
 from core.readers.side_files import ADAPTER_FILE, read_side_file
 
+HUB_PREFIX = "hub:"  # without it nothing is asked of the hub
 # A hub name has one slash, and the characters that huggingface_hub's validate_repo_id allows; "@" gives a revision.
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 _MODEL_FILE_ENDS = (".json", ".gguf", ".safetensors")
@@ -95,8 +97,8 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
     Args:
         name_or_path: a catalog name or alias ("llama-3.1-70b"), an Ollama tag ("llama3.1:70b-instruct-q4_K_M") or the
             name of a quantized copy ("unsloth/Qwen3-8B-bnb-4bit") of a model in the catalog; the path of a config.json,
-            safetensors or GGUF file or of a folder with them; or org/model on the Hugging Face hub (then with the `hub`
-            extra, and from its cache if it was read before). Of weight files only headers are read.
+            safetensors or GGUF file or of a folder with them; or hub:org/model on the Hugging Face hub (then with the
+            `hub` extra, and from its cache if it was read before). Of weight files only headers are read.
 
     Raises:
         PlannerError: there is no such model, or a file is not understood.
@@ -104,17 +106,20 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
     if isinstance(name_or_path, Model):
         return name_or_path
     text = os.fspath(name_or_path)
+    if text.startswith(HUB_PREFIX):
+        return hub_model(text[len(HUB_PREFIX) :])
     if is_path(text):
         adapter = _adapter_folder(os.path.expanduser(text))
         if adapter is not None:
-            return _adapted(adapter)
+            return _adapted(adapter, model)
         return Model(read_model(os.path.expanduser(text)))
     try:
         found = catalog.named_model(text)
-    except UnknownNameError:
+    except UnknownNameError as error:
         if not is_hub_name(text):
             raise
-        return hub_model(text)
+        remedy = f"{error.remedy} To read it from the Hugging Face hub, write {HUB_PREFIX}{text}."
+        raise UnknownNameError(error.field, error.problem, remedy) from None
     return Model(
         ModelFile(spec=found.model.spec, fields={}),
         named_precision=found.precision,
@@ -130,8 +135,12 @@ def _adapter_folder(path: str) -> str | None:
     return path if os.path.isfile(os.path.join(path, ADAPTER_FILE)) else None
 
 
-def _adapted(folder: str) -> Model:
+def _adapted(folder: str, find_base: Callable[[str], Model]) -> Model:
     """Read a LoRA adapter and its base model: the config.json next to it, or the model that it names.
+
+    Args:
+        folder: that of its adapter_config.json.
+        find_base: finds the model that it names.
 
     Raises:
         PlannerError: the base model is not found, or the adapter does not fit it.
@@ -145,7 +154,7 @@ def _adapted(folder: str) -> Model:
         base = Model(read_model(config))
     else:
         try:
-            base = model(name)
+            base = find_base(name)
         except PlannerError as error:
             raise UnsupportedModelError(
                 f"{ADAPTER_FILE}: base_model_name_or_path",
@@ -164,6 +173,8 @@ def hub_model(name: str) -> Model:
     Raises:
         PlannerError: the hub does not give it, or it is not understood.
     """
+    if not is_hub_name(name):
+        raise UnknownNameError("model", f"{quoted(name)} is no name on the hub", f"Write {HUB_PREFIX}org/model.")
     from vram.hub import NoConfigError, fetch_adapter, fetch_model
 
     model_id, at, written = name.partition("@")
@@ -175,7 +186,15 @@ def hub_model(name: str) -> Model:
             folder = fetch_adapter(model_id, revision)
         except NoConfigError:
             raise error from None
-    return _adapted(folder)
+    return _adapted(folder, _base_on_hub)
+
+
+def _base_on_hub(name: str) -> Model:
+    """Find the base model that an adapter on the hub names: never a file of this machine."""
+    try:
+        return Model(ModelFile(spec=catalog.named_model(name).model.spec, fields={}))
+    except UnknownNameError:
+        return hub_model(name)
 
 
 def is_path(text: str) -> bool:

@@ -9,10 +9,27 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+from safetensors.numpy import save
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_the_right_one"
+MODEL = "org/tiny-model"
+ON_HUB = f"hub:{MODEL}"
+# 2 × (64·64 + 2·32·64 + 64·64 + 3·128·64 + 2·64) + 2·256·64 + 64 parameters, counted by hand
+PARAMETERS = 106_816
+CONFIG = {
+    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256,
+}  # fmt: skip
+WEIGHTS = save({"a": np.zeros((512, 512), np.float16)})
+WEIGHTS_BYTES = 2 * 512 * 512
+
+Answer = tuple[int, dict[str, str], bytes | Iterable[bytes]]
+"""Status, headers and body; with the status 0 the body is all that is sent."""
 
 
 class FakeHub:
@@ -21,12 +38,14 @@ class FakeHub:
     Attributes:
         gated: names of the models that only who sends `TOKEN` may read.
         broken: the HTTP status with which everything is answered; 0 if none is.
+        hostile: changes the answer to a request (method, path, answer).
     """
 
     def __init__(self) -> None:
         self.models: dict[str, dict[str, bytes]] = {}
         self.gated: set[str] = set()
         self.broken = 0
+        self.hostile: Callable[[str, str, Answer], Answer] = lambda method, path, answer: answer
         self.requests: list[tuple[str, str, int]] = []  # method, path, bytes sent
         hub = self
 
@@ -34,15 +53,25 @@ class FakeHub:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                status, headers, body = hub.answer(self.path, self.headers)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-                hub.requests.append((self.command, self.path, len(body) if self.command == "GET" else 0))
+                answer = hub.answer(self.path, self.headers)
+                status, headers, body = hub.hostile(self.command, self.path, answer)
+                if status:
+                    self.send_response(status)
+                    if isinstance(body, bytes):
+                        headers = {"Content-Length": str(len(body))} | headers
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.end_headers()
+                sent = 0
+                if self.command == "GET" or not status:
+                    try:
+                        for block in [body] if isinstance(body, bytes) else body:
+                            self.wfile.write(block)
+                            sent += len(block)
+                    except OSError:  # the client has enough
+                        pass
+                self.close_connection = not isinstance(body, bytes)
+                hub.requests.append((self.command, self.path, sent))
 
             do_HEAD = do_GET
 

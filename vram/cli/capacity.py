@@ -32,7 +32,7 @@ from vram.engine_settings import NOTE
 def capacity(model: str, as_json: bool, **settings) -> None:
     """Show what one replica of MODEL holds under an engine: memory per GPU, tokens of cache, users.
 
-    MODEL is a catalog name, a path, or org/model on the Hugging Face hub.
+    MODEL is a catalog name, a path, or hub:org/model on the Hugging Face hub.
 
     \b
     vram capacity llama-3.1-70b --gpu h100 --tp 4 --context 32768

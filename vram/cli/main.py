@@ -77,7 +77,7 @@ def vram() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 @models_option
 def estimate_command(model: str, tp: float, as_json: bool, **arguments) -> None:
-    """Estimate the memory to serve MODEL: a catalog name, a path, or org/model on the Hugging Face hub.
+    """Estimate the memory to serve MODEL: a catalog name, a path, or hub:org/model on the Hugging Face hub.
 
     A path is a config.json, a safetensors or GGUF file, or a folder with them; weights then take their stored bytes.
 

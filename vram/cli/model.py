@@ -16,7 +16,7 @@ from core.catalog.rows import read_rows, row_of, with_row
 from core.errors import PlannerError
 from core.units import GB, GIB
 from vram.cli.options import models_option
-from vram.models import Model, hub_model, is_hub_name, is_path
+from vram.models import HUB_PREFIX, Model
 from vram.models import model as find_model
 from workbook.files import folder_lock, write_whole
 
@@ -35,7 +35,7 @@ def model() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 @models_option
 def show(model: str, as_json: bool) -> None:
-    """Show the card of MODEL: a catalog name, a path, or org/model on the Hugging Face hub."""
+    """Show the card of MODEL: a catalog name, a path, or hub:org/model on the Hugging Face hub."""
     found = find_model(model)
     _print_card(_card(found), as_json)
 
@@ -65,17 +65,16 @@ def list_models(search: str, as_json: bool) -> None:
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
 def import_model(source: str, name: str | None, file: Path | None, as_json: bool) -> None:
-    """Read a model from its files, or from the Hugging Face hub (org/model), and print its card.
+    """Read a model from its files, or from the Hugging Face hub (hub:org/model), and print its card.
 
     \b
     vram model import ./Llama-3.1-8B-Q4_K_M.gguf
-    vram model import Qwen/Qwen2.5-7B-Instruct --add-to my_models.csv
+    vram model import hub:Qwen/Qwen2.5-7B-Instruct --add-to my_models.csv
     """
-    on_hub = not is_path(source) and is_hub_name(source)
-    found = hub_model(source) if on_hub else find_model(source)
+    found = find_model(source)
     card = _card(found)
     if file is not None:
-        _append(file, _row(found, source, name, on_hub))
+        _append(file, _row(found, source, name))
     _print_card(card, as_json)
     if file is not None:
         click.echo(f"Added to {file}. Use it with --models {file}, or set {catalog.MODELS_VARIABLE}.", err=True)
@@ -85,19 +84,20 @@ def _searched(known: catalog.CatalogModel) -> str:
     return "\n".join((known.name, known.title, known.developer, *known.aliases))
 
 
-def _row(found: Model, source: str, name: str | None, on_hub: bool) -> dict[str, str]:
+def _row(found: Model, source: str, name: str | None) -> dict[str, str]:
     if not found.file.fields:
         raise UnknownFieldsError(
-            "model", f"{source!r} is in the catalog already", "Give the path of its files, or org/model."
+            "model", f"{source!r} is in the catalog already", "Give the path of its files, or hub:org/model."
         )
-    model_id = source.partition("@")[0]
+    on_hub = source.startswith(HUB_PREFIX)
+    repository = source.removeprefix(HUB_PREFIX)
     shipped = "" if found.file.stored is None else f", weights as shipped {found.file.stored.total_bytes} bytes"
     return row_of(
         found.file.fields,
         name=name or found.spec.name.rpartition("/")[2],
-        aliases=(model_id,) if on_hub else (),
+        aliases=(repository.partition("@")[0],) if on_hub else (),
         title=found.spec.name,
-        source=(f"Hugging Face {source} config.json" if on_hub else Path(source).resolve().name) + shipped,
+        source=(f"Hugging Face {repository} config.json" if on_hub else Path(source).resolve().name) + shipped,
         as_of=datetime.date.today().isoformat(),
     )
 

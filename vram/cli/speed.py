@@ -26,7 +26,7 @@ from vram.speeds import speed as compute_speed
 def speed(model: str, as_json: bool, **arguments) -> None:
     """Compute how fast MODEL is served: tokens per second for each user and in all, and the time to the first token.
 
-    Each user sends the next request when the last is answered. MODEL is a catalog name, a path, or org/model on the
+    Each user sends the next request when the last is answered. MODEL is a catalog name, a path, or hub:org/model on the
     Hugging Face hub.
 
     \b

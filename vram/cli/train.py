@@ -51,7 +51,7 @@ def _choice(name: str, choices: tuple[str, ...], text: str):
 def train(model: str, as_json: bool, **arguments) -> None:
     """Compute the memory of fine-tuning MODEL on each GPU, and the fewest GPUs that hold it.
 
-    MODEL is a catalog name, a path, or org/model on the Hugging Face hub.
+    MODEL is a catalog name, a path, or hub:org/model on the Hugging Face hub.
 
     \b
     vram train llama-3.1-8b --method lora --rank 16 --sequence 4096 --gpu rtx-4090
