@@ -8,7 +8,6 @@ RawCatalogItem). Prices in both are US dollars per hour of the whole machine.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import os
 import re
@@ -32,6 +31,7 @@ from core.catalog.offers import (
     with_offers,
 )
 from core.errors import PlannerError, WrongTypeError, quoted
+from workbook.csv_file import CsvFile
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
 
@@ -41,6 +41,7 @@ HYPERSCALERS = {"aws", "azure", "gcp", "oci", "ibm"}
 # and V100-32GB.
 _SKYPILOT_GB = {"A100": 40, "V100": 16}
 _SIZE_MIB = re.compile(r"'SizeInMiB': (\d+)")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 _ALMOST = 0.12  # a driver reports up to this share less than the label: 46 068 MiB of a 48 GB card
 
 _COLUMNS_OF = {
@@ -59,12 +60,14 @@ class Imported:
         rows: rows with a GPU and a price in the region.
         taken: those of them whose GPU is known.
         unknown: the GPU names that are not known, with their number of rows.
+        detected: the encoding that was guessed; "" if the file shows it.
     """
 
     offers: tuple[Offer, ...]
     rows: int
     taken: int
     unknown: Mapping[str, int]
+    detected: str = ""
 
 
 def read_offers(path: str | os.PathLike[str]) -> tuple[Offer, ...]:
@@ -75,7 +78,7 @@ def read_offers(path: str | os.PathLike[str]) -> tuple[Offer, ...]:
         PlannerError: a GPU, a kind or terms are not known, or there are too many offers.
     """
     path = Path(path)
-    found = tuple(offers_of_rows(row for _, row in _rows(path, OWN)))
+    found = tuple(offers_of_rows(row for _, row in _rows(_opened(path, OWN, guess=False))))
     if not 1 <= len(found) <= MOST_OFFERS:
         problem = f"it has {len(found):,} offers, and 1 to {MOST_OFFERS:,} are compared"
         raise PlannerError(str(path), problem, "Import one region, with --region.")
@@ -91,13 +94,16 @@ def prices_of_file(path: str | os.PathLike[str]) -> Mapping[str, GpuPrices]:
     return prices_by_gpu(judge(with_offers(read_offers(path)), default_offer_policy()))
 
 
-def import_offers(path: Path, form: str, as_of: datetime.date, region: str | None = None) -> Imported:
+def import_offers(
+    path: Path, form: str, as_of: datetime.date, region: str | None = None, encoding: str | None = None
+) -> Imported:
     """Read the offers of a file.
 
     Args:
         form: one of `FORMS`.
         as_of: the date of the file, which its rows do not have.
         region: take only regions that begin with it ("us", "eu-west-1").
+        encoding: of the file; None: to be found.
 
     Raises:
         UnreadableFileError: it is no file of this form.
@@ -107,7 +113,8 @@ def import_offers(path: Path, form: str, as_of: datetime.date, region: str | Non
     unknown: Counter[str] = Counter()
     found: list[Offer] = []
     rows = 0
-    for number, row in _rows(path, form):
+    file = _opened(path, form, encoding, guess=True)
+    for number, row in _rows(file):
         for name, gpu, offer in reader(path, number, row, as_of):
             if not offer.region.casefold().startswith((region or "").casefold()):
                 continue
@@ -117,30 +124,37 @@ def import_offers(path: Path, form: str, as_of: datetime.date, region: str | Non
             else:
                 found.append(offer)
     offers = tuple(found) if form == OWN else tuple(_cheapest(found))
-    return Imported(offers=offers, rows=rows, taken=len(found), unknown=dict(unknown.most_common()))
+    names = dict(unknown.most_common())
+    return Imported(offers=offers, rows=rows, taken=len(found), unknown=names, detected=file.detected)
 
 
 _Found = tuple[str, str | None, Offer]
 """The GPU's name in the file, its name in the catalog (None: not known), and the offer."""
 
 
-def _rows(path: Path, form: str) -> Iterator[tuple[int, Mapping[str, str | None]]]:
-    """Yield (number, cells by column) of each row; the header is row 1."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in _COLUMNS_OF[form] if name not in (reader.fieldnames or ())]
-            if missing:
-                columns = COLUMNS if form == OWN else _COLUMNS_OF[form]
-                remedy = f"Its first line must name {', '.join(columns)}."
-                raise UnreadableFileError(str(path), f"it has no column {missing[0]}", remedy)
-            for number, row in enumerate(reader, start=2):
-                cells = {name: text for name, text in row.items() if isinstance(name, str)}  # no extra cells
-                yield number, {name: without_csv_guard(text or "") for name, text in cells.items()}
-    except OSError as error:
-        raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UnreadableFileError(str(path), f"it is no CSV file ({error})", 'Save it as "CSV UTF-8".') from error
+def _opened(path: Path, form: str, encoding: str | None = None, *, guess: bool) -> CsvFile:
+    """Open a file of offers whose header has the columns of `form`."""
+    needed = _COLUMNS_OF[form]
+    columns = ", ".join(COLUMNS if form == OWN else needed)
+    file = CsvFile(
+        path, set(needed).__contains__, lambda cells: set(needed) <= set(cells),
+        columns=columns, encoding=encoding, guess=guess,
+    )  # fmt: skip
+    missing = [name for name in needed if name not in file.header]
+    if missing:
+        remedy = f"Its first line must name {columns}."
+        raise UnreadableFileError(str(path), f"it has no column {missing[0]}", remedy)
+    return file
+
+
+def _rows(file: CsvFile) -> Iterator[tuple[int, Mapping[str, str | None]]]:
+    """Yield (line, cells by column) of each row."""
+    for line, cells in file.records():
+        if file.delimiter != ",":
+            cells = [cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell.strip()) else cell for cell in cells]
+        if any(cells):
+            row = dict.fromkeys(file.header, "") | dict(zip(file.header, cells))
+            yield line, {name: without_csv_guard(text) for name, text in row.items()}
 
 
 def _skypilot(path: Path, number: int, row: Mapping[str, str | None], as_of: datetime.date) -> Iterator[_Found]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -12,13 +10,11 @@ from pathlib import Path
 from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.texts import plain_letters
+from workbook.csv_file import CsvFile
 from workbook.files import UnreadableFileError
 from workbook.safe_text import without_csv_guard
 from workbook.scenario import FIELDS, ONE_OF, Field, GivenRow, field_of_header, parse_scenario
 
-_DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own line that names the delimiter
-_LONGEST_LINE = 1 << 20  # characters; a row of scenarios has a few hundred
 _LONGEST_NUMBER = 40  # characters
 
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([,.' ])\d{3}(\1\d{3})*")
@@ -29,59 +25,37 @@ _GROUPED_DECIMAL = re.compile(r"[+-]?\d{1,3}(([,' ]\d{3})+\.|([.' ]\d{3})+,)\d+"
 class CsvScenarios:
     """The rows of a CSV file, read as a stream and readable more than once.
 
+    Args:
+        encoding: as the user names it; None: to be found.
+
+    Attributes:
+        detected: the encoding that was guessed; "" if the file shows it.
+
     Raises:
-        UnreadableFileError: the file is not a text file, or its header lacks required columns.
+        PlannerError: the encoding is not known.
+        UnreadableFileError: the file is not a text file, its encoding is in doubt, or required columns are missing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str | None = None) -> None:
         self.path = path
-        self._encoding = _encoding(path)
-        with self._open() as file:
-            lines = _lines(path, file)
-            self._lines_before, header = _header_line(path, lines)
-        separator = _SEPARATOR_LINE.fullmatch(header)
-        if separator:
-            self._delimiter = separator[1]
-        else:
-            self._lines_before -= 1
-            self._delimiter = max(_DELIMITERS, key=lambda delimiter: len(_known_fields(header, delimiter)))
-        self._columns = self._read_columns()
+        self._file = CsvFile(
+            path, field_of_header, lambda cells: not _missing(cells), columns=_names(), encoding=encoding
+        )
+        self.detected = self._file.detected
+        self._columns = self._find_columns()
 
     def given_rows(self) -> Iterator[GivenRow]:
         """Yield every row that is not blank; its place names the line on which it begins."""
-        with self._open() as file:
-            records = self._records(file)
-            next(records)
-            for line, cells in records:
-                if any(cell.strip() for cell in cells):
-                    found, problems = parse_scenario(self._values(cells))
-                    problems = [*self._extra_cells(cells), *problems]
-                    yield GivenRow(f"line {line}", None if problems else found, tuple(problems))
+        for line, cells in self._file.records():
+            values, extra = self._values(cells), self._extra_cells(cells)
+            if values or extra:  # a sheet that was saved whole has notes and answers in other columns
+                found, problems = parse_scenario(values)
+                problems = [*extra, *problems]
+                yield GivenRow(f"line {line}", None if problems else found, tuple(problems))
 
-    def _open(self):
-        return open(self.path, encoding=self._encoding, newline="")
-
-    def _records(self, file) -> Iterator[tuple[int, list[str]]]:
-        """Yield (first line, cells) of each record, the header first."""
-        lines = _lines(self.path, file)
-        for _ in range(self._lines_before):
-            next(lines)
-        reader = csv.reader(lines, delimiter=self._delimiter)
-        line = self._lines_before + 1
-        try:
-            for cells in reader:
-                yield line, cells
-                line = self._lines_before + reader.line_num + 1
-        except csv.Error as error:
-            raise UnreadableFileError(
-                str(self.path), f"line {line} cannot be read ({error})", "Look for a quotation mark that is not closed."
-            ) from error
-
-    def _read_columns(self) -> dict[str, int]:
-        with self._open() as file:
-            _, header = next(self._records(file), (0, []))
+    def _find_columns(self) -> dict[str, int]:
         columns: dict[str, int] = {}
-        for index, cell in enumerate(header):
+        for index, cell in enumerate(self._file.header):
             field = field_of_header(cell)
             if field in columns:
                 raise UnreadableFileError(
@@ -89,15 +63,13 @@ class CsvScenarios:
                 )
             if field:
                 columns[field] = index
-        missing = [field.name for field in FIELDS if field.required and field.name not in columns]
-        missing += [] if any(field in columns for field in ONE_OF) else [" or ".join(ONE_OF)]
+        missing = _missing(self._file.header)
         if missing:
             raise UnreadableFileError(
                 str(self.path),
                 f"its first line has no column {', '.join(missing)}",
                 f"Name the columns {_names()}, or use the headings of the planner's Scenarios sheet.",
             )
-        self._width = len(header)
         return columns
 
     def _values(self, cells: list[str]) -> dict[str, object]:
@@ -106,10 +78,18 @@ class CsvScenarios:
         return {field.name: _value(field, texts[field.name]) for field in FIELDS if texts.get(field.name)}
 
     def _extra_cells(self, cells: list[str]) -> list[PlannerError]:
-        if not any(cell.strip() for cell in cells[self._width :]):
+        width = len(self._file.header)
+        if not any(cell.strip() for cell in cells[width:]):
             return []
-        problem = f"it has {len(cells)} cells, but the first line has {self._width}"
-        return [PlannerError("row", problem, f'Put "…" around a cell that contains {quoted(self._delimiter)}.')]
+        problem = f"it has {len(cells)} cells, but the first line has {width}"
+        return [PlannerError("row", problem, f'Put "…" around a cell that contains {quoted(self._file.delimiter)}.')]
+
+
+def _missing(header: list[str]) -> list[str]:
+    """Return the required columns that a header lacks."""
+    found = {field_of_header(cell) for cell in header}
+    missing = [field.name for field in FIELDS if field.required and field.name not in found]
+    return missing if any(field in found for field in ONE_OF) else [*missing, " or ".join(ONE_OF)]
 
 
 @lru_cache(maxsize=4096)
@@ -143,48 +123,3 @@ def _value(field: Field, text: str) -> object:
 
 def _names() -> str:
     return ", ".join(field.name for field in FIELDS)
-
-
-def _encoding(path: Path) -> str:
-    """Return the first of Excel's encodings in which the whole file can be read."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(4)
-            if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                return "utf-16"
-            for encoding in ("utf-8-sig", "gb18030"):  # GB 18030 includes all of GBK
-                file.seek(0)
-                decoder = codecs.getincrementaldecoder(encoding)()
-                try:
-                    while block := file.read(1 << 16):
-                        decoder.decode(block)
-                    decoder.decode(b"", final=True)
-                except UnicodeDecodeError:
-                    continue
-                return encoding
-    except OSError as error:
-        raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
-    raise UnreadableFileError(str(path), "it is neither UTF-8 nor GBK text", 'Save it as "CSV UTF-8".')
-
-
-def _lines(path: Path, file) -> Iterator[str]:
-    try:
-        while line := file.readline(_LONGEST_LINE):
-            if "\0" in line or len(line) == _LONGEST_LINE:
-                raise UnreadableFileError(str(path), "it is not a text file", "Give a CSV file or a planner .xlsx.")
-            yield line
-    except UnicodeDecodeError as error:  # `_encoding` does not decode UTF-16 files
-        raise UnreadableFileError(str(path), "it is not UTF-16 text", 'Save it as "CSV UTF-8".') from error
-
-
-def _header_line(path: Path, lines: Iterator[str]) -> tuple[int, str]:
-    """Return the number and the text of the first line that is not blank."""
-    for line_number, line in enumerate(lines, start=1):
-        if line.strip():
-            return line_number, line
-    raise UnreadableFileError(str(path), "it is empty", f"Name the columns {_names()} in its first line.")
-
-
-def _known_fields(header: str, delimiter: str) -> set[str]:
-    cells = next(csv.reader([header], delimiter=delimiter), [])
-    return {field for field in map(field_of_header, cells) if field}

@@ -6,6 +6,7 @@ fields that the model needs are in `other_fields`, a JSON object.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import datetime
 import io
@@ -38,6 +39,9 @@ _NUMBER_COLUMNS = (
 
 _INVALID_VALUE = "?"  # invalid in every field that a reader uses
 
+_DELIMITERS = ",;\t|"
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 LARGEST_FILE_BYTES = 16 * 2**20
 LONGEST_NAME = 255  # names and titles are shown in lists, headings and messages
 LONGEST_CELL = 32_767  # Excel's limit: support.microsoft.com, "Excel specifications and limits"
@@ -49,12 +53,13 @@ class BadRowError(PlannerError):
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One row: its cells, column → index of its cell, and the row's file and line."""
+    """One row: its cells, column → index of its cell, the row's file and line, and whether "70,6" is a number."""
 
     cells: Sequence[str]
     places: Mapping[str, int]
     path: str
     line: int
+    decimal_comma: bool = False
 
     def __getitem__(self, column: str) -> str:
         place = self.places.get(column)
@@ -113,8 +118,9 @@ class ModelRow:
             raise self.error(error.field, error.problem, error.remedy) from error
 
     def _number(self, column: str) -> float:
+        text = self[column]
         try:
-            return float(self[column])
+            return float(text.replace(",", ".", 1) if self.decimal_comma else text)
         except ValueError:
             raise self.error(
                 column, f"{quoted(self[column])} is not a number", "Write digits, with a decimal point if needed."
@@ -153,18 +159,30 @@ def read_rows(path: str) -> list[ModelRow]:
         if file.size_bytes > LARGEST_FILE_BYTES:
             file.fail(f"it is larger than {LARGEST_FILE_BYTES // 2**20} MiB")
         try:
-            text = file.read(file.size_bytes).decode("utf-8-sig")
+            text = _decoded(file.read(file.size_bytes))
         except UnicodeDecodeError:
             file.fail('it is not UTF-8 text (in Excel, save it as "CSV UTF-8")')
-        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        delimiter = _delimiter(text)
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
         try:
             columns = [name.strip() for name in next(lines, [])]
             problem = _header_problem(columns)
             if problem:
                 file.fail(problem)
-            return _rows(path, columns, lines)
+            return _rows(path, columns, lines, decimal_comma=delimiter != ",")
         except csv.Error as error:
             file.fail(f"line {lines.line_num}: {error}")
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of a file in UTF-8, or in the UTF-16 that Excel writes as "Unicode Text"."""
+    return content.decode("utf-16" if content.startswith(_UTF16_MARKS) else "utf-8-sig")
+
+
+def _delimiter(text: str) -> str:
+    """Return the character between the columns of the header; Excel takes the one of the country."""
+    header = text.lstrip().partition("\n")[0]
+    return max(_DELIMITERS, key=lambda one: sum(cell.strip() in COLUMNS for cell in header.split(one)))
 
 
 def row_of(
@@ -201,10 +219,11 @@ def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
     Args:
         content: a file that `read_rows` accepts.
     """
-    text = content.decode("utf-8-sig")
+    text = _decoded(content)
+    delimiter = _delimiter(text)
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    columns = [name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), [])]
+    writer = csv.writer(out, lineterminator="\r\n", delimiter=delimiter)
+    columns = [name.strip() for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])]
     if not columns:
         columns = list(COLUMNS)
         writer.writerow(columns)
@@ -216,8 +235,8 @@ def with_row(content: bytes, row: Mapping[str, str]) -> bytes:
     if text and not text.endswith(("\n", "\r")):
         out.write("\r\n")
     writer.writerow([row.get(column, "") for column in columns])
-    mark = b"" if content and not content.startswith(b"\xef\xbb\xbf") else b"\xef\xbb\xbf"
-    return mark + (text + out.getvalue()).encode("utf-8")
+    marked = not content or content.startswith((codecs.BOM_UTF8, *_UTF16_MARKS))
+    return (codecs.BOM_UTF8 if marked else b"") + (text + out.getvalue()).encode("utf-8")
 
 
 def needed_fields(fields: Mapping[str, object], *, name: str) -> dict[str, object]:
@@ -294,8 +313,6 @@ def _check_cell(row: ModelRow, column: str, text: str) -> None:
 
 
 def _header_problem(columns: list[str]) -> str:
-    if len(columns) == 1 and ";" in columns[0]:
-        return "its columns are separated by semicolons, not by commas"
     unknown = next((name for name in columns if name not in COLUMNS), None)
     if unknown is not None:
         return f"it has the unknown column {quoted(unknown)}"
@@ -313,13 +330,13 @@ class _CsvReader(Protocol):
     def __iter__(self) -> Iterator[list[str]]: ...
 
 
-def _rows(path: str, columns: list[str], lines: _CsvReader) -> list[ModelRow]:
+def _rows(path: str, columns: list[str], lines: _CsvReader, *, decimal_comma: bool) -> list[ModelRow]:
     rows: dict[str, ModelRow] = {}
     places = {column: place for place, column in enumerate(columns)}
     for cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        row = ModelRow(cells, places, path, lines.line_num)
+        row = ModelRow(cells, places, path, lines.line_num, decimal_comma)
         if len(cells) != len(columns):
             problem = f"it has {len(cells)}, but the first line has {len(columns)}"
             raise row.error("number of cells", problem, "Put texts that contain commas in double quotes.")

@@ -104,7 +104,7 @@ def test_names_of_other_catalogs(name, memory, gpu):
         ("skypilot", GPUHUNT, "it has no column InstanceType. Its first line must name InstanceType"),
         ("gpuhunt", GPUHUNT.replace("2.5,26", "nan,26"), "row 2, price: 'nan' is not a number"),
         ("csv", "gpu,kind,terms,typical\nH100,friend,buy,1\n", "row 2, kind: 'friend' is not known"),
-        ("csv", "", "it has no column gpu"),
+        ("csv", "", "it is empty. Name the columns gpu, gpus"),
         ("skypilot", SKYPILOT.splitlines()[0], "it has no price of a known GPU. Look at --kind and --region."),
     ],
 )
@@ -125,7 +125,7 @@ def test_wrong_files_and_dates(vram, tmp_path):
     status, _, err = vram("prices", "import", tmp_path / "none.csv", "--kind", "csv", "--as-of", "2026-11")
     assert status == 2 and "it cannot be read" in err
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(PlannerError, match="it is no CSV file"):
+    with pytest.raises(PlannerError, match="it is not UTF-16 text"):
         read_offers(tmp_path / "bytes.csv")
 
 

@@ -93,6 +93,20 @@ def test_what_excel_saves_as_csv_utf_8_is_read(own):
     assert catalog.model("住房模型").spec.num_hidden_layers == 2
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_excel_saves_in_other_countries_is_read_and_keeps_its_separator(tmp_path, own, separator, encoding):
+    header, text = HEADER.rstrip() + ",params_b\n", ROW.rstrip() + ",7x5\n"
+    content = (header + text).replace(",", separator).replace("x5", ",5").replace("\n", "\r\n").encode(encoding)
+    path = tmp_path / "excel.csv"
+    path.write_bytes(content)
+    [found] = read_rows(str(path))
+    assert found.fields()["params_b"] == 7.5
+    path.write_bytes(with_row(content, {"name": "another", "model_type": "llama"}))
+    assert [known["name"] for known in read_rows(str(path))] == [found["name"], "another"]
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfname" + separator.encode())
+
+
 def test_other_fields_are_read(own):
     own(
         HEADER.rstrip() + ",other_fields\n"
@@ -107,7 +121,6 @@ BAD_FILES = {
     "no model_type": ("name,title\n", "it has no column model_type"),
     "an unknown column": ("name,model_type,hiden_size\n", "unknown column 'hiden_size'"),
     "a column twice": ("name,model_type,name\n", "the same column twice"),
-    "semicolons": (HEADER.replace(",", ";"), "separated by semicolons"),
     "another code page": ((HEADER + "模型,").encode("gbk"), 'save it as "CSV UTF-8"'),
     "an open quote": (HEADER + '"house', "line 2"),
     "NUL": (HEADER + "a\0b", ""),

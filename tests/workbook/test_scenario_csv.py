@@ -232,7 +232,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
         (b"model,context,users,gpu_memory_gb\n" + b"x" * 2**21, "not a text file"),
         (b'model,context,users,gpu_memory_gb\n"' + b"x,\n" * 2**17, "cannot be read"),
         (b"\xff\xfe\x00", "not UTF-16"),
-        (b"model,context,users,gpu_memory_gb\n\x80\xff\xff\xff", "neither UTF-8 nor GBK"),
+        (b"model,context,users,gpu_memory_gb\n\x80\xff\xff\xff", "its encoding is in doubt"),
     ],
 )
 def test_files_that_are_refused(tmp_path, content, words):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from core.errors import PlannerError
-from vram.cli.options import models_option
+from vram.cli.options import encoding_option, models_option, say_encoding
 from workbook.export.workbook import MOST_PAGES, export_scenarios
 from workbook.labels import LANGUAGES
 from workbook.planner_reader import Planner
@@ -33,7 +33,7 @@ def export_help() -> str:
         f"Scenarios sheet, in English or Chinese. {required} and either {' or '.join(ONE_OF)} are needed. A missing or "
         f"blank field takes its default: {defaults}; a model of which only the size is known takes the engine rule. "
         f"{', '.join(options)}; paged needs average_tokens. A comma, semicolon or tab between cells, a decimal point "
-        "or comma, UTF-8 or GBK are all understood."
+        "or comma, and the encodings that Excel writes are all understood; so is the Scenarios sheet saved as CSV."
     )
     return _EXPORT_HELP.format(columns=columns, pages=MOST_PAGES)
 
@@ -65,8 +65,9 @@ _EXPORT_HELP = """Write a decision sheet for each scenario of SCENARIOS: a CSV f
 )  # fmt: skip
 @click.option("--pdf", "as_pdf", is_flag=True, help="Also print it into a PDF of the same name, with LibreOffice.")
 @click.option("--lang", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Language of the sheets.")
+@encoding_option
 @models_option
-def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
+def export(scenarios: Path, path: Path, as_pdf: bool, lang: str, encoding: str | None) -> None:
     if path.suffix.lower() != ".xlsx":
         raise PlannerError("output", f"{path} does not end in .xlsx", "Give a name that ends in .xlsx.")
     if path.exists() and scenarios.exists() and path.samefile(scenarios):
@@ -75,7 +76,9 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str) -> None:
         from workbook.pdf import office
 
         office()  # before anything is written: fail at once if there is no LibreOffice
-    given = Planner(scenarios) if is_workbook(scenarios) else CsvScenarios(scenarios)
+    given = Planner(scenarios) if is_workbook(scenarios) else CsvScenarios(scenarios, encoding)
+    if isinstance(given, CsvScenarios):
+        say_encoding(scenarios, given.detected)
     filled = given.prices() if isinstance(given, Planner) else None
     for problem in filled.problems if filled else ():
         click.echo(f"vram: {problem}. This offer does not count.", err=True)

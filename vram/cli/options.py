@@ -44,6 +44,18 @@ models_option = click.option(
 )  # fmt: skip
 
 
+encoding_option = click.option(
+    "--encoding", metavar="NAME",
+    help="Encoding of a CSV file: utf-8, cp1252, gb18030, cp932, big5 … [default: what the file shows, or a guess]",
+)  # fmt: skip
+
+
+def say_encoding(path: object, detected: str) -> None:
+    """Say on the error stream that an encoding was guessed; `detected` is "" if it was not."""
+    if detected:
+        click.echo(f"vram: {path} is read as {detected}; --encoding reads it as another.", err=True)
+
+
 prices_option = click.option(
     "--prices", metavar="FILE",
     help="CSV file of your offers, next to the catalog's: `vram prices import` writes it, or your own quotes.",

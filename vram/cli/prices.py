@@ -11,6 +11,7 @@ import click
 from core.catalog.offers import COLUMNS, Offer, row_of
 from core.catalog.prices import date_of
 from core.errors import PlannerError
+from vram.cli.options import encoding_option, say_encoding
 from vram.price_files import FORMS, import_offers
 from workbook.files import write_whole
 from workbook.safe_text import csv_text
@@ -30,7 +31,8 @@ def prices() -> None:
     "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), default=Path("offers.csv"),
     show_default=True, help="Where to write the offers.",
 )  # fmt: skip
-def import_prices(file: Path, form: str, as_of: str, region: str | None, path: Path) -> None:
+@encoding_option
+def import_prices(file: Path, form: str, as_of: str, region: str | None, path: Path, encoding: str | None) -> None:
     """Write the offers of FILE as a CSV file for `vram plan --prices` and `vram template --prices`.
 
     FILE is a vms.csv of SkyPilot's catalog (the folder names the cloud), a catalog of gpuhunt (the file names the
@@ -40,7 +42,8 @@ def import_prices(file: Path, form: str, as_of: str, region: str | None, path: P
     vram prices import catalogs/v8/aws/vms.csv --kind skypilot --region us-east-1 --as-of 2026-11-26
     vram prices import lambdalabs.csv --kind gpuhunt --as-of 2026-11-26 -o lambda_offers.csv
     """
-    found = import_offers(file, form, _date(as_of), region)
+    found = import_offers(file, form, _date(as_of), region, encoding)
+    say_encoding(file, found.detected)
     if found.offers:
         write_whole(path, _csv(found.offers))
     gpus = len({offer.gpu for offer in found.offers})
