@@ -7,12 +7,10 @@ from pathlib import PureWindowsPath
 
 from addin.functions import declared_functions
 from addin.machine import PACKAGE, Excel, Machine
+from addin.server import NEW_CLASS, SERVED_CLASS, command_line
 
 # In bytes. Excel crashes if it is longer: xlwings' DLL copies it into char cmdLine[2048] (src/xlwingsdll/config.cpp).
 LONGEST_COMMAND_LINE = 2047
-
-# The DLL replaces $(CLSID) with a new GUID such as this one.
-_SAMPLE_CLSID = "{506e67c3-55b5-48c3-a035-eed5deea7d6d}"
 
 
 @dataclass(frozen=True)
@@ -189,22 +187,12 @@ def readable_path(machine: Machine, excel: Excel) -> Finding:
 
 def command_line_length(machine: Machine, excel: Excel) -> Finding:
     """Check that the command line that starts Python is short enough for Excel not to crash."""
-    line = command_line(excel.interpreter or machine.executable, excel.addin_path).replace("$(CLSID)", _SAMPLE_CLSID)
+    line = command_line(excel.interpreter or machine.executable).replace(NEW_CLASS, SERVED_CLASS)
     length = len(line.encode(excel.encoding, errors="replace"))
     text = f"the command line that starts Python has {length} bytes, {LONGEST_COMMAND_LINE} are allowed"
     if length > LONGEST_COMMAND_LINE:
         return Finding(False, text, "Create the virtual environment in a folder with a shorter path.")
     return Finding(True, text)
-
-
-def command_line(interpreter: str, addin: str) -> str:
-    """Return the command that the add-in runs: the result of XLPyCommand in xlwings' VBA with our settings."""
-    escaped = addin.replace("\\", "\\\\").replace("'", "\\'").replace("&", "^&")
-    path = f"false;{escaped};{escaped};;;;"
-    return (
-        f'cmd.exe  /K ""{interpreter}" -B -c "import sys, os;import xlwings.utils;'
-        f'xlwings.utils.prepare_sys_path(\\"{path}\\");import xlwings; xlwings.serve(\'$(CLSID)\')""'
-    )
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -16,6 +16,11 @@ class FunctionArgument:
     description: str
     optional: bool
 
+    @property
+    def label(self) -> str:
+        """The argument as documentation and tooltips show it: in brackets if it is optional."""
+        return f"[{self.name}]" if self.optional else self.name
+
 
 @dataclass(frozen=True)
 class CellFunction:
@@ -28,8 +33,7 @@ class CellFunction:
     @property
     def signature(self) -> str:
         """The function as documentation shows it: VRAM_KV(model, context, [users])."""
-        names = (f"[{argument.name}]" if argument.optional else argument.name for argument in self.arguments)
-        return f"{self.name}({', '.join(names)})"
+        return f"{self.name}({', '.join(argument.label for argument in self.arguments)})"
 
 
 def declared_functions() -> tuple[CellFunction, ...]:

@@ -29,7 +29,7 @@ class Profile:
 
     Attributes:
         addin: the add-in in Excel's start-up folder.
-        settings: the file in which xlwings looks for the interpreter.
+        settings: the file in which the VBA looks for the interpreter.
         home: the folder of the profile.
         encoding: the code page in which VBA reads the settings.
     """
@@ -77,12 +77,13 @@ def windowless(interpreter: Path) -> Path:
     return candidate if candidate.is_file() else interpreter
 
 
-def install(profile: Profile, addin: bytes, interpreter: Path) -> list[Path]:
+def install(profile: Profile, addin: bytes | None, interpreter: Path) -> list[Path]:
     """Install the add-in, or update an installed add-in and its interpreter.
 
     Args:
         profile: the profile to install into.
-        addin: the content of the add-in.
+        addin: the content of the add-in; None to write only which Python to start, which is enough for workbooks with
+            the functions inside.
         interpreter: the Python with this package, which the add-in will start.
 
     Returns:
@@ -93,9 +94,10 @@ def install(profile: Profile, addin: bytes, interpreter: Path) -> list[Path]:
     """
     path = settings.portable(str(interpreter), str(profile.home))
     content = settings.with_setting(_content(profile.settings), settings.INTERPRETER, path, profile.encoding)
-    _while_excel_is_closed(profile.addin, write_whole, profile.addin, addin)
+    if addin is not None:
+        _while_excel_is_closed(profile.addin, write_whole, profile.addin, addin)
     write_whole(profile.settings, content)
-    return [profile.addin, profile.settings]
+    return [profile.settings] if addin is None else [profile.addin, profile.settings]
 
 
 def uninstall(profile: Profile) -> list[Path]:

@@ -1,7 +1,7 @@
-"""Read and write the settings with which xlwings' VBA finds Python.
+"""Read and write the user's file `.vram\\vram.conf`, in which the add-in's VBA finds the Python to start.
 
-xlwings looks first in the sheet `vram.conf` of the file with the functions, then in the user's file `.vram\\vram.conf`
-(its VBA function GetConfig; the file has the format of GetConfigFromFile).
+No sheet and no file next to a workbook has settings, because what is in a workbook must not choose a program. The file
+has xlwings' format: a name and a value in quotes on each line.
 """
 
 from __future__ import annotations
@@ -11,33 +11,16 @@ from pathlib import PureWindowsPath
 
 from core.errors import PlannerError
 
-# The VBA constant PROJECT_NAME, from which xlwings derives the names of the sheet and the file.
-PROJECT_NAME = "vram"
-SETTINGS_SHEET = f"{PROJECT_NAME}.conf"
-USER_SETTINGS = (f".{PROJECT_NAME}", f"{PROJECT_NAME}.conf")
+# The file's folder and name in the user's profile.
+USER_SETTINGS = (".vram", "vram.conf")
 
 INTERPRETER = "INTERPRETER_WIN"
 
 _LINE = re.compile(r'^"(?P<name>[^"]*)","(?P<value>[^"]*)"$')
 
 
-def sheet_rows(interpreter: str | None) -> list[tuple[str, str, str]]:
-    """Return the name, value and description of each setting in the sheet.
-
-    Args:
-        interpreter: the path of python.exe; None: it is in the user's file.
-    """
-    rows = [
-        ("ADD_WORKBOOK_TO_PYTHONPATH", "false", "Python does not search the workbook's folder or OneDrive for code."),
-        ("UDF MODULES", "vram_udf", "The Python module with the functions."),
-    ]
-    if interpreter:
-        rows.insert(0, (INTERPRETER, interpreter, "The Python that computes the functions."))
-    return rows
-
-
 def portable(path: str, profile: str) -> str:
-    """Replace the user's profile folder with %USERPROFILE%, which xlwings expands, to keep the user name private."""
+    """Replace the user's profile folder with %USERPROFILE%, which the VBA expands, to keep the user name private."""
     inside, folder = PureWindowsPath(path), PureWindowsPath(profile)
     if profile and inside.is_relative_to(folder):
         return str(PureWindowsPath("%USERPROFILE%") / inside.relative_to(folder))

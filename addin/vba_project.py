@@ -1,4 +1,8 @@
-"""Build the VBA project with the functions, from xlwings' adapted modules and our own."""
+"""Build the VBA project with the functions.
+
+xlwings' own VBA is not in it: a cell of any workbook could call its public procedures, some of which start programs.
+Our module calls xlwings' DLL by itself.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,10 @@ from io import BytesIO
 from pathlib import Path
 
 import xlwings
-from pyopenvba import ExcelFile, VBAModuleKind
+from pyopenvba import ExcelFile
 from pyopenvba.cfb import CFB
 from pyopenvba.vba import VBAProject, compress, decompress
 
-from addin.settings import PROJECT_NAME
 from addin.wrapper import MODULE_NAME, functions_module, workbook_module
 
 PROJECT_PART = "xl/vbaProject.bin"
@@ -23,16 +26,9 @@ PROJECT_PART = "xl/vbaProject.bin"
 # The project's name in the VBA editor.
 PROJECT_TITLE = "VramPlanner"
 
-# xlwings' add-in template, the modules that we use, and its sample modules, which we delete.
+# xlwings' add-in template, and its modules, which we delete.
 TEMPLATE = Path(xlwings.__file__).parent / "quickstart_addin.xlam"
-XLWINGS_MODULE, DICTIONARY_CLASS = "xlwings", "Dictionary"
-_SAMPLES = ("Module1",)
-
-_REPLACEMENTS = {
-    'PROJECT_NAME As String = "myaddin"': f'PROJECT_NAME As String = "{PROJECT_NAME}"',
-    # Without the sheet, Range refers to the active workbook.
-    'In Range(sht.Range("A1"), lastCell)': 'In sht.Range(sht.Range("A1"), lastCell)',
-}
+_MODULES_OF_TEMPLATE = ("Module1", "xlwings", "Dictionary")
 
 _PROJECTNAME_RECORD = 0x0004  # [MS-OVBA] 2.3.4.2.1.6
 
@@ -43,13 +39,12 @@ def functions_source() -> str:
 
 
 def addin_project() -> bytes:
-    """Return the add-in's vbaProject.bin: xlwings' template with our modules."""
+    """Return the add-in's vbaProject.bin: the project of xlwings' template with our modules instead of xlwings'."""
 
     def edit(book: ExcelFile) -> None:
         project = book.vba_project()
-        for name in _SAMPLES:
+        for name in _MODULES_OF_TEMPLATE:
             project.delete_module(name)
-        book.set_module(XLWINGS_MODULE, xlwings_module())
         _add_functions(book)
 
     with zipfile.ZipFile(BytesIO(_edited(TEMPLATE.read_bytes(), TEMPLATE.suffix, edit))) as package:
@@ -60,36 +55,10 @@ def with_functions(xlsm: bytes) -> bytes:
     """Add a VBA project with the functions to the macro-enabled workbook `xlsm`, which must not have one."""
 
     def edit(book: ExcelFile) -> None:
-        project = book.add_vba_project()
-        project.add_module(XLWINGS_MODULE, xlwings_module())
-        project.add_module(DICTIONARY_CLASS, template_module(DICTIONARY_CLASS), kind=VBAModuleKind.other)
+        book.add_vba_project()
         _add_functions(book)
 
     return _edited(xlsm, ".xlsm", edit)
-
-
-def xlwings_module() -> str:
-    """Return xlwings' VBA, adapted so that it does not depend on the active workbook.
-
-    Raises:
-        RuntimeError: the installed xlwings' VBA is not the expected one.
-    """
-    source = template_module(XLWINGS_MODULE)
-    # As in xlwings' quickstart_standalone.xlsm. The DLL has one server per command line, which contains this workbook's
-    # path: with the active one's, each workbook would start its own Python (xlwings issue 787), and a sheet of any open
-    # workbook could choose the program to run.
-    source = source.replace("ActiveWorkbook", "ThisWorkbook")
-    for old, new in _REPLACEMENTS.items():
-        if source.count(old) != 1:
-            raise RuntimeError(f"this text is {source.count(old)} times in xlwings' VBA module, not once: {old}")
-        source = source.replace(old, new)
-    return source
-
-
-def template_module(name: str) -> str:
-    """Return the source of a module of xlwings' template."""
-    with ExcelFile(TEMPLATE) as book:
-        return book.get_module(name)
 
 
 def renamed(vba_project: bytes, name: str) -> bytes:

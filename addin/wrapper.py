@@ -12,7 +12,9 @@ import re
 from concurrent.futures import ProcessPoolExecutor
 from importlib.resources import files
 
-from addin import xlwings_udfs
+import xlwings
+
+from addin import server, settings, xlwings_udfs
 from addin.functions import CellFunction, declared_functions
 
 # xlwings' own name, so that its button Import Functions replaces this module and does not duplicate the functions.
@@ -38,6 +40,11 @@ Option Explicit
 """
 
 
+def excel_functions() -> tuple[CellFunction, ...]:
+    """Return every function that the add-in gives to cells: those of `vram_udf`, and the one that VBA answers."""
+    return (*declared_functions(), LAST_ERROR)
+
+
 @functools.cache  # each call would start a process
 def functions_module() -> str:
     """Return the VBA source of the standard module with all declared functions, with "\\n" line ends.
@@ -47,8 +54,9 @@ def functions_module() -> str:
     """
     generated = _in_another_process(xlwings_udfs.generated_wrapper, "vram_udf")
     functions = declared_functions()
-    source = _HEADER + _vba("cell_values.bas") + "\n" + _with_real_errors(generated, len(functions))
-    for function in (*functions, LAST_ERROR):
+    start = "\n".join((_HEADER.rstrip(), "", _vba("python.bas").rstrip(), "", _vba("cell_values.bas"), ""))
+    source = _filled_in(start) + _with_real_errors(generated, len(functions))
+    for function in excel_functions():
         source = _with_description(source, function)
     return _checked(source)
 
@@ -68,7 +76,7 @@ def _in_another_process(function, *arguments):
 
 def _with_real_errors(generated: str, functions: int) -> str:
     changed, calls = re.subn(r"(?m)^( +\w+ = )(XLPy\.CallUDF\(.*\))$", r"\1CellValue(\2)", generated)
-    changed, failures = re.subn(r"(?m)^( +\w+ = )Err\.Description$", r"\1Failed(Err.Description)", changed)
+    changed, failures = re.subn(r"(?m)^( +\w+ = )Err\.Description$", r"\1ErrorCell(Err.Description)", changed)
     # Each function has one call for Excel and one for other Office programs.
     if (calls, failures) != (2 * functions, functions):
         raise RuntimeError(
@@ -99,6 +107,21 @@ def _describe_call(function: CellFunction) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+def _filled_in(source: str) -> str:
+    """Return VBA with the values that Python declares."""
+    before, after = map(_quoted, server.command_line("\n").split("\n"))
+    values = {
+        "version": xlwings.__version__,
+        "served class": server.SERVED_CLASS,
+        "settings file": "\\".join(settings.USER_SETTINGS),
+        "interpreter": settings.INTERPRETER,
+        "command": f"{before} & interpreter & {after}",
+    }
+    for name, value in values.items():
+        source = source.replace(f"{{{name}}}", value)
+    return source
 
 
 def _vba(name: str) -> str:

@@ -1,6 +1,5 @@
-Private mLastError As String
-
-' Converts texts of Excel errors in a function's result, a single value or an array, to errors.
+' Converts texts of Excel errors in a function's result, a single value or an array, to errors. An answer of Python ends
+' what VRAM_LAST_ERROR shows.
 Private Function CellValue(ByVal result As Variant) As Variant
     Dim i As Long, j As Long
     Select Case Dimensions(result)
@@ -18,6 +17,7 @@ Private Function CellValue(ByVal result As Variant) As Variant
             Next i
     End Select
     CellValue = result
+    mLastError = ""
 End Function
 
 Private Function ExcelError(ByVal value As Variant) As Variant
@@ -58,9 +58,9 @@ Private Function Dimensions(ByRef value As Variant) As Long
 End Function
 
 ' Called if Python raises an exception or cannot be reached.
-Private Function Failed(ByVal message As String) As Variant
+Private Function ErrorCell(ByVal message As String) As Variant
     mLastError = message
-    Failed = CVErr(xlErrValue)
+    ErrorCell = CVErr(xlErrValue)
 End Function
 
 Function VRAM_LAST_ERROR() As Variant

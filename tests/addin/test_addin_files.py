@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import pytest
 from lxml import etree
 from oletools.olevba import VBA_Parser
 from openpyxl import load_workbook
+from openpyxl.xml.constants import XLSM
 from pyopenvba import ExcelFile
 from pyopenvba.integrity import check_file
 
@@ -21,16 +23,15 @@ from addin.functions import declared_functions
 from addin.vba_project import PROJECT_TITLE, TEMPLATE, functions_source
 from tests.paths import GOLDEN, ROOT
 from tests.spreadsheets import libreoffice
+from workbook.package import rewritten
 from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
 FUNCTIONS = GOLDEN / "vram_functions.bas"
 
-MODULES = {
-    "vram.xlam": {"ThisWorkbook", "Dictionary", "xlwings", "Sheet2", "xlwings_udfs"},
-    "planner.xlsm": {"ThisWorkbook", "Dictionary", "xlwings", "xlwings_udfs"},
-}
+MODULES = {"vram.xlam": {"ThisWorkbook", "Sheet2", "xlwings_udfs"}, "planner.xlsm": {"ThisWorkbook", "xlwings_udfs"}}
+ADDIN_TYPE = b"application/vnd.ms-excel.addin.macroEnabled.main+xml"
 FILES = pytest.mark.parametrize("name", list(MODULES))
 
 
@@ -43,7 +44,7 @@ def planner() -> bytes:
 def folder(tmp_path_factory, planner) -> Path:
     folder = tmp_path_factory.mktemp("files")
     (folder / "vram.xlam").write_bytes(addin_file())
-    (folder / "planner.xlsm").write_bytes(workbook_with_functions(planner, None))
+    (folder / "planner.xlsm").write_bytes(workbook_with_functions(planner))
     return folder
 
 
@@ -76,6 +77,49 @@ def test_the_samples_of_the_template_are_removed(folder, name):
     text = "\n".join(_modules(folder / name).values())
     assert "SampleCall" not in text
     assert "myaddin" not in text.lower()
+
+
+# A procedure without Private is public; a cell of any workbook can call those of a standard module (Microsoft, "Custom
+# functions in VBA"), also functions of DLLs.
+PUBLIC = re.compile(
+    r"(?im)^[ \t]*(?!private\b|end\b|exit\b)(?:(?:public|friend|static)\s+)*"
+    r"(?:declare\s+(?:ptrsafe\s+)?)?(?:function|sub|property\s+\w+)\s+(\w+)"
+)
+
+
+@FILES
+def test_the_public_procedures_are_our_functions(folder, name):
+    """What `PUBLIC` misses would be a hole, so the words are counted too."""
+    code = "\n".join(_modules(folder / name).values())
+    functions = [*(function.name for function in declared_functions()), "VRAM_LAST_ERROR"]
+    assert sorted(PUBLIC.findall(code)) == sorted(functions)
+    ends = re.findall(r"(?im)^[ \t]*end (?:function|sub|property)\b", code)
+    assert len(ends) == len(re.findall(r"(?im)^[ \t]*private (?:function|sub) ", code)) + len(functions)
+
+
+def test_the_search_for_public_procedures_finds_each_kind():
+    kinds = "Sub A()\n  Function B()\nPublic Sub C()\nDeclare PtrSafe Function D Lib\nPublic Declare Sub E Lib\nstatic sub F()"
+    assert PUBLIC.findall(kinds + "\nProperty Get G()\nPrivate Sub H()\nEnd Sub\nPrivate Declare Sub I") == list(
+        "ABCDEFG"
+    )
+
+
+@FILES
+def test_nothing_of_xlwings_vba_is_left(folder, name):
+    code = "\n".join(_modules(folder / name).values())
+    for part in ("RunPython", "RunFrozenPython", "GetConfig", "WScript", "CreateObject", "cmd.exe", "Shell"):
+        assert part not in code
+
+
+def test_the_tooltip_add_in_finds_each_function(folder):
+    # openpyxl reads no add-ins, which differ from workbooks only in the declared type.
+    content = rewritten((folder / "vram.xlam").read_bytes(), lambda part, xml: xml.replace(ADDIN_TYPE, XLSM.encode()))
+    rows = list(load_workbook(BytesIO(content))["_IntelliSense_"].values)
+    assert rows[0][:2] == ("FunctionInfo", "1")
+    for row, function in zip(rows[1:], declared_functions(), strict=True):
+        assert row[:3] == (function.name, function.description, None)
+        texts = [text for argument in function.arguments for text in (argument.label, argument.description)]
+        assert [*filter(None, row[3:])] == texts
 
 
 @FILES
@@ -115,7 +159,7 @@ def test_the_add_in_is_an_add_in(folder):
     with zipfile.ZipFile(folder / "vram.xlam") as package, zipfile.ZipFile(TEMPLATE) as template:
         assert package.namelist() == template.namelist()
         types = package.read("[Content_Types].xml")
-        assert b"application/vnd.ms-excel.addin.macroEnabled.main+xml" in types
+        assert ADDIN_TYPE in types
         everything = b"".join(package.read(part) for part in package.namelist())
     assert b"felix" not in everything.lower(), "the template's author and path"
 
@@ -129,7 +173,7 @@ BUILD = textwrap.dedent("""
         from addin.build import addin_file, workbook_with_functions
         from addin.vba_project import functions_source
         planner = open(sys.argv[2], "rb").read()
-        for content in (addin_file(), functions_source().encode(), workbook_with_functions(planner, None)):
+        for content in (addin_file(), functions_source().encode(), workbook_with_functions(planner)):
             sys.stdout.buffer.write(content)
 """)
 
@@ -158,9 +202,7 @@ def _cells(content: bytes, **options) -> dict[str, dict[str, object]]:
 def test_formulas_and_values_of_the_planner_do_not_change(folder, planner, data_only):
     before = _cells(planner, data_only=data_only)
     after = _cells((folder / "planner.xlsm").read_bytes(), data_only=data_only, keep_vba=True)
-    settings = after.pop("vram.conf")
     assert after == before
-    assert settings["A1"] == "ADD_WORKBOOK_TO_PYTHONPATH" and settings["B1"] == "false"
 
 
 @pytest.mark.needs("libreoffice")
@@ -195,12 +237,15 @@ def test_no_formula_of_the_planner_refers_to_another_file(folder):
         assert not [part for part in package.namelist() if b".xlam" in package.read(part)]
 
 
-def test_the_workbooks_settings_name_the_interpreter(planner):
-    path = r"%USERPROFILE%\venv\Scripts\pythonw.exe"
-    settings = _cells(workbook_with_functions(planner, path))["vram.conf"]
-    assert (settings["A1"], settings["B1"]) == ("INTERPRETER_WIN", path)
+@FILES
+def test_no_file_names_a_python(folder, name):
+    """Which Python runs is each user's own setting, not the author's."""
+    with zipfile.ZipFile(folder / name) as package:
+        parts = [part for part in package.namelist() if part != "xl/vbaProject.bin"]
+        assert not [part for part in parts if b"interpreter_win" in package.read(part).lower()]
+        assert not [part for part in parts if b"python.exe" in package.read(part).lower()]
 
 
 def test_a_workbook_that_is_not_xlsx_is_refused(folder):
     with pytest.raises(ValueError, match="not an .xlsx"):
-        workbook_with_functions((folder / "planner.xlsm").read_bytes(), None)
+        workbook_with_functions((folder / "planner.xlsm").read_bytes())

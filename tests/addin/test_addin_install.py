@@ -61,6 +61,12 @@ def test_installing_again_updates_everything(profile, tmp_path):
     assert len(_files(tmp_path)) == 2
 
 
+def test_the_python_alone_is_enough_for_workbooks_with_the_functions_inside(profile, tmp_path):
+    assert install(profile, None, INTERPRETER) == [profile.settings]
+    assert [*_files(tmp_path)] == [os.path.join(".vram", "vram.conf")]
+    assert uninstall(profile) == [profile.settings]
+
+
 def test_uninstalling_removes_everything(profile):
     install(profile, b"the add-in", INTERPRETER)
     assert uninstall(profile) == [profile.addin, profile.settings]

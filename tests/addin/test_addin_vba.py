@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from addin.functions import declared_functions
+from addin.server import SERVED_CLASS, command_line
 from addin.wrapper import functions_module, workbook_module
 from tests.hosts.com.pywin32_stand_in import MISSING, ExcelCaller
-from tests.hosts.com.vba_host import ExcelError, FunctionWizard, OpenedWorkbook, PythonError, VbaHost, through_xlwings
+from tests.hosts.com.vba_host import (
+    ExcelError,
+    FunctionWizard,
+    LinkedWorkbook,
+    OpenedWorkbook,
+    PythonError,
+    VbaHost,
+    Windows,
+    through_xlwings,
+)
 
 # The numbers are Excel's XlCVError enumeration (Microsoft, Excel VBA reference).
 RETURNED = [
@@ -49,6 +61,100 @@ def test_an_exception_gives_an_error_cell_and_a_last_error(source):
     assert host.cell("VRAM_LAST_ERROR") == ""
     assert host.cell("VRAM_TOTAL", "llama-3.1-70b", 32768.0) == ExcelError.VALUE
     assert host.cell("VRAM_LAST_ERROR") == "ModuleNotFoundError: No module named 'vram_udf'"
+
+
+def test_an_answer_ends_the_last_error(source):
+    results = iter([PythonError("a failure"), 140.0])
+
+    def call(function, arguments):
+        result = next(results)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    host = VbaHost(call, source)
+    assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
+    assert host.cell("VRAM_LAST_ERROR") == "a failure"
+    assert host.cell("VRAM_WEIGHTS", 70.0) == 140.0
+    assert host.cell("VRAM_LAST_ERROR") == ""
+
+
+# ---- how Python is started ---------------------------------------------------------------------------
+
+PYTHON = r"C:\Users\Ann\venv\Scripts\pythonw.exe"
+COMMAND = command_line(PYTHON)
+
+
+def _host(source, **windows) -> VbaHost:
+    return VbaHost(lambda function, arguments: 140.0, source, Windows(**windows))
+
+
+def test_python_is_started_with_the_command_that_doctor_measures(source):
+    host = _host(source)
+    assert host.cell("VRAM_WEIGHTS", 70.0) == 140.0
+    assert host.windows.started == [SERVED_CLASS, COMMAND]
+
+
+def test_settings_are_read_once(source):
+    host = _host(source)
+    for _ in range(3):
+        host.cell("VRAM_WEIGHTS", 70.0)
+    assert host.windows.settings_read == 1
+
+
+def test_a_server_that_runs_already_is_used(source):
+    host = _host(source, failures={})
+    assert host.cell("VRAM_WEIGHTS", 70.0) == 140.0
+    assert set(host.windows.started) == {SERVED_CLASS}
+
+
+def test_a_failure_is_remembered_for_a_minute(source):
+    failure = "Python process exited before it was possible to create the interface object."
+    host = _host(source, failures={SERVED_CLASS: "no", PYTHON: failure})
+    for host.windows.seconds in (0, 1, 59):
+        assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
+        assert host.cell("VRAM_LAST_ERROR") == failure
+    assert host.windows.started.count(COMMAND) == 1
+    host.windows.seconds = 60
+    host.windows.failures.pop(PYTHON)
+    assert host.cell("VRAM_WEIGHTS", 70.0) == 140.0
+    assert host.cell("VRAM_LAST_ERROR") == ""
+    assert host.windows.settings_read == 2, "the settings may have been corrected meanwhile"
+
+
+@pytest.mark.parametrize(
+    "interpreter", ["", "python", "pythonw.exe", r"Scripts\python.exe", r"\python.exe", "C:python.exe"]
+)
+def test_only_a_full_path_is_started(source, interpreter):
+    host = _host(source, interpreter=interpreter)
+    assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
+    assert "vram addin install" in host.cell("VRAM_LAST_ERROR")
+    assert host.windows.started == []
+
+
+@pytest.mark.parametrize("folder", [r"\\server\share\venv\Scripts", r"D:\Python 3\Scripts"])
+def test_python_may_be_on_a_share_or_another_drive(source, folder):
+    dll = folder + "\\" + Windows().dlls[0].rpartition("\\")[2]
+    host = _host(source, interpreter=folder + r"\pythonw.exe", dlls=(dll,))
+    assert host.cell("VRAM_WEIGHTS", 70.0) == 140.0
+    assert host.windows.started[-1] == command_line(folder + r"\pythonw.exe")
+
+
+def test_a_missing_dll_is_named_and_nothing_is_started(source):
+    host = _host(source, dlls=())
+    assert host.cell("VRAM_WEIGHTS", 70.0) == ExcelError.VALUE
+    assert "Could not load xlwings64-" in host.cell("VRAM_LAST_ERROR")
+    assert host.windows.started == []
+
+
+def test_declarations_come_before_procedures_as_vba_demands(source):
+    lines = source.splitlines()
+    first = next(number for number, line in enumerate(lines) if " Function " in line and "Declare" not in line)
+    declarations = [line for line in lines[first:] if re.match(r"(Private|Public|Dim|Const) (?!Function|Sub)", line)]
+    assert declarations == []
+
+
+# ---- from a cell to Python ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("function", declared_functions(), ids=lambda function: function.name)
@@ -128,3 +234,44 @@ def test_passing_descriptions_does_not_change_whether_the_workbook_is_saved(save
     book.saved = saved
     book.run("Workbook_Open")
     assert book.saved is saved
+
+
+THEIRS, OURS = r"C:\Users\Bob\XLSTART\vram.xlam", r"C:\Users\Ann\XLSTART\vram.xlam"
+
+
+def _opened(*books: LinkedWorkbook, name: str = "vram.xlam") -> OpenedWorkbook:
+    wizard = FunctionWizard()
+    wizard.workbooks += books
+    add_in = OpenedWorkbook(name, wizard, workbook_module())
+    add_in.run("Workbook_Open")
+    return add_in
+
+
+@pytest.mark.parametrize(
+    ("link", "becomes"),
+    [
+        (THEIRS, OURS),
+        (THEIRS.upper(), OURS),
+        ("https://company.example/Shared/vram.xlam", OURS),
+        (OURS.upper(), OURS.upper()),
+        (r"C:\Users\Bob\other.xlam", r"C:\Users\Bob\other.xlam"),
+        (r"C:\Users\Bob\my vram.xlam", r"C:\Users\Bob\my vram.xlam"),
+    ],
+)
+def test_links_to_another_computers_add_in_are_pointed_at_this_one(link, becomes):
+    book = LinkedWorkbook("prices.xlsx", link)
+    _opened().run("mExcel_WorkbookOpen", book)
+    assert book.links == ["prices.xlsx", becomes]
+    assert book.saved
+
+
+def test_workbooks_that_are_open_when_the_add_in_loads_are_pointed_at_it():
+    linked, without, protected = LinkedWorkbook(THEIRS), LinkedWorkbook(), LinkedWorkbook(THEIRS, protected=True)
+    _opened(linked, without, protected)
+    assert (linked.links, without.links, protected.links) == ([OURS], [], [THEIRS])
+
+
+def test_a_workbook_with_the_functions_inside_changes_no_links():
+    book = LinkedWorkbook(THEIRS)
+    _opened(book, name="vram_planner.xlsm")
+    assert book.links == [THEIRS]

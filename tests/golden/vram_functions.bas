@@ -3,9 +3,95 @@ Attribute VB_Name = "xlwings_udfs"
 #Const App = "Microsoft Excel"
 Option Explicit
 
+' The way to Python: xlwings' DLL starts the server and returns its object. Everything is Private, because a cell can call
+' any public procedure of an add-in.
+Private Const SERVED_CLASS As String = "{8f0d3c1e-6a57-4d0b-9b2e-4f1c7a5d2e90}"
+Private Const RETRY_AFTER_S As Long = 60
+Private Const UNREACHABLE As Long = 1000
+
+#If Win64 Then
+    Private Const DLL_NAME As String = "xlwings64-0.37.8.dll"
+    Private Declare PtrSafe Function ActivateServer Lib "xlwings64-0.37.8.dll" Alias "XLPyDLLActivateAuto" (ByRef server As Variant, ByVal target As String, ByVal mode As Long) As Long
+    Private Declare PtrSafe Function LoadLibrary Lib "kernel32" Alias "LoadLibraryA" (ByVal path As String) As LongPtr
+#Else
+    Private Const DLL_NAME As String = "xlwings32-0.37.8.dll"
+    Private Declare PtrSafe Function ActivateServer Lib "xlwings32-0.37.8.dll" Alias "XLPyDLLActivateAuto" (ByRef server As Variant, ByVal target As String, ByVal mode As Long) As Long
+    Private Declare PtrSafe Function LoadLibrary Lib "kernel32" Alias "LoadLibraryA" (ByVal path As String) As LongPtr
+#End If
+
+' What the DLL is asked for: SERVED_CLASS, or the command that starts Python. Empty until the first call, and after a failure.
+Private mTarget As String
+Private mFailure As String
+Private mFailedAt As Date
+
 Private mLastError As String
 
-' Converts texts of Excel errors in a function's result, a single value or an array, to errors.
+' Returns the server's object. A failure is remembered for a minute, because each attempt takes as long as Python's start.
+Private Function XLPy() As Object
+    Dim server As Variant
+    If Len(mFailure) > 0 Then
+        If Abs(DateDiff("s", mFailedAt, Now)) < RETRY_AFTER_S Then Err.Raise UNREACHABLE, Description:=mFailure
+    End If
+    On Error GoTo failed
+    If Len(mTarget) = 0 Then mTarget = FoundTarget()
+    If ActivateServer(server, mTarget, 1) <> 0 Then Err.Raise UNREACHABLE, Description:=CStr(server)
+    Set XLPy = server
+    mFailure = ""
+    Exit Function
+failed:
+    mFailure = Err.Description
+    mFailedAt = Now
+    mTarget = ""
+    Err.Raise UNREACHABLE, Description:=mFailure
+End Function
+
+' Prefers a server that runs already (vram addin serve), for computers on which Excel may not start programs.
+Private Function FoundTarget() As String
+    Dim interpreter As String, unused As Variant
+    #If Mac Then
+        Err.Raise UNREACHABLE, Description:="Excel on a Mac cannot call Python with macros. Use xlwings Lite."
+    #End If
+    interpreter = Replace(InterpreterSetting(), "%USERPROFILE%", Environ("USERPROFILE"))
+    If Not (interpreter Like "[A-Za-z]:\*" Or interpreter Like "\\*") Then
+        Err.Raise UNREACHABLE, Description:="No full path of Python is set. Run: vram addin install"
+    End If
+    LoadDll ParentFolder(interpreter)
+    If ActivateServer(unused, SERVED_CLASS, 1) = 0 Then
+        FoundTarget = SERVED_CLASS
+    Else
+        FoundTarget = """" & interpreter & """ -I -B -c ""import os, sys; os.chdir(sys.prefix); import xlwings; xlwings.serve('$(CLSID)')"""
+    End If
+End Function
+
+' In a virtual environment the DLL is in the parent of the interpreter's folder.
+Private Sub LoadDll(ByVal folder As String)
+    If LoadLibrary(folder & "\" & DLL_NAME) <> 0 Then Exit Sub
+    If LoadLibrary(ParentFolder(folder) & "\" & DLL_NAME) <> 0 Then Exit Sub
+    Err.Raise UNREACHABLE, Description:="Could not load " & DLL_NAME & " from " & folder & " or the folder above it. Run: vram doctor"
+End Sub
+
+Private Function ParentFolder(ByVal path As String) As String
+    ParentFolder = Left$(path, InStrRev(path, "\") - 1)
+End Function
+
+' Reads the user's file alone: a file or sheet next to a workbook must not choose the program that runs.
+Private Function InterpreterSetting() As String
+    Const START As String = """INTERPRETER_WIN"","""
+    Dim file As Integer, text As String
+    file = FreeFile
+    On Error GoTo missing
+    Open Environ("USERPROFILE") & "\.vram\vram.conf" For Input As #file
+    On Error GoTo 0
+    Do While Not EOF(file)
+        Line Input #file, text
+        If UCase$(Left$(text, Len(START))) = START Then InterpreterSetting = Mid$(text, Len(START) + 1, Len(text) - Len(START) - 1)
+    Loop
+    Close #file
+missing:
+End Function
+
+' Converts texts of Excel errors in a function's result, a single value or an array, to errors. An answer of Python ends
+' what VRAM_LAST_ERROR shows.
 Private Function CellValue(ByVal result As Variant) As Variant
     Dim i As Long, j As Long
     Select Case Dimensions(result)
@@ -23,6 +109,7 @@ Private Function CellValue(ByVal result As Variant) As Variant
             Next i
     End Select
     CellValue = result
+    mLastError = ""
 End Function
 
 Private Function ExcelError(ByVal value As Variant) As Variant
@@ -63,9 +150,9 @@ Private Function Dimensions(ByRef value As Variant) As Long
 End Function
 
 ' Called if Python raises an exception or cannot be reached.
-Private Function Failed(ByVal message As String) As Variant
+Private Function ErrorCell(ByVal message As String) As Variant
     mLastError = message
-    Failed = CVErr(xlErrValue)
+    ErrorCell = CVErr(xlErrValue)
 End Function
 
 Function VRAM_LAST_ERROR() As Variant
@@ -87,7 +174,7 @@ Attribute VRAM_BREAKDOWN.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_BREAKDOWN = Failed(Err.Description)
+    VRAM_BREAKDOWN = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_CHECK(model, Optional context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit, Optional gpu, Optional gpus, Optional prompt_tokens, Optional output_tokens, Optional speed, Optional result)
@@ -102,7 +189,7 @@ Attribute VRAM_CHECK.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_CHECK = Failed(Err.Description)
+    VRAM_CHECK = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_GPU(name, Optional field)
@@ -117,7 +204,7 @@ Attribute VRAM_GPU.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_GPU = Failed(Err.Description)
+    VRAM_GPU = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_GPUS(model, context, users, gpu, Optional precision, Optional kv_precision, Optional overhead)
@@ -132,7 +219,7 @@ Attribute VRAM_GPUS.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_GPUS = Failed(Err.Description)
+    VRAM_GPUS = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_KV(model, context, Optional users, Optional kv_precision, Optional unit)
@@ -147,7 +234,7 @@ Attribute VRAM_KV.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_KV = Failed(Err.Description)
+    VRAM_KV = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_KV_PER_TOKEN(model, Optional kv_precision, Optional unit)
@@ -162,7 +249,7 @@ Attribute VRAM_KV_PER_TOKEN.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_KV_PER_TOKEN = Failed(Err.Description)
+    VRAM_KV_PER_TOKEN = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_MAX_CONTEXT(model, users, gpu, gpus, Optional precision, Optional kv_precision, Optional overhead)
@@ -177,7 +264,7 @@ Attribute VRAM_MAX_CONTEXT.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_MAX_CONTEXT = Failed(Err.Description)
+    VRAM_MAX_CONTEXT = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_MAX_USERS(model, context, gpu, gpus, Optional precision, Optional kv_precision, Optional overhead)
@@ -192,7 +279,7 @@ Attribute VRAM_MAX_USERS.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_MAX_USERS = Failed(Err.Description)
+    VRAM_MAX_USERS = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_MODEL(name, Optional field)
@@ -207,7 +294,7 @@ Attribute VRAM_MODEL.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_MODEL = Failed(Err.Description)
+    VRAM_MODEL = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_PRECISION(name, Optional field)
@@ -222,7 +309,7 @@ Attribute VRAM_PRECISION.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_PRECISION = Failed(Err.Description)
+    VRAM_PRECISION = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_SPEED(model, prompt_tokens, output_tokens, users, gpu, gpus, Optional precision, Optional kv_precision, Optional result)
@@ -237,7 +324,7 @@ Attribute VRAM_SPEED.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_SPEED = Failed(Err.Description)
+    VRAM_SPEED = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_TOTAL(model, context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit)
@@ -252,7 +339,7 @@ Attribute VRAM_TOTAL.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_TOTAL = Failed(Err.Description)
+    VRAM_TOTAL = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_TRAIN(model, method, Optional sequence, Optional batch, Optional rank, Optional zero, Optional gpus, Optional result)
@@ -267,7 +354,7 @@ Attribute VRAM_TRAIN.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_TRAIN = Failed(Err.Description)
+    VRAM_TRAIN = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, Optional precision, Optional kv_precision)
@@ -282,7 +369,7 @@ Attribute VRAM_USERS_AT_SPEED.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_USERS_AT_SPEED = Failed(Err.Description)
+    VRAM_USERS_AT_SPEED = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_WEIGHTS(model, Optional precision, Optional unit)
@@ -297,6 +384,6 @@ Attribute VRAM_WEIGHTS.VB_ProcData.VB_Invoke_Func = " \n14"
         Exit Function
     #End If
 failed:
-    VRAM_WEIGHTS = Failed(Err.Description)
+    VRAM_WEIGHTS = ErrorCell(Err.Description)
 End Function
 

@@ -35,14 +35,16 @@ def build(folder: Path) -> None:
 
 
 @addin.command("install")
-def install_command() -> None:
+@click.option("--python-only", is_flag=True, help="Say only which Python to start, for workbooks of template --macro.")
+def install_command(python_only: bool) -> None:
     """Install the add-in so that Excel loads it at every start (Windows; the current user only)."""
     from addin.install import install, windowless, windows_profile
 
     profile = windows_profile()
     from addin.build import addin_file
 
-    for path in install(profile, addin_file(), windowless(Path(sys.executable))):
+    content = None if python_only else addin_file()
+    for path in install(profile, content, windowless(Path(sys.executable))):
         click.echo(f"Wrote {path}")
     click.echo("Start Excel and try =VRAM_WEIGHTS(70): it shows 140. If not: vram doctor")
 

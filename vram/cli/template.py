@@ -36,9 +36,9 @@ def template(path: Path | None, lang: str, macro: bool, prices: str | None) -> N
     offers = None if prices is None else with_offers(read_offers(prices))
     content, values = build(lang, offers=offers)
     if macro:
-        from addin.build import this_interpreter, workbook_with_functions
+        from addin.build import workbook_with_functions
 
-        content = workbook_with_functions(content, this_interpreter())
+        content = workbook_with_functions(content)
     write_whole(path, content)
     print_article_figures(values, lang)
     click.echo(f"Wrote {path}")

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import os
+import sys
 
 import xlwings as xw
 
@@ -50,3 +51,8 @@ def fail():
 @xw.func
 def process_id():
     return float(os.getpid())
+
+
+@xw.func
+def search_path():
+    return [[os.getcwd(), sys.prefix], *([folder, ""] for folder in sys.path)]

@@ -3,14 +3,18 @@
     host = VbaHost(call, source)
     host.cell("VRAM_TOTAL", "llama-3.1-70b", 32768)   # what the cell shows: a number, ExcelError.NUM, rows of cells
 
-`call(function name, arguments)` replaces XLPy.CallUDF, with which VBA calls Python.
+`call(function name, arguments)` replaces the server's CallUDF, with which VBA calls Python. `windows` is the part of
+Windows that VBA sees: DLLs, the user's settings, the time.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 
+import xlwings
 from pyopenvba.interpreter import (
     EMPTY,
     MISSING,
@@ -27,6 +31,7 @@ from pyopenvba.interpreter import (
 from pyopenvba.interpreter._constants_data import EXCEL_CONSTANTS
 from pyopenvba.interpreter._runtime import UNRESOLVED
 
+from addin.server import SERVED_CLASS
 from tests.hosts.com import pywin32_stand_in
 
 # The error number in VBA for a Python exception (vbObjectError plus COM's own offset).
@@ -44,13 +49,66 @@ class PythonError(Exception):
     """Raised by `call` for a Python exception; its text becomes VBA's Err.Description."""
 
 
+@dataclass
+class Windows:
+    """What VBA sees of Windows.
+
+    Attributes:
+        interpreter: the setting of the user's file.
+        dlls: the paths of the DLLs that can be loaded.
+        failures: what the DLL is asked for → the message with which it fails; everything else it starts.
+        seconds: the time.
+        started: what the DLL was asked for, in order.
+        settings_read: how often the user's file was read.
+    """
+
+    interpreter: str = r"%USERPROFILE%\venv\Scripts\pythonw.exe"
+    dlls: tuple[str, ...] = (rf"C:\Users\Ann\venv\xlwings64-{xlwings.__version__}.dll",)
+    failures: dict[str, str] = field(default_factory=lambda: {SERVED_CLASS: "No command specified"})
+    seconds: float = 0
+    started: list[str] = field(default_factory=list)
+    settings_read: int = 0
+
+
+# These take the place of what needs Windows in the VBA: two functions of DLLs, and reading a file.
+_WINDOWS_FUNCTIONS = r"""
+Private Function LoadLibrary(ByVal path As String) As Long
+    LoadLibrary = Windows.Load(path)
+End Function
+Private Function ActivateServer(ByRef server As Variant, ByVal target As String, ByVal mode As Long) As Long
+    ActivateServer = Windows.Activate(target)
+    If ActivateServer = 0 Then
+        Set server = Windows.Server
+    Else
+        server = Windows.Message
+    End If
+End Function
+Private Function InterpreterSetting() As String
+    InterpreterSetting = Windows.Interpreter
+End Function
+Private Function Environ(ByVal name As String) As String
+    If name = "USERPROFILE" Then Environ = "C:\Users\Ann"
+End Function
+Private Function Now() As Date
+    Now = DateAdd("s", Windows.Seconds, #11/30/2026#)
+End Function
+"""
+
+
 class VbaHost(HostBridge):
     """The part of Excel that the functions' VBA module needs; calls functions from a cell."""
 
-    def __init__(self, call: Callable[[str, Sequence[object]], object], source: str) -> None:
-        self._objects = {"application": _Application(), "thisworkbook": _Workbook(), "xlpy": _XlPy(call)}
+    def __init__(
+        self, call: Callable[[str, Sequence[object]], object], source: str, windows: Windows | None = None
+    ) -> None:
+        self.windows = windows or Windows()
+        self._objects = {
+            "application": _Application(),
+            "thisworkbook": _Workbook(),
+            "windows": _Windows(self.windows, _Server(call)),
+        }
         self.interpreter = Interpreter(self)
-        self.interpreter.add_module(without_attributes(source), name="xlwings_udfs")
+        self.interpreter.add_module(_without_windows(without_attributes(source)), name="xlwings_udfs")
 
     def cell(self, function: str, *arguments: object) -> object:
         """Return what a cell with =function(arguments) shows."""
@@ -86,6 +144,48 @@ def without_attributes(source: str) -> str:
     return "\n".join(line.split(" '")[0] if line.lstrip().startswith("#") else line for line in lines)
 
 
+def _without_windows(source: str) -> str:
+    source, declares = re.subn(r"(?m)^ *Private Declare .*$", "", source)
+    source, readers = re.subn(r"(?ms)^Private Function InterpreterSetting\(.*?^End Function$", "", source)
+    assert (declares, readers) == (4, 1)
+    return source + _WINDOWS_FUNCTIONS
+
+
+class _Windows(VBAObject):
+    vba_type_name = "Windows"
+
+    def __init__(self, windows: Windows, server: _Server) -> None:
+        self._windows, self._server, self._message = windows, server, ""
+
+    @method
+    def Load(self, path: object) -> object:
+        return int(str(path) in self._windows.dlls)
+
+    @method
+    def Activate(self, target: object) -> object:
+        self._windows.started.append(str(target))
+        failures = self._windows.failures
+        self._message = next((text for part, text in failures.items() if part in str(target)), "")
+        return int(bool(self._message))
+
+    @member
+    def Server(self) -> object:
+        return self._server
+
+    @member
+    def Message(self) -> object:
+        return self._message
+
+    @member
+    def Interpreter(self) -> object:
+        self._windows.settings_read += 1
+        return self._windows.interpreter
+
+    @member
+    def Seconds(self) -> object:
+        return self._windows.seconds
+
+
 _CONSTANTS = {name.lower(): value for name, value in EXCEL_CONSTANTS.items()}
 
 
@@ -114,6 +214,7 @@ class FunctionWizard(VBAObject):
 
     Attributes:
         descriptions: function → (description, category, descriptions of the arguments).
+        workbooks: the workbooks that are open.
     """
 
     vba_type_name, vba_library = "Application", "excel"
@@ -121,6 +222,11 @@ class FunctionWizard(VBAObject):
     def __init__(self) -> None:
         self.closed = True
         self.descriptions: dict[str, tuple[str, str, list[str]]] = {}
+        self.workbooks: list[LinkedWorkbook] = []
+
+    @member
+    def Workbooks(self) -> object:
+        return VBAArray([(0, len(self.workbooks) - 1)], items=list(self.workbooks))
 
     @method
     def MacroOptions(self, Macro, Description, Category, ArgumentDescriptions) -> object:
@@ -131,8 +237,38 @@ class FunctionWizard(VBAObject):
         return EMPTY
 
 
+class LinkedWorkbook(VBAObject):
+    """A user's workbook with links to other files; refuses to change them if it is protected."""
+
+    vba_type_name, vba_library = "Workbook", "excel"
+
+    def __init__(self, *links: str, protected: bool = False) -> None:
+        self.links, self.protected, self.saved = list(links), protected, True
+
+    @method
+    def LinkSources(self, kind: object) -> object:
+        assert kind == EXCEL_CONSTANTS["xlExcelLinks"]
+        return VBAArray([(1, len(self.links))], items=list(self.links)) if self.links else EMPTY
+
+    @method
+    def ChangeLink(self, name: object, new_name: object, kind: object) -> object:
+        if self.protected:
+            raise VBARuntimeError(1004, "Method 'ChangeLink' of object '_Workbook' failed")
+        self.links[self.links.index(str(name))] = str(new_name)
+        self.saved = False
+        return EMPTY
+
+    @member
+    def Saved(self) -> object:
+        return self.saved
+
+    @setter("Saved")
+    def _set_saved(self, value: object) -> None:
+        self.saved = value
+
+
 class OpenedWorkbook(VBAObject):
-    """ThisWorkbook, whose code runs when the file opens and when another workbook is activated."""
+    """ThisWorkbook, whose code runs when the file opens and when another workbook is opened or activated."""
 
     vba_type_name, vba_library = "Workbook", "excel"
 
@@ -140,6 +276,7 @@ class OpenedWorkbook(VBAObject):
         self.name, self.saved = name, True
         host = HostBridge()
         host.global_object = lambda name: {"application": wizard, "thisworkbook": self}.get(name.lower(), UNRESOLVED)
+        host.constant = lambda name: _CONSTANTS.get(name.lower(), UNRESOLVED)
         self._interpreter = Interpreter(host)
         # The interpreter has no events; `run` calls their handlers.
         code = without_attributes(source).replace("Private WithEvents", "Private")
@@ -154,6 +291,14 @@ class OpenedWorkbook(VBAObject):
         return self.name
 
     @member
+    def FullName(self) -> object:
+        return "C:\\Users\\Ann\\XLSTART\\" + self.name
+
+    @member
+    def IsAddin(self) -> object:
+        return self.name.endswith(".xlam")
+
+    @member
     def Saved(self) -> object:
         return self.saved
 
@@ -162,8 +307,8 @@ class OpenedWorkbook(VBAObject):
         self.saved = value
 
 
-class _XlPy(VBAObject):
-    vba_type_name = "XLPy"
+class _Server(VBAObject):
+    vba_type_name = "XLPython"
 
     def __init__(self, call: Callable[[str, Sequence[object]], object]) -> None:
         self._call = call

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 from tests.hosts.com.cells import Variant
 
+# How the add-in reaches Python: it starts this Python, or finds `vram addin serve`, or fails to start one without
+# packages or one that does not exist.
+STARTED, SERVED, WITHOUT_PACKAGES, MISSING_PYTHON = "started", "served", "without packages", "missing"
+
 
 @dataclass(frozen=True)
 class Call:
@@ -15,8 +19,9 @@ class Call:
         function: the function's name.
         arguments: cell contents, ranges, arrays (lists of rows), or MISSING.
         module: the Python module that declares the function.
-        add_in: the file whose VBA makes the call; each has a separate Python server.
+        add_in: the file whose VBA makes the call.
         workbook: the file with the cell and the ranges.
+        python: how the add-in reaches Python.
     """
 
     function: str
@@ -24,19 +29,23 @@ class Call:
     module: str = "vram_udf"
     add_in: str = "vram.xlam"
     workbook: str = "planner.xlsx"
+    python: str = STARTED
+
+
+@dataclass(frozen=True)
+class Serve:
+    """Start the server of `vram addin serve`; the answer is whether the DLL finds it."""
 
 
 @dataclass(frozen=True)
 class EndServer:
-    """VBA's KillPy, which ends the Python server of `add_in`; the answer is whether its process has ended.
+    """The DLL's call that ends the server that it started; the answer is whether its process has ended.
 
-    Under Wine 8 this must be the add-in's last step, because the ended server's class stays registered.
+    Under Wine 8 this must be the last step, because the ended server's class stays registered.
     """
 
-    add_in: str = "vram.xlam"
 
-
-Step = Call | EndServer
+Step = Call | Serve | EndServer
 
 Answers = list[Variant]
 """One answer per step."""

@@ -25,7 +25,9 @@ class WindowsStack:
         self._windows_path = windows_path
 
     def run(self, steps: list[Step], folder: Path) -> Answers:
-        """Run `steps` in one session of the client, with all files in the empty `folder`, and return the answers.
+        """Run `steps` in one session of the client, with all files in `folder`, and return the answers.
+
+        The client's current folder is the folder `hostile` in it.
 
         Raises:
             RuntimeError: the client failed or took too long; the message contains its output.

@@ -8,17 +8,17 @@ from __future__ import annotations
 import datetime
 import inspect
 import re
+from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 import vram_udf
-from addin import doctor, vba_project
 from addin.functions import CellFunction, declared_functions
 from tests.hosts.com import facts, test_udf_com
 from tests.hosts.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
-from tests.hosts.windows.session import Call, EndServer, Step
+from tests.hosts.windows.session import MISSING_PYTHON, SERVED, STARTED, WITHOUT_PACKAGES, Call, EndServer, Serve, Step
 from tests.hosts.windows.stack import windows_stack
 
 pytestmark = pytest.mark.needs("wine")
@@ -125,21 +125,44 @@ FACTS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in f
 EXCEPTIONS = [Call(function, arguments, facts.MODULE) for function, arguments, _ in facts.EXCEPTIONS]
 
 
-def _process_id(add_in: str = "vram.xlam", workbook: str = "planner.xlsx") -> Call:
-    return Call("process_id", (), facts.MODULE, add_in, workbook)
+def _process_id(add_in: str = "vram.xlam", workbook: str = "planner.xlsx", python: str = STARTED) -> Call:
+    return Call("process_id", (), facts.MODULE, add_in, workbook, python)
 
 
-FIRST, OTHER_WORKBOOK, OTHER_ADD_IN = _process_id(), _process_id(workbook="other.xlsx"), _process_id("other.xlam")
+FIRST, OTHER_WORKBOOK, OTHER_ADD_IN = _process_id(), _process_id(workbook="other.xlsx"), _process_id("planner.xlsm")
+SEARCH_PATH = Call("search_path", (), facts.MODULE)
+NO_SERVER = Call("VRAM_WEIGHTS", (70, MISSING, MISSING), python=SERVED)
+BROKEN = [Call("VRAM_WEIGHTS", (70, MISSING, MISSING), python=python) for python in (WITHOUT_PACKAGES, MISSING_PYTHON)]
+SERVE, FROM_SERVER, SERVER = Serve(), replace(NO_SERVER), _process_id(python=SERVED)
+SERVED_STEPS = [SERVE, FROM_SERVER, SERVER]
 END = EndServer()
-STEPS: list[Step] = [FIRST, *CASES, *FACTS, *EXCEPTIONS, OTHER_WORKBOOK, OTHER_ADD_IN, END]
+STEPS: list[Step] = [
+    FIRST, SEARCH_PATH, *CASES, *FACTS, *EXCEPTIONS, OTHER_WORKBOOK, OTHER_ADD_IN, NO_SERVER, *BROKEN, *SERVED_STEPS,
+    END,
+]  # fmt: skip
+
+# Modules that Python or our code import by these names; each leaves a trace if it is taken from the current folder.
+HOSTILE_MODULES = ("core", "vram_udf", "xlwings", "os", "site", "sitecustomize", "encodings", "pywintypes", "win32api")
+TRACE = "import pathlib; pathlib.Path(__file__).resolve().with_name('executed').touch()\n"
+
+
+def hostile_folder(folder: Path) -> Path:
+    """Make a folder with modules under the names that the server imports, and a file of settings."""
+    hostile = folder / "hostile"
+    hostile.mkdir()
+    for name in HOSTILE_MODULES:
+        (hostile / f"{name}.py").write_text(TRACE, encoding="ascii")
+    (hostile / "vram.conf").write_text('"INTERPRETER_WIN","C:\\evil.exe"\n', encoding="ascii")
+    return hostile
 
 
 def test_the_windows_stack(subtests, tmp_path):
     """A single test, because with pytest-xdist the session of Excel must still run only once."""
+    hostile = hostile_folder(tmp_path)
     with windows_stack() as stack:
         answers = {id(step): answer for step, answer in zip(STEPS, stack.run(STEPS, tmp_path), strict=True)}
         with subtests.test("all servers end with Excel"):
-            stack.wait_for_end([int(answers[id(OTHER_ADD_IN)].value)])
+            stack.wait_for_end([int(answers[id(SERVER)].value)])
 
     for call in CASES:
         with subtests.test(_shown(call)):
@@ -159,8 +182,28 @@ def test_the_windows_stack(subtests, tmp_path):
     with subtests.test("one server serves every workbook to the end"):
         assert len(CASES) > 200
         assert answers[id(FIRST)] == answers[id(OTHER_WORKBOOK)]
-    with subtests.test("each add-in has a separate server"):
-        assert answers[id(FIRST)] != answers[id(OTHER_ADD_IN)]
+    with subtests.test("the planner with macros shares the add-in's server"):
+        assert answers[id(FIRST)] == answers[id(OTHER_ADD_IN)]
+    with subtests.test("nothing of a hostile current folder is executed"):
+        assert sorted(path.name for path in hostile.iterdir()) == sorted(
+            [*(f"{name}.py" for name in HOSTILE_MODULES), "vram.conf"]
+        )
+        (current, prefix), *search_path = ([cell.value for cell in row] for row in answers[id(SEARCH_PATH)].value)
+        assert current == prefix
+        assert search_path and all(PureWindowsPath(folder).is_absolute() for folder, _ in search_path)
+        assert not any("hostile" in folder for folder, _ in search_path)
+    with subtests.test("without `vram addin serve` the DLL says at once that there is no server"):
+        assert answers[id(NO_SERVER)].type == "Err.Description"
+        assert answers[id(NO_SERVER)].value.startswith("No command specified")
+    # After two minutes of attempts, the DLL would say "Could not activate Python COM server".
+    for call, message in zip(BROKEN, ("Python process exited before", "Could not create Python process"), strict=True):
+        with subtests.test(f"Python {call.python}: the DLL gives up at once"):
+            assert answers[id(call)].type == "Err.Description"
+            assert answers[id(call)].value.startswith(message)
+    with subtests.test("functions are served by a Python that was started outside Excel"):
+        assert answers[id(SERVE)] == Variant("VT_BOOL", True)
+        assert answers[id(FROM_SERVER)] == Variant("VT_R8", 140.0)
+        assert answers[id(SERVER)].value not in (answers[id(FIRST)].value, "")
     with subtests.test("a server can be ended"):
         assert answers[id(END)] == Variant("VT_BOOL", True)
 
@@ -190,14 +233,6 @@ def _python_cell(content: object) -> object:
     if isinstance(content, int) and not isinstance(content, bool):
         return float(content)
     return None if content == "" else content
-
-
-def test_the_command_line_contains_the_parts_in_the_vba():
-    tail = re.search(r"^ *tail = (.*)$", vba_project.xlwings_module(), re.MULTILINE)[1]
-    literals = [literal.replace('""', '"') for literal in re.findall(r'"((?:[^"]|"")+)"', tail)]
-    command_line = doctor.command_line("pythonw.exe", "vram.xlam")
-    assert literals
-    assert [literal for literal in literals if literal not in command_line] == []
 
 
 def test_wine_and_users_have_the_same_version_of_xlwings():
