@@ -32,10 +32,10 @@ def audit(context: click.Context, file: Path, as_json: bool, house: bool) -> Non
     vram audit vram_planner.xlsx
     vram audit suppliers.xlsx --no-house --json
     """
-    from addin.functions import declared_functions
+    from addin.wrapper import excel_functions
     from workbook.audit.run import audit as run
 
-    found = run(file, with_house=house, add_in_functions=[function.name for function in declared_functions()])
+    found = run(file, with_house=house, add_in_functions=[function.name for function in excel_functions()])
     if as_json:
         click.echo(json.dumps(_as_dict(file, found), indent=2))
     else:

@@ -226,6 +226,8 @@ def _form(text: str, tokens: list[Token]) -> Form:
     foreign: set[str] = set()
     for token in tokens:
         if token.type == Token.FUNC and token.subtype == Token.OPEN:
+            if is_parameter(token.value):
+                continue  # a function that a LAMBDA is given
             called = token.value.lstrip(":").removesuffix("(").upper()
             name = _PREFIX.sub("", called.rpartition("!")[2])
             is_built_in = called.startswith(_NEWER_PREFIX) or name in _BUILT_IN_FUNCTIONS

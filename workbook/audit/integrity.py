@@ -47,13 +47,24 @@ def no_volatile_functions(subject: Subject) -> Iterator[Fault]:
             yield Fault(where, function)
 
 
+# Formulas outside cells see the workbook's names.
+_NO_SHEET = ""
+
+
 def known_functions(subject: Subject) -> Iterator[Fault]:
     """Yield formulas with functions that are neither Excel's nor the add-in's nor a LAMBDA that a name defines."""
     for form, places in subject.forms.items():
         for place in places if form.foreign_functions - subject.add_in_functions else ():
             unknown = {f for f in form.foreign_functions if subject.resolver.name(f, place.sheet) is None}
-            for function in sorted(unknown - subject.add_in_functions)[:1]:
-                yield Fault(str(place), f"{function}: it is #NAME? where its add-in or macro is missing")
+            yield from _unknown_function(str(place), unknown - subject.add_in_functions)
+    for where, formula in subject.other_formulas():
+        unknown = {f for f in formula.form.foreign_functions if subject.resolver.name(f, _NO_SHEET) is None}
+        yield from _unknown_function(where, unknown - subject.add_in_functions)
+
+
+def _unknown_function(where: str, functions: set[str]) -> Iterator[Fault]:
+    for function in sorted(functions)[:1]:
+        yield Fault(where, f"{function}: it is #NAME? where its add-in or macro is missing, or runs that macro")
 
 
 def no_whole_columns(subject: Subject) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ import pytest
 from openpyxl.formula import Tokenizer
 from openpyxl.styles import Protection
 from openpyxl.workbook.defined_name import DefinedName
+from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.table import Table
 
 from workbook.audit.followable import traces
@@ -232,8 +233,17 @@ def test_functions(tmp_path):
     ):
         book.active[f"A{row}"] = text
     book.defined_names["double"] = DefinedName("double", attr_text="_xlfn.LAMBDA(_xlpm.x,_xlpm.x+_xlpm.x)")
+    book.defined_names["twice"] = DefinedName("twice", attr_text="_xlfn.LAMBDA(_xlpm.f,_xlpm.f(_xlpm.f(1)))")
+    book.defined_names["opened"] = DefinedName("opened", attr_text='RunFrozenPython("calc.exe","")')
+    rule = DataValidation(type="custom", formula1="=ReadFile(B1)")
+    rule.add("C1")
+    book.active.add_data_validation(rule)
     found = audited(book, tmp_path, add_in_functions=["VRAM_KV"])
-    unknown = "it is #NAME? where its add-in or macro is missing"
-    assert faults(found, "functions") == [f"Sheet!A1 (BDP: {unknown})"]
+    unknown = "it is #NAME? where its add-in or macro is missing, or runs that macro"
+    assert faults(found, "functions") == [
+        f"Sheet!A1 (BDP: {unknown})",
+        f"name opened (RUNFROZENPYTHON: {unknown})",
+        f"validation of Sheet!C1 (READFILE: {unknown})",
+    ]
     assert faults(found, "functions_2010") == ["Sheet!A5 (XLOOKUP: write it with older functions)"]
-    assert len(faults(audited(book, tmp_path), "functions")) == 2  # without the add-in's names
+    assert len(faults(audited(book, tmp_path), "functions")) == 4  # without the add-in's names
