@@ -38,6 +38,7 @@ class LazyGroup(click.Group):
         "export": "vram.cli.export",
         "read": "vram.cli.read",
         "audit": "vram.cli.audit",
+        "relink": "vram.cli.relink",
         "addin": "vram.cli.addin",
         "doctor": "vram.cli.addin",
     }
