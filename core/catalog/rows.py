@@ -112,8 +112,9 @@ class ModelRow:
         """
         fields = self.fields()
         try:
+            spec = spec_from_config(fields, name=self["name"])
             # A row has few of a config.json's fields, so what it leaves out is a matter of chance.
-            return replace(spec_from_config(fields, name=self["name"]), notes=())
+            return replace(spec, notes=tuple(note for note in spec.notes if note.startswith("model_type:")))
         except PlannerError as error:
             raise self.error(error.field, error.problem, error.remedy) from error
 

@@ -212,6 +212,18 @@ class SharedCacheAttention(FullAttention):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncoderAttention(FullAttention):
+    """Attention of an encoder, which reads a whole text in one step and caches nothing (Devlin et al. 2018, BERT)."""
+
+    @property
+    def label(self) -> str:
+        return "encoder_attention"
+
+    def kv_profile(self, tp: int = 1) -> KvProfile:
+        return KvProfile()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SharedWeightsAttention(FullAttention):
     """Attention with its own cache and the weights of another layer (Zamba2, arXiv:2411.15242)."""
 

@@ -79,7 +79,9 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
         WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
     refuse_draft(config)
-    spec = with_role(known.read(config, name), config)
+    spec = known.read(config, name)
+    if not known.is_encoder(config):
+        spec = with_role(spec, config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
     notes = (*spec.notes, *left_out(config), *filter(None, [quantization.cache_note(config)]))
     return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config), notes=notes)

@@ -2,7 +2,8 @@
 
 Only the model types listed here are supported: guessing at an unknown one could give wrong sizes unnoticed. Dense
 decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent layers in
-`hybrid`, models with an encoder in `encoder_decoder`, models with towers for images or audio in `multimodal`.
+`hybrid`, BERT and its variants in `encoder`, models with an encoder and a decoder in `encoder_decoder`, models with
+towers for images or audio in `multimodal`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 
 from core.errors import UnsupportedModelError, quoted, unknown_name
 from core.model.spec import ModelSpec
-from core.readers.architectures import deepseek, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
+from core.readers.architectures import deepseek, encoder, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
 from core.readers.architectures.decoder import Family, decoder_spec
 from core.readers.fields import Fields, family_defaults
 
@@ -43,7 +44,7 @@ _SAME_AS = {
 def known_model_types() -> tuple[str, ...]:
     """Return every supported `model_type`."""
     composites = {*multimodal.COMPOSITES, *multimodal.THINKERS}
-    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder_decoder.READERS, *composites}))
+    return tuple(sorted({*DECODERS, *_SAME_AS, *encoder.FAMILIES, *encoder_decoder.READERS, *composites}))
 
 
 def known_fields() -> frozenset[str]:
@@ -60,12 +61,23 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
     model_type = _model_type(config)
     if model_type in multimodal.COMPOSITES or model_type in multimodal.THINKERS:
         return multimodal.read(config, model_type, name, read_decoder)
+    if model_type in encoder.FAMILIES:
+        bare = encoder.FAMILIES[model_type]
+        fields = Fields(config, model_type, aliases=bare.aliases, defaults=bare.defaults)
+        spec = encoder.read(fields, bare, name)
+        _check_all_read(fields)
+        return spec
     if model_type in encoder_decoder.READERS:
         fields = Fields(config, model_type, aliases=encoder_decoder.ALIASES.get(model_type))
         spec = encoder_decoder.READERS[model_type](fields, name)
         _check_all_read(fields)
         return spec
     return read_decoder(config, model_type, name)
+
+
+def is_encoder(config: Mapping[str, object]) -> bool:
+    """Return whether a config.json is of an encoder alone, whose reader looks at its class itself."""
+    return config.get("model_type") in encoder.FAMILIES
 
 
 def read_decoder(
