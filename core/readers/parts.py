@@ -9,8 +9,9 @@ from core.readers.fields import DRAFT_LAYERS
 # Parts that the readers count or refuse, and settings that describe no part.
 _READ = frozenset(
     {
-        "text_config", "llm_config", "vision_config", "audio_config", "img_processor", "thinker_config",
-        "perceiver_config", "quantization_config", "compression_config", "quantization",
+        "text_config", "llm_config", "language_config", "vision_config", "audio_config", "img_processor",
+        "thinker_config", "perceiver_config", "adapter_config", "projector_config", "quantization_config",
+        "compression_config", "quantization",
     }
 )  # fmt: skip
 _ALSO_READ = {"qwen": frozenset({"visual"})}  # by model type

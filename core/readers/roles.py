@@ -22,10 +22,10 @@ _DRAFT_TYPES = ("eagle", "medusa", "mlp_speculator", "deepseek_mtp", "mimo_mtp",
                 "qwen3_next_mtp", "longcat_flash_mtp", "mtp")  # fmt: skip
 _ENCODER = re.compile(r"EncoderModel$")
 _CLASSIFIER = re.compile(r"For(?:Sequence|Token)Classification|RewardModel|ForQuestionAnswering")
-# The hub's ChatGLM, InternVL, Qwen-Omni and Marian have a head though their classes are called Model.
+# The hub's ChatGLM, InternVL, Qwen-Omni, Marian and MiniCPM-V have a head though their classes do not say so.
 _WHOLE = re.compile(
     r"ForCausalLM|LMHead|LM$|ForConditionalGeneration|ForVision2Seq|ForImageTextToText|ForSpeechSeq2Seq|ForPreTraining|"
-    r"(?:Chat|ChatGLM|MT)Model$|Omni\w*Model$"
+    r"(?:Chat|ChatGLM|MT)Model$|Omni\w*Model$|MiniCPM[VO]$"
 )
 _NO_HEAD = re.compile(r"Model$")
 _USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels

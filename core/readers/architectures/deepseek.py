@@ -9,7 +9,7 @@ from core.errors import quoted
 from core.model.feed_forward import Mlp
 from core.model.mixers import CompressedAttention, Indexer, LatentAttention, Mixer
 from core.model.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, WHOLE, Tensor, linear, vector
-from core.readers.architectures.decoder import Family, dense_layers, layer_count
+from core.readers.architectures.decoder import Family, attention, dense_layers, layer_count
 from core.readers.architectures.llama_like import LLAMA
 from core.readers.architectures.moe import HasExperts, ReadMlps, after_dense, in_every_layer, moe_mlps, shared_experts
 from core.readers.architectures.rotary import rotary_values
@@ -222,9 +222,27 @@ def _norm_after_experts(fields: Fields, layer: int) -> tuple[Tensor, ...]:
     return (vector("mlp.post_mlp_layernorm", fields.size("hidden_size")),) if after_dense(fields, layer) else ()
 
 
+_LATENT_FIELDS = ("kv_lora_rank", "q_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+
+
+def _v2_layers(fields: Fields, family: Family) -> list[Mixer]:
+    """Return latent attention, or with `use_mla` false (DeepSeek-OCR, arXiv:2510.18234) that of Llama."""
+    if fields.flag("use_mla", True):
+        return _latent_layers(fields, family)
+    fields.ignore(*_LATENT_FIELDS, "num_key_value_heads", "head_dim", "attention_bias")
+    given = {name: value for name, value in fields.values.items() if name not in _LATENT_FIELDS}
+    plain = Fields({**given, "head_dim": None}, "llama", path=fields.path, nested=fields.nested)
+    return [attention(plain, family)] * layer_count(fields)
+
+
+def _v2_rotary(fields: Fields) -> int:
+    return _rotary_part(fields) if fields.flag("use_mla", True) else rotary_values(fields)
+
+
 FAMILIES: dict[str, Family] = {
     "deepseek_v2": replace(
-        _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_mlps
+        _DEEPSEEK, source="transformers models/deepseek_v2/modeling_deepseek_v2.py", mlps=_v2_mlps, mixers=_v2_layers,
+        rotary=_v2_rotary,
     ),
     "deepseek_v3": _DEEPSEEK,
     "kimi_k2": replace(_DEEPSEEK, source="vLLM model_executor/models/deepseek_v2.py"),

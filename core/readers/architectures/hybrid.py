@@ -403,6 +403,15 @@ def _lfm2_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
     return [dense_mlp(_with_values(fields, intermediate_size=width), family)] * layer_count(fields)
 
 
+def _lfm3_gate(fields: Fields, layer: int) -> Sequence[Tensor]:
+    """Return a gate for each query head of an attention layer (transformers models/lfm3, Lfm3Attention)."""
+    kinds = fields.per_layer("layer_types", layer_count(fields)) or ()
+    if not fields.flag("use_attention_gate", True) or layer >= len(kinds) or kinds[layer] == "conv":
+        return ()
+    heads, hidden = fields.size("num_attention_heads"), fields.size("hidden_size")
+    return linear("self_attn.g_proj", ATTENTION, heads, hidden, BY_ROWS)
+
+
 def _with_values(fields: Fields, **values: object) -> Fields:
     return Fields({**fields.values, **values}, fields.model_type, path=fields.path, nested=fields.nested)
 
@@ -754,6 +763,11 @@ FAMILIES: dict[str, Family] = {
     ),
     "lfm2": replace(
         NO_BIAS, source=hf_source("lfm2"), qk_norm=PER_HEAD, mixers=_lfm2_layers, mlps=_lfm2_mlps, tied=True,
+    ),
+    "lfm3": replace(
+        NO_BIAS, source=hf_source("lfm3"), qk_norm=PER_HEAD, mixers=_lfm2_layers, tied=True, qkv_bias="attention_bias",
+        output_bias="attention_bias", layer_extra=_lfm3_gate,
+        norms=lambda fields: 4 if fields.flag("use_sandwich_norm", True) else 2,
     ),
     "lfm2_moe": replace(
         NO_BIAS, source=hf_source("lfm2_moe"), qk_norm=PER_HEAD, mixers=_lfm2_layers, tied=True,

@@ -38,6 +38,7 @@ _SAME_AS = {
     "deepseek_ref": "deepseek_v4",
     "yi": "llama",
     "llama4": "llama4_text",
+    "qwen3_asr_text": "qwen3",
 }
 
 

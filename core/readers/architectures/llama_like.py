@@ -94,6 +94,28 @@ def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
     )
 
 
+def _molmo2_norm(fields: Fields) -> str:
+    return {"qwen3": PER_HEAD, "olmo": FULL_WIDTH}[fields.text("qk_norm_type", "qwen3")] if fields.flag(
+        "use_qk_norm", True) else NO_NORM  # fmt: skip
+
+
+def _molmo2_words(fields: Fields) -> Sequence[Tensor]:
+    """Return the rows of the embedding for further tokens, which have no output."""
+    rows, columns = fields.size("additional_vocab_size", 128, least=0), fields.size("hidden_size")
+    return (Tensor(name="embed_tokens.additional", group=EMBEDDING, rows=rows, columns=columns, split=WHOLE),)
+
+
+_DELAY_WIDTH = 32  # transformers models/voxtral_realtime, VoxtralRealtimeTextAdaRmsNorm
+
+
+def _delay_layers(fields: Fields, layer: int) -> Sequence[Tensor]:
+    hidden = fields.size("hidden_size")
+    return (
+        *linear("ada_rms_norm.linear1", MLP, _DELAY_WIDTH, hidden, WHOLE),
+        *linear("ada_rms_norm.linear2", MLP, hidden, _DELAY_WIDTH, WHOLE),
+    )
+
+
 def _diff_llama_lambdas(fields: Fields, layer: int) -> Sequence[Tensor]:
     size = fields.optional("head_dim") or fields.size("hidden_size") // fields.size("num_attention_heads")
     return 4 * (vector("self_attn.lambda", size),)
@@ -285,6 +307,15 @@ FAMILIES: dict[str, Family] = {
                         mlp_bias="use_bias"),
     "hunyuan_v1_dense": replace(LLAMA, source=hf_source("hunyuan_v1_dense"), mlp_bias=False,
                                 qk_norm=qk_norm_if("use_qk_norm", default=True)),
+    "hunyuan_vl_text": replace(LLAMA, source=hf_source("hunyuan_vl"), mlp_bias=False, qk_norm=PER_HEAD, tied=True,
+                               ignored=("use_qk_norm",)),
+    "paddleocr_vl_text": replace(LLAMA, source=hf_source("paddleocr_vl"), qkv_bias="use_bias", output_bias="use_bias",
+                                 mlp_bias="use_bias", tied=True),
+    "molmo2_text": replace(LLAMA, source=hf_source("molmo2"), output_bias=False, mlp_bias=False, qk_norm=_molmo2_norm,
+                           qkv_bias=lambda fields: fields.flag("qkv_bias") or fields.flag("attention_bias"),
+                           extra=_molmo2_words),
+    "voxtral_realtime_text": replace(LLAMA, source=hf_source("voxtral_realtime"), qkv_bias=False, output_bias=False,
+                                     mlp_bias=False, window_pattern=1, tied=True, layer_extra=_delay_layers),
     "helium": replace(LLAMA, source=hf_source("helium"), output_bias=False),
     "nemotron": replace(LLAMA, source=hf_source("nemotron"), gated=False, norm_bias=True),
     "nemotron-nas": replace(LLAMA, source="vLLM model_executor/models/nemotron_nas.py", mlp_bias=False,

@@ -10,10 +10,11 @@ from core.errors import UnsupportedModelError, quoted
 from core.model.mixers import PER_HEAD, CrossAttention, FullAttention
 from core.model.spec import ImageInput, LayerRun, ModelSpec
 from core.model.tensors import EMBEDDING, VECTOR, Tensor
-from core.readers.architectures import vision
+from core.readers.architectures import document_vision, speech
 from core.readers.architectures.decoder import attention, dense_mlp, hf_source, merge_equal_layers
 from core.readers.architectures.images import image_input
 from core.readers.architectures.llama_like import NO_BIAS
+from core.readers.architectures.towers import TOWERS
 from core.readers.architectures.vision import Tensors, dense, norm, table
 from core.readers.fields import Fields, default_parts, family_defaults
 
@@ -45,11 +46,13 @@ class Composite:
         source: the file that defines the architecture.
         text: the model type of the text part where config.json does not give one.
         towers: its towers; a tower whose part is missing in config.json is left out.
+        not_counted: parts that no tower here describes; what a config.json has of them is named in the answer.
     """
 
     source: str
     text: str
-    towers: tuple[Tower, ...]
+    towers: tuple[Tower, ...] = ()
+    not_counted: tuple[str, ...] = ()
 
 
 def read(config: Mapping[str, object], model_type: str, name: str, read_decoder: ReadDecoder) -> ModelSpec:
@@ -69,15 +72,19 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
     spec = _text_spec(outer, family, name, read_decoder)
     tensors = [tensor for tower in family.towers for tensor in _tower_tensors(outer, tower, spec.hidden_size)]
     for part in _TOWER_PARTS:
-        if part not in {tower.part for tower in family.towers} and outer.values.get(part):
+        known = (*family.not_counted, *(tower.part for tower in family.towers))
+        if part not in known and outer.values.get(part):
             raise outer.error(part, f"this tower is not supported for {model_type}", "Remove it.")
     missing = [tower.part for tower in family.towers if tower.part not in outer.values]
-    if len(missing) == len(family.towers):
+    left_out = [part for part in family.not_counted if outer.part(part)]
+    spec = replace(spec, notes=(*spec.notes, *(f"{part}: this part of the model is left out" for part in left_out)))
+    if missing and len(missing) == len(family.towers):
         spec = replace(spec, notes=(*spec.notes, f"{missing[0]}: it is missing; text alone was counted"))
     images = (_image(outer, tower) for tower in family.towers)
     return replace(spec, extra=(*spec.extra, *tensors), image=next(filter(None, images), None))
 
 
+_TEXT_PARTS = ("text_config", "llm_config", "language_config")
 _TOWER_PARTS = ("vision_config", "audio_config", "img_processor")
 
 
@@ -85,10 +92,10 @@ def _tower_tensors(outer: Fields, tower: Tower, hidden_size: int) -> Tensors:
     fields = _tower_fields(outer, tower)
     if fields is None:
         return ()
-    if fields.model_type not in vision.TOWERS:
+    if fields.model_type not in TOWERS:
         raise fields.error("model_type", f"{quoted(fields.model_type)} is not a supported tower",
                            f"Remove {tower.part} to count the model without it.")  # fmt: skip
-    return (*vision.TOWERS[fields.model_type](fields), *tower.projector(outer, fields, hidden_size))
+    return (*TOWERS[fields.model_type](fields), *tower.projector(outer, fields, hidden_size))
 
 
 def _image(outer: Fields, tower: Tower) -> ImageInput | None:
@@ -107,11 +114,13 @@ def _tower_fields(outer: Fields, tower: Tower) -> Fields | None:
 
 
 def _text_spec(outer: Fields, family: Composite, name: str, read_decoder: ReadDecoder) -> ModelSpec:
-    part = outer.part("text_config") or outer.part("llm_config")
-    nested = part is not None
+    key = next((key for key in _TEXT_PARTS if outer.part(key)), "")
+    part, nested = outer.part(key), bool(key)
     if part is None:  # older configs have the decoder's fields at the top
         part = {key: value for key, value in outer.values.items() if key not in _TOWER_PARTS}
     model_type = part.get("model_type") if nested else None
+    if outer.model_type in ("minicpmv", "minicpmo"):
+        model_type = _MINICPM_DECODERS.get(outer.text("version"), family.text)
     if not isinstance(model_type, str) or not model_type:
         model_type = default_parts(outer.model_type).get("text_config", family.text)
     outer.ignore("tie_word_embeddings")
@@ -125,8 +134,11 @@ def _text_spec(outer: Fields, family: Composite, name: str, read_decoder: ReadDe
             part = {**part, "tie_word_embeddings": outer.flag("tie_word_embeddings")}
     if outer.model_type == "mllama":
         return _mllama_spec(part, name, nested)
-    return read_decoder(part, model_type, name, path="text_config." if nested else "", nested=nested)
+    return read_decoder(part, model_type, name, path=f"{key}." if nested else "", nested=nested)
 
+
+# The decoders of MiniCPM-V by the version in its config.json; others have Qwen2's (openbmb, modeling_minicpmv.py).
+_MINICPM_DECODERS = {"2.0": "minicpm", "2.5": "llama", "4.0": "llama", "4": "llama", "4.5": "qwen3"}
 
 # Llama 3.2 Vision: every fifth layer attends to the image instead of the text.
 _MLLAMA_EXTRA_TOKENS = 8  # embedding rows of image tokens, which have no output (transformers MllamaTextModel)
@@ -335,7 +347,7 @@ def _idefics2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
 
 def _video_llava_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     """Return Video-LLaVA's projector, and its second tower, for video, which equals the first, for images."""
-    return (*vision.TOWERS[tower.model_type](tower), *_llava_projector(outer, tower, hidden))
+    return (*TOWERS[tower.model_type](tower), *_llava_projector(outer, tower, hidden))
 
 
 def _gemma3n_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
@@ -385,7 +397,7 @@ def _vision(source: str, text: str, tower: str, projector: Projector = lambda ou
     return Composite(source=hf_source(source), text=text, towers=(Tower(type=tower, projector=projector),))
 
 
-def _audio(source: str, text: str, tower: str, projector: Projector) -> Composite:
+def _audio(source: str, text: str, tower: str, projector: Projector = lambda outer, tower, hidden: ()) -> Composite:
     return Composite(source=hf_source(source), text=text,
                      towers=(Tower(type=tower, part="audio_config", projector=projector),))  # fmt: skip
 
@@ -460,6 +472,53 @@ COMPOSITES: dict[str, Composite] = {
     "step3p7": _vision("step3p7", "step3p5", "step3p5_vision", _step3_projector),
     "ernie4_5_vl_moe": _vision("ernie4_5_vl_moe", "ernie4_5_vl_moe_text", "ernie4_5_vl_moe_vision", _ernie_projector),
     "cohere2_vision": _vision("cohere2_vision", "cohere2", "siglip_vision_model", _cohere2_projector),
+    "paddleocr_vl": _vision("paddleocr_vl", "paddleocr_vl_text", "paddleocr_vl_vision",
+                            document_vision.paddleocr_projector),
+    "hunyuan_vl": _vision("hunyuan_vl", "hunyuan_vl_text", "hunyuan_vl_vision", document_vision.hunyuan_projector),
+    "molmo2": _vision("molmo2", "molmo2_text", "molmo2_vision", document_vision.molmo2_projector),
+    "deepseek_vl_v2": Composite(
+        source="deepseek-ai/DeepSeek-OCR modeling_deepseekocr.py; DeepSeek-VL2 modeling_deepseek_vl_v2.py",
+        text="deepseek_v2", towers=(Tower(type="deepseek_vl_v2_vision", projector=document_vision.deepseek_projector),),
+    ),
+    "minicpmv": Composite(
+        source="openbmb/MiniCPM-V-2_6 modeling_minicpmv.py", text="qwen2",
+        towers=(Tower(type="siglip_vision_model", projector=document_vision.minicpm_resampler),),
+    ),
+    "minicpmo": Composite(
+        source="openbmb/MiniCPM-o-2_6 modeling_minicpmo.py", text="qwen2",
+        towers=(Tower(type="siglip_vision_model", projector=document_vision.minicpm_resampler),),
+        not_counted=("audio_config", "tts_config"),
+    ),
+    "qwen3_asr": _audio("qwen3_asr", "qwen3", "qwen3_asr_encoder"),
+    "voxtral_realtime": _audio("voxtral_realtime", "voxtral_realtime_text", "voxtral_realtime_encoder",
+                               speech.voxtral_realtime_projector),
+    # The decoder is counted; the towers are named in the answer.
+    "phi4_multimodal": Composite(source=hf_source("phi4_multimodal"), text="phi3",
+                                 not_counted=("vision_config", "audio_config")),
+    "phi4mm": Composite(source="microsoft/Phi-4-multimodal-instruct modeling_phi4mm.py", text="phi3",
+                        not_counted=("img_processor", "audio_processor", "embd_layer", "vision_lora", "speech_lora")),
+    "nemotron_h_omni": Composite(source=hf_source("nemotron_h_omni"), text="nemotron_h",
+                                 not_counted=("vision_config", "audio_config", "sound_config")),
+    "NemotronH_Nano_VL_V2": Composite(source="vLLM model_executor/models/nano_nemotron_vl.py", text="nemotron_h",
+                                      not_counted=("vision_config", "sound_config")),
+    "mimo_v2": Composite(source=hf_source("mimo_v2_flash"), text="mimo_v2_flash",
+                         not_counted=("vision_config", "audio_config")),
+    "minicpmv4_6": Composite(source=hf_source("minicpmv4_6"), text="qwen3_5_text", not_counted=("vision_config",)),
+    "apertus1p5": Composite(source=hf_source("apertus1p5"), text="apertus1p5_text",
+                            not_counted=("vision_config", "audio_config")),
+    "dots_ocr": Composite(source="vLLM model_executor/models/dots_ocr.py", text="qwen2",
+                          not_counted=("vision_config",)),
+    "granite_speech": Composite(source=hf_source("granite_speech"), text="granite",
+                                not_counted=("encoder_config", "projector_config")),
+    "granite4_vision": Composite(source=hf_source("granite4_vision"), text="granitemoehybrid",
+                                 not_counted=("vision_config",)),
+    "ovis2": Composite(source=hf_source("ovis2"), text="qwen2", not_counted=("vision_config",)),
+    "deepseek_vl": _vision("deepseek_vl", "llama", "siglip_vision_model", document_vision.deepseek_vl_projector),
+    "audioflamingo3": Composite(source=hf_source("audioflamingo3"), text="qwen2", not_counted=("audio_config",)),
+    "glmasr": Composite(source=hf_source("glmasr"), text="llama", not_counted=("audio_config",)),
+    "video_llama_3": Composite(source=hf_source("video_llama_3"), text="qwen2", not_counted=("vision_config",)),
+    "qianfan_ocr": Composite(source=hf_source("qianfan_ocr"), text="qwen3", not_counted=("vision_config",)),
+    "lighton_ocr": Composite(source=hf_source("lighton_ocr"), text="qwen3", not_counted=("vision_config",)),
     "voxtral": _audio("voxtral", "llama", "voxtral_encoder", _voxtral_projector),
     "qwen2_audio": _audio("qwen2_audio", "qwen2", "qwen2_audio_encoder", _linear_projector(True)),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from core.model.tensors import BY_COLUMNS, BY_ROWS, VISION, WHOLE, Tensor, linear
@@ -539,7 +539,7 @@ def ernie_vl(fields: Fields) -> Tensors:
     )
 
 
-def _internvit_original(fields: Fields) -> Tensors:
+def internvit_original(fields: Fields) -> Tensors:
     """Return InternViT, given the field names of OpenGVLab's own config.json."""
     renamed = {"attention_bias": fields.flag("qkv_bias"), "use_qk_norm": fields.flag("qk_normalization")}
     return internvit(Fields({**fields.values, **renamed}, fields.model_type, path=fields.path, nested=True))
@@ -566,53 +566,3 @@ def qwen_vl(fields: Fields, hidden: int) -> Tensors:
         *(3 * norm("visual.norm", out)),  # of the queries, of keys and values, and after them
         *dense("visual.proj", out, out, bias=False),
     )
-
-
-TOWERS: dict[str, Callable[[Fields], Tensors]] = {
-    "clip_vision_model": clip,
-    "siglip_vision_model": siglip,
-    "siglip2_vision_model": siglip,
-    "idefics2_vision": idefics3,
-    "idefics3_vision": idefics3,
-    "smolvlm_vision": idefics3,
-    "pixtral": pixtral,
-    "qwen2_vl": qwen2_vl,
-    "qwen2_vl_vision": qwen2_vl,
-    "qwen2_5_vl": qwen2_5_vl,
-    "qwen2_5_vl_vision": qwen2_5_vl,
-    "exaone4_5_vision": qwen2_5_vl,
-    "qwen3_vl": qwen3_vl,
-    "qwen3_vl_vision": qwen3_vl,
-    "qwen3_vl_moe": qwen3_vl,
-    "qwen3_vl_moe_vision": qwen3_vl,
-    "qwen3_5": qwen3_vl,
-    "qwen3_5_vision": qwen3_vl,
-    "qwen3_5_moe": qwen3_vl,
-    "qwen3_5_moe_vision": qwen3_vl,
-    "glm4v_vision": glm4v,
-    "glm4v_moe_vision": glm4v,
-    "llama4_vision_model": llama4,
-    "internvl_vision": internvit,
-    "mllama_vision_model": mllama,
-    "gemma4_vision": gemma4,
-    "gemma4_audio": gemma4_audio,
-    "gemma4_unified_vision": gemma4_unified,
-    "gemma4_unified_audio": no_tower,
-    "qwen2_5_omni_vision_encoder": qwen2_5_vl,
-    "qwen2_5_omni_audio_encoder": qwen2_5_omni_audio,
-    "qwen3_omni_moe_vision_encoder": qwen3_vl,
-    "qwen3_omni_moe_audio_encoder": qwen3_omni_audio,
-    "glm_ocr_vision": glm_ocr,
-    "kimi_k25_vision": moonvit,
-    "moonvit": moonvit,
-    "kimi_k3_vision": moonvit_v2,
-    "phi3_v_vision": phi3_vision,
-    "gemma3n_vision": mobilenet_v5,
-    "gemma3n_audio": gemma3n_audio,
-    "minimax_m3_vl_vision": minimax_m3,
-    "step3p5_vision": step3p5,
-    "ernie4_5_vl_moe_vision": ernie_vl,
-    "intern_vit_6b": _internvit_original,
-    "voxtral_encoder": whisper,
-    "qwen2_audio_encoder": whisper,
-}
