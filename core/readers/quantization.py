@@ -18,7 +18,7 @@ from core.model.quantization import (
     Quantization,
     modules,
 )
-from core.model.tensors import EXPERT, ROUTER
+from core.model.tensors import EMBEDDING, EXPERT, HEAD, ROUTER
 
 Config = Mapping[str, object]
 
@@ -324,6 +324,18 @@ def _gptq(settings: Config) -> Quantization:
     return replace(general, formats=(*special, *general.formats))
 
 
+def _auto_round(settings: Config) -> Quantization:
+    """Return AutoRound's format: GPTQ's for integers, else MXFP or NVFP4 (intel auto-round, auto_round/data_type)."""
+    data_type, bits = str(settings.get("data_type", "int")), _bits(settings, "bits") or 4
+    if data_type.startswith("nv_fp"):
+        return _linear_layers("auto-round", nvfp4(), settings, _gptq_exceptions(settings)[1])
+    if data_type.startswith("mx_fp"):
+        return _linear_layers("auto-round", mxfp4() if bits == 4 else mxfp8(), settings, _gptq_exceptions(settings)[1])
+    if "awq" in str(settings.get("packing_format")):
+        return _awq({**settings, "modules_to_not_convert": _gptq_exceptions(settings)[1]})
+    return _gptq(settings)
+
+
 def _gptq_exceptions(settings: Config) -> tuple[list[tuple[str, Config]], list[str]]:
     """Return the modules with other settings, and those that are not quantized.
 
@@ -505,14 +517,137 @@ def _modelopt_mixed(settings: Config) -> Quantization:
     return Quantization(method="modelopt", formats=tuple(formats), excluded=skipped, groups=LINEAR_GROUPS_AND_HEAD)
 
 
+# torchao's configuration classes and its older names for them: bits, and whether they are floats. Source: torchao
+# quantization/quant_api.py; transformers quantizers/quantizer_torchao.py.
+_TORCHAO = {
+    "int4weightonly": (4, False), "int8weightonly": (8, False), "float8weightonly": (8, True),
+    "int8dynamicactivationint4weight": (4, False), "int8dynamicactivationint8weight": (8, False),
+    "float8dynamicactivationfloat8weight": (8, True), "float8dynamicactivationint4weight": (4, False),
+    "float8staticactivationfloat8weight": (8, True), "gemliteuintxweightonly": (4, False),
+    "intxweightonly": (8, False), "int8dynamicactivationintxweight": (4, False),
+}  # fmt: skip
+_TORCHAO_GROUP = 128  # Int4WeightOnlyConfig.group_size
+_TORCHAO_SKIPS = ("embed_tokens", "lm_head")  # unless include_input_output_embeddings
+
+
+def _torchao(settings: Config) -> Quantization:
+    """Return torchao's formats: integers with a 16-bit scale and zero point per group or row, or floats with scales."""
+    kind = settings.get("quant_type")
+    chosen = kind.get("default") if isinstance(kind, Mapping) else None
+    if not isinstance(chosen, Mapping):
+        chosen = {"_type": kind, "_data": settings.get("quant_type_kwargs")}
+    data = chosen.get("_data")
+    by_module = (data.get("module_fqn_to_config") or data.get("fqn_to_config")) if isinstance(data, Mapping) else None
+    skipped = [] if settings.get("include_input_output_embeddings") else list(_TORCHAO_SKIPS)
+    skipped += _strings(settings, "modules_to_not_convert")
+    formats = []
+    if isinstance(by_module, Mapping):
+        named = {str(name): entry for name, entry in by_module.items() if name != "_default"}
+        formats = [(modules([name]), _torchao_scheme(entry)) for name, entry in named.items() if entry]
+        skipped = [name for name in skipped if name not in {each.rpartition(".")[2] for each in named}]
+        skipped += [name for name, entry in named.items() if not entry]
+        chosen = by_module.get("_default")
+    if chosen or not isinstance(by_module, Mapping):
+        formats.append((EVERYTHING, _torchao_scheme(chosen)))
+    return Quantization(method="torchao", formats=tuple(formats), excluded=modules(skipped),
+                        groups=LINEAR_GROUPS_AND_HEAD | {EMBEDDING})  # fmt: skip
+
+
+def _torchao_scheme(entry: object) -> Precision:
+    written = entry.get("_type") if isinstance(entry, Mapping) else entry
+    data = entry.get("_data") if isinstance(entry, Mapping) else None
+    data = data if isinstance(data, Mapping) else {}
+    name = str(written).removesuffix("Config").replace("_", "").lower()
+    if name in ("nvfp4weightonly", "nvfp4dynamicactivationnvfp4weight", "nvfp4inference"):
+        return nvfp4()
+    if name not in _TORCHAO:
+        raise _unsupported("quant_type", f"{quoted(written)} is not a supported format")
+    bits, floats = _TORCHAO[name]
+    if floats:
+        by_row = "PerRow" in str(data.get("granularity"))
+        return Precision(name="fp8_channel", block_bytes=1, row_bytes=_WIDE_SCALE_BYTES) if by_row else fp8_tensor()
+    width = re.search(r"int(\d)", str(data.get("weight_dtype")))
+    bits = int(width[1]) if width else bits
+    stated = data.get("granularity") or data.get("weight_granularity")
+    inner = stated.get("_data") if isinstance(stated, Mapping) else None
+    group = _whole_number(inner if isinstance(inner, Mapping) else data, "group_size")
+    group = group or (_TORCHAO_GROUP if bits < _FP8_BITS and "PerAxis" not in str(stated) else -1)
+    return _scaled(f"int{bits}", bits, group)
+
+
+def _scaled(name: str, bits: int, group: int) -> Precision:
+    """Return integers with a 16-bit scale and a 16-bit zero point per group; with a scale per row if `group` is -1."""
+    if group < 1:
+        return Precision(name=f"{name}_channel", block_bytes=bits, block_values=8, row_bytes=_SCALE_BYTES)
+    scale_bits = 8 * 2 * _SCALE_BYTES
+    return Precision(name=f"{name}_g{group}", block_bytes=bits * group + scale_bits, block_values=8 * group,
+                     block_scale_bytes=scale_bits)  # fmt: skip
+
+
+def _hqq(settings: Config) -> Quantization:
+    """Return HQQ's format: groups with a 16-bit scale and zero point (mobiusml hqq/core/quantize.py)."""
+    inner = settings.get("quant_config")
+    inner = inner if isinstance(inner, Mapping) else settings
+    found = inner.get("weight_quant_params")
+    found = found if isinstance(found, Mapping) else inner
+    bits, group = _bits(found, "nbits", "bits") or 4, _whole_number(found, "group_size") or 64
+    precision = _scaled(f"hqq_int{bits}", bits, group)
+    skipped = [*_strings(settings, "skip_modules", "modules_to_not_convert"), "lm_head"]
+    return Quantization(method="hqq", formats=((EVERYTHING, precision),), excluded=modules(skipped))
+
+
+def _aqlm(settings: Config) -> Quantization:
+    """Return AQLM's format: codes for groups of inputs, codebooks per tensor, a scale per output (arXiv:2401.06118)."""
+    inputs, outputs = _whole_number(settings, "in_group_size") or 8, _whole_number(settings, "out_group_size") or 1
+    books, bits = _whole_number(settings, "num_codebooks") or 1, _bits(settings, "nbits_per_codebook") or 16
+    if outputs != 1 or inputs < 1 or not 0 < books <= _MOST_BITS:
+        raise _unsupported("out_group_size", f"groups of {inputs} × {outputs} in {books} codebooks are not supported")
+    stored = -(-bits // 8)  # codes are 8- or 16-bit integers
+    precision = Precision(
+        name=f"aqlm_{books}x{bits}", block_bytes=books * stored, block_values=inputs, row_bytes=_SCALE_BYTES,
+        tensor_bytes=books * 2**bits * inputs * _SCALE_BYTES,
+    )  # fmt: skip
+    skipped = [name.removesuffix(".weight") for name in _strings(settings, "linear_weights_not_to_quantize")]
+    return Quantization(method="aqlm", formats=((EVERYTHING, precision),), excluded=modules(skipped))
+
+
+_EXL_STEPS = 1000  # mean bits have up to three decimals
+
+
+def _exl(settings: Config) -> Quantization:
+    """Return ExLlama's formats by their mean bits, and those of the head; EXL3 adds 16 bits per row and column.
+
+    Source: turboderp exllamav2 conversion/compile.py, exllamav3 modules/quant/exl3.py (suh, svh).
+    """
+    exl3 = settings.get("quant_method") == "exl3"
+
+    def of_bits(field: str, usual: float) -> Precision:
+        given = settings.get(field)
+        bits = float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) else usual
+        if not 1 <= bits <= _UNQUANTIZED_BITS:
+            raise _unsupported(field, f"{quoted(given)} is not a number of bits")
+        name = f"{settings['quant_method']}_{bits:g}"
+        extra = _SCALE_BYTES if exl3 else 0
+        return Precision(name=name, block_bytes=round(bits * _EXL_STEPS), block_values=8 * _EXL_STEPS, row_bytes=extra,
+                         column_bytes=extra)  # fmt: skip
+
+    formats = ((modules(["lm_head"]), of_bits("head_bits", 6)), (EVERYTHING, of_bits("bits", 4)))
+    return Quantization(method=str(settings["quant_method"]), formats=formats, groups=LINEAR_GROUPS | {HEAD})
+
+
 _READERS: dict[str, Callable[[Config], Quantization]] = {
     "fp8": _fp8,
     "fbgemm_fp8": _fbgemm,
     "gptq": _gptq,
     "gptq_marlin": _gptq,
-    "auto-round": _gptq,
-    "auto_round": _gptq,
+    "auto-round": _auto_round,
+    "auto_round": _auto_round,
     "bitnet": _bitnet,
+    "torchao": _torchao,
+    "hqq": _hqq,
+    "aqlm": _aqlm,
+    "exl2": _exl,
+    "exl3": _exl,
     "quark": _quark,
     "awq": _awq,
     "awq_marlin": _awq,

@@ -41,7 +41,7 @@ from core.errors import UnknownNameError
         ("google/gemma-3-27b-it-qat-q4_0-gguf", "gemma-3-27b", "q4_0"),
         ("lmstudio-community/gpt-oss-20b-GGUF", "gpt-oss-20b", None),
         ("mlx-community/Qwen3-8B-4bit", "qwen3-8b", None),
-        ("unsloth/Llama-3.1-8B-Instruct-UD-Q4_K_XL", "llama-3.1-8b", None),
+        ("unsloth/Llama-3.1-8B-Instruct-UD-Q4_K_XL", "llama-3.1-8b", "q4_k_m"),
         # Spellings.
         ("“llama-3.1-70b”", "llama-3.1-70b", None),
         ("llama-3-1-70b", "llama-3.1-70b", None),

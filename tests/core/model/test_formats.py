@@ -326,8 +326,8 @@ def test_formats_with_rules_for_modules_by_hand(settings, expected):
         ({"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp6"}}}, "weight.dtype"),
         ({"quant_method": "quark", "layer_type_quant_config": {"Linear": {}}}, "layer_type_quant_config"),
         ({"bits": 4, "group_size": 64, "mode": "turbo"}, "quantization"),
-        ({"quant_method": "torchao", "quant_type": {"default": {}}}, "quantization_config.quant_method"),
-        ({"quant_method": "hqq"}, "quantization_config.quant_method"),
+        ({"quant_method": "torchao", "quant_type": {"default": {}}}, "quantization_config.quant_type"),
+        ({"quant_method": "vptq"}, "quantization_config.quant_method"),
     ],
 )  # fmt: skip
 def test_unsupported_formats_name_the_field(settings, field):
@@ -336,8 +336,8 @@ def test_unsupported_formats_name_the_field(settings, field):
 
 
 def test_an_unknown_format_is_named_in_the_error():
-    with pytest.raises(Exception, match="quant_method: 'aqlm' is not a supported format"):
-        spec_from_config(QUANTIZED | {"quantization_config": {"quant_method": "aqlm"}}, name="q")
+    with pytest.raises(Exception, match="quant_method: 'vptq' is not a supported format"):
+        spec_from_config(QUANTIZED | {"quantization_config": {"quant_method": "vptq"}}, name="q")
 
 
 @given(st.sampled_from([row.precision.name for row in catalog.precisions() if row.use != "kv"]))

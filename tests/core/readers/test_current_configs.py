@@ -91,10 +91,10 @@ def test_a_tower_under_its_parents_model_type_has_its_own_defaults():
 
 def test_an_unknown_quantization_is_refused_only_as_shipped(tmp_path):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(LLAMA | {"quantization_config": {"quant_method": "torchao"}}))
+    path.write_text(json.dumps(LLAMA | {"quantization_config": {"quant_method": "vptq"}}))
     spec = read_config_file(str(path))
     assert weights_bytes(spec, catalog.precision("precision", "int4")) == parameters(LLAMA) // 2
-    with pytest.raises(UnsupportedModelError, match="'torchao' is not a supported format. Name a precision, such as"):
+    with pytest.raises(UnsupportedModelError, match="'vptq' is not a supported format. Name a precision, such as"):
         weights_bytes(spec)
 
 

@@ -53,7 +53,79 @@ def quark(scheme: dict[str, object] | None, **others: object) -> dict[str, objec
 
 # ---- bytes of all weights ------------------------------------------------------------------------------
 
+
+def torchao(kind: str, **data: object) -> dict[str, object]:
+    return {"quant_method": "torchao", "quant_type": {"default": {"_type": kind, "_data": data}}}
+
+
+HEAD_VALUES = 10 * 32
+
 BYTES = {
+    # torchao: a 16-bit scale and a 16-bit zero point per group; FP8 with one 32-bit scale per row or tensor.
+    "torchao int4": (torchao("Int4WeightOnlyConfig", group_size=32), VALUES // 2 + VALUES // 32 * 4),
+    "torchao int4, older": (
+        {"quant_method": "torchao", "quant_type": "int4_weight_only", "quant_type_kwargs": {"group_size": 32}},
+        VALUES // 2 + VALUES // 32 * 4,
+    ),
+    "torchao int8": (torchao("Int8WeightOnlyConfig", group_size=None), VALUES + 2 * ROWS),
+    "torchao fp8 by row": (
+        torchao("Float8DynamicActivationFloat8WeightConfig", granularity=[{"_type": "PerRow"}]), VALUES + 4 * ROWS,
+    ),
+    "torchao fp8": (torchao("Float8WeightOnlyConfig"), VALUES + 4 * TENSORS),
+    "torchao nvfp4": (torchao("NVFP4WeightOnlyConfig"), VALUES * 9 // 16 + 8 * TENSORS),
+    "torchao by module": (
+        torchao("ModuleFqnToConfig", module_fqn_to_config={
+            "_default": {"_type": "Int8DynamicActivationInt4WeightConfig", "_data": {"group_size": 32}},
+            "model.layers.0.mlp.down_proj": None,
+            "model.embed_tokens": {"_type": "IntxWeightOnlyConfig", "_data": {
+                "weight_dtype": {"_data": "int8", "_type": "torch.dtype"},
+                "granularity": {"_type": "PerAxis", "_data": {"axis": 0}}}},
+        }),
+        (VALUES - DOWN_VALUES) // 2 + (VALUES - DOWN_VALUES) // 32 * 4 + 2 * DOWN_VALUES - HEAD_VALUES + 2 * 10,
+    ),
+    "torchao by module, others as they are": (
+        torchao("FqnToConfig", fqn_to_config={
+            "model.layers.0.mlp.down_proj": {"_type": "IntxWeightOnlyConfig", "_data": {
+                "weight_dtype": "int4", "granularity": {"_type": "PerGroup", "_data": {"group_size": 32}}}},
+        }),
+        2 * (VALUES - DOWN_VALUES) + DOWN_VALUES // 2 + DOWN_VALUES // 32 * 4,
+    ),
+    "torchao with embedding and head": (
+        torchao("Int8WeightOnlyConfig") | {"include_input_output_embeddings": True},
+        VALUES + 2 * ROWS - 2 * HEAD_VALUES + 2 * 2 * 10,
+    ),
+    # HQQ: a 16-bit scale and a 16-bit zero point per group of 64 (mobiusml hqq/core/quantize.py).
+    "HQQ": (
+        {"quant_method": "hqq", "quant_config": {"weight_quant_params": {"nbits": 4, "group_size": 32}}},
+        VALUES // 2 + VALUES // 32 * 4,
+    ),
+    "HQQ, flat": ({"quant_method": "hqq", "bits": 8, "group_size": 32}, VALUES + VALUES // 32 * 4),
+    # AQLM: a 16-bit code for 8 inputs, a scale per row and 2¹⁶ codes of 8 values per tensor.
+    "AQLM": (
+        {"quant_method": "aqlm", "in_group_size": 8, "nbits_per_codebook": 16, "num_codebooks": 1,
+         "linear_weights_not_to_quantize": ["model.embed_tokens.weight", "lm_head.weight"]},
+        VALUES // 4 + 2 * ROWS + TENSORS * 2**16 * 8 * 2,
+    ),
+    # ExLlama: mean bits; EXL3 has a 16-bit sign and scale for each row and column (exllamav3 modules/quant/exl3.py).
+    "EXL2": ({"quant_method": "exl2", "bits": 4.5, "head_bits": 8}, VALUES * 9 // 16 - HEAD_VALUES),
+    "EXL3": (
+        {"quant_method": "exl3", "bits": 3, "head_bits": 6},
+        VALUES * 3 // 8 + 2 * (ROWS + COLUMNS_IN) - HEAD_VALUES * 2 + HEAD_VALUES * 6 // 8 + 2 * (10 + 32),
+    ),
+    # AutoRound's floats (auto_round/data_type) and its AWQ packing.
+    "AutoRound MXFP4": (
+        {"quant_method": "auto-round", "data_type": "mx_fp", "bits": 4}, VALUES // 2 + VALUES // 32,
+    ),
+    "AutoRound MXFP8": (
+        {"quant_method": "auto-round", "data_type": "mx_fp", "bits": 8}, VALUES + VALUES // 32,
+    ),
+    "AutoRound NVFP4": (
+        {"quant_method": "auto-round", "data_type": "nv_fp", "bits": 4}, VALUES * 9 // 16 + 8 * TENSORS,
+    ),
+    "AutoRound packed as AWQ": (
+        {"quant_method": "auto-round", "bits": 4, "group_size": 32, "packing_format": "auto_round:auto_awq"},
+        VALUES // 2 + VALUES // 32 * 5 // 2,
+    ),
     # One byte per value, and a 32-bit scale per output channel (transformers integrations/fbgemm_fp8.py).
     "FBGEMM": ({"quant_method": "fbgemm_fp8"}, VALUES + 4 * ROWS),
     "FBGEMM except one projection": (
@@ -246,6 +318,10 @@ def test_the_last_of_several_quark_steps_is_stored():
          "'per_block' is not supported"),
         ({"quant_method": "modelopt", "quant_algo": "W3A16"}, "quant_algo",
          "'W3A16' is not a supported format"),
+        (torchao("Int3OddConfig"), "quant_type", "'Int3OddConfig' is not a supported format"),
+        ({"quant_method": "aqlm", "out_group_size": 2}, "out_group_size",
+         "groups of 8 × 2 in 1 codebooks are not supported"),
+        ({"quant_method": "exl3", "bits": 0.5}, "bits", "0.5 is not a number of bits"),
         ({"quant_algo": "MIXED_PRECISION", "quantized_layers": {"lm_head": {"quant_algo": "W3A16"}}}, "quant_algo",
          "'W3A16' is not a supported format"),
     ],
