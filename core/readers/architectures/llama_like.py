@@ -95,8 +95,12 @@ def _bitnet_norms(fields: Fields, layer: int) -> Sequence[Tensor]:
 
 
 def _molmo2_norm(fields: Fields) -> str:
-    return {"qwen3": PER_HEAD, "olmo": FULL_WIDTH}[fields.text("qk_norm_type", "qwen3")] if fields.flag(
-        "use_qk_norm", True) else NO_NORM  # fmt: skip
+    if not fields.flag("use_qk_norm", True):
+        return NO_NORM
+    kind = fields.text("qk_norm_type", "qwen3")
+    if kind not in ("qwen3", "olmo"):
+        raise fields.error("qk_norm_type", f"{quoted(kind)} is not supported", COPY_IT)
+    return PER_HEAD if kind == "qwen3" else FULL_WIDTH
 
 
 def _molmo2_words(fields: Fields) -> Sequence[Tensor]:

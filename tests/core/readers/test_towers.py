@@ -74,6 +74,7 @@ def layer_mlp(width: int, mlp: int) -> int:
         deepseek(vision={"model_name": "unknown"}),
         deepseek(vision={"model_name": "deeplip_b_l", "width": {}}),
         deepseek(projector={"projector_type": "spiral"}),
+        {"model_type": "molmo2", "text_config": TEXT | {"model_type": "molmo2_text", "qk_norm_type": "spiral"}},
     ],
 )
 def test_unknown_parts_are_refused(config):
