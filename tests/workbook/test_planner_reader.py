@@ -13,10 +13,10 @@ import pytest
 
 from core.units import GB
 from tests.spreadsheets import libreoffice
-from tests.workbook.planner_rows import row
+from tests.workbook.planner_rows import few, row, write_small_planners
 from workbook import untrusted
 from workbook.files import UnreadableFileError
-from workbook.labels import Labels
+from workbook.labels import LANGUAGES, Labels
 from workbook.package import rewritten
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.scenario import FIELDS
@@ -39,7 +39,24 @@ LAST_COLUMN = scenarios.letter(outcome.WORKINGS[-1].key)
 TOTAL, KV, GPUS, CHECK = (scenarios.letter(key) for key in ("total", "kv", "gpus", "input_check"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
+def few_models():
+    """Have a few models and GPUs, when the planners are written and when they are read."""
+    with few():
+        yield
+
+
+@pytest.fixture(scope="module")
+def planners(few_models, tmp_path_factory):
+    return write_small_planners(tmp_path_factory.mktemp("planners"))
+
+
+@pytest.fixture(scope="module", params=LANGUAGES)
+def planner(planners, request):
+    return planners[request.param]
+
+
+@pytest.fixture(scope="module")
 def filled(planners, tmp_path_factory):
     """Save with LibreOffice a planner that a user has filled, renamed and rearranged."""
     path = tmp_path_factory.mktemp("filled") / "filled.xlsx"

@@ -19,6 +19,7 @@ from core.plan.fleet import LAYOUTS, layout_title
 from core.plan.money import OPTION_MONEY
 from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.formula_form import depth_of_if
+from tests.workbook.reading import read_once
 from workbook import labels as label_table
 from workbook.labels import Labels
 from workbook.offers import label_of
@@ -33,7 +34,7 @@ RESULT_NAMES = (*ARTICLE_NAMES, "exact_total_gb", "real_total_gb", "master_check
 
 def named_values(path) -> dict[str, object]:
     """Return the stored value of every workbook name of a single cell."""
-    book = openpyxl.load_workbook(path, data_only=True)
+    book = read_once(path, data_only=True)
     values = {}
     for name, defined in book.defined_names.items():
         ((sheet, address),) = defined.destinations
@@ -43,7 +44,7 @@ def named_values(path) -> dict[str, object]:
 
 
 def formulas(path):
-    for ws in openpyxl.load_workbook(path):
+    for ws in read_once(path):
         for row in ws.iter_rows():
             for cell in row:
                 if cell.data_type == "f":
@@ -52,7 +53,7 @@ def formulas(path):
 
 def test_sheets_stand_in_order(planner, language):
     labels = Labels(language)
-    book = openpyxl.load_workbook(planner)
+    book = read_once(planner)
     assert book.sheetnames == [labels(f"sheet.{key}") for key in SHEET_ORDER]
     assert book.active.title == labels("sheet.plan")
     assert all(ws.sheet_state == "visible" for ws in book)
@@ -73,7 +74,7 @@ def test_pandas_reads_numbers_without_recalculation(planner, language):
 
 
 def test_every_formula_cell_has_a_value_and_none_is_an_error(planner):
-    values = openpyxl.load_workbook(planner, data_only=True)
+    values = read_once(planner, data_only=True)
     cells = list(formulas(planner))
     assert len(cells) > 150
     for sheet, address, formula in cells:
@@ -113,7 +114,7 @@ def test_the_same_version_writes_the_same_bytes(planner, language):
 
 
 def test_models_sheet_is_the_catalog(planner, language):
-    ws = openpyxl.load_workbook(planner)[Labels(language)("sheet.models")]
+    ws = read_once(planner)[Labels(language)("sheet.models")]
     labels = Labels(language)
     headers = {cell.value: cell.column - 1 for cell in ws[models.HEADER_ROW]}
     rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=models.FIRST_ROW)]
@@ -127,7 +128,7 @@ def test_models_sheet_is_the_catalog(planner, language):
 
 def test_gpus_sheet_is_the_catalog(planner, language):
     labels = Labels(language)
-    ws = openpyxl.load_workbook(planner, data_only=True)[labels("sheet.gpus")]
+    ws = read_once(planner, data_only=True)[labels("sheet.gpus")]
     columns = [cell.value for cell in ws[4]]
     rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
     assert [row[labels("gpus.gpu")] for row in rows] == list(catalog.gpu_names())
@@ -161,7 +162,7 @@ INPUT_STYLES = {f"VRAM {name}" for name in ("input", "input text", "plan input",
 
 def test_every_input_is_unlocked_and_checked(planner, language):
     labels = Labels(language)
-    book = openpyxl.load_workbook(planner)
+    book = read_once(planner)
     for key in ("article", "scenarios", "sensitivity", "plan", "assumptions", "models", "prices"):
         ws = book[labels(f"sheet.{key}")]
         validated = {
@@ -175,7 +176,7 @@ def test_every_input_is_unlocked_and_checked(planner, language):
 
 
 def test_lists_offer_what_the_catalog_has(planner):
-    book = openpyxl.load_workbook(planner)
+    book = read_once(planner)
     for name, known in (
         ("model_names", [*models.OWN_MODELS, *catalog.model_names()]),
         ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
@@ -190,7 +191,7 @@ def test_lists_offer_what_the_catalog_has(planner):
 def test_the_prices_are_those_of_the_offers_that_count(planner, language):
     """Prices shows the state of each offer of the catalog, and GPUs the price of the one that counts, and its row."""
     labels = Labels(language)
-    book = openpyxl.load_workbook(planner, data_only=True)
+    book = read_once(planner, data_only=True)
     judged = judge(catalog_offers(), default_offer_policy())
     ws = book[labels("sheet.prices")]
     states = [ws[f"{prices_sheet.letter('state')}{prices_sheet.FIRST_ROW + i}"].value for i in range(len(judged))]
@@ -210,7 +211,7 @@ def test_the_prices_are_those_of_the_offers_that_count(planner, language):
 def test_the_recommendation_is_the_first_of_vram_plan(planner, language):
     """The options in the order of their ranks are those of `vram plan` for the chosen scenario."""
     labels = Labels(language)
-    book = openpyxl.load_workbook(planner, data_only=True)
+    book = read_once(planner, data_only=True)
     ws = book[labels("sheet.options")]
     columns = {key: ord_of(options.letter(key)) for key in ("rank", "gpu", "layout", "net_present_cost", "state")}
     rows = [
@@ -280,7 +281,7 @@ def ord_of(letter: str) -> int:
 def test_every_formula_can_be_followed(planner):
     """As Excel shows a formula, it has at most 200 characters, 8 different references, and IF 3 deep."""
     seen = set()
-    for ws in openpyxl.load_workbook(planner):
+    for ws in read_once(planner):
         for row in ws.iter_rows():
             for cell in row:
                 if cell.data_type == "f":
@@ -306,14 +307,14 @@ def references(formula: str) -> list[str]:
 
 def test_sheets_fill_the_rows_of_each_scenario_and_option(planner, language):
     labels = Labels(language)
-    ws = openpyxl.load_workbook(planner)[labels("sheet.capacity")]
+    ws = read_once(planner)[labels("sheet.capacity")]
     expected = scenarios.MOST_SCENARIOS * len(LAYOUTS) + len(capacity.option_rows())
     assert ws.max_row == capacity.HEADER_ROW + expected + 3  # the title and the headings of the second table
 
 
 def test_how_it_works_explains_every_term(planner, language):
     labels = Labels(language)
-    ws = openpyxl.load_workbook(planner)[labels("sheet.how_it_works")]
+    ws = read_once(planner)[labels("sheet.how_it_works")]
     rows = list(ws.iter_rows(min_row=5, max_col=5, values_only=True))
     assert [row[0] for row in rows] == [labels(f"term.{term.name}") for term in how_it_works.TERMS]
     figures = {row[0]: row for row in rows}
@@ -329,7 +330,7 @@ def test_how_it_works_explains_every_term(planner, language):
 
 
 def test_links_lead_to_sheets(planner, language):
-    book = openpyxl.load_workbook(planner)
+    book = read_once(planner)
     links = [
         cell.hyperlink for row in book[Labels(language)("sheet.about")].iter_rows() for cell in row if cell.hyperlink
     ]
