@@ -1,20 +1,11 @@
-"""Compute what the options of a plan cost to own and to rent, at indicative prices."""
+"""Show what the options of a plan cost to own and to rent, at indicative prices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator
 
 from core.catalog.offer_choice import ITEMS, GpuPrices, Price
-from core.model.precision import Precision
-from core.plan.allocation import allocated_tokens
-from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, Usage, option_costs
-from core.plan.demand import Tokens
-from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, estimate
-from core.plan.fleet import Option, Service, gpu_of_choice, gpus_by_division
-from core.plan.option_speed import OptionSpeed
-from core.units import GB
+from core.plan.costs import OptionCosts
 
 COSTS_NOTE = "prices are indicative, replace with your quote"
 # Figures of the way chosen, and of an API: key in JSON → term of `core.plan.money.OUTCOME`.
@@ -32,79 +23,6 @@ _OUTCOME = {
     "api_usd_per_month": "api_month",
     "api_npv_usd": "api_npv",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """The assumptions and the load by which the options of a plan are compared.
-
-    Attributes:
-        policy, assumptions: as `core.plan.costs.assumed` returns them.
-        people: people who use the service; None if they are not given.
-        tokens: of a request.
-        prices: those of each GPU; None: by the catalog's offers.
-    """
-
-    policy: OrderPolicy
-    assumptions: Assumptions
-    people: int | None
-    tokens: Tokens
-    prices: Mapping[str, GpuPrices] | None = None
-
-
-def total_bytes(service: Service, requested: Precision | None, context: int) -> Callable[[int], int]:
-    """Return the memory by users that the article's count divides by a GPU's, as the planner's sheets do.
-
-    The count takes the precision that was asked for, not the format in which an engine serves it, the tokens that are
-    allocated, and the rule's fraction also where an engine's budget decides.
-    """
-    overhead = DEFAULT_OVERHEAD_FRACTION if service.overhead is None else service.overhead
-
-    @cache
-    def of_users(users: int) -> int:
-        return estimate(
-            service.model,
-            context=allocated_tokens(context, service.average_tokens),
-            users=users,
-            precision=requested,
-            kv_precision=service.kv_precision,
-            overhead=overhead,
-        ).total_bytes
-
-    return of_users
-
-
-def costs_by_option(
-    options: Iterable[OptionSpeed], total_bytes: Callable[[int], int], comparison: Comparison
-) -> dict[Option, OptionCosts]:
-    """Return the costs of each option whose GPU is in the catalog.
-
-    Args:
-        options: the options at their loads.
-        total_bytes: memory by users, for the article's count of GPUs.
-    """
-    costs = {}
-    for at_load in options:
-        option, users = at_load.option, at_load.users
-        choice = option.replica.gpu
-        gpu = gpu_of_choice(choice)
-        if gpu is not None:
-            costs[option] = option_costs(
-                gpu,
-                option,
-                users=users,
-                gpus_by_division=gpus_by_division(total_bytes(users), choice.memory_bytes / GB),
-                policy=comparison.policy,
-                assumptions=comparison.assumptions,
-                prices=comparison.prices[gpu.name] if comparison.prices else None,
-                usage=Usage(
-                    people=comparison.people,
-                    output_tokens_per_s=at_load.speed.expected.output_tokens_per_s if at_load.speed else None,
-                    prompt_tokens=comparison.tokens.prompt,
-                    output_tokens=comparison.tokens.output,
-                ),
-            )
-    return costs
 
 
 def _cents(usd: float | None) -> float | None:

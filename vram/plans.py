@@ -13,24 +13,23 @@ from core.checks import number, one_of, whole
 from core.engines.deployment import checked_settings, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.engines.served import setting_obstacle
-from core.errors import UnsupportedModelError
 from core.plan import defaults, fleet
 from core.plan.candidates import Wanted, maker_of, why_left_out
-from core.plan.costs import EITHER, WAYS, OptionCosts, assumed, candidate_of
+from core.plan.costs import EITHER, WAYS, OptionCosts, assumed
 from core.plan.demand import MIN_SPEED, demand_of, tokens_of
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import GpuChoice, Replica, Service
 from core.plan.measured_speeds import measured_note
 from core.plan.measured_speeds import measured_speeds as read_measured_speeds
-from core.plan.option_speed import OptionSpeed, Wish, speed_in_full, speeds_of_options
-from core.plan.ranking import NO_BANDWIDTH, Candidate, rank
+from core.plan.option_speed import OptionSpeed, Wish, speed_in_full
+from core.plan.options import Comparison, first_of_each_gpu, ranked_options
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
 from core.plan.speed_settings import acceptance_note
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, draft_of, kv_precision_of, model
-from vram.plan_costs import Comparison, costs_as_dict, costs_by_option, total_bytes
+from vram.plan_costs import costs_as_dict
 from vram.speeds import SpeedRange, speed_range
 
 SPEED_NOTE = f"Speeds are computed; about eight of ten measurements lie in the range. {NOT_MODELLED}"
@@ -257,11 +256,6 @@ def plan(
     asked = named or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
     not_compared = {choice: reason for choice in asked if (reason := _why_not_compared(choice, compared))}
     choices = [choice for choice in asked if choice not in not_compared]
-    fitting = [
-        option for choice in choices for option in fleet.options(service, choice, demand.users or 1, tokens.context)
-    ]
-    at_loads, no_speed = _at_loads(service, fitting, wish, wanted)
-    found = {at_load.option: at_load for at_load in at_loads}
     comparison = Comparison(
         policy=policy,
         assumptions=assumption_values,
@@ -269,15 +263,16 @@ def plan(
         tokens=tokens,
         prices=_prices_of(prices),
     )
-    costs_of = costs_by_option(found.values(), total_bytes(service, requested, tokens.context), comparison)
-    ranking = rank(_candidate(at_load, costs_of.get(option)) for option, at_load in found.items())
+    ranked = ranked_options(service, requested, choices, wish, comparison, with_speed=wanted is not None)
+    ranking, costs_of = ranked.ranking, ranked.costs
+    found = {at_load.option: at_load for at_load in ranked.at_loads}
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
     reasons = {out.key: out.reason for out in ranking.left_out}
     refused = {option for option, at_load in found.items() if at_load.reason}
     ordered = [*ranking.keys, *sorted(reasons.keys() - refused, key=fleet.smallest_first)]
-    shown = ordered if gpus else _first_of_each_gpu(ordered)
+    shown = ordered if gpus else first_of_each_gpu(ordered)
     of_gpu: dict[GpuChoice, list[OptionSpeed]] = {choice: [] for choice in choices}
-    for at_load in at_loads:
+    for at_load in ranked.at_loads:
         of_gpu[at_load.option.replica.gpu].append(at_load)
     out = [RuledOut(choice.name, reason) for choice, reason in not_compared.items()]
     out += [
@@ -285,7 +280,7 @@ def plan(
         for choice in choices
         for reason in (
             *_reasons_of_speed(of_gpu[choice], bool(gpus)),
-            *_reasons(service, choice, wish, fitting, bool(gpus)),
+            *_reasons(service, choice, wish, found, bool(gpus)),
         )
     ]
     return Plan(
@@ -309,7 +304,7 @@ def plan(
         ruled_out=tuple(out),
         runner_up=_runner_up(ranking.runner_up),
         margin=ranking.margin,
-        no_speed=no_speed,
+        no_speed=ranked.no_speed,
         with_costs=costs,
         assumptions=asdict(policy) | asdict(assumption_values),
         assumed=(
@@ -329,42 +324,15 @@ def _prices_of(path: str | os.PathLike[str] | None) -> Mapping[str, GpuPrices] |
     return prices_of_file(path)
 
 
-def _at_loads(
-    service: Service, options: list[fleet.Option], wish: Wish, min_speed: float | None
-) -> tuple[list[OptionSpeed], str]:
-    """Return the options at their loads, and why no speed is known of any."""
-    if min_speed is not None or wish.users is None:
-        try:
-            found = speeds_of_options(service, options, wish)
-        except UnsupportedModelError as error:
-            if wish.users is None:
-                raise
-            return _without_speed(options, wish.users), error.problem
-        if wish.users is None:  # without a speed, requests cannot be turned into replicas
-            found = [at if at.speed or at.reason else replace(at, reason=NO_BANDWIDTH) for at in found]
-        return found, ""
-    return _without_speed(options, wish.users), ""
-
-
 def _why_not_compared(choice: GpuChoice, compared: Wanted) -> str:
     """Return why a GPU is not compared; "" if it is, as one of which only the memory is known."""
     gpu = fleet.gpu_of_choice(choice)
     return "" if gpu is None else why_left_out(gpu, compared)
 
 
-def _without_speed(options: Iterable[fleet.Option], users: int) -> list[OptionSpeed]:
-    return [OptionSpeed(option=option, users=users, peak_users=users, speed=None) for option in options]
-
-
 def _speed(service: Service, at_load: OptionSpeed, wish: Wish) -> SpeedRange | None:
     found = speed_in_full(service, at_load, wish)
     return None if found is None else speed_range(found)
-
-
-def _candidate(at_load: OptionSpeed, costs: OptionCosts | None) -> Candidate[fleet.Option]:
-    figures = None if costs is None else costs.figures
-    bandwidth = None if costs is None else catalog.gpu(at_load.option.replica.gpu.name).bandwidth_gb_per_s
-    return candidate_of(at_load.option, figures, at_load.users, bandwidth, at_load.reason)
 
 
 def _runner_up(option: fleet.Option | None) -> RunnerUp | None:
@@ -383,13 +351,6 @@ def _public(option: fleet.Option, users: int) -> Option:
         users_per_replica=option.users_per_replica,
         headroom=option.headroom,
     )
-
-
-def _first_of_each_gpu(ordered: Iterable[fleet.Option]) -> list[fleet.Option]:
-    first: dict[GpuChoice, fleet.Option] = {}
-    for option in ordered:
-        first.setdefault(option.replica.gpu, option)
-    return list(first.values())
 
 
 def _reasons_of_speed(at_loads: list[OptionSpeed], every_layout: bool) -> Iterator[str]:
@@ -411,7 +372,7 @@ def _low_speed(at_load: OptionSpeed) -> float:
 
 
 def _reasons(
-    service: Service, gpu: GpuChoice, wish: Wish, fitting: list[fleet.Option], every_layout: bool
+    service: Service, gpu: GpuChoice, wish: Wish, fitting: Iterable[fleet.Option], every_layout: bool
 ) -> Iterator[str]:
     """Say why a GPU, or with `every_layout` a layout of it, cannot hold the users."""
     if every_layout:
