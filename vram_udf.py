@@ -48,7 +48,7 @@ ARGUMENTS = {
         '"gathered", "activations", "step", "context"), "all_gpus" (GB on all) or "trainable" (parameters).'
     ),
     **dict.fromkeys(
-        ("VRAM_GPUS.overhead", "VRAM_MAX_USERS.overhead", "VRAM_MAX_CONTEXT.overhead"),
+        [f"VRAM_{name}.overhead" for name in ("GPUS", "MAX_USERS", "MAX_CONTEXT", "PLAN", "COST")],
         "Overhead as a fraction of weights and KV cache, for example 0.1; if omitted, the memory that vLLM reserves.",
     ),
     "unit": (
@@ -56,6 +56,20 @@ ARGUMENTS = {
         "(powers of 1024); GB if omitted."
     ),
     "field": 'The field to return, for example "source"; all fields with labels if omitted.',
+    "VRAM_GPU.field": 'The field to return, for example "memory_gb" or "price"; all fields with labels if omitted.',
+    "kind": 'What to list: "models", "gpus" or "precisions".',
+    "search": 'Words that a name, title or maker contains, for example "llama" or "fp8"; every name if omitted.',
+    "min_speed": (
+        "Tokens per second that each user gets at least, at the low end of the range, for example 20; 0 for any speed, "
+        "10 if omitted."
+    ),
+    "VRAM_PLAN.gpu": 'GPU name ("h100-sxm"), a card\'s number (4090), or a range of them; every GPU if omitted.',
+    "VRAM_COST.gpu": 'GPU name ("h100-sxm", "A100 80GB") or a card\'s number (4090).',
+    "VRAM_COST.result": (
+        'What to return: "per_month" (US dollars; if omitted), "net_present_cost", "way" (buy or rent), '
+        '"own_per_month", "rent_per_month", "purchase", "order" (GPUs), "per_user_month", "per_million_tokens", '
+        '"break_even_month" or "layout".'
+    ),
 }
 
 
@@ -172,6 +186,32 @@ def VRAM_USERS_AT_SPEED(model, prompt_tokens, output_tokens, speed, gpu, gpus, p
 
 
 @cell_function
+def VRAM_PLAN(model, context, users, gpu=None, precision=None, kv_precision=None, overhead=None, min_speed=None):
+    """The ways to serve the users, the cheapest first: GPU, layout, speed and costs. =VRAM_PLAN("qwen3-32b",8192,50)"""
+    from core.cells import plans
+
+    return plans.plan(model, context, users, gpu, precision, kv_precision, overhead, min_speed)
+
+
+@cell_function
+def VRAM_COST(
+    model, context, users, gpu, precision=None, kv_precision=None, overhead=None, min_speed=None, result=None
+):  # fmt: skip
+    """Costs of the best way on that GPU, at indicative prices; see "result". =VRAM_COST("qwen3-32b",8192,50,"h100")"""
+    from core.cells import plans
+
+    return plans.cost(model, context, users, gpu, precision, kv_precision, overhead, min_speed, result)
+
+
+@cell_function
+def VRAM_LIST(kind, search=None):
+    """Names that the other functions take: models, GPUs or precisions. Example: =VRAM_LIST("models", "llama 70b")"""
+    from core.cells import lists
+
+    return lists.names_of(kind, search)
+
+
+@cell_function
 def VRAM_TRAIN(model, method, sequence=None, batch=None, rank=None, zero=None, gpus=None, result=None):
     """GPU memory to fine-tune a model, GB on each GPU, with AdamW and checkpoints of each layer; see "result"."""
     from core.cells import training
@@ -189,7 +229,7 @@ def VRAM_MODEL(name, field=None):
 
 @cell_function
 def VRAM_GPU(name, field=None):
-    """Data of a GPU: one field ("memory_gb", "tdp_w", "source", ...), or all fields with labels."""
+    """Data of a GPU: one field ("memory_gb", "price", "source", ...), or all fields with labels."""
     from core.cells import cards
 
     return cards.gpu(name, field)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from core.catalog import names
 from core.catalog.hardware import Gpu
 from core.catalog.names import CatalogPrecision
+from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
 from core.errors import UnknownNameError, unknown_name
 from core.model.counts import model_counts
 from core.model.precision import Precision
@@ -80,7 +81,10 @@ def _provenance(spec: ModelSpec) -> dict[str, str]:
 
 
 def gpu_card(gpu: Gpu) -> Card:
-    """Return the known facts about `gpu`; `memory_basis` is "driver" (as the driver reports it) or "label"."""
+    """Return the known facts about `gpu`; `memory_basis` is "driver" (as the driver reports it) or "label".
+
+    Prices are indicative, in US dollars: `price` to buy one, the others for an hour of one.
+    """
     return known_fields(
         {
             "name": gpu.name,
@@ -104,12 +108,29 @@ def gpu_card(gpu: Gpu) -> Card:
             "int8_tops": gpu.int8_tops,
             "fp8_tflops": gpu.fp8_tflops,
             "fp4_tflops": gpu.fp4_tflops,
+            **_indicative_prices(gpu),
             "source": gpu.source,
             "compute_source": gpu.compute_source,
             "memory_source": gpu.memory_source,
             "as_of": gpu.as_of,
         }
     )
+
+
+def _indicative_prices(gpu: Gpu) -> dict[str, float | str | None]:
+    """Return US dollars to buy the GPU, and to rent it for an hour, by the catalog's offers; see `offer_choice`."""
+    found = catalog_prices().get(gpu.name, GpuPrices(name=gpu.name))  # a slice of a GPU has no price
+    items: dict[str, Price | None] = {
+        "price": found.purchase,
+        "rent_per_hour": found.on_demand_per_gpu_hour,
+        "reserved_per_hour": found.reserved_per_gpu_hour,
+    }
+    known = [price for price in items.values() if price is not None]
+    return {
+        **{field: None if price is None else price.usd for field, price in items.items()},
+        "price_source": known[0].offer.source if known else None,
+        "price_as_of": str(known[0].offer.date) if known else None,
+    }
 
 
 def precision_card(row: CatalogPrecision) -> Card:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from core.cells.arguments import Argument
 from core.cells.broadcast import Array, LineFunction, broadcast
 from core.cells.values import excel_error, single_cells
-from core.errors import PlannerError
+from core.errors import PlannerError, WrongTypeError
 
 
 def evaluate(
@@ -32,6 +33,33 @@ def evaluate(
 def value_or_rows(results: Array) -> object:
     """Return a single result as a value, several as rows."""
     return results.elements[0] if len(results.elements) == 1 else results.to_rows()
+
+
+def spilled(table: Callable[[], object]) -> object:
+    """Return the result of `table`, or the Excel error of the `PlannerError` that it raises."""
+    try:
+        return table()
+    except PlannerError as error:
+        return excel_error(error)
+
+
+def the_only_value(name: str, values: Array) -> Any:
+    """Return the value of an argument that must be one cell, or one model, because the result is a table.
+
+    Raises:
+        WrongTypeError: there are several.
+        PlannerError: the value itself is invalid.
+    """
+    if len(values.elements) > 1:
+        raise WrongTypeError(name, f"there are {len(values.elements)} of them", "Give one; the result is a table.")
+    return valid(values.elements[0])
+
+
+def valid(value: Any) -> Any:
+    """Return a value of an argument, or raise the error in its place."""
+    if isinstance(value, PlannerError):
+        raise value
+    return value
 
 
 def labelled_rows(labels: list[str], columns: Sequence[object]) -> object:

@@ -192,8 +192,23 @@ failed:
     VRAM_CHECK = ErrorCell(Err.Description)
 End Function
 
+Function VRAM_COST(model, context, users, gpu, Optional precision, Optional kv_precision, Optional overhead, Optional min_speed, Optional result)
+Attribute VRAM_COST.VB_Description = "Costs of the best way on that GPU, at indicative prices; see ""result"". =VRAM_COST(""qwen3-32b"",8192,50,""h100"")"
+Attribute VRAM_COST.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_COST = CellValue(XLPy.CallUDF("vram_udf", "VRAM_COST", Array(model, context, users, gpu, precision, kv_precision, overhead, min_speed, result), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_COST = CellValue(XLPy.CallUDF("vram_udf", "VRAM_COST", Array(model, context, users, gpu, precision, kv_precision, overhead, min_speed, result)))
+        Exit Function
+    #End If
+failed:
+    VRAM_COST = ErrorCell(Err.Description)
+End Function
+
 Function VRAM_GPU(name, Optional field)
-Attribute VRAM_GPU.VB_Description = "Data of a GPU: one field (""memory_gb"", ""tdp_w"", ""source"", ...), or all fields with labels."
+Attribute VRAM_GPU.VB_Description = "Data of a GPU: one field (""memory_gb"", ""price"", ""source"", ...), or all fields with labels."
 Attribute VRAM_GPU.VB_ProcData.VB_Invoke_Func = " \n14"
     #If App = "Microsoft Excel" Then
         If TypeOf Application.Caller Is Range Then On Error GoTo failed
@@ -252,6 +267,21 @@ failed:
     VRAM_KV_PER_TOKEN = ErrorCell(Err.Description)
 End Function
 
+Function VRAM_LIST(kind, Optional search)
+Attribute VRAM_LIST.VB_Description = "Names that the other functions take: models, GPUs or precisions. Example: =VRAM_LIST(""models"", ""llama 70b"")"
+Attribute VRAM_LIST.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_LIST = CellValue(XLPy.CallUDF("vram_udf", "VRAM_LIST", Array(kind, search), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_LIST = CellValue(XLPy.CallUDF("vram_udf", "VRAM_LIST", Array(kind, search)))
+        Exit Function
+    #End If
+failed:
+    VRAM_LIST = ErrorCell(Err.Description)
+End Function
+
 Function VRAM_MAX_CONTEXT(model, users, gpu, gpus, Optional precision, Optional kv_precision, Optional overhead)
 Attribute VRAM_MAX_CONTEXT.VB_Description = "Longest context in tokens that the GPUs can serve to all users, up to the model's limit; 0 if it does not fit."
 Attribute VRAM_MAX_CONTEXT.VB_ProcData.VB_Invoke_Func = " \n14"
@@ -295,6 +325,21 @@ Attribute VRAM_MODEL.VB_ProcData.VB_Invoke_Func = " \n14"
     #End If
 failed:
     VRAM_MODEL = ErrorCell(Err.Description)
+End Function
+
+Function VRAM_PLAN(model, context, users, Optional gpu, Optional precision, Optional kv_precision, Optional overhead, Optional min_speed)
+Attribute VRAM_PLAN.VB_Description = "The ways to serve the users, the cheapest first: GPU, layout, speed and costs. =VRAM_PLAN(""qwen3-32b"",8192,50)"
+Attribute VRAM_PLAN.VB_ProcData.VB_Invoke_Func = " \n14"
+    #If App = "Microsoft Excel" Then
+        If TypeOf Application.Caller Is Range Then On Error GoTo failed
+        VRAM_PLAN = CellValue(XLPy.CallUDF("vram_udf", "VRAM_PLAN", Array(model, context, users, gpu, precision, kv_precision, overhead, min_speed), ThisWorkbook, Application.Caller))
+        Exit Function
+    #Else
+        VRAM_PLAN = CellValue(XLPy.CallUDF("vram_udf", "VRAM_PLAN", Array(model, context, users, gpu, precision, kv_precision, overhead, min_speed)))
+        Exit Function
+    #End If
+failed:
+    VRAM_PLAN = ErrorCell(Err.Description)
 End Function
 
 Function VRAM_PRECISION(name, Optional field)

@@ -156,6 +156,9 @@ CALLS = {
         Range([["low", "limited_by"]]),
     ),
     "users at a speed": ("VRAM_USERS_AT_SPEED", LLAMA, 2000, 500, Range([[20, 1000, 0]]), "h100", 8, "fp8"),
+    "a plan of one GPU": ("VRAM_PLAN", LLAMA, 32768, 50, "h100"),
+    "costs": ("VRAM_COST", LLAMA, 32768, Range([[10], [-1]]), Range([["h100", "no such GPU"]])),
+    "a list": ("VRAM_LIST", "gpus", "h100"),
     "fine-tuning": ("VRAM_TRAIN", LLAMA, Range([["lora", "qlora", "dora"]]), 4096, MISSING, Range([[16], [0]])),
     "a check": ("VRAM_CHECK", Range([["lama-3.1-70b"], [LLAMA]]), Range([[1000, True]])),
 }
