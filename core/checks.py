@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError, quoted
+from core.texts import plain_letters
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ def number(field: str, value: object) -> float | int:
         if value == int(value):
             return int(value)
     return number_within(field, value, limits)
+
+
+# "32K" and "1M" tokens: models' longest contexts are powers of two, 128K is 131,072 (config.json of Llama 3.1).
+_THOUSANDS = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*([km])i?(?:\s*tokens)?", re.IGNORECASE)
+_STEPS = {"k": 2**10, "m": 2**20}
+
+
+def tokens(field: str, value: object) -> float | int:
+    """Return the same as `number`; a text such as "32K" or "1M" is a number of tokens, of 1024 or 1024² each.
+
+    Raises:
+        PlannerError: the same errors as `number`.
+    """
+    found = _THOUSANDS.fullmatch(plain_letters(value).strip()) if isinstance(value, str) else None
+    return number(field, round(float(found[1]) * _STEPS[found[2].lower()]) if found else value)
 
 
 def whole(field: str, value: object) -> int:

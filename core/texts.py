@@ -18,9 +18,21 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 
 
+# Dashes that word processors and web pages write for a hyphen (Unicode, general category Pd), and the minus sign.
+_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
+
+
 def plain_letters(text: str) -> str:
     """Replace full-width letters and digits with ASCII ones; return a text that is too long for a name unchanged."""
     return unicodedata.normalize("NFKC", text) if len(text) <= LONGEST_COMPARED else text
+
+
+def plain_name(text: str) -> str:
+    """Return the same as `plain_letters`, with a hyphen for every dash and without quotation marks around a name."""
+    return plain_letters(text).translate(_DASHES).strip(QUOTES)
+
+
+QUOTES = " \t\u00a0\"'`“”‘’‚„«»「」『』"
 
 
 def printable(text: str) -> str:

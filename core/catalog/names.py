@@ -6,7 +6,7 @@ import csv
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from core.catalog.written_names import (
     BRANDS,
     WrittenName,
     brand_in,
+    is_size,
     parts_of,
     read_written,
     without_active_size,
@@ -22,9 +23,10 @@ from core.catalog.written_names import (
 )
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
 from core.model.precision import Precision, mean_precision, precision_of_bytes
+from core.model.quantization import in_format
 from core.model.spec import ModelSpec
 from core.model.tensors import GROUPS
-from core.texts import plain_letters
+from core.texts import plain_letters, plain_name
 
 if TYPE_CHECKING:
     from core.catalog.hardware import Gpu
@@ -98,6 +100,17 @@ class NamedModel:
     precision: Precision | None = None
     assumed: str = ""
 
+    @property
+    def spec(self) -> ModelSpec:
+        """Return the model as the name states it: stored in the format, with a note on what the name was read as."""
+        return _as_named(self.model.spec, self.precision, self.assumed) if self.assumed else self.model.spec
+
+
+@lru_cache(maxsize=1024)
+def _as_named(spec: ModelSpec, precision: Precision | None, assumed: str) -> ModelSpec:
+    stored = spec.quantization if precision is None else in_format(precision)
+    return replace(spec, quantization=stored, notes=(*spec.notes, f"model: {assumed}"))
+
 
 def model(name: object) -> CatalogModel:
     """Return the model that `name` means, as `named_model` finds it, in the format of the model's checkpoint.
@@ -124,8 +137,13 @@ def named_model(name: object) -> NamedModel:
         read = _read_model_name(own_file, name)
         if read is not None:
             return _as_read(_catalog_model(own_file, read[0]), name, read[1])
+        _ask_which(name)
     more = _brand_remedy(name) if isinstance(name, str) else ""
-    known = _find_name("model", name, names, model_names, "Models", "llama-3.1-70b", more)
+
+    def similar() -> tuple[str, ...]:
+        return _of_the_size(str(name), model_names())
+
+    known = _find_name("model", name, names, similar, "Models", "llama-3.1-70b", more)
     return NamedModel(model=_catalog_model(own_file, known))
 
 
@@ -136,6 +154,33 @@ def _brand_remedy(name: str) -> str:
         return ""
     example = next((known for known in model_names() if known.startswith(BRANDS[brand])), "")
     return f'The models of {brand} are called "{BRANDS[brand]}…" here, for example "{example}".' if example else ""
+
+
+_MOST_CHOICES = 6
+
+
+_COPIES = re.compile(r"fp8|nvfp4|awq|gptq|int4")
+
+
+def _ask_which(name: str) -> None:
+    """Raise the error that asks which model is meant, if the name is that of a family, or of one and a size."""
+    parts = [part for part in parts_of(name.rpartition("/")[2]) if part != ":"]
+    words, sizes = [part for part in parts if not is_size(part)], [part for part in parts if is_size(part)]
+    if not words:
+        return
+    by_parts = {known: parts_of(known) for known in model_names() if not _COPIES.search(known)}
+    fitting = [known for known, own in by_parts.items() if own[: len(words)] == tuple(words) and set(sizes) <= set(own)]
+    if len(fitting) < 2:
+        return
+    shown = fitting if len(fitting) <= _MOST_CHOICES else fitting[:: -(-len(fitting) // _MOST_CHOICES)]
+    more = " …" if len(shown) < len(fitting) else ""
+    raise UnknownNameError("model", f"{quoted(name)} fits several models", f"Say which: {', '.join(shown)}{more}.")
+
+
+def _of_the_size(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those of `known` that have the sizes that `name` states: no other size is suggested."""
+    sizes = {part for part in parts_of(name) if is_size(part)}
+    return tuple(each for each in known if sizes <= set(parts_of(each))) if sizes else known
 
 
 def _as_read(found: CatalogModel, name: str, read: WrittenName) -> NamedModel:
@@ -279,7 +324,7 @@ def _precision(row: dict[str, str]) -> Precision:
 @lru_cache(maxsize=4096)
 def _name_key(name: str) -> str:
     """Return the form in which names are compared: ASCII letters and digits, no case, no separators."""
-    return "".join(c for c in plain_letters(name).casefold() if c not in " \t\u00a0-_")
+    return "".join(c for c in plain_name(name).casefold() if c not in " \t\u00a0-_")
 
 
 def _find_name(
@@ -335,7 +380,8 @@ def _read_model_name(own_file: str, name: str) -> tuple[str, WrittenName] | None
     if written is None or not written.parts:
         return None
     names = _model_names_by_parts(own_file)
-    found = next((names[parts] for parts in written.possible_parts() if names.get(parts)), None)
+    possible = (parts_of(name.rpartition("/")[2]), *written.possible_parts())  # "text" may be part of a model's name
+    found = next((names[parts] for parts in possible if names.get(parts)), None)
     return (found, written) if found else None
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.texts import LONGEST_COMPARED, plain_letters
+from core.texts import LONGEST_COMPARED, plain_name
 
 # The parts of a name: sizes ("1.7b", "560m"), numbers, words, and the colon before Ollama's tags. A dot between other
 # numbers separates, as "-" does.
@@ -28,7 +28,6 @@ BRANDS = {
     "文心": "ernie",
     "百川": "baichuan",
 }
-_QUOTES = "\"'`“”‘’«»"
 # Where pages and tools say the name of a repository: Hugging Face's and Ollama's ways to pull one.
 _HOSTS = re.compile(r"^(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com(?:/library)?)/")
 _SEPARATORS = re.compile(r"[\s_\-()\[\],]+")
@@ -78,12 +77,17 @@ class WrittenName:
 
 def parts_of(name: str) -> tuple[str, ...]:
     """Return the parts of a name, without case and separators: "Qwen2.5-7B" gives ("qwen", "2", "5", "7b")."""
-    return tuple(_PARTS.findall(plain_letters(name).casefold()))
+    return tuple(_PARTS.findall(plain_name(name).casefold()))
+
+
+def is_size(part: str) -> bool:
+    """Return whether a part of a name is a size such as "1.7b" or "560m"."""
+    return part[0].isdigit() and part[-1] in "bm"
 
 
 def without_versions(parts: tuple[str, ...]) -> tuple[str, ...]:
     """Return the parts without words such as "instruct", for versions in the same shapes, if they state a size."""
-    if not any(part[0].isdigit() and part[-1] in "bm" for part in parts):
+    if not any(map(is_size, parts)):
         return parts
     return tuple(part for at, part in enumerate(parts) if not at or part not in _VERSION_WORDS)
 
@@ -107,7 +111,7 @@ def read_written(name: str, precision_named: Callable[[str], str]) -> WrittenNam
     """
     if len(name) > LONGEST_COMPARED or "@" in name or ".." in name:
         return None
-    text = _HOSTS.sub("", plain_letters(name).casefold().strip().strip(_QUOTES).strip())
+    text = _HOSTS.sub("", plain_name(name).casefold())
     text = text.rpartition("/")[2]
     brand = brand_in(text)
     text = text.replace(brand, f"{BRANDS[brand]} ") if brand else text

@@ -11,7 +11,7 @@ from core import catalog
 from core.cells.broadcast import Array, parse_cells
 from core.cells.models import model_cells, model_of_cell, size_or_model_of_cell
 from core.cells.values import CellError, Grid, error_code, grid, is_blank
-from core.checks import number, numbers, text
+from core.checks import number, numbers, text, tokens
 from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.units import DEFAULT_UNIT, unit_bytes
@@ -52,8 +52,8 @@ def cell_argument(name: str, parse: Callable[[object], object], default: object 
     return Argument(read_cell)
 
 
-def _number(name: str, default: float | None = None) -> Argument:
-    read_cell = cell_argument(name, partial(number, name), default).read_cell
+def _number(name: str, default: float | None = None, parse: Callable[[str, object], object] = number) -> Argument:
+    read_cell = cell_argument(name, partial(parse, name), default).read_cell
 
     def read_range(cells: Grid) -> Array:
         found = numbers(name, list(chain.from_iterable(cells)))
@@ -64,11 +64,11 @@ def _number(name: str, default: float | None = None) -> Argument:
 
 MODEL = Argument(model_of_cell, lambda cells: model_cells(cells, allow_size=False))
 MODEL_OR_SIZE = Argument(size_or_model_of_cell, lambda cells: model_cells(cells, allow_size=True))
-CONTEXT = _number("context")
+CONTEXT = _number("context", parse=tokens)
 USERS = _number("users", defaults.USERS)
 GPUS = _number("gpus")
-PROMPT_TOKENS = _number("prompt_tokens")
-OUTPUT_TOKENS = _number("output_tokens")
+PROMPT_TOKENS = _number("prompt_tokens", parse=tokens)
+OUTPUT_TOKENS = _number("output_tokens", parse=tokens)
 TOKENS_PER_SECOND = _number("tokens_per_second")
 PRECISION = cell_argument("precision", catalog.weights_precision, defaults.PRECISION)
 KV_PRECISION = cell_argument("kv_precision", partial(catalog.precision, "kv_precision"), defaults.KV_PRECISION)

@@ -11,7 +11,7 @@ from core.cells import capacity, speed
 from core.cells.arguments import CONTEXT, KV_PRECISION, MODEL, OPTIONAL_OVERHEAD, PRECISION, UNIT, USERS, cell_argument
 from core.cells.memory import scenario_estimate
 from core.cells.spill import evaluate
-from core.checks import number
+from core.checks import number, tokens
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.plan.engine_warnings import service_assumptions, service_warnings
@@ -27,11 +27,12 @@ def _optional(name: str, read: Callable[[object], object]) -> Any:
 
 
 _OPTIONAL_NUMBERS = [
-    _optional(name, partial(number, name)) for name in ("gpus", "prompt_tokens", "output_tokens", "tokens_per_second")
+    _optional(name, partial(tokens if name in ("prompt_tokens", "output_tokens") else number, name))
+    for name in ("gpus", "prompt_tokens", "output_tokens", "tokens_per_second")
 ]
 _ARGUMENTS = (
     MODEL,
-    _optional("context", partial(number, "context")),
+    _optional("context", partial(tokens, "context")),
     USERS,
     PRECISION,
     KV_PRECISION,

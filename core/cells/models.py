@@ -67,7 +67,7 @@ def model_of_cell(value: object) -> ModelSpec:
         _check_cell(value)
         _refuse_number(value)
     try:
-        return catalog.model(value).spec
+        return catalog.named_model(value).spec
     except PlannerError:
         _check_cell(value)  # blanks and error texts have their own errors
         raise

@@ -187,6 +187,7 @@ class Quantization:
         formats: modules and their precision; the first entry that includes a module applies.
         excluded: modules that are not quantized.
         groups: groups of tensors that can be quantized.
+        named: the one format of all weights where the model's name states it, which may be a mix of GGUF.
         refusal: field, problem and remedy of a format that is not supported; any other precision can be asked for.
     """
 
@@ -194,6 +195,7 @@ class Quantization:
     formats: tuple[tuple[Modules, Precision], ...]
     excluded: Modules = NOTHING
     groups: frozenset[str] = LINEAR_GROUPS
+    named: Precision | None = None
     refusal: tuple[str, str, str] | None = None
 
     @cached_property
@@ -213,6 +215,13 @@ class Quantization:
         if tensor.group not in self.groups or tensor.columns == 1 or self.excluded.has(tensor, layer):
             return None
         return next((precision for selected, precision in self.formats if selected.has(tensor, layer)), None)
+
+
+def in_format(precision: Precision) -> Quantization:
+    """Return the quantization of a checkpoint that is stored in `precision`, as the name of a copy states it."""
+    return Quantization(
+        method=precision.name, formats=((EVERYTHING, precision),), groups=precision.groups, named=precision
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -23,6 +23,7 @@ def weights_bytes(model: ModelSpec, precision: Precision | None = None) -> int:
     Raises:
         UnsupportedModelError: the parameters are not stated and cannot be counted.
     """
+    precision = _named_format(model, precision)
     if model.stated_parameters is not None:
         if precision is None:
             return model.stated_parameters * model.bytes_per_value
@@ -46,6 +47,7 @@ def stored_value_and_scale_bytes(
     tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None
 ) -> tuple[int, int]:
     """Return the two parts of `stored_bytes`: those of the values, and those of separately stored scales."""
+    precision = _named_format(model, precision)
     found = tensor_precision(tensor, model, layer, precision)
     if found is not None:
         return found.value_and_scale_bytes(tensor)
@@ -57,6 +59,7 @@ def tensor_precision(
     tensor: Tensor, model: ModelSpec, layer: int | None, precision: Precision | None
 ) -> Precision | None:
     """Return the format of one tensor; None if it is not quantized."""
+    precision = _named_format(model, precision)
     if precision is None:
         if model.quantization is None:
             return None
@@ -68,6 +71,12 @@ def tensor_precision(
     return precision if tensor.group in precision.groups else None
 
 
+def _named_format(model: ModelSpec, precision: Precision | None) -> Precision | None:
+    """Return `precision`, or for "as shipped" the format that the name of a copy states."""
+    shipped = model.quantization
+    return shipped.named if precision is None and shipped is not None else precision
+
+
 @lru_cache(maxsize=2048)
 def storage_groups(model: ModelSpec, precision: Precision | None) -> tuple[LayerGroup, ...]:
     """Group layers that have the same tensors in the same storage format (`None`: as shipped).
@@ -75,7 +84,7 @@ def storage_groups(model: ModelSpec, precision: Precision | None) -> tuple[Layer
     Raises:
         UnsupportedModelError: the model's tensors cannot be listed.
     """
-    quantization = model.quantization
+    precision, quantization = _named_format(model, precision), model.quantization
     if precision is not None and precision.mix:
         from core.model.gguf_mix import layer_keys
 

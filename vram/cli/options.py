@@ -9,7 +9,8 @@ from dataclasses import Field, fields
 import click
 
 from core import catalog
-from core.checks import LIMITS, Limits
+from core.checks import LIMITS, Limits, tokens
+from core.errors import PlannerError
 from core.plan import defaults
 
 
@@ -23,13 +24,16 @@ class Number(click.ParamType):
 
     def convert(self, value, param, ctx):
         try:
-            return float(value)
+            return tokens(param.name, value) if param.name in _TOKENS and value[-1:] in "kKmM" else float(value)
+        except PlannerError as error:
+            self.fail(f"{error.problem}. {error.remedy}", param, ctx)
         except ValueError:
             limits = self.limits or LIMITS[param.name]
             self.fail(f"{value!r} is not a number. {limits.remedy}", param, ctx)
 
 
 NUMBER = Number()
+_TOKENS = ("context", "prompt_tokens", "output_tokens")  # "32K" is understood
 GPU_HELP = "A GPU of the catalog, a card's number such as 4090, or a size in GB that some GPU has, such as 80."
 
 

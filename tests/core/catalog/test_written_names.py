@@ -8,6 +8,8 @@ from core import catalog
 from core.catalog.names import read_data
 from core.catalog.written_names import read_written
 from core.errors import UnknownNameError
+from core.model.weights import weights_bytes
+from tools import golden_tables
 
 
 @pytest.mark.parametrize(
@@ -44,6 +46,8 @@ from core.errors import UnknownNameError
         ("unsloth/Llama-3.1-8B-Instruct-UD-Q4_K_XL", "llama-3.1-8b", "q4_k_m"),
         # Spellings.
         ("“llama-3.1-70b”", "llama-3.1-70b", None),
+        ("llama–3.1–70b", "llama-3.1-70b", None),
+        ("「qwen3−8b」", "qwen3-8b", None),
         ("llama-3-1-70b", "llama-3.1-70b", None),
         ("google gemma 3 27b", "gemma-3-27b", None),
         ("mistralai/Mixtral-8x22B-Instruct-v0.1", "mixtral-8x22b", None),
@@ -99,6 +103,50 @@ def test_a_chinese_brand_alone_is_explained():
     with pytest.raises(UnknownNameError) as caught:
         catalog.model("通义千问")
     assert 'The models of 通义千问 are called "qwen…" here' in caught.value.remedy
+
+
+@pytest.mark.parametrize("row", golden_tables.rows("written_names"), ids=lambda row: row["name"])
+def test_names_of_public_lists(row):
+    if row["model"]:
+        assert catalog.named_model(row["name"]).model.name == row["model"]
+    else:
+        with pytest.raises(UnknownNameError):
+            catalog.named_model(row["name"])
+
+
+@pytest.mark.parametrize(
+    ("written", "choices"),
+    [
+        ("llama", ["llama-2-7b", "llama-3.1-8b"]),
+        ("llama 70b", ["llama-2-70b", "llama-3.3-70b"]),
+        ("Whisper", ["whisper-base", "whisper-large-v3"]),
+    ],
+)
+def test_a_family_asks_which(written, choices):
+    with pytest.raises(UnknownNameError, match="fits several models") as caught:
+        catalog.model(written)
+    assert all(choice in caught.value.remedy for choice in choices)
+
+
+@pytest.mark.parametrize("written", ["deepseek-r1:9b", "gemma 5b", "llama-3.1-80b", "qwen3:33b"])
+def test_no_suggestion_has_another_size(written):
+    with pytest.raises(UnknownNameError) as caught:
+        catalog.model(written)
+    assert "Did you mean" not in caught.value.remedy
+
+
+def test_a_name_without_a_family_is_no_question():
+    with pytest.raises(UnknownNameError, match="is not known"):
+        catalog.model("70b")
+
+
+def test_a_named_format_is_that_of_the_checkpoint():
+    found, plain = catalog.named_model("qwen3:32b-q4_K_M"), catalog.model("qwen3-32b").spec
+    assert weights_bytes(found.spec) == weights_bytes(plain, catalog.precision("precision", "q4_k_m"))
+    assert weights_bytes(found.spec, catalog.precision("precision", "fp16")) == weights_bytes(plain)
+    assert f"model: {found.assumed}" in found.spec.notes
+    assert catalog.named_model("qwen3-32b").spec is plain
+    assert catalog.named_model("qwen3:32b").spec == plain  # the note says what was read
 
 
 def test_every_other_name_means_a_model_of_the_catalog():

@@ -158,3 +158,23 @@ def test_an_array_as_argument_of_another_function(tmp_path):
     values = formualizer_program.evaluate(tmp_path / "chain.xlsx", FUNCTIONS)["Sheet"]
     assert [values[address] for address in ("B1", "B2", "D1", "E1", "E2")] == [16.0, 140.0, 140.0, 32.0, 280.0]
     assert values["E2"] == VRAM_WEIGHTS(VRAM_WEIGHTS(70))
+
+
+@pytest.mark.parametrize(
+    ("written", "tokens"),
+    [("32K", 32_768), ("128k", 131_072), (" 1M tokens ", 1_048_576), ("1.5k", 1536), ("８K", 8192)],
+)
+def test_a_context_may_be_written_in_thousands(written, tokens):
+    assert vram_udf.VRAM_KV("llama-3.1-8b", written, 2) == vram_udf.VRAM_KV("llama-3.1-8b", tokens, 2)
+    assert vram_udf.VRAM_CHECK("llama-4-scout", written) == "OK"
+
+
+def test_other_texts_are_no_context():
+    assert vram_udf.VRAM_KV("llama-3.1-8b", "32G", 2) == "#VALUE!"
+
+
+def test_a_format_in_a_name_is_applied_and_said():
+    assert vram_udf.VRAM_WEIGHTS("qwen3:32b-q4_K_M") == vram_udf.VRAM_WEIGHTS("qwen3-32b", "q4_k_m")
+    assert vram_udf.VRAM_WEIGHTS("qwen3:32b-q4_K_M", "fp16") == vram_udf.VRAM_WEIGHTS("qwen3-32b")
+    said = vram_udf.VRAM_CHECK("qwen3:32b-q4_K_M", 8192)
+    assert said == "OK, but model: 'qwen3:32b-q4_K_M' is read as qwen3-32b with weights in q4_k_m"
