@@ -24,12 +24,14 @@ _DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
 
 def plain_letters(text: str) -> str:
     """Replace full-width letters and digits with ASCII ones; return a text that is too long for a name unchanged."""
-    return unicodedata.normalize("NFKC", text) if len(text) <= LONGEST_COMPARED else text
+    if text.isascii() or len(text) > LONGEST_COMPARED:
+        return text
+    return unicodedata.normalize("NFKC", text)
 
 
 def plain_name(text: str) -> str:
     """Return the same as `plain_letters`, with a hyphen for every dash and without quotation marks around a name."""
-    return plain_letters(text).translate(_DASHES).strip(QUOTES)
+    return (text if text.isascii() else plain_letters(text).translate(_DASHES)).strip(QUOTES)
 
 
 QUOTES = " \t\u00a0\"'`“”‘’‚„«»「」『』"

@@ -321,10 +321,13 @@ def _precision(row: dict[str, str]) -> Precision:
     )
 
 
+_SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0-_"))
+
+
 @lru_cache(maxsize=4096)
 def _name_key(name: str) -> str:
     """Return the form in which names are compared: ASCII letters and digits, no case, no separators."""
-    return "".join(c for c in plain_name(name).casefold() if c not in " \t\u00a0-_")
+    return plain_name(name).casefold().translate(_SEPARATORS)
 
 
 def _find_name(
@@ -358,7 +361,7 @@ def _own_file() -> str:
 def _model_rows(own_file: str) -> dict[str, ModelRow]:
     own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
     taken = {_name_key(name) for name in own}
-    shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"))
+    shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"), own=False)
     return own | {row["name"]: row for row in shipped if _name_key(row["name"]) not in taken}
 
 

@@ -134,7 +134,7 @@ def few_models():
 
 
 @pytest.fixture(scope="module")
-def planners(few_models, tmp_path_factory):
+def planners(tmp_path_factory):
     return write_small_planners(tmp_path_factory.mktemp("planners"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 
@@ -11,6 +12,7 @@ import pytest
 from core import catalog
 from core.catalog.cards import card_field, gpu_card, model_card
 from core.catalog.hardware import computes_in_fp8
+from core.catalog.rows import read_rows
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError
 from core.model.parameters import count_parameters
 from core.model.spec import ModelSpec
@@ -18,6 +20,11 @@ from core.model.spec import ModelSpec
 MODELS = pytest.mark.parametrize("model", catalog.models(), ids=lambda model: model.name)
 GPUS = pytest.mark.parametrize("gpu", catalog.gpus(), ids=lambda gpu: gpu.name)
 PRECISIONS = pytest.mark.parametrize("row", catalog.precisions(), ids=lambda row: row.precision.name)
+
+
+def test_the_catalogs_texts_pass_the_checks_of_own_files():
+    path = os.path.join(catalog.DATA_FOLDER, "models.csv")
+    assert [row["name"] for row in read_rows(path)] == [row["name"] for row in read_rows(path, own=False)]
 
 
 def test_counted_parameters_equal_the_published_ones():
