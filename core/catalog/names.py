@@ -382,9 +382,8 @@ def _read_model_name(own_file: str, name: str) -> tuple[str, WrittenName] | None
     written = read_written(name, _weights_format)
     if written is None or not written.parts:
         return None
-    names = _model_names_by_parts(own_file)
     possible = (parts_of(name.rpartition("/")[2]), *written.possible_parts())  # "text" may be part of a model's name
-    found = next((names[parts] for parts in possible if names.get(parts)), None)
+    found = next(filter(None, (_model_of_parts(own_file, parts) for parts in possible)), "")
     return (found, written) if found else None
 
 
@@ -393,26 +392,52 @@ def _weights_format(name: str) -> str:
     return found.precision.name if found is not None and found.use != "kv" else ""
 
 
+def _model_of_parts(own_file: str, parts: tuple[str, ...]) -> str:
+    """Return the model with that name in parts, without its maker's name or with it; "" for none, or for several."""
+    plain = _model_names_by_parts(own_file)
+    return plain[parts] if parts in plain else _made_names_by_parts(own_file).get(parts, "")
+
+
 @lru_cache(maxsize=4)
 def _model_names_by_parts(own_file: str) -> dict[tuple[str, ...], str]:
-    """Return the models by the parts of their names; surer names go first, and a name that fits several is left out."""
+    """Return the models by the parts of their names; surer names go first, and a name that fits several means none."""
+    return _owned_once(_names_in_parts(own_file))
+
+
+@lru_cache(maxsize=4)
+def _made_names_by_parts(own_file: str) -> dict[tuple[str, ...], str]:
+    """Return the same with the makers' names before the parts ("google", "gemma" …)."""
+    makers = {
+        name: {parts_of(each) for each in (row["developer"], *(a.partition("/")[0] for a in _split(row["aliases"])))}
+        for name, row in _model_rows(own_file).items()
+    }
+    tiers = _names_in_parts(own_file)
+    return _owned_once([[(maker + parts, name) for parts, name in tier for maker in makers[name]] for tier in tiers])
+
+
+_Tier = list[tuple[tuple[str, ...], str]]
+
+
+@lru_cache(maxsize=4)
+def _names_in_parts(own_file: str) -> list[_Tier]:
     rows = _model_rows(own_file)
     aliases = [(alias.rpartition("/"), name) for name, row in rows.items() for alias in _split(row["aliases"])]
     titles = [(row["title"], name) for name, row in rows.items() if row["title"]]
-    makers = {
-        name: {row["developer"], *(a.partition("/")[0] for a in _split(row["aliases"]))} for name, row in rows.items()
-    }
-    known = [
-        [(parts_of(name), name) for name in rows],
-        [(parts_of(alias[2]), name) for alias, name in aliases],
+    of_aliases = [(parts_of(alias[2]), name) for alias, name in aliases]
+    of_names = [(parts_of(name), name) for name in rows]
+    return [
+        of_names,
+        of_aliases,
         [(parts_of(row["name"]), row["model"]) for row in read_data("model_names.csv") if row["model"] in rows],
         [(parts_of(title), name) for title, name in titles],
-        [(without_versions(parts_of(alias[2])), name) for alias, name in aliases],
-        [(without_active_size(parts_of(name)), name) for name in rows],
+        [(without_versions(parts), name) for parts, name in of_aliases],
+        [(without_active_size(parts), name) for parts, name in of_names],
     ]
-    known += [[(parts_of(maker) + parts, name) for parts, name in tier for maker in makers[name]] for tier in known]
+
+
+def _owned_once(tiers: list[_Tier]) -> dict[tuple[str, ...], str]:
     names: dict[tuple[str, ...], str] = {}
-    for tier in known:
+    for tier in tiers:
         owners: dict[tuple[str, ...], set[str]] = {}
         for parts, name in tier:
             owners.setdefault(parts, set()).add(name)
