@@ -382,7 +382,7 @@ def _read_model_name(own_file: str, name: str) -> tuple[str, WrittenName] | None
     written = read_written(name, _weights_format)
     if written is None or not written.parts:
         return None
-    possible = (parts_of(name.rpartition("/")[2]), *written.possible_parts())  # "text" may be part of a model's name
+    possible = (*written.possible_parts(), parts_of(name.rpartition("/")[2]))  # "text" may be part of a model's name
     found = next(filter(None, (_model_of_parts(own_file, parts) for parts in possible)), "")
     return (found, written) if found else None
 
