@@ -133,7 +133,7 @@ def named_model(name: object) -> NamedModel:
     """
     own_file = _own_file()
     names = _model_names_by_key(own_file)
-    if isinstance(name, str) and _name_key(name) not in names:
+    if isinstance(name, str) and name_key(name) not in names:
         read = _read_model_name(own_file, name)
         if read is not None:
             return _as_read(_catalog_model(own_file, read[0]), name, read[1])
@@ -185,7 +185,7 @@ def _of_the_size(name: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 def _as_read(found: CatalogModel, name: str, read: WrittenName) -> NamedModel:
     assumed = f"{quoted(name)} is read as {found.name}"
-    stated = _precisions_by_key()[_name_key(read.precision)].precision if read.precision else None
+    stated = _precisions_by_key()[name_key(read.precision)].precision if read.precision else None
     if stated is not None:
         assumed += f" with weights in {stated.name}"
     elif read.unread:
@@ -213,6 +213,7 @@ def gpu(name: object, more: str = "") -> Gpu:
     """Return the GPU with that name or alias, ignoring case, spaces, hyphens and underscores.
 
     A name without the form factor ("H100") means the SXM module, if there is one. A consumer card's number is enough.
+    A cloud's machine ("p5.48xlarge") means its GPUs, as many a node as it has.
 
     Args:
         name: what the user wrote.
@@ -220,9 +221,53 @@ def gpu(name: object, more: str = "") -> Gpu:
 
     Raises:
         WrongTypeError: `name` is not text.
-        UnknownNameError: there is no such GPU; the remedy suggests similar names.
+        UnknownNameError: there is no such GPU, or the name fits several; the remedy suggests similar names.
     """
+    if isinstance(name, str):
+        name = _without_chinese(name)
+        if name_key(name) not in _gpu_names_by_key():
+            machine = _gpu_of_machine(name)
+            if machine is not None:
+                return machine
+            name = _WRITTEN_G.sub(r"\1B", name)
+            if name_key(name) not in _gpu_names_by_key():
+                _ask_which_memory(name)
     return _gpus_by_name()[_find_name("gpu", name, _gpu_names_by_key(), gpu_names, "GPUs", "h100-sxm", more)]
+
+
+# Makers and product lines in Chinese, as their names are written here.
+_CHINESE = {
+    "英伟达": "nvidia ", "华为": "huawei ", "昇腾": "ascend ", "海光": "hygon ", "苹果": "apple ", "英特尔": "intel ",
+}  # fmt: skip
+_MEMORY = re.compile(r"\d{1,3}gb?")
+_WRITTEN_G = re.compile(r"(?<=[ _-])(\d{1,3}g)$", re.IGNORECASE)  # "A100 40G"
+
+
+def _without_chinese(name: str) -> str:
+    for word, meaning in _CHINESE.items() if not name.isascii() else ():
+        name = name.replace(word, meaning)
+    return name
+
+
+def _gpu_of_machine(name: str) -> Gpu | None:
+    """Return the GPU of a cloud's machine, with the number that the machine has; None if there is no such machine."""
+    from core.catalog.machines import machine_named
+
+    found = machine_named(name)
+    return None if found is None else replace(_gpus_by_name()[found.gpu], gpus_per_node=found.gpus)
+
+
+def _ask_which_memory(name: str) -> None:
+    """Raise the error that asks which card is meant, if a name lacks the memory that tells several apart."""
+    key = name_key(name)
+    fitting = {
+        gpu
+        for known, gpu in _gpu_names_by_key().items()
+        if key and known.startswith(key) and _MEMORY.fullmatch(known[len(key) :])
+    }
+    if len(fitting) > 1:
+        shown = [known for known in gpu_names() if known in fitting]
+        raise UnknownNameError("gpu", f"{quoted(name)} fits several GPUs", f"Say which: {', '.join(shown)}.")
 
 
 def gpus() -> tuple[Gpu, ...]:
@@ -249,7 +294,7 @@ def precision(field: str, value: object) -> Precision:
     if isinstance(value, str) and field == "kv_precision" and value.count("/") == 1:
         return mean_precision(*(precision(field, part) for part in value.split("/")))
     if isinstance(value, str):
-        found, excluded = _precisions_by_key().get(_name_key(value)), _NOT_FOR.get(field)
+        found, excluded = _precisions_by_key().get(name_key(value)), _NOT_FOR.get(field)
         if found is None:
             possible = [row.precision.name for row in precisions() if not row.use or row.use != excluded]
             raise unknown_name(field, value, possible, "the Precisions sheet")
@@ -272,7 +317,7 @@ def weights_precision(value: object) -> Precision | None:
     Raises:
         PlannerError: the same errors as `precision`.
     """
-    if isinstance(value, str) and _name_key(value) == SHIPPED:
+    if isinstance(value, str) and name_key(value) == SHIPPED:
         return None
     return precision("precision", value)
 
@@ -325,7 +370,7 @@ _SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0-_"))
 
 
 @lru_cache(maxsize=4096)
-def _name_key(name: str) -> str:
+def name_key(name: str) -> str:
     """Return the form in which names are compared: ASCII letters and digits, no case, no separators."""
     return plain_name(name).casefold().translate(_SEPARATORS)
 
@@ -342,7 +387,7 @@ def _find_name(
     """Return the value of `names_by_key` for `name`; `names` lists the known names for the error."""
     if not isinstance(name, str):
         raise WrongTypeError(field, f"{quoted(name)} is not a name", f'Write a name such as "{example}".')
-    found = names_by_key.get(_name_key(name))
+    found = names_by_key.get(name_key(name))
     if found is None:
         raise unknown_name(field, name, names(), f"the {sheet} sheet of the planner", more)
     return found
@@ -350,7 +395,7 @@ def _find_name(
 
 @cache
 def _precisions_by_key() -> dict[str, CatalogPrecision]:
-    return {_name_key(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
+    return {name_key(name): row for row in precisions() for name in (row.precision.name, *row.aliases)}
 
 
 def _own_file() -> str:
@@ -360,9 +405,9 @@ def _own_file() -> str:
 @lru_cache(maxsize=4)
 def _model_rows(own_file: str) -> dict[str, ModelRow]:
     own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
-    taken = {_name_key(name) for name in own}
+    taken = {name_key(name) for name in own}
     shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"), own=False)
-    return own | {row["name"]: row for row in shipped if _name_key(row["name"]) not in taken}
+    return own | {row["name"]: row for row in shipped if name_key(row["name"]) not in taken}
 
 
 @lru_cache(maxsize=4)
@@ -371,9 +416,9 @@ def _model_names_by_key(own_file: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, row in rows.items():
         for alias in _split(row["aliases"]):
-            names.setdefault(_name_key(alias), name)
-            names.setdefault(_name_key(alias.rpartition("/")[2]), name)
-    return names | {_name_key(name): name for name in reversed(rows)}
+            names.setdefault(name_key(alias), name)
+            names.setdefault(name_key(alias.rpartition("/")[2]), name)
+    return names | {name_key(name): name for name in reversed(rows)}
 
 
 @lru_cache(maxsize=4096)
@@ -388,7 +433,7 @@ def _read_model_name(own_file: str, name: str) -> tuple[str, WrittenName] | None
 
 
 def _weights_format(name: str) -> str:
-    found = _precisions_by_key().get(_name_key(name))
+    found = _precisions_by_key().get(name_key(name))
     return found.precision.name if found is not None and found.use != "kv" else ""
 
 
@@ -501,7 +546,7 @@ def _gpus_by_name() -> dict[str, Gpu]:
 @cache
 def _gpu_names_by_key() -> dict[str, str]:
     return {
-        _name_key(written): gpu.name
+        name_key(written): gpu.name
         for gpu in gpus()
         for alias in (gpu.name, *gpu.aliases)
         for written in (alias, f"{gpu.maker} {alias}", _without_family(gpu, alias))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 
 from core import catalog
+from core.catalog.machines import machine_named
 from core.catalog.prices import date_of
 from core.errors import PlannerError, UnknownNameError, unknown_name
 
@@ -139,6 +140,9 @@ def offer_of_row(number: int, row: Mapping[str, str | None]) -> Offer:
         UnknownNameError: the GPU, the kind or the terms are not known.
     """
     texts = {column: (row.get(column) or "").strip() for column in COLUMNS}
+    machine = machine_named(texts["gpu"])
+    if machine is not None and not texts["gpus"]:
+        texts["gpus"] = str(machine.gpus)
     try:
         given: dict[str, object] = {
             **texts,

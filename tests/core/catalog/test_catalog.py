@@ -149,10 +149,41 @@ def test_a_gpu_is_found_by_all_its_names(gpu):
         ("Tesla V100-SXM2-16GB", "v100-sxm2-16gb"),
         ("A100 80GB", "a100-sxm-80gb"),
         ("Ｈ１００", "h100-sxm"),
+        ("H800", "h800-sxm"),
+        ("2080 Ti", "rtx-2080-ti"),
+        ("4090 48GB", "rtx-4090-48gb"),
+        ("5090D", "rtx-5090-d"),
+        ("A100 40G", "a100-sxm-40gb"),
+        ("V100 32G", "v100-sxm2-32gb"),
+        ("M4 Max 128GB", "apple-m4-max-128gb"),
+        ("苹果 M2 Ultra", "apple-m2-ultra-192gb"),
+        ("华为昇腾 910B", "ascend-910b"),
+        ("海光 K100-AI", "hygon-k100-ai"),
+        ("英伟达 H20", "h20"),
+        ("Jetson AGX Orin", "jetson-agx-orin-64gb"),
+        ("p4d.24xlarge", "a100-sxm-40gb"),
+        ("ND96isr_H100_v5", "h100-sxm"),
+        ("a3-highgpu-8g", "h100-sxm"),
+        ("ecs.gn7e-c16g1.32xlarge", "a100-sxm-80gb"),
+        ("GN10Xp.20XLARGE320", "v100-sxm2-32gb"),
     ],
 )
 def test_gpus_as_people_and_drivers_write_them(written, name):
     assert catalog.gpu(written).name == name
+
+
+@pytest.mark.parametrize(
+    ("written", "choices"),
+    [
+        ("4060 Ti", "rtx-4060-ti-16gb, rtx-4060-ti-8gb"),
+        ("RTX 5060 Ti", "rtx-5060-ti-8gb, rtx-5060-ti-16gb"),
+        ("M4 Max", "apple-m4-max-64gb, apple-m4-max-128gb"),
+    ],
+)
+def test_a_name_without_its_memory_asks_which(written, choices):
+    with pytest.raises(UnknownNameError, match="fits several GPUs") as caught:
+        catalog.gpu(written)
+    assert caught.value.remedy == f"Say which: {choices}."
 
 
 def test_no_two_gpus_share_a_name():

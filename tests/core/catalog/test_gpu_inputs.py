@@ -46,7 +46,7 @@ def test_a_size_that_some_gpu_has_is_a_size(written):
         (85, OutOfRangeError, "gpu: no GPU of the catalog has 85 GB. Write a size such as 80 or 84, or a name"),
         ("79.19", OutOfRangeError, "gpu: no GPU of the catalog has 79.19 GB. Write a size such as 80 or 84"),
         (4091, OutOfRangeError, "gpu: 4091 is neither a card's name nor a size in GB of one. Name a GPU"),
-        (4070, OutOfRangeError, 'gpu: 4070 is neither a card\'s name nor .* Write "rtx-4070-ti".'),
+        (2070, OutOfRangeError, 'gpu: 2070 is neither a card\'s name nor .* Write "rtx-2070-super".'),
         (6000, OutOfRangeError, 'gpu: 6000 is neither .* Write .*"rtx-6000-ada" or "rtx-a6000"'),
         (0.5, OutOfRangeError, "gpu_memory_gb: 0.5 is below 1"),
         (
