@@ -23,6 +23,7 @@ from addin.functions import declared_functions
 from addin.vba_project import PROJECT_TITLE, TEMPLATE, functions_source
 from tests.paths import GOLDEN, ROOT
 from tests.spreadsheets import libreoffice
+from tests.workbook.planner_rows import few
 from workbook.package import rewritten
 from workbook.template import build
 
@@ -37,7 +38,8 @@ FILES = pytest.mark.parametrize("name", list(MODULES))
 
 @pytest.fixture(scope="module")
 def planner() -> bytes:
-    return build("en")[0]
+    with few():
+        return build("en")[0]
 
 
 @pytest.fixture(scope="module")

@@ -149,10 +149,14 @@ SMALL_CATALOG = (
 
 
 @contextmanager
-def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] = ("h100-sxm",)) -> Iterator[None]:
-    """Let planners have a few models, and options of a few GPUs, so that they are quick to write and to recalculate."""
+def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] | None = ("h100-sxm",)) -> Iterator[None]:
+    """Let planners have a few models, and options of a few GPUs, so that they are quick to write and to recalculate.
+
+    Args:
+        gpus: None for all with a price.
+    """
     known = tuple(model for model in catalog.models() if model.name in models)
-    options = [option for option in capacity.option_rows() if option[0] in gpus]
+    options = [option for option in capacity.option_rows() if gpus is None or option[0] in gpus]
     with patch.object(catalog, "models", lambda: known), patch.object(capacity, "option_rows", lambda _=(): options):
         yield
 

@@ -23,6 +23,7 @@ from core.catalog.offer_choice import (
 from core.catalog.offers import COLUMNS, DATES, KINDS, TERMS, Offer, catalog_offers
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
+from tests.workbook.planner_rows import few
 from workbook.labels import Labels
 from workbook.offers import label_of
 from workbook.sheets import capacity, gpus, plan, prices
@@ -40,7 +41,8 @@ WITH_ROWS = {gpu for gpu, _ in capacity.option_rows()}
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
     path = tmp_path_factory.mktemp("prices") / "planner.xlsx"
-    path.write_bytes(without_values("en"))
+    with few(gpus=None):
+        path.write_bytes(without_values("en"))
     return path
 
 

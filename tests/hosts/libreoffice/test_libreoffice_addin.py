@@ -26,6 +26,7 @@ from addin.functions import declared_functions
 from addin.libreoffice import extension, function_texts, type_library
 from core.checks import LIMITS
 from tests.spreadsheets import libreoffice
+from tests.workbook.planner_rows import few
 from vram.cli.main import vram
 from workbook.labels import LANGUAGES, Labels
 from workbook.sheets import scenarios
@@ -269,7 +270,8 @@ def test_the_function_wizard_describes_every_function_and_argument(called):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_planner_agrees_with_the_functions(oxt, tmp_path, lang):
     labels = Labels(lang)
-    content, _ = build(lang)
+    with few():
+        content, _ = build(lang)
     (tmp_path / "planner.xlsx").write_bytes(content)
     sheet = openpyxl.load_workbook(tmp_path / "planner.xlsx")[labels("sheet.scenarios")]
     rows = [scenarios.FIRST_ROW + number for number in range(len(scenarios.EXAMPLES))]
