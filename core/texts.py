@@ -37,6 +37,16 @@ def plain_name(text: str) -> str:
 QUOTES = " \t\u00a0\"'`“”‘’‚„«»「」『』"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 user", "2,000 users"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def printable(text: str) -> str:
     """Shorten `text` and escape its control characters and unpaired surrogates, so that it fits a cell or message."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:LONGEST_COMPARED])
+    return escaped(text[:LONGEST_COMPARED])
+
+
+def escaped(text: str) -> str:
+    """Escape what controls a terminal or the direction of text: all that does not show itself."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -26,6 +26,7 @@ from core.plan.options import Comparison, first_of_each_gpu, ranked_options
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
 from core.plan.speed_settings import acceptance_note
+from core.texts import counted
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, draft_of, kv_precision_of, model
@@ -391,7 +392,8 @@ def _reasons(
 def _why_it_does_not_fit(service: Service, replica: Replica, users: int, context: int) -> str:
     layout = fleet.layout_title(replica.tp, replica.pp)
     if fleet.users_per_replica(service, replica, context):
-        return f"{layout}: {users:,} users need more than {fleet.MAX_GPUS:,} GPUs, the most that are planned"
+        most = f"{fleet.MAX_GPUS:,} GPUs, the most that are planned"
+        return f"{layout}: {counted(users, 'user')} would take more than {most}"
     if service.overhead is not None:
         return f"{layout}: weights and the cache of one user are more than its memory"
     obstacle = setting_obstacle(fleet.deployment_of(service, replica, context))

@@ -20,6 +20,7 @@ from core.plan.fleet import GpuChoice, Service, gpus_to_deploy, max_users
 from core.plan.layout_speed import fastest, most_users_at_speed
 from core.plan.serving import service_of
 from core.plan.speed import Load
+from core.texts import counted
 
 
 def _optional(name: str, read: Callable[[object], object]) -> Any:
@@ -80,7 +81,7 @@ def _doubts_of_places(service: Service, gpu: GpuChoice, gpus: int | None, users:
         return
     most = max_users(service, gpu, gpus, context)
     if most < users:
-        yield f"users: {gpus} × {gpu.name} hold {most:,} users of {context:,} tokens, not {users:,}"
+        yield f"users: {gpus} × {gpu.name} hold {counted(most, 'user')} of {counted(context, 'token')}, not {users:,}"
 
 
 def _doubts_of_speed(
@@ -92,6 +93,6 @@ def _doubts_of_speed(
         return
     _, found = fastest(speed.known_service(service), card, gpus, load)
     if found.expected.users_at_once < load.users:
-        yield f"users: {gpus} × {gpu.name} run {found.expected.users_at_once:,} users at once; the others wait"
+        yield f"users: {gpus} × {gpu.name} run {counted(found.expected.users_at_once, 'user')} at once; the others wait"
     if tokens_per_s is not None and not most_users_at_speed(service, card, gpus, load, tokens_per_s):
         yield f"tokens_per_second: not even one user gets {tokens_per_s:g}"

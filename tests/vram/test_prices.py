@@ -52,7 +52,7 @@ def test_skypilots_machines(vram, tmp_path):
     file, out = written(tmp_path / "aws", SKYPILOT), tmp_path / "offers.csv"
     status, printed, err = vram("prices", "import", file, "--kind", "skypilot", "--as-of", "2026-11-26", "-o", out)
     assert (status, err) == (0, "")
-    assert "4 of 5 rows with a price taken: 2 offers of 1 GPUs" in printed
+    assert "4 of 5 rows with a price taken: 2 offers of 1 GPU" in printed
     assert "not known, with their rows: Trainium (1)" in printed
     on_demand, spot = rows_of(out)
     assert on_demand == dict.fromkeys(COLUMNS, "") | {

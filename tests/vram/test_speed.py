@@ -78,7 +78,7 @@ def test_the_nearest_measurement_is_shown_with_its_source(vram):
 def test_users_that_wait_are_named(vram):
     _, out, _ = vram("speed", "llama-3.1-70b", "--gpu", "h100", "--tp", 4, "--replicas", 2, "--users", 5000,
                      "--prompt-tokens", 2000, "--output-tokens", 500, "--pp", 2)  # fmt: skip
-    assert "users wait for a free place" in out and "limited by memory" in out
+    assert "waiting for a free place: " in out and "limited by memory" in out
     assert "2 × TP 4 × PP 2" in out
 
 

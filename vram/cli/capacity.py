@@ -10,7 +10,7 @@ from core.plan.fleet import layout_title
 from core.units import GIB
 from vram.capacities import Capacity
 from vram.capacities import capacity as compute_capacity
-from vram.cli.columns import print_remarks
+from vram.cli.columns import print_columns, print_csv, print_remarks
 from vram.cli.options import GPU_HELP, NUMBER, engine_options
 from vram.engine_settings import NOTE
 
@@ -29,7 +29,7 @@ from vram.engine_settings import NOTE
     "--average-tokens", type=NUMBER, help="Tokens that a user has on average, for the users of a paged cache."
 )
 @engine_options
-def capacity(model: str, as_json: bool, **settings) -> None:
+def capacity(model: str, as_json: bool, as_csv: bool, **settings) -> None:
     """Show what one replica of MODEL holds under an engine: memory per GPU, tokens of cache, users.
 
     MODEL is a catalog name, a path, or hub:org/model on the Hugging Face hub.
@@ -39,37 +39,31 @@ def capacity(model: str, as_json: bool, **settings) -> None:
     vram capacity ./config.json --gpu h100 --gpu-memory-gib 79.19 --engine-version 0.19 --json
     """
     found = compute_capacity(model, **settings)
-    if as_json:
+    if as_csv:
+        print_csv([found.as_dict()])
+    elif as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found)
 
 
 def _print(found: Capacity) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     layout = layout_title(found.tp, found.pp)
-    title = f"{found.model} on {found.gpu or 'GPU'}, {layout}, {found.engine} {found.engine_version}"
-    table = Table(title=title, title_justify="left")
-    for heading in ("GiB per GPU", "expected", "from", "to"):
-        table.add_column(heading, justify="left" if heading == "GiB per GPU" else "right")
+    click.secho(f"{found.model} on {found.gpu or 'GPU'}, {layout}, {found.engine} {found.engine_version}", bold=True)
     graphs = "CUDA graphs" if found.graphs_are_subtracted else "CUDA graphs (on top, not subtracted)"
     sizes = (("weights", found.weights_bytes), ("peak activation", found.activation_bytes), (graphs, found.graph_bytes),
              ("outside the tensor library", found.other_bytes), ("KV cache", found.kv_budget_bytes))  # fmt: skip
-    for name, size in sizes:
-        table.add_row(name, *(f"{value / GIB:,.2f}" for value in (size.expected, size.low, size.high)))
-    table.add_section()
+    rows = [(name, *(f"{value / GIB:,.2f}" for value in (size.expected, size.low, size.high))) for name, size in sizes]
     for name, count in (("tokens", found.kv_tokens), (f"users of {found.context:,} tokens", found.max_users)):
-        table.add_row(name, *(f"{value:,}" for value in (count.expected, count.low, count.high)), style="bold")
+        rows.append((name, *(f"{value:,}" for value in (count.expected, count.low, count.high))))
     if found.max_users_paged is not None:
-        table.add_row("users, paged", f"{found.max_users_paged:,}")
+        rows.append(("users, paged", f"{found.max_users_paged:,}", "", ""))
     if found.memory_utilization is not None:
         name = f"users with 0.9 of it, not {found.memory_utilization:g}"
-        table.add_row(name, f"{found.max_users_at_90_percent:,}")
+        rows.append((name, f"{found.max_users_at_90_percent:,}", "", ""))
     if found.host_bytes is not None:
-        table.add_row("weights in CPU memory", f"{found.host_bytes / GIB:,.2f}")
-        table.add_row("most layers on the GPUs (-ngl)", f"{found.most_gpu_layers}")
-    table.caption = NOTE
-    Console().print(table)
+        rows.append(("weights in CPU memory", f"{found.host_bytes / GIB:,.2f}", "", ""))
+        rows.append(("most layers on the GPUs (-ngl)", f"{found.most_gpu_layers}", "", ""))
+    print_columns(("GiB per GPU", "expected", "from", "to"), rows)
+    click.echo(NOTE)
     print_remarks(found.assumed, found.warnings)

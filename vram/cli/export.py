@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from core.errors import PlannerError
+from core.texts import counted
 from vram.cli.options import encoding_option, models_option, say_encoding
 from workbook.export.workbook import MOST_PAGES, export_scenarios
 from workbook.labels import LANGUAGES
@@ -92,7 +93,7 @@ def export(scenarios: Path, path: Path, as_pdf: bool, lang: str, encoding: str |
         bar = progress.add_task("scenarios")
         used = (filled.by_gpu, filled.as_of) if filled else (None, None)
         count = export_scenarios(path, given, lang, partial(_advance, progress, bar), *used)
-    click.echo(f"Wrote {path}: {count:,} scenarios, {min(count, MOST_PAGES)} pages")
+    click.echo(f"Wrote {path}: {counted(count, 'scenario')}, {counted(min(count, MOST_PAGES), 'page')}")
     if as_pdf:
         from workbook.pdf import MOST_TAGGED_PAGES, write_pdf
 

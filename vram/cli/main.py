@@ -14,9 +14,10 @@ from core import __version__
 from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
+from core.texts import escaped
 from core.units import GB, GIB
-from vram.cli.columns import print_remarks
-from vram.cli.options import NUMBER, models_option
+from vram.cli.columns import percent, print_columns, print_csv, print_remarks
+from vram.cli.options import NUMBER, answer_options, models_option
 
 if TYPE_CHECKING:
     from vram.estimates import Estimate
@@ -75,9 +76,9 @@ def vram() -> None:
     help="Fraction of weights and KV cache.",
 )  # fmt: skip
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="GPUs over which tensors are split.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@answer_options
 @models_option
-def estimate_command(model: str, tp: float, as_json: bool, **arguments) -> None:
+def estimate_command(model: str, tp: float, as_json: bool, as_csv: bool, **arguments) -> None:
     """Estimate the memory to serve MODEL: a catalog name, a path, or hub:org/model on the Hugging Face hub.
 
     A path is a config.json, a safetensors or GGUF file, or a folder with them; weights then take their stored bytes.
@@ -92,7 +93,9 @@ def estimate_command(model: str, tp: float, as_json: bool, **arguments) -> None:
 
     found = find_model(model)
     result = estimate(found, **arguments)
-    if as_json:
+    if as_csv:
+        print_csv([result.as_dict() | details(found, result, tp=tp)])
+    elif as_json:
         click.echo(json.dumps(result.as_dict() | details(found, result, tp=tp), indent=2))
     else:
         _print_estimate(result)
@@ -103,15 +106,12 @@ def _print_estimate(found: Estimate) -> None:
     sizes = {
         f"weights, {found.precision}": found.weights_bytes,
         f"KV cache, {found.kv_precision}": found.kv_bytes,
-        f"overhead, {found.overhead:.0%} of both": found.overhead_bytes,
+        f"overhead, {percent(found.overhead)} of both": found.overhead_bytes,
         "total": found.total_bytes,
     }
-    width = max(map(len, sizes))
     click.echo(f"{found.model}: {found.users:,} × {found.context:,} tokens")
-    click.echo(f"{'':{width}}  {'GB (10⁹)':>12}  {'GiB (2³⁰)':>12}")
-    for name, size_bytes in sizes.items():
-        line = f"{name:{width}}  {size_bytes / GB:12,.2f}  {size_bytes / GIB:12,.2f}"
-        click.secho(line, bold=name == "total")
+    rows = [(name, f"{size_bytes / GB:,.2f}", f"{size_bytes / GIB:,.2f}") for name, size_bytes in sizes.items()]
+    print_columns(("", "GB (10⁹)", "GiB (2³⁰)"), rows)
     click.echo(f"{found.parameters:,} parameters; {found.kv_bytes_per_token:,} bytes of KV cache per token")
     print_remarks(found.assumed, found.warnings)
 
@@ -148,6 +148,6 @@ def _discard_output() -> None:
 
 def _fail(sentence: str) -> None:
     # Escaped, so that text from a file cannot control the terminal.
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
+    shown = "\n".join(map(escaped, sentence.split("\n")))
     click.echo(f"vram: {shown}", err=True)
     sys.exit(BAD_INPUT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ from core import catalog
 from core.catalog.cards import model_card
 from core.catalog.rows import read_rows, row_of, with_row
 from core.errors import PlannerError
+from core.texts import escaped
 from core.units import GB, GIB
+from vram.cli.columns import print_columns, print_csv
 from vram.cli.options import models_option
 from vram.models import HUB_PREFIX, Model
 from vram.models import model as find_model
@@ -42,13 +43,16 @@ def show(model: str, as_json: bool) -> None:
 
 @model.command("list")
 @click.option("--search", metavar="TEXT", default="", help="Only models with TEXT in their name, title or maker.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print a CSV file, a row for each model.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list, sizes in bytes.")
 @models_option
-def list_models(search: str, as_json: bool) -> None:
+def list_models(search: str, as_json: bool, as_csv: bool) -> None:
     """List the models that have a name, your own first."""
     found = [known for known in catalog.models() if search.casefold() in _searched(known).casefold()]
     cards = [_whole_numbers(model_card(known.spec)) for known in found]
-    if as_json:
+    if as_csv:
+        print_csv(cards)
+    elif as_json:
         click.echo(json.dumps(cards, indent=2, ensure_ascii=False))
     elif not cards:
         click.echo(f"No model has {search!r} in its name.")
@@ -136,35 +140,19 @@ def _print_card(card: dict[str, Any], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(card, indent=2, ensure_ascii=False))
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(show_header=False)
     stored = card.pop("stored_bytes_by_dtype", {})
-    for field, value in card.items():
-        table.add_row(field.replace("_", " "), Text(_printable(_shown(field, value))))
-    for dtype, size_bytes in stored.items():
-        table.add_row(f"of these in {dtype}", _size(size_bytes))
-    _print(table)
+    rows = [(field.replace("_", " "), escaped(_shown(field, value))) for field, value in card.items()]
+    rows += [(f"of these in {dtype}", _size(size_bytes)) for dtype, size_bytes in stored.items()]
+    width = max(len(label) for label, _ in rows)
+    for label, text in rows:
+        click.echo(f"{label:{width}}  {text}")
 
 
 def _print_list(cards: list[dict[str, object]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    columns = {"name": "Name", "title": "Title", "parameters": "Parameters", "kv_bytes_per_token": "KV bytes per token"}
-    for field, title in columns.items():
-        table.add_column(title, justify="left" if field in ("name", "title") else "right", overflow="fold")
-    for card in cards:
-        table.add_row(*(Text(_printable(_shown(field, card.get(field, "")))) for field in columns))
-    _print(table)
-
-
-def _print(table: object) -> None:
-    from rich.console import Console
-
-    Console().print(table)
+    columns = {"name": "Name", "parameters": "Parameters", "kv_bytes_per_token": "KV bytes per token", "title": "Title"}
+    print_columns(
+        [*columns.values()], [[escaped(_shown(field, card.get(field, ""))) for field in columns] for card in cards]
+    )
 
 
 def _shown(field: str, value: object) -> str:
@@ -175,8 +163,3 @@ def _shown(field: str, value: object) -> str:
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes:,} bytes ({size_bytes / GB:,.2f} GB, {size_bytes / GIB:,.2f} GiB)"
-
-
-def _printable(text: str) -> str:
-    """Replace characters that could control the terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "�", text)

@@ -60,6 +60,13 @@ def say_encoding(path: object, detected: str) -> None:
         click.echo(f"vram: {path} is read as {detected}; --encoding reads it as another.", err=True)
 
 
+def answer_options(command: Callable[..., object]) -> Callable[..., object]:
+    """Add the options that print an answer for other programs."""
+    as_csv = click.option("--csv", "as_csv", is_flag=True, help="Print the figures of --json as CSV, a row an answer.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+    return as_csv(as_json(command))
+
+
 prices_option = click.option(
     "--prices", metavar="FILE",
     help="CSV file of your offers, next to the catalog's: `vram prices import` writes it, or your own quotes.",
@@ -81,7 +88,7 @@ def engine_options(command: Callable) -> Callable:
     from core.engines.deployment import EngineSettings
     from vram.engine_settings import ENGINES
 
-    options = (
+    options: tuple[Callable[..., Callable], ...] = (
         click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
         click.option(
             "--kv-precision",
@@ -99,7 +106,7 @@ def engine_options(command: Callable) -> Callable:
         click.option("--engine-version", help='For example "0.19". [default: the newest known]'),
         click.option("--draft-model", metavar="MODEL", help="The model that drafts tokens, for --mtp-tokens of them."),
         *map(_setting_option, fields(EngineSettings)),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes."),
+        answer_options,
         models_option,
     )
     for option in reversed(options):  # the first one is printed first

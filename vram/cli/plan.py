@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
 from core.plan.costs import EITHER, WAYS
 from core.plan.demand import MIN_SPEED
+from core.texts import counted
 from vram.cli.assumptions import assumption_options, given_assumptions
-from vram.cli.columns import print_columns, print_remarks
+from vram.cli.columns import percent, print_columns, print_csv, print_remarks
 from vram.cli.options import GPU_HELP, NUMBER, engine_options, prices_option
 from vram.plan_costs import COSTS_NOTE, prices_in_words
 from vram.plans import Option, Plan
@@ -70,7 +72,7 @@ def _measured_speeds(_context: click.Context, option: click.Parameter, given: tu
 @prices_option
 @assumption_options
 @engine_options
-def plan(model: str, as_json: bool, **settings) -> None:
+def plan(model: str, as_json: bool, as_csv: bool, **settings) -> None:
     """Show how to serve MODEL to its users: deployable layouts, the cheapest first, and what rules the others out.
 
     The order is by net present cost of owning or renting at indicative prices; --costs shows the figures. What is too
@@ -84,14 +86,20 @@ def plan(model: str, as_json: bool, **settings) -> None:
     vram plan qwen3-32b --people 500 --active 0.1 --prompt-tokens 2000 --output-tokens 500 --min-speed 20
     """
     found = make_plan(model, **given_assumptions(settings))
-    if as_json:
+    if as_csv:
+        layouts: Any = found.as_dict()["layouts"]
+        print_csv(layouts)
+    elif as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found)
 
 
 def _print(found: Plan) -> None:
-    demand = f"{found.users:,} users" if found.users is not None else f"{found.requests_per_hour:,g} requests an hour"
+    if found.users is None:
+        demand = f"{found.requests_per_hour:,g} requests an hour"
+    else:
+        demand = counted(found.users, "user")
     tokens = f"{found.context:,} tokens ({found.prompt_tokens:,} prompt, {found.output_tokens:,} output)"
     wish = f", at least {found.min_speed:g} tokens/s for each" if found.min_speed else ""
     click.secho(f"{found.model}: {demand} × {tokens}{wish}", bold=True)
@@ -135,7 +143,7 @@ def _layout_cells(option: Option) -> tuple[str, ...]:
 def _plain_cells(option: Option) -> tuple[str, ...]:
     """Return the row under `HEADINGS`."""
     figures = (option.replicas, option.nodes, option.users_per_replica)
-    return (*_layout_cells(option), *(f"{figure:,}" for figure in figures), f"{option.headroom:.0%}")
+    return (*_layout_cells(option), *(f"{figure:,}" for figure in figures), percent(round(option.headroom, 2)))
 
 
 def _cost_cells(option: Option) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import click
 from core.catalog.offers import COLUMNS, Offer, row_of
 from core.catalog.prices import date_of
 from core.errors import PlannerError
+from core.texts import counted
 from vram.cli.options import encoding_option, say_encoding
 from vram.price_files import FORMS, import_offers
 from workbook.files import write_whole
@@ -48,7 +49,7 @@ def import_prices(file: Path, form: str, as_of: str, region: str | None, path: P
         write_whole(path, _csv(found.offers))
     gpus = len({offer.gpu for offer in found.offers})
     taken = f"{found.taken:,} of {found.rows:,} rows with a price taken"
-    click.echo(f"{taken}: {len(found.offers):,} offers of {gpus} GPUs")
+    click.echo(f"{taken}: {counted(len(found.offers), 'offer')} of {counted(gpus, 'GPU')}")
     if found.unknown:
         names = ", ".join(f"{name} ({rows:,})" for name, rows in found.unknown.items())
         click.echo(f"GPU names that are not known, with their rows: {names}")

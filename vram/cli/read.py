@@ -10,12 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from core.texts import counted, escaped
 from core.units import GB
+from vram.cli.columns import print_columns
 from vram.cli.options import models_option
 from workbook.changed_cells import Change, ChangedCell, Changes
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
@@ -155,34 +153,26 @@ def _readable(value: object) -> str:
 
 
 def _print(table: Planner, rows: list[PlannerRow], changes: Changes) -> None:
-    console = Console()
-    shown = Table(title=f"{escape(str(table.path))}, {escape(table.sheet)}", title_justify="left", box=box.SIMPLE_HEAD)
-    shown.add_column("row", justify="right", no_wrap=True)
-    shown.add_column("scenario", overflow="fold")
-    shown.add_column("model", overflow="fold")
-    for heading in ("context", "users", "total GB", "GPUs"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("agrees?", no_wrap=True)
-    for row in rows[:MOST_ROWS_SHOWN]:
-        shown.add_row(*map(escape, _line(row)))
     if rows:
-        console.print(shown)
+        click.secho(escaped(f"{table.path}, {table.sheet}"), bold=True)
+        headings = ("scenario", "row", "model", "context", "users", "total GB", "GPUs", "agrees?")
+        print_columns(headings, [[*map(escaped, _line(row))] for row in rows[:MOST_ROWS_SHOWN]])
     if len(rows) > MOST_ROWS_SHOWN:
-        console.print(f"… and {len(rows) - MOST_ROWS_SHOWN:,} more rows; --json or --csv gives them all.")
+        click.echo(f"… and {len(rows) - MOST_ROWS_SHOWN:,} more rows; --json or --csv gives them all.")
     wrong = [f"row {row.number}: {problem}" for row in rows for problem in row.problems]
     wrong += [_sentence(difference) for row in rows for difference in row.differences]
     wrong += map(_change_sentence, changes.cells)
     for sentence in wrong[:MOST_ROWS_SHOWN]:
-        console.print(escape(sentence), highlight=False, soft_wrap=True)
+        click.echo(escaped(sentence))
     if len(wrong) > MOST_ROWS_SHOWN:
-        console.print(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
+        click.echo(f"… and {len(wrong) - MOST_ROWS_SHOWN:,} more; --json or --csv gives them all.")
     for note in changes.notes:
-        console.print(escape(note), highlight=False, soft_wrap=True)
+        click.echo(escaped(note))
     uncalculated = sum(row.uncalculated for row in rows)
     if uncalculated:
-        console.print(f"{uncalculated:,} formulas have no value: no spreadsheet program has calculated the file.")
+        click.echo(f"{counted(uncalculated, 'formula')} without a value: no program has calculated the file.")
     if not wrong:
-        console.print(f"{len(rows):,} scenarios; every result in the file agrees, and no formula was overwritten.")
+        click.echo(f"{counted(len(rows), 'scenario')}; every result agrees, and no formula was overwritten.")
 
 
 def _line(row: PlannerRow) -> list[str]:
@@ -195,4 +185,4 @@ def _line(row: PlannerRow) -> list[str]:
         total_gb = f"{given_scenario.estimate.total_bytes / GB:,.2f}"
         gpus = f"{given_scenario.gpus_by_division:,}"
         shown = [f"{given_scenario.context:,}", f"{given_scenario.users:,}", total_gb, gpus]
-    return [str(row.number), _readable(given["scenario"]), _readable(given["model"]), *shown, verdict]
+    return [_readable(given["scenario"]), str(row.number), _readable(given["model"]), *shown, verdict]

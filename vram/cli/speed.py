@@ -7,7 +7,8 @@ import json
 import click
 
 from core.plan.fleet import layout_title
-from vram.cli.columns import print_remarks
+from core.texts import counted
+from vram.cli.columns import print_columns, print_csv, print_remarks
 from vram.cli.options import NUMBER, engine_options
 from vram.speeds import Speed
 from vram.speeds import speed as compute_speed
@@ -23,7 +24,7 @@ from vram.speeds import speed as compute_speed
 @click.option("--prompt-tokens", type=NUMBER, required=True, help="Tokens of one prompt.")
 @click.option("--output-tokens", type=NUMBER, required=True, help="Tokens of one answer.")
 @engine_options
-def speed(model: str, as_json: bool, **arguments) -> None:
+def speed(model: str, as_json: bool, as_csv: bool, **arguments) -> None:
     """Compute how fast MODEL is served: tokens per second for each user and in all, and the time to the first token.
 
     Each user sends the next request when the last is answered. MODEL is a catalog name, a path, or hub:org/model on the
@@ -34,7 +35,9 @@ def speed(model: str, as_json: bool, **arguments) -> None:
     vram speed gpt-oss-120b --gpu b200 --users 32 --prompt-tokens 1000 --output-tokens 1000 --engine tensorrt-llm --json
     """
     found = compute_speed(model, **arguments)
-    if as_json:
+    if as_csv:
+        print_csv([found.as_dict()])
+    elif as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found)
@@ -45,7 +48,15 @@ def _print(found: Speed) -> None:
     layout = layout_title(found.tp, found.pp)
     copies = f"{found.replicas} × {layout}" if found.replicas > 1 else layout
     click.secho(f"{found.model} ({found.precision}) on {found.gpu}, {copies}, {found.engine}", bold=True)
-    click.echo(f"{found.users:,} users, {found.prompt_tokens:,} prompt tokens, {found.output_tokens:,} output tokens")
+    click.echo(
+        ", ".join(
+            (
+                counted(found.users, "user"),
+                counted(found.prompt_tokens, "prompt token"),
+                counted(found.output_tokens, "output token"),
+            )
+        )
+    )
     ends = (found.expected, found.low, found.high)
     rows = {
         "tokens/s per user": [f"{end.tokens_per_second_per_user:,.1f}" for end in ends],
@@ -53,15 +64,15 @@ def _print(found: Speed) -> None:
         "time to first token, s": [f"{end.time_to_first_token_s:,.2f}" for end in ends],
         "users at once": [f"{end.users_at_once:,}" for end in ends],
     }
-    width = max(map(len, rows))
-    click.echo(f"{'':{width}}  {'expected':>12}  {'low':>12}  {'high':>12}")
-    for name, values in rows.items():
-        click.echo(f"{name:{width}}  " + "  ".join(f"{value:>12}" for value in values))
+    print_columns(("", "expected", "low", "high"), [(name, *values) for name, values in rows.items()])
     click.echo(f"limited by {found.limited_by}; {found.tokens_per_day:,.0f} output tokens a day")
     if found.users_waiting:
-        click.echo(f"{found.users_waiting:,} users wait for a free place; the figures are of those that run")
+        click.echo(
+            f"waiting for a free place: {counted(found.users_waiting, 'user')}; the figures are of those that run"
+        )
     near = found.nearest
     if near is not None:
+        users = "? users" if near.users is None else counted(near.users, "user")
         figures = [
             f"{value:,.1f} {unit}"
             for value, unit in (
@@ -71,7 +82,7 @@ def _print(found: Speed) -> None:
             if value is not None
         ]
         click.echo(
-            f"nearest measurement: {', '.join(figures)} with {near.users} users, {near.prompt_tokens or '?'} prompt "
+            f"nearest measurement: {', '.join(figures)} with {users}, {near.prompt_tokens or '?'} prompt "
             f"and {near.output_tokens or '?'} output tokens, {near.precision}, TP {near.tp}, {near.engine} "
             f"{near.engine_version} ({near.source})"
         )

@@ -8,9 +8,10 @@ import click
 
 from core.plan import training
 from core.plan.training import Job
+from core.texts import counted
 from core.units import GB, GIB
-from vram.cli.columns import print_columns
-from vram.cli.options import GPU_HELP, NUMBER, models_option
+from vram.cli.columns import print_columns, print_csv
+from vram.cli.options import GPU_HELP, NUMBER, answer_options, models_option
 from vram.trainings import Training
 from vram.trainings import train as compute_training
 
@@ -46,9 +47,9 @@ def _choice(name: str, choices: tuple[str, ...], text: str):
 @_number("tp", "Tensor parallel size.")
 @click.option("--gpus", type=NUMBER, help="Number of GPUs. [default: the fewest of type --gpu, or 1]")
 @click.option("--gpu", help=GPU_HELP)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, sizes in bytes.")
+@answer_options
 @models_option
-def train(model: str, as_json: bool, **arguments) -> None:
+def train(model: str, as_json: bool, as_csv: bool, **arguments) -> None:
     """Compute the memory of fine-tuning MODEL on each GPU, and the fewest GPUs that hold it.
 
     MODEL is a catalog name, a path, or hub:org/model on the Hugging Face hub.
@@ -58,7 +59,9 @@ def train(model: str, as_json: bool, **arguments) -> None:
     vram train llama-3.1-70b --method full --optimizer adamw-8bit --gpu h100 --json
     """
     found = compute_training(model, **arguments)
-    if as_json:
+    if as_csv:
+        print_csv([found.as_dict()])
+    elif as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found)
@@ -81,7 +84,7 @@ def _print(found: Training) -> None:
         "total": found.total_bytes,
     }
     rows = [(text, f"{size / GB:,.2f}", f"{size / GIB:,.2f}") for text, size in sizes.items()]
-    print_columns([f"per GPU, {found.gpus:,} GPU{'s' if found.gpus > 1 else ''}", "GB (10⁹)", "GiB (2³⁰)"], rows)
+    print_columns([f"per GPU, {counted(found.gpus, 'GPU')}", "GB (10⁹)", "GiB (2³⁰)"], rows)
     if found.gpus > 1:
         click.echo(f"all GPUs: {found.all_gpus_bytes / GB:,.2f} GB")
     click.echo(f"{found.trainable_parameters:,} of {found.parameters:,} parameters are trained")
