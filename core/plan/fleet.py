@@ -321,15 +321,28 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     """Return the fewest GPUs that can be deployed to serve `users` with `context` tokens each.
 
     Raises:
-        OutOfRangeError: no layout fits.
+        OutOfRangeError: no layout fits, or all that fit take more than `MAX_GPUS`.
     """
-    best = min((option.gpus for option in options(service, gpu, users, context)), default=None)
+    most_users = 0
+    best: int | None = None
+    for replica in replicas_of(service.model, gpu, service.engine.name):
+        places = users_per_replica(service, replica, context)
+        if places:
+            most_users = max(most_users, MAX_GPUS // replica.gpus * places)
+            gpus = -(-users // places) * replica.gpus
+            best = gpus if best is None else min(best, gpus)
     if best is None:
         raise OutOfRangeError(
             "gpu",
             f"{service.model.name} with {context:,} tokens does not fit on any replica of {gpu.name} with up to "
             f"{MAX_NODES_PER_REPLICA} nodes",
             "Choose a GPU with more memory, a smaller precision or a shorter context.",
+        )
+    if best > MAX_GPUS:
+        raise OutOfRangeError(
+            "users",
+            f"{users:,} take {best:,} GPUs, and {MAX_GPUS:,} are the most that are planned",
+            f"Write at most {most_users:,}, or divide them among several services.",
         )
     return best
 

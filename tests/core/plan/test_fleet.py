@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ from core.model.parameters import layer_groups
 from core.model.spec import LayerRun, ModelSpec
 from core.plan.fleet import (
     LAYOUTS,
+    MAX_GPUS,
     GpuChoice,
     Option,
     Replica,
@@ -329,3 +331,13 @@ def test_the_menu_has_every_layout_that_nodes_take(per_node, count):
     assert set(found) <= set(possible) and len(found) == count
     if per_node != 6:
         assert set(found) == set(possible)
+
+
+def test_above_the_most_gpus_the_reason_is_the_cap_and_the_remedy_works():
+    service, gpu = served(model("llama-3.1-8b")), choice_of_gpu(catalog.gpu("h100"))
+    with pytest.raises(OutOfRangeError, match="^users: 100,000,000 take .* GPUs, and 100,000 are the most") as caught:
+        gpus_to_deploy(service, gpu, 100_000_000, 8192)
+    most = int(re.search("at most ([0-9,]+),", caught.value.remedy)[1].replace(",", ""))
+    assert gpus_to_deploy(service, gpu, most, 8192) <= MAX_GPUS
+    with pytest.raises(OutOfRangeError):
+        gpus_to_deploy(service, gpu, most + 1, 8192)
