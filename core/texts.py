@@ -14,8 +14,11 @@ LONGEST_COMPARED = 255
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 # Characters that no cell of a workbook can hold or show: control characters, unpaired surrogates, noncharacters
-# (XML 1.0, section 2.2), and those that control a terminal or break a line.
-NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
+# (XML 1.0, section 2.2), and those that control a terminal, break a line or turn the direction of text around (Unicode
+# Standard Annex #9, sections 2.1 to 2.5).
+NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]+")
+# Those of them, and the marks of direction, that a terminal obeys, but not ESC, with which styles are written.
+_OBEYED = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 # Dashes that word processors and web pages write for a hyphen (Unicode, general category Pd), and the minus sign.
@@ -45,6 +48,11 @@ def counted(number: int, noun: str) -> str:
 def printable(text: str) -> str:
     """Shorten `text` and escape its control characters and unpaired surrogates, so that it fits a cell or message."""
     return escaped(text[:LONGEST_COMPARED])
+
+
+def escaped_output(text: str) -> str:
+    """Escape in what a command prints, styles included, what controls a terminal or the direction of text."""
+    return text if text.isascii() else _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)  # as JSON has it
 
 
 def escaped(text: str) -> str:

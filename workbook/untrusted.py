@@ -26,6 +26,10 @@ MOST_ELEMENTS_OF_TEXTS = 4_000_000
 
 ZIP_START = b"PK\x03\x04"
 _OLE_START = b"\xd0\xcf\x11\xe0"  # the container of encrypted workbooks and of .xls
+_LONGEST_TYPE = 128  # bytes that show the type of a file
+NO_FILE = "it is not a regular file"
+OPEN_DOCUMENT = "it is an OpenDocument workbook (.ods), not an .xlsx"
+SAVE_AS_XLSX = "Save it as .xlsx, in LibreOffice or in Excel."
 _LONGEST_PROLOG_BYTES, _BLOCK_BYTES = 2**20, 2**16
 
 
@@ -35,18 +39,35 @@ def is_workbook(path: Path) -> bool:
     Raises:
         UnreadableFileError: it cannot be read, or it is an encrypted workbook or an old .xls.
     """
+    if is_pipe(path):
+        raise UnreadableFileError(str(path), NO_FILE, "Give the path of a file.")
     if not path.is_file():
         raise UnreadableFileError(str(path), "there is no such file", "Check the path.")
     try:
         with open(path, "rb") as file:
-            start = file.read(4)
+            start = file.read(_LONGEST_TYPE)
     except OSError as error:
         raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
-    if start == _OLE_START:
+    if start.startswith(_OLE_START):
         raise UnreadableFileError(
             str(path), "it is password-protected or an old .xls workbook", "Save it as .xlsx without a password."
         )
-    return start == ZIP_START
+    if is_open_document(start):
+        raise UnreadableFileError(str(path), OPEN_DOCUMENT, SAVE_AS_XLSX)
+    return start.startswith(ZIP_START)
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether `path` is there, but is neither a file nor a folder: reading a pipe would wait."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def is_open_document(start: bytes) -> bool:
+    """Return whether a file that begins so is an .ods workbook or another OpenDocument.
+
+    Source: OpenDocument 1.3 part 2, 3.3: the first entry is "mimetype", not compressed.
+    """
+    return start.startswith(ZIP_START) and start[30:38] == b"mimetype" and b"vnd.oasis.opendocument" in start
 
 
 def check_package(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
@@ -14,7 +15,7 @@ from core import __version__
 from core.errors import PlannerError
 from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
-from core.texts import escaped
+from core.texts import escaped, escaped_output
 from core.units import GB, GIB
 from vram.cli.columns import percent, print_columns, print_csv, print_remarks
 from vram.cli.options import NUMBER, answer_options, models_option
@@ -121,6 +122,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # pipes on Windows take few characters, and a file name may be no text
             stream.reconfigure(errors="backslashreplace")
+            stream.write = _escaping(stream.write)  # type: ignore[method-assign]
     try:
         sys.exit(vram.main(prog_name="vram", standalone_mode=False))
     except click.Abort:
@@ -139,6 +141,11 @@ def main() -> None:
         _discard_output()
         where, why = error.filename or "output", error.strerror or str(error)
         _fail(f"{where}: it cannot be read or written ({why}). Make room, or use another folder.")
+
+
+def _escaping(write: Callable[[str], int]) -> Callable[[str], int]:
+    """Return `write` for texts of files and users, in which nothing may control the terminal."""
+    return lambda text: write(escaped_output(text))
 
 
 def _discard_output() -> None:

@@ -14,6 +14,7 @@ from openpyxl.utils import range_boundaries
 
 from core.errors import PlannerError
 from workbook.package import XML_ERRORS, ZIP_ERRORS
+from workbook.untrusted import NO_FILE, OPEN_DOCUMENT, SAVE_AS_XLSX, is_open_document, is_pipe
 
 # Limits of the audit. Excel allows more; they keep memory near 1 GB and time within a minute or two.
 MOST_FILE_BYTES = 100 * 10**6
@@ -101,6 +102,8 @@ def _unreadable(path: Path, problem: str, remedy: str) -> UnreadableWorkbookErro
 
 
 def _read_bytes(path: Path) -> bytes:
+    if is_pipe(path):
+        raise _unreadable(path, NO_FILE, "Give the path of an .xlsx file.")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_FILE_BYTES + 1)
@@ -119,6 +122,8 @@ def _refuse_other_formats(path: Path, content: bytes) -> None:
             raise _unreadable(path, "it is encrypted with a password", "Save it from Excel without the password.")
         if _XLS_STREAM in content:
             raise _unreadable(path, "it is an old .xls workbook, not an .xlsx", _SAVE_AS_XLSX)
+    if is_open_document(content[:128]):
+        raise _unreadable(path, OPEN_DOCUMENT, SAVE_AS_XLSX)
     if not content.startswith(b"PK\x03\x04"):
         raise _unreadable(path, "it is not an Excel workbook", "Give an .xlsx or .xlsm file.")
 
