@@ -18,6 +18,7 @@ from openpyxl.workbook.properties import CalcProperties
 
 from core import __version__, catalog
 from core.catalog.offers import Offer, catalog_offers
+from core.errors import PlannerError
 from workbook import styles
 from workbook.book import Book
 from workbook.cached_values import with_values
@@ -56,6 +57,7 @@ SHEET_ORDER = (
     "changes",
 )  # fmt: skip
 
+MOST_MODELS = 2_500  # rows of Models; each takes about 0.03 s to compute
 CREATOR = f"VRAM planner {__version__}"
 
 
@@ -96,7 +98,12 @@ def without_values(
 def build_sheets(
     lang: str, rows: Sequence[scenarios.Values] | None = None, offers: Sequence[Offer] | None = None
 ) -> Book:
-    """Build the sheets of the planner without computing their formulas."""
+    """Build the sheets of the planner without computing their formulas.
+
+    Raises:
+        PlannerError: more models are known than the sheet Models takes.
+    """
+    _check_number_of_models()
     offers = catalog_offers() if offers is None else offers
     workbook = Workbook()
     workbook.remove(workbook.active)
@@ -131,6 +138,16 @@ def build_sheets(
     workbook.active = 0
     workbook.calculation = CalcProperties(fullCalcOnLoad=True)
     return book
+
+
+def _check_number_of_models() -> None:
+    known = len(catalog.models())
+    if known > MOST_MODELS:
+        raise PlannerError(
+            "models",
+            f"{known:,} models are known, and the workbook takes at most {MOST_MODELS:,}",
+            "Name a file of fewer models with --models.",
+        )
 
 
 def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:

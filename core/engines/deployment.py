@@ -37,7 +37,7 @@ class Device:
     memory_bytes: int
     compute_capability: float | None = None
 
-    @property
+    @cached_property
     def shares_memory(self) -> bool:
         """Whether its memory is the CPU's too, so that what other programs and the file cache hold is missing."""
         return any(part in self.name.lower() for part in _SHARED_MEMORY)

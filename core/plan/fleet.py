@@ -326,6 +326,8 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     most_users = 0
     best: int | None = None
     for replica in replicas_of(service.model, gpu, service.engine.name):
+        if best is not None and replica.gpus >= best:  # even one such replica is no fewer
+            continue
         places = users_per_replica(service, replica, context)
         if places:
             most_users = max(most_users, MAX_GPUS // replica.gpus * places)
@@ -365,25 +367,29 @@ def max_context(service: Service, gpu: GpuChoice, gpus: int, users: int, longest
     Args:
         longest: the limit of the context; the model's own limit applies too.
     """
+    limit = min(longest, service.model.max_position_embeddings or longest)
     candidates = [replica for replica in replicas_of(service.model, gpu, service.engine.name) if replica.gpus <= gpus]
-    return max(
-        (_max_context(service, replica, -(-users // (gpus // replica.gpus)), longest) for replica in candidates),
-        default=0,
-    )
+    best = 0
+    for replica in sorted(candidates, key=lambda replica: -replica.gpus):
+        each = -(-users // (gpus // replica.gpus))
+        if best < limit and users_per_replica(service, replica, best + 1) >= each:
+            best = _max_context(service, replica, each, limit, best)
+    return best
 
 
-def _max_context(service: Service, replica: Replica, users: int, longest: int) -> int:
-    return largest(
-        lambda context: users_per_replica(service, replica, context) >= users,
-        min(longest, service.model.max_position_embeddings or longest),
-    )
+def _max_context(service: Service, replica: Replica, users: int, limit: int, possible: int) -> int:
+    return largest(lambda context: users_per_replica(service, replica, context) >= users, limit, possible)
 
 
-def largest(is_possible: Callable[[int], bool], limit: int) -> int:
-    """Return the largest possible number from 1 to `limit`, 0 if none is; all below a possible number are possible."""
+def largest(is_possible: Callable[[int], bool], limit: int, possible: int = 0) -> int:
+    """Return the largest possible number from 1 to `limit`, 0 if none is; all below a possible number are possible.
+
+    Args:
+        possible: a number that is known to be possible, or 0.
+    """
     if is_possible(limit):
         return limit
-    low, high = 0, limit
+    low, high = possible, limit
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if is_possible(middle) else (low, middle)

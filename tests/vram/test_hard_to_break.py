@@ -45,6 +45,16 @@ def test_other_formats_are_refused_in_one_clear_sentence(vram, tmp_path, command
     assert status == 2 and "old .xls workbook" in err and len(err.splitlines()) == 1
 
 
+def test_a_workbook_of_too_many_models_is_refused_at_once(vram, tmp_path, monkeypatch):
+    monkeypatch.setenv(catalog.MODELS_VARIABLE, "")
+    header = "name,model_type,num_hidden_layers,hidden_size,intermediate_size,num_attention_heads,vocab_size\n"
+    rows = "".join(f"m{number},llama,2,64,128,4,256\n" for number in range(2500))
+    (tmp_path / "own.csv").write_text(header + rows)
+    status, _, err = vram("template", "-o", tmp_path / "t.xlsx", "--models", tmp_path / "own.csv")
+    assert status == 2 and "the workbook takes at most 2,500. Name a file of fewer models with --models." in err
+    assert not (tmp_path / "t.xlsx").exists()
+
+
 def test_ctrl_c_while_the_command_is_imported_is_no_traceback():
     program = """
 import sys

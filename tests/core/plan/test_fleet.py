@@ -341,3 +341,27 @@ def test_above_the_most_gpus_the_reason_is_the_cap_and_the_remedy_works():
     assert gpus_to_deploy(service, gpu, most, 8192) <= MAX_GPUS
     with pytest.raises(OutOfRangeError):
         gpus_to_deploy(service, gpu, most + 1, 8192)
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(["llama-3.1-8b", "llama-3.1-70b", "deepseek-v3", "gemma-3-27b", "qwen3-30b-a3b"]),
+    st.sampled_from(["h100", "l4", "a100"]),
+    st.integers(1, 3000),
+    st.integers(1, 100_000),
+    st.integers(1, 40),
+)
+def test_layouts_that_are_left_out_early_change_no_answer(name, card, users, context, gpus):
+    service, gpu = served(model(name)), choice_of_gpu(catalog.gpu(card))
+    found = [option.gpus for option in options(service, gpu, users, context)]
+    if found:
+        assert gpus_to_deploy(service, gpu, users, context) == min(found)
+    limit = min(LIMITS["context"].most, service.model.max_position_embeddings)
+    longest = [
+        largest(
+            lambda tokens, one=one: users_per_replica(service, one, tokens) >= -(-users // (gpus // one.gpus)), limit
+        )
+        for one in replicas_of(service.model, gpu, service.engine.name)
+        if one.gpus <= gpus
+    ]
+    assert max_context(service, gpu, gpus, users, limit) == max(longest, default=0)
