@@ -1,4 +1,5 @@
-# Each command installs what it needs in .venv or another .venv-* folder.
+# Each command installs what it needs in .venv or another .venv-* folder: for users and tests only files whose checksums
+# are in requirements.txt and requirements-tests.txt, then the planner itself without its dependencies.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
@@ -12,12 +13,15 @@ else
 endif
 BIN := $(VENV)/$(SCRIPTS)
 AUDIT := .venv-audit
+HASHES := .venv-hashes
+HASHED := -m pip install --quiet --disable-pip-version-check --require-hashes -r
+ITSELF := -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 PEERS_BIN := $(PEERS)/$(SCRIPTS)
 USERS_PYTHON := $(USERS)/$(SCRIPTS)/python
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
-.PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy
+.PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy hashes
 .PHONY: parity peers bench measure mutation speed docs clean
 
 workbook: $(VENV)/installed
@@ -68,9 +72,16 @@ licences: $(VENV)/installed-lint $(USERS)/installed
 	  --ignore-packages $$($(USERS_PYTHON) -m pip list --format freeze | cut -d= -f1) \
 	  | $(BIN)/python -m tools.documents docs/licences.md tests
 
-# Known vulnerabilities of the pinned versions; asks PyPI's own interface, which mirrors do not have.
+# Known vulnerabilities of the pinned versions. It asks an interface that mirrors do not have: without it the command says
+# that nothing was checked, and fails.
 audit-dependencies: $(AUDIT)/installed
-	$(AUDIT)/$(SCRIPTS)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+	$(AUDIT)/$(SCRIPTS)/python tools/audit_dependencies.py constraints.txt
+
+# Renew the checksums after a change of pyproject.toml or constraints.txt; read the difference before committing it.
+EXTRAS_OF_TESTS := --extra hub --extra test --extra lint
+hashes: $(HASHES)/installed
+	$(HASHES)/$(SCRIPTS)/python -m tools.hashes requirements.txt --extra hub
+	$(HASHES)/$(SCRIPTS)/python -m tools.hashes requirements-tests.txt $(EXTRAS_OF_TESTS)
 
 # Fuzzing of everything that reads foreign data; each program also runs alone: python -m tests.fuzz.cells --help.
 # Fuzzing the readers is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is the number for each reader.
@@ -124,13 +135,14 @@ golden: $(VENV)/installed
 	$(BIN)/vram addin build -o dist
 	cp dist/vram_functions.bas tests/golden/
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python $(HASHED) requirements.txt
+	$(BIN)/python $(ITSELF)
 	@touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+$(VENV)/installed-test: $(VENV)/installed requirements-tests.txt
+	$(BIN)/python $(HASHED) requirements-tests.txt
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
 	  --platform any --python-version 3.14 -d tests/hosts/web/wheels -r tests/hosts/web/pyodide-requirements.txt
 	@touch $@
@@ -140,9 +152,10 @@ $(MUTATION)/installed: pyproject.toml constraints.txt
 	$(MUTATION)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[mutation]"
 	@touch $@
 
-$(USERS)/installed: pyproject.toml constraints.txt
+$(USERS)/installed: pyproject.toml requirements.txt
 	$(PYTHON) -m venv $(USERS)
-	$(USERS_PYTHON) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[hub]"
+	$(USERS_PYTHON) $(HASHED) requirements.txt
+	$(USERS_PYTHON) $(ITSELF)
 	@touch $@
 
 $(SPEED)/installed: pyproject.toml constraints.txt
@@ -159,6 +172,11 @@ $(AUDIT)/installed: Makefile
 	$(AUDIT)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
 	@touch $@
 
+$(HASHES)/installed: Makefile
+	$(PYTHON) -m venv $(HASHES)
+	$(HASHES)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	@touch $@
+
 # Without dependencies: llm-analysis uses transformers and huggingface_hub only to fetch configs, and pins versions of 2023.
 $(PEERS)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -171,4 +189,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(MUTATION) $(USERS) $(SPEED) .wine mutants dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(HASHES) $(MUTATION) $(USERS) $(SPEED) .wine mutants dist build *.egg-info
