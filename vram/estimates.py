@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from core.checks import number, whole
+from core.model.counts import model_counts
 from core.plan import defaults
 from core.plan.details import memory_details, shipped_as
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
@@ -113,4 +114,14 @@ def details(found: Model, result: Estimate, *, tp: float = 1) -> dict[str, objec
         PlannerError: `tp` is wrong, or does not divide the model's heads.
     """
     workload = {"context": result.context, "users": result.users, "tp": whole("tp", tp)}
-    return memory_details(found.spec, kv_precision=kv_precision_of(result.kv_precision), **workload)
+    return memory_details(found.spec, kv_precision=kv_precision_of(result.kv_precision), **workload) | _stored(found)
+
+
+def _stored(found: Model) -> dict[str, object]:
+    """Return how the weights are stored, where a name or weight files say so and the specification does not."""
+    if found.named_precision is not None:
+        return {"weights_as_shipped": f"as shipped ({found.named_precision.name})"}
+    if found.shipped_precision is None or found.spec.quantization is not None:
+        return {}
+    bits = 8 * found.weights_bytes / model_counts(found.spec).parameters.total
+    return {"weights_as_shipped": f"as shipped ({bits:.3g} bits)"}

@@ -55,7 +55,10 @@ class Model:
 
     @property
     def active_parameters(self) -> int:
-        """The parameters that process one token: of a mixture of experts, only the experts that it is sent to."""
+        """The parameters that process one token: of a mixture of experts, only the experts that it is sent to.
+
+        The embedding and the output head are counted whole. Makers who leave them out state less.
+        """
         return model_counts(self.spec).parameters.active
 
     @property

@@ -16,6 +16,20 @@ from core.units import GB
 
 _SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
 
+# Fields of a model's card as people call them.
+_SHORT_NAMES = {
+    "layers": "num_hidden_layers", "num_layers": "num_hidden_layers", "n_layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads", "num_heads": "num_attention_heads",
+    "kv_heads": "num_key_value_heads", "num_kv_heads": "num_key_value_heads",
+    "vocab": "vocab_size", "vocabulary": "vocab_size",
+    "context": "max_position_embeddings", "context_length": "max_position_embeddings",
+    "max_context": "max_position_embeddings", "max_model_len": "max_position_embeddings",
+    "params": "parameters",
+    "license": "licence",
+    "maker": "developer", "vendor": "developer",
+}  # fmt: skip
+
 CardValue = float | str
 Card = dict[str, CardValue]
 
@@ -30,12 +44,14 @@ def known_fields(fields: Mapping[str, float | str | None]) -> Card:
 
 
 def card_field(card: Card, field: str) -> CardValue:
-    """Return one field of the card; letter case does not matter.
+    """Return one field of the card; letter case does not matter, and the short names that people type will do.
 
     Raises:
         UnknownNameError: the card has no such field.
     """
     name = field.strip().lower()
+    if name not in card:
+        name = _SHORT_NAMES.get(name, name)
     if name not in card:
         raise unknown_name("field", field, card, "the card")
     return card[name]
@@ -66,11 +82,12 @@ def model_card(spec: ModelSpec) -> Card:
 
 def _provenance(spec: ModelSpec) -> dict[str, str]:
     try:
-        known = names.model(spec.name)
+        named = names.named_model(spec.name)
     except UnknownNameError:
         return {}
-    if known.spec is not spec:
+    if named.spec is not spec and named.model.spec is not spec:
         return {}
+    known = named.model
     return {
         "title": known.title,
         "developer": known.developer,

@@ -93,7 +93,8 @@ class NamedModel:
     Attributes:
         model: the model.
         precision: the format of the weights that the name states, for a copy that has no row of its own.
-        assumed: the model that the name is read as, where the catalog does not have that name; "" otherwise.
+        assumed: the model that the name is read as, where the catalog does not have that name or the user's own file
+            has another model of that name; "" otherwise.
     """
 
     model: CatalogModel
@@ -136,7 +137,9 @@ def named_model(name: object) -> NamedModel:
     if isinstance(name, str) and name_key(name) not in names:
         read = _read_model_name(own_file, name)
         if read is not None:
-            return _as_read(_catalog_model(own_file, read[0]), name, read[1])
+            named = _as_read(_catalog_model(own_file, read[0]), name, read[1])
+            replaced = _replaced(own_file, read[0])
+            return replace(named, assumed=f"{named.assumed}; {replaced}") if replaced else named
         _ask_which(name)
     more = _brand_remedy(name) if isinstance(name, str) else ""
 
@@ -144,7 +147,17 @@ def named_model(name: object) -> NamedModel:
         return _of_the_size(str(name), model_names())
 
     known = _find_name("model", name, names, similar, "Models", "llama-3.1-70b", more)
-    return NamedModel(model=_catalog_model(own_file, known))
+    return NamedModel(model=_catalog_model(own_file, known), assumed=_replaced(own_file, known))
+
+
+def _replaced(own_file: str, name: str) -> str:
+    """Return the words that name a row of the user's own file in place of one of the catalog; "" for other rows."""
+    if not own_file:
+        return ""
+    shipped = _model_names_by_key("").get(name_key(name))
+    if shipped is None or _model_rows(own_file)[name] == _model_rows("")[shipped]:
+        return ""
+    return f"{name} is that of your own file, not of the catalog"
 
 
 def _brand_remedy(name: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from core.errors import quoted
 from core.model.spec import ModelSpec
 from core.readers import quantization
 from core.readers.architectures import known
@@ -83,19 +84,32 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
     if not known.is_encoder(config):
         spec = with_role(spec, config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
-    notes = (*spec.notes, *left_out(config), *filter(None, [quantization.cache_note(config)]))
-    return replace(spec, quantization=read(config), bytes_per_value=_bytes_per_value(config), notes=notes)
+    remarks = (quantization.cache_note(config), _dtype_note(config))
+    return replace(
+        spec,
+        quantization=read(config),
+        bytes_per_value=_BYTES_BY_DTYPE.get(_stated_dtype(config), _SIXTEEN_BIT_BYTES),
+        notes=(*spec.notes, *left_out(config), *filter(None, remarks)),
+    )
 
 
 # Bytes of a weight as shipped, unless quantized: the dtype in config.json, else 16 bits, which every engine assumes.
-_BYTES_BY_DTYPE = {"float32": 4, "float": 4, "float16": 2, "bfloat16": 2, "half": 2}
+_BYTES_BY_DTYPE = {"float32": 4, "float": 4, "float16": 2, "bfloat16": 2, "half": 2, "fp32": 4, "fp16": 2, "bf16": 2}
 _SIXTEEN_BIT_BYTES = 2
 
 
-def _bytes_per_value(config: Mapping[str, object]) -> int:
+def _stated_dtype(config: Mapping[str, object]) -> str:
     text = config.get("text_config")
     for fields in (config, text if isinstance(text, Mapping) else {}):
         for field in ("torch_dtype", "dtype"):
             if isinstance(fields.get(field), str):
-                return _BYTES_BY_DTYPE.get(str(fields[field]).removeprefix("torch."), _SIXTEEN_BIT_BYTES)
-    return _SIXTEEN_BIT_BYTES
+                return str(fields[field]).removeprefix("torch.")
+    return ""
+
+
+def _dtype_note(config: Mapping[str, object]) -> str:
+    """Return a note on a dtype that is not known; "" where it is known, not stated, or the weights are quantized."""
+    stated = _stated_dtype(config)
+    if stated in ("", "auto", *_BYTES_BY_DTYPE) or config.get("quantization_config"):
+        return ""
+    return f"dtype: {quoted(stated)} is not known. 16 bits per weight are taken."

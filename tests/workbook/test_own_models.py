@@ -177,6 +177,15 @@ def test_a_file_that_cannot_be_read_is_named(monkeypatch, path):
         catalog.models()
 
 
+def test_a_row_in_place_of_one_of_the_catalog_is_announced(own):
+    own(HEADER + ROW.replace("house-model", "qwen3-8b", 1) + ROW)
+    named = catalog.named_model("Qwen3 8B")
+    assert named.assumed == "qwen3-8b is that of your own file, not of the catalog"
+    assert named.spec.notes == (f"model: {named.assumed}",)
+    assert catalog.named_model("qwen3:8b-q8_0").assumed.endswith(f"; {named.assumed}")
+    assert not catalog.named_model("house-model").assumed and not catalog.named_model("qwen3-14b").assumed
+
+
 def test_a_date_as_excel_rewrites_it_is_understood(own):
     own(HEADER.rstrip() + ",as_of\n" + ROW.rstrip() + ",2026/3/9\n")
     assert catalog.model("house-model").as_of == "2026-03-09"
@@ -371,3 +380,11 @@ def test_an_unknown_name_is_not_looked_for_on_the_hub():
 
     with pytest.raises(UnknownNameError, match="Did you mean 'llama-3.1-70b'"):
         find_model("llama-3.1-70bb")
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"), [("tiny.gguf", "4.53 bits"), ("qwen3:8b-q4_K_M", "q4_k_m"), ("qwen3-8b", "16 bits")]
+)
+def test_details_say_how_weights_are_stored(run, name, stored):
+    details = json.loads(run("estimate", name, "--context", "100", "--json"))
+    assert details["weights_as_shipped"] == f"as shipped ({stored})"

@@ -361,5 +361,19 @@ def test_another_model_with_a_catalog_name_has_no_source():
 
 
 def test_similar_fields_are_suggested_for_an_unknown_field():
-    with pytest.raises(UnknownNameError, match="field: 'hidden' is not known. Did you mean 'hidden_size'"):
-        card_field(model_card(catalog.model("llama-3.1-70b").spec), "hidden")
+    with pytest.raises(UnknownNameError, match="field: 'hidden_siz' is not known. Did you mean 'hidden_size'"):
+        card_field(model_card(catalog.model("llama-3.1-70b").spec), "hidden_siz")
+
+
+@pytest.mark.parametrize(
+    ("short", "value"),
+    [
+        ("layers", 80),
+        ("Hidden", 8192),
+        ("kv_heads", 8),
+        ("context", 131072),
+        ("license", "Llama 3.1 Community License"),
+    ],
+)
+def test_fields_have_the_short_names_that_people_type(short, value):
+    assert card_field(model_card(catalog.model("llama-3.1-70b").spec), short) == value

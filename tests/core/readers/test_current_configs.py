@@ -11,6 +11,7 @@ from core.errors import PlannerError, UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.parameters import count_parameters
 from core.model.weights import weights_bytes
+from core.readers.architectures import encoder
 from core.readers.hf_config import read_config_file, spec_from_config
 
 LLAMA = {
@@ -289,5 +290,12 @@ def test_an_error_names_the_field_as_the_file_or_its_family_does(fields, field):
     assert error.value.field == field
 
 
-def test_models_of_the_catalog_have_no_notes():
-    assert [found.name for found in catalog.models() if found.spec.notes] == []
+@pytest.mark.parametrize(("dtype", "noted"), [("bf16", False), ("float8_e4m3fn", True), ("torch.float16", False)])
+def test_a_dtype_that_is_not_known_is_noted(dtype, noted):
+    notes = spec_from_config(LLAMA | {"torch_dtype": dtype}, name="m").notes
+    assert notes == ((f"dtype: '{dtype}' is not known. 16 bits per weight are taken.",) if noted else ())
+
+
+def test_models_of_the_catalog_have_no_notes_but_that_encoders_have_no_cache():
+    notes = {note for found in catalog.models() for note in found.spec.notes}
+    assert notes == {f"model_type: {encoder.NO_CACHE}"}
