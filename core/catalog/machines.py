@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import re
 from dataclasses import dataclass
 from functools import cache
 
-from core.catalog import names
+from core.texts import plain_name
+
+_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "machines.csv")
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,11 @@ class Machine:
 @cache
 def machines() -> tuple[Machine, ...]:
     """Return all machines, in file order."""
-    return tuple(
-        Machine(row["name"], row["cloud"], row["gpu"], int(row["gpus"]), row["source"])
-        for row in names.read_data("machines.csv")
-    )
+    with open(_FILE, encoding="utf-8", newline="") as lines:
+        return tuple(
+            Machine(row["name"], row["cloud"], row["gpu"], int(row["gpus"]), row["source"])
+            for row in csv.DictReader(lines)
+        )
 
 
 def machine_named(text: str) -> Machine | None:
@@ -34,7 +40,7 @@ def machine_named(text: str) -> Machine | None:
 
 
 def _key(text: str) -> str:
-    return names.name_key(text).removeprefix("standard")
+    return re.sub(r"[\s_-]", "", plain_name(text).casefold()).removeprefix("standard")
 
 
 @cache

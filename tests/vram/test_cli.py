@@ -91,7 +91,7 @@ def test_estimate_for_people(vram):
         (["estimate", "llama-3-8b", "--context", "nan"], ["context", "not a finite number"]),
         (["estimate", "llama-3-8b", "--context", "inf"], ["context", "not a finite number"]),
         (["estimate", "llama-3-8b", "--context", 1e30], ["context", "is above 100,000,000"]),
-        (["estimate", "llama-3-8b", "--context", "32K"], ["context", "'32K' is not a number"]),
+        (["estimate", "llama-3-8b", "--context", "32Q"], ["context", "'32Q' is not a number"]),
         (["estimate", "llama-3-8b"], ["--context"]),
         (["estimate", "llama-3-8b", "--context", 10, "--users", 0], ["users", "0 is below 1"]),
         (["estimate", "llama-3-8b", "--context", 10, "--overhead", 10], ["overhead", "10 is above 1", "0.1"]),

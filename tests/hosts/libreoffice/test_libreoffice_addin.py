@@ -40,7 +40,7 @@ DECLARED = {function.name: function for function in declared_functions()}
 SAMPLES: dict[str, list[object]] = {
     "model": ["llama-3.1-70b", "llama-3.1-8b", None, "no such model", -1.0, "#REF!"],
     "name": ["llama-3.1-70b", "llama-3.1-8b", None, "no such model", -1.0, "#REF!"],
-    "context": [32768.0, 8192.0, None, -1.0, 0.5, "32K"],
+    "context": [32768.0, 8192.0, None, -1.0, 0.5, "32Q"],
     "users": [10.0, 3.0, None, 0.0, 1.5, "ten"],
     "precision": ["fp16", 0.5, None, "fp17", 16.0, "#N/A"],
     "kv_precision": ["fp8", 2.0, None, "fp17", -2.0, "#N/A"],
