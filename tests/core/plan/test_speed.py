@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -502,11 +503,17 @@ def test_constants_have_sources():
     assert constant_values()["link_latency_pcie"] >= constant_values()["link_latency_fabric"]
 
 
+# No source that we have states the rate of these; `vram speed` says so.
+RATE_NOT_STATED = re.compile("apple-.*|jetson-.*|mi308x|max-1550")
+
+
 def test_every_gpu_with_a_bandwidth_has_rates_with_a_source():
     known = [found for found in catalog.gpus() if found.bandwidth_gb_per_s is not None]
-    assert len(known) >= 80
+    assert len(known) >= 150
     for found in known:
-        assert found.bf16_tflops and found.compute_source
+        assert bool(found.bf16_tflops) == bool(found.compute_source) != bool(RATE_NOT_STATED.fullmatch(found.name))
+        if found.bf16_tflops is None:
+            continue
         for rate in (found.fp8_tflops, found.fp4_tflops):
             assert rate is None or rate >= found.bf16_tflops
     assert gpu("h100").link_gb_per_s_one_way == 450
