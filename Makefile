@@ -6,6 +6,7 @@ PEERS := .venv-peers
 MUTATION := .venv-mutation
 USERS := .venv-users
 SPEED := .venv-speed
+RELEASE := .venv-release
 ifeq ($(OS),Windows_NT)
   SCRIPTS := Scripts
 else
@@ -22,7 +23,7 @@ LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
 
 .PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy hashes
-.PHONY: parity peers bench measure mutation speed docs clean
+.PHONY: release parity peers bench measure mutation speed docs clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
@@ -33,6 +34,16 @@ test: $(VENV)/installed-test
 # The tests that need no LibreOffice, Wine or Node.
 test-fast: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto -m "not needs"
+
+# Everything that a release ships, into dist/, with hashes. The same sources give the same bytes: pip takes the date of the
+# wheel's files from SOURCE_DATE_EPOCH, here the earliest in a zip archive.
+SBOM := $(RELEASE)/vram-planner.cdx.json
+release: $(VENV)/installed $(USERS)/installed $(RELEASE)/installed
+	rm -rf build $(RELEASE)/wheels
+	SOURCE_DATE_EPOCH=315532800 $(RELEASE)/$(SCRIPTS)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation -w $(RELEASE)/wheels .
+	$(RELEASE)/$(SCRIPTS)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o $(SBOM) $(USERS_PYTHON)
+	$(BIN)/python -m tools.release dist --add $(SBOM) $$(printf ' --add %s' $(RELEASE)/wheels/*.whl)
 
 # Every interface against the others, with many more random cases than `make test` tries.
 PARITY_CASES ?= 1000000
@@ -167,6 +178,11 @@ $(VENV)/installed-lint: $(VENV)/installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,lint,coverage]"
 	@touch $@
 
+$(RELEASE)/installed: Makefile
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 setuptools==82.0.1
+	@touch $@
+
 $(AUDIT)/installed: Makefile
 	$(PYTHON) -m venv $(AUDIT)
 	$(AUDIT)/$(SCRIPTS)/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1
@@ -189,4 +205,4 @@ $(VENV)/installed-fuzz: $(VENV)/installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(HASHES) $(MUTATION) $(USERS) $(SPEED) .wine mutants dist build *.egg-info
+	rm -rf $(VENV) $(VENV)-3.* $(PEERS) $(AUDIT) $(HASHES) $(MUTATION) $(USERS) $(RELEASE) $(SPEED) .wine mutants dist build *.egg-info

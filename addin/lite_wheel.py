@@ -15,6 +15,18 @@ import vram_udf
 # The line that main.py of the workbook (xlwings Lite) or custom_functions/__init__.py (xlwings Server) must contain.
 REGISTER = "from vram_udf import *"
 
+_README = f"""\
+Excel cell functions that say how much GPU memory a language model needs, how fast it answers, how many GPUs that takes
+and what they cost. For [xlwings Lite](https://lite.xlwings.org) and xlwings Server, which run Python behind Excel on a
+Mac, on the web and on Windows. Pure Python, no dependencies, no network.
+
+In xlwings Lite, write `vram-functions` into `requirements.txt` and this line into `main.py`:
+
+    {REGISTER}
+
+Then `=VRAM_TOTAL("llama-3.1-70b", 32768, 10)` in a cell is 273.33 (GB).
+"""
+
 _PROJECT = {
     "project": {
         "name": "vram-functions",
@@ -22,6 +34,14 @@ _PROJECT = {
         "description": "Excel cell functions: how much GPU memory a language model needs",
         "license": "Apache-2.0",
         "requires-python": ">=3.10",
+        "readme": {"content-type": "text/markdown", "text": _README},
+        "keywords": ["excel", "xlwings", "llm", "gpu", "vram"],
+        "classifiers": [
+            "Intended Audience :: Information Technology",
+            "Operating System :: OS Independent",
+            "Programming Language :: Python :: 3",
+            "Topic :: Office/Business :: Financial :: Spreadsheet",
+        ],
     },
     "tool": {
         "hatch": {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.metadata import Metadata
 
 import core
 from addin import lite_wheel
@@ -42,6 +43,16 @@ def test_it_is_for_any_platform_and_has_no_dependencies(wheel: Path) -> None:
         metadata = Parser().parsestr(archive.read(path).decode())
     assert (metadata["Name"], metadata["Version"]) == ("vram-functions", core.__version__)
     assert metadata.get_all("Requires-Dist") is None
+
+
+def test_an_index_accepts_its_metadata(wheel: Path) -> None:
+    """PyPI refuses a package with invalid metadata; `packaging` is the library that it checks them with."""
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = Metadata.from_email(archive.read(path), validate=True)
+    assert metadata.description_content_type == "text/markdown"
+    assert lite_wheel.REGISTER in str(metadata.description)
+    assert metadata.license_expression == "Apache-2.0"
 
 
 def test_it_is_reproducible(wheel: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
