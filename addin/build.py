@@ -5,6 +5,9 @@ The same versions of this package, xlwings and pyOpenVBA always write the same b
 
 from __future__ import annotations
 
+import zipfile
+from io import BytesIO
+
 from lxml import etree
 from openpyxl.xml.constants import (
     ARC_CONTENT_TYPES,
@@ -22,7 +25,7 @@ from addin import vba_project
 from addin.functions import declared_functions
 from addin.intellisense import SHEET_NAME, intellisense_sheet
 from core import __version__
-from workbook.package import rewritten
+from workbook.package import ZIP_ERRORS, rewritten
 
 # The only sheet of the template: its name, its part of the package, and its name in VBA.
 _TEMPLATE_SHEET, _TEMPLATE_SHEET_PART, _TEMPLATE_CODE_NAME = "_myaddin.conf", "xl/worksheets/sheet1.xml", "Sheet2"
@@ -40,6 +43,15 @@ def addin_file() -> bytes:
     return rewritten(
         vba_project.TEMPLATE.read_bytes(), lambda part, content: edits[part](content) if part in edits else content
     )
+
+
+def has_our_code(addin: bytes) -> bool:
+    """Return whether `addin` has the VBA project that this version builds; signing adds parts, and changes no other."""
+    try:
+        with zipfile.ZipFile(BytesIO(addin)) as package:
+            return package.read(vba_project.PROJECT_PART) == vba_project.addin_project()
+    except (*ZIP_ERRORS, KeyError):
+        return False
 
 
 def workbook_with_functions(xlsx: bytes) -> bytes:

@@ -32,7 +32,7 @@ class Finding:
 
 def examine(machine: Machine) -> list[Finding]:
     """Run all checks for this operating system, in the order in which to fix problems."""
-    general_checks = (packages, xlwings_version, functions_answer, workbook_calculation, libreoffice)
+    general_checks = (packages, xlwings_version, functions_answer, starts_anywhere, workbook_calculation, libreoffice)
     findings = [check(machine) for check in general_checks]
     if machine.excel is not None:
         findings += [check(machine) for check in (store_python, conda, dll, synchronised_folder)]
@@ -40,6 +40,7 @@ def examine(machine: Machine) -> list[Finding]:
             check(machine, machine.excel)
             for check in (excel_found, addin_in_place, interpreter, readable_path, command_line_length)
         ]
+        findings += policies(machine.excel)
     return findings
 
 
@@ -70,6 +71,24 @@ def functions_answer(machine: Machine) -> Finding:
     text = f"{len(declared_functions())} cell functions load; VRAM_WEIGHTS(70) = {answer:g}"
     # 70 billion parameters of 2 bytes.
     return Finding(answer == 140, text, "" if answer == 140 else f"The result should be 140: reinstall {PACKAGE}.")
+
+
+def starts_anywhere(machine: Machine) -> Finding:
+    """Check that Python starts as Excel would start it, whatever is in Excel's current folder."""
+    failed = [start for start in machine.starts if start.problem]
+    if failed:
+        text = "; ".join(f"Python as Excel starts it fails in {start.folder}: {start.problem}" for start in failed)
+        remedy = (
+            f"Install {PACKAGE} in a virtual environment, not with pip's option --user, and run: vram addin install"
+        )
+        return Finding(False, text, remedy)
+    return Finding(True, "Python answers as Excel starts it, also in a folder with hostile modules")
+
+
+def policies(excel: Excel) -> list[Finding]:
+    """List the settings of Windows and Office that block ways to the functions."""
+    found = [Finding(False, obstacle.title, obstacle.remedy, matters=False) for obstacle in excel.obstacles]
+    return found or [Finding(True, "no policy of Windows or Office blocks macros, add-ins or Python")]
 
 
 def workbook_calculation(machine: Machine) -> Finding:
@@ -122,13 +141,15 @@ def dll(machine: Machine) -> Finding:
     if required in machine.dlls:
         text = f"{required} for {bits}-bit Excel is in {machine.prefix}; Python itself is {machine.python_bits}-bit"
         return Finding(True, text)
+    reinstall = f"python -m pip install --force-reinstall --no-deps xlwings=={machine.installed['xlwings']}"
+    if required in machine.lost_files:
+        return Finding(
+            False,
+            f"{required} was installed in {machine.prefix} and is gone; a virus scanner has probably quarantined it",
+            f"Have it restored and excluded (docs/corporate.md has its hash), or run: {reinstall}",
+        )
     others = f", which has only {', '.join(machine.dlls)}" if machine.dlls else ""
-    return Finding(
-        False,
-        f"{required} for {bits}-bit Excel is not in {machine.prefix}{others}",
-        "Run: python -m pip install --force-reinstall --no-deps xlwings=="
-        f"{machine.installed['xlwings']} (a virus scanner may have removed the file)",
-    )
+    return Finding(False, f"{required} for {bits}-bit Excel is not in {machine.prefix}{others}", f"Run: {reinstall}")
 
 
 def synchronised_folder(machine: Machine) -> Finding:
@@ -151,10 +172,10 @@ def excel_found(machine: Machine, excel: Excel) -> Finding:
 
 
 def addin_in_place(machine: Machine, excel: Excel) -> Finding:
-    """Check that Excel's start-up folder has the add-in as this version builds it."""
-    if excel.addin is None:
+    """Check that Excel's start-up folder has the add-in with the code that this version builds, signed or not."""
+    if excel.addin_is_ours is None:
         return Finding(False, f"the add-in is not at {excel.addin_path}", "Run: vram addin install")
-    if excel.addin != excel.expected_addin:
+    if not excel.addin_is_ours:
         return Finding(False, f"{excel.addin_path} is from another version", "Close Excel and run: vram addin install")
     return Finding(True, f"the add-in is at {excel.addin_path}")
 

@@ -14,7 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from addin.policies import Obstacle, found_obstacles
+from addin.starting import Start, starts
+
 PACKAGE = "vram-planner"
+_PACKAGES = (
+    PACKAGE, "xlwings", "openpyxl", "ironcalc", "pyOpenVBA", *(("pywin32",) if sys.platform == "win32" else ()),
+)  # fmt: skip
 
 # LibreOffice's default location on Windows and macOS, where it is not on the PATH.
 _LIBREOFFICE_PATHS = (
@@ -33,21 +39,21 @@ class Excel:
 
     Attributes:
         bits: 32 or 64, or None if Excel was not found.
-        addin: the content of the add-in in the start-up folder, or None.
-        expected_addin: the content of the add-in that this version of the package would install.
+        addin_is_ours: whether the add-in in the start-up folder has the code of this version; None without one.
         addin_path: the path of the add-in.
         interpreter: the Python in the user's settings, or None.
         interpreter_found: whether that file exists.
         encoding: the code page of programs without Unicode support, such as xlwings' DLL.
+        obstacles: the settings of this computer that block ways to the functions.
     """
 
     bits: int | None
-    addin: bytes | None
-    expected_addin: bytes
+    addin_is_ours: bool | None
     addin_path: str
     interpreter: str | None
     interpreter_found: bool
     encoding: str
+    obstacles: tuple[Obstacle, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,12 @@ class Machine:
         base_prefix: the folder of the Python that created the environment.
         is_conda: whether it is a conda environment.
         dlls: the names of xlwings' DLLs in `prefix`.
+        lost_files: the names of files that were installed with xlwings and are missing.
         installed: package → version, None if it is missing.
         required_xlwings: the versions of xlwings that this package requires; empty if the package is not installed.
         onedrive: the folders that OneDrive synchronises.
         libreoffice: the path of soffice, or None.
+        starts: how Python starts as Excel would start it.
         excel: None on operating systems other than Windows.
     """
 
@@ -80,12 +88,15 @@ class Machine:
     required_xlwings: tuple[str, ...]
     onedrive: tuple[str, ...]
     libreoffice: str | None
+    starts: tuple[Start, ...]
     excel: Excel | None
+    lost_files: tuple[str, ...] = ()
 
 
 def this_machine() -> Machine:
     """Return the facts about this machine and the running Python."""
     prefix = Path(sys.prefix)
+    excel = _excel() if sys.platform == "win32" else None
     return Machine(
         python_version=platform.python_version(),
         python_bits=8 * struct.calcsize("P"),
@@ -94,28 +105,30 @@ def this_machine() -> Machine:
         base_prefix=sys.base_prefix,
         is_conda=(prefix / "conda-meta").is_dir() or Path(sys.base_prefix, "conda-meta").is_dir(),
         dlls=tuple(sorted(path.name for path in prefix.glob("xlwings*.dll"))),
-        installed={name: _version(name) for name in (PACKAGE, "xlwings", "openpyxl", "ironcalc", "pyOpenVBA")},
+        installed={name: _version(name) for name in _PACKAGES},
         required_xlwings=_pinned_versions("xlwings"),
         onedrive=tuple(filter(None, map(os.environ.get, ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")))),
         libreoffice=shutil.which("soffice") or next(filter(os.path.isfile, _LIBREOFFICE_PATHS), None),
-        excel=_excel() if sys.platform == "win32" else None,
+        starts=starts((excel and excel.interpreter) or sys.executable),
+        excel=excel,
+        lost_files=_lost_files("xlwings"),
     )
 
 
 def _excel() -> Excel:
-    from addin.build import addin_file
+    from addin.build import has_our_code
     from addin.install import installed_interpreter, windows_profile
 
     profile = windows_profile()
     interpreter = installed_interpreter(profile)
     return Excel(
         bits=_excel_bits(_registry_value),
-        addin=profile.addin.read_bytes() if profile.addin.exists() else None,
-        expected_addin=addin_file(),
+        addin_is_ours=has_our_code(profile.addin.read_bytes()) if profile.addin.exists() else None,
         addin_path=str(profile.addin),
         interpreter=interpreter,
         interpreter_found=interpreter is not None and Path(interpreter).is_file(),
         encoding=profile.encoding,
+        obstacles=found_obstacles(_registry_value_of),
     )
 
 
@@ -131,14 +144,29 @@ def _excel_bits(registry: Callable[[str, str], str | None]) -> int | None:
 
 
 def _registry_value(key: str, name: str) -> str | None:
+    found = _registry_value_of("HKLM", key, name)
+    return found if isinstance(found, str) else None
+
+
+def _registry_value_of(hive: str, key: str, name: str) -> object:
     if sys.platform == "win32":
         import winreg
 
+        root = {"HKLM": winreg.HKEY_LOCAL_MACHINE, "HKCU": winreg.HKEY_CURRENT_USER}[hive]
         # On 64-bit Windows, Office's keys are in the 64-bit view, even those of a 32-bit Office.
         access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
-        with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, key, access=access) as opened:
+        with suppress(OSError), winreg.OpenKey(root, key, access=access) as opened:
             return winreg.QueryValueEx(opened, name)[0]
     return None
+
+
+def _lost_files(package: str) -> tuple[str, ...]:
+    """Return the names of files in the package's record of its installation that do not exist."""
+    try:
+        recorded = importlib.metadata.files(package) or []
+    except importlib.metadata.PackageNotFoundError:
+        return ()
+    return tuple(file.name for file in recorded if file.suffix != ".pyc" and not Path(str(file.locate())).exists())
 
 
 def _version(package: str) -> str | None:

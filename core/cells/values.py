@@ -12,7 +12,7 @@ from core.errors import OutOfRangeError, PlannerError, UnknownNameError
 VALUE_ERROR, NUM_ERROR, NA_ERROR = "#VALUE!", "#NUM!", "#N/A"
 
 # The only errors that a function can return: hosts convert these texts to errors, but leave newer ones as text
-# (xlwings/pro/_xlofficejs.py, errorstr_to_errortype; VBA's CVErr).
+# (xlwings' conversion for Office.js; VBA's CVErr).
 _RETURNABLE_ERRORS = frozenset({"#NULL!", "#DIV/0!", VALUE_ERROR, "#REF!", "#NAME?", NUM_ERROR, NA_ERROR})
 EXCEL_ERRORS = _RETURNABLE_ERRORS | {
     "#GETTING_DATA", "#SPILL!", "#CALC!", "#CONNECT!", "#BLOCKED!", "#UNKNOWN!", "#FIELD!", "#PYTHON!", "#BUSY!",

@@ -13,6 +13,9 @@ from click.testing import CliRunner
 from addin import doctor, machine, server
 from addin.doctor import Finding, examine
 from addin.machine import Excel, Machine, this_machine
+from addin.policies import OBSTACLES, WAYS, found_obstacles, table_rows, ways_left
+from addin.starting import HOSTILE_MODULES, Start, starts
+from tests.paths import ROOT
 from vram.cli import addin as cli
 
 WINDOWS = Machine(
@@ -27,10 +30,10 @@ WINDOWS = Machine(
     required_xlwings=("0.37.8", "0.37.0"),
     onedrive=(r"C:\Users\Ann\OneDrive",),
     libreoffice=r"C:\Program Files\LibreOffice\program\soffice.exe",
+    starts=(Start("a normal folder", ""), Start("a hostile folder", "")),
     excel=Excel(
         bits=64,
-        addin=b"the add-in",
-        expected_addin=b"the add-in",
+        addin_is_ours=True,
         addin_path=r"C:\Users\Ann\AppData\Roaming\Microsoft\Excel\XLSTART\vram.xlam",
         interpreter=r"c:\users\ann\venv\Scripts\pythonw.exe",
         interpreter_found=True,
@@ -54,11 +57,18 @@ FAILURES = [
     ("conda", {"is_conda": True}, "conda environment", "virtual environment"),
     ("dll", {"dlls": ()}, "xlwings64-0.37.8.dll for 64-bit Excel is not in", "--force-reinstall"),
     ("dll", {"dlls": ("xlwings64-0.36.0.dll",)}, "only xlwings64-0.36.0.dll", "--force-reinstall"),
-    ("dll", {"bits": 32, "dlls": ("xlwings64-0.37.8.dll",)}, "xlwings32-0.37.8.dll for 32-bit", "virus scanner"),
+    ("dll", {"bits": 32, "dlls": ("xlwings64-0.37.8.dll",)}, "xlwings32-0.37.8.dll for 32-bit", "--force-reinstall"),
+    ("dll", {"dlls": (), "lost_files": ("xlwings64-0.37.8.dll",)}, "is gone; a virus scanner", "docs/corporate.md"),
+    (
+        "starts_anywhere",
+        {"starts": (Start("a normal folder", ""), Start("a hostile folder", "ImportError: no"))},
+        "fails in a hostile folder: ImportError: no",
+        "virtual environment",
+    ),
     ("synchronised_folder", {"prefix": r"c:\users\ann\onedrive\venv"}, "Python is in OneDrive", "%LOCALAPPDATA%"),
     ("excel_found", {"bits": None}, "Excel was not found", "Install Excel"),
-    ("addin_in_place", {"addin": None}, "the add-in is not at", "vram addin install"),
-    ("addin_in_place", {"addin": b"older"}, "is from another version", "vram addin install"),
+    ("addin_in_place", {"addin_is_ours": None}, "the add-in is not at", "vram addin install"),
+    ("addin_in_place", {"addin_is_ours": False}, "is from another version", "vram addin install"),
     ("interpreter", {"interpreter": None}, "does not know which Python", "vram addin install"),
     ("interpreter", {"interpreter_found": False}, "which is missing", "vram addin install"),
     ("interpreter", {"interpreter": r"D:\other\pythonw.exe"}, "another Python", "vram addin install"),
@@ -115,12 +125,12 @@ def test_a_missing_ironcalc_is_reported(monkeypatch):
 
 
 def test_examine_runs_every_check():
-    assert len(examine(WINDOWS)) == len(CHECKS)
+    assert len(examine(WINDOWS)) == len(CHECKS) + 1  # and one line about policies
     assert all(finding.ok for finding in examine(WINDOWS))
 
 
 def test_excel_is_not_checked_on_other_systems():
-    assert len(examine(dataclasses.replace(WINDOWS, excel=None))) == 5
+    assert len(examine(dataclasses.replace(WINDOWS, excel=None))) == 6
 
 
 def test_python_may_have_another_bitness_than_excel():
@@ -165,11 +175,81 @@ def test_the_facts_of_this_machine_are_found():
 def test_the_command_prints_one_line_per_check_and_sets_the_exit_status(monkeypatch, finding, line, status):
     monkeypatch.setattr(doctor, "examine", lambda facts: [finding])
     result = CliRunner().invoke(cli.doctor)
-    assert (result.output, result.exit_code) == (line, status)
+    assert (result.output.partition("Ways to the functions:\n")[0], result.exit_code) == (line, status)
+    assert len(result.output.splitlines()) == 2 + len(WAYS)
 
 
 def test_a_console_without_check_marks_gets_words():
     command = [sys.executable, "-c", "from vram.cli.main import main; main()", "doctor"]
     result = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
     lines = result.stdout.decode("cp1252").splitlines()
+    lines.remove("Ways to the functions:")
     assert lines and all(line.startswith(("ok ", "NO ")) for line in lines), result.stderr
+
+
+# ---- starting Python as Excel does -------------------------------------------------------------------
+
+
+def test_this_python_starts_in_every_folder():
+    assert [start.problem for start in starts(sys.executable)] == ["", ""]
+
+
+def test_a_hostile_folder_is_noticed(monkeypatch):
+    """Without `-I`, the current folder and PYTHONPATH are searched."""
+    monkeypatch.setattr("addin.starting.OPTIONS", ("-B",))
+    normal, hostile = starts(sys.executable)
+    assert "a module of the current folder was executed" in hostile.problem
+    assert "os" in HOSTILE_MODULES and normal.folder == "a normal folder"
+
+
+def test_a_python_that_is_missing_has_the_systems_message():
+    assert all("No such file" in start.problem or start.problem for start in starts("/no/such/python"))
+
+
+# ---- policies ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.name)
+def test_an_obstacle_is_found_in_each_of_its_places(obstacle):
+    for hive, key in obstacle.places:
+        for value in obstacle.values:
+            # Defender's rules are stored as text, Office's policies as numbers.
+            for stored in (value, str(value)):
+                registry = {(hive, key, obstacle.name): stored}
+                assert found_obstacles(lambda *place, registry=registry: registry.get(place)) == (obstacle,)
+        for harmless in (0, 2, None, "2", "text"):
+            registry = {(hive, key, obstacle.name): harmless}
+            assert found_obstacles(lambda *place, registry=registry: registry.get(place)) == ()
+
+
+def test_the_page_for_it_departments_has_the_same_table():
+    assert "\n".join(table_rows()) in (ROOT / "docs/corporate.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("obstacle", OBSTACLES, ids=lambda obstacle: obstacle.name)
+def test_an_obstacle_leaves_other_ways(obstacle):
+    left = ways_left([obstacle])
+    assert {way for way, blocked in left.items() if blocked} == set(obstacle.blocks) < set(WAYS)
+    assert left["workbook"] == ""
+
+
+def test_everything_blocked_leaves_the_workbook_and_libreoffice():
+    left = ways_left(OBSTACLES)
+    assert [way for way, blocked in left.items() if not blocked] == ["workbook", "libreoffice"]
+    assert left["addin"] == "VBA is switched off in Office", "the first obstacle is the one to name"
+
+
+def test_without_windows_there_is_no_add_in():
+    assert [way for way, blocked in ways_left((), with_excel=False).items() if blocked] == ["addin", "served", "macro"]
+
+
+def test_policies_are_findings_that_leave_the_exit_status():
+    findings = examine(_windows_with(obstacles=OBSTACLES[:2]))
+    assert [finding.text for finding in findings if not finding.ok] == [found.title for found in OBSTACLES[:2]]
+    assert not any(finding.matters for finding in findings if not finding.ok)
+
+
+def test_serving_needs_windows(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    result = CliRunner().invoke(cli.serve)
+    assert "only Excel on Windows can load it" in str(result.exception)

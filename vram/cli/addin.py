@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import click
+
+from core.errors import PlannerError
 
 # Exit status of `vram doctor` when something that matters is wrong.
 UNHEALTHY = 1
@@ -36,17 +39,37 @@ def build(folder: Path) -> None:
 
 @addin.command("install")
 @click.option("--python-only", is_flag=True, help="Say only which Python to start, for workbooks of template --macro.")
-def install_command(python_only: bool) -> None:
+@click.option(
+    "--from", "signed", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Install this file, a signed copy of what `vram addin build` writes.",
+)  # fmt: skip
+def install_command(python_only: bool, signed: Path | None) -> None:
     """Install the add-in so that Excel loads it at every start (Windows; the current user only)."""
     from addin.install import install, windowless, windows_profile
 
     profile = windows_profile()
-    from addin.build import addin_file
+    from addin.build import addin_file, has_our_code
 
-    content = None if python_only else addin_file()
+    content = None if python_only else signed.read_bytes() if signed else addin_file()
+    if signed and not has_our_code(signed.read_bytes()):
+        raise PlannerError("from", f"{signed} has other code than this version builds", "Build and sign it again.")
     for path in install(profile, content, windowless(Path(sys.executable))):
         click.echo(f"Wrote {path}")
     click.echo("Start Excel and try =VRAM_WEIGHTS(70): it shows 140. If not: vram doctor")
+
+
+@addin.command()
+def serve() -> None:
+    """Answer Excel's cells until Ctrl+C, where a policy keeps Excel from starting Python (Windows).
+
+    Start it before the first cell is calculated; afterwards Ctrl+Alt+F9 in Excel finds it within a minute.
+    """
+    from addin.install import windows_profile
+    from addin.server import OPTIONS, SERVED_CLASS, code
+
+    windows_profile()
+    click.echo("Python answers Excel's cells. Leave this window open; Ctrl+C ends it.")
+    sys.exit(subprocess.run([sys.executable, *OPTIONS, "-c", code(SERVED_CLASS)], check=False).returncode)
 
 
 @addin.command("uninstall")
@@ -93,15 +116,24 @@ def libreoffice(path: Path) -> None:
 
 @click.command()
 def doctor() -> None:
-    """Check this machine: Python, xlwings, the add-in; each line says what is wrong and what to do."""
+    """Check this machine: Python, xlwings, the add-in, policies; each line says what is wrong and what to do.
+
+    The last lines say which ways to the functions are left.
+    """
     from addin.doctor import examine
     from addin.machine import this_machine
+    from addin.policies import WAYS, ways_left
 
-    findings = examine(this_machine())
+    machine = this_machine()
+    findings = examine(machine)
     marks = _marks(getattr(sys.stdout, "encoding", None))
     for finding in findings:
         optional = "" if finding.ok or finding.matters else " (optional)"
         click.echo(" ".join(filter(None, [marks[finding.ok], finding.text + optional + ".", finding.remedy])))
+    click.echo("Ways to the functions:")
+    blocked = ways_left(machine.excel.obstacles if machine.excel else (), with_excel=machine.excel is not None)
+    for way, obstacle in blocked.items():
+        click.echo(f"{marks[not obstacle]} {WAYS[way]}" + (f": {obstacle}" if obstacle else ""))
     if any(finding.matters and not finding.ok for finding in findings):
         sys.exit(UNHEALTHY)
 
