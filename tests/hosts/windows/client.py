@@ -32,7 +32,17 @@ from tests.hosts.com.cells import MISSING, Range, Variant
 from tests.hosts.com.facts import MODULE as SAMPLES
 from tests.hosts.windows import process_end, variants
 from tests.hosts.windows.excel_objects import Excel
-from tests.hosts.windows.session import MISSING_PYTHON, SERVED, STARTED, WITHOUT_PACKAGES, Answers, Call, Serve, Step
+from tests.hosts.windows.session import (
+    MISSING_PYTHON,
+    SERVED,
+    STARTED,
+    WITHOUT_PACKAGES,
+    WITHOUT_PYWIN32,
+    Answers,
+    Call,
+    Serve,
+    Step,
+)
 
 _START, _KILL = 1, -1  # the modes of XLPyDLLActivateAuto
 _SERVE_ATTEMPTS, _SERVE_PAUSE_S = 300, 0.1
@@ -85,12 +95,14 @@ def _library(python: Path) -> ctypes.CDLL:
     return ctypes.WinDLL(str(found[0]))
 
 
-def python_without_packages(python: Path, folder: Path) -> Path:
-    """Make an environment of `python` in `folder` in which nothing is installed, and return its interpreter."""
+def environment(python: Path, folder: Path, *packages: str) -> Path:
+    """Make an environment of `python` in `folder` that has only `packages`, and return its interpreter."""
     folder.mkdir()
-    for file in (python, *python.parent.glob("*.dll")):
-        if not file.name.startswith("xlwings"):
-            shutil.copy(file, folder)
+    for file in (python, *python.parent.glob("python3*.*"), *python.parent.glob("vcruntime*.dll")):
+        shutil.copy(file, folder)
+    for package in packages:
+        installed = Path(sysconfig.get_path("purelib"), package)
+        shutil.copytree(installed, folder / "Lib" / "site-packages" / package)
     (folder / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix)}\n", encoding="utf-8")
     return folder / python.name
 
@@ -133,7 +145,8 @@ def answers(steps: list[Step], folder: Path) -> Answers:
     targets = {
         STARTED: command_line(str(python)),
         SERVED: SERVED_CLASS,
-        WITHOUT_PACKAGES: command_line(str(python_without_packages(python, folder / "empty"))),
+        WITHOUT_PACKAGES: command_line(str(environment(python, folder / "empty"))),
+        WITHOUT_PYWIN32: command_line(str(environment(python, folder / "no pywin32", "xlwings"))),
         MISSING_PYTHON: command_line(r"C:\no such folder\pythonw.exe"),
     }
     serving: list[subprocess.Popen] = []

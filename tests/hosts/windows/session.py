@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from tests.hosts.com.cells import Variant
 
 # How the add-in reaches Python: it starts this Python, or finds `vram addin serve`, or fails to start one without
-# packages or one that does not exist.
-STARTED, SERVED, WITHOUT_PACKAGES, MISSING_PYTHON = "started", "served", "without packages", "missing"
+# packages, one without pywin32, or one that does not exist.
+STARTED, SERVED = "started", "served"
+WITHOUT_PACKAGES, WITHOUT_PYWIN32, MISSING_PYTHON = "without packages", "without pywin32", "missing"
 
 
 @dataclass(frozen=True)

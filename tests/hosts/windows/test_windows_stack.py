@@ -18,7 +18,17 @@ import vram_udf
 from addin.functions import CellFunction, declared_functions
 from tests.hosts.com import facts, test_udf_com
 from tests.hosts.com.cells import EXCEL_ERRORS, MISSING, Range, Variant
-from tests.hosts.windows.session import MISSING_PYTHON, SERVED, STARTED, WITHOUT_PACKAGES, Call, EndServer, Serve, Step
+from tests.hosts.windows.session import (
+    MISSING_PYTHON,
+    SERVED,
+    STARTED,
+    WITHOUT_PACKAGES,
+    WITHOUT_PYWIN32,
+    Call,
+    EndServer,
+    Serve,
+    Step,
+)
 from tests.hosts.windows.stack import windows_stack
 
 pytestmark = pytest.mark.needs("wine")
@@ -137,7 +147,10 @@ def _process_id(add_in: str = "vram.xlam", workbook: str = "planner.xlsx", pytho
 FIRST, OTHER_WORKBOOK, OTHER_ADD_IN = _process_id(), _process_id(workbook="other.xlsx"), _process_id("planner.xlsm")
 SEARCH_PATH = Call("search_path", (), facts.MODULE)
 NO_SERVER = Call("VRAM_WEIGHTS", (70, MISSING, MISSING), python=SERVED)
-BROKEN = [Call("VRAM_WEIGHTS", (70, MISSING, MISSING), python=python) for python in (WITHOUT_PACKAGES, MISSING_PYTHON)]
+BROKEN = [
+    Call("VRAM_WEIGHTS", (70, MISSING, MISSING), python=python)
+    for python in (WITHOUT_PACKAGES, WITHOUT_PYWIN32, MISSING_PYTHON)
+]
 SERVE, FROM_SERVER, SERVER = Serve(), replace(NO_SERVER), _process_id(python=SERVED)
 SERVED_STEPS = [SERVE, FROM_SERVER, SERVER]
 END = EndServer()
@@ -201,7 +214,8 @@ def test_the_windows_stack(subtests, tmp_path):
         assert answers[id(NO_SERVER)].type == "Err.Description"
         assert answers[id(NO_SERVER)].value.startswith("No command specified")
     # After two minutes of attempts, the DLL would say "Could not activate Python COM server".
-    for call, message in zip(BROKEN, ("Python process exited before", "Could not create Python process"), strict=True):
+    exited, not_created = "Python process exited before", "Could not create Python process"
+    for call, message in zip(BROKEN, (exited, exited, not_created), strict=True):
         with subtests.test(f"Python {call.python}: the DLL gives up at once"):
             assert answers[id(call)].type == "Err.Description"
             assert answers[id(call)].value.startswith(message)
