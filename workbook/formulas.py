@@ -51,6 +51,16 @@ def weights_gb(parameters: str, bytes_per_value: str) -> str:
     return f"{parameters}*{bytes_per_value}/{GB}"
 
 
+def weights_bytes(format_column: str, stored: str, parameters: str, bytes_per_value: str) -> str:
+    """Return the formula of `core.model.weights.weights_bytes`: stored for formats with scales, else a product."""
+    return f"IF({format_column}>0,{stored},{parameters}*{bytes_per_value})"
+
+
+def or_shipped(figure: str, shipped: str) -> str:
+    """Return a figure of a precision, or that of the weights as shipped, for which Precisions has 0."""
+    return f"IF({figure}>0,{figure},{shipped})"
+
+
 def uniform_kv_gb(bytes_per_token: str, context: str, users: str) -> str:
     """Return the KV cache, in GB, of a model that stores the same number of bytes for every token."""
     return f"{bytes_per_token}*{context}*{users}/{GB}"

@@ -25,7 +25,7 @@ from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, larg
 from core.plan.speed_figures import attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
 from core.plan.speed_settings import check_speed_settings, prompt_and_attention, with_drafts
-from core.plan.speed_terms import FAST, LOAD, MEASURED_LOAD, PACE, SPEED
+from core.plan.speed_terms import FAST, LOAD, MEASURED_LOAD, PACE, SHARED, SPEED
 from core.plan.terms import Terms
 
 NOT_MODELLED = "Not modelled: prefill on separate GPUs; drafts and shared prompts only where they are given."
@@ -227,12 +227,8 @@ def sequences_of(users: int, replicas: int, running: int, fitting: int) -> dict[
         running, fitting: users that one replica runs, and that it holds with the service's settings: `users_at_once`,
             for both, or 0 and `users_with_tight_memory` if those are none.
     """
-    together = min(users, replicas * running)
-    return {
-        "sequences": max(1.0, together / replicas),
-        "running_users": together,
-        "waiting_users": users - min(users, replicas * fitting),
-    }
+    given = {"users": users, "replicas": replicas, "running": running, "fitting": fitting}
+    return SHARED.compute(given)  # type: ignore[return-value]
 
 
 def users_at_speed(

@@ -536,6 +536,28 @@ LOAD = Terms(
     ),
 )
 
+# Users who share a number of replicas, some of whom may wait for a free place.
+SHARED = Terms(
+    Term(
+        name="running_users",
+        unit="users",
+        means="Users that run at once in all replicas.",
+        formula=least(v.users, v.replicas * v.running),
+    ),
+    Term(
+        name="sequences",
+        unit="sequences",
+        means="Sequences that a replica runs, at least 1.",
+        formula=most(1, v.running_users / v.replicas),
+    ),
+    Term(
+        name="waiting_users",
+        unit="users",
+        means="Users who wait for a free place in memory.",
+        formula=v.users - least(v.users, v.replicas * v.fitting),
+    ),
+)
+
 # A replica of a plan: how many users it serves, and how many sequences that is at once.
 SERVED = Terms(
     Term(

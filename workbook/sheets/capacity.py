@@ -226,7 +226,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
         "room_bytes": printed(ROOM["room_bytes"]),
         **{term.name: printed(term) for term in BLOCKS},
         "unfolded_tokens": if_possible(printed(BLOCKS["unfolded_tokens"])),
-        "activation_column": f"({cell('kernels')}-1)*step_classes+{cell('step_class')}",
+        "activation_column": activation_column(cell),
         **{
             stage_key("stage_row", stage): f"INDEX(layout_{'second' if stage == 2 else 'third'},{cell('first_row')})"
             for stage in STAGES[1:]
@@ -252,18 +252,23 @@ def reference(book: Book, cell: Cell, stage: int, name: str) -> str:
         return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
 
     row = cell(stage_key("stage_row", stage) if stage > 1 else "first_row")
-    if name in _LOOKED_UP:
-        return _LOOKED_UP[name].format(row=row, **{key: cell(key) for key in ("activation_column", "kernels")},
+    if name in LOOKED_UP:
+        return LOOKED_UP[name].format(row=row, **{key: cell(key) for key in ("activation_column", "kernels")},
                                        weights=scenario("weights_column"), cache=scenario("cache_column"))  # fmt: skip
     if stage > 1 and stage_key(name, stage) in _LETTER:
         return cell(stage_key(name, stage))
-    if name in _RENAMED:
-        return cell(_RENAMED[name])
+    if name in RENAMED:
+        return cell(RENAMED[name])
     if name in _LETTER:
         return cell(name)
     if name in _OF_GPU:
         return f"INDEX({gpus.column(book, name)},{cell('gpu_row')})"
     return scenario(_SCENARIO_KEYS.get(name, name)) if name in _SCENARIO_NAMES else name
+
+
+def activation_column(cell: Cell) -> str:
+    """Return the formula of the column of activations on Layouts, for a kind of kernels and a class of GPU."""
+    return f"({cell('kernels')}-1)*step_classes+{cell('step_class')}"
 
 
 def scenario_of_row(book: Book, cell: Cell) -> dict[str, str]:
@@ -289,7 +294,7 @@ def scenario_of_row(book: Book, cell: Cell) -> dict[str, str]:
 
 
 # Inputs that the terms look up on Layouts, in row {row}.
-_LOOKED_UP = {
+LOOKED_UP = {
     "window_block_tokens": "INDEX(layout_window_block_tokens,{row})",
     "block_tokens": "INDEX(layout_block_tokens,{row},{cache})",
     "block_tokens_2": "INDEX(layout_block_tokens_2,{row},{cache})",
@@ -313,7 +318,7 @@ _SCENARIO_NAMES = {
     "by_engine",
 }  # fmt: skip
 _SCENARIO_KEYS = {"overhead": "overhead_rate"}
-_RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes
+RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes
 
 
 def _best_rows(book: Book, cell: Cell) -> dict[str, str]:

@@ -375,10 +375,9 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "by_engine": f"IF({cell('engine')}={f.text(VLLM)},1,0)",
         "is_shipped": f"IF({cell('precision')}={f.text(precisions.SHIPPED)},1,0)",
         "weights_column": precision("weights_column", "served_row"),
-        "kernels": f"IF({precision('kernels', 'served_row')}>0,{precision('kernels', 'served_row')},{model('shipped_kernels')})",
-        "wide": f"IF({precision('wide', 'served_row')}>0,{precision('wide', 'served_row')},{model('shipped_wide')})",
+        **{key: f.or_shipped(precision(key, "served_row"), model(f"shipped_{key}")) for key in ("kernels", "wide")},
         "format_column": precision("format_column"),
-        "all_weights_bytes": f"IF({cell('format_column')}>0,{stored},{model('parameters')}*{precision('bytes')})",
+        "all_weights_bytes": f.weights_bytes(cell("format_column"), stored, model("parameters"), precision("bytes")),
         **{name: model(key) for name, key in OF_MODEL.items()},
     }
 

@@ -166,7 +166,7 @@ def write(book: Book) -> None:
     ws = book.sheet("speed", [column.width for column in _COLUMNS], tab_colour="7F7F7F")
     heading(ws, labels("speed.title"), labels("speed.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("speed.note"))
-    _write_constants(book, ws)
+    write_constants(book, ws, _CONSTANTS_ROW)
     ws.row_dimensions[HEADER_ROW].height = 58
     last = _write_table(book, ws, HEADER_ROW, of_scenarios=True)
     ws.print_area = f"A1:{_LETTER['runs']}{last}"
@@ -205,13 +205,13 @@ def scenario_column(book: Book, key: str) -> str:
     return f.whole_column(SCENARIO_TABLE, header(book.labels, key))
 
 
-def _write_constants(book: Book, ws: Worksheet) -> None:
-    """Write the calibration constants of the engine, each with a workbook-level name."""
+def write_constants(book: Book, ws: Worksheet, first_row: int) -> None:
+    """Write the calibration constants of the engine below their headings, each with a workbook-level name."""
     sources = {one.name: one for one in constants()}
     renamed = {"prompt_queue": f"prompt_queue_{ENGINE}", "request_s": f"request_{ENGINE}"}
     for letter, key in zip("ABCD", ("constant", "value", "fitted_rows", "fitted_on")):
-        put(ws, f"{letter}{_CONSTANTS_ROW - 1}", styles.HEADING, book.labels(f"speed.{key}"))
-    for row, (name, value) in enumerate(CONSTANTS.items(), start=_CONSTANTS_ROW):
+        put(ws, f"{letter}{first_row - 1}", styles.HEADING, book.labels(f"speed.{key}"))
+    for row, (name, value) in enumerate(CONSTANTS.items(), start=first_row):
         source = sources[renamed.get(name, name)]
         put(ws, f"A{row}", styles.LABEL, terms.label(book.labels, name))
         put(ws, f"B{row}", styles.SOURCE_FIGURE, value, "General")
@@ -239,42 +239,64 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
     def scenario(key: str) -> str:
         return f"INDEX({scenarios.column(book, key)},{cell('scenario_row')})"
 
-    def gpu(key: str) -> str:
-        return f"INDEX({gpus.column(book, key)},{cell('gpu_row')})"
-
-    def rate(kind: str) -> str:
-        return f"INDEX(gpu_rates,{cell('gpu_row')},{kind})"
-
     def of_tokens(name: str) -> str:
         return cell(name) if name in _LETTER else scenario(name)
 
-    own = cell("own_output_tokens")
-    row = cell("figures_row")
-    best = scenario("best_row")
-    has_figures = f"INDEX(speed_gathered_values,{row})>0"
-    units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
-    rates = f"ISNUMBER({cell('bandwidth_bytes_per_s')}*{cell('sixteen_bit_flops_per_s')})"
+    own, best = cell("own_output_tokens"), scenario("best_row")
+    figures_row = figures_row_of(scenario("model_at"), cell("tp_number"))
+    return {
+        **capacity.scenario_of_row(book, cell),
+        **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
+        "figures_row": f"IF({cell('is_usable')}=1,{figures_row},1)",
+        "served_row": scenario("served_row"),
+        "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
+        "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
+        **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
+        "value_bytes": scenario("value_bytes"),
+        **lookups(labels, cell, scenario("weights_column")),
+        **{name: spreadsheet_formula(formula, partial(reference, labels, cell)) for name, formula in _TERMS.items()},
+    }  # fmt: skip
+
+
+def figures_row_of(model: str, tp_number: str) -> str:
+    """Return the formula of the row on Speed figures of a model and a tensor parallel size.
+
+    Args:
+        model: the row of the model on Models.
+        tp_number: the place of the size in `TP_SIZES`, from 1.
+    """
+    return f"({model}-1)*{len(TP_SIZES)}+{tp_number}+1"
+
+
+def lookups(labels: Labels, cell: Cell, weights_column: str) -> dict[str, str]:
+    """Return the formulas of what is looked up for a model, GPU, format and tensor parallel size.
+
+    Args:
+        cell: `tp`, `figures_row`, `served_row`, `gpu_row` or the key of one of these formulas → its cell.
+        weights_column: the column of the format on Layouts.
+    """
+
+    def gpu(key: str) -> str:
+        return f"INDEX({f.whole_column(gpus.TABLE, gpus.header(labels, key))},{cell('gpu_row')})"
+
+    def rate(kind: str) -> str:
+        return f"INDEX(gpu_rates,{cell('gpu_row')},{kind})"
 
     def kind(part: str) -> str:
         stored = f"INDEX(speed_{part}_kind,{row},{cell('own_kind')})"
         return f"MAX(1,IF({cell('own_kind')}>0,{stored},INDEX(precision_speed_kind,{cell('served_row')})))"
 
+    row = cell("figures_row")
+    has_figures = f"INDEX(speed_gathered_values,{row})>0"
+    units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
+    rates = f"ISNUMBER({cell('bandwidth_bytes_per_s')}*{cell('sixteen_bit_flops_per_s')})"
     return {
-        **capacity.scenario_of_row(book, cell),
-        **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
         "tp_number": f"ROUND(LOG({cell('tp')},1+1),0)+1",
-        "figures_row": f"IF({cell('is_usable')}=1,({scenario('model_at')}-1)*{len(TP_SIZES)}+{cell('tp_number')}+1,1)",
-        "served_row": scenario("served_row"),
         "format_class": f"MAX(1,INDEX(precision_speed_class,{cell('served_row')}))",
-        "format_column": f"MAX(1,{scenario('weights_column')})",
+        "format_column": f"MAX(1,{weights_column})",
         "own_kind": f"INDEX(precision_own_kind,{cell('served_row')})",
         **{f"{part}_kind": kind(part) for part in ("dense", "expert")},
         **{f"{part}_unit": f"INDEX(gpu_units,{cell('gpu_row')},{kind(part)})" for part in ("dense", "expert")},
-        "runs": f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})",
-        "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
-        "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
-        **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
-        "value_bytes": scenario("value_bytes"),
         "bandwidth_bytes_per_s": f"IF(ISNUMBER({gpu('bandwidth')}),{gpu('bandwidth')}*10^9,{terms.MISSING})",
         "sixteen_bit_flops_per_s": f"IF(ISNUMBER({rate('1')}),{rate('1')},{terms.MISSING})",
         "dense_flops_per_s": rate(cell("dense_kind")),
@@ -283,5 +305,5 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
         **{name: f"INDEX(speed_{name},{row})" for name in ("untouched", "touch_rate")},
         "is_slow_link": f"INDEX(gpu_slow_links,{cell('gpu_row')},{cell('tp_number')})",
         "link_latency_s": f"IF({cell('is_slow_link')}=1,link_latency_pcie,link_latency_fabric)",
-        **{name: spreadsheet_formula(formula, partial(reference, labels, cell)) for name, formula in _TERMS.items()},
-    }  # fmt: skip
+        "runs": f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})",
+    }
