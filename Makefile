@@ -21,12 +21,14 @@ PEERS_BIN := $(PEERS)/$(SCRIPTS)
 USERS_PYTHON := $(USERS)/$(SCRIPTS)/python
 LANGUAGE ?= en
 PLANNER := dist/vram_planner.xlsx
+FUNCTIONS := dist/vram_functions.xlsx
 
 .PHONY: workbook test test-fast test-pythons test-windows coverage lint licences audit-dependencies fuzz golden accuracy hashes
 .PHONY: release parity peers bench measure mutation speed docs clean
 
 workbook: $(VENV)/installed
 	$(BIN)/vram template -o $(PLANNER) --lang $(LANGUAGE)
+	$(BIN)/vram functions -o $(FUNCTIONS) --lang $(LANGUAGE)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n auto
@@ -49,7 +51,7 @@ release: $(VENV)/installed $(USERS)/installed $(RELEASE)/installed
 PARITY_CASES ?= 1000000
 parity: $(VENV)/installed-test
 	VRAM_PARITY_CASES=$(PARITY_CASES) $(BIN)/python -m pytest -n auto tests/test_one_answer.py tests/test_doors.py tests/core/plan/test_memory.py \
-	  tests/workbook/test_parity.py tests/workbook/test_procurement_parity.py
+	  tests/workbook/test_parity.py tests/workbook/test_functions.py tests/workbook/test_plan_parity.py
 
 # The quickest of them on each other supported Python that is installed.
 test-pythons:

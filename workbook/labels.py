@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import MONEY_TERMS
-from workbook import export_labels, option_labels, plan_labels, speed_labels
+from workbook import export_labels, function_labels, option_labels, plan_labels, speed_labels
 
 LANGUAGES = ("en", "zh")
 
@@ -1688,7 +1688,7 @@ _MEANINGS_ZH = {
 _TEXTS |= speed_labels.TEXTS | option_labels.TEXTS
 _TEXTS |= plan_labels.TEXTS
 _MEANINGS_ZH |= plan_labels.MEANINGS_ZH
-_TEXTS |= export_labels.TEXTS
+_TEXTS |= export_labels.TEXTS | function_labels.TEXTS
 _TEXTS |= {f"term.{term.name}.means": (term.means, _MEANINGS_ZH[term.name]) for term in (*MEMORY_TERMS, *MONEY_TERMS)}
 
 

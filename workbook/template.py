@@ -36,6 +36,7 @@ from workbook.sheets import (
     capacity,
     changes,
     checks,
+    functions,
     gpus,
     how_it_works,
     layouts,
@@ -54,7 +55,7 @@ from workbook.sheets import (
 SHEET_ORDER = (
     "plan", "scenarios", "options", "prices", "assumptions", "sensitivity", "article", "about", "how_it_works",
     "checks", "best", "plan_workings", "capacity", "speed", "models", "layouts", "speed_figures", "gpus", "precisions",
-    "changes",
+    "functions", "changes",
 )  # fmt: skip
 
 MOST_MODELS = 2_500  # rows of Models; each takes about 0.03 s to compute
@@ -89,7 +90,8 @@ def without_values(
     gc_was_enabled = gc.isenabled()
     gc.disable()  # saves time: tens of thousands of cells are created and none is freed
     try:
-        return _save(build_sheets(lang, rows, offers), compression)
+        book = build_sheets(lang, rows, offers)
+        return saved(book, book.labels("about.title"), CREATOR, compression)
     finally:
         if gc_was_enabled:
             gc.enable()
@@ -130,13 +132,13 @@ def build_sheets(
     best.write(book)
     plan.write(book, plan_sheet, _first_choice(book, rows), plan_workings.write(book, workings_sheet))
     how_it_works.write(book)
+    functions.write(book)
     changes.write(book)
     checks.write(book, checks_sheet)
     about.write(book, about_sheet)
     titles = [book.labels(f"sheet.{key}") for key in SHEET_ORDER]
     workbook._sheets.sort(key=lambda ws: titles.index(ws.title))
     workbook.active = 0
-    workbook.calculation = CalcProperties(fullCalcOnLoad=True)
     return book
 
 
@@ -157,10 +159,9 @@ def _first_choice(book: Book, rows: Sequence[scenarios.Values]) -> str:
     return example if example in names else names[0]
 
 
-def _set_properties(book: Book) -> None:
+def _set_properties(book: Book, title: str, creator: str) -> None:
     properties = book.openpyxl.properties
-    properties.title = book.labels("about.title")
-    properties.creator = CREATOR
+    properties.title, properties.creator = title, creator
     # The catalog's date instead of the clock's, so that the same version writes the same bytes.
     as_of = max(model.as_of for model in catalog.models())
     properties.created = properties.modified = datetime.datetime.fromisoformat(as_of)
@@ -174,9 +175,11 @@ def _close_open_files(error: SerialisationError) -> None:
     sys.unraisablehook = hook
 
 
-def _save(book: Book, compression: int) -> bytes:
+def saved(book: Book, title: str, creator: str, compression: int) -> bytes:
+    """Return a workbook as a file that spreadsheet programs compute when they open it."""
     out = BytesIO()
-    _set_properties(book)
+    _set_properties(book, title, creator)
+    book.openpyxl.calculation = CalcProperties(fullCalcOnLoad=True)
     try:
         # openpyxl's save() would store the current time, and compress the parts that `rewritten` compresses below.
         with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as package:

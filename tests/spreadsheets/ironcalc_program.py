@@ -190,3 +190,22 @@ def _sheet_names(model) -> list[str]:
 def _as_number(value: object) -> Content:
     """Return truth values as 1.0 and 0.0, because LibreOffice's cells do not distinguish them from numbers."""
     return float(value) if isinstance(value, bool) else value
+
+
+class Calculator:
+    """One workbook in memory that computes formulas as a user types them."""
+
+    def __init__(self, xlsx: Path) -> None:
+        self._model = _load(xlsx)
+        self._model.add_sheet("Calculator")
+        self._sheet = len(_sheet_names(self._model)) - 1
+
+    def results(self, formulas: list[str]) -> list[Content]:
+        """Return the value of each formula."""
+        for row, formula in enumerate(formulas, start=1):
+            self._model.set_user_input(self._sheet, row, 1, formula)
+        self._model.evaluate()
+        values = [plain_value(self._model.get_cell_value(self._sheet, row, 1)) for row in range(1, len(formulas) + 1)]
+        for row in range(1, len(formulas) + 1):
+            self._model.clear_cell_contents(self._sheet, row, 1)
+        return values

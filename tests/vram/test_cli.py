@@ -145,6 +145,15 @@ def test_template_writes_the_planner_and_prints_the_article(vram, tmp_path):
     assert openpyxl.load_workbook(path, data_only=True)["Checks"]["B5"].value == 1
 
 
+def test_functions_writes_the_workbook_of_functions(vram, tmp_path):
+    path = tmp_path / "functions.xlsx"
+    status, out, err = vram("functions", "-o", path, "--lang", "zh")
+    assert (status, err, out) == (0, "", f"Wrote {path}\n")
+    assert "LLM_TOTAL" in openpyxl.load_workbook(path, read_only=True).defined_names
+    status, out, err = vram("functions", "-o", tmp_path / "functions.xls")
+    assert status == 2 and "ends in .xlsx" in err
+
+
 def test_template_in_chinese(vram, tmp_path):
     status, out, _ = vram("template", "-o", tmp_path / "p.xlsx", "--lang", "zh")
     assert status == 0

@@ -37,6 +37,8 @@ def named_values(path) -> dict[str, object]:
     book = read_once(path, data_only=True)
     values = {}
     for name, defined in book.defined_names.items():
+        if "LAMBDA" in defined.attr_text:  # the workbook's functions
+            continue
         ((sheet, address),) = defined.destinations
         if ":" not in address:
             values[name] = book[sheet][address.replace("$", "")].value

@@ -31,6 +31,7 @@ class LazyGroup(click.Group):
 
     MODULES: ClassVar = {
         "template": "vram.cli.template",
+        "functions": "vram.cli.functions",
         "model": "vram.cli.model",
         "capacity": "vram.cli.capacity",
         "plan": "vram.cli.plan",

@@ -47,6 +47,7 @@ ALLOWED_FUNCTIONS = (
         "what has no price has no line in a chart; bars show whole thousands",
     ),
     Allowance("layouts", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
+    Allowance("functions", None, ("IFERROR",), "says in words where a program does not know LAMBDA"),
     Allowance("models", None, ("ROUNDUP",), "the layers and heads of an own model on one of several GPUs are whole"),
     Allowance(
         "sensitivity", None, ("ROUNDUP", "INT", "IFERROR"), "GPUs and tokens are whole; 0 if there is no best option"

@@ -12,7 +12,8 @@ from workbook.sheets import plan
 
 CONTENTS = (
     "plan", "scenarios", "options", "prices", "assumptions", "sensitivity", "article", "how_it_works", "checks", "best",
-    "plan_workings", "capacity", "speed", "models", "layouts", "speed_figures", "gpus", "precisions", "changes",
+    "plan_workings", "capacity", "speed", "models", "layouts", "speed_figures", "gpus", "precisions", "functions",
+    "changes",
 )  # fmt: skip
 _COLOURS = ("input", "formula", "link", "source", "total")
 _COLOUR_ROLES = {

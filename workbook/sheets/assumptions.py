@@ -44,7 +44,7 @@ _SHARES = "0.0%"
 _FORMATS = {
     "pue": "0.00", "tariff_usd_per_kwh": "0.000", "hosting_usd_per_kw_month": MONEY_FORMAT,
     "hosting_usd_per_node_month": MONEY_FORMAT, "depreciation_years": "0.0", "whole_nodes": COUNT_FORMAT,
-    "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT, "stale_after_months": COUNT_FORMAT,
+    "may_buy": COUNT_FORMAT, "may_rent": COUNT_FORMAT, "spare_gpus": COUNT_FORMAT, "rent_step": COUNT_FORMAT, "stale_after_months": COUNT_FORMAT,
     "grid_kg_per_kwh": "0.000",
     **{f"{name}_usd_per_month": MONEY_FORMAT for name in ("staff", "software", "storage", "egress")},
 }  # fmt: skip
@@ -53,7 +53,7 @@ FIELDS = tuple(
     name for name in cost_defaults() if name not in plan_inputs.OF_TERM and name not in ("may_buy", "may_rent")
 )
 # Constants that formulas name: (name, value, number format).
-_FIXED = (
+FIXED = (
     ("hours_per_month", HOURS_PER_MONTH, COUNT_FORMAT),
     ("months_per_year", MONTHS_PER_YEAR, COUNT_FORMAT),
     ("usual_gpus_per_node", USUAL_GPUS_PER_NODE, COUNT_FORMAT),
@@ -71,7 +71,7 @@ _OF_SCENARIO = (
 )  # fmt: skip
 # Figures that follow from the inputs of Plan, below those of the scenario.
 _OF_PLAN = ("chosen_users", "chosen_total_gb", "may_buy", "may_rent", "old_sources", "candidate_list")
-_ROW = {name: row for row, name in enumerate((*FIELDS, *(name for name, *_ in _FIXED)), start=FIRST_ROW)}
+_ROW = {name: row for row, name in enumerate((*FIELDS, *(name for name, *_ in FIXED)), start=FIRST_ROW)}
 _DERIVED_ROW = {name: max(_ROW.values()) + 1 + i for i, name in enumerate(term.name for term in RATES)}
 _SCENARIO_HEADER_ROW = max(_DERIVED_ROW.values()) + 2
 _SCENARIO_ROW = {key: _SCENARIO_HEADER_ROW + 1 + i for i, (key, _) in enumerate(_OF_SCENARIO)}
@@ -150,11 +150,17 @@ def limits_of(name: str) -> Limits:
     return COST_LIMITS.get(name) or Limits(0, 120, True, "Write months, for example 6.")
 
 
+def number_format(name: str) -> str:
+    """Return the number format of an assumption."""
+    on_plan = plan_inputs.OF_TERM.get(name)
+    return on_plan.number_format or COUNT_FORMAT if on_plan else _FORMATS.get(name, _SHARES)
+
+
 def _write_fields(book: Book, ws: Worksheet) -> None:
     labels = book.labels
     for name in FIELDS:
         row, default = _ROW[name], cost_defaults()[name]
-        shown = _FORMATS.get(name, _SHARES)
+        shown = number_format(name)
         value = default.value
         if value is not None and shown == COUNT_FORMAT:
             value = int(value)
@@ -189,7 +195,7 @@ _OLD_FORMAT = '[=1]"▲";[=0]"";General'
 
 def _write_constants(book: Book, ws: Worksheet) -> None:
     labels = book.labels
-    for name, value, shown in _FIXED:
+    for name, value, shown in FIXED:
         row = _ROW[name]
         _line(ws, row, labels(f"procurement.{name}"))
         put(ws, f"B{row}", styles.SOURCE_FIGURE, value, shown)

@@ -99,17 +99,27 @@ _COLUMNS = (
     ),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
+_OF_PLAN = ("is_listed", "is_compared", "has_options")  # whether Plan compares the GPU, and Options has rows of it
 
 
-def write(book: Book) -> None:
-    """Write the sheet and define `gpu_names` and `gpu_has_options`. Its formulas use Prices and `option_gpus`."""
+def write(book: Book, *, with_plan: bool = True) -> None:
+    """Write the sheet and define `gpu_names` and `gpu_has_options`. Its formulas use Prices and `option_gpus`.
+
+    Args:
+        with_plan: whether the workbook has the sheets Plan and Options, which choose GPUs.
+    """
     labels = book.labels
     ws = book.sheet("gpus", [column.width for column in _COLUMNS])
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
     ws.row_dimensions[HEADER_ROW].height = 58
     rows = (_values(labels, gpu) for gpu in catalog.gpus())
-    last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, formulas(labels))
+    calculated = {key: text for key, text in formulas(labels).items() if with_plan or key not in _OF_PLAN}
+    columns = [
+        replace(column, role=styles.SOURCE_FIGURE) if column.key in _OF_PLAN and not with_plan else column
+        for column in _COLUMNS
+    ]
+    last = filled_table(ws, TABLE, HEADER_ROW, columns, partial(header, labels), rows, calculated)
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
     book.name("gpu_has_options", ws, f"{_LETTER['has_options']}{FIRST_ROW}:{_LETTER['has_options']}{last}")
     for name, keys in _SPEED_NAMES.items():
@@ -239,6 +249,7 @@ def _values(labels: Labels, gpu: Gpu) -> dict[str, object]:
         "as_of": gpu.as_of,
         "on_board": int(comes_on_baseboards(gpu)),
         **{key: inputs[key] for key in _INPUTS},
+        **dict.fromkeys(_OF_PLAN, 1),  # without a Plan
         **_speed_values(gpu),
     }
 

@@ -33,6 +33,8 @@ _KEYS = ("model", "tp", "pp", "second", "third")
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
 # Workbook-level name → its first and last column.
 NAMES = {
+    "layout_tp": ("tp", "tp"),
+    "layout_pp": ("pp", "pp"),
     "layout_second": ("second", "second"),
     "layout_third": ("third", "third"),
     **{
