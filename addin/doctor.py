@@ -74,7 +74,7 @@ def functions_answer(machine: Machine) -> Finding:
 
 
 def starts_anywhere(machine: Machine) -> Finding:
-    """Check that Python starts as Excel would start it, whatever is in Excel's current folder."""
+    """Check that Python starts as Excel would start it, from a normal and from a hostile current folder."""
     failed = [start for start in machine.starts if start.problem]
     if failed:
         text = "; ".join(f"Python as Excel starts it fails in {start.folder}: {start.problem}" for start in failed)

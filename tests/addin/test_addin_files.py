@@ -18,7 +18,7 @@ from openpyxl.xml.constants import XLSM
 from pyopenvba import ExcelFile
 from pyopenvba.integrity import check_file
 
-from addin.build import addin_file, workbook_with_functions
+from addin.build import addin_file, has_our_code, workbook_with_functions
 from addin.functions import declared_functions
 from addin.vba_project import PROJECT_TITLE, TEMPLATE, functions_source
 from tests.paths import GOLDEN, ROOT
@@ -172,7 +172,7 @@ BUILD = textwrap.dedent("""
     now = float(sys.argv[1])
     time.time = lambda: now
     if __name__ == "__main__":
-        from addin.build import addin_file, workbook_with_functions
+        from addin.build import addin_file, has_our_code, workbook_with_functions
         from addin.vba_project import functions_source
         planner = open(sys.argv[2], "rb").read()
         for content in (addin_file(), functions_source().encode(), workbook_with_functions(planner)):
@@ -251,3 +251,11 @@ def test_no_file_names_a_python(folder, name):
 def test_a_workbook_that_is_not_xlsx_is_refused(folder):
     with pytest.raises(ValueError, match="not an .xlsx"):
         workbook_with_functions((folder / "planner.xlsm").read_bytes())
+
+
+def test_a_signed_copy_has_our_code_and_another_file_has_not(folder, planner):
+    addin = (folder / "vram.xlam").read_bytes()
+    signed = rewritten(addin, lambda part, content: content, {"xl/vbaProjectSignature.bin": b"a signature"})
+    assert has_our_code(addin) and has_our_code(signed)
+    changed = rewritten(addin, lambda part, content: content[:-1] if part == "xl/vbaProject.bin" else content)
+    assert not any(map(has_our_code, (changed, planner, b"PK\x03\x04 damaged", b"")))

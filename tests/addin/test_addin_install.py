@@ -26,6 +26,7 @@ from tests.paths import ROOT
 from vram.cli.main import main, vram
 from workbook import files
 from workbook.files import UnwritableFileError
+from workbook.package import rewritten
 
 INTERPRETER = Path("D:/tools/venv/Scripts/pythonw.exe")
 
@@ -201,3 +202,17 @@ def test_an_estimate_does_not_import_slow_packages():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_signed_copy_is_installed_and_other_code_is_refused(profile, monkeypatch, tmp_path):
+    monkeypatch.setattr("addin.install.windows_profile", lambda: profile)
+    signed, other = tmp_path / "signed.xlam", tmp_path / "other.xlam"
+    signed.write_bytes(
+        rewritten(addin_file(), lambda part, content: content, {"xl/vbaProjectSignature.bin": b"signed"})
+    )
+    other.write_bytes(b"another add-in")
+    result = CliRunner().invoke(vram, ["addin", "install", "--from", str(signed)])
+    assert (result.exit_code, profile.addin.read_bytes()) == (0, signed.read_bytes()), result.output
+    result = CliRunner().invoke(vram, ["addin", "install", "--from", str(other)])
+    assert "has other code than this version builds" in str(result.exception)
+    assert profile.addin.read_bytes() == signed.read_bytes()
