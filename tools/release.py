@@ -21,6 +21,7 @@ from addin.libreoffice import extension
 from addin.lite_wheel import build_wheel
 from addin.vba_project import functions_source
 from addin.wrapper import excel_functions
+from workbook import functions_book
 from workbook.audit.run import audit
 from workbook.files import write_whole
 from workbook.labels import LANGUAGES
@@ -38,6 +39,12 @@ def planners() -> Iterator[tuple[str, bytes]]:
         planner = build(lang)[0]
         yield f"vram_planner_{lang}.xlsx", planner
         yield f"vram_planner_{lang}.xlsm", workbook_with_functions(planner)
+
+
+def functions_workbooks() -> Iterator[tuple[str, bytes]]:
+    """Yield the workbook of functions that need no add-in, in each language."""
+    for lang in LANGUAGES:
+        yield f"vram_functions_{lang}.xlsx", functions_book.build(lang)
 
 
 def programs() -> Iterator[tuple[str, bytes]]:
@@ -58,7 +65,7 @@ def notice() -> Iterator[tuple[str, bytes]]:
 
 
 # What is built here; a further file of a release is a further line.
-BUILDERS: tuple[Callable[[], Iterator[tuple[str, bytes]]], ...] = (planners, programs, notice)
+BUILDERS: tuple[Callable[[], Iterator[tuple[str, bytes]]], ...] = (planners, functions_workbooks, programs, notice)
 
 
 def release_files() -> Files:

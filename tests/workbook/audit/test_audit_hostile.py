@@ -167,15 +167,15 @@ FILES = {
     ),
     "all cells merged": (
         in_the_sheet('<mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>'),
-        "more than 1,000,000 cells",
+        "more than 2,000,000 cells",
     ),
     "all cells linked": (
         in_the_sheet('<hyperlinks><hyperlink ref="A1:XFD1048576" location="A1"/></hyperlinks>'),
-        "more than 1,000,000 cells",
+        "more than 2,000,000 cells",
     ),
     "all cells commented": (
         with_part("xl/comments/comment1.xml", lambda xml: xml.replace(b'ref="F1"', b'ref="A:XFD"')),
-        "more than 1,000,000 cells",
+        "more than 2,000,000 cells",
     ),
     "a formula without end": (
         with_part(SHEET, lambda xml: xml.replace(FORMULA.encode(), FORMULA.encode() + b"1+" * 5000)),
