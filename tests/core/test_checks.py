@@ -52,7 +52,8 @@ EXPECTED_LIMITS = {
     "num_key_value_heads": (1, 10_000), "head_dim": (1, 1_000_000),
     # Loads and demand: prompts and answers as long as a context, people as many as there are, a request an hour.
     "prompt_tokens": (1, 100_000_000), "output_tokens": (1, 100_000_000), "replicas": (1, 100_000),
-    "tokens_per_second": (0.001, 1_000_000), "min_speed": (0, 1_000_000), "people": (1, 10_000_000_000),
+    "tokens_per_second": (0.001, 1_000_000), "min_speed": (0, 1_000_000), "measured_speed": (0.001, 1_000_000),
+    "people": (1, 10_000_000_000),
     "requests_per_hour": (0.001, 10_000_000_000),
     # Fractions.
     "overhead": (0, 1), "active": (0.000_001, 1),
@@ -62,7 +63,8 @@ EXPECTED_LIMITS = {
 def test_expected_limits():
     assert {field: (limits.least, limits.most) for field, limits in LIMITS.items()} == EXPECTED_LIMITS
     fractions = {
-        "overhead", "gpu_memory_gib", "gpu_memory_gb", "params_b", "tokens_per_second", "min_speed", "active", "requests_per_hour",
+        "overhead", "gpu_memory_gib", "gpu_memory_gb", "params_b", "tokens_per_second", "min_speed", "active",
+        "requests_per_hour", "measured_speed",
     }  # fmt: skip
     assert {field for field, limits in LIMITS.items() if not limits.whole} == fractions
 

@@ -26,7 +26,7 @@ def test_every_name_is_listed_and_understood(kind):
     [
         ("gpus", "h100", {"h100-pcie", "h100-sxm", "h100-nvl"}),
         ("GPUs", "H 100  sxm", {"h100-sxm"}),
-        ("gpus", "rtx 4090", {"rtx-4090"}),
+        ("gpus", "rtx 4090", {"rtx-4090", "rtx-4090-d", "rtx-4090-48gb"}),
         ("precisions", "mxfp4", {"mxfp4"}),
         ("models", "meta-llama/Llama-3.1-70B-Instruct", {"llama-3.1-70b"}),
     ],
