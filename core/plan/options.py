@@ -14,7 +14,7 @@ from core.plan.allocation import allocated_tokens
 from core.plan.costs import Assumptions, OptionCosts, OrderPolicy, Usage, candidate_of, option_costs
 from core.plan.demand import Tokens
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, estimate
-from core.plan.fleet import GpuChoice, Option, Service, gpu_of_choice, gpus_by_division
+from core.plan.fleet import MAX_GPUS, GpuChoice, Option, Service, gpu_of_choice, gpus_by_division
 from core.plan.fleet import options as fitting_options
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.ranking import NO_BANDWIDTH, Candidate, Ranking, rank
@@ -64,7 +64,7 @@ def _total_bytes(service: Service, requested: Precision | None, context: int) ->
 def _costs_by_option(
     options: Iterable[OptionSpeed], total_bytes: Callable[[int], int], comparison: Comparison
 ) -> dict[Option, OptionCosts]:
-    """Return the costs of each option whose GPU is in the catalog.
+    """Return the costs of each option whose GPU is in the catalog, and that has not too many GPUs to be planned.
 
     Args:
         options: the options at their loads.
@@ -75,7 +75,7 @@ def _costs_by_option(
         option, users = at_load.option, at_load.users
         choice = option.replica.gpu
         gpu = gpu_of_choice(choice)
-        if gpu is not None:
+        if gpu is not None and option.gpus <= MAX_GPUS:
             costs[option] = option_costs(
                 gpu,
                 option,

@@ -199,3 +199,10 @@ def test_wrong_measured_speeds_are_refused(given, message):
 def test_a_measured_speed_without_a_number_is_refused(vram):
     status, _, err = vram(*COMMAND, "--measured-speed", "h100:4")
     assert status == 2 and "has no number after '='" in err
+
+
+def test_too_many_gpus_are_the_reason_however_many_they_are():
+    """Fifty million requests an hour take millions of GPUs, whose order is computed no more."""
+    found = api.plan(LLAMA, requests_per_hour=50_000_000, prompt_tokens=2000, output_tokens=5000, gpus=["h100"])
+    assert found.options == ()
+    assert any("GPUs are more than 100,000, the most that are planned" in out.reason for out in found.ruled_out)
