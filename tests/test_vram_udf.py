@@ -642,6 +642,10 @@ def test_the_card_of_a_gpu():
         "bf16_tflops": 989.0,
         "int8_tops": 1978.0,
         "fp8_tflops": 1978.0,
+        # Of the offers that count by default (core/catalog/data/offers.csv).
+        "price": 30_000.0,
+        "rent_per_hour": 6.88,
+        "reserved_per_hour": 2.35,
     }
     for field, value in card.items():
         assert VRAM_GPU("h100", field) == VRAM_GPU("h100", f" {field.upper()} ") == value
