@@ -19,7 +19,7 @@ from lxml import etree
 from core import catalog
 from core.catalog.rows import COLUMNS, row_of, with_row
 from core.errors import UnknownNameError
-from core.texts import FORMULA_STARTS
+from core.texts import FORMULA_STARTS, NOT_PRINTABLE
 from tests.fuzz.seeds import LLAMA
 from tests.paths import ROOT
 from tests.workbook.planner_rows import few, write_small_planners
@@ -99,7 +99,7 @@ def own(tmp_path, monkeypatch):
     content = b""
     for number, payload in enumerate(PAYLOADS):
         row = row_of(LLAMA, name=f"mine-{number}", title="Mine", source="here", as_of="2026-11-26")
-        text = re.sub(r"[\x00-\x1f]", "", payload).strip()
+        text = NOT_PRINTABLE.sub("", payload).strip()
         row |= {"title": text, "developer": text, "licence": text, "source": text, "aliases": text}
         content = with_row(content, row)
     path = tmp_path / "my_models.csv"
