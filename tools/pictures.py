@@ -36,7 +36,7 @@ class Picture:
 
 
 _SCREEN = (0.2, 0.25, 11.4, 5.95)
-_ARTICLE = (0.0, 0.25, 11.69, 4.6)
+_ARTICLE = (0.0, 0.25, 11.69, 5.98)
 PLANNER = (
     Picture("plan.png", "en", "plan.title", 130, _SCREEN),
     Picture("plan.zh.png", "zh", "plan.title", 130, _SCREEN),

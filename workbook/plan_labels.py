@@ -121,7 +121,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{replicas} 个副本（{layout}），含余量与备用，可供 {users} 个用户同时使用；每个最多 {each} 个。",
     ),
     "plan.cost": (
-        "In today's money {npc} {currency} over {months} months. {second}",
+        "Today's money: {npc} {currency} in {months} months. {second}",
         "{months} 个月的成本现值为 {npc} {currency}。{second}",
     ),
     "plan.runner_up": (
