@@ -217,7 +217,7 @@ def test_a_config_that_is_none_is_refused(answers_to):
         json.dumps(CONFIG).encode()[:50]: "it is not JSON",
         b"[" * 100_000: "it is nested too deeply",
         b"\xff\xfe{}": "it is not UTF-8 text",
-        b'{"hidden_size": 1' + b"0" * 5000 + b"}": "4300 digits",
+        b'{"hidden_size": 1' + b"0" * 5000 + b"}": "5001 digits",
         b'{"model_type": "llama", "model_type": "gpt2"}': "twice",
         b"": "it is not JSON",
     }
