@@ -118,7 +118,7 @@ def details(found: Model, result: Estimate, *, tp: float = 1) -> dict[str, objec
 
 
 def _stored(found: Model) -> dict[str, object]:
-    """Return how the weights are stored, where a name or weight files say so and the specification does not."""
+    """Return the format of the weights if the specification lacks it and a name or weight files state it."""
     if found.named_precision is not None:
         return {"weights_as_shipped": f"as shipped ({found.named_precision.name})"}
     if found.shipped_precision is None or found.spec.quantization is not None:

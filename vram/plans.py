@@ -265,15 +265,14 @@ def plan(
         prices=_prices_of(prices),
     )
     ranked = ranked_options(service, requested, choices, wish, comparison, with_speed=wanted is not None)
-    ranking, costs_of = ranked.ranking, ranked.costs
-    found = {at_load.option: at_load for at_load in ranked.at_loads}
+    ranking, found = ranked.ranking, ranked.at_loads
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
     reasons = {out.key: out.reason for out in ranking.left_out}
     refused = {option for option, at_load in found.items() if at_load.reason}
     ordered = [*ranking.keys, *sorted(reasons.keys() - refused, key=fleet.smallest_first)]
     shown = ordered if gpus else first_of_each_gpu(ordered)
     of_gpu: dict[GpuChoice, list[OptionSpeed]] = {choice: [] for choice in choices}
-    for at_load in ranked.at_loads:
+    for at_load in found.values():
         of_gpu[at_load.option.replica.gpu].append(at_load)
     out = [RuledOut(choice.name, reason) for choice, reason in not_compared.items()]
     out += [
@@ -296,7 +295,7 @@ def plan(
             replace(
                 _public(option, found[option].users),
                 speed=_speed(service, found[option], wish),
-                costs=costs_of.get(option),
+                costs=ranked.costs.get(option),
                 rank=places.get(option),
                 why_not=reasons.get(option, ""),
             )

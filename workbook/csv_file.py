@@ -11,10 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from core.catalog.rows import DELIMITERS
 from core.errors import PlannerError, quoted
+from core.readers.files import NO_FILE
 from workbook.files import UnreadableFileError
 
-_DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own line that names the delimiter
 _LONGEST_LINE = 1 << 20  # characters; a row of scenarios has a few hundred
 _MOST_LINES_BEFORE = 20  # of a sheet that was saved whole: its title and notes
@@ -73,7 +74,7 @@ class CsvFile:
         self.detected = ""
         try:
             if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-                raise UnreadableFileError(str(path), "it is not a regular file", "Give the path of a file.")
+                raise UnreadableFileError(str(path), NO_FILE, "Give the path of a file.")
             self._encoding = _stated(encoding) if encoding else self._found_encoding()
         except OSError as error:
             raise UnreadableFileError(str(path), f"it cannot be read ({error.strerror})", "Check the path.") from error
@@ -117,7 +118,7 @@ class CsvFile:
                 if separator:
                     return before + 1, separator[1]
                 if line.strip():
-                    cells = {delimiter: _cells(line, delimiter) for delimiter in _DELIMITERS}
+                    cells = {delimiter: _cells(line, delimiter) for delimiter in DELIMITERS}
                     best = max(cells, key=lambda delimiter: sum(bool(known(cell)) for cell in cells[delimiter]))
                     if complete(cells[best]):
                         return before, best
@@ -222,5 +223,5 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _first_difference(texts: list[str]) -> tuple[str, ...]:
     """Return the first cells in which readings of one file differ."""
-    cells = zip(*(re.split(f"[{_DELIMITERS}\r\n]", text) for text in texts))
+    cells = zip(*(re.split(f"[{DELIMITERS}\r\n]", text) for text in texts))
     return next((those for those in cells if len(set(those)) > 1), tuple(text[-20:] for text in texts))

@@ -10,6 +10,7 @@ from xml.parsers import expat
 from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_TYPE
 
 from core.errors import PlannerError
+from core.readers.files import NO_FILE
 from workbook.files import UnreadableFileError
 from workbook.package import XML_ERRORS, ZIP_ERRORS
 
@@ -27,7 +28,6 @@ MOST_ELEMENTS_OF_TEXTS = 4_000_000
 ZIP_START = b"PK\x03\x04"
 _OLE_START = b"\xd0\xcf\x11\xe0"  # the container of encrypted workbooks and of .xls
 _LONGEST_TYPE = 128  # bytes that show the type of a file
-NO_FILE = "it is not a regular file"
 OPEN_DOCUMENT = "it is an OpenDocument workbook (.ods), not an .xlsx"
 SAVE_AS_XLSX = "Save it as .xlsx, in LibreOffice or in Excel."
 _LONGEST_PROLOG_BYTES, _BLOCK_BYTES = 2**20, 2**16

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import os
 import re
 from dataclasses import dataclass
 from functools import cache
 
+from core.catalog.names import read_data
 from core.texts import plain_name
-
-_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "machines.csv")
 
 
 @dataclass(frozen=True)
@@ -27,11 +24,10 @@ class Machine:
 @cache
 def machines() -> tuple[Machine, ...]:
     """Return all machines, in file order."""
-    with open(_FILE, encoding="utf-8", newline="") as lines:
-        return tuple(
-            Machine(row["name"], row["cloud"], row["gpu"], int(row["gpus"]), row["source"])
-            for row in csv.DictReader(lines)
-        )
+    return tuple(
+        Machine(row["name"], row["cloud"], row["gpu"], int(row["gpus"]), row["source"])
+        for row in read_data("machines.csv")
+    )
 
 
 def machine_named(text: str) -> Machine | None:

@@ -140,7 +140,7 @@ def named_model(name: object) -> NamedModel:
             named = _as_read(_catalog_model(own_file, read[0]), name, read[1])
             replaced = _replaced(own_file, read[0])
             return replace(named, assumed=f"{named.assumed}; {replaced}") if replaced else named
-        _ask_which(name)
+        _ask_which(own_file, name)
     more = _brand_remedy(name) if isinstance(name, str) else ""
 
     def similar() -> tuple[str, ...]:
@@ -175,14 +175,17 @@ _MOST_CHOICES = 6
 _COPIES = re.compile(r"fp8|nvfp4|awq|gptq|int4")
 
 
-def _ask_which(name: str) -> None:
+def _ask_which(own_file: str, name: str) -> None:
     """Raise the error that asks which model is meant, if the name is that of a family, or of one and a size."""
     parts = [part for part in parts_of(name.rpartition("/")[2]) if part != ":"]
     words, sizes = [part for part in parts if not is_size(part)], [part for part in parts if is_size(part)]
     if not words:
         return
-    by_parts = {known: parts_of(known) for known in model_names() if not _COPIES.search(known)}
-    fitting = [known for known, own in by_parts.items() if own[: len(words)] == tuple(words) and set(sizes) <= set(own)]
+    fitting = [
+        known
+        for own, known in _names_in_parts(own_file)[0]
+        if own[: len(words)] == tuple(words) and set(sizes) <= set(own) and not _COPIES.search(known)
+    ]
     if len(fitting) < 2:
         return
     shown = fitting if len(fitting) <= _MOST_CHOICES else fitting[:: -(-len(fitting) // _MOST_CHOICES)]
@@ -271,7 +274,7 @@ def _gpu_of_machine(name: str) -> Gpu | None:
 
 
 def _ask_which_memory(name: str) -> None:
-    """Raise the error that asks which card is meant, if a name lacks the memory that tells several apart."""
+    """Raise the error that asks which card is meant, if several cards have that name and differ in memory."""
     key = name_key(name)
     fitting = {
         gpu
@@ -478,6 +481,7 @@ _Tier = list[tuple[tuple[str, ...], str]]
 
 @lru_cache(maxsize=4)
 def _names_in_parts(own_file: str) -> list[_Tier]:
+    """Return the models' names in parts, the surest first: names, aliases, other names, titles, and shortened ones."""
     rows = _model_rows(own_file)
     aliases = [(alias.rpartition("/"), name) for name, row in rows.items() for alias in _split(row["aliases"])]
     titles = [(row["title"], name) for name, row in rows.items() if row["title"]]

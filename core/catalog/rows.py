@@ -39,7 +39,7 @@ _NUMBER_COLUMNS = (
 
 _INVALID_VALUE = "?"  # invalid in every field that a reader uses
 
-_DELIMITERS = ",;\t|"
+DELIMITERS = ",;\t|"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 LARGEST_FILE_BYTES = 16 * 2**20
@@ -186,7 +186,7 @@ def _decoded(content: bytes) -> str:
 def _delimiter(text: str) -> str:
     """Return the character between the columns of the header; Excel takes the one of the country."""
     header = text.lstrip().partition("\n")[0]
-    return max(_DELIMITERS, key=lambda one: sum(cell.strip() in COLUMNS for cell in header.split(one)))
+    return max(DELIMITERS, key=lambda one: sum(cell.strip() in COLUMNS for cell in header.split(one)))
 
 
 def row_of(

@@ -127,7 +127,6 @@ def _way(costs: OptionCosts) -> _Way:
 
 
 def _row(place: int, option: Option, found: RankedOptions) -> list[float | str]:
-    at_load = next(at_load for at_load in found.at_loads if at_load.option == option)
     costs = found.costs[option]
     way = _way(costs)
     assert costs.net_present_cost is not None  # by which it is ranked
@@ -138,7 +137,7 @@ def _row(place: int, option: Option, found: RankedOptions) -> list[float | str]:
         float(option.replicas),
         float(option.gpus),
         float(option.users_per_replica),
-        *_speeds(at_load),
+        *_speeds(found.at_loads[option]),
         way.name,
         float(way.order),
         way.usd_per_month,

@@ -99,13 +99,13 @@ class RankedOptions:
     """Every layout of some GPUs that holds the users.
 
     Attributes:
-        at_loads: the options at their loads.
+        at_loads: each option at its load.
         costs: of each option whose GPU is in the catalog.
         ranking: their order, and why the others are left out.
         no_speed: why no speed is known ("only the size of the model is known"); "" if speeds are known.
     """
 
-    at_loads: tuple[OptionSpeed, ...]
+    at_loads: Mapping[Option, OptionSpeed]
     costs: Mapping[Option, OptionCosts]
     ranking: Ranking[Option]
     no_speed: str
@@ -137,13 +137,13 @@ def ranked_options(
         for choice in choices
         for option in fitting_options(service, choice, wish.users or 1, wish.tokens.context)
     ]
-    at_loads, no_speed = _at_loads(service, fitting, wish, with_speed)
-    found = {at_load.option: at_load for at_load in at_loads}
-    costs = _costs_by_option(found.values(), _total_bytes(service, requested, wish.tokens.context), comparison)
+    found, no_speed = _at_loads(service, fitting, wish, with_speed)
+    at_loads = {at_load.option: at_load for at_load in found}
+    costs = _costs_by_option(at_loads.values(), _total_bytes(service, requested, wish.tokens.context), comparison)
     return RankedOptions(
-        at_loads=tuple(at_loads),
+        at_loads=at_loads,
         costs=costs,
-        ranking=rank(_candidate(at_load, costs.get(option)) for option, at_load in found.items()),
+        ranking=rank(_candidate(at_load, costs.get(option)) for option, at_load in at_loads.items()),
         no_speed=no_speed,
     )
 

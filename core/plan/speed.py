@@ -202,14 +202,15 @@ def _terms(service: Service, tp: int, inputs: dict[str, float]) -> dict[str, Any
     is_measured = bool(inputs.get("measured_speed"))
     if not service.settings.mtp_tokens and not is_measured:
         return SPEED.compute(inputs)
-    pace = {**with_drafts({**inputs, **PACE.compute(inputs)}, service, tp)}
-    return {**pace, **(MEASURED_LOAD if is_measured else LOAD).compute(pace)}
+    pace = with_drafts(inputs | PACE.compute(inputs), service, tp)
+    return pace | (MEASURED_LOAD if is_measured else LOAD).compute(pace)
 
 
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
     """Return the users that one replica holds at once, each with its mean context, with the service's settings."""
     deployment = deployment_of(service, Replica(choice_of_gpu(gpu), tp, pp), load.mean_context)
-    groups = 1 if service.settings.attention_dp else _groups(service, tp)  # the engine counts all groups of the setting
+    # The engine counts all groups of the setting.
+    groups = 1 if service.settings.attention_dp else attention_groups(service.model, GPUS_PER_NODE, tp)
     found = capacity(service.engine, deployment).max_users
     return Count(found.expected * groups, found.low * groups, found.high * groups)
 
@@ -273,7 +274,7 @@ def users_at_wanted_speed(
     service, given = _checked_inputs(service, gpu, load, tp, pp, used)
     figures = given | {"min_speed": tokens_per_s}
     pace = with_drafts(figures | PACE.compute(figures), service, tp)
-    found: int = FAST.compute(dict(pace))["users_at_speed"]  # type: ignore[assignment]
+    found: int = FAST.compute(pace)["users_at_speed"]  # type: ignore[assignment]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Change the inputs of the speed's terms by how the engine is started: shared prompts, divided caches, drafts.
+"""Adapt the inputs of the speed's terms to an engine's settings: shared prompts, divided caches, drafted tokens.
 
 The terms of `speed_terms` know none of these settings; a planner's sheets have the engine's defaults.
 """
@@ -94,10 +94,10 @@ class _Drafter:
     expert_flops: float
     cache: float
     all_reduces: float
-    kernels: int
+    kernels: float
 
 
-def with_drafts(figures: Mapping[str, Any], service: Service, tp: int) -> Mapping[str, Any]:
+def with_drafts(figures: dict[str, Any], service: Service, tp: int) -> dict[str, Any]:
     """Return the inputs and the terms `PACE` per token where a step drafts tokens and verifies all of them at once.
 
     A step reads the weights once for all its tokens, computes each of them, and drafts one after the other. Experts are
@@ -136,41 +136,33 @@ def with_drafts(figures: Mapping[str, Any], service: Service, tp: int) -> Mappin
 
 
 def _drafter(service: Service, tp: int) -> _Drafter:
-    model, precision = service.model, service.precision
-    main = weight_row(model, precision, tp)
+    model, row = service.model, weight_row(service.model, service.precision, tp)
+    main = _figures(row)
     if service.draft is None:
-        whole = weight_row(with_draft_layer(model), precision, tp)
-        head_flops = sum(_dense_flops(main)) - main.kept_prompt_flops - main.quantized_prompt_flops
-        own = {
-            name: getattr(whole, name) - getattr(main, name)
-            for name in ("expert_bytes", "expert_flops", "all_reduces", "plain_kernels")
-        }
-        dense_bytes = _dense_bytes(whole) - _dense_bytes(main) + head_flops  # 2 bytes and 2 operations a parameter
-        dense_flops = sum(_dense_flops(whole)) - sum(_dense_flops(main)) + head_flops
+        whole = _figures(weight_row(with_draft_layer(model), service.precision, tp))
+        own = {name: whole[name] - main[name] for name in main}
+        head_flops = main["dense_flops"] - row.kept_prompt_flops - row.quantized_prompt_flops
+        own["dense_flops"] += head_flops
+        own["dense_bytes"] += head_flops  # 2 bytes and 2 operations a parameter
         cache = 1 / model.num_hidden_layers
     else:
         draft, ranks = service.draft, 1 if tensor_parallel_obstacle(service.draft, tp) else tp
-        row = weight_row(draft, served_format(draft, None), ranks)
-        own = {name: getattr(row, name) for name in ("expert_bytes", "expert_flops", "all_reduces", "plain_kernels")}
-        dense_bytes, dense_flops = _dense_bytes(row), sum(_dense_flops(row))
+        own = _figures(weight_row(draft, served_format(draft, None), ranks))
         cache = _share(attention_row(draft, ranks).full_values, attention_row(model, tp).full_values)
-    return _Drafter(
-        dense_bytes=dense_bytes / _dense_bytes(main),
-        dense_flops=dense_flops / sum(_dense_flops(main)),
-        expert_bytes=_share(own["expert_bytes"], main.expert_bytes),
-        expert_flops=_share(own["expert_flops"], main.expert_flops),
-        cache=cache,
-        all_reduces=_share(own["all_reduces"], main.all_reduces),
-        kernels=own["plain_kernels"],
-    )
+    shares = {name: _share(own[name], main[name]) for name in main if name != "kernels"}
+    return _Drafter(cache=cache, kernels=own["kernels"], **shares)
 
 
-def _dense_bytes(row: WeightRow) -> float:
-    return row.kept_bytes + row.quantized_bytes
-
-
-def _dense_flops(row: WeightRow) -> tuple[float, float]:
-    return row.kept_flops, row.quantized_flops
+def _figures(row: WeightRow) -> dict[str, float]:
+    """Return the figures of a model that `_Drafter` has of the one that drafts."""
+    return {
+        "dense_bytes": row.kept_bytes + row.quantized_bytes,
+        "dense_flops": row.kept_flops + row.quantized_flops,
+        "expert_bytes": row.expert_bytes,
+        "expert_flops": row.expert_flops,
+        "all_reduces": row.all_reduces,
+        "kernels": row.plain_kernels,
+    }
 
 
 def _share(part: float, whole: float) -> float:

@@ -13,6 +13,8 @@ from core.errors import PlannerError
 # How the placeholder of a large file that Git LFS has not downloaded begins (git-lfs docs/spec.md).
 LFS_POINTER_START = b"version https://git-lfs.github.com/spec/"
 
+NO_FILE = "it is not a regular file"
+
 
 class UnreadableFileError(PlannerError):
     """The file is missing, damaged, or not of the expected kind.
@@ -48,7 +50,7 @@ class SourceFile:
         self.size_bytes = os.fstat(self._stream.fileno()).st_size
 
     def _open(self) -> BinaryIO:
-        problem = "it is not a regular file"
+        problem = NO_FILE
         try:
             if stat.S_ISREG(os.stat(self.path).st_mode):
                 return open(self.path, "rb")

@@ -1,4 +1,4 @@
-"""A hub on loopback, and `vram` in a process of its own: huggingface_hub takes its settings at import."""
+"""A hub on loopback, and `vram` in a separate process: huggingface_hub reads its settings at import."""
 
 from __future__ import annotations
 

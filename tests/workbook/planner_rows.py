@@ -6,7 +6,6 @@ import random
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from unittest.mock import patch
 
 from core import catalog
@@ -19,10 +18,9 @@ from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.serving import ENGINES, RULE
 from core.units import GB
 from workbook.formulas import OK
-from workbook.labels import LANGUAGES
 from workbook.scenario import Scenario, parse_scenario
 from workbook.sheets import capacity, precisions
-from workbook.template import build, without_values
+from workbook.template import without_values
 
 NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 NOT_AVAILABLE = "–"
@@ -165,11 +163,3 @@ def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Colle
     """Return a planner in English, without values, of a few models and with the options of one GPU."""
     with few(models):
         return without_values("en", rows)
-
-
-def write_small_planners(folder: Path) -> dict[str, Path]:
-    """Write a planner with values in each language into a folder, to be read within `few`; return language → path."""
-    paths = {lang: folder / f"planner_{lang}.xlsx" for lang in LANGUAGES}
-    for lang, path in paths.items():
-        path.write_bytes(build(lang)[0])
-    return paths

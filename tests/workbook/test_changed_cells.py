@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -13,21 +12,15 @@ from openpyxl.worksheet.table import Table, TableColumn
 
 from core.catalog.offers import catalog_offers
 from tests.workbook.package_edits import Xlsx
-from tests.workbook.planner_rows import few
 from workbook.changed_cells import Change, Changes
 from workbook.labels import Labels
 from workbook.planner_reader import Planner
 from workbook.sheets import gpus, options, plan, plan_inputs, prices, scenarios
 from workbook.template import without_values
 
+pytestmark = pytest.mark.usefixtures("few_models")
+
 FIRST_QUOTE = prices.FIRST_ROW + len(catalog_offers())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_catalog() -> Iterator[None]:
-    """Have a few models and GPUs, when the planners are written and when they are read."""
-    with few():
-        yield
 
 
 @pytest.fixture(scope="module", params=["en", "zh"])

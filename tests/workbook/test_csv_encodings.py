@@ -18,7 +18,7 @@ from workbook.scenario_csv import CsvScenarios
 HEADER = b"scenario,model,context,users,gpu\r\n"
 ROW = b",llama-3.1-70b,32768,10,h100-sxm\r\n"
 
-# The bytes of titles as each code page has them, the titles, and how the guess is called.
+# The bytes of titles in each code page, the titles, and the name of the guessed encoding.
 GUESSED = {
     "Windows-1252": (
         [b"\xc4rger B\xfcro", b"Gr\xf6\xdfe M\xfcnchen", b"\xdcbersetzung f\xfcr K\xf6ln"],

@@ -196,7 +196,7 @@ def test_examples_give_what_the_sheet_says(calculator):
 
 
 def test_the_planner_computes_the_same_and_nothing_depends_on_it(planner, language):
-    """In the planner itself, whose names and tables are more; only the sheet Functions asks for LAMBDA."""
+    """In the planner, which has more names and tables; only the sheet Functions uses LAMBDA."""
     book = openpyxl.load_workbook(planner)
     own = {function.name: function for function in functions(Labels(language))}
     names = {name.casefold() for name in book.defined_names} | {t.casefold() for ws in book for t in ws.tables}

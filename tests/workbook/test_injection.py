@@ -22,12 +22,11 @@ from core.errors import UnknownNameError
 from core.texts import FORMULA_STARTS, NOT_PRINTABLE
 from tests.fuzz.seeds import LLAMA
 from tests.paths import ROOT
-from tests.workbook.planner_rows import few, write_small_planners
 from vram.cli.model import _append
 from workbook.labels import Labels
 from workbook.template import build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_models")]
 
 MARK = "evil"
 # OWASP, "CSV Injection" and "Testing for Formula Injection"; the codes of headers and footers of ECMA-376 18.3.1.46.
@@ -126,22 +125,10 @@ def test_titles_of_scenarios_and_models_in_decision_sheets(own, vram, tmp_path):
     assert vram("audit", tmp_path / "out.xlsx", "--no-house")[0] == 0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_models():
-    """Have a few models and GPUs, when the planners are written and when they are read."""
-    with few():
-        yield
-
-
-@pytest.fixture(scope="module")
-def planners(tmp_path_factory):
-    return write_small_planners(tmp_path_factory.mktemp("planners"))
-
-
 @pytest.fixture
-def filled(planners, tmp_path):
+def filled(small_planners, tmp_path):
     """Write a planner with a payload in every text input."""
-    book, labels = openpyxl.load_workbook(planners[LANGUAGE]), Labels(LANGUAGE)
+    book, labels = openpyxl.load_workbook(small_planners[LANGUAGE]), Labels(LANGUAGE)
     ws = book[labels("sheet.scenarios")]
     header = next(row for row in ws.iter_rows() if row[0].value == labels("scenarios.scenario"))
     column = {cell.value: cell.column for cell in header}
@@ -205,9 +192,9 @@ def test_file_names_print_no_terminal_codes(tmp_path, name):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", (done.stdout + done.stderr).decode()), arguments
 
 
-def test_output_in_an_old_code_page_is_no_error(planners):
+def test_output_in_an_old_code_page_is_no_error(small_planners):
     """On Windows, output redirected to a file uses the old code page (Python docs, sys.stdout)."""
-    for arguments in (["estimate", "llama-3.1-70b", "--context", "10"], ["read", str(planners["zh"]), "--json"]):
+    for arguments in (["estimate", "llama-3.1-70b", "--context", "10"], ["read", str(small_planners["zh"]), "--json"]):
         done = run_for_output(arguments, PYTHONIOENCODING="cp1252")
         # 1: the planner is not that of the whole catalog, with which another process compares it.
         assert done.returncode in (0, 1) and done.stdout and done.stderr == b"", done.stderr

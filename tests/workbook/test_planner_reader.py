@@ -13,7 +13,7 @@ import pytest
 
 from core.units import GB
 from tests.spreadsheets import libreoffice
-from tests.workbook.planner_rows import few, row, write_small_planners
+from tests.workbook.planner_rows import row
 from workbook import untrusted
 from workbook.files import UnreadableFileError
 from workbook.labels import LANGUAGES, Labels
@@ -23,7 +23,7 @@ from workbook.scenario import FIELDS
 from workbook.sheets import models, outcome, scenarios
 from workbook.sheets.scenarios import EXAMPLES, FIRST_ROW
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_models")]
 
 # Origin: the article's three cases without its rounding, by hand.
 FIRST_TOTALS_GB = [1077.19744, 246.319744, 384.79936]
@@ -39,28 +39,16 @@ LAST_COLUMN = scenarios.letter(outcome.WORKINGS[-1].key)
 TOTAL, KV, GPUS, CHECK = (scenarios.letter(key) for key in ("total", "kv", "gpus", "input_check"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_models():
-    """Have a few models and GPUs, when the planners are written and when they are read."""
-    with few():
-        yield
-
-
-@pytest.fixture(scope="module")
-def planners(tmp_path_factory):
-    return write_small_planners(tmp_path_factory.mktemp("planners"))
-
-
 @pytest.fixture(scope="module", params=LANGUAGES)
-def planner(planners, request):
-    return planners[request.param]
+def planner(small_planners, request):
+    return small_planners[request.param]
 
 
 @pytest.fixture(scope="module")
-def filled(planners, tmp_path_factory):
+def filled(small_planners, tmp_path_factory):
     """Save with LibreOffice a planner that a user has filled, renamed and rearranged."""
     path = tmp_path_factory.mktemp("filled") / "filled.xlsx"
-    book = openpyxl.load_workbook(planners["zh"])
+    book = openpyxl.load_workbook(small_planners["zh"])
     ws = book[Labels("zh")("sheet.scenarios")]
     ws.title = "Q4's 预算"
     for key, number, value in (
@@ -121,7 +109,7 @@ class TestFilled:
         assert "model: 'lama' is not known" in problems[13][0]
 
 
-def test_a_stored_value_that_differs_from_core(planners, tmp_path):
+def test_a_stored_value_that_differs_from_core(small_planners, tmp_path):
     """The stored value differs and the formula is unchanged, as if a faulty program had saved the file."""
     path = tmp_path / "wrong.xlsx"
     cells = {f"{KV}7": "839.27041", f"{GPUS}10": "5", f"{CHECK}11": "Model: choose from the list"}
@@ -137,7 +125,7 @@ def test_a_stored_value_that_differs_from_core(planners, tmp_path):
             assert count == 1
         return content
 
-    path.write_bytes(rewritten(planners["en"].read_bytes(), tamper))
+    path.write_bytes(rewritten(small_planners["en"].read_bytes(), tamper))
     found = {d.cell: (d.kind, d.stored) for row in Planner(path) for d in row.differences}
     assert found == {
         f"Scenarios!{KV}7": (Kind.DIFFERS, 839.27041),
@@ -146,8 +134,8 @@ def test_a_stored_value_that_differs_from_core(planners, tmp_path):
     }
 
 
-def test_a_file_that_no_spreadsheet_program_has_calculated(planners, tmp_path):
-    planner = edited(planners["en"], tmp_path, lambda ws, _: ws[at("context", 7)].__setattr__("value", "=2^12"))
+def test_a_file_that_no_spreadsheet_program_has_calculated(small_planners, tmp_path):
+    planner = edited(small_planners["en"], tmp_path, lambda ws, _: ws[at("context", 7)].__setattr__("value", "=2^12"))
     rows = list(planner)
     assert all(row.uncalculated == len(RESULTS) and not row.differences for row in rows)
     (problem,) = rows[0].problems
@@ -155,8 +143,8 @@ def test_a_file_that_no_spreadsheet_program_has_calculated(planners, tmp_path):
 
 
 @pytest.mark.needs("libreoffice")
-def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(planners, tmp_path):
-    book = openpyxl.load_workbook(planners["en"])
+def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(small_planners, tmp_path):
+    book = openpyxl.load_workbook(small_planners["en"])
     book["Scenarios"]["B7"].value = "meta-llama/Llama-3.1-70B"
     book.save(tmp_path / "alias.xlsx")
     (row, *_) = Planner(libreoffice.saved(tmp_path / "alias.xlsx", tmp_path / "saved"))
@@ -166,28 +154,28 @@ def test_an_alias_is_sized_by_core_and_refused_by_the_sheet(planners, tmp_path):
     } | dict.fromkeys(set(RESULTS) - {"input_check"}, "–")
 
 
-def test_rows_below_the_table_are_read_and_notes_further_down_are_not(planners, tmp_path):
+def test_rows_below_the_table_are_read_and_notes_further_down_are_not(small_planners, tmp_path):
     def add(ws, _):
         for key, value in row("New", "llama-3-8b", users=3, gpu_memory=24).items():
             ws[at(key, 17)].value = value
         ws["A20"].value = "Approved in the meeting of 3 November"
 
-    rows = list(edited(planners["en"], tmp_path, add))
+    rows = list(edited(small_planners["en"], tmp_path, add))
     assert [row.number for row in rows][-1] == 17
     assert rows[-1].scenario.users == 3
     assert [d.kind for d in rows[-1].differences] == [Kind.BLANK] * len(RESULTS)
 
 
-def test_a_row_of_totals_is_no_scenario(planners, tmp_path):
+def test_a_row_of_totals_is_no_scenario(small_planners, tmp_path):
     def total(ws, _):
         ws.tables["Scenarios"].ref, ws.tables["Scenarios"].totalsRowCount = f"A6:{LAST_COLUMN}17", 1
         ws["A17"].value, ws[at("total", 17)].value = "Total", f"=SUM({TOTAL}7:{TOTAL}16)"
         ws["A18"].value = "not a scenario either"
 
-    assert [row.number for row in edited(planners["en"], tmp_path, total)][-1] == 16
+    assert [row.number for row in edited(small_planners["en"], tmp_path, total)][-1] == 16
 
 
-def test_own_models_are_read_from_their_sheet(planners, tmp_path):
+def test_own_models_are_read_from_their_sheet(small_planners, tmp_path):
     def edit(ws, book):
         own = {"model": "ours 13B", "parameters": 13_015_864_320, "layers": 40, "kv_heads": 40, "head_dim": 128}
         for key, value in own.items():
@@ -195,7 +183,7 @@ def test_own_models_are_read_from_their_sheet(planners, tmp_path):
         ws[at("model", 7)].value = "ours 13B"
         ws[at("model", 8)].value = "own-2"  # an unused row
 
-    first, second, *_ = edited(planners["en"], tmp_path, edit)
+    first, second, *_ = edited(small_planners["en"], tmp_path, edit)
     needs = first.scenario.estimate
     assert needs.weights_bytes == 2 * 13_015_864_320
     assert needs.kv_bytes == 40 * 2 * 40 * 128 * 2 * 32_000 * 10  # layers × key and value × heads × size × bytes
@@ -213,7 +201,7 @@ def test_a_planner_of_an_earlier_version_has_fewer_columns(tmp_path):
     assert only.scenario.estimate.total_bytes / GB == pytest.approx(270.5615142912)
 
 
-def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
+def test_deleted_rows_moved_and_missing_columns(small_planners, tmp_path):
     def rearrange(ws, book):
         values = [[ws[at(column, number)].value for column in INPUT_COLUMNS] for number in range(6, 17)]
         other = book.create_sheet("Elsewhere", 0)
@@ -222,14 +210,14 @@ def test_deleted_rows_moved_and_missing_columns(planners, tmp_path):
                 other.cell(i + 30, j + 4, value)
         del book["Scenarios"]
 
-    planner = edited(planners["en"], tmp_path, rearrange)
+    planner = edited(small_planners["en"], tmp_path, rearrange)
     assert planner.sheet == "Elsewhere"  # found by its columns: the table was deleted
     rows = list(planner)
     assert [(row.number, row.scenario.title) for row in rows] == [(31, "Article, 8K"), (32, "Llama 70B, 10 users")]
     assert not any(row.differences for row in rows)
 
 
-def test_many_rows_with_an_outdated_size_in_the_file(planners, tmp_path):
+def test_many_rows_with_an_outdated_size_in_the_file(small_planners, tmp_path):
     """3 000 rows, with a stated dimension of ten."""
     row_xml = re.compile(rb'<row r="7".*?</row>', re.DOTALL)
 
@@ -244,7 +232,7 @@ def test_many_rows_with_an_outdated_size_in_the_file(planners, tmp_path):
         return content[: content.index(b'<row r="7"')] + b"".join(rows) + content[content.index(b"</sheetData>") :]
 
     path = tmp_path / "many.xlsx"
-    path.write_bytes(rewritten(planners["en"].read_bytes(), multiply))
+    path.write_bytes(rewritten(small_planners["en"].read_bytes(), multiply))
     rows = list(Planner(path))
     assert len(rows) == 3000
     assert not any(row.differences or row.problems for row in rows)
@@ -276,15 +264,15 @@ class TestHostileFiles:
         self.refused(tmp_path / "missing.xlsx", "no such file")
         self.refused(tmp_path, "no such file")
 
-    def test_truncated_anywhere(self, planners, tmp_path):
-        whole = planners["en"].read_bytes()
+    def test_truncated_anywhere(self, small_planners, tmp_path):
+        whole = small_planners["en"].read_bytes()
         for size in random.Random(1).sample(range(4, len(whole)), 25):
             (tmp_path / "cut.xlsx").write_bytes(whole[:size])
             self.refused(tmp_path / "cut.xlsx", "damaged")
 
-    def test_bytes_changed_anywhere(self, planners, tmp_path):
+    def test_bytes_changed_anywhere(self, small_planners, tmp_path):
         """The file is read or refused; nothing else is raised."""
-        whole = planners["en"].read_bytes()
+        whole = small_planners["en"].read_bytes()
         rng = random.Random(2)
         path = tmp_path / "changed.xlsx"
         for _ in range(15):
@@ -298,35 +286,35 @@ class TestHostileFiles:
                 assert "\n" not in str(refusal)
 
     @pytest.mark.parametrize("part", ["xl/workbook.xml", "xl/styles.xml", "xl/worksheets/sheet2.xml"])
-    def test_entities(self, planners, tmp_path, part):
+    def test_entities(self, small_planners, tmp_path, part):
         entities = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;">]>'
         external = b'<!DOCTYPE x SYSTEM "file:///etc/passwd">'
         for declaration in (entities, external):
             path = tmp_path / "entities.xlsx"
-            path.write_bytes(rewritten(planners["en"].read_bytes(), with_declaration(part, declaration)))
+            path.write_bytes(rewritten(small_planners["en"].read_bytes(), with_declaration(part, declaration)))
             self.refused(path, "declares a document type")
 
-    def test_bombs(self, planners, tmp_path, monkeypatch):
+    def test_bombs(self, small_planners, tmp_path, monkeypatch):
         """Ten megabytes of blanks, compressed to ten kilobytes, with limits of one megabyte."""
         monkeypatch.setattr(untrusted, "LARGEST_SHEETS_BYTES", 2**20)
         monkeypatch.setattr(untrusted, "LARGEST_REST_BYTES", 2**20)
         for part in ("xl/worksheets/sheet2.xml", "xl/styles.xml"):
             path = tmp_path / "bomb.xlsx"
             blanks = rewritten(
-                planners["en"].read_bytes(), lambda p, c, part=part: c + b" " * 10**7 if p == part else c
+                small_planners["en"].read_bytes(), lambda p, c, part=part: c + b" " * 10**7 if p == part else c
             )
             path.write_bytes(blanks)
             self.refused(path, "it unpacks to")
 
-    def test_a_part_that_says_it_is_encrypted(self, planners, tmp_path):
-        content = bytearray(planners["en"].read_bytes())
+    def test_a_part_that_says_it_is_encrypted(self, small_planners, tmp_path):
+        content = bytearray(small_planners["en"].read_bytes())
         central = content.rindex(b"PK\x01\x02")
         content[central + 8] |= 1
         (tmp_path / "e.xlsx").write_bytes(content)
         self.refused(tmp_path / "e.xlsx", "encrypted")
 
-    def test_missing_parts(self, planners, tmp_path):
-        whole = planners["en"].read_bytes()
+    def test_missing_parts(self, small_planners, tmp_path):
+        whole = small_planners["en"].read_bytes()
         with zipfile.ZipFile(io.BytesIO(whole)) as package:
             for missing in ("xl/workbook.xml", "[Content_Types].xml", "xl/worksheets/sheet2.xml"):
                 with zipfile.ZipFile(tmp_path / "m.xlsx", "w") as out:
@@ -341,12 +329,12 @@ class TestHostileFiles:
         book.save(tmp_path / "other.xlsx")
         self.refused(tmp_path / "other.xlsx", "no table of scenarios")
 
-    def test_links_to_other_files_and_merged_cells_do_no_harm(self, planners, tmp_path):
+    def test_links_to_other_files_and_merged_cells_do_no_harm(self, small_planners, tmp_path):
         def edit(ws, _):
             ws.merge_cells("D7:E7")
             ws["C8"].value = "='[http://127.0.0.1:9/prices.xlsx]Sheet1'!A1"
 
-        rows = {row.number: row for row in edited(planners["en"], tmp_path, edit)}
+        rows = {row.number: row for row in edited(small_planners["en"], tmp_path, edit)}
         assert [problem.field for problem in rows[7].problems] == ["users"]
         assert "its formula has no stored value" in str(rows[8].problems[0])
         assert not rows[9].problems
@@ -364,8 +352,8 @@ def with_declaration(part: str, declaration: bytes):
 
 class TestCommand:
     @pytest.mark.needs("libreoffice")
-    def test_for_people(self, vram, planners, filled):
-        status, out, err = vram("read", planners["en"])
+    def test_for_people(self, vram, small_planners, filled):
+        status, out, err = vram("read", small_planners["en"])
         assert (status, err) == (0, "") and "1,077.20" in out and "agrees" in out
         status, out, err = vram("read", filled)
         assert (status, err) == (1, "")
@@ -384,16 +372,16 @@ class TestCommand:
         assert [found["kind"] for found in answer["differences"]] == ["overwritten"]
         assert answer["formulas_without_value"] == 0
 
-    def test_csv_can_be_exported_again(self, vram, planners, tmp_path):
-        status, out, _ = vram("read", planners["en"], "--csv")
+    def test_csv_can_be_exported_again(self, vram, small_planners, tmp_path):
+        status, out, _ = vram("read", small_planners["en"], "--csv")
         assert status == 0
         (tmp_path / "again.csv").write_text(out, encoding="utf-8")
         assert vram("export", tmp_path / "again.csv", "-o", tmp_path / "again.xlsx")[0] == 0
         ws = openpyxl.load_workbook(tmp_path / "again.xlsx", data_only=True).worksheets[0]
         assert ws["C4"].value == len(EXAMPLES)
 
-    def test_csv_never_holds_a_formula(self, vram, planners, tmp_path):
-        planner = edited(planners["en"], tmp_path, lambda ws, _: ws["A7"].__setattr__("value", "x"))
+    def test_csv_never_holds_a_formula(self, vram, small_planners, tmp_path):
+        planner = edited(small_planners["en"], tmp_path, lambda ws, _: ws["A7"].__setattr__("value", "x"))
         book = openpyxl.load_workbook(planner.path)
         cell = book["Scenarios"]["A7"]
         cell.value, cell.data_type = "=cmd|' /C calc'!A0", "s"
@@ -401,8 +389,8 @@ class TestCommand:
         _, out, _ = vram("read", planner.path, "--csv")
         assert out.splitlines()[1].startswith("7,'=cmd|")
 
-    def test_bad_arguments(self, vram, planners):
-        for arguments in ([planners["en"], "--json", "--csv"], ["missing.xlsx"], [__file__]):
+    def test_bad_arguments(self, vram, small_planners):
+        for arguments in ([small_planners["en"], "--json", "--csv"], ["missing.xlsx"], [__file__]):
             status, out, err = vram("read", *arguments)
             assert (status, out) == (2, "")
             assert err.startswith("vram: ") and err.count("\n") == 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from core.plan.fleet import layout_title
 from core.units import GIB
 from vram.capacities import Capacity
 from vram.capacities import capacity as compute_capacity
-from vram.cli.columns import print_columns, print_csv, print_remarks
+from vram.cli.columns import print_answer, print_columns, print_remarks
 from vram.cli.options import GPU_HELP, NUMBER, engine_options
 from vram.engine_settings import NOTE
 
@@ -39,12 +37,7 @@ def capacity(model: str, as_json: bool, as_csv: bool, **settings) -> None:
     vram capacity ./config.json --gpu h100 --gpu-memory-gib 79.19 --engine-version 0.19 --json
     """
     found = compute_capacity(model, **settings)
-    if as_csv:
-        print_csv([found.as_dict()])
-    elif as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        _print(found)
+    print_answer(found.as_dict, as_csv, as_json, lambda: _print(found))
 
 
 def _print(found: Capacity) -> None:

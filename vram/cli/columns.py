@@ -8,7 +8,8 @@ import json
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -40,6 +41,28 @@ def print_csv(answers: Sequence[Mapping[str, object]]) -> None:
         cells = (_csv_cell(row.get(heading)) for heading in headings)
         writer.writerow([csv_text(cell) if isinstance(cell, str) else cell for cell in cells])
     click.echo(out.getvalue(), nl=False)
+
+
+def print_answer(
+    figures: Callable[[], dict[str, Any]],
+    as_csv: bool,
+    as_json: bool,
+    print_text: Callable[[], None],
+    *,
+    rows: str = "",
+) -> None:
+    """Print an answer as CSV or as JSON, or without either as text for people.
+
+    Args:
+        figures: returns the figures of the answer, which the text does not need.
+        rows: the name of the list whose elements are the rows of the CSV; "" for one row with all figures.
+    """
+    if as_csv:
+        print_csv(figures()[rows] if rows else [figures()])
+    elif as_json:
+        click.echo(json.dumps(figures(), indent=2))
+    else:
+        print_text()
 
 
 def print_remarks(assumed: Sequence[str], warnings: Sequence[str]) -> None:

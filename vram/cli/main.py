@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.texts import escaped, escaped_output
 from core.units import GB, GIB
-from vram.cli.columns import percent, print_columns, print_csv, print_remarks
+from vram.cli.columns import percent, print_answer, print_columns, print_remarks
 from vram.cli.options import NUMBER, answer_options, models_option
 
 if TYPE_CHECKING:
@@ -95,12 +94,9 @@ def estimate_command(model: str, tp: float, as_json: bool, as_csv: bool, **argum
 
     found = find_model(model)
     result = estimate(found, **arguments)
-    if as_csv:
-        print_csv([result.as_dict() | details(found, result, tp=tp)])
-    elif as_json:
-        click.echo(json.dumps(result.as_dict() | details(found, result, tp=tp), indent=2))
-    else:
-        _print_estimate(result)
+    print_answer(
+        lambda: result.as_dict() | details(found, result, tp=tp), as_csv, as_json, lambda: _print_estimate(result)
+    )
 
 
 def _print_estimate(found: Estimate) -> None:

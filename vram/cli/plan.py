@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import click
 
@@ -12,7 +10,7 @@ from core.plan.costs import EITHER, WAYS
 from core.plan.demand import MIN_SPEED
 from core.texts import counted
 from vram.cli.assumptions import assumption_options, given_assumptions
-from vram.cli.columns import percent, print_columns, print_csv, print_remarks
+from vram.cli.columns import percent, print_answer, print_columns, print_remarks
 from vram.cli.options import GPU_HELP, NUMBER, engine_options, prices_option
 from vram.plan_costs import COSTS_NOTE, prices_in_words
 from vram.plans import Option, Plan
@@ -86,13 +84,7 @@ def plan(model: str, as_json: bool, as_csv: bool, **settings) -> None:
     vram plan qwen3-32b --people 500 --active 0.1 --prompt-tokens 2000 --output-tokens 500 --min-speed 20
     """
     found = make_plan(model, **given_assumptions(settings))
-    if as_csv:
-        layouts: Any = found.as_dict()["layouts"]
-        print_csv(layouts)
-    elif as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        _print(found)
+    print_answer(found.as_dict, as_csv, as_json, lambda: _print(found), rows="layouts")
 
 
 def _print(found: Plan) -> None:

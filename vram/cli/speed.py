@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from core.plan.fleet import layout_title
 from core.texts import counted
-from vram.cli.columns import print_columns, print_csv, print_remarks
+from vram.cli.columns import print_answer, print_columns, print_remarks
 from vram.cli.options import NUMBER, engine_options
 from vram.speeds import Speed
 from vram.speeds import speed as compute_speed
@@ -35,12 +33,7 @@ def speed(model: str, as_json: bool, as_csv: bool, **arguments) -> None:
     vram speed gpt-oss-120b --gpu b200 --users 32 --prompt-tokens 1000 --output-tokens 1000 --engine tensorrt-llm --json
     """
     found = compute_speed(model, **arguments)
-    if as_csv:
-        print_csv([found.as_dict()])
-    elif as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        _print(found)
+    print_answer(found.as_dict, as_csv, as_json, lambda: _print(found))
 
 
 def _print(found: Speed) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from core.plan import training
 from core.plan.training import Job
 from core.texts import counted
 from core.units import GB, GIB
-from vram.cli.columns import print_columns, print_csv
+from vram.cli.columns import print_answer, print_columns
 from vram.cli.options import GPU_HELP, NUMBER, answer_options, models_option
 from vram.trainings import Training
 from vram.trainings import train as compute_training
@@ -59,12 +57,7 @@ def train(model: str, as_json: bool, as_csv: bool, **arguments) -> None:
     vram train llama-3.1-70b --method full --optimizer adamw-8bit --gpu h100 --json
     """
     found = compute_training(model, **arguments)
-    if as_csv:
-        print_csv([found.as_dict()])
-    elif as_json:
-        click.echo(json.dumps(found.as_dict(), indent=2))
-    else:
-        _print(found)
+    print_answer(found.as_dict, as_csv, as_json, lambda: _print(found))
 
 
 def _print(found: Training) -> None:

@@ -13,8 +13,9 @@ from xml.parsers import expat
 from openpyxl.utils import range_boundaries
 
 from core.errors import PlannerError
+from core.readers.files import NO_FILE
 from workbook.package import XML_ERRORS, ZIP_ERRORS
-from workbook.untrusted import NO_FILE, OPEN_DOCUMENT, SAVE_AS_XLSX, is_open_document, is_pipe
+from workbook.untrusted import OPEN_DOCUMENT, SAVE_AS_XLSX, is_open_document, is_pipe
 
 # Limits of the audit. Excel allows more; they keep memory near 1 GB and time within a minute or two.
 MOST_FILE_BYTES = 100 * 10**6

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from core.plan.memory import SIZE
 from core.plan.money import COMPARISON, ORDER, OUTCOME, OWNING, RENTING
 from core.plan.nodes import NODES
-from core.plan.terms import Term, Terms
+from core.plan.terms import Term
 from workbook import terms
 from workbook.functions.layouts import FIRST_ROW, FRACTION, GPUS_NEEDED, OF_LAYOUT, SIZES, USERS_OF_LAYOUT, checked
 from workbook.functions.parts import (
@@ -32,12 +32,8 @@ from workbook.sheets import capacity, gpus
 _COMPARED = ("own_npv", "own_month", "rent_npv", "rent_month")
 
 
-def _needed(of: Terms, wanted: tuple[str, ...]) -> tuple[Term, ...]:
-    return terms.needed(of, wanted)
-
-
-_OWNING = _needed(OWNING, _COMPARED[:2])
-_RENTING = _needed(RENTING, _COMPARED[2:])
+_OWNING = terms.needed(OWNING, _COMPARED[:2])
+_RENTING = terms.needed(RENTING, _COMPARED[2:])
 _COST = terms.needed((*COMPARISON, *OUTCOME), ("cost_month",))
 # Figures of the order that owning and renting need.
 _USED = {name for term in (*_OWNING, *_RENTING) for name in term.formula.names()}
@@ -53,7 +49,7 @@ def cost_functions(columns: Columns) -> tuple[Function, ...]:
     of_best = USERS_OF_LAYOUT.replace(",layout,", ",smallest,")
     return (
         _layout_size(columns),
-        _money(columns, "_LLM_ORDER", _needed(ORDER, _OF_ORDER), _OF_DEMAND, _OF_ORDER),
+        _money(columns, "_LLM_ORDER", terms.needed(ORDER, _OF_ORDER), _OF_DEMAND, _OF_ORDER),
         _money(columns, "_LLM_OWNING", _OWNING, ("quantities",), _COMPARED[:2]),
         _money(columns, "_LLM_RENTING", _RENTING, ("quantities",), _COMPARED[2:]),
         Function(

@@ -192,7 +192,7 @@ def _language_head(fields: Fields, hidden: int, norm_bias: bool) -> tuple[Tensor
 
 
 def label_count(fields: Fields) -> int:
-    """Return how many classes a classifier tells apart."""
+    """Return the number of classes of a classifier."""
     names = fields.raw("id2label")
     given = fields.optional("num_labels")
     return given or (len(names) if isinstance(names, Mapping) and names else _USUAL_LABELS)

@@ -237,13 +237,26 @@ class FunctionWizard(VBAObject):
         return EMPTY
 
 
-class LinkedWorkbook(VBAObject):
-    """A user's workbook with links to other files; refuses to change them if it is protected."""
+class _SavedWorkbook(VBAObject):
+    """A workbook that says whether it has changes that are not saved."""
 
     vba_type_name, vba_library = "Workbook", "excel"
+    saved: object = True
+
+    @member
+    def Saved(self) -> object:
+        return self.saved
+
+    @setter("Saved")
+    def _set_saved(self, value: object) -> None:
+        self.saved = value
+
+
+class LinkedWorkbook(_SavedWorkbook):
+    """A user's workbook with links to other files; refuses to change them if it is protected."""
 
     def __init__(self, *links: str, protected: bool = False) -> None:
-        self.links, self.protected, self.saved = list(links), protected, True
+        self.links, self.protected = list(links), protected
 
     @method
     def LinkSources(self, kind: object) -> object:
@@ -258,22 +271,12 @@ class LinkedWorkbook(VBAObject):
         self.saved = False
         return EMPTY
 
-    @member
-    def Saved(self) -> object:
-        return self.saved
 
-    @setter("Saved")
-    def _set_saved(self, value: object) -> None:
-        self.saved = value
-
-
-class OpenedWorkbook(VBAObject):
+class OpenedWorkbook(_SavedWorkbook):
     """ThisWorkbook, whose code runs when the file opens and when another workbook is opened or activated."""
 
-    vba_type_name, vba_library = "Workbook", "excel"
-
     def __init__(self, name: str, wizard: FunctionWizard, source: str) -> None:
-        self.name, self.saved = name, True
+        self.name = name
         host = HostBridge()
         host.global_object = lambda name: {"application": wizard, "thisworkbook": self}.get(name.lower(), UNRESOLVED)
         host.constant = lambda name: _CONSTANTS.get(name.lower(), UNRESOLVED)
@@ -297,14 +300,6 @@ class OpenedWorkbook(VBAObject):
     @member
     def IsAddin(self) -> object:
         return self.name.endswith(".xlam")
-
-    @member
-    def Saved(self) -> object:
-        return self.saved
-
-    @setter("Saved")
-    def _set_saved(self, value: object) -> None:
-        self.saved = value
 
 
 class _Server(VBAObject):
