@@ -253,7 +253,7 @@ def plan(
         min_speed=wanted or 0,
         measured=measured,
     )
-    named = [fleet.choice_of(name) for name in gpus]
+    named = list(dict.fromkeys(fleet.choice_of(name) for name in gpus))  # some may be named twice
     asked = named or [fleet.choice_of_gpu(gpu) for gpu in catalog.gpus()]
     not_compared = {choice: reason for choice in asked if (reason := _why_not_compared(choice, compared))}
     choices = [choice for choice in asked if choice not in not_compared]
@@ -268,8 +268,8 @@ def plan(
     ranking, found = ranked.ranking, ranked.at_loads
     places = {option: place for place, option in enumerate(ranking.keys, start=1)}
     reasons = {out.key: out.reason for out in ranking.left_out}
-    refused = {option for option, at_load in found.items() if at_load.reason}
-    ordered = [*ranking.keys, *sorted(reasons.keys() - refused, key=fleet.smallest_first)]
+    unranked = [option for option in reasons if not found[option].reason]
+    ordered = [*ranking.keys, *sorted(unranked, key=fleet.smallest_first)]
     shown = ordered if gpus else first_of_each_gpu(ordered)
     of_gpu: dict[GpuChoice, list[OptionSpeed]] = {choice: [] for choice in choices}
     for at_load in found.values():

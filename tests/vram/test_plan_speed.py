@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -34,6 +36,25 @@ def test_fifty_users_are_offered_no_slow_cluster(vram):
     assert set(offered) | set(reasons) == {gpu.name for gpu in catalog.gpus()}
     assert all(layout["low"]["tokens_per_second_per_user"] >= 10 for layout in found["layouts"] if layout["low"])
     assert (found["prompt_tokens"], found["output_tokens"], found["min_speed"]) == (29_128, 3640, 10)
+
+
+def test_options_without_a_price_are_in_one_order():
+    """Those that are equal in all by which they are sorted are in the order of the catalog."""
+    places = {gpu.name: place for place, gpu in enumerate(catalog.gpus())}
+    found = api.plan("qwen3-32b", requests_per_hour=2000, prompt_tokens=2000, output_tokens=500)
+    unpriced = [option for option in found.options if option.rank is None]
+    equal = [
+        (places[one.gpu], places[other.gpu])
+        for one, other in pairwise(unpriced)
+        if replace(one, gpu="", speed=None, costs=None) == replace(other, gpu="", speed=None, costs=None)
+        and catalog.gpu(one.gpu).memory_bytes == catalog.gpu(other.gpu).memory_bytes
+    ]
+    assert len(equal) > 1 and all(before < after for before, after in equal)
+
+
+def test_a_gpu_that_is_named_twice_counts_once():
+    once = api.plan(LLAMA, **ASKED, gpus=["l4", "80"])
+    assert once.ruled_out and api.plan(LLAMA, **ASKED, gpus=["l4", "80", "nvidia-l4", "l4", 80]) == once
 
 
 def test_a_layout_is_as_fast_as_vram_speed_says():
