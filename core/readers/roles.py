@@ -28,7 +28,7 @@ _WHOLE = re.compile(
     r"(?:Chat|ChatGLM|MT)Model$|Omni\w*Model$|MiniCPM[VO]$"
 )
 _NO_HEAD = re.compile(r"Model$")
-_USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels
+USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels
 
 
 def refuse_draft(config: Mapping[str, object]) -> None:
@@ -94,23 +94,23 @@ def _classifier(hidden: int, name: str, config: Mapping[str, object]) -> tuple[T
     Sources: transformers modeling_layers.py, GenericForSequenceClassification (no bias), GenericForTokenClassification
     and GenericForQuestionAnswering (bias; 2 outputs); vLLM model_executor/models/qwen2_rm.py (a layer before it).
     """
-    labels = _labels(config)
+    count = config.get("num_labels")
+    given = count if type(count) is int and 0 < count < 10**6 else None
+    labels = label_count(given, config.get("id2label"))
     if "RewardModel" in name and name.startswith("Qwen"):
-        outputs = _USUAL_LABELS if "Process" in name else 1
+        outputs = USUAL_LABELS if "Process" in name else 1
         return (*linear("score.0", MLP, hidden, hidden, WHOLE, bias=True),
                 *linear("score.2", MLP, outputs, hidden, WHOLE, bias=True))  # fmt: skip
     if "RewardModel" in name:
         return linear("v_head", MLP, 1, hidden, WHOLE)
     if "Question" in name:
-        return linear("qa_outputs", MLP, _USUAL_LABELS, hidden, WHOLE, bias=True)
+        return linear("qa_outputs", MLP, USUAL_LABELS, hidden, WHOLE, bias=True)
     return linear("score", MLP, labels, hidden, WHOLE, bias="Token" in name)
 
 
-def _labels(config: Mapping[str, object]) -> int:
-    count, names = config.get("num_labels"), config.get("id2label")
-    if type(count) is int and 0 < count < 10**6:
-        return count
-    return len(names) if isinstance(names, Mapping) and names else _USUAL_LABELS
+def label_count(given: int | None, names: object) -> int:
+    """Return the number of classes of a classifier: `num_labels` if it is given, or as many as `id2label` names."""
+    return given or (len(names) if isinstance(names, Mapping) and names else USUAL_LABELS)
 
 
 _OUTSIDE_LAYERS = ("encoder.norm", "encoder.norm.bias")

@@ -13,9 +13,9 @@ from core.model.tensors import BY_VOCABULARY, EMBEDDING, HEAD, MLP, WHOLE, Tenso
 from core.readers.architectures.decoder import hf_source, merge_equal_layers
 from core.readers.architectures.rotary import rotary_values
 from core.readers.fields import Fields
+from core.readers.roles import USUAL_LABELS, label_count
 
 NO_CACHE = "an encoder computes a whole text in one step and has no KV cache; the tokens of a step limit its users"
-_USUAL_LABELS = 2  # transformers configuration_utils.py, PretrainedConfig.num_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,14 +162,14 @@ def _head(fields: Fields, family: EncoderFamily, hidden: int, norm_bias: bool) -
         return pooler if family.pooler and fields.flag("add_pooling_layer", True) else ()
     if name.endswith(("ForMaskedLM", "ForPreTraining", "LMHeadModel", "ForCausalLM")):
         return _language_head(fields, hidden, norm_bias)
-    labels = label_count(fields)
+    labels = label_count(fields.optional("num_labels"), fields.raw("id2label"))
     if "SequenceClassification" in name or "Reranking" in name:
         before = linear("classifier.dense", MLP, hidden, hidden, WHOLE, bias=_classifier_bias(fields))
         norms = (vector("classifier.norm", hidden),) * (1 + norm_bias) if fields.model_type == "modernbert" else ()
         has_layer = family.wide_classifier or family.pooler
         return (*(before if has_layer else ()), *norms, *linear("classifier", MLP, labels, hidden, WHOLE, bias=True))
     if "TokenClassification" in name or "QuestionAnswering" in name:
-        outputs = labels if "Token" in name else _USUAL_LABELS
+        outputs = labels if "Token" in name else USUAL_LABELS
         return linear("classifier", MLP, outputs, hidden, WHOLE, bias=True)
     raise fields.error("architectures", f"{quoted(name)} is not understood", "Remove architectures.")
 
@@ -189,13 +189,6 @@ def _language_head(fields: Fields, hidden: int, norm_bias: bool) -> tuple[Tensor
         *((vector("head.norm", width),) * (1 + norm_bias)),
         vector("head.bias", fields.size("vocab_size")),
     )
-
-
-def label_count(fields: Fields) -> int:
-    """Return the number of classes of a classifier."""
-    names = fields.raw("id2label")
-    given = fields.optional("num_labels")
-    return given or (len(names) if isinstance(names, Mapping) and names else _USUAL_LABELS)
 
 
 _BERT = EncoderFamily(source=hf_source("bert"), defaults={"type_vocab_size": 2})
