@@ -1,7 +1,7 @@
 """The models, GPUs, precisions and prices that can be looked up by name, from the CSV files in `data`."""
 
+from core.catalog.data_files import DATA_FOLDER
 from core.catalog.names import (
-    DATA_FOLDER,
     MODELS_VARIABLE,
     SHIPPED,
     CatalogModel,

@@ -6,13 +6,11 @@ Each has its source and date; a value is blank where no source was found. They r
 
 from __future__ import annotations
 
-import csv
 import datetime
-import os
 from dataclasses import dataclass
 from functools import cache
 
-from core import catalog
+from core.catalog.data_files import read_data
 from core.catalog.prices import date_of, months_later
 from core.checks import one_of
 
@@ -71,11 +69,10 @@ class Country:
 def countries() -> dict[str, Country]:
     """Return all countries by name: "us", "eu", "uk", "cn"."""
     presets: dict[str, dict[str, Preset]] = {}
-    with open(os.path.join(catalog.DATA_FOLDER, "countries.csv"), encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            name, value = row.pop("country"), row.pop("value")
-            preset = Preset(value=float(value) if value else None, **row)
-            presets.setdefault(name, {})[preset.field] = preset
+    for row in read_data("countries.csv"):
+        name, value = row.pop("country"), row.pop("value")
+        preset = Preset(value=float(value) if value else None, **row)
+        presets.setdefault(name, {})[preset.field] = preset
     return {name: Country(name, found) for name, found in presets.items()}
 
 

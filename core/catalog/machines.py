@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from core.catalog.names import read_data
+from core.catalog.data_files import read_data
 from core.texts import plain_name
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from core.catalog import names
+from core.catalog.data_files import read_data
 from core.catalog.hardware import MIG_SLICE, Gpu
 from core.errors import UnknownNameError
 
@@ -82,6 +83,6 @@ def profiles() -> tuple[Profile, ...]:
     """Return every profile of which the memory is known, in file order."""
     return tuple(
         Profile(gpu, row["profile"], int(row["memory_mib"]), row["source"])
-        for row in names.read_data("mig.csv")
+        for row in read_data("mig.csv")
         for gpu in row["gpus"].split(";")
     )

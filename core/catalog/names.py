@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
+from core.catalog.data_files import DATA_FOLDER, read_data
+from core.catalog.machines import machine_named
 from core.catalog.rows import ModelRow, read_rows
 from core.catalog.written_names import (
     BRANDS,
@@ -30,8 +31,6 @@ from core.texts import plain_letters, plain_name
 
 if TYPE_CHECKING:
     from core.catalog.hardware import Gpu
-
-DATA_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 
 # The environment variable with the path of a CSV file of the user's own models.
 MODELS_VARIABLE = "VRAM_MODELS"
@@ -267,8 +266,6 @@ def _without_chinese(name: str) -> str:
 
 def _gpu_of_machine(name: str) -> Gpu | None:
     """Return the GPU of a cloud's machine, with the number that the machine has; None if there is no such machine."""
-    from core.catalog.machines import machine_named
-
     found = machine_named(name)
     return None if found is None else replace(_gpus_by_name()[found.gpu], gpus_per_node=found.gpus)
 
@@ -581,12 +578,6 @@ def _int_or_none(text: str) -> int | None:
 
 def float_or_none(text: str) -> float | None:
     return float(text) if text else None
-
-
-def read_data(file: str) -> list[dict[str, str]]:
-    """Return the rows of a CSV file of the catalog."""
-    with open(os.path.join(DATA_FOLDER, file), encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -7,14 +7,13 @@ deeptalk.lambdalabs.com/t/nvidia-geforce-datacenter-ban-january-eula-change/138)
 
 from __future__ import annotations
 
-import csv
 import datetime
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 
 from core import catalog
+from core.catalog.data_files import read_data
 from core.catalog.machines import machine_named
 from core.catalog.prices import date_of
 from core.errors import PlannerError, UnknownNameError, unknown_name
@@ -89,8 +88,7 @@ _REQUIRED = ("gpu", "kind", "terms", "typical")
 @cache
 def catalog_offers() -> tuple[Offer, ...]:
     """Return the offers of data/offers.csv, in file order."""
-    with open(os.path.join(catalog.DATA_FOLDER, "offers.csv"), encoding="utf-8", newline="") as lines:
-        return tuple(offers_of_rows(csv.DictReader(lines)))
+    return tuple(offers_of_rows(read_data("offers.csv")))
 
 
 def offers_of_rows(rows: Iterable[Mapping[str, str | None]]) -> Iterator[Offer]:

@@ -5,14 +5,12 @@ Users should replace them with their own contracts and bills.
 
 from __future__ import annotations
 
-import csv
 import datetime
-import os
 from calendar import monthrange
 from dataclasses import dataclass
 from functools import cache
 
-from core import catalog
+from core.catalog.data_files import read_data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ def months_later(day: datetime.date, months: int) -> datetime.date:
 @cache
 def cost_defaults() -> dict[str, CostDefault]:
     """Return all cost defaults by field."""
-    return {row["field"]: _cost_default(row) for row in _read("cost_defaults.csv")}
+    return {row["field"]: _cost_default(row) for row in read_data("cost_defaults.csv")}
 
 
 def _cost_default(row: dict[str, str]) -> CostDefault:
@@ -56,8 +54,3 @@ def _cost_default(row: dict[str, str]) -> CostDefault:
         field=row["field"], value=float(row["value"]) if row["value"] else None, unit=row["unit"],
         source=row["source"], as_of=row["as_of"], note=row["note"],
     )  # fmt: skip
-
-
-def _read(file: str) -> list[dict[str, str]]:
-    with open(os.path.join(catalog.DATA_FOLDER, file), encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from core.catalog.names import DATA_FOLDER, float_or_none
+from core.catalog.data_files import read_data
+from core.catalog.names import float_or_none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +68,6 @@ class MeasuredSpeed:
         return self.test in ("closed_loop", "single_stream") and self.users is not None
 
 
-def _read(file: str) -> list[dict[str, str]]:
-    with open(os.path.join(DATA_FOLDER, file), encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
 @cache
 def constants() -> tuple[Constant, ...]:
     """Return the calibration constants, in file order."""
@@ -87,7 +81,7 @@ def constants() -> tuple[Constant, ...]:
             fitted_on=row["fitted_on"],
             as_of=row["as_of"],
         )
-        for row in _read("speed_constants.csv")
+        for row in read_data("speed_constants.csv")
     )
 
 
@@ -130,7 +124,7 @@ def measured_speed(row: Mapping[str, str]) -> MeasuredSpeed:
 @cache
 def measured_speeds() -> tuple[MeasuredSpeed, ...]:
     """Return the public measurements of the catalog, in file order."""
-    return tuple(map(measured_speed, _read("speed_measured.csv")))
+    return tuple(map(measured_speed, read_data("speed_measured.csv")))
 
 
 def nearest_measurement(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import catalog
-from core.catalog.names import read_data
+from core.catalog.data_files import read_data
 from core.catalog.written_names import read_written
 from core.errors import UnknownNameError
 from core.model.weights import weights_bytes
