@@ -14,6 +14,7 @@ from openpyxl.styles.cell_style import StyleArray
 from openpyxl.utils import coordinate_to_tuple, get_column_letter
 from openpyxl.workbook.defined_name import DefinedName
 from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.filters import AutoFilter
 from openpyxl.worksheet.hyperlink import Hyperlink
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula, TableStyleInfo
 from openpyxl.worksheet.worksheet import Worksheet
@@ -162,6 +163,12 @@ class SheetColumn:
     number_format: str | None = COUNT_FORMAT
 
 
+def one_line(ws: Worksheet, first: int, last: int) -> None:
+    """Give rows the height of one line, so that long sources and remarks do not make some of them tall."""
+    for row in range(first, last + 1):
+        ws.row_dimensions[row].height = 15  # points
+
+
 def filled_table(
     ws: Worksheet,
     name: str,
@@ -214,6 +221,12 @@ def table(ws: Worksheet, name: str, cells: str, columns: Sequence[str], calculat
         for number, column in enumerate(columns, start=1)
     ]
     ws.add_table(new_table)
+
+
+def filterable(ws: Worksheet, name: str) -> None:
+    """Show the filter arrows of a table, and let them work on a protected sheet."""
+    ws.tables[name].autoFilter = AutoFilter(ref=ws.tables[name].ref)
+    ws.protection.autoFilter = False
 
 
 def validate(ws: Worksheet, cells: str, rule: DataValidation, *, title: str, prompt: str, wrong_title: str) -> None:

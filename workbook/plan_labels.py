@@ -265,7 +265,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plan.line_own_paid": ("Buy", "购买"),
     "plan.line_rent_paid": ("Rent", "租用"),
-    "plan.line_api_paid": ("API", "用 API"),
+    "plan.line_api_paid": ("API", "API"),
     "plan.tornado": ("Moves the cost most: {input}", "对成本影响最大：{input}"),
     "plan.tornado_note": ("Present cost, one input ± 25 %, thousands", "一项输入 ± 25 % 时的成本现值，千"),
     "plan.price_swing": ("GPU price", "GPU 单价"),

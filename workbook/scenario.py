@@ -378,18 +378,18 @@ FIELDS = (
         show=lambda scenario: scenario.title,
     ),
     Field(
-        "model", label="scenarios.model", problem="scenarios.problem_model", width=15, choices="model_names",
+        "model", label="scenarios.model", problem="scenarios.problem_model", width=14.5, choices="model_names",
         required=True, in_every_planner=True, read=_model, show=lambda scenario: scenario.model.name,
         page_text=lambda scenario: scenario.model.title,
     ),
     Field(
         "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
-        problem="scenarios.problem_context", width=8, number_format=COUNT_FORMAT, limits="context", required=True,
+        problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits="context", required=True,
         in_every_planner=True,
     ),
     Field(
         "output_tokens", label="scenarios.output_tokens", unit="unit.tokens", prompt="prompt.output_tokens",
-        problem="scenarios.problem_output_tokens", width=7, number_format=COUNT_FORMAT, limits="output_tokens",
+        problem="scenarios.problem_output_tokens", width=8, number_format=COUNT_FORMAT, limits="output_tokens",
         read=_output_tokens,
     ),
     Field(
@@ -414,7 +414,7 @@ FIELDS = (
     ),
     Field(
         "kv_precision", label="scenarios.kv_precision", page_label="export.kv_precision",
-        problem="scenarios.problem_kv_precision", width=7, choices="kv_precision_names", numbers_too=True,
+        problem="scenarios.problem_kv_precision", width=8, choices="kv_precision_names", numbers_too=True,
         in_every_planner=True, default=defaults.KV_PRECISION,
         read=_kv_precision,
         show=lambda scenario: scenario.kv_precision.name,
@@ -430,7 +430,7 @@ FIELDS = (
         limits="overhead", in_every_planner=True, is_rare=True, default=DEFAULT_OVERHEAD_FRACTION,
     ),
     Field(
-        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=14, choices="gpu_names", read=_gpu,
+        "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=13.5, choices="gpu_names", read=_gpu,
         show=lambda scenario: scenario.gpu_name,
         page_text=lambda scenario: scenario.gpu.title if scenario.gpu else "",
     ),

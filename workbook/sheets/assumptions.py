@@ -87,7 +87,7 @@ _PRESETS = (
     SheetColumn("preset_source", 64, styles.NOTE, None),
     SheetColumn("preset_as_of", 12, styles.SOURCE_FIGURE, "yyyy-mm"),
 )
-_WIDTHS = (38, 10.5, 10.5, 10.5, 10.5, 15, 40, 8, 7, 26, 14)
+_WIDTHS = (38, 10.5, 10.5, 10.5, 10.5, 13, 40, 8, 9, 26, 14)
 # Figures of the chosen scenario that other sheets use → their names.
 _CHOSEN = {
     "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context",
@@ -129,7 +129,7 @@ def write(book: Book, ws: Worksheet) -> None:
     for column, key in zip("ABCDEFGHIJK", headings):
         known = key in ("assumption", "unit", "source", "as_of")
         put(ws, f"{column}{HEADER_ROW}", styles.HEADING, labels(f"{'procurement' if known else 'assumptions'}.{key}"))
-    ws.row_dimensions[HEADER_ROW].height = 32
+    ws.row_dimensions[HEADER_ROW].height = 58
     _write_fields(book, ws)
     _write_constants(book, ws)
     _write_scenario(book, ws)

@@ -24,7 +24,19 @@ from core.plan.speed_links import FABRIC, link_of
 from core.plan.speed_rows import TP_SIZES
 from workbook import formulas as f
 from workbook import styles, terms
-from workbook.book import COUNT_FORMAT, GB_FORMAT, MONEY_FORMAT, Book, SheetColumn, filled_table, heading, protect, put
+from workbook.book import (
+    COUNT_FORMAT,
+    GB_FORMAT,
+    MONEY_FORMAT,
+    Book,
+    SheetColumn,
+    filled_table,
+    filterable,
+    heading,
+    one_line,
+    protect,
+    put,
+)
 from workbook.labels import Labels
 from workbook.sheets import plan_inputs, prices
 
@@ -120,6 +132,8 @@ def write(book: Book, *, with_plan: bool = True) -> None:
         for column in _COLUMNS
     ]
     last = filled_table(ws, TABLE, HEADER_ROW, columns, partial(header, labels), rows, calculated)
+    one_line(ws, FIRST_ROW, last)
+    filterable(ws, TABLE)
     book.name("gpu_names", ws, f"A{FIRST_ROW}:A{last}")
     book.name("gpu_has_options", ws, f"{_LETTER['has_options']}{FIRST_ROW}:{_LETTER['has_options']}{last}")
     for name, keys in _SPEED_NAMES.items():

@@ -24,7 +24,9 @@ from workbook.book import (
     COUNT_FORMAT,
     Book,
     between_rule,
+    filterable,
     heading,
+    one_line,
     protect,
     put,
     put_formula,
@@ -224,8 +226,10 @@ def write(book: Book) -> None:
         for number, column in enumerate(_COLUMNS, start=1):
             put(ws, (row, number), column.role, column.value(model), column.number_format)
     last = _LAST_OWN_ROW + len(rows)
+    one_line(ws, FIRST_ROW, last)
     columns = [column.header(labels) for column in _COLUMNS]
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, {})
+    filterable(ws, TABLE)
     parameters = _LETTER["parameters"]
     book.name("catalog_parameters", ws, f"{parameters}{_LAST_OWN_ROW + 1}:{parameters}{last}")
     book.name("model_names", ws, f"A{FIRST_ROW}:A{last}")

@@ -21,7 +21,9 @@ from workbook.book import (
     SheetColumn,
     between_rule,
     filled_table,
+    filterable,
     heading,
+    one_line,
     protect,
     put_formula,
     validate,
@@ -102,6 +104,8 @@ def write(book: Book) -> None:
     put_formula(ws, "A3", styles.SUBTITLE, "plan_printed")
     ws.row_dimensions[HEADER_ROW].height = 58
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), _rows(book), _formulas(book))
+    one_line(ws, FIRST_ROW, last)
+    filterable(ws, TABLE)
     given = f"{_LETTER[GIVEN_SPEED]}{FIRST_ROW}:{_LETTER[GIVEN_SPEED]}{last}"
     limits = LIMITS[option_terms.MEASURED_SPEED]
     rule = between_rule(str(limits.least), str(limits.most), whole=False)

@@ -37,12 +37,12 @@ _RENAMED = {"replicas": "order_replicas", "nodes": "order_nodes"}
 ANSWERS = {
     column.key: column
     for column in (
-        SheetColumn("deployable", 7, styles.TOTAL),
+        SheetColumn("deployable", 8, styles.TOTAL),
         SheetColumn("best_gpus", 7, styles.TOTAL),
-        SheetColumn("tokens_per_s_per_user", 7.5, styles.FORMULA, "#,##0.0"),
+        SheetColumn("tokens_per_s_per_user", 8.5, styles.FORMULA, "#,##0.0"),
         SheetColumn("cost_month", 9, styles.TOTAL, "#,##0"),
         SheetColumn("cost_user_month", 8, styles.FORMULA, "[<100]#,##0.00;#,##0"),
-        SheetColumn("state", 19.5, styles.FORMULA_TEXT, None),
+        SheetColumn("state", 17.3, styles.FORMULA_TEXT, None),
     )
 }
 WORKINGS = (

@@ -148,7 +148,7 @@ class _Writer:
         cells = []
         for number, formula in enumerate(formulas):
             shown = formats[number] if number < len(formats) else None
-            role = styles.FORMULA if shown else styles.FORMULA_TEXT
+            role = styles.FORMULA if shown else styles.FORMULA_TEXT if len(formulas) > 1 else styles.PLAN_TEXT
             put_formula(self.ws, (self.row, number + 2), role, formula, shown)
             cells.append(f"${get_column_letter(number + 2)}${self.row}")
         return tuple(cells)
@@ -283,9 +283,7 @@ class _Writer:
             put(self.ws, (self.row, 1), styles.CHECK, place)
             found = f"MATCH($A{self.row},$C${first}:$C${last},0)"
             text = f"{f.text('▲ ')}&INDEX($D${first}:$D${last},{found})"
-            put_formula(
-                self.ws, (self.row, 2), styles.FORMULA_TEXT, f"IF($A{self.row}<=plan_doubts,{text},{f.text(' ')})"
-            )
+            put_formula(self.ws, (self.row, 2), styles.PLAN_TEXT, f"IF($A{self.row}<=plan_doubts,{text},{f.text(' ')})")
             self.places.doubts.append(f"$B${self.row}")
 
     def _doubts(self) -> Iterator[tuple[str, str, str]]:

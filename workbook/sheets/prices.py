@@ -28,8 +28,10 @@ from workbook.book import (
     between_rule,
     date_rule,
     filled_table,
+    filterable,
     heading,
     list_rule,
+    one_line,
     protect,
     put,
     put_formula,
@@ -50,19 +52,19 @@ NAME_OF_ITEM = {item: NAME_OF_TERMS[of] for item, of in ITEMS.items()}
 _LONGEST_TEXT = 255  # characters
 
 _INPUT_COLUMNS = (
-    SheetColumn("gpu", 20, styles.INPUT_TEXT, None),
+    SheetColumn("gpu", 18.5, styles.INPUT_TEXT, None),
     SheetColumn("gpus", 6, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("vendor", 12, styles.INPUT_TEXT, None),
-    SheetColumn("quote", 9, styles.INPUT_TEXT, None),
-    SheetColumn("kind", 13, styles.INPUT_TEXT, None),
-    SheetColumn("terms", 12, styles.INPUT_TEXT, None),
-    SheetColumn("region", 9, styles.INPUT_TEXT, None),
-    SheetColumn("date", 10.5, styles.INPUT, DATE_FORMAT),
-    SheetColumn("valid_until", 10.5, styles.INPUT, DATE_FORMAT),
-    SheetColumn("smallest", 8, styles.INPUT, COUNT_FORMAT),
-    SheetColumn("low", 9, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("vendor", 11.5, styles.INPUT_TEXT, None),
+    SheetColumn("quote", 8.5, styles.INPUT_TEXT, None),
+    SheetColumn("kind", 14, styles.INPUT_TEXT, None),
+    SheetColumn("terms", 14, styles.INPUT_TEXT, None),
+    SheetColumn("region", 12, styles.INPUT_TEXT, None),
+    SheetColumn("date", 10, styles.INPUT, DATE_FORMAT),
+    SheetColumn("valid_until", 10, styles.INPUT, DATE_FORMAT),
+    SheetColumn("smallest", 9.5, styles.INPUT, COUNT_FORMAT),
+    SheetColumn("low", 8, styles.INPUT, MONEY_FORMAT),
     SheetColumn("typical", 9, styles.INPUT, MONEY_FORMAT),
-    SheetColumn("high", 9, styles.INPUT, MONEY_FORMAT),
+    SheetColumn("high", 8, styles.INPUT, MONEY_FORMAT),
     SheetColumn("currency", 8, styles.INPUT_TEXT, None),
 )
 INPUT_KEYS = tuple(column.key for column in _INPUT_COLUMNS)
@@ -78,7 +80,7 @@ _TEXTS = ("lost", "outcome")
 _DOUBTFUL = ("no_options", "stale", "expired", "texts")  # counts of offers with a doubt
 _COLUMNS = (
     *_INPUT_COLUMNS,
-    SheetColumn("state", 22, styles.FORMULA_TEXT, None),
+    SheetColumn("state", 20, styles.FORMULA_TEXT, None),
     SheetColumn("source", 46, styles.INPUT_TEXT, None),
     SheetColumn("note", 46, styles.INPUT_TEXT, None),
     *(
@@ -105,8 +107,8 @@ def write(book: Book) -> None:
     _write_lists(book, ws)
     _write_counts(book, ws)
     _validate(labels, ws, last)
-    for row in range(FIRST_ROW, last + 1):
-        ws.row_dimensions[row].height = 15  # points; sources and remarks would wrap
+    one_line(ws, FIRST_ROW, last)
+    filterable(ws, TABLE)
     _mark_doubts(ws, last)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"

@@ -11,7 +11,6 @@ from functools import partial
 from openpyxl.formatting.rule import FormulaRule
 from openpyxl.styles import Alignment, Border, Font, Side
 from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.filters import AutoFilter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
@@ -30,6 +29,7 @@ from workbook.book import (
     SheetColumn,
     between_rule,
     filled_table,
+    filterable,
     heading,
     list_rule,
     put,
@@ -89,7 +89,7 @@ _ANSWERS = (
     SheetColumn("total", 8, styles.TOTAL, "#,##0.0"),
     outcome.ANSWERS["deployable"],
     outcome.ANSWERS["best_gpus"],
-    SheetColumn("layout", 12, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 10.5, styles.FORMULA_TEXT, None),
     *(outcome.ANSWERS[key] for key in ("tokens_per_s_per_user", "cost_month", "cost_user_month", "state")),
 )
 # What the memory consists of, and the layout with the fewest GPUs that hold it.
@@ -189,7 +189,7 @@ def write(book: Book, rows: Sequence[Values], of_capacity: Cell) -> None:
     put(ws, "A3", styles.SUBTITLE, labels("scenarios.note"))
     _write_limits(labels, ws)
     last = filled_table(ws, TABLE, HEADER_ROW, _COLUMNS, partial(header, labels), rows, _formulas(book, of_capacity))
-    ws.tables[TABLE].autoFilter = AutoFilter(ref=ws.tables[TABLE].ref)
+    filterable(ws, TABLE)
     book.name("scenario_names", ws, f"A{FIRST_ROW}:A{last}")
     _write_totals(book, ws)
     _validate(book, ws, last)

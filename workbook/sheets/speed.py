@@ -173,7 +173,7 @@ def write(book: Book) -> None:
     put(ws, f"A{last + 2}", styles.SECTION, labels("speed.of_options"))
     ws.row_dimensions[last + 3].height = 58
     _write_table(book, ws, last + 3, of_scenarios=False)
-    ws.freeze_panes = f"D{FIRST_ROW}"
+    ws.freeze_panes = "D4"  # below the title: the table begins too far down for its headings to stay in view
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     protect(ws)
 
@@ -209,6 +209,7 @@ def write_constants(book: Book, ws: Worksheet, first_row: int) -> None:
     """Write the calibration constants of the engine below their headings, each with a workbook-level name."""
     sources = {one.name: one for one in constants()}
     renamed = {"prompt_queue": f"prompt_queue_{ENGINE}", "request_s": f"request_{ENGINE}"}
+    ws.row_dimensions[first_row - 1].height = 58
     for letter, key in zip("ABCD", ("constant", "value", "fitted_rows", "fitted_on")):
         put(ws, f"{letter}{first_row - 1}", styles.HEADING, book.labels(f"speed.{key}"))
     for row, (name, value) in enumerate(CONSTANTS.items(), start=first_row):
@@ -216,7 +217,7 @@ def write_constants(book: Book, ws: Worksheet, first_row: int) -> None:
         put(ws, f"A{row}", styles.LABEL, terms.label(book.labels, name))
         put(ws, f"B{row}", styles.SOURCE_FIGURE, value, "General")
         put(ws, f"C{row}", styles.SOURCE_FIGURE, source.rows, COUNT_FORMAT)
-        put(ws, f"D{row}", styles.NOTE, source.fitted_on)
+        put(ws, f"D{row}", styles.PLAN_GREY, source.fitted_on)  # may run over the next cells
         book.name(name, ws, f"B{row}")
 
 
