@@ -82,6 +82,7 @@ def costs_as_dict(costs: OptionCosts | None) -> dict[str, object] | None:
         "prices": {item: _price_as_dict(price) for item, price in costs.prices.known.items()},
         "break_even_month": costs.break_even_month,
         "cheaper": costs.cheaper,
+        "way": costs.way,
         **{key: _cents(costs.outcome[name]) for key, name in _OUTCOME.items()},
         "note": COSTS_NOTE,
     }  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 from core import catalog
 from core.cells import capacity
@@ -110,25 +109,8 @@ def _refuse(found: RankedOptions) -> None:
     raise OutOfRangeError("gpu", reasons[0], "Name another GPU, or ask for less.")
 
 
-class _Way(NamedTuple):
-    """The cheaper way to have an option."""
-
-    name: str
-    order: int
-    usd_per_month: float
-
-
-def _way(costs: OptionCosts) -> _Way:
-    owned, rented = costs.owned, costs.rented
-    if owned is not None and (rented is None or costs.cheaper == "buy"):
-        return _Way("buy", costs.order.order, owned.usd_per_month)
-    assert rented is not None  # an option is ranked only if one of them is known
-    return _Way("rent", costs.order.rented_gpus, rented.usd_per_month)
-
-
 def _row(place: int, option: Option, found: RankedOptions) -> list[float | str]:
     costs = found.costs[option]
-    way = _way(costs)
     assert costs.net_present_cost is not None  # by which it is ranked
     return [
         float(place),
@@ -138,9 +120,9 @@ def _row(place: int, option: Option, found: RankedOptions) -> list[float | str]:
         float(option.gpus),
         float(option.users_per_replica),
         *_speeds(found.at_loads[option]),
-        way.name,
-        float(way.order),
-        way.usd_per_month,
+        costs.way or "",
+        float(costs.gpus),
+        costs.outcome["cost_month"],
         costs.net_present_cost,
     ]
 
@@ -155,18 +137,17 @@ def _speeds(at_load: OptionSpeed) -> tuple[float | str, ...]:
 
 
 def _figures(option: Option, costs: OptionCosts) -> dict[str, float | str | None]:
-    way, owned, rented = _way(costs), costs.owned, costs.rented
-    per_user = costs.owning_usd_per_user_month if way.name == "buy" else costs.renting_usd_per_user_month
+    owned, rented, outcome = costs.owned, costs.rented, costs.outcome
     return {
-        "per_month": way.usd_per_month,
+        "per_month": outcome["cost_month"],
         "net_present_cost": costs.net_present_cost,
-        "way": way.name,
+        "way": costs.way,
         "own_per_month": owned and owned.usd_per_month,
         "rent_per_month": rented and rented.usd_per_month,
         "purchase": owned and owned.capex_usd,
-        "order": float(way.order),
-        "per_user_month": per_user,
-        "per_million_tokens": costs.outcome["million_cost"],
+        "order": float(costs.gpus),
+        "per_user_month": outcome["person_month"],
+        "per_million_tokens": outcome["million_cost"],
         "break_even_month": None if costs.break_even_month is None else float(costs.break_even_month),
         "layout": layout_title(option.replica.tp, option.replica.pp),
     }

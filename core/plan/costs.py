@@ -296,6 +296,17 @@ class OptionCosts:
     figures: Mapping[str, Any] = field(repr=False, compare=False)
     outcome: Mapping[str, Any] = field(repr=False, compare=False)
 
+    @property
+    def way(self) -> str | None:
+        """The way that the net present cost is of: "buy" or "rent", the only one with a price or the cheaper one."""
+        buys = self.figures["buys"]
+        return None if buys is None else "buy" if buys else "rent"
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs to buy, or to rent, by that way."""
+        return self.order.rented_gpus if self.way == "rent" else self.order.gpus
+
 
 _POLICY_NAMES = tuple(field.name for field in fields(OrderPolicy))
 _ASSUMPTION_NAMES = tuple(field.name for field in fields(Assumptions))

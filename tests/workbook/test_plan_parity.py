@@ -194,8 +194,8 @@ def expected_answer(
     second = ranking.runner_up if ranking.runner_up and ranking.runner_up[0] != ranking.keys[0][0] else None
     answer: dict[str, object] = {
         "plan_gpu": ranking.keys[0][0],
-        "plan_way": LABELS("procurement.buy" if found.figures["buys"] else "procurement.rent"),
-        "plan_gpus": found.order.gpus if found.figures["buys"] else found.order.rented_gpus,
+        "plan_way": LABELS(f"procurement.{found.way}"),
+        "plan_gpus": found.gpus,
         "plan_layout": layout_title(replica.tp, replica.pp),
         "plan_replicas": found.figures["replicas"],
         "plan_net_present_cost": found.net_present_cost,
