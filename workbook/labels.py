@@ -539,7 +539,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prices.title": ("Prices", "价格"),
     "prices.subtitle": ("One row an offer. Write your quotes into the blank rows: an own quote wins over every other offer of its GPU on the same terms.", "每行一个报价。请在空行填入您的报价：同一 GPU 与条件下，自有报价优先。"),
     "prices.count": ("{all} offers; {used} count, {own} of them own quotes.", "共 {all} 个报价，采用 {used} 个，其中自有报价 {own} 个。"),
-    "prices.doubts": ("▲ {no_options} not on Options (vram template --prices); {stale} stale; {expired} expired; {texts} with a text", "▲ {no_options} 个在“选项”表无对应行（vram template --prices）；{stale} 个过期；{expired} 个失效；{texts} 个含文字"),
+    "prices.doubts": ("▲ {no_options} not on Options; {stale} stale; {expired} expired; {texts} with a text", "▲ {no_options} 个在“选项”表无对应行；{stale} 个过期；{expired} 个失效；{texts} 个含文字"),
     "prices.offer_exchange_rate": ("Units of it for one US dollar", "一美元折合该币种的数额"),
     "prices.offer_currency": ("Currency other than USD that is used too", "另外采用的币种（除 USD 外）"),
     "prices.gpu": ("GPU or machine", "GPU 或整机"),

@@ -338,9 +338,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gpus.has_options": ("Has rows on Options", "在“选项”表有行"),
     "options.left_out": ("Not compared", "不参与比较"),
     "options.left_out_reason": ("not among the candidates of Plan", "不在“规划”表的候选之中"),
-    "options.first_of_gpu": ("First of its GPU", "该 GPU 首行"),
-    "options.last_of_gpu": ("Last of its GPU", "该 GPU 末行"),
-    "options.best_so_far": ("Best so far", "至此最优"),
     "options.best_of_gpu": ("Best of its GPU", "该 GPU 最优"),
     # Best options
     "best.title": ("Best options", "最优选项"),

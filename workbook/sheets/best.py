@@ -130,8 +130,9 @@ def _formulas(book: Book) -> dict[str, str]:
 
     cheapest = f"{column(book, 'net_present_cost')}"
     return {
-        "rank": f"IF(COUNT({best_of_gpu})>={cell('place')},SMALL({best_of_gpu},{cell('place')}),{terms.MISSING})",
-        "option_row": f"IF(ISNUMBER({cell('rank')}),MATCH({cell('rank')},{options.column(book, 'rank')},0),0)",
+        "rank": of_option("rank"),
+        "option_row": f"IF(COUNT({best_of_gpu})>={cell('place')},"
+        f"MATCH(SMALL({best_of_gpu},{cell('place')}),{options.column(book, 'order_key')},0),0)",
         **{key: of_option(key) for key in _LOOKED_UP},
         "gpu_row": of_option("gpu_row"),
         "capacity_row": of_option("capacity_row"),

@@ -120,7 +120,7 @@ def _write_patterns(
 def _columns(book: Book, sheet: str) -> Iterator[_Checked]:
     """Yield the columns of a sheet that have constants of the catalog."""
     ws = book.openpyxl[book.labels(f"sheet.{sheet}")]
-    header_row = SHEETS[sheet]
+    header_row, last_row = SHEETS[sheet], ws.max_row  # openpyxl looks at every cell for the last row
     by_column: dict[int, dict[int, Cell]] = {}
     for (row, number), cell in ws._cells.items():
         if row > header_row:
@@ -128,7 +128,7 @@ def _columns(book: Book, sheet: str) -> Iterator[_Checked]:
     for number, cells in sorted(by_column.items()):
         letter = get_column_letter(number)
         heading = str(ws[f"{letter}{header_row}"].value or letter)
-        runs = _runs_of_prices(book, number) if sheet == "prices" else _runs(book, header_row, ws.max_row, cells)
+        runs = _runs_of_prices(book, number) if sheet == "prices" else _runs(book, header_row, last_row, cells)
         for rows in runs:
             values = [cells[row].value for row in rows if row in cells and cells[row].value is not None]
             numbers = [_number(value) for value in values if not isinstance(value, str)]

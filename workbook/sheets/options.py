@@ -55,7 +55,7 @@ SHOWN = (
 )
 _RANKING = (
     "free_places", "all_bandwidth", "cost", "sorted_cost", "group_cost", "position", "in_group", "order_key",
-    "best_so_far", "best_of_gpu",
+    "best_of_gpu",
 )  # fmt: skip
 
 
@@ -75,8 +75,6 @@ _COLUMNS = (
     SheetColumn("pays_off", 16),
     SheetColumn("capacity_row", 9, styles.SOURCE_FIGURE),
     SheetColumn("pace_row", 9, styles.SOURCE_FIGURE),
-    SheetColumn("first_of_gpu", 9, styles.SOURCE_FIGURE),
-    SheetColumn("last_of_gpu", 9, styles.SOURCE_FIGURE),
     SheetColumn(option_terms.MEASURED_SPEED, 10),
     SheetColumn("reason", 30, styles.FORMULA_TEXT, None),
     SheetColumn("no_figures", 30, styles.FORMULA_TEXT, None),
@@ -130,7 +128,7 @@ def header(labels: Labels, key: str) -> str:
 
 _SHEET_KEYS = {
     "reason", "state", "limits", "rank", "no_figures", "speed_reason", "shown_low", "slow", "left_out", "why_not",
-    "first_of_gpu", "last_of_gpu", GIVEN_SPEED, option_terms.MEASURED_SPEED,
+    GIVEN_SPEED, option_terms.MEASURED_SPEED,
 }  # fmt: skip
 
 
@@ -149,15 +147,8 @@ def letter(key: str) -> str:
 def _rows(book: Book) -> Iterator[dict[str, object]]:
     paces = {pace: number for number, pace in enumerate(speed.option_rows(book.offers), start=1)}
     rows = capacity.option_rows(book.offers)
-    names = [None, *(gpu for gpu, _ in rows), None]
     for number, (gpu, layout) in enumerate(rows):
-        yield {
-            "capacity_row": number + 1,
-            "pace_row": paces[gpu, LAYOUTS[layout][0]],
-            "first_of_gpu": int(names[number] != gpu),
-            "last_of_gpu": int(names[number + 2] != gpu),
-            GIVEN_SPEED: None,
-        }
+        yield {"capacity_row": number + 1, "pace_row": paces[gpu, LAYOUTS[layout][0]], GIVEN_SPEED: None}
 
 
 def _formulas(book: Book) -> dict[str, str]:
@@ -224,7 +215,7 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
     above_cost = f"{_LETTER['group_cost']}{ABOVE}"
     group = f"MATCH(INDEX({column(book, 'group_cost')},{cell('position')}),{column(book, 'sorted_cost')},0)"
     npc, bandwidth = cell("net_present_cost"), cell("bandwidth")
-    rank, above = cell("rank"), f"{_LETTER['best_so_far']}{ABOVE}"
+    better_of_gpu = f'COUNTIFS({column(book, "gpu")},{cell("gpu")},{column(book, "order_key")},"<"&{cell("order_key")})'
     places = f"{cell('replicas')}*{cell('users_per_replica')}-{cell('users')}"
     return {
         "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),{cell('why_not')}={terms.MISSING},"
@@ -238,8 +229,5 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
         "in_group": if_ranked(f"{more('free_places')}*10^3+{more('all_bandwidth')}"),
         "order_key": if_ranked(f"(({group}*10^6+{cell('in_group')})*10^3+{cell('position')})*10^3+{number}"),
         "rank": if_ranked(f'COUNTIF({column(book, "order_key")},"<"&{cell("order_key")})+1'),
-        # The layouts of a GPU are in neighbouring rows: the last of them has the best rank of all.
-        "best_so_far": f"IF({cell('first_of_gpu')}=1,{rank},IF(ISNUMBER({above}),IF(ISNUMBER({rank}),MIN({rank},{above}),"
-        f"{above}),{rank}))",
-        "best_of_gpu": f"IF({cell('last_of_gpu')}=1,{cell('best_so_far')},{terms.MISSING})",
+        "best_of_gpu": if_ranked(f"IF({better_of_gpu}=0,{cell('order_key')},{terms.MISSING})"),
     }
