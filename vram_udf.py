@@ -22,7 +22,10 @@ ARGUMENTS = {
         'Precision of the weights: a name ("fp16", "awq"), or bytes per parameter (2, 1, 0.5); if omitted, "shipped": '
         "the format in which the model is published."
     ),
-    "kv_precision": 'Precision of the KV cache: a name ("fp16", "fp8") or bytes per value (2, 1); fp16 if omitted.',
+    "kv_precision": (
+        'Precision of the KV cache: a name ("fp16", "fp8") or bytes per value (2, 1); if omitted, "shipped": as the '
+        "checkpoint states, else fp16."
+    ),
     "overhead": "Overhead as a fraction of weights and KV cache, for example 0.2; 0.1 (10 %) if omitted.",
     "gpu": 'GPU name ("h100-sxm", "A100 80GB"), a card\'s number (4090), or a size in GB that some GPU has (80).',
     "gpus": "Number of GPUs, for example 8.",

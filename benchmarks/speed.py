@@ -138,7 +138,7 @@ def case_of(row: MeasuredSpeed, with_version: bool = True) -> Case:
     service = service_of(
         catalog.model(row.model).spec,
         catalog.weights_precision(PRECISIONS.get(row.precision, row.precision)),
-        catalog.precision("kv_precision", row.kv_precision or defaults.KV_PRECISION),
+        catalog.kv_precision(row.kv_precision or defaults.KV_PRECISION),
         None,
         engine=engine,
         version=budget_version,

@@ -20,7 +20,7 @@ from core.plan.fleet import GpuChoice, Service, choice_of
 from core.plan.serving import served_precision
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, draft_of, kv_precision_of, model
+from vram.models import Model, draft_of, model
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def capacity(
     context: float | None = None,
     average_tokens: float | None = None,
     precision: str | float | None = None,
-    kv_precision: str | float = defaults.KV_PRECISION,
+    kv_precision: str | float | None = None,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
     draft_model: str | os.PathLike[str] | Model | None = None,
@@ -152,7 +152,7 @@ def capacity(
         context: longest sequence in tokens; None for the model's longest.
         average_tokens: tokens of a sequence on average, for `max_users_paged`.
         precision: of the weights, by name or in bytes per parameter; None as shipped.
-        kv_precision: of the cached values, by name or in bytes per value.
+        kv_precision: of the cached values, by name or in bytes per value; None as the checkpoint states, else 16 bits.
         engine, engine_version: "vllm", "sglang" or "llama.cpp", and for example "0.19"; None for the newest known.
         draft_model: the model that drafts tokens, as shipped; None for none, or the model's own layer (`mtp_tokens`).
         settings: the engine's settings by name, as `core.engines.deployment.EngineSettings` has them.
@@ -164,7 +164,7 @@ def capacity(
     spec = described.spec
     runs_on = engine_of(engine)
     written_version = engine_version or runs_on.default_version
-    requested, kv = described.requested_precision(precision), kv_precision_of(kv_precision)
+    requested, kv = described.requested_precision(precision), described.cache_precision(kv_precision)
     choice = _choice(gpu, gpu_memory_gib)
     deployment = Deployment(
         model=spec,

@@ -13,7 +13,7 @@ from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.estimate import estimate as core_estimate
 from core.plan.workload_warnings import workload_warnings
 from core.units import GB
-from vram.models import Model, kv_precision_of, model, weights_precision_of
+from vram.models import Model, model, weights_precision_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def estimate(
     context: float,
     users: float = defaults.USERS,
     precision: str | float | None = None,
-    kv_precision: str | float = defaults.KV_PRECISION,
+    kv_precision: str | float | None = None,
     overhead: float = DEFAULT_OVERHEAD_FRACTION,
 ) -> Estimate:
     """Estimate the memory to serve `users` concurrent sequences of `context` tokens each.
@@ -74,14 +74,14 @@ def estimate(
         context: tokens per sequence.
         users: concurrent sequences.
         precision: of the weights, by name ("fp8", "awq", "q4_k_m") or in bytes per parameter; None as shipped.
-        kv_precision: of the cached values, by name or in bytes per value.
+        kv_precision: of the cached values, by name or in bytes per value; None as the checkpoint states, else 16 bits.
         overhead: fraction of weights and KV cache that is added.
 
     Raises:
         PlannerError: an argument is wrong, or the model's parameters cannot be counted.
     """
     found = model(name_or_path)
-    kv = kv_precision_of(kv_precision)
+    kv = found.cache_precision(kv_precision)
     chosen = weights_precision_of(precision)
     weights = chosen or found.shipped_precision
     shown = precision if precision is not None and chosen else weights.name if weights else shipped_as(found.spec)
@@ -95,7 +95,7 @@ def estimate(
         context=int(context),
         users=int(users),
         precision=shown,
-        kv_precision=kv_precision,
+        kv_precision=kv.name if kv_precision is None else kv_precision,
         overhead=overhead,
         weights_bytes=needed.weights_bytes,
         kv_bytes_per_token=needed.kv_bytes_per_token,
@@ -114,7 +114,8 @@ def details(found: Model, result: Estimate, *, tp: float = 1) -> dict[str, objec
         PlannerError: `tp` is wrong, or does not divide the model's heads.
     """
     workload = {"context": result.context, "users": result.users, "tp": whole("tp", tp)}
-    return memory_details(found.spec, kv_precision=kv_precision_of(result.kv_precision), **workload) | _stored(found)
+    kept = found.cache_precision(result.kv_precision)
+    return memory_details(found.spec, kv_precision=kept, **workload) | _stored(found)
 
 
 def _stored(found: Model) -> dict[str, object]:

@@ -76,13 +76,13 @@ class Model:
         """The longest context in tokens; None if the model does not state it."""
         return self.spec.max_position_embeddings
 
-    def kv_bytes_per_token(self, kv_precision: str | float = defaults.KV_PRECISION) -> int:
+    def kv_bytes_per_token(self, kv_precision: str | float | None = None) -> int:
         """Return the bytes that a long sequence adds to the KV cache with each token.
 
         Args:
-            kv_precision: of the cached values, by name or in bytes per value.
+            kv_precision: of the cached values, by name or in bytes per value; None as the checkpoint states.
         """
-        return model_counts(self.spec).kv.bytes_per_token(kv_precision_of(kv_precision))
+        return model_counts(self.spec).kv.bytes_per_token(self.cache_precision(kv_precision))
 
     @property
     def shipped_precision(self) -> Precision | None:
@@ -92,6 +92,11 @@ class Model:
     def requested_precision(self, value: str | float | None) -> Precision | None:
         """Return the precision of the weights that `value` names, or else the model's name; None as shipped."""
         return weights_precision_of(value) or self.named_precision
+
+    def cache_precision(self, value: str | float | None) -> Precision:
+        """Return the precision of the KV cache that `value` names, else that of the checkpoint."""
+        requested = None if value is None else catalog.kv_precision(name_or_number(value))
+        return catalog.cache_precision(self.spec, requested)
 
 
 def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
@@ -213,11 +218,6 @@ def is_hub_name(text: str) -> bool:
 def weights_precision_of(value: str | float | None) -> Precision | None:
     """Return a precision of the weights from its name or its bytes per parameter; None and "shipped" are as shipped."""
     return catalog.weights_precision(defaults.PRECISION if value is None else name_or_number(value))
-
-
-def kv_precision_of(value: str | float) -> Precision:
-    """Return a precision of the KV cache from its name or its bytes per value."""
-    return catalog.precision("kv_precision", name_or_number(value))
 
 
 def draft_of(name_or_path: str | os.PathLike[str] | Model | None) -> ModelSpec | None:

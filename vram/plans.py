@@ -29,7 +29,7 @@ from core.plan.speed_settings import acceptance_note
 from core.texts import counted
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
-from vram.models import Model, draft_of, kv_precision_of, model
+from vram.models import Model, draft_of, model
 from vram.plan_costs import costs_as_dict
 from vram.speeds import SpeedRange, speed_range
 
@@ -183,7 +183,7 @@ def plan(
     assumptions: Mapping[str, float | None] | None = None,
     country: str | None = None,
     precision: str | float | None = None,
-    kv_precision: str | float = defaults.KV_PRECISION,
+    kv_precision: str | float | None = None,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
     draft_model: str | os.PathLike[str] | Model | None = None,
@@ -237,7 +237,7 @@ def plan(
     service = service_of(
         spec,
         requested,
-        kv_precision_of(kv_precision),
+        described.cache_precision(kv_precision),
         None if overhead is None else number("overhead", overhead),
         engine=runs_on,
         version=parse_version(written_version),

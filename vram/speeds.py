@@ -18,7 +18,7 @@ from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
 from core.plan.speed_settings import acceptance_note
 from vram.engine_settings import ENGINES
-from vram.models import Model, draft_of, kv_precision_of, model
+from vram.models import Model, draft_of, model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ def speed(
     pp: float = 1,
     replicas: float = 1,
     precision: str | float | None = None,
-    kv_precision: str | float = defaults.KV_PRECISION,
+    kv_precision: str | float | None = None,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
     draft_model: str | os.PathLike[str] | Model | None = None,
@@ -142,7 +142,7 @@ def speed(
         prompt_tokens, output_tokens: tokens of one request and of its answer.
         tp, pp, replicas: tensor and pipeline parallel size, and the number of copies of the model.
         precision: of the weights, by name or in bytes per parameter; None as shipped.
-        kv_precision: of the cached values, by name or in bytes per value.
+        kv_precision: of the cached values, by name or in bytes per value; None as the checkpoint states, else 16 bits.
         engine: "vllm", "sglang", "tensorrt-llm" (its memory is computed as vLLM's) or "llama.cpp".
         engine_version: for example "0.19"; None for the newest known. vLLM before 0.8 is slower.
         draft_model, settings: as in `vram.capacity`.
@@ -169,7 +169,7 @@ def speed(
         engine=runs_on.name,
         engine_version=written_version,
         precision=_shown(described, precision),
-        kv_precision=kv_precision,
+        kv_precision=service.kv_precision.name if kv_precision is None else kv_precision,
         tp=tp,
         pp=pp,
         replicas=replicas,
@@ -222,7 +222,7 @@ def users_at_speed(
     pp: float = 1,
     replicas: float = 1,
     precision: str | float | None = None,
-    kv_precision: str | float = defaults.KV_PRECISION,
+    kv_precision: str | float | None = None,
     engine: str = defaults.ENGINE,
     engine_version: str | None = None,
     draft_model: str | os.PathLike[str] | Model | None = None,
@@ -264,13 +264,13 @@ def _shown(found: Model, precision: str | float | None) -> str | float:
 
 
 def _service(
-    found: Model, precision: str | float | None, kv_precision: str | float, engine: Engine, version: str | None,
+    found: Model, precision: str | float | None, kv_precision: str | float | None, engine: Engine, version: str | None,
     draft_model: str | os.PathLike[str] | Model | None, settings: Mapping[str, float | None],
 ) -> Service:  # fmt: skip
     return Service(
         model=found.spec,
         precision=served_precision(found.spec, found.requested_precision(precision)),
-        kv_precision=kv_precision_of(kv_precision),
+        kv_precision=found.cache_precision(kv_precision),
         engine=engine,
         version=parse_version(version or engine.default_version),
         settings=checked_settings(settings),

@@ -1284,6 +1284,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.window_groups": ("Groups of layers with a window", "带窗口的层组数"),
     "models.states": ("Groups of layers with a state", "带状态的层组数"),
     "models.shipped_kernels": ("Kernels of the shipped format (1 to 3)", "发布格式的核类别（1 至 3）"),
+    "models.cache": ("KV precision by default", "默认 KV 精度"),
     "models.shipped_wide": ("Bytes of an activation as shipped ÷ 2", "发布格式的激活字节数 ÷ 2"),
     "layouts.title": ("Layouts", "布局"),
     "layouts.subtitle": (

@@ -14,7 +14,7 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
-from core.checks import LIMITS, number, number_within, whole
+from core.checks import LIMITS, number, number_within, tokens
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
@@ -316,23 +316,26 @@ def _output_tokens(value: object, row: Reading) -> int | None:
     """Read the tokens of an answer, which are fewer than those of the context; None for a blank."""
     if _is_blank(value):
         return None
-    return tokens_of(row.found.get("context", LIMITS["context"].most), None, whole("output_tokens", value)).output
+    return tokens_of(row.found.get("context", LIMITS["context"].most), None, int(tokens("output_tokens", value))).output
 
 
 def _average_tokens(value: object, row: Reading) -> int | None:
     """Read the field only for a paged cache; otherwise it has no meaning."""
     allocation = row.values.get("allocation")
     if isinstance(allocation, str) and allocation.strip().lower() == PAGED:
-        return whole("average_tokens", value)
+        return int(tokens("average_tokens", value))
     return None
 
 
-def _kv_precision(value: object, row: Reading) -> Precision:
-    found = catalog.precision("kv_precision", value)
-    if "/" in found.name:
-        problem = f"{found.name!r} is two formats, and a scenario has one for keys and values"
+def _kv_precision(value: object, row: Reading) -> Precision | None:
+    """Read a precision of the cache; "shipped" is that of the checkpoint, None if the model is not known."""
+    requested = catalog.kv_precision(value)
+    if requested is None:
+        return catalog.cache_precision(row.found["model"].spec) if "model" in row.found else None
+    if "/" in requested.name:
+        problem = f"{requested.name!r} is two formats, and a scenario has one for keys and values"
         raise OutOfRangeError("kv_precision", problem, 'Write one of them, for example "q8_0".')
-    return found
+    return requested
 
 
 def _default_engine(row: Reading) -> str:
@@ -385,7 +388,7 @@ FIELDS = (
     Field(
         "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
         problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits="context", required=True,
-        in_every_planner=True,
+        in_every_planner=True, read=lambda value, _: tokens("context", value),
     ),
     Field(
         "output_tokens", label="scenarios.output_tokens", unit="unit.tokens", prompt="prompt.output_tokens",
@@ -415,8 +418,7 @@ FIELDS = (
     Field(
         "kv_precision", label="scenarios.kv_precision", page_label="export.kv_precision",
         problem="scenarios.problem_kv_precision", width=8, choices="kv_precision_names", numbers_too=True,
-        in_every_planner=True, default=defaults.KV_PRECISION,
-        read=_kv_precision,
+        in_every_planner=True, default=catalog.USUAL_CACHE, default_for=lambda _: catalog.SHIPPED, read=_kv_precision,
         show=lambda scenario: scenario.kv_precision.name,
     ),
     Field(

@@ -10,11 +10,8 @@ from core.catalog.names import CatalogPrecision
 from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
 from core.errors import UnknownNameError, unknown_name
 from core.model.counts import model_counts
-from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.units import GB
-
-_SIXTEEN_BITS = Precision(name="fp16", block_bytes=2)
 
 # Fields of a model's card as people call them.
 _SHORT_NAMES = {
@@ -60,7 +57,8 @@ def card_field(card: Card, field: str) -> CardValue:
 def model_card(spec: ModelSpec) -> Card:
     """Return the known fields of `spec` in display order.
 
-    `kv_bytes_per_token` is for a 16-bit cache. A catalog model's card also names its maker, licence, source and date.
+    `kv_bytes_per_token` is for a cache in 16 bits, or in `kv_precision` if the checkpoint states one. The card of a
+    catalog model also names its maker, licence, source and date.
     """
     known = model_counts(spec)
     heads = spec.layers[0].mixer.attention if spec.vocab_size is not None else None
@@ -74,7 +72,8 @@ def model_card(spec: ModelSpec) -> Card:
         "head_dim": heads.head_dim if heads else None,
         "vocab_size": spec.vocab_size,
         "max_position_embeddings": spec.max_position_embeddings,
-        "kv_bytes_per_token": known.kv.bytes_per_token(_SIXTEEN_BITS),
+        "kv_precision": spec.kv_precision,
+        "kv_bytes_per_token": known.kv.bytes_per_token(names.cache_precision(spec)),
         **_provenance(spec),
     }
     return known_fields(fields)

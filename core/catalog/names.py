@@ -320,7 +320,7 @@ def precision(field: str, value: object) -> Precision:
     return precision_of_bytes(field, value)
 
 
-# As the precision of weights: the format in which the model's checkpoint stores them.
+# As a precision: the format in which the model's checkpoint stores its weights, or states for the cache.
 SHIPPED = "shipped"
 
 
@@ -333,6 +333,31 @@ def weights_precision(value: object) -> Precision | None:
     if isinstance(value, str) and name_key(value) == SHIPPED:
         return None
     return precision("precision", value)
+
+
+def kv_precision(value: object) -> Precision | None:
+    """Return the precision of the KV cache that `value` names, or None (as the checkpoint states) for "shipped".
+
+    Raises:
+        PlannerError: the same errors as `precision`.
+    """
+    if isinstance(value, str) and name_key(value) == SHIPPED:
+        return None
+    return precision("kv_precision", value)
+
+
+# vLLM keeps the cache in 16 bits also where a checkpoint has 32 (config/model.py, dtype "auto").
+USUAL_CACHE = "fp16"
+
+
+def cache_precision(model: ModelSpec, requested: Precision | None = None) -> Precision:
+    """Return the precision of a model's KV cache: as requested, else as its checkpoint states, else 16 bits."""
+    return _cache_precision_named(model.kv_precision or USUAL_CACHE) if requested is None else requested
+
+
+@cache
+def _cache_precision_named(name: str) -> Precision:
+    return precision("kv_precision", name)
 
 
 def precision_named(name: object) -> CatalogPrecision:

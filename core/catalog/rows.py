@@ -37,6 +37,8 @@ _NUMBER_COLUMNS = (
     "head_dim", "vocab_size", "max_position_embeddings",
 )  # fmt: skip
 
+_KEPT_NOTES = ("model_type:", "kv_cache_")
+
 _INVALID_VALUE = "?"  # invalid in every field that a reader uses
 
 DELIMITERS = ",;\t|"
@@ -114,7 +116,7 @@ class ModelRow:
         try:
             spec = spec_from_config(fields, name=self["name"])
             # A row has few of a config.json's fields, so what it leaves out is a matter of chance.
-            return replace(spec, notes=tuple(note for note in spec.notes if note.startswith("model_type:")))
+            return replace(spec, notes=tuple(note for note in spec.notes if note.startswith(_KEPT_NOTES)))
         except PlannerError as error:
             raise self.error(error.field, error.problem, error.remedy) from error
 

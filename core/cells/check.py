@@ -51,7 +51,7 @@ def check(*given: object) -> object:
 
 
 def _verdict(
-    model: ModelSpec, context: int | None, users: int, precision: Precision | None, kv_precision: Precision,
+    model: ModelSpec, context: int | None, users: int, precision: Precision | None, kv_precision: Precision | None,
     overhead: float | None, _unit: int, gpu: GpuChoice | None, gpus: int | None, prompt_tokens: int | None,
     output_tokens: int | None, tokens_per_s: float | None, _result: str,
 ) -> str:  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from core.catalog import cache_precision
 from core.cells.arguments import CONTEXT, KV_PRECISION, MODEL, MODEL_OR_SIZE, PRECISION, SCENARIO, UNIT, USERS
 from core.cells.broadcast import LineFunction, broadcast
 from core.cells.spill import evaluate, labelled_rows
@@ -26,16 +27,16 @@ def weights(model: object, precision: object, unit: object) -> object:
 
 
 def kv(model: object, context: object, users: object, kv_precision: object, unit: object) -> object:
-    def size(spec: ModelSpec, context: int, users: int, kv_precision: Precision, unit: int) -> float:
-        return kv_profile(spec).bytes_of_sequences(users, context, kv_precision) / unit
+    def size(spec: ModelSpec, context: int, users: int, requested: Precision | None, unit: int) -> float:
+        return kv_profile(spec).bytes_of_sequences(users, context, cache_precision(spec, requested)) / unit
 
     arguments = (MODEL, CONTEXT, USERS, KV_PRECISION, UNIT)
     return evaluate(size, arguments, (model, context, users, kv_precision, unit))
 
 
 def kv_per_token(model: object, kv_precision: object, unit: object) -> object:
-    def size(spec: ModelSpec, kv_precision: Precision, unit: int) -> float:
-        return kv_profile(spec).bytes_per_token(kv_precision) / unit
+    def size(spec: ModelSpec, requested: Precision | None, unit: int) -> float:
+        return kv_profile(spec).bytes_per_token(cache_precision(spec, requested)) / unit
 
     return evaluate(size, (MODEL, KV_PRECISION, UNIT), (model, kv_precision, unit))
 
@@ -45,16 +46,18 @@ def total(*scenario: object) -> object:
 
 
 def _total(
-    spec: ModelSpec, context: int, users: int, precision: Precision, kv_precision: Precision, overhead: float, unit: int
-) -> float:
-    return sizing(spec, precision).total_bytes(context, users, kv_precision, overhead) / unit
+    spec: ModelSpec, context: int, users: int, precision: Precision | None, requested: Precision | None,
+    overhead: float, unit: int,
+) -> float:  # fmt: skip
+    kept = cache_precision(spec, requested)
+    return sizing(spec, precision).total_bytes(context, users, kept, overhead) / unit
 
 
 def _totals(
-    spec: ModelSpec, context: int, users: Sequence[int], precision: Precision, kv_precision: Precision,
+    spec: ModelSpec, context: int, users: Sequence[int], precision: Precision | None, requested: Precision | None,
     overhead: float, unit: int,
 ) -> list[float]:  # fmt: skip
-    return sizing(spec, precision).totals(context, users, kv_precision, overhead, unit)
+    return sizing(spec, precision).totals(context, users, cache_precision(spec, requested), overhead, unit)
 
 
 _TOTALS_OF_USERS = LineFunction(_totals, varying=SCENARIO.index(USERS))
@@ -70,8 +73,9 @@ def breakdown(*scenario: object) -> object:
 
 
 def scenario_estimate(
-    spec: ModelSpec, context: int, users: int, precision: Precision | None, kv_precision: Precision, overhead: float
-) -> Estimate:
+    spec: ModelSpec, context: int, users: int, precision: Precision | None, kv_precision: Precision | None,
+    overhead: float,
+) -> Estimate:  # fmt: skip
     """Return the estimate of a scenario whose arguments are read."""
     return estimate(
         spec, context=context, users=users, precision=precision, kv_precision=kv_precision, overhead=overhead

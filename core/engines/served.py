@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from core.engines.deployment import Budget, Deployment, Engine, Pool, exact_size
+from core.engines.deployment import Budget, Deployment, Engine, EngineSettings, Pool, exact_size
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import OutOfRangeError
 from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
-from core.model.spec import LayerRun, ModelSpec
+from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, adapter_matrices, linear, vector
 
 _LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
@@ -27,7 +27,7 @@ def as_loaded(deployment: Deployment) -> Deployment:
     if settings.images == 0:
         model = text_alone(model)
     if settings.mtp_tokens and deployment.draft is None:
-        model = with_draft_layer(model)
+        model = with_draft_layers(model)
     return deployment if model is deployment.model else replace(deployment, model=model)
 
 
@@ -43,18 +43,34 @@ def text_alone(model: ModelSpec) -> ModelSpec:
 
 
 @lru_cache(maxsize=256)
-def with_draft_layer(model: ModelSpec) -> ModelSpec:
-    """Return the model with the layer that predicts further tokens (MTP), and that layer's cache.
+def with_draft_layers(model: ModelSpec, count: int | None = None) -> ModelSpec:
+    """Return the model with the layers that predict further tokens (MTP), and their cache.
 
-    It is one more layer like the last, two norms, and a projection of two hidden states to one; the embedding and the
-    head are the model's. Source: DeepSeek-AI 2024, DeepSeek-V3 (arXiv:2412.19437), section 2.2; vLLM
-    model_executor/models/deepseek_mtp.py.
+    Each is one more layer, in most families like the last, with three norms and a projection of two hidden states to
+    one; the embedding and the head are the model's. Source: DeepSeek-AI 2024, DeepSeek-V3 (arXiv:2412.19437), section
+    2.2; vLLM model_executor/models/deepseek_mtp.py.
+
+    Args:
+        count: the number of them, all if omitted; drafting one token takes one.
     """
-    hidden, last = model.hidden_size, model.layers[-1]
-    joining = linear("mtp.eh_proj", MLP, hidden, 2 * hidden, WHOLE)
-    norms = 3 * (vector("mtp.norm", hidden),)
-    layer: LayerRun = replace(last, count=1, extra=(*last.extra, *joining, *norms))
-    return replace(model, name=f"{model.name} with MTP", layers=(*model.layers, layer))
+    drafts, hidden = model.drafts, model.hidden_size
+    if drafts is None:
+        return model
+    number = drafts.count if count is None else count
+    joining = (*linear("mtp.eh_proj", MLP, hidden, 2 * hidden, WHOLE), *3 * (vector("mtp.norm", hidden),))
+    first, *rest = (replace(run, count=number) for run in drafts.runs)
+    added = (replace(first, extra=(*first.extra, *joining)), *rest)
+    return replace(model, name=f"{model.name} with MTP", layers=(*model.layers, *added))
+
+
+def drafter_obstacle(model: ModelSpec, settings: EngineSettings, draft: ModelSpec | None) -> str:
+    """Return why the model cannot draft, as a clause; "" if it can, or if nothing or another model drafts."""
+    if not settings.mtp_tokens or draft is not None or model.drafts is not None:
+        return ""
+    return f"{model.name} has no layer for multi-token prediction that engines load"
+
+
+NAME_A_DRAFTER = "Leave it out, or name a model that drafts (draft_model, --draft-model)."
 
 
 def with_draft_caches(deployment: Deployment) -> Deployment:
@@ -139,6 +155,9 @@ def setting_obstacle(deployment: Deployment) -> str:
 def _obstacles(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
     """Yield (setting, what is wrong, what to write instead)."""
     tp, settings = deployment.tp, deployment.settings
+    no_drafter = drafter_obstacle(deployment.model, settings, deployment.draft)
+    if no_drafter:
+        yield "mtp_tokens", no_drafter, NAME_A_DRAFTER
     if deployment.draft is not None and not settings.mtp_tokens:
         yield "mtp_tokens", "a draft model drafts at least one token", "Write the tokens drafted in a step, such as 3."
     if deployment.draft is not None and deployment.pp > 1:

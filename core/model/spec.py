@@ -37,6 +37,19 @@ class LayerRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DraftLayers:
+    """Layers for multi-token prediction, which engines load only to draft.
+
+    Attributes:
+        count: the number of them.
+        runs: the layers of the model that one of them consists of.
+    """
+
+    count: int
+    runs: tuple[LayerRun, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageInput:
     """The largest image that a model accepts, and the widths of the tower that encodes it.
 
@@ -75,7 +88,9 @@ class ModelSpec:
         extra: tensors outside the layers (learnt positions, per-layer embeddings, vision towers, encoders).
         image: the largest image that the model accepts; None if it accepts none, or has no largest size.
         rotary_values: values of the rotary tables that engines store; 0 if there is none.
+        drafts: the layers that only draft; None if the model has none.
         quantization: the formats of the checkpoint's weights; None if all weights have `bytes_per_value`.
+        kv_precision: the precision in which engines keep the KV cache of this checkpoint by default; "": 16 bits.
         bytes_per_value: bytes of a weight that is not quantized.
         notes: what a reader of its figures should know, each a sentence that begins with a field or file.
     """
@@ -94,7 +109,9 @@ class ModelSpec:
     extra: tuple[Tensor, ...] = ()
     image: ImageInput | None = None
     rotary_values: int = 0
+    drafts: DraftLayers | None = None
     quantization: Quantization | None = None
+    kv_precision: str = ""
     bytes_per_value: int = 2
     notes: tuple[str, ...] = field(default=(), compare=False)  # they change no figure
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from core.catalog import cache_precision
 from core.checks import number, whole
 from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
@@ -119,7 +120,7 @@ def estimate(
     context: float,
     users: float = 1,
     precision: Precision | None = None,
-    kv_precision: Precision,
+    kv_precision: Precision | None = None,
     overhead: float = DEFAULT_OVERHEAD_FRACTION,
 ) -> Estimate:
     """Estimate the memory to serve `users` concurrent sequences, each with memory for all of its `context` tokens.
@@ -129,7 +130,7 @@ def estimate(
         context: tokens per sequence.
         users: concurrent sequences.
         precision: precision of the weights; None: as the checkpoint stores them.
-        kv_precision: precision of the KV cache.
+        kv_precision: precision of the KV cache; None: as the checkpoint states, else 16 bits.
         overhead: fraction of weights and KV cache.
 
     Raises:
@@ -138,5 +139,6 @@ def estimate(
     context, users = whole("context", context), whole("users", users)
     overhead = number("overhead", overhead)
     fixed = sizing(model, precision)
-    kv_bytes = fixed.kv.bytes_of_sequences(users, context, kv_precision)
-    return Estimate(fixed, kv_precision, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))
+    kept = cache_precision(model, kv_precision)
+    kv_bytes = fixed.kv.bytes_of_sequences(users, context, kept)
+    return Estimate(fixed, kept, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))

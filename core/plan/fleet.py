@@ -19,7 +19,7 @@ from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
-from core.engines.served import setting_obstacle
+from core.engines.served import NAME_A_DRAFTER, drafter_obstacle, setting_obstacle
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.counts import model_counts
 from core.model.precision import Precision
@@ -166,6 +166,12 @@ class Service:
     settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
     average_tokens: int | None = None
     draft: ModelSpec | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse to draft with layers that the model does not have."""
+        obstacle = drafter_obstacle(self.model, self.settings, self.draft)
+        if obstacle:
+            raise OutOfRangeError("mtp_tokens", obstacle, NAME_A_DRAFTER)
 
 
 @dataclass(frozen=True)

@@ -61,17 +61,20 @@ def engine_named(value: object) -> str:
 
 
 def service_of(
-    model: ModelSpec, precision: Precision | None, kv_precision: Precision, overhead: float | None, **settings: Any
-) -> Service:
+    model: ModelSpec, precision: Precision | None, kv_precision: Precision | None, overhead: float | None,
+    **settings: Any,
+) -> Service:  # fmt: skip
     """Return a service by the rule if `overhead` is given, else by an engine's budget.
 
     A model of which only the size is known is planned by the rule with the article's 10 %.
 
     Args:
+        kv_precision: of the KV cache, as requested; None: as the checkpoint states.
         settings: the engine and its settings, as in `Service`; vLLM with its defaults if omitted.
     """
     if overhead is None and needs_rule(model):
         overhead = DEFAULT_OVERHEAD_FRACTION
     if overhead is None:
         precision = served_precision(model, precision)
-    return Service(model=model, precision=precision, kv_precision=kv_precision, overhead=overhead, **settings)
+    kept = catalog.cache_precision(model, kv_precision)
+    return Service(model=model, precision=precision, kv_precision=kept, overhead=overhead, **settings)

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.engines.blocks import BLOCK_TOKENS
 from core.engines.parallelism import tensor_parallel_obstacle
-from core.engines.served import with_draft_layer
+from core.engines.served import with_draft_layers
 from core.errors import UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.speed_figures import WeightRow, attention_figures, attention_row, served_format, weight_row
@@ -139,7 +139,7 @@ def _drafter(service: Service, tp: int) -> _Drafter:
     model, row = service.model, weight_row(service.model, service.precision, tp)
     main = _figures(row)
     if service.draft is None:
-        whole = _figures(weight_row(with_draft_layer(model), service.precision, tp))
+        whole = _figures(weight_row(with_draft_layers(model, 1), service.precision, tp))
         own = {name: whole[name] - main[name] for name in main}
         head_flops = main["dense_flops"] - row.kept_prompt_flops - row.quantized_prompt_flops
         own["dense_flops"] += head_flops

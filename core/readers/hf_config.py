@@ -14,6 +14,7 @@ from core.errors import quoted
 from core.model.spec import ModelSpec
 from core.readers import quantization
 from core.readers.architectures import known
+from core.readers.drafts import draft_layers
 from core.readers.files import UnreadableFileError, read_json_object
 from core.readers.parts import left_out
 from core.readers.roles import refuse_draft, with_role
@@ -84,10 +85,13 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
     if not known.is_encoder(config):
         spec = with_role(spec, config)
     read = quantization.read_or_refuse_later if refuse_later else quantization.read
-    remarks = (quantization.cache_note(config), _dtype_note(config))
+    kv_precision, field = quantization.cache_precision(config)
+    remarks = (_cache_note(kv_precision, field), _dtype_note(config))
     return replace(
         spec,
+        drafts=draft_layers(config, spec.layers),
         quantization=read(config),
+        kv_precision=kv_precision,
         bytes_per_value=_BYTES_BY_DTYPE.get(_stated_dtype(config), _SIXTEEN_BIT_BYTES),
         notes=(*spec.notes, *left_out(config), *filter(None, remarks)),
     )
@@ -105,6 +109,13 @@ def _stated_dtype(config: Mapping[str, object]) -> str:
             if isinstance(fields.get(field), str):
                 return str(fields[field]).removeprefix("torch.")
     return ""
+
+
+def _cache_note(kv_precision: str, field: str) -> str:
+    """Return the note that engines keep the KV cache in a checkpoint's own precision; "" where it names none."""
+    if not kv_precision:
+        return ""
+    return f"{field}: engines keep the KV cache of this checkpoint in {kv_precision}, unless another precision is named"
 
 
 def _dtype_note(config: Mapping[str, object]) -> str:

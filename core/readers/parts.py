@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from core.readers.fields import DRAFT_LAYERS
+from core.readers.drafts import stated_layers
 
 # Parts that the readers count or refuse, and settings that describe no part.
 _READ = frozenset(
@@ -37,10 +37,9 @@ def _is_part(value: object, deepest: int) -> bool:
 
 def _draft_layers(config: Mapping[str, object]) -> Iterator[str]:
     """Yield that layers for multi-token prediction are left out (vLLM loads them only with speculative_config)."""
-    for part in (config, config.get("text_config")):
-        for field in DRAFT_LAYERS:
-            if isinstance(part, Mapping) and _is_size(part.get(field)):
-                yield f"{field}: the layers for multi-token prediction are left out; engines load them only to draft"
+    for field, count in stated_layers(config):
+        if count:
+            yield f"{field}: the layers for multi-token prediction are left out; engines load them only to draft"
 
 
 def _is_size(value: object) -> bool:

@@ -77,22 +77,31 @@ def is_quantized(config: Config) -> bool:
     return _settings(config) is not None
 
 
-def cache_note(config: Config) -> str:
-    """Return that the checkpoint is meant for an FP8 KV cache; "" if it does not say so.
+_CACHES = ("fp8", "nvfp4")
 
-    Source: vLLM model_executor/layers/quantization/kv_cache.py; compressed-tensors has kv_cache_scheme, Model
-    Optimizer kv_cache_quant_algo.
+
+def cache_precision(config: Config) -> tuple[str, str]:
+    """Return the precision of the KV cache that a checkpoint states, and the field that does; ("", "") without one.
+
+    Engines follow it unless a precision is named. Source: vLLM utils/torch_utils.py (resolve_kv_cache_dtype_string:
+    Model Optimizer's kv_cache_quant_algo or kv_cache_scheme) and model_executor/layers/attention/attention.py
+    (compressed-tensors' kv_cache_scheme); SGLang model_runner.py (configure_kv_cache_dtype).
     """
     settings = _settings(config) or {}
     inner = settings.get("quantization")
-    scheme, algorithm = settings.get("kv_cache_scheme"), settings.get("kv_cache_quant_algo")
-    if algorithm is None and isinstance(inner, Mapping):
-        algorithm = inner.get("kv_cache_quant_algo")
-    eight_bits = isinstance(scheme, Mapping) and scheme.get("num_bits") == _FP8_BITS and scheme.get("type") == "float"
-    if not eight_bits and str(algorithm).upper() != "FP8":
-        return ""
-    field = "kv_cache_scheme" if eight_bits else "kv_cache_quant_algo"
-    return f"{field}: the checkpoint has scales for an FP8 cache; write fp8 as the KV precision to size it"
+    for fields in (inner if isinstance(inner, Mapping) else {}, settings):
+        for field in ("kv_cache_scheme", "kv_cache_quant_algo"):
+            precision = _cache_named(fields.get(field))
+            if precision:
+                return precision, field
+    return "", ""
+
+
+def _cache_named(scheme: object) -> str:
+    """Return the precision that a scheme for the KV cache names; "" for none that engines know."""
+    if isinstance(scheme, Mapping):
+        return "fp8" if scheme.get("num_bits") == _FP8_BITS and scheme.get("type") == "float" else ""
+    return scheme.lower() if isinstance(scheme, str) and scheme.lower() in _CACHES else ""
 
 
 def _settings(config: Config) -> Config | None:

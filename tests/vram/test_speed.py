@@ -44,9 +44,20 @@ def test_settings_of_the_engine_change_the_speed(vram):
     assert found["assumed"] == []
     users = [
         api.users_at_speed("llama-3.1-70b", 30, gpu="h100", tp=4, prompt_tokens=2000, output_tokens=500, **settings)
-        for settings in ({}, {"mtp_tokens": 3, "acceptance": 0.7})
+        for settings in ({}, {"draft_model": "llama-3.2-1b", "mtp_tokens": 3, "acceptance": 0.7})
     ]
     assert users[0] < users[1]
+
+
+@pytest.mark.parametrize("command", ["capacity", "plan", "speed"])
+def test_drafting_without_a_layer_for_it(vram, command):
+    asked = {
+        "capacity": ("--gpu", "h100", "--context", 8192),
+        "plan": ("--users", 10, "--context", 8192, "--gpu", "h100"),
+        "speed": ("--gpu", "h100", "--users", 10, "--prompt-tokens", 2000, "--output-tokens", 500),
+    }[command]
+    status, _, error = vram(command, "llama-3.1-8b", *asked, "--mtp-tokens", 2)
+    assert status == 2 and "mtp_tokens: llama-3.1-8b has no layer" in error and "--draft-model" in error
 
 
 def test_a_plan_with_drafts_says_what_it_assumes():

@@ -52,7 +52,7 @@ def filled(small_planners, tmp_path_factory):
     ws = book[Labels("zh")("sheet.scenarios")]
     ws.title = "Q4's 预算"
     for key, number, value in (
-        ("context", 8, 16_000), ("users", 9, 77), ("model", 11, "qwen2.5-72b"), ("context", 12, "32K"),
+        ("context", 8, 16_000), ("users", 9, 77), ("model", 11, "qwen2.5-72b"), ("context", 12, "long"),
         ("model", 13, "lama"), ("context", 14, "=2^12"), ("total", 10, 270.6), ("gpus", 16, "=3+3"),
     ):  # fmt: skip
         ws[at(key, number)].value = value
@@ -105,7 +105,7 @@ class TestFilled:
     def test_rows_that_are_not_usable_are_named(self, filled):
         problems = {row.number: [str(problem) for problem in row.problems] for row in Planner(filled) if row.problems}
         assert set(problems) == {12, 13}
-        assert "context: '32K' is text, not a number" in problems[12][0]
+        assert "context: 'long' is text, not a number" in problems[12][0]
         assert "model: 'lama' is not known" in problems[13][0]
 
 
@@ -140,6 +140,13 @@ def test_a_file_that_no_spreadsheet_program_has_calculated(small_planners, tmp_p
     assert all(row.uncalculated == len(RESULTS) and not row.differences for row in rows)
     (problem,) = rows[0].problems
     assert str(problem).startswith("context: its formula has no stored value.")
+
+
+@pytest.mark.parametrize(("key", "text", "tokens"), [("context", "32K", 32_768), ("output_tokens", "1k", 1_024)])
+def test_tokens_in_thousands_are_read(small_planners, tmp_path, key, text, tokens):
+    planner = edited(small_planners["en"], tmp_path, lambda ws, _: ws[at(key, 7)].__setattr__("value", text))
+    scenario = next(iter(planner)).scenario
+    assert scenario.value(key) == tokens
 
 
 @pytest.mark.needs("libreoffice")
@@ -358,7 +365,7 @@ class TestCommand:
         status, out, err = vram("read", filled)
         assert (status, err) == (1, "")
         assert f"{TOTAL}10 was overwritten by 270.6; the formula gives 270.561514291" in out
-        assert "row 12: context: '32K' is text, not a number" in out
+        assert "row 12: context: 'long' is text, not a number" in out
 
     @pytest.mark.needs("libreoffice")
     def test_json(self, vram, filled):

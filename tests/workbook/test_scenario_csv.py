@@ -192,11 +192,19 @@ def test_excels_separator_line(tmp_path):
     assert rows[1].place == "line 4"
 
 
+@pytest.mark.parametrize(("text", "tokens"), [("32K", 32_768), ("128k", 131_072), ("1M", 2**20), ("0.5k", 512)])
+def test_tokens_in_thousands(tmp_path, text, tokens):
+    """As cells and the command line read them."""
+    line = f"{NAMES}\nChat,llama-3.1-70b,2M,{text},10,paged,{text},shipped,fp8,vllm,0.1,h100-sxm,\n"
+    found = only(read(tmp_path, line))
+    assert (found.context, found.output_tokens, found.average_tokens) == (2**21, tokens, tokens)
+
+
 def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
     text = (
         f"{HEADERS['plain keys']}\n"
         '"two\nlines",llama-3-8b,8192,1,fp16,fp16,0.1,80\n'
-        "a,lama-3.1-70b,32K,0,fp17,16,10,0\n"
+        "a,lama-3.1-70b,32 words,0,fp17,16,10,0\n"
         "b,,,,,,,\n"
         "c,llama-3-8b,8192,1,fp16,fp16,0,1,80\n"
     )
@@ -208,7 +216,7 @@ def test_every_problem_is_named_with_its_line_field_and_remedy(tmp_path):
         bad.problems,
         [
             "Did you mean 'llama-3.1-70b'?",
-            "'32K' is text, not a number",
+            "'32 words' is text, not a number",
             "0 is below 1",
             "Did you mean 'fp16'?",
             "bytes, not bits",

@@ -67,10 +67,7 @@ def vram() -> None:
     "--precision", help="Of the weights: a name, or bytes per parameter; as the model is shipped, if omitted."
 )
 @click.option(
-    "--kv-precision",
-    default=defaults.KV_PRECISION,
-    show_default=True,
-    help="Of the KV cache: a name, or bytes per value.",
+    "--kv-precision", help="Of the KV cache: a name, or bytes per value; as the checkpoint states or fp16, if omitted."
 )
 @click.option(
     "--overhead", type=NUMBER, default=DEFAULT_OVERHEAD_FRACTION, show_default=True,

@@ -92,9 +92,7 @@ def engine_options(command: Callable) -> Callable:
         click.option("--precision", help="Of the weights: a name, or bytes per parameter. [default: as shipped]"),
         click.option(
             "--kv-precision",
-            default=defaults.KV_PRECISION,
-            show_default=True,
-            help="Of the KV cache: a name, or bytes per value.",
+            help="Of the KV cache: a name, or bytes per value. [default: as the checkpoint states, else fp16]",
         ),
         click.option(
             "--engine",

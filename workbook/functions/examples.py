@@ -8,7 +8,6 @@ from typing import Any
 
 from core import catalog
 from core.cells import capacity, memory, speed
-from core.plan import defaults
 from core.plan.costs import option_costs
 from core.plan.fleet import choice_of_gpu, options, smallest_first
 from core.plan.serving import service_of
@@ -43,9 +42,7 @@ class Example:
 
 def _cost() -> object:
     gpu = catalog.gpu(_GPU)
-    service = service_of(
-        catalog.model(_MODEL).spec, None, catalog.precision("kv_precision", defaults.KV_PRECISION), None
-    )
+    service = service_of(catalog.model(_MODEL).spec, None, None, None)
     smallest = min(options(service, choice_of_gpu(gpu), _USERS, _CONTEXT), key=smallest_first)
     return option_costs(gpu, smallest, users=_USERS, gpus_by_division=1).outcome["cost_month"]
 

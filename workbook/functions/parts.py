@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.checks import LIMITS
-from core.plan import defaults
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION
 from core.plan.fleet import LAYOUTS
 from core.plan.terms import Term
@@ -80,7 +79,7 @@ GPU = {"gpu_row": "_LLM_ROW(gpu,gpu_names)"}
 CONTEXT = {"tokens": number("context")}
 FORMATS = {
     "precision_row": f"_LLM_ROW({given('precision', f.text(precisions.SHIPPED))},precision_names)",
-    "kv_row": f"_LLM_ROW({given('kv_precision', f.text(defaults.KV_PRECISION))},kv_precision_names)",
+    "kv_row": f"_LLM_ROW({given('kv_precision', 'INDEX(cache_names,model_row)')},kv_precision_names)",
 }
 OVERHEAD = f"{DEFAULT_OVERHEAD_FRACTION:g}"
 

@@ -197,6 +197,15 @@ _COLUMNS = (
         of_own=0,
     ),
     *map(_figure_column, _FIGURES),
+    ModelColumn(
+        "cache",
+        _labelled("cache"),
+        13,
+        styles.LABEL,
+        None,
+        lambda model: catalog.cache_precision(model.spec).name,
+        of_own=catalog.USUAL_CACHE,
+    ),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
 # Limits of the inputs of own models that LIMITS lacks or has wider: (least, most, whole).
@@ -237,6 +246,7 @@ def write(book: Book) -> None:
     book.name("format_bytes", ws, f"{first_format}{FIRST_ROW}:{last_format}{last}")
     first_served, last_served = (_LETTER[f"served_{precisions.SERVED[i]}"] for i in (0, -1))
     book.name("served_names", ws, f"{first_served}{FIRST_ROW}:{last_served}{last}")
+    book.name("cache_names", ws, f"{_LETTER['cache']}{FIRST_ROW}:{_LETTER['cache']}{last}")
     _validate_own(book, ws)
     ws.freeze_panes = f"B{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"

@@ -13,8 +13,9 @@ from core.engines import llama_cpp, sglang, vllm
 from core.engines.capacity import capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, EngineSettings, checked_settings, parse_version
 from core.engines.loaded_weights import loaded_weights_bytes
-from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layer
+from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layers
 from core.errors import OutOfRangeError, WrongTypeError
+from core.model.mixers import FullAttention
 from core.units import GIB
 
 FP16 = catalog.precision("kv_precision", "fp16")
@@ -58,12 +59,37 @@ def test_without_graphs():
 def test_a_draft_layer_is_one_more_layer_and_a_projection():
     """DeepSeek-V3's log counts 62 layers with MTP: 62 × 576 values of 16 bits a token, and 14 336 × 7168 to join two."""
     spec = catalog.model("deepseek-v3").spec
-    drafting = with_draft_layer(spec)
+    drafting = with_draft_layers(spec)
     assert drafting.num_hidden_layers == 62
     found = vllm.ENGINE.pool(as_loaded(deployment("deepseek-v3", tp=8, mtp_tokens=1)))
     assert found.bytes_per_token == 62 * 576 * 2
     joined = drafting.layers[-1].extra[-4]
     assert (joined.rows, joined.columns) == (7168, 14_336)
+
+
+def test_several_draft_layers_have_windows_and_no_experts():
+    """Step 3.7 Flash: three layers with a window of 512 and a dense block of 11 264, as vLLM's step3p5_mtp.py has."""
+    spec = catalog.model("step-3.7-flash").spec
+    added = with_draft_layers(spec).layers[-1]
+    assert added.count == 3 and added.mixer.sliding_window == 512
+    assert added.mlp.num_routed_experts == 0 and added.mlp.intermediate_size == 11_264
+    assert with_draft_layers(spec, 1).num_hidden_layers == spec.num_hidden_layers + 1
+
+
+def test_a_draft_layer_of_nemotron_has_attention_and_experts():
+    spec = catalog.model("nemotron-3-super-120b-a12b").spec
+    attention, experts = with_draft_layers(spec).layers[-2:]
+    assert isinstance(attention.mixer, FullAttention) and experts.mlp.num_routed_experts == 512
+    assert any(tensor.name == "mtp.eh_proj" for tensor in attention.extra)
+
+
+def test_drafting_without_a_layer_for_it_is_refused():
+    """The error names the model, and a model that drafts for it is the remedy."""
+    with pytest.raises(OutOfRangeError, match=r"mtp_tokens: llama-3.1-8b has no layer.*--draft-model"):
+        capacity(vllm.ENGINE, deployment("llama-3.1-8b", mtp_tokens=1))
+    for name in ("kimi-k2.5", "moonlight-16b-a3b"):  # num_nextn_predict_layers: 0
+        assert catalog.model(name).spec.drafts is None
+    assert with_draft_layers(catalog.model("llama-3.1-8b").spec) is catalog.model("llama-3.1-8b").spec
 
 
 def test_data_parallel_attention_by_hand():

@@ -74,7 +74,7 @@ def test_the_model_s_own_layer_drafts():
 
 @settings(deadline=None, max_examples=30)
 @given(
-    st.sampled_from(["llama-3.1-70b", "deepseek-v3", "qwen3-30b-a3b"]),
+    st.sampled_from(["qwen3.5-27b", "deepseek-v3", "qwen3.5-35b-a3b"]),
     st.integers(1, 8), st.floats(0, 1), st.floats(0, 1), st.integers(1, 200),
 )  # fmt: skip
 def test_accepting_more_is_never_slower(name, drafted, first, second, users):
@@ -88,7 +88,7 @@ def test_accepting_more_is_never_slower(name, drafted, first, second, users):
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 6), st.floats(0, 1), st.floats(1, 60))
 def test_users_at_a_wanted_speed_get_it_with_drafts_too(drafted, acceptance, wanted):
-    drafting = service("llama-3.1-70b", mtp_tokens=drafted, acceptance=acceptance)
+    drafting = service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=drafted, acceptance=acceptance)
     users = users_at_wanted_speed(drafting, H200, CHAT, wanted, tp=4)
     found = speed(drafting, H200, replace(CHAT, users=users), tp=4)
     if users > 1 and not found.terms["waiting_users"]:
