@@ -20,6 +20,7 @@ from core.catalog.written_names import (
     parts_of,
     read_written,
     without_active_size,
+    without_brand,
     without_versions,
 )
 from core.errors import UnknownNameError, WrongTypeError, quoted, unknown_name
@@ -140,7 +141,7 @@ def named_model(name: object) -> NamedModel:
             replaced = _replaced(own_file, read[0])
             return replace(named, assumed=f"{named.assumed}; {replaced}") if replaced else named
         _ask_which(own_file, name)
-    more = _brand_remedy(name) if isinstance(name, str) else ""
+    more = (_CLOSED_REMEDY if _CLOSED.match(name.strip()) else _brand_remedy(name)) if isinstance(name, str) else ""
 
     def similar() -> tuple[str, ...]:
         return _of_the_size(str(name), model_names())
@@ -157,6 +158,11 @@ def _replaced(own_file: str, name: str) -> str:
     if shipped is None or _model_rows(own_file)[name] == _model_rows("")[shipped]:
         return ""
     return f"{name} is that of your own file, not of the catalog"
+
+
+# Models that their makers serve themselves; gpt-2 and gpt-oss are published.
+_CLOSED = re.compile(r"(?:anthropic/|openai/|google/)?(?:claude|gemini|chatgpt|gpt-?[345]|o[134]-)", re.IGNORECASE)
+_CLOSED_REMEDY = "Its weights are not published, so that no GPU of yours can serve it; name a model whose weights are."
 
 
 def _brand_remedy(name: str) -> str:
@@ -176,7 +182,7 @@ _COPIES = re.compile(r"fp8|nvfp4|awq|gptq|int4")
 
 def _ask_which(own_file: str, name: str) -> None:
     """Raise the error that asks which model is meant, if the name is that of a family, or of one and a size."""
-    parts = [part for part in parts_of(name.rpartition("/")[2]) if part != ":"]
+    parts = [part for part in parts_of(without_brand(name.rpartition("/")[2])) if part != ":"]
     words, sizes = [part for part in parts if not is_size(part)], [part for part in parts if is_size(part)]
     if not words:
         return
@@ -509,13 +515,15 @@ def _names_in_parts(own_file: str) -> list[_Tier]:
     titles = [(row["title"], name) for name, row in rows.items() if row["title"]]
     of_aliases = [(parts_of(alias[2]), name) for alias, name in aliases]
     of_names = [(parts_of(name), name) for name in rows]
+    others = [(parts_of(row["name"]), row["model"]) for row in read_data("model_names.csv") if row["model"] in rows]
     return [
         of_names,
         of_aliases,
-        [(parts_of(row["name"]), row["model"]) for row in read_data("model_names.csv") if row["model"] in rows],
+        others,
         [(parts_of(title), name) for title, name in titles],
         [(without_versions(parts), name) for parts, name in of_aliases],
         [(without_active_size(parts), name) for parts, name in of_names],
+        [(tuple(part for part in parts if part != ":"), name) for parts, name in others],  # "deepseek r1 671b"
     ]
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from core.texts import LONGEST_COMPARED, plain_name
 
-# The parts of a name: sizes ("1.7b", "560m"), numbers, words, and the colon before Ollama's tags. A dot between other
-# numbers separates, as "-" does.
-_PARTS = re.compile(r"\d+(?:\.\d+)?[bm](?![^\W_])|\d+|[^\W\d_]+|:")
+# The parts of a name: sizes ("1.7b", "560m", "1t"), numbers, words, and the colon before Ollama's tags. A dot between
+# other numbers separates, as "-" does.
+_PARTS = re.compile(r"\d+(?:\.\d+)?[bmt](?![^\W_])|\d+|[^\W\d_]+|:")
 # What makers call their models in Chinese, and how the names of the models begin: qwen.ai, deepseek.com, zhipuai.cn,
-# moonshot.cn, hunyuan.tencent.com, yiyan.baidu.com and baichuan-ai.com.
+# moonshot.cn, hunyuan.tencent.com, yiyan.baidu.com, baichuan-ai.com, lingyiwanwu.com, modelbest.cn and
+# internlm.intern-ai.org.cn. A longer name goes before one that it contains.
 BRANDS = {
     "通义千问": "qwen",
     "千问": "qwen",
@@ -24,9 +25,15 @@ BRANDS = {
     "智谱glm": "glm",
     "智谱": "glm",
     "月之暗面": "kimi",
+    "腾讯混元": "hunyuan",
     "混元": "hunyuan",
+    "文心一言": "ernie",
     "文心": "ernie",
     "百川": "baichuan",
+    "零一万物": "yi",
+    "面壁": "minicpm",
+    "书生·浦语": "internlm",
+    "书生浦语": "internlm",
 }
 # Where pages and tools say the name of a repository: Hugging Face's and Ollama's ways to pull one.
 _HOSTS = re.compile(r"^(?:https?://)?(?:huggingface\.co|hf\.co|ollama\.com(?:/library)?)/")
@@ -37,6 +44,7 @@ _COPY_WORDS = frozenset(
     "gguf ggml mlx quantized quant imatrix i1 autoround calibrated rtn kv sym mtp text"
     " abliterated uncensored heretic qat unsloth".split()
 )
+_MONTH = re.compile(r"2[3-9](?:0[1-9]|1[0-2])")  # of a release: "2407"
 # Versions of a model that makers publish too, in the same shapes, where its size is stated; "it" and "pt" are
 # Google's.
 _VERSION_WORDS = frozenset("instruct chat it pt base hf".split())
@@ -45,8 +53,14 @@ _VERSION_WORDS = frozenset("instruct chat it pt base hf".split())
 _FORMATS_OF_COPIES = {"fp8": "fp8_tensor"}
 _MOST_FORMAT_WORDS = 4  # "ud", "q4", "k", "m"
 _UNKNOWN_FORMAT = re.compile(
-    r"(?:ud-)?i?q\d(?:-[0-9a-z]{1,3}){0,2}|\d-?bit|bnb|bpw|g\d{2,3}|exl[23]|int\d|fp\d|w\d+a\d+|dwq|dynamic"
+    r"(?:ud-)?i?q\d(?:-[0-9a-z]{1,3}){0,2}|\d-?bit|(?:4b-)?\d{2,3}g|bnb|bpw|g\d{2,3}|exl[23]|int\d|fp\d|w\d+a\d+|dwq|dynamic"
 )
+
+
+# What repeats of a format in 4 bits how many they are, and in which groups: "AWQ-4bit", "GPTQ-4b-128g", "AWQ-INT4".
+_FOUR_BITS = frozenset(("awq", "gptq", "nf4"))
+_REPEATED_BITS = "int4"
+_REPEATS = re.compile(r"4-?bit|4b|g?\d{2,3}g?|bnb")
 
 
 @dataclass(frozen=True)
@@ -70,9 +84,9 @@ class WrittenName:
         Source: the page of each model on ollama.com/library, "Instruct" and "Pre-trained".
         """
         plain = tuple(part for part in self.parts if part != ":")
-        if plain == self.parts:
-            return (plain, without_versions(plain))
-        return (self.parts, (*plain, "instruct"), plain, without_versions(plain))
+        undated = tuple(part for part in plain if not _MONTH.fullmatch(part))
+        shorter = (plain, without_versions(plain), undated, without_versions(undated))
+        return shorter if plain == self.parts else (self.parts, (*plain, "instruct"), *shorter)
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -82,7 +96,7 @@ def parts_of(name: str) -> tuple[str, ...]:
 
 def is_size(part: str) -> bool:
     """Return whether a part of a name is a size such as "1.7b" or "560m"."""
-    return part[0].isdigit() and part[-1] in "bm"
+    return part[0].isdigit() and part[-1] in "bmt"
 
 
 def without_versions(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -113,16 +127,27 @@ def read_written(name: str, precision_named: Callable[[str], str]) -> WrittenNam
         return None
     text = _HOSTS.sub("", plain_name(name).casefold())
     text = text.rpartition("/")[2]
-    brand = brand_in(text)
-    text = text.replace(brand, f"{BRANDS[brand]} ") if brand else text
+    text = without_brand(text)
     base, _, tag = text.partition(":")
-    tag = "" if tag == "latest" else tag
+    tag = "" if tag == "latest" else tag.removesuffix("cloud").rstrip("-")  # "671b-cloud": Ollama's own machines
     written = f"{base}-:-{tag}" if tag else base
     words = [word for word in _SEPARATORS.split(written.replace("quantized.", "quantized-")) if word]
     kept, found, unread = _without_formats(words, precision_named)
-    precision = next(iter(found)) if len(found) == 1 and not unread else ""
+    formats = [known for known in found if known != _REPEATED_BITS or len(found) == 1]
+    if formats and _FOUR_BITS.issuperset(formats) and all(map(_REPEATS.fullmatch, unread)):
+        unread = []
+    precision = formats[0] if len(formats) == 1 and not unread else ""
     rest = "" if precision else " ".join([*found, *unread])
     return WrittenName(parts_of(" ".join(kept)), precision, rest)
+
+
+def without_brand(name: str) -> str:
+    """Return a name with its Chinese brand as its models are called here, once: "智谱 GLM4.6" already says "glm"."""
+    brand = brand_in(name)
+    if not brand:
+        return name
+    rest = name.casefold().replace(brand, " ").strip()
+    return rest if rest.startswith(BRANDS[brand]) else f"{BRANDS[brand]} {rest}".strip()
 
 
 def _without_formats(

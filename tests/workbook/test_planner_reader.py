@@ -375,7 +375,7 @@ class TestCommand:
         assert answer["rows"][0]["total_bytes"] == 1_077_197_440_000
         assert answer["rows"][0]["scenario"] == "文章：10 用户"
         bad = {row["row"]: row for row in answer["rows"]}[12]
-        assert bad["total_bytes"] is None and bad["context"] == "32K" and len(bad["problems"]) == 1
+        assert bad["total_bytes"] is None and bad["context"] == "long" and len(bad["problems"]) == 1
         assert [found["kind"] for found in answer["differences"]] == ["overwritten"]
         assert answer["formulas_without_value"] == 0
 

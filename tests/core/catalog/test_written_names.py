@@ -99,12 +99,6 @@ def test_an_unsure_name_is_an_error(written):
         catalog.named_model(written)
 
 
-def test_a_chinese_brand_alone_is_explained():
-    with pytest.raises(UnknownNameError) as caught:
-        catalog.model("通义千问")
-    assert 'The models of 通义千问 are called "qwen…" here' in caught.value.remedy
-
-
 @pytest.mark.parametrize("row", golden_tables.rows("written_names"), ids=lambda row: row["name"])
 def test_names_of_public_lists(row):
     if row["model"]:
@@ -167,3 +161,42 @@ _BF16 = [known.name for known in catalog.models() if known.spec.quantization is 
 @given(st.sampled_from(_BF16), st.sampled_from(["-AWQ", "-GGUF", "_awq", " gguf", "-quantized.w8a8"]))
 def test_a_copy_of_any_model_is_that_model(name, ending):
     assert catalog.named_model(f"someone/{name}{ending}").model.name == name
+
+
+@pytest.mark.parametrize(
+    ("written", "model", "precision"),
+    [
+        ("kimi-k2:1t-cloud", "kimi-k2", None),
+        ("glm-4.6:cloud", "glm-4.6", None),
+        ("deepseek r1 671b", "deepseek-r1", None),
+        ("DeepSeek R1 7B", "deepseek-r1-distill-qwen-7b", None),
+        ("deepseek-r1:70b-llama-distill-q4_K_M", "deepseek-r1-distill-llama-70b", "q4_k_m"),
+        ("mistral-nemo:12b-instruct-2407-q6_K", "mistral-nemo-12b", "q6_k"),
+        ("智谱 GLM4.6", "glm-4.6", None),
+        ("月之暗面 Kimi K2", "kimi-k2", None),
+        ("零一万物 Yi-34B", "yi-34b", None),
+        ("文心一言 4.5 21B", "ernie-4.5-21b-a3b", None),
+        ("腾讯混元 A13B", "hunyuan-a13b", None),
+        ("书生·浦语2.5-7B", "internlm2.5-7b", None),
+        ("cyankiwi/Qwen3-Coder-30B-A3B-Instruct-AWQ-4bit", "qwen3-coder-30b-a3b", "awq"),
+        ("someone/Qwen3-14B-AWQ-INT4", "qwen3-14b", "awq"),
+        ("ISTA-DASLab/gemma-3-27b-it-GPTQ-4b-128g", "gemma-3-27b", "gptq"),
+    ],
+)
+def test_kinds_of_names(written, model, precision):
+    """Hosted tags, sizes without a colon, Chinese brands before the name, and bits next to their format."""
+    found = catalog.named_model(written)
+    assert found.model.name == model
+    assert (found.precision.name if found.precision else None) == precision
+
+
+@pytest.mark.parametrize("brand", ["通义千问", "深度求索", "智谱GLM", "月之暗面"])
+def test_a_chinese_brand_alone_asks_which(brand):
+    with pytest.raises(UnknownNameError, match="fits several models. Say which: "):
+        catalog.named_model(brand)
+
+
+@pytest.mark.parametrize("name", ["claude", "claude-3-opus", "gpt-4o", "GPT5", "gemini 2.5 pro", "o3-mini"])
+def test_models_without_published_weights_say_so(name):
+    with pytest.raises(UnknownNameError, match="Its weights are not published"):
+        catalog.named_model(name)
