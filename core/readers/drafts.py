@@ -11,13 +11,13 @@ from core.readers.fields import DRAFT_LAYERS
 Config = Mapping[str, object]
 
 # Model type → the layers that vLLM loads where config.json does not say how many (vLLM config/speculative.py,
-# hf_config_override, and the models' *_mtp.py). Of other model types it loads none.
+# hf_config_override, and the models' *_mtp.py). Of other model types it loads none; MiniMax publishes M3's apart.
 _FAMILIES = {
     **dict.fromkeys(
         (
             "deepseek_v3", "deepseek_v32", "deepseek_v4", "glm_moe_dsa", "glm4_moe", "glm4_moe_lite", "glm_ocr", "mimo",
             "ernie4_5_moe", "qwen3_next", "qwen3_5", "qwen3_5_moe", "qwen3_5_text", "qwen3_5_moe_text", "exaone_moe",
-            "exaone4_5", "longcat_flash", "step3p5", "step3p7", "hy_v3", "minimax_m3_vl", "pangu_ultra_moe",
+            "exaone4_5", "longcat_flash", "step3p5", "step3p7", "hy_v3", "pangu_ultra_moe",
         ),
         1,
     ),

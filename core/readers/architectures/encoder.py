@@ -49,6 +49,7 @@ def read(fields: Fields, family: EncoderFamily, name: str) -> ModelSpec:
     Raises:
         PlannerError: a field is missing, impossible, or not supported.
     """
+    fields.raw("layer_types")  # which layers have a window changes nothing: an encoder caches nothing
     hidden, heads = fields.size("hidden_size"), fields.size("num_attention_heads")
     bias = fields.flag(family.bias) if isinstance(family.bias, str) else family.bias
     attention = EncoderAttention(

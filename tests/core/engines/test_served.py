@@ -16,6 +16,7 @@ from core.engines.loaded_weights import loaded_weights_bytes
 from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layers
 from core.errors import OutOfRangeError, WrongTypeError
 from core.model.mixers import FullAttention
+from core.model.parameters import count_parameters
 from core.units import GIB
 
 FP16 = catalog.precision("kv_precision", "fp16")
@@ -65,6 +66,23 @@ def test_a_draft_layer_is_one_more_layer_and_a_projection():
     assert found.bytes_per_token == 62 * 576 * 2
     joined = drafting.layers[-1].extra[-4]
     assert (joined.rows, joined.columns) == (7168, 14_336)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("qwen3.5-27b", 27_781_427_952 - 27_356_728_560), ("qwen3.5-35b-a3b", 35_951_822_704 - 35_107_181_936),
+        ("qwen3.5-122b-a10b", 125_086_497_008 - 122_562_817_776),
+        ("qwen3.5-397b-a17b", 403_397_928_944 - 396_802_360_816),
+        ("mimo-7b", 7_833_409_536 - 7_622_619_136), ("glm-5.1", 753_864_139_008 - 743_911_218_432),
+        # DeepSeek's checkpoint repeats the embedding and the head, which engines share: 129 280 × 7168 each.
+        ("deepseek-v3", 684_489_845_504 - 671_026_419_200 - 2 * 129_280 * 7168),
+    ],
+)  # fmt: skip
+def test_draft_layers_have_as_many_parameters_as_checkpoints_have_more(name, parameters):
+    """All tensors of the checkpoint on the hub (as in PyPI llmfit 1.1.17), less those of the model without drafts."""
+    spec = catalog.model(name).spec
+    assert count_parameters(with_draft_layers(spec)).total - count_parameters(spec).total == parameters
 
 
 def test_several_draft_layers_have_windows_and_no_experts():

@@ -75,3 +75,12 @@ def test_what_is_not_understood_is_refused(fields):
 
 def test_deberta_without_relative_positions():
     assert total(model_type="deberta-v2", type_vocab_size=0) == EMBEDDINGS - 2 * 32 + 2 * LAYER
+
+
+def test_layer_types_as_transformers_5_saves_them_change_nothing():
+    config = {
+        "model_type": "modernbert", "hidden_size": 768, "num_hidden_layers": 22, "intermediate_size": 1152,
+        "num_attention_heads": 12, "vocab_size": 50368, "attention_bias": False, "norm_bias": False,
+    }  # fmt: skip
+    with_types = config | {"layer_types": ["full_attention", "sliding_attention"] * 11}
+    assert spec_from_config(with_types, name="m") == spec_from_config(config, name="m")
