@@ -704,9 +704,10 @@ in core/plan/speed_terms.py, constants and the rows on which each rests in core/
 """
 _SETTINGS_AND_LIMITS = """## Drafts and shared prompts
 
-`--mtp-tokens N` drafts N tokens in a step, by the model's own MTP layer or by `--draft-model`. A step then reads the
-weights once for N + 1 tokens, computes each of them, touches more experts, and drafts one token after the other; it yields
-1 + a + … + a^N tokens, where a is `--acceptance` (Leviathan et al. 2023, [arXiv:2211.17192](https://arxiv.org/abs/2211.17192)).
+`--mtp-tokens N` drafts N tokens in a step, by the model's own MTP layer or by `--draft-model`; a model that has no such
+layer needs the latter. A step then reads the weights once for N + 1 tokens, computes each of them, touches more
+experts, and drafts one token after the other; it yields 1 + a + … + a^N tokens, where a is `--acceptance`
+(Leviathan et al. 2023, [arXiv:2211.17192](https://arxiv.org/abs/2211.17192)).
 Without it a is 0.85, the lower end of what DeepSeek-V3 measured for its own layer
 ([arXiv:2412.19437](https://arxiv.org/abs/2412.19437), section 5.4.3), and the answer says so. Of a prompt of which
 `--shared-tokens` are cached, only the rest is computed. No measured rows with drafts or shared prompts were compared.
