@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.readers.drafts import draft_layers
 from core.readers.hf_config import spec_from_config
 
 # Sizes of no model; the numbers of layers for drafting are as released configs state them.
@@ -37,3 +38,11 @@ def test_how_many_are_read(config, count):
 def test_the_answer_names_those_that_are_left_out():
     notes = spec_from_config({"model_type": "mimo", **SMALL, "num_nextn_predict_layers": 1}, name="m").notes
     assert notes[-1].startswith("num_nextn_predict_layers: the layers for multi-token prediction are left out")
+
+
+@pytest.mark.parametrize("model_type", ["mimo_v2", "nemotron_h"])
+def test_layers_of_other_kinds_than_usual(model_type):
+    """Without a window, a dense block or experts, the layers that there are serve as the pattern."""
+    layers = spec_from_config({"model_type": "llama", **SMALL}, name="m").layers
+    drafts = draft_layers({"model_type": model_type, "num_nextn_predict_layers": 1}, layers)
+    assert drafts.count == 1 and drafts.runs == layers[-1:]
