@@ -68,6 +68,7 @@ ARGUMENTS = {
     ),
     "VRAM_PLAN.gpu": 'GPU name ("h100-sxm"), a card\'s number (4090), or a range of them; every GPU if omitted.',
     "VRAM_COST.gpu": 'GPU name ("h100-sxm", "A100 80GB") or a card\'s number (4090).',
+    "VRAM_CHECK.result": 'What the function is to return, for example "per_user", "per_month" or "trainable".',
     "VRAM_COST.result": (
         'What to return: "per_month" (US dollars; if omitted), "net_present_cost", "way" (buy or rent), '
         '"own_per_month", "rent_per_month", "purchase", "order" (GPUs), "per_user_month", "per_million_tokens", '
@@ -137,14 +138,15 @@ def VRAM_BREAKDOWN(model, context, users=None, precision=None, kv_precision=None
 @cell_function
 def VRAM_CHECK(
     model, context=None, users=None, precision=None, kv_precision=None, overhead=None, unit=None, gpu=None, gpus=None,
-    prompt_tokens=None, output_tokens=None, speed=None, result=None,
+    prompt_tokens=None, output_tokens=None, speed=None, result=None, min_speed=None, method=None, sequence=None,
+    batch=None, rank=None, zero=None, field=None, kind=None, search=None,
 ):  # fmt: skip
     """OK, "OK, but ..." with what is doubtful, or the error and what to write; for the arguments of every function."""
     from core.cells import check
 
     return check.check(
         model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed,
-        result,
+        result, min_speed, method, sequence, batch, rank, zero, field, kind, search,
     )  # fmt: skip
 
 

@@ -27,9 +27,10 @@ LAST_ERROR = CellFunction(
     arguments=(),
 )
 
-# The VBA editor's limits: 1023 characters per line, 24 continuations of a line.
+# The VBA editor's limits: 1023 characters per line; 24 continuations of a line, one for each argument. Excel takes up
+# to 60 descriptions of arguments ([MS-XLSB] 2.4.712, cArgDescriptions).
 LONGEST_LINE = 1000
-MOST_ARGUMENTS = 20
+MOST_ARGUMENTS = 24
 
 _HEADER = f"""\
 Attribute VB_Name = "{MODULE_NAME}"

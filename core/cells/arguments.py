@@ -52,6 +52,11 @@ def cell_argument(name: str, parse: Callable[[object], object], default: object 
     return Argument(read_cell)
 
 
+def optional(argument: Argument) -> Argument:
+    """Return `argument`, read cell by cell, with None in place of a default."""
+    return Argument(lambda cell: None if is_blank(cell) else argument.read_cell(cell))
+
+
 def _number(name: str, default: float | None = None, parse: Callable[[str, object], object] = number) -> Argument:
     read_cell = cell_argument(name, partial(parse, name), default).read_cell
 
@@ -73,7 +78,7 @@ TOKENS_PER_SECOND = _number("tokens_per_second")
 PRECISION = cell_argument("precision", catalog.weights_precision, defaults.PRECISION)
 KV_PRECISION = cell_argument("kv_precision", catalog.kv_precision, defaults.KV_PRECISION)
 OVERHEAD = _number("overhead", DEFAULT_OVERHEAD_FRACTION)
-OPTIONAL_OVERHEAD = cell_argument("overhead", lambda value: None if value is None else number("overhead", value))
+OPTIONAL_OVERHEAD = optional(OVERHEAD)
 UNIT = cell_argument("unit", unit_bytes, DEFAULT_UNIT)
 FIELD = cell_argument("field", partial(text, "field"))
 

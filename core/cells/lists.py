@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from core.catalog.search import KINDS, names
@@ -17,9 +18,18 @@ SEARCH = cell_argument("search", partial(text, "search"), "")
 def names_of(kind: object, search: object) -> object:
     def column() -> object:
         wanted = the_only_value("search", SEARCH.read(search))
-        found = names(the_only_value("kind", KIND.read(kind)), wanted)
-        if not found:
-            raise UnknownNameError("search", f"no name contains {quoted(wanted)}", "Write a part of a name.")
-        return [[name] for name in found]
+        return [[name] for name in names_with(the_only_value("kind", KIND.read(kind)), wanted)]
 
     return spilled(column)
+
+
+def names_with(kind: str, search: str) -> Sequence[str]:
+    """Return the names of that kind that contain the words of `search`.
+
+    Raises:
+        UnknownNameError: no name does.
+    """
+    found = names(kind, search)
+    if not found:
+        raise UnknownNameError("search", f"no name contains {quoted(search)}", "Write a part of a name.")
+    return found

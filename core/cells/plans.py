@@ -6,7 +6,7 @@ from functools import partial
 
 from core import catalog
 from core.cells import capacity
-from core.cells.arguments import CONTEXT, PRECISION, USERS, cell_argument
+from core.cells.arguments import CONTEXT, PRECISION, USERS, cell_argument, optional
 from core.cells.broadcast import broadcast
 from core.cells.spill import spilled, the_only_value, valid, value_or_rows
 from core.checks import number, one_of
@@ -14,7 +14,7 @@ from core.errors import OutOfRangeError, UnknownNameError
 from core.model.precision import Precision
 from core.plan.costs import OptionCosts, assumed
 from core.plan.demand import MIN_SPEED, tokens_of
-from core.plan.fleet import GpuChoice, Option, Service, choice_of, choice_of_gpu, layout_title
+from core.plan.fleet import GpuChoice, Option, Service, choice_of_gpu, layout_title
 from core.plan.option_speed import OptionSpeed, Wish
 from core.plan.options import Comparison, RankedOptions, first_of_each_gpu, ranked_options
 from core.plan.ranking import NO_PRICE
@@ -31,7 +31,7 @@ RESULTS = (
     "per_million_tokens", "break_even_month", "layout",
 )  # fmt: skip
 
-GPUS = cell_argument("gpu", lambda value: None if value is None else choice_of(value))
+GPUS = optional(capacity.GPU)
 WANTED_SPEED = cell_argument("min_speed", partial(number, "min_speed"), MIN_SPEED)
 RESULT = cell_argument("result", lambda value: one_of("result", value, RESULTS), RESULTS[0])
 
@@ -45,7 +45,7 @@ def plan(
     def table() -> object:
         service = the_only_value("model", capacity.services(model, precision, kv_precision, overhead))
         named = [found for found in map(valid, GPUS.read(gpu).elements) if found is not None]
-        found = _ranked(
+        found = ranked(
             service,
             the_only_value("precision", PRECISION.read(precision)),
             named or [choice_of_gpu(known) for known in catalog.gpus()],
@@ -55,7 +55,7 @@ def plan(
         )
         ordered = found.ranking.keys if named else first_of_each_gpu(found.ranking.keys)
         if not ordered:
-            _refuse(found)
+            refuse(found)
         return [[*HEADINGS], *(_row(place, option, found) for place, option in enumerate(ordered, start=1))]
 
     return spilled(table)
@@ -71,9 +71,9 @@ def cost(
         context: int, users: int, gpu: GpuChoice, precision: Precision | None, wanted: float, result: str,
         service: Service,
     ) -> float | str:  # fmt: skip
-        found = _ranked(service, precision, [gpu], context, users, wanted)
+        found = ranked(service, precision, [gpu], context, users, wanted)
         if not found.ranking.keys:
-            _refuse(found)
+            refuse(found)
         best = found.ranking.keys[0]
         value = _figures(best, found.costs[best])[result]
         if value is None:
@@ -87,9 +87,10 @@ def cost(
     return value_or_rows(broadcast(figure, arguments))
 
 
-def _ranked(
+def ranked(
     service: Service, requested: Precision | None, choices: list[GpuChoice], context: int, users: int, wanted: float
 ) -> RankedOptions:
+    """Return the ways to serve the users at the wanted speed, compared with the default assumptions of the costs."""
     policy, assumptions = assumed({})
     tokens = tokens_of(context)
     return ranked_options(
@@ -101,7 +102,7 @@ def _ranked(
     )
 
 
-def _refuse(found: RankedOptions) -> None:
+def refuse(found: RankedOptions) -> None:
     """Raise the error for a demand that no option with a price serves."""
     reasons = list(dict.fromkeys(out.reason for out in found.ranking.left_out)) or ["the users do not fit"]
     if NO_PRICE in reasons:

@@ -33,13 +33,11 @@ def _figure(
     return float(getattr(found, result)) / GB
 
 
-_ARGUMENTS = (
-    MODEL,
-    cell_argument("method", lambda value: one_of("method", value, METHODS)),
-    cell_argument("sequence", partial(number, "sequence"), Job.sequence),
-    cell_argument("batch", partial(number, "batch"), Job.batch),
-    cell_argument("rank", partial(number, "rank"), Job.rank),
-    cell_argument("zero", partial(number, "zero"), Job.zero),
-    cell_argument("gpus", partial(number, "gpus"), 1),
-    cell_argument("result", lambda value: one_of("result", value, RESULTS), RESULTS[0]),
-)
+METHOD = cell_argument("method", lambda value: one_of("method", value, METHODS))
+SEQUENCE = cell_argument("sequence", partial(number, "sequence"), Job.sequence)
+BATCH = cell_argument("batch", partial(number, "batch"), Job.batch)
+RANK = cell_argument("rank", partial(number, "rank"), Job.rank)
+ZERO = cell_argument("zero", partial(number, "zero"), Job.zero)
+GPUS = cell_argument("gpus", partial(number, "gpus"), 1)
+RESULT = cell_argument("result", lambda value: one_of("result", value, RESULTS), RESULTS[0])
+_ARGUMENTS = (MODEL, METHOD, SEQUENCE, BATCH, RANK, ZERO, GPUS, RESULT)

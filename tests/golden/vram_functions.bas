@@ -177,15 +177,15 @@ failed:
     VRAM_BREAKDOWN = ErrorCell(Err.Description)
 End Function
 
-Function VRAM_CHECK(model, Optional context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit, Optional gpu, Optional gpus, Optional prompt_tokens, Optional output_tokens, Optional speed, Optional result)
+Function VRAM_CHECK(model, Optional context, Optional users, Optional precision, Optional kv_precision, Optional overhead, Optional unit, Optional gpu, Optional gpus, Optional prompt_tokens, Optional output_tokens, Optional speed, Optional result, Optional min_speed, Optional method, Optional sequence, Optional batch, Optional rank, Optional zero, Optional field, Optional kind, Optional search)
 Attribute VRAM_CHECK.VB_Description = "OK, ""OK, but ..."" with what is doubtful, or the error and what to write; for the arguments of every function."
 Attribute VRAM_CHECK.VB_ProcData.VB_Invoke_Func = " \n14"
     #If App = "Microsoft Excel" Then
         If TypeOf Application.Caller Is Range Then On Error GoTo failed
-        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result), ThisWorkbook, Application.Caller))
+        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result, min_speed, method, sequence, batch, rank, zero, field, kind, search), ThisWorkbook, Application.Caller))
         Exit Function
     #Else
-        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result)))
+        VRAM_CHECK = CellValue(XLPy.CallUDF("vram_udf", "VRAM_CHECK", Array(model, context, users, precision, kv_precision, overhead, unit, gpu, gpus, prompt_tokens, output_tokens, speed, result, min_speed, method, sequence, batch, rank, zero, field, kind, search)))
         Exit Function
     #End If
 failed:
