@@ -6,7 +6,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from io import BytesIO
 from types import MappingProxyType
 from xml.parsers import expat
@@ -38,16 +38,17 @@ def rewritten(
     edit: Callable[[str, bytes], bytes],
     added: Mapping[str, bytes] = MappingProxyType({}),
     *,
+    dropped: Collection[str] = (),
     compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    """Return the package with each part replaced by `edit(part name, content)` and with the parts `added`.
+    """Return the package with parts replaced by `edit(part name, content)`, with parts `added` and parts `dropped`.
 
     Args:
         compression: ZIP_STORED for a package that is read again at once, because compressing takes seconds.
     """
     out = BytesIO()
     with zipfile.ZipFile(BytesIO(xlsx)) as package, zipfile.ZipFile(out, "w", compression) as result:
-        parts = {part: edit(part, package.read(part)) for part in package.namelist()}
+        parts = {part: edit(part, package.read(part)) for part in package.namelist() if part not in dropped}
         for part, content in {**parts, **added}.items():
             info = zipfile.ZipInfo(part, _ZIP_EPOCH)
             info.compress_type = compression
