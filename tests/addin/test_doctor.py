@@ -217,9 +217,16 @@ def test_an_obstacle_is_found_in_each_of_its_places(obstacle):
             for stored in (value, str(value)):
                 registry = {(hive, key, obstacle.name): stored}
                 assert found_obstacles(lambda *place, registry=registry: registry.get(place)) == (obstacle,)
-        for harmless in (0, 2, None, "2", "text"):
+        for harmless in {0, 2, None, "2", "text"} - set(obstacle.values):
             registry = {(hive, key, obstacle.name): harmless}
             assert found_obstacles(lambda *place, registry=registry: registry.get(place)) == ()
+
+
+@pytest.mark.parametrize(("listed", "blocks"), [(None, True), (0, True), (1, False), ("2", False)])
+def test_an_add_in_of_the_managed_list_is_not_blocked(listed, blocks):
+    (obstacle,) = (found for found in OBSTACLES if found.name == "RestrictToList")
+    registry = {(*obstacle.places[0], obstacle.name): 1, obstacle.exception: listed}
+    assert obstacle.is_set(lambda *place: registry.get(place)) is blocks
 
 
 def test_the_page_for_it_departments_has_the_same_table():
