@@ -13,11 +13,25 @@ from workbook.book import Book
 from workbook.cached_values import with_values
 from workbook.labels import Labels
 from workbook.recalculation import computed_values
-from workbook.sheets import function_assumptions, functions, gpus, layouts, models, precisions, prices, speed_figures
+from workbook.sheets import (
+    changes,
+    checks,
+    function_assumptions,
+    functions,
+    gpus,
+    layouts,
+    models,
+    precisions,
+    prices,
+    speed_figures,
+)
 from workbook.template import saved
 
 CREATOR = f"VRAM functions {__version__}"
-SHEET_ORDER = ("functions", "assumptions", "prices", "models", "layouts", "speed_figures", "gpus", "precisions")
+SHEET_ORDER = (
+    "functions", "assumptions", "prices", "models", "layouts", "speed_figures", "gpus", "precisions", "checks",
+    "changes",
+)  # fmt: skip
 
 
 def build(lang: str) -> bytes:
@@ -45,7 +59,9 @@ def build_sheets(lang: str) -> Book:
     function_assumptions.write(book)
     gpus.write(book, with_plan=False)
     prices.write(book)
-    functions.write(book, note=book.labels("functions.book_note"))
+    changes.write(book)
+    checks.write_of_catalog(book)
+    functions.write(book, with_checks=True, note=book.labels("functions.book_note"))
     titles = [book.labels(f"sheet.{key}") for key in SHEET_ORDER]
     workbook._sheets.sort(key=lambda ws: titles.index(ws.title))
     workbook.active = 0

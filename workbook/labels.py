@@ -649,6 +649,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "prices.count_stale": ("Stale ones that count", "采用的过期报价"),
     "prices.count_expired": ("Expired", "失效报价"),
     "prices.count_texts": ("Texts instead of numbers or dates", "以文字代替数字或日期"),
+    "prices.count_doubtful": ("Doubts", "存疑合计"),
     # Precisions
     "precisions.title": ("Precisions", "精度"),
     "precisions.subtitle": (
@@ -998,6 +999,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "changes.version": ("Version", "版本"),
     "changes.date": ("Date", "日期"),
     "changes.what": ("What changed", "变更内容"),
+    "changes.0_2_0": (
+        "The sheet Plan answers on one screen; speed, costs and every layout in the workbook; offers and own quotes on Prices; "
+        "functions without an add-in. Weights are sized as shipped, prices have changed, buying and renting have the same spares.",
+        "“规划”表一屏给出答案；工作簿计算速度、成本与全部布局；“价格”表列出报价并可填自有报价；函数无需加载项。权重默认按发布格式，价格已更新，购买与租用采用相同备用。",
+    ),
     "changes.0_1_0": (
         "First version: the article recalculated, scenarios by engine, allocation and GPU, sensitivity, procurement, models, GPUs, "
         "precisions, checks.",

@@ -14,8 +14,8 @@ from workbook.audit.subject import Fault, Place, Subject, table_area
 from workbook.audit.tracing import Node, precedents
 from workbook.labels import LANGUAGES, Labels
 
-_ABOUT, _PLAN, _CHANGES = (
-    {Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "plan", "changes")
+_ABOUT, _PLAN, _FUNCTIONS, _CHANGES = (
+    {Labels(lang)(f"sheet.{key}").casefold() for lang in LANGUAGES} for key in ("about", "plan", "functions", "changes")
 )
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 MASTER_CHECK, PLAN_DATE = "master_check", "plan_date"
@@ -27,8 +27,8 @@ _HIDES_OR_ROUNDS = {
 
 
 def about_first(subject: Subject) -> Iterator[Fault]:
-    """Yield the first sheet if it is neither Plan nor About."""
-    if subject.workbook.sheetnames[0].casefold() not in _ABOUT | _PLAN:
+    """Yield the first sheet if it is none that says what the workbook is for."""
+    if subject.workbook.sheetnames[0].casefold() not in _ABOUT | _PLAN | _FUNCTIONS:
         yield Fault(subject.workbook.sheetnames[0], "is the first sheet")
 
 

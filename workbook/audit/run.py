@@ -48,7 +48,7 @@ CHECKS = (
     Check("circular", INTEGRITY, "There are no circular references", integrity.no_circle),
     Check("lists", INTEGRITY, "Every dropdown list has choices", integrity.lists_resolve),
     Check("inputs_valid", INTEGRITY, "Every input passes its own validation", integrity.inputs_pass_their_validation),
-    Check("about_first", HOUSE, "The Plan or the About sheet comes first", house.about_first),
+    Check("about_first", HOUSE, "The Plan, Functions or About sheet comes first", house.about_first),
     Check("dated_changes", HOUSE, "A Changes sheet lists dated changes", house.dated_changes),
     Check("master_check", HOUSE, "The master check is 1 and is shown on the first sheet", house.master_check),
     Check("checks_can_fail", HOUSE, "Every check of the master check can fail", house.checks_can_fail),

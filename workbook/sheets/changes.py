@@ -6,7 +6,7 @@ from workbook import styles
 from workbook.book import Book, heading, protect, put
 
 # (version, date, label key)
-VERSIONS = (("0.1.0", "2026-11-26", "0_1_0"),)
+VERSIONS = (("0.2.0", "2026-11-30", "0_2_0"), ("0.1.0", "2026-11-26", "0_1_0"))
 HEADER_ROW = 4
 
 

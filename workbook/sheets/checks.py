@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from openpyxl.worksheet.worksheet import Worksheet
+
 from workbook import formulas as f
 from workbook import styles
 from workbook.book import Book, absolute, heading, protect, put, put_formula
@@ -13,24 +15,40 @@ FIRST_ROW = HEADER_ROW + 1
 
 def reserve(book: Book):
     """Create the empty sheet and the names that other sheets' formulas use before it is written."""
-    ws = book.sheet("checks", [60, 12, 70], tab_colour="548235")
+    ws = _reserve(book)
     book.name("addin_loaded", ws, f"B{ADDIN_ROW}")
+    return ws
+
+
+def write_of_catalog(book: Book) -> None:
+    """Write the sheet of a workbook that has only the sheets of the catalog: their checksums."""
+    ws = _reserve(book)
+    of_catalog = checksums.write(book, ws, HEADER_ROW)
+    _write(book, ws, _catalog_checks(book, of_catalog))
+
+
+def _reserve(book: Book) -> Worksheet:
+    ws = book.sheet("checks", [60, 12, 70], tab_colour="548235")
     book.name("master_check", ws, f"B{MASTER_ROW}")
     return ws
 
 
 def write(book: Book, ws) -> None:
     """Write the sheet. All sheets that it checks must exist."""
-    labels = book.labels
-    heading(ws, labels("checks.title"), labels("checks.subtitle"))
-    put(ws, f"A{ADDIN_ROW}", styles.LABEL, labels("checks.addin"))
+    put(ws, f"A{ADDIN_ROW}", styles.LABEL, book.labels("checks.addin"))
     # Without the add-in the function is #NAME?, which is not a number. Only this cell tests whether it is loaded.
     put_formula(ws, f"B{ADDIN_ROW}", styles.CHECK, "IF(ISNUMBER(VRAM_WEIGHTS(1)),1,0)")
+    of_catalog = checksums.write(book, ws, HEADER_ROW)
+    _write(book, ws, [*_article_checks(book), *_other_checks(book), *_catalog_checks(book, of_catalog)])
+
+
+def _write(book: Book, ws: Worksheet, rows: list[tuple[str, str, str]]) -> None:
+    """Write the checks and the master check above them."""
+    labels = book.labels
+    heading(ws, labels("checks.title"), labels("checks.subtitle"))
     put(ws, f"A{MASTER_ROW}", styles.ANSWER, labels("checks.master"))
     for letter, key in zip("ABC", ("check", "result", "meaning")):
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, labels(f"checks.{key}"))
-    of_catalog = checksums.write(book, ws, HEADER_ROW)
-    rows = [*_article_checks(book), *_other_checks(book), *_catalog_checks(book, of_catalog)]
     for row, (what, formula, meaning) in enumerate(rows, start=FIRST_ROW):
         put(ws, f"A{row}", styles.LABEL, what)
         put_formula(ws, f"B{row}", styles.CHECK, formula, labels("check.format"))

@@ -16,17 +16,18 @@ from workbook.labels import Labels
 
 _WIDTHS = (35, 52, 40, 12, 10, 15)
 _COLUMNS = ("function", "gives", "example", "result", "unit", "here")
-_STATUS_ROW, _HEADER_ROW = 3, 5
+_STATUS_ROW, _CHECKS_ROW, _HEADER_ROW = 3, 4, 5
 _KNOWS = f"F{_STATUS_ROW}"
 _ROW_HEIGHT = 42  # points: three lines
 _NOTES = ("names", "errors", "columns", "parts", "agree")
 
 
-def write(book: Book, *, note: str = "") -> None:
+def write(book: Book, *, note: str = "", with_checks: bool = False) -> None:
     """Define the functions and write the sheet; the sheets of the catalog must exist.
 
     Args:
         note: a further note, first.
+        with_checks: whether to show the master check, for a workbook that begins with this sheet.
     """
     labels = book.labels
     define_functions(book)
@@ -35,6 +36,9 @@ def write(book: Book, *, note: str = "") -> None:
     for address, formula in _formulas(labels).items():
         role = {f"A{_STATUS_ROW}": styles.SUBTITLE, _KNOWS: styles.CHECK}.get(address, styles.FORMULA_TEXT)
         put_formula(ws, address, role, formula, "0" if role == styles.CHECK else None)
+    if with_checks:
+        put(ws, f"A{_CHECKS_ROW}", styles.SUBTITLE, labels("checks.master"))
+        put_formula(ws, f"F{_CHECKS_ROW}", styles.CHECK, "master_check", labels("check.format"))
     _write_examples(labels, ws)
     last = _HEADER_ROW + len(EXAMPLES) + 1
     for text in filter(None, [note, *(labels(f"functions.note_{key}") for key in _NOTES)]):

@@ -269,6 +269,7 @@ def _write_counts(book: Book, ws: Worksheet) -> None:
         "stale": stated(("outcome", "used_stale"), ("outcome", "used_own_stale")),
         "expired": stated(("problem", "expired")),
         "texts": stated(("problem", "text"), ("problem", "bad_date")),
+        "doubtful": "+".join(f"offers_{key}" for key in _DOUBTFUL),
     }
     put(ws, f"{place}{HEADER_ROW}", styles.HEADING, labels("prices.counts"))
     put(ws, f"{following}{HEADER_ROW}", styles.HEADING)
@@ -279,12 +280,7 @@ def _write_counts(book: Book, ws: Worksheet) -> None:
     cells = {key: f.fixed(f"offers_{key}", 0) for key in formulas}
     put_formula(ws, "A3", styles.SUBTITLE, f.sentence(labels("prices.count"), cells))
     doubts = f.sentence(labels("prices.doubts"), {key: f"offers_{key}" for key in _DOUBTFUL})
-    put_formula(
-        ws,
-        "I3",
-        styles.SUBTITLE,
-        f"IF(SUM({','.join(f'offers_{key}' for key in _DOUBTFUL)})>0,{doubts},{terms.MISSING})",
-    )
+    put_formula(ws, "I3", styles.SUBTITLE, f"IF(offers_doubtful>0,{doubts},{terms.MISSING})")
 
 
 def formulas(labels: Labels) -> dict[str, str]:

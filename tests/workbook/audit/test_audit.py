@@ -295,7 +295,7 @@ SEEDS = {
         f"Scenarios!{USERS}9",
     ),
     "neither Plan nor About": ("about_first", renamed("Plan", "Intro"), "Intro"),
-    "no date": ("dated_changes", lambda x: x.text("Changes", "B5", "soon"), "Changes"),
+    "no date": ("dated_changes", lambda x: [x.text("Changes", cell, "soon") for cell in ("B5", "B6")], "Changes"),
     "no Changes sheet": ("dated_changes", workbook(sheet_entry("Changes", name="News")), "workbook"),
     "a check fails": (
         "master_check",
