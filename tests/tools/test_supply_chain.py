@@ -46,9 +46,9 @@ def test_what_pyproject_needs_is_in_the_file_of_users():
 
 
 def test_actions_are_pinned_by_commit():
-    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    used = re.findall(r"uses: (\S+)", workflow)
-    assert used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
+    workflows = [path.read_text(encoding="utf-8") for path in (ROOT / ".github/workflows").glob("*.yml")]
+    used = [action for workflow in workflows for action in re.findall(r"uses: (\S+)", workflow)]
+    assert len(workflows) == 2 and used and all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
 
 
 def test_an_audit_that_could_not_run_says_so():
