@@ -57,6 +57,7 @@ EXAMPLES = {
     "min_speed": (20, 0),
     "VRAM_COST.gpu": ("h100-sxm", 4090),
     "VRAM_COST.result": ("per_month", "way"),
+    "VRAM_CHECK.result": ("optimizer", "trainable"),  # of fine-tuning, because a method is given
     "kind": ("models", "gpus"),
     "search": ("llama 70b", "mi300x"),
     "unit": ("GiB", "B"),
