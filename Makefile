@@ -41,7 +41,7 @@ test-fast: $(VENV)/installed-test
 # wheel's files from SOURCE_DATE_EPOCH, here the earliest in a zip archive.
 SBOM := $(RELEASE)/vram-planner.cdx.json
 release: $(VENV)/installed $(USERS)/installed $(RELEASE)/installed
-	rm -rf build $(RELEASE)/wheels
+	rm -rf build $(RELEASE)/wheels dist/vram_*.whl
 	SOURCE_DATE_EPOCH=315532800 $(RELEASE)/$(SCRIPTS)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation -w $(RELEASE)/wheels .
 	$(RELEASE)/$(SCRIPTS)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml -o $(SBOM) $(USERS_PYTHON)

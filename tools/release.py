@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
+import core
 from addin.build import addin_file, workbook_with_functions
 from addin.install import ADDIN_NAME
 from addin.libreoffice import extension
@@ -82,6 +84,18 @@ def release_files() -> Files:
     return files
 
 
+def bill_of_materials(content: bytes) -> bytes:
+    """Return the bill of materials with our version, which cyclonedx-py does not find in pyproject.toml."""
+    bill = json.loads(content)
+    bill["metadata"]["component"]["version"] = core.__version__
+    return (json.dumps(bill, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _added(path: Path) -> bytes:
+    content = path.read_bytes()
+    return bill_of_materials(content) if path.name.endswith(".cdx.json") else content
+
+
 def sums(files: Files) -> bytes:
     """Return the hashes in the format of `sha256sum`."""
     lines = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
@@ -105,7 +119,7 @@ def _check(name: str, content: bytes) -> None:
 @click.option("--add", "added", multiple=True, type=click.Path(exists=True, path_type=Path), help="A file to add.")
 def main(folder: Path, added: tuple[Path, ...]) -> None:
     """Write the files of a release and their hashes into FOLDER."""
-    files = release_files() | {path.name: path.read_bytes() for path in added}
+    files = release_files() | {path.name: _added(path) for path in added}
     for name, content in {**files, SUMS: sums(files)}.items():
         write_whole(folder / name, content)
         click.echo(f"Wrote {folder / name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -74,6 +75,13 @@ def test_the_hashes_are_in_the_format_of_sha256sum(tmp_path):
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a.txt",
         "0263829989b6fd954f72baaf2fc64bc2e2f01d692d4de72986ea808f6e99813f  b.txt",
     ]
+
+
+def test_the_bill_of_materials_has_our_version():
+    bill = {"metadata": {"component": {"name": "vram-planner"}}, "components": [{"name": "xlwings"}]}
+    found = json.loads(release.bill_of_materials(json.dumps(bill).encode()))
+    assert found["metadata"]["component"] == {"name": "vram-planner", "version": core.__version__}
+    assert found["components"] == bill["components"]
 
 
 def test_the_notice_is_the_licence_of_the_open_part():
