@@ -358,7 +358,7 @@ class TestLabels:
     def test_chinese_is_chinese(self):
         universal = {
             "unit.gb", "unit.gb_per_s", "unit.mb", "unit.none", "unit.tokens", "term_unit.GB", "term_unit.tokens",
-            "capacity.of_stage",
+            "capacity.of_stage", "plan.line_api_paid",
         }  # fmt: skip
         for key in set(label_table.all_keys()) - universal:
             assert re.search(r"[\u4e00-\u9fff]", Labels("zh")(key)), key
