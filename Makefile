@@ -53,18 +53,18 @@ parity: $(VENV)/installed-test
 	VRAM_PARITY_CASES=$(PARITY_CASES) $(BIN)/python -m pytest -n auto tests/test_one_answer.py tests/test_doors.py tests/core/plan/test_memory.py \
 	  tests/workbook/test_parity.py tests/workbook/test_functions.py tests/workbook/test_plan_parity.py
 
-# The quickest of them on each other supported Python that is installed.
+# The quickest of those whose result can differ between Pythons, on each other supported one that is installed.
 test-pythons:
 	.ci/test-pythons
 
 test-windows: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/hosts/windows
 
-# Branch coverage of the tests that need no other program: core/ 100%, the cell functions and workbook/ 95%.
+# Branch coverage of the tests that need no other program: core/ 100%, the cell functions and workbook/ 96%.
 coverage: $(VENV)/installed-lint
 	$(BIN)/python -m pytest -n auto -m "not needs" --cov --cov-report=
 	$(BIN)/python -m coverage report --include="core/*" --show-missing --skip-covered --fail-under=100
-	$(BIN)/python -m coverage report --include="vram_udf.py,workbook/*" --show-missing --skip-covered --fail-under=95
+	$(BIN)/python -m coverage report --include="vram_udf.py,workbook/*" --show-missing --skip-covered --fail-under=96
 
 # Style, types, dead code, licences. These licences are accepted for tests only: GPL (pcodedmp), PolyForm Noncommercial
 # (xlwings-server), and none in the metadata (aiocache, BSD-3-Clause in its licence file).
@@ -96,13 +96,15 @@ hashes: $(HASHES)/installed
 	$(HASHES)/$(SCRIPTS)/python -m tools.hashes requirements.txt --extra hub
 	$(HASHES)/$(SCRIPTS)/python -m tools.hashes requirements-tests.txt $(EXTRAS_OF_TESTS)
 
-# Fuzzing of everything that reads foreign data; each program also runs alone: python -m tests.fuzz.cells --help.
+# Many random examples of every law, and fuzzing of everything that reads foreign data; each program also runs alone:
+# python -m tests.fuzz.cells --help.
 # Fuzzing the readers is guided by coverage where atheris has a wheel (Linux); FUZZ_FILES is the number for each reader.
 FUZZ_CALLS ?= 1000000
 FUZZ_FILES ?= 20000
 FUZZ_KILLS ?= 300
 FUZZ_SEED ?= 1
 fuzz: $(VENV)/installed-fuzz
+	$(BIN)/python -m pytest -n auto -m "hypothesis and not needs" --hypothesis-profile=many --hypothesis-seed=$(FUZZ_SEED)
 	$(BIN)/python -m tests.fuzz.cells --calls $(FUZZ_CALLS) --seed $(FUZZ_SEED)
 	$(BIN)/python -m tests.fuzz.readers --runs $(FUZZ_FILES) --seed $(FUZZ_SEED)
 	$(BIN)/python -m tests.fuzz.kills --kills $(FUZZ_KILLS) --seed $(FUZZ_SEED)

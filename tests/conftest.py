@@ -12,9 +12,11 @@ from workbook.files import folder_lock, write_whole
 from workbook.labels import LANGUAGES
 from workbook.template import build
 
+# Random examples of each law; more with `--hypothesis-profile=many`, as `make fuzz` tries, and fewer on other Pythons.
 # How long an example takes depends on what else the machine does.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+for profile, examples in {"few": 10, "usual": 50, "many": 1000}.items():
+    settings.register_profile(profile, deadline=None, max_examples=examples)
+settings.load_profile("usual")
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)

@@ -714,7 +714,6 @@ def is_result(result):
 
 
 @pytest.mark.parametrize("function", vram_udf.FUNCTIONS, ids=lambda function: function.__name__)
-@settings(max_examples=100)
 @given(data=st.data())
 def test_any_arguments_give_cell_values(function, data):
     arity = len(inspect.signature(function).parameters)
@@ -723,7 +722,6 @@ def test_any_arguments_give_cell_values(function, data):
     assert is_result(function(*arguments))
 
 
-@settings(max_examples=100)
 @given(data=st.data())
 def test_check_is_ok_if_and_only_if_total_is_a_number(data):
     valid = {
@@ -755,7 +753,6 @@ PRECISIONS, KV_PRECISIONS = (
 )
 
 
-@settings(max_examples=100)
 @given(MODELS, CONTEXTS, COUNTS, PRECISIONS, KV_PRECISIONS, st.floats(0, 1), st.sampled_from(["B", "GB", "GiB"]))
 def test_the_lines_of_a_breakdown_add_up_to_the_total(model, context, users, precision, kv_precision, overhead, unit):
     scenario = (model, context, users, precision, kv_precision, overhead, unit)

@@ -33,13 +33,11 @@ def computed_values(xlsx: bytes) -> Values:
     import ironcalc  # imported here because only writing a workbook needs it
 
     cells = _formula_cells(xlsx)
+    content = quick_to_compute(xlsx)
     handle, path = tempfile.mkstemp(suffix=".xlsx")
     try:
         with os.fdopen(handle, "wb") as file:
-            tables = _tables(xlsx)
-            one_row = _column_of({table.displayName for table in tables if _has_one_row(table)})
-            edit = partial(_for_ironcalc, _columns_of(tables), one_row)
-            file.write(rewritten(xlsx, edit, compression=zipfile.ZIP_STORED))
+            file.write(content)
         model = ironcalc.load_from_xlsx(path, "en", "UTC", "en")
     finally:
         os.remove(path)
@@ -48,6 +46,13 @@ def computed_values(xlsx: bytes) -> Values:
     for sheet, index, row, column, address in cells:
         values.setdefault(sheet, {})[address] = model.get_cell_value(index, row, column)
     return values
+
+
+def quick_to_compute(xlsx: bytes) -> bytes:
+    """Return a workbook that IronCalc reads correctly and quickly, with the same formulas in another form."""
+    tables = _tables(xlsx)
+    one_row = _column_of({table.displayName for table in tables if _has_one_row(table)})
+    return rewritten(xlsx, partial(_for_ironcalc, _columns_of(tables), one_row), compression=zipfile.ZIP_STORED)
 
 
 def _for_ironcalc(

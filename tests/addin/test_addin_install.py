@@ -22,7 +22,7 @@ from addin.install import (
     windows_profile,
 )
 from core.errors import PlannerError
-from tests.paths import ROOT
+from tests.workbook.planner_rows import few
 from vram.cli.main import main, vram
 from workbook import files
 from workbook.files import UnwritableFileError
@@ -179,10 +179,11 @@ def test_the_command_builds_both_files(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["vram.xlam", "vram_functions.bas"]
 
 
-def test_the_planner_with_macros_is_an_xlsm(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = _vram("template", "--macro", cwd=tmp_path, env=environment)
-    assert result.returncode == 0, result.stderr
+def test_the_planner_with_macros_is_an_xlsm(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with few():
+        result = CliRunner().invoke(vram, ["template", "--macro"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
     assert [path.name for path in tmp_path.iterdir()] == ["vram_planner.xlsm"]
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.fuzz import seeds
+from tests.workbook.planner_rows import few
 
 OLD = b"the old file"
 MODULES = (
@@ -32,7 +33,7 @@ MODULES = (
 
 def _csv_of_scenarios(folder: Path) -> Path:
     path = folder / "scenarios.csv"
-    rows = "".join(f"s{i},llama-3.1-70b,{i + 1000},{i + 1},80\n" for i in range(230))
+    rows = "".join(f"s{i},llama-3.1-70b,{i + 1000},{i + 1},80\n" for i in range(60))
     path.write_text("scenario,model,context,users,gpu_memory_gb\n" + rows)
     return path
 
@@ -59,10 +60,15 @@ def old_content(name: str) -> bytes:
 
 
 def run_command(arguments: list[object]) -> int:
-    """The command line in this process, without output; its exit status."""
+    """The command line in this process, without output and with planners of a few models; its exit status."""
     from vram.cli import main as cli
 
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+    with (
+        few(),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
         sys.argv = ["vram", *map(str, arguments)]
         try:
             cli.main()

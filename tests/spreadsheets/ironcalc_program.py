@@ -14,12 +14,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import openpyxl
 from openpyxl.utils import get_column_letter, range_boundaries
 from openpyxl.utils.cell import range_to_tuple
+from openpyxl.xml.functions import fromstring
 
 from tests.required import missing
 from tests.spreadsheets import Case, Content, ProgramError, Target, Values, WriteRefused, checked_writes, plain_value
+from workbook.package import sheet_of_part
+from workbook.recalculation import quick_to_compute
 
 try:
     import ironcalc
@@ -29,11 +31,17 @@ except ImportError:  # reported by the first test that needs it
 # A styled cell without a value, <c r="B2" s="1" t="n"></c>, is blank, but IronCalc up to 0.9.1 reads it as the number 0
 # because of its declared type (fix proposed upstream: ironcalc/IronCalc#1425).
 _EMPTY_TYPED_CELL = re.compile(rb'(<c\b[^>]*?) t="[a-zA-Z]+"([^>]*?)(/>|></c>)')
+_STYLED_CELL = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]* s="([0-9]+)"')
 
 
-def recalculate(xlsx: Path) -> Values:
-    """Recalculate every formula of the file and return every cell's value."""
-    model = _load(xlsx)
+def recalculate(xlsx: Path, *, as_written: bool = False) -> Values:
+    """Recalculate every formula of the file and return every cell's value.
+
+    Args:
+        as_written: whether IronCalc reads the formulas as they are, or as `quick_to_compute` rewrites them.
+    """
+    model = _load(xlsx, as_written=as_written)
+    model.evaluate()
     sheets = _sheet_names(model)
     values: Values = {sheet: {} for sheet in sheets}
     for index, row, column in model.get_all_cells():
@@ -44,19 +52,23 @@ def recalculate(xlsx: Path) -> Values:
 
 
 class WhatIf:
-    """One workbook in memory: change inputs and read results, with the interface of ``libreoffice.WhatIf``."""
+    """One workbook in memory: change inputs and read results, with the interface of ``libreoffice.WhatIf``.
+
+    IronCalc computes all formulas whenever it computes, so that is done at a read after a write.
+    """
 
     def __init__(self, xlsx: Path) -> None:
         self._xlsx = Path(xlsx)
 
     def __enter__(self) -> WhatIf:
         self._model = _load(self._xlsx)
+        self._is_computed = False
         self._indices = {name: index for index, name in enumerate(_sheet_names(self._model))}
         self._names = {
             name["name"]: name["formula"] for name in self._model.get_defined_name_list() if name["scope"] is None
         }
-        # IronCalc ignores protection, so openpyxl reads which cells are locked.
-        self._book = openpyxl.load_workbook(self._xlsx)
+        # IronCalc ignores protection.
+        self._locks = _Locks(self._xlsx)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -66,10 +78,12 @@ class WhatIf:
         """Write input cells; WriteRefused when one is locked on a protected sheet."""
         for sheet, address, content in checked_writes(cells):
             self._write(sheet, address, content)
-        self._model.evaluate()
 
     def get(self, cells: list[Target]) -> list:
         """Read cells, or single workbook-level names."""
+        if not self._is_computed:
+            self._model.evaluate()
+            self._is_computed = True
         return [self._read_name(cell) if isinstance(cell, str) else self._read(*cell) for cell in cells]
 
     def named(self, names: list[str]) -> list:
@@ -82,27 +96,24 @@ class WhatIf:
         Each case starts from the state before the call, which is restored at the end.
         """
         results = []
-        try:
-            for case in cases:
-                before = [(cell, self._contents(*cell)) for cell in case]
-                try:
-                    self.set(case)
-                    results.append(self.get(outputs))
-                finally:
-                    for cell, contents in before:
-                        self._put(*self._position(*cell), contents)
-        finally:
-            self._model.evaluate()
+        for case in cases:
+            before = [(cell, self._contents(*cell)) for cell in case]
+            try:
+                self.set(case)
+                results.append(self.get(outputs))
+            finally:
+                for cell, contents in before:
+                    self._put(*self._position(*cell), contents)
         return results
 
     def _write(self, sheet: str, address: str, content: Content) -> None:
         position = self._position(sheet, address)
-        page = self._book[sheet]
-        if page.protection.sheet and page[address].protection.locked:
+        if self._locks.is_locked(sheet, address):
             raise WriteRefused(f"{sheet}!{address} is locked on a protected sheet")
         self._put(*position, content)
 
     def _put(self, sheet: int, row: int, column: int, contents: Content) -> None:
+        self._is_computed = False
         if contents is None:
             self._model.clear_cell_contents(sheet, row, column)
         elif isinstance(contents, _Formula):
@@ -150,16 +161,48 @@ class _Formula(str):
     """A cell's formula, as opposed to a text."""
 
 
-def _load(xlsx: Path):
+class _Locks:
+    """Which cells of a file are locked on a protected sheet. It reads a sheet when it is first asked about it."""
+
+    def __init__(self, xlsx: Path) -> None:
+        self._xlsx = xlsx
+        self._unlocked: dict[str, set[str] | None] = {}
+
+    def is_locked(self, sheet: str, address: str) -> bool:
+        if sheet not in self._unlocked:
+            self._unlocked[sheet] = self._unlocked_cells(sheet)
+        unlocked = self._unlocked[sheet]
+        return unlocked is not None and address not in unlocked
+
+    def _unlocked_cells(self, sheet: str) -> set[str] | None:
+        """Return the addresses of the unlocked cells; None for all cells of a sheet without protection."""
+        with zipfile.ZipFile(self._xlsx) as package:
+            part = next(part for part, title in sheet_of_part(package).items() if title == sheet)
+            content = package.read(part)
+            styles = fromstring(package.read("xl/styles.xml"))
+        protection = re.search(rb"<sheetProtection\b[^>]*>", content)
+        if not protection or not re.search(rb'\bsheet="(1|true)"', protection[0]):
+            return None
+        formats = styles.find("{*}cellXfs")
+        unlocked = {
+            str(number).encode()
+            for number, cell_format in enumerate(formats)
+            if any(each.get("locked") in ("0", "false") for each in cell_format.iterfind("{*}protection"))
+        }
+        return {address.decode() for address, style in _STYLED_CELL.findall(content) if style in unlocked}
+
+
+def _load(xlsx: Path, *, as_written: bool = False):
     if ironcalc is None:
         missing("IronCalc", "the Python package 'ironcalc' is not installed")
     with tempfile.TemporaryDirectory(prefix="vram-ironcalc-") as folder:
         copy = _loadable_copy(Path(xlsx), Path(folder, "book.xlsx"))
+        if not as_written:
+            copy.write_bytes(quick_to_compute(copy.read_bytes()))
         try:
             model = ironcalc.load_from_xlsx(str(copy), "en", "UTC", "en")
         except ironcalc.WorkbookError as failure:
             raise ProgramError(f"IronCalc cannot read {Path(xlsx).name}: {failure}") from failure
-    model.evaluate()
     return model
 
 

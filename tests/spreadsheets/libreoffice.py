@@ -22,16 +22,18 @@ import sys
 import tempfile
 import threading
 import uuid
-import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import openpyxl
+from lxml import etree
+from openpyxl.xml.constants import SHEET_MAIN_NS
 
 from tests.required import missing
-from tests.spreadsheets import Case, Cell, ProgramError, Target, Values, WriteRefused, checked_writes, plain_value
+from tests.spreadsheets import Case, Cell, ProgramError, Target, Values, WriteRefused, checked_writes
 from workbook.office import OfficeError, convert, kill_process_group, possible_offices, run_with_timeout, start_process
+from workbook.package import sheet_of_part
 
 OLDEST_USABLE_VERSION = (24, 8)
 WHAT_IF_TIMEOUT_S = 120.0
@@ -194,27 +196,41 @@ def _install(extension: Path, options: list[str]) -> None:
 
 
 def _stored_values(xlsx: Path) -> Values:
-    with warnings.catch_warnings():
-        # openpyxl warns that it would not save some of LibreOffice's extensions; nothing is saved here.
-        warnings.simplefilter("ignore", UserWarning)
-        book = openpyxl.load_workbook(xlsx, data_only=True)
-    return {
-        sheet.title: {
-            cell.coordinate: plain_value(cell.value)
-            for row in sheet.iter_rows()
-            for cell in row
-            if cell.value is not None
-        }
-        for sheet in book.worksheets
-    }
+    """Return the stored values. openpyxl would take four times as long."""
+    with zipfile.ZipFile(xlsx) as package:
+        texts = list(_shared_texts(package))
+        return {title: dict(_values(package, part, texts)) for part, title in sheet_of_part(package).items()}
+
+
+def _shared_texts(package: zipfile.ZipFile) -> Iterator[str]:
+    if "xl/sharedStrings.xml" in package.namelist():
+        for _, item in etree.iterparse(package.open("xl/sharedStrings.xml"), tag=f"{{{SHEET_MAIN_NS}}}si"):
+            yield "".join(text.text or "" for text in item.iter(f"{{{SHEET_MAIN_NS}}}t"))
+            item.clear()
+
+
+def _cells(package: zipfile.ZipFile, part: str) -> Iterator[tuple[str, etree._Element]]:
+    """Yield the address and the element of each cell of a sheet."""
+    for _, row in etree.iterparse(package.open(part), tag=f"{{{SHEET_MAIN_NS}}}row"):
+        for cell in row:
+            yield cell.get("r"), cell
+        row.clear()
+
+
+def _values(package: zipfile.ZipFile, part: str, texts: list[str]) -> Iterator[tuple[str, object]]:
+    read = {"s": lambda value: texts[int(value)], "b": lambda value: value == "1", "str": str, "e": str}
+    for address, cell in _cells(package, part):
+        value = cell.findtext(f"{{{SHEET_MAIN_NS}}}v")
+        if value:
+            yield address, read.get(cell.get("t", "n"), float)(value)
 
 
 def _formula_cells(xlsx: Path) -> Iterator[Cell]:
-    for sheet in openpyxl.load_workbook(xlsx).worksheets:
-        for row in sheet.iter_rows():
-            for cell in row:
-                if cell.data_type == "f":
-                    yield sheet.title, cell.coordinate
+    with zipfile.ZipFile(xlsx) as package:
+        for part, title in sheet_of_part(package).items():
+            for address, cell in _cells(package, part):
+                if cell.find(f"{{{SHEET_MAIN_NS}}}f") is not None:
+                    yield title, address
 
 
 # ---- what-ifs ----------------------------------------------------------------------------------------

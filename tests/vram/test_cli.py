@@ -11,6 +11,7 @@ import openpyxl
 import pytest
 
 from core import __version__
+from tests.workbook.planner_rows import few
 
 CONFIG = {
     "model_type": "llama",
@@ -138,7 +139,8 @@ def test_unreadable_configs(vram, tmp_path, content, words):
 
 def test_template_writes_the_planner_and_prints_the_article(vram, tmp_path):
     path = tmp_path / "new folder" / "planner.xlsx"
-    status, out, err = vram("template", "-o", path)
+    with few():
+        status, out, err = vram("template", "-o", path)
     assert (status, err) == (0, "")
     for figure in ("1,034", "800", "94", "242", "374", "1,077.20", "270.56"):
         assert figure in out
@@ -155,7 +157,8 @@ def test_functions_writes_the_workbook_of_functions(vram, tmp_path):
 
 
 def test_template_in_chinese(vram, tmp_path):
-    status, out, _ = vram("template", "-o", tmp_path / "p.xlsx", "--lang", "zh")
+    with few():
+        status, out, _ = vram("template", "-o", tmp_path / "p.xlsx", "--lang", "zh")
     assert status == 0
     assert "权重" in out
     assert "方案" in openpyxl.load_workbook(tmp_path / "p.xlsx").sheetnames

@@ -11,6 +11,7 @@ import pytest
 
 from core.catalog.offers import COLUMNS, MOST_OFFERS
 from core.errors import PlannerError
+from tests.workbook.planner_rows import few
 from vram.price_files import gpu_of, import_offers, read_offers
 from workbook.labels import Labels
 from workbook.sheets import options as options_sheet
@@ -159,7 +160,8 @@ def test_a_template_with_own_prices(vram, tmp_path):
     """Also of a GPU without a price in the catalog: it has rows on Options, with its cost."""
     out = tmp_path / "planner.xlsx"
     other = "h100-nvl,8,Vendor B,4712,own quote,buy,2026-06-01,8,120000\n"
-    assert vram("template", "-o", out, "--prices", written(tmp_path, OWN + other))[0] == 0
+    with few(gpus=None):
+        assert vram("template", "-o", out, "--prices", written(tmp_path, OWN + other))[0] == 0
     book = openpyxl.load_workbook(out, data_only=True)
     ws = book[Labels("en")("sheet.prices")]
     for quote in ("4711", "4712"):

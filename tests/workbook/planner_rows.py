@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -154,8 +154,10 @@ def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] | None = 
         gpus: None for all with a price.
     """
     known = tuple(model for model in catalog.models() if model.name in models)
-    options = [option for option in capacity.option_rows() if gpus is None or option[0] in gpus]
-    with patch.object(catalog, "models", lambda: known), patch.object(capacity, "option_rows", lambda _=(): options):
+    with patch.object(catalog, "models", lambda: known), ExitStack() as patches:
+        if gpus is not None:
+            options = [option for option in capacity.option_rows() if option[0] in gpus]
+            patches.enter_context(patch.object(capacity, "option_rows", lambda _=(): options))
         yield
 
 

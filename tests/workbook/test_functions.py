@@ -18,6 +18,7 @@ from core.plan.fleet import choice_of_gpu, options, smallest_first
 from core.plan.serving import service_of
 from tests.spreadsheets.ironcalc_program import Calculator
 from tests.workbook.planner_rows import few
+from tests.workbook.reading import read_once
 from workbook import functions_book
 from workbook.audit.run import audit
 from workbook.functions.all import KNOWN, functions
@@ -197,7 +198,7 @@ def test_examples_give_what_the_sheet_says(calculator):
 
 def test_the_planner_computes_the_same_and_nothing_depends_on_it(planner, language):
     """In the planner, which has more names and tables; only the sheet Functions uses LAMBDA."""
-    book = openpyxl.load_workbook(planner)
+    book = read_once(planner)
     own = {function.name: function for function in functions(Labels(language))}
     names = {name.casefold() for name in book.defined_names} | {t.casefold() for ws in book for t in ws.tables}
     for function in own.values():

@@ -286,7 +286,7 @@ CASES = given(st.sampled_from(sorted(SERVICES)), st.sampled_from([A100, H100, ch
               st.integers(1, 64), st.integers(1, 100_000))  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @CASES
 def test_the_most_users_fit_and_one_more_does_not(name, gpu, gpus, context):
     service = SERVICES[name]
@@ -300,7 +300,7 @@ def test_the_most_users_fit_and_one_more_does_not(name, gpu, gpus, context):
     assert needed > gpus
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @CASES
 def test_the_longest_context_fits_and_one_more_does_not(name, gpu, gpus, users):
     service = SERVICES[name]
@@ -316,7 +316,7 @@ def test_largest(threshold, most):
     assert largest(lambda value: value <= threshold, most) == min(threshold, most)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @CASES
 def test_more_gpus_never_serve_fewer(name, gpu, gpus, context):
     service = SERVICES[name]

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 from openpyxl.utils import get_column_letter
@@ -359,7 +359,6 @@ def close(one: float, other: float) -> bool:
 
 
 @given(situations())
-@settings(max_examples=150, deadline=None)
 def test_no_step_is_faster_than_the_memory(situation):
     served, on, load, tp = situation
     found = computed(*situation)
@@ -375,7 +374,6 @@ def test_no_step_is_faster_than_the_memory(situation):
 
 
 @given(situations(), st.integers(1, 500))
-@settings(max_examples=150, deadline=None)
 def test_more_users_never_get_more_each_nor_less_in_all(situation, more):
     served, on, load, tp = situation
     few, many = computed(*situation), computed(served, on, replace(load, users=load.users + more), tp)
@@ -389,7 +387,6 @@ def test_more_users_never_get_more_each_nor_less_in_all(situation, more):
 
 
 @given(situations(), st.sampled_from([1, 2, 3]), st.integers(1, 60))
-@settings(max_examples=150, deadline=None)
 def test_users_by_the_terms_are_never_more_than_get_the_wanted_speed(situation, pp, wanted):
     """Nor many fewer: dense models within a node get all of them."""
     served, on, load, tp = situation
@@ -407,7 +404,6 @@ def test_users_by_the_terms_are_never_more_than_get_the_wanted_speed(situation, 
 
 
 @given(situations(), st.floats(1, 4))
-@settings(max_examples=100, deadline=None)
 def test_better_hardware_is_never_slower(situation, factor):
     plain = computed(*situation)
     if plain is None:

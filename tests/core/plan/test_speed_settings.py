@@ -72,7 +72,7 @@ def test_the_model_s_own_layer_drafts():
     assert acceptance_note(plain) == acceptance_note(service("deepseek-v3", mtp_tokens=1, acceptance=0.7)) == ()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from(["qwen3.5-27b", "deepseek-v3", "qwen3.5-35b-a3b"]),
     st.integers(1, 8), st.floats(0, 1), st.floats(0, 1), st.integers(1, 200),
@@ -85,7 +85,7 @@ def test_accepting_more_is_never_slower(name, drafted, first, second, users):
     assert tokens_per_s(service(name, mtp_tokens=drafted, acceptance=0), load) < tokens_per_s(service(name), load)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(1, 6), st.floats(0, 1), st.floats(1, 60))
 def test_users_at_a_wanted_speed_get_it_with_drafts_too(drafted, acceptance, wanted):
     drafting = service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=drafted, acceptance=acceptance)

@@ -266,20 +266,17 @@ JOBS = st.builds(
 COUNTS = st.integers(1, 3000)
 
 
-@settings(max_examples=200, deadline=None)
 @given(job=JOBS, gpus=COUNTS, more=COUNTS)
 def test_more_gpus_never_need_more_on_each(job, gpus, more):
     assert memory(job, gpus + more).total <= memory(job, gpus).total
 
 
-@settings(max_examples=200, deadline=None)
 @given(job=JOBS, gpus=COUNTS)
 def test_a_higher_stage_of_zero_never_needs_more(job, gpus):
     totals = [memory(replace(job, zero=stage), gpus).total for stage in range(4)]
     assert totals == sorted(totals, reverse=True)
 
 
-@settings(max_examples=200, deadline=None)
 @given(job=JOBS, gpus=COUNTS)
 def test_less_is_trained_with_less_memory(job, gpus):
     full, lora, qlora = (memory(replace(job, method=method), gpus) for method in METHODS)
@@ -289,7 +286,6 @@ def test_less_is_trained_with_less_memory(job, gpus):
     assert states[0] > states[1] or job.zero in (1, 2)
 
 
-@settings(max_examples=200, deadline=None)
 @given(job=JOBS, gpus=COUNTS, more=st.integers(1, 1000))
 def test_more_tokens_never_need_less(job, gpus, more):
     least = memory(job, gpus)
@@ -297,7 +293,6 @@ def test_more_tokens_never_need_less(job, gpus, more):
     assert memory(replace(job, batch=job.batch + more), gpus).total > least.total
 
 
-@settings(max_examples=200, deadline=None)
 @given(job=JOBS)
 def test_checkpointing_and_a_fused_loss_never_need_more(job):
     totals = [memory(replace(job, checkpointing=kind)).total for kind in CHECKPOINTING]
@@ -305,7 +300,7 @@ def test_checkpointing_and_a_fused_loss_never_need_more(job):
     assert memory(replace(job, loss="fused")).total <= memory(replace(job, loss="plain")).total
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(job=JOBS, usable_bytes=st.integers(GIB, 200 * GIB))
 def test_the_fewest_gpus_hold_the_job_and_one_fewer_does_not(job, usable_bytes):
     found = fewest_gpus(job, usable_bytes)

@@ -640,7 +640,7 @@ def test_areas_of_references(table_book):
     assert resolver.areas("NS", "Sheet", 4, 2) == (None, "ns")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 40), st.data())
 def test_what_a_range_is_computed_from(count, data):
     """The precedents are all formulas within the range and no others, however the range is split into blocks."""

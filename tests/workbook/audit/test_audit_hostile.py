@@ -262,7 +262,7 @@ def read_or_refused(content: bytes, path: Path) -> None:
         assert "the check" not in str(error), f"{error.__cause__!r}"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(SMALL) - 1))
 def test_a_file_cut_anywhere_is_refused(tmp_path_factory, length):
     path = tmp_path_factory.mktemp("cut") / "t.xlsx"
@@ -271,7 +271,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path_factory, length):
         audit(path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, len(SMALL) - 1), st.integers(1, 255))
 def test_a_file_with_a_wrong_byte_is_read_or_refused(tmp_path_factory, place, difference):
     content = bytearray(SMALL)
@@ -297,7 +297,6 @@ JUNK = (
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from(JUNK))
 def test_a_file_with_junk_in_its_xml_is_read_or_refused(tmp_path_factory, chance: random.Random, junk):
     with zipfile.ZipFile(BytesIO(SMALL)) as package:

@@ -849,11 +849,11 @@ class TestCommand:
         # Origin: (141.107412992 + 104.8576) × 1.1 and (141.107412992 + 10.48576) × 1.1, by hand.
         assert [index["Y18"].value, index["Y19"].value] == pytest.approx([270.5615142912, 166.7524902912], rel=1e-12)
 
-    def test_a_filled_planner(self, vram, planners, tmp_path):
-        status, _, err = vram("export", planners["zh"], "-o", tmp_path / "out.xlsx")
+    def test_a_filled_planner(self, vram, small_planners, tmp_path):
+        status, _, err = vram("export", small_planners["zh"], "-o", tmp_path / "out.xlsx")
         assert (status, err) == (0, "")
         index = openpyxl.load_workbook(tmp_path / "out.xlsx", data_only=True)["Index"]
-        expected = [row.scenario.estimate.total_bytes / GB for row in Planner(planners["zh"])]
+        expected = [row.scenario.estimate.total_bytes / GB for row in Planner(small_planners["zh"])]
         assert [index[f"Y{18 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
 
     def test_bad_rows_are_all_named_and_nothing_is_written(self, vram, tmp_path):
@@ -884,16 +884,16 @@ class TestCommand:
             (["planner.xlsx", "-o", "planner.xlsx"], "is the file that is read"),
         ],
     )
-    def test_refusals_are_one_sentence(self, vram, planners, tmp_path, monkeypatch, arguments, words):
+    def test_refusals_are_one_sentence(self, vram, small_planners, tmp_path, monkeypatch, arguments, words):
         monkeypatch.chdir(tmp_path)
         self.write(tmp_path, "A,llama-3.1-70b,1,1,80")
         Path("empty.csv").write_text(self.CSV.format(rows=""), encoding="utf-8")
-        Path("planner.xlsx").write_bytes(planners["en"].read_bytes())
+        Path("planner.xlsx").write_bytes(small_planners["en"].read_bytes())
         status, out, err = vram("export", *arguments)
         assert (status, out) == (2, "") and words in err
         assert err.startswith("vram: ") and err.count("\n") == 1
         assert not Path("out.xlsx").exists()
-        assert Path("planner.xlsx").read_bytes() == planners["en"].read_bytes()
+        assert Path("planner.xlsx").read_bytes() == small_planners["en"].read_bytes()
 
     @pytest.mark.needs("libreoffice")
     def test_pdf(self, vram, tmp_path):
