@@ -233,7 +233,7 @@ def gpu_of(name: str, memory_gb: float | None) -> str | None:
 
 
 def _number(number: int, row: Mapping[str, str | None], column: str) -> float | None:
-    """Return the number of a cell; None for a blank."""
+    """Return the number of a cell; None for a blank and for a number that counts nothing: 0 or less."""
     text = (row.get(column) or "").strip()
     try:
         found = float(text) if text else None
@@ -241,7 +241,7 @@ def _number(number: int, row: Mapping[str, str | None], column: str) -> float | 
         found = float("nan")
     if found is not None and not abs(found) < float("inf"):
         raise WrongTypeError(f"row {number}, {column}", f"{quoted(text)} is not a number", "Correct or delete the row.")
-    return found
+    return found if found and found > 0 else None
 
 
 def _cheapest(offers: list[Offer]) -> Iterator[Offer]:

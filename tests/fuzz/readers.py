@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import datetime
 import importlib.util
 import math
 import random
@@ -101,6 +102,35 @@ def read_scenarios(path: Path) -> None:
         _check_row(row)
 
 
+def read_prices(path: Path) -> None:
+    from vram.price_files import prices_of_file
+
+    for prices in prices_of_file(path).values():
+        for price in (prices.purchase, prices.server_per_gpu, prices.on_demand_per_gpu_hour):
+            assert price is None or (0 <= price.usd < math.inf and price.step >= 1)
+
+
+def import_prices(path: Path) -> None:
+    """What is imported can be read again, and is the same."""
+    from core.errors import PlannerError
+    from vram.cli.prices import csv_of
+    from vram.price_files import FORMS, import_offers, read_offers
+
+    refused = []
+    for form in FORMS:
+        try:
+            offers = import_offers(path, form, datetime.date(2026, 11, 26)).offers
+        except PlannerError as error:
+            refused.append(error)
+            continue
+        if offers:
+            again = path.with_name("again.csv")
+            again.write_bytes(csv_of(offers))
+            assert read_offers(again) == offers
+    if len(refused) == len(FORMS):
+        raise refused[-1]
+
+
 def read_planner(path: Path) -> None:
     from workbook.planner_reader import Planner
 
@@ -143,6 +173,8 @@ READERS = {
     "index": Reader("indexes", read_index, "model.safetensors.index.json"),
     "gguf": Reader("gguf_headers", read_gguf_file, "model.gguf"),
     "models_csv": Reader("model_rows", read_model_rows, "my_models.csv"),
+    "prices_csv": Reader("offer_files", read_prices, "offers.csv"),
+    "imported": Reader("price_files", import_prices, "vms.csv"),
     "scenarios_csv": Reader("scenario_files", read_scenarios, "scenarios.csv"),
     "planner": Reader("package_parts", read_planner, "planner.xlsx", in_package=True),
     "audit": Reader("package_parts", audit_workbook, "suppliers.xlsx", in_package=True),

@@ -13,6 +13,7 @@ import numpy as np
 import xlsxwriter
 from safetensors.numpy import save
 
+from core.catalog.offers import COLUMNS
 from core.catalog.rows import row_of, with_row
 from tests.core.readers import gguf_files
 from tools import golden_tables
@@ -28,8 +29,8 @@ LLAMA = {
 }  # fmt: skip
 SCENARIO = {
     "scenario": "first", "model": "llama-3.1-70b", "context": 32768, "users": 10, "precision": "fp16",
-    "kv_precision": "fp8",
-    "overhead": 0.1, "gpu_memory_gb": 80,
+    "kv_precision": "fp8", "output_tokens": 512, "allocation": "paged", "average_tokens": 9000, "engine": "vllm",
+    "gpu": "h100-sxm", "gpu_memory_gb": 80,
 }  # fmt: skip
 MOST_CONFIG_BYTES = 8192
 
@@ -44,6 +45,8 @@ WORDS = {
     "index": ["weight_map", "metadata", ".safetensors", "../", "/etc/passwd", "model-00001-of-00002.safetensors"],
     "gguf": ["GGUF", "general.architecture", "general.alignment", "split.count", "split.no", "llama.block_count",
              "llama.expert_count", "token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate_exps.weight"],
+    "prices_csv": ["sep=;", '"', ",", ";", "\r\n", "1e999", "nan", "-1", "0", "1,5", "h100", "dgx-h100", "spot", "list",
+                   "rent reserved", "2026-13-01", "1899-12-30", "EUR", "=1+1", "'"],
     "models_csv": ["name,", "other_fields", '"', '""', "\r\n", ";", "TRUE", "1e999", "nan", "=1+1", "{", "}",
     "params_b"],
     "scenarios_csv": ["sep=;", '"', '""', ",", ";", "\t", "|", "\r\n", "1.234,5", "10%", "１２", "'=", "\ufeff", "\0"],
@@ -52,7 +55,7 @@ WORDS = {
                 'r="XFD1048576"', 'ref="A1:XFD1048576"', "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hosts'>]>", "&a;",
                 "&#0;", "]]>", "xmlns=", 'r="0"', 's="999999999"', "1e999", "NaN", "mergeCell", "totalsRowCount"],
 }  # fmt: skip
-WORDS["audit"] = WORDS["planner"]
+WORDS["audit"], WORDS["imported"] = WORDS["planner"], WORDS["prices_csv"]
 
 
 def configs() -> list[bytes]:
@@ -103,14 +106,44 @@ def model_rows() -> list[bytes]:
     return [with_row(b"", row), with_row(with_row(b"", row), other)]
 
 
+def offer_files() -> list[bytes]:
+    """Offers with our own columns: plain, and as Excel writes them where a comma is decimal."""
+    offer = {"gpu": "h200-sxm", "gpus": "8", "vendor": "Vendor A", "quote": "4711", "kind": "own quote", "terms": "buy",
+             "date": "2026-05-01", "valid_until": "2026-12-31", "smallest": "8", "low": "190000", "typical": "200000.5",
+             "high": "210000", "currency": "EUR", "source": "here"}  # fmt: skip
+    rented = offer | {"gpu": "dgx-h100", "gpus": "", "terms": "rent on demand", "typical": "2.35", "currency": "USD"}
+    rows = [",".join(COLUMNS), *(",".join(row.get(name, "") for name in COLUMNS) for row in (offer, rented))]
+    plain = "\n".join(rows)
+    german = "\r\n".join(row.replace(",", ";").replace(".", ",") for row in rows)
+    return [plain.encode(), german.encode("utf-8-sig"), plain.replace(",", "\t").encode("utf-16")]
+
+
+def price_files() -> list[bytes]:
+    """Files of other catalogs too: SkyPilot's and gpuhunt's."""
+    skypilot = """InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,GpuInfo,SpotPrice
+p4d.24xlarge,A100,8.0,96.0,1152.0,20.0,us-east-1,"{'Gpus': [{'MemoryInfo': {'SizeInMiB': 40960}}]}",8.0
+g6f.large,L4,0.125,2.0,8.0,0.2,us-east-1,,
+trn1.2xlarge,Trainium,1.0,8.0,32.0,1.34,us-east-1,,
+"""
+    gpuhunt = """instance_name,location,price,cpu,memory,gpu_count,gpu_name,gpu_memory,spot,disk_size,gpu_vendor,flags
+gpu_1x,us-1,2.5,26,200,1,H100,80.0,False,,nvidia,
+gpu_1x,us-1,1.5,26,200,1,H100,80.0,True,,nvidia,
+"""
+    return [skypilot.encode(), gpuhunt.encode(), *offer_files()]
+
+
 def scenario_files() -> list[bytes]:
     header = ",".join(field.name for field in FIELDS)
-    values = ",".join(str(SCENARIO.get(field.name, "")) for field in FIELDS)
-    plain = f"{header}\n{values}\n'=1+1,gemma-3-27b,8192,,int4,,,24\n"
+    short = {"scenario": "'=1+1", "model": "gemma-3-27b", "context": 8192, "precision": "int4", "gpu_memory_gb": 24}
+    values, others = (",".join(str(row.get(field.name, "")) for field in FIELDS) for row in (SCENARIO, short))
+    plain = f"{header}\n{values}\n{others}\n"
     chinese = ";".join(Labels("zh")(field.label) for field in FIELDS)
     row = values.replace(",", ";").replace(".", ",")
     german = f'sep=;\r\n{chinese}\r\n{row}\r\n"x;""y""";lama;1e3;1.000;2;1;10 %;79,5\r\n'
-    return [plain.encode(), german.encode("utf-8-sig"), german.encode("gb18030"), plain.encode("utf-16")]
+    by_rule = plain.replace("paged,9000", "reserved,").replace("vllm,", "rule,0.1")
+    return [
+        plain.encode(), by_rule.encode(), german.encode("utf-8-sig"), german.encode("gb18030"), plain.encode("utf-16"),
+    ]  # fmt: skip
 
 
 def small_planner() -> bytes:

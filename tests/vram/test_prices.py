@@ -64,6 +64,14 @@ def test_skypilots_machines(vram, tmp_path):
     assert (spot["terms"], spot["typical"], spot["high"]) == ("spot", "8", "")
 
 
+def test_a_price_below_zero_is_none(tmp_path):
+    """Else it would be the cheapest of its machine, and hide the others."""
+    wrong = SKYPILOT.replace("1152.0,24.0,", "1152.0,-24.0,").replace("L4,0.125", "L4,-1")
+    found = import_offers(written(tmp_path / "aws", wrong), "skypilot", DAY)
+    assert next((offer.gpu, offer.typical, offer.high) for offer in found.offers) == ("a100-sxm-40gb", 20, 30)
+    assert all(offer.typical > 0 and offer.gpus > 0 for offer in found.offers)
+
+
 def test_one_region(tmp_path):
     found = import_offers(written(tmp_path / "aws", SKYPILOT), "skypilot", DAY, "US-W")
     assert [(offer.region, offer.typical) for offer in found.offers] == [("us-west-2", 24)]

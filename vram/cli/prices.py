@@ -46,7 +46,7 @@ def import_prices(file: Path, form: str, as_of: str, region: str | None, path: P
     found = import_offers(file, form, _date(as_of), region, encoding)
     say_encoding(file, found.detected)
     if found.offers:
-        write_whole(path, _csv(found.offers))
+        write_whole(path, csv_of(found.offers))
     gpus = len({offer.gpu for offer in found.offers})
     taken = f"{found.taken:,} of {found.rows:,} rows with a price taken"
     click.echo(f"{taken}: {counted(len(found.offers), 'offer')} of {counted(gpus, 'GPU')}")
@@ -66,7 +66,8 @@ def _date(text: str):
         raise PlannerError("as-of", f"{text!r} is not a date", "Write for example 2026-11-26.") from None
 
 
-def _csv(offers: tuple[Offer, ...]) -> bytes:
+def csv_of(offers: tuple[Offer, ...]) -> bytes:
+    """Return offers as a CSV file with the columns `COLUMNS`."""
     out = io.StringIO(newline="")
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
