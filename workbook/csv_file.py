@@ -106,7 +106,7 @@ class CsvFile:
                 if "\0" in line or len(line) == _LONGEST_LINE:
                     self._fail("it is not a text file", "Give a CSV file or a planner .xlsx.")
                 yield line
-        except UnicodeDecodeError:
+        except UnicodeError:  # UTF-16 without its mark is none of the errors of decoding
             self._fail(f"it is not {_label(self._encoding)} text", self._remedy("Give another --encoding"))
 
     def _find_header(self, known: Callable[[str], object], complete: Callable[[list[str]], bool]) -> tuple[int, str]:

@@ -101,6 +101,9 @@ def test_estimate_for_people(vram):
         (["estimate", "missing.json", "--context", 10], ["missing.json", "No such file"]),
         (["estimate", "article-llama-70b", "--context", 10, "extra"], ["extra"]),
         (["template", "--lang", "fr"], ["fr"]),
+        (["train", "llama-3-8b"], ["Missing option '--method'. Choose from: full, lora, qlora"]),
+        (["estimate", "llama-3-8b", "--context", 10, "--csv", "--json"], ["either --json or --csv, not both"]),
+        (["model", "list", "--csv", "--json"], ["either --json or --csv, not both"]),
         (["tempalte"], ["tempalte"]),
     ],
 )

@@ -84,6 +84,14 @@ def test_a_reader_that_has_seen_enough():
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_output_is_no_traceback(closed):
+    for arguments, status in (("model list", 0), ("estimate no-such-model --context 8", 2)):
+        program = f"exec '{sys.executable}' -m vram {arguments} {closed}"
+        done = subprocess.run(["sh", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert done.returncode == status and "Traceback" not in done.stdout + done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux" and os.geteuid() == 0, reason="root may write anywhere")
 @pytest.mark.parametrize("name", kills.WRITERS)
 def test_a_folder_that_may_not_be_written_to(name, tmp_path):

@@ -114,6 +114,8 @@ def test_an_encoding_that_is_none_is_refused(tmp_path, encoding):
 def test_a_file_that_is_not_in_the_stated_encoding_is_refused(tmp_path):
     with pytest.raises(UnreadableFileError, match="it is not UTF-8 text. Give another --encoding, or save it as"):
         list(CsvScenarios(written(tmp_path, HEADER + b"\xc4rger" + ROW), "utf-8").given_rows())
+    with pytest.raises(UnreadableFileError, match="it is not UTF-16 text. Give another --encoding, or save it as"):
+        CsvScenarios(written(tmp_path, HEADER + ROW), "utf-16")  # without the mark at the start
 
 
 def test_letters_far_down_a_long_file_count(tmp_path):

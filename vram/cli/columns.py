@@ -43,6 +43,12 @@ def print_csv(answers: Sequence[Mapping[str, object]]) -> None:
     click.echo(out.getvalue(), nl=False)
 
 
+def check_one_form(as_csv: bool, as_json: bool) -> None:
+    """Raise UsageError if an answer is asked for in two forms."""
+    if as_csv and as_json:
+        raise click.UsageError("Give either --json or --csv, not both.")
+
+
 def print_answer(
     figures: Callable[[], dict[str, Any]],
     as_csv: bool,
@@ -57,6 +63,7 @@ def print_answer(
         figures: returns the figures of the answer, which the text does not need.
         rows: the name of the list whose elements are the rows of the CSV; "" for one row with all figures.
     """
+    check_one_form(as_csv, as_json)
     if as_csv:
         print_csv(figures()[rows] if rows else [figures()])
     elif as_json:

@@ -113,6 +113,9 @@ def _print_estimate(found: Estimate) -> None:
 
 def main() -> None:
     """Run the `vram` command; bad input is one sentence and exit status 2, never a traceback."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as in `vram model list >&-`, or pythonw's
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it is for the whole run
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # pipes on Windows take few characters, and a file name may be no text
             stream.reconfigure(errors="backslashreplace")
@@ -125,7 +128,7 @@ def main() -> None:
         click.echo(error.format_message())
         sys.exit(BAD_INPUT)
     except click.ClickException as error:
-        _fail(error.format_message())
+        _fail(" ".join(error.format_message().split()))  # click lists choices on lines of their own
     except PlannerError as error:
         _fail(str(error))
     except BrokenPipeError:  # the reader of the output has stopped

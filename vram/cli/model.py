@@ -15,7 +15,7 @@ from core.catalog.rows import read_rows, row_of, with_row
 from core.errors import PlannerError
 from core.texts import escaped
 from core.units import GB, GIB
-from vram.cli.columns import print_columns, print_csv
+from vram.cli.columns import check_one_form, print_columns, print_csv
 from vram.cli.options import models_option
 from vram.models import HUB_PREFIX, Model
 from vram.models import model as find_model
@@ -48,6 +48,7 @@ def show(model: str, as_json: bool) -> None:
 @models_option
 def list_models(search: str, as_json: bool, as_csv: bool) -> None:
     """List the models that have a name, your own first."""
+    check_one_form(as_csv, as_json)
     found = [known for known in catalog.models() if search.casefold() in _searched(known).casefold()]
     cards = [_whole_numbers(model_card(known.spec)) for known in found]
     if as_csv:

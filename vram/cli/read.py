@@ -13,7 +13,7 @@ import click
 
 from core.texts import counted, escaped
 from core.units import GB
-from vram.cli.columns import print_columns
+from vram.cli.columns import check_one_form, print_columns
 from vram.cli.options import models_option
 from workbook.changed_cells import Change, ChangedCell, Changes
 from workbook.planner_reader import Difference, Kind, Planner, PlannerRow
@@ -54,8 +54,7 @@ def read(ctx: click.Context, planner: Path, as_json: bool, as_csv: bool) -> None
     \b
     Exit status: 0 every row agrees; 1 a cell differs, or a row has wrong inputs; 2 the file cannot be read.
     """
-    if as_json and as_csv:
-        raise click.UsageError("Give either --json or --csv, not both.")
+    check_one_form(as_csv, as_json)
     table = Planner(planner)
     rows = list(table)
     named = {found.cell for row in rows for found in row.differences}
