@@ -280,13 +280,13 @@ PACE = Terms(
 
 # The most users that a replica serves at a wanted speed, within a node. A step with b sequences in each stage takes
 # free of what does not grow with b; the share of touched experts is concave in b, so a tangent bounds it from above:
-# the users found are never too many, and two tangents bring them to the true number.
+# the users found are never too many, and two tangents bring them to the true number. A wish of next to nothing is none.
 FAST = Terms(
     Term(
         name="longest_token_s",
         unit="s",
         means="Longest time per output token at which the low end of the range still is the wanted speed.",
-        formula=when(v.min_speed > 0, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
+        formula=when(v.min_speed > 0.0001, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
     ),
     Term(
         name="spent_s",

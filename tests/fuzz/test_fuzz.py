@@ -92,6 +92,7 @@ LABELLED = [["params_b", 70], ["layers", 80], ["hidden", 8192]]
         (("VRAM_TOTAL", [[MARKS]] * 200, 1000), "#N/A"),
         (("VRAM_TOTAL", "llama-3.1-70b", 1000, 1, [[MARKS]] * 200), "#N/A"),
         (("VRAM_WEIGHTS", 70, 2, [[MARKS]] * 200), "#N/A"),
+        (("VRAM_COST", "llama-3.1-8b", 1000, 10, "h100", None, None, None, 1e-308, "order"), 2.0),
     ],
 )  # fmt: skip
 def test_cells_that_once_raised_or_hung(call, result):
