@@ -286,7 +286,7 @@ FAST = Terms(
         name="longest_token_s",
         unit="s",
         means="Longest time per output token at which the low end of the range still is the wanted speed.",
-        formula=when(v.min_speed > 0.0001, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
+        formula=when(v.min_speed * 10**6 > 1, 1 / (v.min_speed * most(v.range_factor, v.few_users_factor)), 10**6),
     ),
     Term(
         name="spent_s",

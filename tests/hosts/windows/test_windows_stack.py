@@ -96,7 +96,8 @@ ODD_CONTENTS = [
     *NEWER_ERRORS,
 ]
 
-# Some of them as constants in the formula: one for each way in which xlwings converts them.
+# Some of them as constants in the formula: one for each way in which xlwings converts them. It does so in the same way for
+# every argument: for the first one all of them are tried, for the others one.
 ODD_CONSTANTS = ["no such thing", "#REF!", "#SPILL!", -1, True, datetime.datetime(2026, 1, 2, 3, 4, 5)]
 
 
@@ -126,7 +127,7 @@ def _cases(function: CellFunction) -> list[Call]:
         varied = [
             Range([[content] for content in (one, *ODD_CONTENTS, other)]),
             [[one, other], ["#N/A", "#SPILL!"]],
-            *(ODD_CONSTANTS if place == 0 else ODD_CONSTANTS[:3]),
+            *(ODD_CONSTANTS if place == 0 else ODD_CONSTANTS[1:2]),
         ]
         if function.arguments[place].optional:
             varied.append(MISSING)
