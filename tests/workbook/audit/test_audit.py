@@ -196,7 +196,11 @@ def two_cells_in_a_circle(x: Xlsx) -> None:
 
 
 def hidden_name(x: Xlsx) -> None:
-    x.edit("xl/workbook.xml", lambda root: next(root.iter(MAIN + "definedName")).set("hidden", "1"))
+    def hide(root) -> None:
+        (name,) = (found for found in root.iter(MAIN + "definedName") if found.get("name") == "addin_loaded")
+        name.set("hidden", "1")
+
+    x.edit("xl/workbook.xml", hide)
 
 
 # (check, seed, a place that it names)

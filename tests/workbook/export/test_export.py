@@ -857,13 +857,13 @@ class TestCommand:
         assert [index[f"Y{18 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
 
     def test_bad_rows_are_all_named_and_nothing_is_written(self, vram, tmp_path):
-        path = self.write(tmp_path, "A,llama-3.1-70b,32K,0,80", "B,llama-3-8b,1,1,24", "C,lama-3.1-70b,1,1,80")
+        path = self.write(tmp_path, "A,llama-3.1-70b,32X,0,80", "B,llama-3-8b,1,1,24", "C,lama-3.1-70b,1,1,80")
         status, out, err = vram("export", path, "-o", tmp_path / "out.xlsx")
         assert (status, out) == (2, "")
         first, *lines = err.splitlines()
         assert first.startswith("vram: ") and "3 problems, nothing was written" in first
         assert lines == [
-            "line 2, context: '32K' is text, not a number. Write the context in tokens, for example 32768.",
+            "line 2, context: '32X' is text, not a number. Write the context in tokens, for example 32768.",
             "line 2, users: 0 is below 1. Write the number of concurrent users, for example 10.",
             "line 4, model: 'lama-3.1-70b' is not known. Did you mean 'llama-3.1-70b'?",
         ]
