@@ -1,4 +1,4 @@
-"""Time to start: importing the cell functions, and an estimate on the command line.
+"""Time to start: importing the cell functions, and an estimate and a plan on the command line.
 
 Compiled bytecode is in place, as in every installed package.
 """
@@ -12,7 +12,8 @@ import tempfile
 from benchmarks.timing import Measure, in_turn, print_measures, process
 
 ROUNDS = 15
-_ESTIMATE = "import sys; sys.argv[0] = 'vram'; from vram.cli.main import main; main()"
+_COMMAND = "import sys; sys.argv[0] = 'vram'; from vram.cli.main import main; main()"
+_PLAN = ("plan", "llama-3.1-70b", "--context", "32768", "--users", "50", "--costs")
 _ARGUMENTS = ("estimate", "llama-3.1-70b", "--context", "32768", "--users", "10")
 
 
@@ -31,8 +32,12 @@ def measures(most_rounds: int) -> list[Measure]:
                 rounds=rounds, target=1.15,
             ),
             in_turn(
-                "vram estimate", python("-c", _ESTIMATE, *_ARGUMENTS), "python -c pass", python("-c", "pass"),
+                "vram estimate", python("-c", _COMMAND, *_ARGUMENTS), "python -c pass", python("-c", "pass"),
                 rounds=rounds, target=5,
+            ),
+            in_turn(
+                "vram plan of every GPU, with speed and costs", python("-c", _COMMAND, *_PLAN),
+                "python -c pass", python("-c", "pass"), rounds=rounds,
             ),
         ]  # fmt: skip
 
