@@ -14,8 +14,8 @@ from workbook.sheets.plan_inputs import CHOICE, DATE, NUMBER, PlanInput
 DEFAULT_SCENARIO = "row_real_fp8"
 # Widths in pixels of a screen at 100 %: a width unit is 8 pixels, as the Normal style is Arial 11.
 _PIXELS = {
-    "A": 158, "B": 114, "C": 92, "D": 12, "E": 136, "F": 48, "G": 52, "H": 112, "I": 84, "J": 92, "K": 84, "L": 96,
-    "M": 86, "N": 12, "O": 288,
+    "A": 158, "B": 110, "C": 92, "D": 12, "E": 136, "F": 48, "G": 52, "H": 112, "I": 84, "J": 92, "K": 84, "L": 96,
+    "M": 86, "N": 12, "O": 316,
 }  # fmt: skip
 _ROW_POINTS = 14.25  # 19 pixels: what 11 points of Arial need, a height that Excel does not round
 _ANSWER, _LAST = "EFGHIJKLM", "M"

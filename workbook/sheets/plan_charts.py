@@ -22,7 +22,7 @@ from workbook.sheets import plan_workings
 
 _COLUMN = "O"
 _FIRST_COLUMN = 13  # N, the gap, counted from 0: labels of axes may use it
-_WIDTH = 328  # pixels, over N and O
+_WIDTH = 328  # pixels, over N and O; less breaks the legends into two lines
 # Of each chart: row of its heading, first row and height of the chart.
 _MEMORY, _PAID, _TORNADO = (2, 3, 94), (9, 11, 262), (26, 28, 168)
 
