@@ -336,9 +336,7 @@ def weights_precision(value: object) -> Precision | None:
     Raises:
         PlannerError: the same errors as `precision`.
     """
-    if isinstance(value, str) and name_key(value) == SHIPPED:
-        return None
-    return precision("precision", value)
+    return _precision_unless_shipped("precision", value)
 
 
 def kv_precision(value: object) -> Precision | None:
@@ -347,9 +345,11 @@ def kv_precision(value: object) -> Precision | None:
     Raises:
         PlannerError: the same errors as `precision`.
     """
-    if isinstance(value, str) and name_key(value) == SHIPPED:
-        return None
-    return precision("kv_precision", value)
+    return _precision_unless_shipped("kv_precision", value)
+
+
+def _precision_unless_shipped(field: str, value: object) -> Precision | None:
+    return None if isinstance(value, str) and name_key(value) == SHIPPED else precision(field, value)
 
 
 # vLLM keeps the cache in 16 bits also where a checkpoint has 32 (config/model.py, dtype "auto").

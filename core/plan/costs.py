@@ -277,7 +277,6 @@ class OptionCosts:
         owning_usd_per_user_month, renting_usd_per_user_month: costs per month and concurrent user.
         break_even_month: the month in which buying has paid off; None also if it is not within the horizon.
         net_present_cost: the lower of the two net present costs, by which options are ranked.
-        cheaper: "buy" or "rent", by net present cost; None unless both are known.
         prices: the prices, with the offers that they come from.
         figures: every term of `core.plan.money.OPTION_MONEY` by name.
         outcome: every term of `core.plan.money.OUTCOME` by name: cash at the start, residual value, costs per person
@@ -291,7 +290,6 @@ class OptionCosts:
     renting_usd_per_user_month: float | None
     break_even_month: int | None
     net_present_cost: float | None
-    cheaper: str | None
     prices: GpuPrices = field(repr=False, compare=False)
     figures: Mapping[str, Any] = field(repr=False, compare=False)
     outcome: Mapping[str, Any] = field(repr=False, compare=False)
@@ -301,6 +299,11 @@ class OptionCosts:
         """The way that the net present cost is of: "buy" or "rent", the only one with a price or the cheaper one."""
         buys = self.figures["buys"]
         return None if buys is None else "buy" if buys else "rent"
+
+    @property
+    def cheaper(self) -> str | None:
+        """The cheaper way by net present cost; None unless the costs of both are known."""
+        return self.way if self.owned and self.rented else None
 
     @property
     def gpus(self) -> int:
@@ -391,7 +394,6 @@ def option_costs(
         renting_usd_per_user_month=figures["rent_user_month"],
         break_even_month=figures["break_even"],
         net_present_cost=figures["net_present_cost"],
-        cheaper=("buy" if figures["buys"] else "rent") if owned and rented else None,
         prices=prices,
         figures=figures,
         outcome=OUTCOME.compute({**inputs, **figures, **asdict(usage or Usage())}),

@@ -80,7 +80,7 @@ def test_a_job_ends(job):
     assert 0 < job["timeout-minutes"] <= 240
 
 
-# ---- the release, with programs that only note how they are called ---------------------------------------------
+# ---- the release, with programs that only record their arguments ---------------------------------------------
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from tests.core.plan.test_speed import service, situations
 
 SLACK = 1e-9
 USERS, TOKENS, FACTORS = st.integers(1, 2_000), st.integers(1, 20_000), st.floats(1, 4)
-ROOM = Count(10**5, 10**5, 10**5)  # as many users as anyone asks for, so that memory plays no part
+ROOM = Count(10**5, 10**5, 10**5)  # more users than any example has, so that memory sets no limit
 
 
 def speeds(served, on, loads, **given_layouts):
