@@ -25,7 +25,7 @@ from tests.workbook.planner_rows import few, random_row, scenario_of
 from workbook.export.figures import NOTHING
 from workbook.export.workbook import export_scenarios
 from workbook.labels import Labels
-from workbook.scenario import Scenario
+from workbook.scenario import FIELDS, Scenario
 from workbook.sheets import capacity, plan, scenarios
 from workbook.template import without_values
 
@@ -80,6 +80,7 @@ def plan_arguments(scenario: Scenario) -> dict[str, object]:
         "kv_precision": scenario.kv_precision.name,
         "average_tokens": scenario.average_tokens if scenario.allocation == PAGED else None,
         "overhead": scenario.overhead if scenario.engine == RULE else None,
+        **{field.name: scenario.value(field.name) for field in FIELDS if field.is_setting},
     }
 
 
@@ -179,7 +180,7 @@ def test_cell_functions(answers):
         assert vram_udf.VRAM_KV(model, tokens, users, kv) == pytest.approx(expected["kv_gb"], rel=1e-12)
         total = vram_udf.VRAM_TOTAL(model, tokens, users, precision, kv, scenario.overhead)
         assert total == pytest.approx(expected["total_gb"], rel=1e-12)
-        if scenario.allocation == PAGED:  # the functions reserve the whole context
+        if scenario.allocation == PAGED or scenario.has_settings:  # the functions reserve the context, by the defaults
             continue
         overhead = scenario.overhead if scenario.engine == RULE else None
         asked = (model, scenario.context, users, scenario.gpu.name, precision, kv, overhead)

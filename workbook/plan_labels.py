@@ -408,7 +408,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan_workings.offer": ("Row of the price on Prices", "价格所在行"),
     "plan_workings.who": ("Kind and vendor", "类型与供应商"),
     "plan_workings.is_stale": ("Stale (1 yes, 0 no)", "已过期（1 是，0 否）"),
-    "plan_workings.is_own": ("Own quote (1 yes, 0 no)", "自有报价（1 是，0 否）"),
     "plan_workings.stale": ("In words", "文字"),
     "plan_workings.doubts": ("Doubts", "存疑"),
     "plan_workings.doubt": ("Doubt", "存疑"),

@@ -14,7 +14,9 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
-from core.checks import LIMITS, number, number_within, tokens
+from core.checks import LIMITS, Limits, number, number_within, tokens
+from core.engines.deployment import SETTING_LIMITS, EngineSettings
+from core.engines.served import DEFAULT_LORA_RANK
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
@@ -33,6 +35,7 @@ from core.plan.fleet import (
     smallest_first,
 )
 from core.plan.layout_figures import has_shapes
+from core.plan.replica_figures import settings_inputs
 from core.plan.serving import ENGINES, RULE, default_engine, engine_named, service_of
 from core.texts import NOT_PRINTABLE, plain_letters
 from core.units import GB
@@ -57,6 +60,7 @@ class Scenario:
         overhead: fraction of weights and KV cache; with the engine "rule" also on each GPU.
         gpu: the catalog's GPU; None if only a memory size is given.
         gpu_memory_gb: memory of one GPU in GB.
+        settings: how the engine is started.
         others: field → value, of the fields that the calculation does not use.
     """
 
@@ -73,11 +77,19 @@ class Scenario:
     overhead: float
     gpu: Gpu | None = None
     gpu_memory_gb: float
+    settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
     others: Mapping[str, object] = dataclass_field(default_factory=dict, hash=False)
 
     def value(self, field: str) -> object:
         """Return the value of a field."""
-        return self.others[field] if field in self.others else getattr(self, field)
+        if field in self.others:
+            return self.others[field]
+        return settings_inputs(self.settings)[field] if field in SETTING_LIMITS else getattr(self, field)
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether its engine is started with anything but its defaults."""
+        return any(field.is_setting and field.cell(self) != field.default for field in FIELDS)
 
     @property
     def precision_name(self) -> str:
@@ -104,6 +116,7 @@ class Scenario:
             self.kv_precision,
             self.overhead if self.engine == RULE else None,
             average_tokens=self.average_tokens if self.allocation == PAGED else None,
+            settings=self.settings,
         )
 
     @property
@@ -191,8 +204,9 @@ def parse_scenario(
     if not problems:
         found = row.found
         title = found.pop("scenario") or found["model"].title
+        settings = EngineSettings(**{name: found.pop(name) for name in [*found] if name in SETTING_LIMITS})
         others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
-        scenario = Scenario(title=title, **found, others=others)
+        scenario = Scenario(title=title, **found, settings=settings, others=others)
         if scenario.engine == RULE or has_shapes(scenario.model.spec):
             return scenario, []
         too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
@@ -227,7 +241,7 @@ class Field:
         problem: the key of the text of the sheet's input check; None: it is not checked.
         width: of its column, in characters.
         number_format: of its cells; None: text.
-        limits: the key in `core.checks.LIMITS` of a number; None: it is not a number.
+        limits: the limits of a number; None: it is not a number.
         choices: the workbook's name for the list of choices; None: any text, or `options`.
         options: the names that are allowed, if there are only a few.
         numbers_too: whether a number may be written instead of a name.
@@ -250,7 +264,7 @@ class Field:
     problem: str | None = None
     width: float = 12
     number_format: str | None = None
-    limits: str | None = None
+    limits: Limits | None = None
     choices: str | None = None
     options: tuple[str, ...] = ()
     numbers_too: bool = False
@@ -269,6 +283,11 @@ class Field:
         return self.label.partition(".")[2]
 
     @property
+    def is_setting(self) -> bool:
+        """Whether it is one of `core.engines.deployment.EngineSettings`."""
+        return self.name in SETTING_LIMITS
+
+    @property
     def may_be_blank(self) -> bool:
         """Whether its cell on the Scenarios sheet may be blank."""
         return not self.required and self.default is None
@@ -285,7 +304,7 @@ class Field:
         """
         if self.read is not None:
             return self.read(value, row)
-        return value if self.limits is None else number_within(self.name, value, LIMITS[self.limits])
+        return value if self.limits is None else number_within(self.name, value, self.limits)
 
     def cell(self, scenario: Scenario) -> Any:
         """Return what a cell holds: a number, text, or None."""
@@ -374,7 +393,15 @@ def _is_blank(value: object) -> bool:
     return value is None or value == ""
 
 
-# A new field is declared here; one that the calculation uses is also an attribute of `Scenario`.
+def _setting(name: str, default: int, **others: Any) -> Field:
+    """Return the field of a setting of the engine, a number with which few people start it."""
+    return Field(
+        name, label=f"scenarios.{name}", prompt=f"prompt.{name}", problem=f"scenarios.problem_{name}", width=9,
+        number_format=COUNT_FORMAT, limits=SETTING_LIMITS[name], is_rare=True, default=default, **others,
+    )  # fmt: skip
+
+
+# A new field is declared here; one that the calculation uses is also an attribute of `Scenario` or of its settings.
 FIELDS = (
     Field(
         "scenario", label="scenarios.scenario", prompt="prompt.scenario", width=17.5, read=_title,
@@ -387,18 +414,18 @@ FIELDS = (
     ),
     Field(
         "context", label="scenarios.context", page_label="article.context", unit="unit.tokens", prompt="prompt.context",
-        problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits="context", required=True,
-        in_every_planner=True, read=lambda value, _: tokens("context", value),
+        problem="scenarios.problem_context", width=9, number_format=COUNT_FORMAT, limits=LIMITS["context"],
+        required=True, in_every_planner=True, read=lambda value, _: tokens("context", value),
     ),
     Field(
         "output_tokens", label="scenarios.output_tokens", unit="unit.tokens", prompt="prompt.output_tokens",
-        problem="scenarios.problem_output_tokens", width=8, number_format=COUNT_FORMAT, limits="output_tokens",
+        problem="scenarios.problem_output_tokens", width=8, number_format=COUNT_FORMAT, limits=LIMITS["output_tokens"],
         read=_output_tokens,
     ),
     Field(
         "users", label="scenarios.users", page_label="article.users", unit="unit.users", prompt="prompt.users",
-        problem="scenarios.problem_users", width=6, number_format=COUNT_FORMAT, limits="users", in_every_planner=True,
-        default=defaults.USERS,
+        problem="scenarios.problem_users", width=6, number_format=COUNT_FORMAT, limits=LIMITS["users"],
+        in_every_planner=True, default=defaults.USERS,
     ),
     Field(
         "allocation", label="scenarios.allocation", prompt="prompt.allocation", problem="scenarios.problem_allocation",
@@ -407,7 +434,7 @@ FIELDS = (
     Field(
         "average_tokens", label="scenarios.average_tokens", page_label="export.average_tokens", unit="unit.tokens",
         prompt="prompt.average_tokens", problem="scenarios.problem_average_tokens", number_format=COUNT_FORMAT,
-        limits="average_tokens", is_rare=True, read=_average_tokens,
+        limits=LIMITS["average_tokens"], is_rare=True, read=_average_tokens,
     ),
     Field(
         "precision", label="scenarios.precision", page_label="export.precision", prompt="prompt.precision",
@@ -429,7 +456,7 @@ FIELDS = (
     Field(
         "overhead", label="scenarios.overhead_rate", page_label="article.overhead_rate", unit="unit.of_weights_kv",
         prompt="prompt.overhead_rate", problem="scenarios.problem_overhead_rate", width=11, number_format=RATE_FORMAT,
-        limits="overhead", in_every_planner=True, is_rare=True, default=DEFAULT_OVERHEAD_FRACTION,
+        limits=LIMITS["overhead"], in_every_planner=True, is_rare=True, default=DEFAULT_OVERHEAD_FRACTION,
     ),
     Field(
         "gpu", label="scenarios.gpu", problem="scenarios.problem_gpu", width=13.5, choices="gpu_names", read=_gpu,
@@ -439,8 +466,11 @@ FIELDS = (
     Field(
         "gpu_memory_gb", label="scenarios.gpu_memory", page_label="article.gpu_memory", unit="unit.gb",
         prompt="prompt.gpu_memory", problem="scenarios.problem_gpu_memory", width=13, number_format=MEMORY_FORMAT,
-        limits="gpu_memory_gb", is_rare=True, read=_gpu_memory_gb,
+        limits=LIMITS["gpu_memory_gb"], is_rare=True, read=_gpu_memory_gb,
     ),
+    _setting("shared_tokens", 0, unit="unit.tokens"),
+    _setting("lora_adapters", 0),
+    _setting("lora_rank", DEFAULT_LORA_RANK),
 )  # fmt: skip
 ONE_OF = ("gpu", "gpu_memory_gb")  # of which every file must have at least one
 # Headings of earlier versions, which are still read.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from core.checks import LIMITS
 from core.errors import PlannerError, quoted
 from core.texts import plain_letters
 from workbook.csv_file import CsvFile
@@ -116,7 +115,7 @@ def number_of(text: str, *, whole: bool) -> float | None:
 
 def _value(field: Field, text: str) -> object:
     if field.limits or field.numbers_too:
-        number = number_of(text, whole=field.limits is not None and LIMITS[field.limits].whole)
+        number = number_of(text, whole=field.limits is not None and field.limits.whole)
         return text if number is None else number
     return without_csv_guard(text)
 

@@ -113,6 +113,12 @@ class EngineSettings:
     )
 
 
+# Setting → its limits; None: it is true or false.
+SETTING_LIMITS: dict[str, Limits | None] = {
+    setting.name: setting.metadata["limits"] for setting in fields(EngineSettings)
+}
+
+
 def checked_settings(given: Mapping[str, float | None]) -> EngineSettings:
     """Return the settings by their names, each checked against its limits.
 
@@ -120,11 +126,10 @@ def checked_settings(given: Mapping[str, float | None]) -> EngineSettings:
         PlannerError: a value is of the wrong type or out of range.
         TypeError: there is no setting of that name.
     """
-    limits = {setting.name: setting.metadata["limits"] for setting in fields(EngineSettings)}
-    unknown = [name for name in given if name not in limits]
+    unknown = [name for name in given if name not in SETTING_LIMITS]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is no engine setting; the settings are {', '.join(limits)}")
-    checked = {name: _checked(name, value, limits[name]) for name, value in given.items() if value is not None}
+        raise TypeError(f"{unknown[0]!r} is no engine setting; the settings are {', '.join(SETTING_LIMITS)}")
+    checked = {name: _checked(name, value, SETTING_LIMITS[name]) for name, value in given.items() if value is not None}
     return EngineSettings(**checked)  # type: ignore[arg-type]
 
 

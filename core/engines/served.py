@@ -18,7 +18,7 @@ from core.model.parameters import layer_groups
 from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, adapter_matrices, linear, vector
 
-_LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
+LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
 
 
 def as_loaded(deployment: Deployment) -> Deployment:
@@ -99,24 +99,34 @@ def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> t
     return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
 
 
-def lora_bytes(deployment: Deployment) -> int:
-    """Return the bytes of the places for LoRA adapters on the fullest GPU, which vLLM reserves at the start.
+@lru_cache(maxsize=16_384)
+def lora_values(model: ModelSpec, tp: int, pp: int) -> int:
+    """Return the values of one LoRA adapter of rank 1 on the fullest GPU; a rank of 16 has 16 times as many.
 
     Every projection of attention and of the dense feed-forward block gets two matrices of the rank for each adapter; of
     a projection that ranks divide, they divide one of the two. Experts have none. Source: Hu et al. 2021
     (arXiv:2106.09685); vLLM lora/layers/column_parallel_linear.py and row_parallel_linear.py, create_lora_weights.
+
+    Args:
+        tp: GPUs among which attention is divided.
+        pp: pipeline stages.
     """
+    values = sum(
+        len(numbers) * matrix.parameters
+        for tensors, numbers in layer_groups(model)
+        for tensor in tensors_on_rank(_projections(tensors), tp)
+        for matrix in adapter_matrices(tensor, 1)
+    )
+    return -(-values // pp)
+
+
+def lora_bytes(deployment: Deployment) -> int:
+    """Return the bytes of the places for LoRA adapters on the fullest GPU, which vLLM reserves at the start."""
     settings = deployment.settings
     if not settings.lora_adapters:
         return 0
-    values = sum(
-        len(numbers) * matrix.parameters
-        for tensors, numbers in layer_groups(deployment.model)
-        for tensor in tensors_on_rank(_projections(tensors), deployment.attention_tp)
-        for matrix in adapter_matrices(tensor, 1)
-    )
-    rank = settings.lora_rank or DEFAULT_LORA_RANK
-    return -(-values // deployment.pp) * rank * settings.lora_adapters * _LORA_VALUE_BYTES
+    values = lora_values(deployment.model, deployment.attention_tp, deployment.pp)
+    return values * (settings.lora_rank or DEFAULT_LORA_RANK) * settings.lora_adapters * LORA_VALUE_BYTES
 
 
 DEFAULT_LORA_RANK = 16  # vLLM config/lora.py, max_lora_rank

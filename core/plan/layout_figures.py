@@ -20,6 +20,7 @@ from core.engines.blocks import Blocks, blocks
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
+from core.engines.served import lora_values
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.kv_profile import KvProfile
 from core.model.mixers import Mixer
@@ -68,7 +69,7 @@ def started(device: Device, tp: int = 1, pp: int = 1, context: int = 1) -> Deplo
 
 STEP_CLASSES = tuple(map(_step_class, (Device("", 40 * GIB), Device("", 79 * GIB), Device("", 180 * GIB))))
 
-# Figures that only the first row of a layout has: the rule's, of the fullest GPU.
+# Figures that only the first row of a layout has, of the fullest GPU: the rule's, and the values of a LoRA adapter.
 RULE_COLUMNS = (
     "parameters", "shipped_bytes", "values_per_token", "windowed_values", "windowed_values_2", "fixed_values",
     "fixed_bytes", "index_bytes",
@@ -77,6 +78,7 @@ ACTIVATION_COLUMNS = tuple(f"activation_{kind}_{step.tokens}" for kind in KERNEL
 LATENT_COLUMNS = tuple(f"latent_{kind}" for kind in KERNELS)
 COLUMNS = (
     *RULE_COLUMNS,
+    "lora_values",
     *(f"weights_{name}" for name in WEIGHT_FORMATS),
     *ACTIVATION_COLUMNS,
     *LATENT_COLUMNS,
@@ -221,7 +223,7 @@ def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
         for stage in range(pp)
     ]
     first, *others = _needed(stages, model_figures(model))
-    return ({**rule, **first}, *others)
+    return ({**rule, "lora_values": lora_values(model, tp, pp), **first}, *others)
 
 
 def _format(name: str) -> Precision | None:
@@ -377,7 +379,9 @@ def _envelope(lines: list[tuple[int, int]]) -> frozenset[int]:
 def stage_inputs(
     model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, step_class: StepClass
 ) -> tuple[Row, ...]:
-    """Return the inputs of `core.plan.memory.STAGE` that depend on the model, for each stage that differs.
+    """Return the inputs of `ADAPTERS` and `STAGE` in `core.plan.memory` that depend on the model, for each stage.
+
+    Of stages that do not differ there is one.
 
     Args:
         precision: of the weights; None: as the checkpoint stores them.
@@ -400,6 +404,7 @@ def stage_inputs(
             "block_tokens": counts.block_tokens,
             "block_tokens_2": counts.block_tokens_2,
             "window_block_tokens": counts.window_block_tokens,
+            "lora_values": lora_values(model, tp, pp),
         }
         if figures not in found:
             found.append(figures)

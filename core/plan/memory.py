@@ -94,6 +94,17 @@ ROOM = Terms(
     )
 )
 
+# LoRA adapters on the fullest GPU of a layout.
+ADAPTERS = Terms(
+    Term(
+        name="adapter_bytes",
+        unit="bytes",
+        means="Places for LoRA adapters, which the engine reserves at the start.",
+        formula=v.lora_values * v.lora_adapters * v.lora_rank * v.lora_value_bytes,
+        source=_VLLM + "lora/layers, create_lora_weights",
+    )
+)
+
 # The memory that a scenario needs in all, on any GPU: the article's sum.
 ESTIMATE = Terms(
     Term(
@@ -159,6 +170,16 @@ ESTIMATE = Terms(
     ),
 )
 
+# A prompt that all users share.
+SHARED_PROMPT = Terms(
+    Term(
+        name="shared_context",
+        unit="tokens",
+        means="Tokens of the context that all users share, cached once.",
+        formula=least(v.shared_tokens, v.context),
+    )
+)
+
 # One replica of a layout under vLLM: blocks of a user, the same in each stage.
 BLOCKS = Terms(
     Term(
@@ -190,10 +211,24 @@ BLOCKS = Terms(
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
+        name="shared_full_blocks",
+        unit="blocks",
+        means="Blocks of the prompt that all users share, cached once, in layers that cache every token.",
+        formula=v.groups * down(v.shared_context / most(1, v.block_tokens)),
+        source=_VLLM + "v1/core/kv_cache_manager.py, get_computed_blocks",
+    ),
+    Term(
+        name="shared_blocks",
+        unit="blocks",
+        means="All blocks of that prompt, with those of a second length; windows and states keep a user's own.",
+        formula=v.shared_full_blocks + v.groups_2 * down(v.shared_context / most(1, v.block_tokens_2)),
+        source=_VLLM + "v1/core/kv_cache_manager.py, get_computed_blocks",
+    ),
+    Term(
         name="blocks",
         unit="blocks",
-        means="Blocks of a user in all layers, a block for each state included.",
-        formula=most(1, v.full_blocks + v.second_blocks + v.window_blocks + v.states),
+        means="Blocks of a user in all layers, without the shared ones and with one for each state.",
+        formula=most(1, v.full_blocks + v.second_blocks + v.window_blocks + v.states - v.shared_blocks),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
@@ -225,14 +260,16 @@ STAGE = Terms(
         name="kv_budget_bytes",
         unit="bytes",
         means="Memory that remains for the KV cache; below 0 if the weights do not fit.",
-        formula=v.room_bytes - v.weights_bytes - v.activation_bytes,
+        formula=v.room_bytes - v.weights_bytes - v.activation_bytes - v.adapter_bytes,
         source=_VLLM + "v1/worker/gpu_worker.py",
     ),
     Term(
         name="stage_users",
         unit="users",
         means="Users whose blocks fit in the budget, at most the sequences that the engine runs at once.",
-        formula=most(0, least(v.max_sequences, down(v.kv_budget_bytes / most(1, v.block_bytes) / v.blocks))),
+        formula=most(
+            0, least(v.max_sequences, down((v.kv_budget_bytes / most(1, v.block_bytes) - v.shared_blocks) / v.blocks))
+        ),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
 )
@@ -337,4 +374,4 @@ SIZE = Terms(
 )
 
 # All of them, in the order in which a reader needs them.
-MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)
+MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *ADAPTERS, *SHARED_PROMPT, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)

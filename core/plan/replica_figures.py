@@ -11,14 +11,17 @@ from functools import lru_cache
 from typing import Any
 
 from core.engines import vllm
-from core.engines.deployment import Device
+from core.engines.deployment import Device, EngineSettings
+from core.engines.served import DEFAULT_LORA_RANK, LORA_VALUE_BYTES
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
 from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs, started
 from core.plan.memory import (
+    ADAPTERS,
     BLOCKS,
     DEVICE,
     MOST_UNFOLDED_TOKENS,
     ROOM,
+    SHARED_PROMPT,
     STAGE,
     UNFOLDED_CONTEXTS,
     UNFOLDED_TOKENS_A_SEQUENCE,
@@ -50,6 +53,7 @@ CONSTANTS: dict[str, float] = {
     "most_unfolded_tokens": MOST_UNFOLDED_TOKENS,
     "unfolded_contexts": UNFOLDED_CONTEXTS,
     "unfolded_a_sequence": UNFOLDED_TOKENS_A_SEQUENCE,
+    "lora_value_bytes": LORA_VALUE_BYTES,
     "step_classes": len(STEP_CLASSES),
     "most_nodes_per_replica": MAX_NODES_PER_REPLICA,
     "most_planned_gpus": MAX_GPUS,
@@ -86,7 +90,9 @@ def step_class_of(gpu: GpuChoice) -> StepClass:
 def replica_figures(
     service: Service, replica: Replica, context: int, stages: Iterable[Row] | None = None
 ) -> tuple[dict[str, Any], ...]:
-    """Return every term of a replica under vLLM's defaults by name, for each stage that can have the fewest users.
+    """Return every term of a replica under vLLM by name, for each stage that can have the fewest users.
+
+    Of the engine's settings the terms know those of `settings_inputs`; others are at vLLM's defaults.
 
     Args:
         stages: the inputs of each stage; those of `stage_inputs` if omitted.
@@ -100,10 +106,21 @@ def replica_figures(
     given = (
         gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
     )
-    given |= ROOM.compute(given)
+    given |= ROOM.compute(given) | settings_inputs(service.settings)
+    given |= SHARED_PROMPT.compute(given)
     found = []
     for stage in stages:
         of_stage = given | dict(stage)
+        of_stage |= ADAPTERS.compute(of_stage)
         of_stage |= BLOCKS.compute(of_stage)
         found.append(of_stage | STAGE.compute(of_stage))
     return tuple(found)
+
+
+def settings_inputs(settings: EngineSettings) -> dict[str, int]:
+    """Return the engine's settings that the terms know, as their inputs: a shared prompt and LoRA adapters."""
+    return {
+        "shared_tokens": settings.shared_tokens or 0,
+        "lora_adapters": settings.lora_adapters or 0,
+        "lora_rank": settings.lora_rank or DEFAULT_LORA_RANK,
+    }

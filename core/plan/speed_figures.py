@@ -15,6 +15,7 @@ from typing import Any
 
 from core.catalog.hardware import Gpu
 from core.catalog.kernels import KINDS, SIXTEEN_BIT, WIDENED, check_kind, kind_of_format, rate_of_kind
+from core.engines.blocks import BLOCK_TOKENS
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import UnsupportedModelError
 from core.model.mixers import (
@@ -319,19 +320,22 @@ _ATTENTION_SUMS = tuple(one.name for one in fields(AttentionRow) if one.name != 
 
 @lru_cache(maxsize=8192)
 def attention_figures(
-    model: ModelSpec, kv_precision: Precision, tp: int, context: int, prompt_tokens: int
+    model: ModelSpec, kv_precision: Precision, tp: int, context: int, prompt_tokens: int, shared_tokens: int = 0
 ) -> Mapping[str, float]:
     """Return every input and term of `core.plan.speed_terms.ATTENTION` by name; do not change the mapping.
 
     Args:
         context: the tokens of a sequence of which the next one is generated.
         prompt_tokens: the tokens of a prompt.
+        shared_tokens: those of a prompt that all users share.
     """
     given = {
         **vars(attention_row(model, tp)),
         "value_bytes": kv_precision.bytes_per_value,
         "mean_context": context,
         "prompt_tokens": prompt_tokens,
+        "shared_tokens": shared_tokens,
+        "kv_block_tokens": BLOCK_TOKENS,
     }
     return given | speed_terms.ATTENTION.compute(given)
 

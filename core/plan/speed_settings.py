@@ -1,6 +1,6 @@
-"""Adapt the inputs of the speed's terms to an engine's settings: shared prompts, divided caches, drafted tokens.
+"""Adapt the inputs of the speed's terms to an engine's settings: divided caches and drafted tokens.
 
-The terms of `speed_terms` know none of these settings; a planner's sheets have the engine's defaults.
+The terms of `speed_terms` know none of these settings; a planner's sheets have the engine's defaults for them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.engines.blocks import BLOCK_TOKENS
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.engines.served import with_draft_layers
 from core.errors import UnsupportedModelError
@@ -42,31 +41,18 @@ def check_speed_settings(service: Service) -> None:
 
 
 def prompt_and_attention(service: Service, tp: int, mean_context: int, prompt_tokens: int) -> Mapping[str, float]:
-    """Return the inputs and terms `ATTENTION` by name, of a prompt without the tokens that are cached already.
+    """Return the inputs and terms `ATTENTION` by name, with a cache that ranks divide.
 
     Args:
         tp: the ranks that divide the attention of a sequence.
         mean_context, prompt_tokens: tokens of a sequence while it is answered, and of the whole prompt.
     """
-    found = attention_figures(service.model, service.kv_precision, tp, mean_context, prompt_tokens)
-    shared = shared_prompt_tokens(service, prompt_tokens)
-    if shared:
-        before = attention_figures(service.model, service.kv_precision, tp, mean_context, shared)
-        pairs = "prompt_attention_flops"
-        found = {**found, "prompt_tokens": prompt_tokens - shared, pairs: found[pairs] - before[pairs]}
+    shared = service.settings.shared_tokens or 0
+    found = attention_figures(service.model, service.kv_precision, tp, mean_context, prompt_tokens, shared)
     ranks = service.settings.context_parallel or 1
     if ranks > 1:
         found = {**found, **{name: found[name] / ranks for name in ("cache_bytes", "attention_flops")}}
     return found
-
-
-def shared_prompt_tokens(service: Service, prompt_tokens: int) -> int:
-    """Return the tokens of a prompt that need not be computed: whole blocks of the shared prompt, never the last token.
-
-    Source: vLLM v1/core/kv_cache_manager.py, get_computed_blocks.
-    """
-    shared = min(service.settings.shared_tokens or 0, prompt_tokens - 1)
-    return shared // BLOCK_TOKENS * BLOCK_TOKENS
 
 
 def tokens_per_step(drafted: int, acceptance: float) -> float:

@@ -29,6 +29,12 @@ def _batch_within(left_s: Expression, slope_s: Expression) -> Expression:
     return least(v.batch_computing, (left_s - v.dense_read_s) / slope_s, left_s / (slope_s + v.dense_token_s))
 
 
+def _pairs_in_window(tokens: Expression) -> Expression:
+    """Return the pairs of a query and an earlier token among `tokens` tokens, in layers with a window."""
+    read = least(tokens, v.read_window)
+    return read * (tokens - read / 2)
+
+
 def _untouched(tokens: Expression) -> Expression:
     """Return the share of experts that no token selects; 0 where a spreadsheet program's power would underflow."""
     return when(v.touch_rate * tokens > 700, 0, v.untouched**tokens)
@@ -127,18 +133,43 @@ ATTENTION = Terms(
         formula=v.full_flops * v.mean_context + v.window_flops * v.window_tokens_read + v.once_flops,
     ),
     Term(
+        name="shared_prompt_tokens",
+        unit="tokens",
+        means="Tokens of a prompt that are cached already: whole blocks of the shared prompt, never the last token.",
+        formula=down(least(v.shared_tokens, v.prompt_tokens - 1) / v.kv_block_tokens) * v.kv_block_tokens,
+        source="vLLM v1/core/kv_cache_manager.py, get_computed_blocks",
+    ),
+    Term(
+        name="computed_tokens",
+        unit="tokens",
+        means="Tokens of a prompt that are computed: those that are not cached already.",
+        formula=v.prompt_tokens - v.shared_prompt_tokens,
+    ),
+    Term(
         name="window_pairs",
         unit="pairs",
         means="Pairs of a query and an earlier token of a prompt in layers with a window.",
-        formula=least(v.prompt_tokens, v.read_window) * (v.prompt_tokens - least(v.prompt_tokens, v.read_window) / 2),
+        formula=_pairs_in_window(v.prompt_tokens),
+    ),
+    Term(
+        name="shared_pairs",
+        unit="pairs",
+        means="Those pairs of the shared prompt.",
+        formula=_pairs_in_window(v.shared_prompt_tokens),
+    ),
+    Term(
+        name="prompt_window_flops",
+        unit="operations",
+        means="Operations of attention within windows for the tokens of a prompt that are computed.",
+        formula=v.window_prompt_flops * (v.window_pairs - v.shared_pairs),
     ),
     Term(
         name="prompt_attention_flops",
         unit="operations",
-        means="Operations of attention in a whole prompt.",
-        formula=v.full_prompt_flops * v.prompt_tokens**2 / 2
-        + v.window_prompt_flops * v.window_pairs
-        + v.once_flops * v.prompt_tokens,
+        means="Operations of all attention for those tokens.",
+        formula=(v.full_prompt_flops * (v.prompt_tokens + v.shared_prompt_tokens) / 2 + v.once_flops)
+        * v.computed_tokens
+        + v.prompt_window_flops,
     ),
 )
 
@@ -217,7 +248,7 @@ PACE = Terms(
         name="prompt_dense_s",
         unit="s",
         means="Time to compute one prompt with the weights that every token uses.",
-        formula=v.prompt_tokens
+        formula=v.computed_tokens
         * v.prompt_peak_s
         / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.dense_widened)),
     ),
@@ -225,7 +256,7 @@ PACE = Terms(
         name="prompt_expert_s",
         unit="s",
         means="Time to compute one prompt with the experts that its tokens select.",
-        formula=v.prompt_tokens
+        formula=v.computed_tokens
         * v.expert_peak_s
         / (v.maker_compute * v.prompt_compute * _mixed(1, v.compute_widened, v.expert_is_widened)),
     ),
@@ -233,7 +264,7 @@ PACE = Terms(
         name="prompt_pass_s",
         unit="s",
         means="Time to read the weights that a prompt needs once, which a short prompt takes at least.",
-        formula=(v.dense_bytes + v.expert_bytes * (1 - _untouched(v.prompt_tokens))) / v.bandwidth_bytes_per_s,
+        formula=(v.dense_bytes + v.expert_bytes * (1 - _untouched(v.computed_tokens))) / v.bandwidth_bytes_per_s,
     ),
     Term(
         name="prompt_weights_s",
@@ -251,7 +282,7 @@ PACE = Terms(
         name="prompt_s",
         unit="s",
         means="Time to read one prompt alone: weights, attention, kernels and the data of its tokens on the links.",
-        formula=v.prompt_weights_s + v.prompt_attention_s + v.kernels * v.kernel_s + v.prompt_tokens * v.link_token_s,
+        formula=v.prompt_weights_s + v.prompt_attention_s + v.kernels * v.kernel_s + v.computed_tokens * v.link_token_s,
     ),
     Term(
         name="range_factor",

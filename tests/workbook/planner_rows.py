@@ -18,7 +18,7 @@ from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.serving import ENGINES, RULE
 from core.units import GB
 from workbook.formulas import OK
-from workbook.scenario import Scenario, parse_scenario
+from workbook.scenario import FIELDS, Scenario, parse_scenario
 from workbook.sheets import capacity, precisions
 from workbook.template import without_values
 
@@ -47,6 +47,7 @@ def row(title: str, model: str, **changes: object) -> dict[str, object]:
         "overhead_rate": 0.1,
         "gpu": "h100-sxm",
         "gpu_memory": None,
+        **{field.column: field.default for field in FIELDS if field.is_setting},
     } | changes
 
 
@@ -73,9 +74,21 @@ def random_row(
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
         gpu=rng.choice(catalog.gpu_names()),
         gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
+        **random_settings(of_answer, context),
     )
     limits = {"most_context": most_context, "most_users": most_users}
     return found if scenario_of(found) else random_row(rng, title, **limits)
+
+
+def random_settings(rng: random.Random, context: int) -> dict[str, object]:
+    """Draw the settings of the engine; of two thirds of the rows the defaults."""
+    if rng.random() < 2 / 3:
+        return {}
+    return {
+        "shared_tokens": rng.choice([0, 100, rng.randint(0, 2 * context)]),
+        "lora_adapters": rng.choice([0, 1, 20]),
+        "lora_rank": rng.choice([8, 16, 64]),
+    }
 
 
 def scenario_of(values: dict[str, object]) -> Scenario | None:

@@ -14,6 +14,7 @@ import openpyxl
 import pytest
 
 from core import catalog
+from core.engines.served import DEFAULT_LORA_RANK
 from core.model.own_model import own_model
 from core.plan import defaults
 from core.plan.serving import RULE, default_engine
@@ -113,6 +114,7 @@ def test_the_defaults_are_those_of_every_interface():
     assert known == {
         "users": defaults.USERS, "allocation": "reserved", "precision": defaults.PRECISION,
         "kv_precision": catalog.USUAL_CACHE, "engine": defaults.ENGINE, "overhead": 0.1,
+        "shared_tokens": 0, "lora_adapters": 0, "lora_rank": DEFAULT_LORA_RANK,
     }  # fmt: skip
     by_size = own_model("own", parameters=7 * 10**9, num_hidden_layers=32, num_key_value_heads=8, head_dim=128)
     assert default_engine(by_size) == default_engine(catalog.model("article-llama-70b").spec) == RULE

@@ -9,7 +9,6 @@ from typing import Any
 
 from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
 from core.catalog.prices import cost_defaults
-from core.checks import LIMITS
 from core.engines.blocks import BLOCK_TOKENS
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
@@ -18,7 +17,7 @@ from core.plan.costs import candidate_of, comes_on_baseboards, money_figures
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest_first
 from core.plan.layout_figures import RULE_COLUMNS
-from core.plan.memory import BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.memory import ADAPTERS, BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SHARED_PROMPT, SIZE, STAGE
 from core.plan.money import OUTCOME
 from core.plan.nodes import NODES
 from core.plan.option_speed import OptionSpeed
@@ -34,22 +33,26 @@ from workbook.scenario import FIELDS, Scenario
 NOTHING = "–"  # shown for a figure that does not apply or is not known
 
 # The inputs that a reader may change in an exported sheet, in order. All are within their limits at the export. The
-# calculation holds the tokens of an answer as a value.
-INPUT_LIMITS = {field.name: LIMITS[field.limits] for field in FIELDS if field.limits and field.name != "output_tokens"}
+# calculation holds the tokens of an answer and the engine's settings as values.
+INPUT_LIMITS = {
+    field.name: field.limits
+    for field in FIELDS
+    if field.limits and not field.is_setting and field.name != "output_tokens"
+}
 OPEN_INPUTS = tuple(INPUT_LIMITS)
 
 # Engine → the terms of one GPU of a layout, and their inputs that differ between layouts or stages.
-STAGE_TERMS = {BY_RULE: RULE, VLLM: Terms(*ROOM, *BLOCKS, *STAGE)}
+STAGE_TERMS = {BY_RULE: RULE, VLLM: Terms(*ROOM, *ADAPTERS, *BLOCKS, *STAGE)}
 STAGE_INPUTS = {
     BY_RULE: RULE_COLUMNS,
     VLLM: (
-        "weights_bytes", "wide", "step_activation_bytes", "latent_fixed_bytes", "latent_bytes_per_token",
+        "lora_values", "weights_bytes", "wide", "step_activation_bytes", "latent_fixed_bytes", "latent_bytes_per_token",
         "block_bytes", "block_tokens", "block_tokens_2", "window_block_tokens",
     ),
 }  # fmt: skip
 STAGE_USERS = {BY_RULE: "rule_users", VLLM: "stage_users"}
 # What a scenario has once, for all layouts.
-SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE)}
+SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE, *SHARED_PROMPT)}
 LAYOUT_TERMS = Terms(REPLICAS["replicas_needed"], REPLICAS["gpus"])
 # Names of `NODES` → what they are for the replicas that are needed, without headroom and spares.
 NEEDED = {"with_spares": "gpus", "replicas": "replicas_needed", "replicas_per_node": "needed_per_node",

@@ -52,12 +52,13 @@ _PRINTED = (
 )
 _COLUMNS = (
     *_PRINTED,
-    *(column for name, column in _FIELDS.items() if name not in _FIELD_WIDTHS),
+    *(_FIELDS[field.name] for field in FIELDS if field.name not in _FIELD_WIDTHS and not field.is_setting),
     ("weights_gb", "scenarios.weights", 11, GB_FORMAT, "weights_gb"),
     ("kv_gb", "scenarios.kv", 11, GB_FORMAT, "kv_gb"),
     ("overhead_gb", "scenarios.overhead", 11, GB_FORMAT, "overhead_gb"),
     ("total_gb", "scenarios.total", 11, GB_FORMAT, "total_gb"),
     ("by_division", "scenarios.gpus", 10, COUNT_FORMAT, "by_division"),
+    *(_FIELDS[field.name] for field in FIELDS if field.is_setting),
 )
 _LETTER = {key: xl_col_to_name(i) for i, (key, *_) in enumerate(_COLUMNS)}
 WIDTHS = tuple(width for _, _, width, *_ in _COLUMNS)

@@ -297,6 +297,8 @@ class _Page:
         labels, scenario = self._labels, self._scenario
         row = self._section(row, LEFT, "inputs", "export.value", "article.unit")
         for field_ in FIELDS[1:]:  # the first one is the page's title
+            if field_.is_setting and not scenario.has_settings:
+                continue
             text, value = labels(field_.page_label or field_.label), field_.on_page(scenario)
             if not field_.limits:
                 self._text_row(row, LEFT, text, value or NOTHING, key=field_.name)

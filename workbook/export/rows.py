@@ -11,7 +11,7 @@ from xlsxwriter.utility import xl_col_to_name
 
 from core.plan.allocation import PAGED
 from core.plan.fleet import MAX_GPUS
-from core.plan.memory import BLOCKS, ESTIMATE, STAGE
+from core.plan.memory import BLOCKS, ESTIMATE, SHARED_PROMPT, STAGE
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term, Terms
 from workbook import formulas as f
@@ -40,7 +40,10 @@ from workbook.scenario import FIELDS, Field
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
 # Engine → the terms of a stage that a row computes. With vLLM the GPU is fixed, so its figures are constants.
-_TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*BLOCKS, *STAGE)}
+_TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*SHARED_PROMPT, *BLOCKS, *STAGE)}
+# What follows from settings of the engine; where no scenario has one, the sheet does not have these columns, and 0 is
+# computed with.
+_OF_SETTINGS = {*SHARED_PROMPT.by_name, "shared_full_blocks", "shared_blocks", "adapter_bytes"}
 _ANSWERS = ("weights_gb", "kv_gb", "overhead_gb", "total_gb", "by_division")
 _TOTALS = ("total_gb", "by_division", "gpus")
 
@@ -69,6 +72,7 @@ def write(
     count: int,
     first_number: int,
     engines: Collection[str],
+    has_settings: bool,
     limits: dict[str, tuple[str, str]],
 ) -> None:
     """Write the sheet, one row for each of `scenarios`, which are read only once.
@@ -77,9 +81,10 @@ def write(
         count: the number of scenarios.
         first_number: the number of the first scenario.
         engines: those of all scenarios.
+        has_settings: whether any scenario has a setting of the engine.
         limits: field → references to the cells of its minimum and maximum.
     """
-    columns = _columns(labels, engines, limits)
+    columns = _columns(labels, engines, limits, has_settings=has_settings)
     for i, column in enumerate(columns):
         sheet.ws.set_column(i + 1, i + 1, column.width)
     sheet.row([Cell(0, styles.TITLE, labels("export.more_title"))], 28)
@@ -90,6 +95,8 @@ def write(
     cells = {column.key: f"{xl_col_to_name(i)}{ColumnCells.ROW}" for i, column in enumerate(columns, start=1)}
 
     def at(name: str) -> str:
+        if name in _OF_SETTINGS and not has_settings:
+            return "0"
         return name if name in assumptions.NAMES else cells[name]
 
     written = [ColumnCells(styles.CHECK, COUNT_FORMAT)]
@@ -105,9 +112,11 @@ def write(
     _set_up(sheet, labels, count, len(columns))
 
 
-def references(sheet_name: str, labels: Labels, engines: Collection[str], count: int) -> dict[str, str]:
+def references(
+    sheet_name: str, labels: Labels, engines: Collection[str], count: int, *, has_settings: bool
+) -> dict[str, str]:
     """Return the references to the columns that the index adds up."""
-    keys = [column.key for column in _columns(labels, engines, None)]
+    keys = [column.key for column in _columns(labels, engines, None, has_settings=has_settings)]
     sheet, last = quoted_sheet(sheet_name), FIRST_ROW + count - 1
     letters = {key: xl_col_to_name(keys.index(key) + 1) for key in (*_TOTALS, "check")}
     return {key: f"{sheet}!${letter}${FIRST_ROW}:${letter}${last}" for key, letter in letters.items()}
@@ -138,13 +147,17 @@ def _nothing(engine: str) -> Values:
     return given | computed.compute(given)
 
 
-def _constants(engine: str) -> list[str]:
+def _constants(engine: str, left_out: Collection[str]) -> list[str]:
     """Return the inputs of an engine's terms that have a column."""
-    known = {term.name for term in ESTIMATE} | {*ESTIMATE.inputs, *assumptions.NAMES}
+    known = {*left_out, *(field.name for field in FIELDS), *ESTIMATE.by_name, *ESTIMATE.inputs, *assumptions.NAMES}
     return [name for name in _TERMS[engine].inputs if name not in known]
 
 
-def _columns(labels: Labels, engines: Collection[str], limits: dict[str, tuple[str, str]] | None) -> list[_RowColumn]:
+def _columns(
+    labels: Labels, engines: Collection[str], limits: dict[str, tuple[str, str]] | None, *, has_settings: bool
+) -> list[_RowColumn]:
+    fields = [field for field in FIELDS if has_settings or not field.is_setting]
+    left_out = () if has_settings else (*_OF_SETTINGS, *(field.name for field in FIELDS if field.is_setting))
     ordered = [engine for engine in _TERMS if engine in engines]
 
     def term(of: Term) -> _RowColumn:
@@ -163,10 +176,10 @@ def _columns(labels: Labels, engines: Collection[str], limits: dict[str, tuple[s
         *(
             _RowColumn(
                 field.name, labels(field.label), field.width,
-                styles.INPUT if field.name in OPEN_INPUTS else styles.FORMULA_TEXT, partial(_input, field, i),
+                _role(field), partial(_input, field, i),
                 field.number_format,
             )
-            for i, field in enumerate(FIELDS, start=1)
+            for i, field in enumerate(fields, start=1)
         ),
         _RowColumn(
             "check", labels("export.checks"), 11, styles.CHECK, lambda figures, _: int(figures.is_right),
@@ -191,15 +204,21 @@ def _columns(labels: Labels, engines: Collection[str], limits: dict[str, tuple[s
             COUNT_FORMAT, lambda at: memory_bytes(at("gpu_memory_gb")),
         ),
         *(term(of) for of in ESTIMATE if of.name not in _ANSWERS),
-        *(term(of) for engine in ordered for of in _TERMS[engine]),
+        *(term(of) for engine in ordered for of in _TERMS[engine] if of.name not in left_out),
         _RowColumn(
             "longest", labels("models.max_context"), 14, styles.SOURCE_FIGURE,
             lambda figures, _: figures.scenario.model.spec.max_position_embeddings, COUNT_FORMAT,
         ),
         *map(constant, ("gpus_per_replica",)),
         *(constant(name) for name in ESTIMATE.inputs if name not in inputs | {"memory_bytes", *assumptions.NAMES}),
-        *(constant(name) for engine in ordered for name in _constants(engine)),
+        *(constant(name) for engine in ordered for name in _constants(engine, left_out)),
     ]  # fmt: skip
+
+
+def _role(field: Field) -> str:
+    if field.is_setting:
+        return styles.SOURCE_FIGURE
+    return styles.INPUT if field.name in OPEN_INPUTS else styles.FORMULA_TEXT
 
 
 def _value(name: str, _: Figures, values: Values) -> object:
@@ -213,7 +232,7 @@ def _input(field: Field, column: int, figures: Figures, _: Values) -> object:
     value = field.cell(scenario)
     if field.name == "gpu_memory_gb" and field.name not in open_inputs(scenario):
         return Cell(column, styles.SOURCE_FIGURE, value, None, MEMORY_FORMAT)
-    return value if field.name in OPEN_INPUTS else value or NOTHING
+    return value if field.name in OPEN_INPUTS or field.is_setting else value or NOTHING
 
 
 def _usable(field: str, limits: dict[str, tuple[str, str]], at: Callable[[str], str]) -> str:

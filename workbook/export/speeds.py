@@ -32,7 +32,10 @@ _SEQUENCES = Terms(SERVED["sequences"])
 # Names of the terms → what they are on a page.
 RENAMED = {**ONE_GROUP, "running_users": "users"}
 FIXED = {"attention_groups": 1, "waiting_users": 0}
-_KNOWN = {*CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp"}
+_KNOWN = {
+    *CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp", "shared_tokens",
+    "kv_block_tokens",
+}  # fmt: skip
 _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for term in terms}
 # Figures of the model with tensor parallel size N, and of the link between N GPUs.
 PACE_INPUTS = tuple(

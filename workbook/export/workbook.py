@@ -44,10 +44,17 @@ class UnusableScenariosError(PlannerError):
 
 @dataclass(frozen=True)
 class _Survey:
-    """What must be known of all scenarios before the first is written: their number and their engines."""
+    """What must be known of all scenarios before the first is written.
+
+    Attributes:
+        scenarios: their number.
+        engines: those that they have.
+        has_settings: whether any has a setting of its engine.
+    """
 
     scenarios: int
     engines: frozenset[str]
+    has_settings: bool
 
 
 def export_scenarios(
@@ -91,6 +98,7 @@ class _Prices:
 def _survey(given: GivenScenarios) -> _Survey:
     count = problem_count = 0
     engines: set[str] = set()
+    has_settings = False
     lines: list[str] = []
     for row in given.given_rows():
         problem_count += len(row.problems)
@@ -98,12 +106,13 @@ def _survey(given: GivenScenarios) -> _Survey:
         if problem_count == 0 and row.scenario is not None:
             count += 1
             engines.add(row.scenario.engine)
+            has_settings = has_settings or row.scenario.has_settings
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
         problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
         raise PlannerError(str(given.path), problem, f"Write 1 to {MOST_SCENARIOS:,} scenarios, one per row.")
-    return _Survey(count, frozenset(engines))
+    return _Survey(count, frozenset(engines), has_settings)
 
 
 def _figures(
@@ -145,9 +154,10 @@ def _write(
     if more:
         sheet = sheet_of(more_name, (7,))
         rows.write(
-            sheet, labels, figures, count=more, first_number=len(paged) + 1, engines=survey.engines, limits=limits
+            sheet, labels, figures, count=more, first_number=len(paged) + 1, engines=survey.engines,
+            has_settings=survey.has_settings, limits=limits,
         )  # fmt: skip
-    further = rows.references(more_name, labels, survey.engines, more) if more else {}
+    further = rows.references(more_name, labels, survey.engines, more, has_settings=survey.has_settings) if more else {}
     index.write(workbook, index_sheet, labels, entries, totals.totals, further)
 
 

@@ -46,6 +46,8 @@ def checked(result: str, *others: str) -> str:
     return f"IF(ISNUMBER({arguments}),{result},{arguments})"
 
 
+# The functions have no arguments for the settings of an engine: nothing is shared, and there are no adapters.
+_WITHOUT_SETTINGS = {"shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0"}
 _OF_STAGE = (
     "kernels", "wide", "weights_column", "cache_column", "step_class", "max_sequences", "room_bytes",
     "unfolded_tokens", "blocks",
@@ -67,7 +69,10 @@ def layout_functions(columns: Columns) -> tuple[Function, ...]:
             "_LLM_BLOCKS",
             ("model_row", "first_row", "cache_column", "step_tokens", "tokens"),
             "blocks",
-            steps=steps_of((term for term in BLOCKS if term.name != "unfolded_tokens"), _of_layout(columns)),
+            steps=steps_of(
+                (term for term in BLOCKS if term.name not in ("unfolded_tokens", *_WITHOUT_SETTINGS)),
+                _of_layout(columns),
+            ),
         ),
         Function(
             "_LLM_STAGE_USERS",
@@ -123,6 +128,8 @@ def _of_layout(columns: Columns) -> Reference:
     of_model_ = of_model(columns)
 
     def reference(name: str) -> str:
+        if name in _WITHOUT_SETTINGS:
+            return _WITHOUT_SETTINGS[name]
         if name in capacity.LOOKED_UP:
             return capacity.LOOKED_UP[name].format(
                 row="first_row", weights="weights_column", cache="cache_column",

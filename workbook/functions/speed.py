@@ -34,6 +34,8 @@ from workbook.sheets.pace import NO_FIGURES, RUNS
 _OF_WEIGHTS = ("dense_bytes", "dense_widened", "dense_peak_s", "prompt_peak_s", "expert_peak_s", "kernels")
 _OF_ATTENTION = ("cache_bytes", "attention_flops", "prompt_attention_flops")
 _OF_PACE = tuple(term.name for term in PACE if term.name in LOAD.inputs)
+# The functions have no argument for a prompt that users share: its terms are left out, and what they give is this.
+_WITHOUT_SHARED = {"shared_prompt_tokens": "0", "computed_tokens": "prompt_tokens", "shared_pairs": "0"}
 _WHERE = ("figures_row", "gpu_row", "tp", "served_row", "weights_column")  # where the figures of a layout stand
 _LOAD = ("pp", "users", "replicas", "fitting", "output_tokens", "result")
 _OF_LAYOUT = (
@@ -68,10 +70,12 @@ def _looked_up(columns: Columns, needed: Iterable[str], known: Collection[str]) 
 
 def _steps(columns: Columns, of: Iterable[Term], known: Collection[str]) -> Steps:
     """Return the steps of terms, after those that look up what they need; `known` are arguments and earlier steps."""
-    of = tuple(of)
+    of = tuple(term for term in of if term.name not in _WITHOUT_SHARED)
     own, found = {*known, *(term.name for term in of)}, speed.lookups(columns.labels, str, "weights_column")
 
     def reference(name: str) -> str:
+        if name in _WITHOUT_SHARED:
+            return _WITHOUT_SHARED[name]
         return name if name in own or name in found else speed.reference(columns.labels, str, name)
 
     steps = steps_of(of, reference)

@@ -15,9 +15,11 @@ from core import catalog
 from core.catalog.hardware import Gpu
 from core.catalog.offer_choice import prices
 from core.catalog.offers import Offer, gpus_compared
+from core.engines.deployment import EngineSettings
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
-from core.plan.memory import BLOCKS, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.memory import ADAPTERS, BLOCKS, PLACE, REPLICAS, ROOM, RULE, SHARED_PROMPT, SIZE, STAGE
 from core.plan.nodes import NODES, node_takes
+from core.plan.replica_figures import settings_inputs
 from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
@@ -64,6 +66,7 @@ _COLUMNS = (
     *(SheetColumn(term.name, 9, styles.FORMULA, "0.###") for term in PLACE),
     SheetColumn("is_possible", 9),
     SheetColumn("room_bytes", 16),
+    *(SheetColumn(term.name, 14) for term in ADAPTERS),
     *(SheetColumn(term.name, 12) for term in BLOCKS),
     SheetColumn("activation_column", 9),
     *(
@@ -223,7 +226,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
         "first_row": f"IF({cell('is_usable')}=1,{model_rows},1)",
         **{term.name: printed(term) for term in PLACE},
         "is_possible": f"IF(ISNUMBER(INDEX(layout_parameters,{cell('first_row')})),{cell('node_takes')},0)",
-        "room_bytes": printed(ROOM["room_bytes"]),
+        **{term.name: printed(term) for term in (*ROOM, *ADAPTERS)},
         **{term.name: printed(term) for term in BLOCKS},
         "unfolded_tokens": if_possible(printed(BLOCKS["unfolded_tokens"])),
         "activation_column": activation_column(cell),
@@ -307,7 +310,7 @@ LOOKED_UP = {
         name: f"INDEX(layout_{name},{{row}})"
         for name in (
             "parameters", "shipped_bytes", "values_per_token", "windowed_values", "windowed_values_2", "fixed_values",
-            "fixed_bytes", "index_bytes",
+            "fixed_bytes", "index_bytes", "lora_values",
         )
     },
 }  # fmt: skip
@@ -315,7 +318,7 @@ LOOKED_UP = {
 _SCENARIO_NAMES = {
     "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "states", "is_shipped",
     "all_weights_bytes", "all_parameters", "value_bytes", "allocated_tokens", "tokens_in_window", "tokens_in_window_2",
-    "by_engine",
+    "by_engine", *settings_inputs(EngineSettings()), *SHARED_PROMPT.by_name,
 }  # fmt: skip
 _SCENARIO_KEYS = {"overhead": "overhead_rate"}
 RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes

@@ -41,7 +41,7 @@ NAMES = {
         f"layout_{key}": (key, key)
         for key in (
             "parameters", "shipped_bytes", "values_per_token", "windowed_values", "windowed_values_2", "fixed_values",
-            "fixed_bytes", "index_bytes", "latent_per_token", "window_block_tokens",
+            "fixed_bytes", "index_bytes", "lora_values", "latent_per_token", "window_block_tokens",
         )
     },
     "layout_weights": (f"weights_{WEIGHT_FORMATS[0]}", f"weights_{WEIGHT_FORMATS[-1]}"),

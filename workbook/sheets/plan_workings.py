@@ -335,8 +335,12 @@ class _Writer:
 
     def _price_doubt(self, place: int) -> Iterator[tuple[str, str, str]]:
         """Yield the doubt about the price behind an option: the best one's if it is no own quote, or a stale price."""
-        offer, who, old, is_stale, is_own = self._prices[place]
-        condition = f"{is_stale}=1" if place > 1 else f"AND({offer}>0,OR({is_own}=0,{is_stale}=1))"
+        offer, who, old = self._prices[place]
+        # Not from the cells with the same figures, for a shorter chain.
+        is_stale, kind = (f"INDEX({prices.column(self.labels, key)},{offer})" for key in ("is_stale", "kind"))
+        own = f.text(label_of(self.labels, "kind", "own quote"))
+        doubtful = f"{is_stale}=1" if place > 1 else f"OR({kind}<>{own},{is_stale}=1)"
+        condition = f"IF({offer}>0,{doubtful},FALSE)"
         values = {"gpu": self.best("gpu", place), "who": who, "stale": old}
         yield f"price_{place}", condition, f.sentence(self.labels("plan.doubt_price"), values)
 
@@ -346,8 +350,7 @@ class _Writer:
         """Write which offer is behind the price of each of the two best options, and how good it is."""
         self.section("prices", ("figure", "of_first", "of_next"))
         rows = {
-            key: self.row + 1 + number
-            for number, key in enumerate((*_OFFERS, "offer", "who", "is_stale", "is_own", "stale"))
+            key: self.row + 1 + number for number, key in enumerate((*_OFFERS, "offer", "who", "is_stale", "stale"))
         }
         both = [self._price_formulas(place, rows) for place in (1, 2)]
         for key in rows:
@@ -355,7 +358,7 @@ class _Writer:
             self.line(
                 self.labels(f"plan_workings.{key}"), *(formulas[key] for formulas in both), formats=(shown, shown)
             )
-        order = ("offer", "who", "stale", "is_stale", "is_own")
+        order = ("offer", "who", "stale")
         self._prices = {place: [f"${letter}${rows[key]}" for key in order] for place, letter in ((1, "B"), (2, "C"))}
 
     def _price_formulas(self, place: int, rows: dict[str, int]) -> dict[str, str]:
@@ -367,7 +370,6 @@ class _Writer:
             return f"INDEX({prices.column(labels, key)},{offer})"
 
         bought, on_demand, reserved = (f"${letter}${rows[item]}" for item in _OFFERS)
-        own = f.text(label_of(labels, "kind", "own quote"))
         return {
             **{
                 item: f"IF(ISNUMBER({row}),INDEX({gpus.column(self.book, f'{item}_offer')},{row}),0)"
@@ -376,7 +378,6 @@ class _Writer:
             "offer": f"IF({self.best('buys', place)}=1,{bought},IF({by_demand}=1,{on_demand},{reserved}))",
             "who": f"IF({offer}>0,{of_offer('kind')}&{f.text(', ')}&{of_offer('vendor')},{terms.MISSING})",
             "is_stale": f"IF({offer}>0,{of_offer('is_stale')},0)",
-            "is_own": f"IF({offer}>0,IF({of_offer('kind')}={own},1,0),0)",
             "stale": f"IF(${letter}${rows['is_stale']}=1,{self.text('is_stale')},{self.text('is_current')})",
         }
 

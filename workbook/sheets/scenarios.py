@@ -13,9 +13,8 @@ from openpyxl.styles import Alignment, Border, Font, Side
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from core.checks import LIMITS
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.memory import DEVICE, ESTIMATE
+from core.plan.memory import DEVICE, ESTIMATE, SHARED_PROMPT
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term
 from workbook import formulas as f
@@ -122,7 +121,7 @@ _WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWE
 # Checks of inputs, in the order in which their problems are named: key → the field or what else is checked.
 _CHECKS = (
     "model", "model_empty", "context", "output_tokens", "output_fits", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
-    "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
+    "engine_shapes", "overhead_rate", "gpu", "gpu_memory", "shared_tokens", "lora_adapters", "lora_rank",
 )  # fmt: skip
 # The checks that concern each input: a model or an engine has a second one.
 _CHECKS_OF_INPUT = {
@@ -143,7 +142,7 @@ _WORKING = (
     *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS),
     *(SheetColumn(term.name, 14) for term in DEVICE),
     *(SheetColumn(key, 16) for key in OF_MODEL),
-    *(SheetColumn(name, 14) for name in _WORKING_TERMS),
+    *(SheetColumn(name, 14) for name in (*_WORKING_TERMS, *SHARED_PROMPT.by_name)),
     SheetColumn("best_row", 10),
     SheetColumn("adds_up", 9, styles.CHECK, None),
     SheetColumn("holds", 12, styles.CHECK, None),
@@ -158,7 +157,7 @@ _COLUMNS = tuple(column for columns in _GROUPS.values() for column in columns)
 _TOTALS = ("users", "total", "deployable", "best_gpus", "cost_month", "start_cash")
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_LIMITS = {key: LIMITS[field.limits] for key, field in _FIELD_OF.items() if field.limits}
+_LIMITS = {key: field.limits for key, field in _FIELD_OF.items() if field.limits}
 # The columns that have the limits above them: of each limited input one, from the first of the checks.
 _LIMIT_LETTERS = dict(zip(_LIMITS, (_LETTER[column.key] for column in _WORKING[len(_MEMORY) :])))
 # Names of terms and of their inputs that the sheet has under another key.
@@ -291,7 +290,7 @@ def header(labels: Labels, key: str) -> str:
 
 _BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
-    *(term.name for term in (*DEVICE, *ESTIMATE)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
+    *(term.name for term in (*DEVICE, *ESTIMATE, *SHARED_PROMPT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
     "wide", "kernels", "all_weights_bytes",
 } - {*_ANSWER_TERMS}  # fmt: skip
 
@@ -343,7 +342,10 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         "input_check": f"IF(MIN({checks})=1,{f.text(f.OK)},INDEX({problems},MATCH(0,{checks},0)))",
         **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
         **_rows_and_lookups(book, cell, model, gpu, if_ok),
-        **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"])},
+        **{
+            term.name: if_ok(formula(term))
+            for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *SHARED_PROMPT)
+        },
         **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
         **_layout(labels, cell, of_capacity),
@@ -427,10 +429,11 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
         return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
 
     by_rule = f"{cell('engine')}={f.text(RULE)}"
+    found_row = f"MAX(1,{cell('model_row')})"  # as `model_at`; a shorter chain
     return {
         **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
         "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
-        "model_empty": f"{model('parameters')}*{model('layers')}>0",
+        "model_empty": "*".join(models.field_at(book, key, found_row) for key in ("parameters", "layers")) + ">0",
         "output_fits": f"IF(ISNUMBER({cell('output_tokens')}),{cell('output_tokens')}<{cell('context')},TRUE)",
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
         "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",

@@ -21,7 +21,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
 from core.plan.demand import TOKENS
-from core.plan.memory import BLOCKS, ESTIMATE, REPLICAS, RULE, STAGE
+from core.plan.memory import BLOCKS, ESTIMATE, REPLICAS, RULE, SHARED_PROMPT, STAGE
 from core.plan.money import ORDER
 from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED
 from workbook import formulas as f
@@ -62,7 +62,9 @@ _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
 # Terms that depend on the context; of a stage's terms each of the three stages has its own.
 _MEMORY = tuple(
     term
-    for term in terms.depending((*ESTIMATE, *BLOCKS, *STAGE, *RULE, REPLICAS["users_per_replica"]), "context")
+    for term in terms.depending(
+        (*ESTIMATE, *SHARED_PROMPT, *BLOCKS, *STAGE, *RULE, REPLICAS["users_per_replica"]), "context"
+    )
     if term.name not in ("kv_gb", "overhead_gb", "total_gb", "by_division")  # these depend on the users too
 )
 _OF_STAGE = {term.name for term in STAGE}

@@ -76,6 +76,8 @@ def reference(labels: Labels, cell: Cell, name: str) -> str:
         return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
     if name in ("kernel_s", "step_fixed_s", "own_range"):
         return gpu(name)
+    if name == "shared_tokens":
+        return f"INDEX({f.whole_column(scenarios.TABLE, scenarios.header(labels, name))},{cell('scenario_row')})"
     part, _, unit = name.partition("_is_")
     if unit:
         return f"({cell(f'{part}_unit')}={gpus.WIDENED if unit == 'widened' else gpus.NATIVE})"
@@ -248,13 +250,14 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
     return {
         **capacity.scenario_of_row(book, cell),
         **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
-        "figures_row": f"IF({cell('is_usable')}=1,{figures_row},1)",
+        "figures_row": figures_row,
         "served_row": scenario("served_row"),
         "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
         "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
         **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
         "value_bytes": scenario("value_bytes"),
         **lookups(labels, cell, scenario("weights_column")),
+        "runs": runs_of(cell, cell("is_usable")),
         **{name: spreadsheet_formula(formula, partial(reference, labels, cell)) for name, formula in _TERMS.items()},
     }  # fmt: skip
 
@@ -288,9 +291,6 @@ def lookups(labels: Labels, cell: Cell, weights_column: str) -> dict[str, str]:
         return f"MAX(1,IF({cell('own_kind')}>0,{stored},INDEX(precision_speed_kind,{cell('served_row')})))"
 
     row = cell("figures_row")
-    has_figures = f"INDEX(speed_gathered_values,{row})>0"
-    units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
-    rates = f"ISNUMBER({cell('bandwidth_bytes_per_s')}*{cell('sixteen_bit_flops_per_s')})"
     return {
         "tp_number": f"ROUND(LOG({cell('tp')},1+1),0)+1",
         "format_class": f"MAX(1,INDEX(precision_speed_class,{cell('served_row')}))",
@@ -306,5 +306,18 @@ def lookups(labels: Labels, cell: Cell, weights_column: str) -> dict[str, str]:
         **{name: f"INDEX(speed_{name},{row})" for name in ("untouched", "touch_rate")},
         "is_slow_link": f"INDEX(gpu_slow_links,{cell('gpu_row')},{cell('tp_number')})",
         "link_latency_s": f"IF({cell('is_slow_link')}=1,link_latency_pcie,link_latency_fabric)",
-        "runs": f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})",
+        "runs": runs_of(cell),
     }
+
+
+def runs_of(cell: Cell, is_usable: str = "") -> str:
+    """Return the formula of what runs on a GPU, one of those in `pace`; for rows that are not usable `NO_FIGURES`.
+
+    Args:
+        is_usable: the cell that is 1 if a row is usable; "" if all are.
+    """
+    usable = f"{is_usable}*" if is_usable else ""
+    has_figures = f"{usable}INDEX(speed_gathered_values,{cell('figures_row')})>0"
+    units = f"MIN({cell('dense_unit')},{cell('expert_unit')})"
+    rates = f"ISNUMBER({cell('bandwidth_bytes_per_s')}*{cell('sixteen_bit_flops_per_s')})"
+    return f"IF({has_figures},IF({rates},IF({units}>0,{RUNS},{NO_KERNEL}),{NO_RATE}),{NO_FIGURES})"

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from core import catalog
 from core.engines.capacity import users_that_fit
+from core.engines.deployment import EngineSettings
 from core.model.counts import model_counts
 from core.plan.fleet import (
     LAYOUTS,
@@ -56,6 +57,8 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
     step = device_figures(replica.gpu)["step_tokens"]
     kernels = list(KERNELS)[kind - 1]
 
+    rows = STORED[name][replica.tp, replica.pp]
+
     def figure(row, column):
         return row.get(column, 0)
 
@@ -70,8 +73,9 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
             "block_tokens": figure(row, f"block_tokens_{bits}"),
             "block_tokens_2": figure(row, f"block_tokens_2_{bits}"),
             "window_block_tokens": figure(row, "window_block_tokens"),
+            "lora_values": figure(rows[0], "lora_values"),
         }
-        for row in STORED[name][replica.tp, replica.pp]
+        for row in rows
     ]
 
 
@@ -89,6 +93,11 @@ def random_case(chance: random.Random):
         precision=None if name == "shipped" else catalog.precision("precision", name),
         kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_BITS.values(), "bf16", "int8"])),
         average_tokens=chance.choice((None, None, chance.randint(1, context))),
+        settings=EngineSettings(
+            shared_tokens=chance.choice((None, None, chance.randint(0, 2 * context))),
+            lora_adapters=chance.choice((None, None, chance.randint(0, 20))),
+            lora_rank=chance.choice((None, 8, 64)),
+        ),
     )
     return model.name, service, gpu, context
 

@@ -15,7 +15,7 @@ from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
 from core.plan.speed import Load, speed, speed_inputs, users_at_wanted_speed
-from core.plan.speed_settings import ACCEPTANCE, acceptance_note, shared_prompt_tokens, tokens_per_step
+from core.plan.speed_settings import ACCEPTANCE, acceptance_note, prompt_and_attention, tokens_per_step
 
 FP16 = catalog.precision("kv_precision", "fp16")
 H200 = catalog.gpu("h200")
@@ -98,9 +98,8 @@ def test_users_at_a_wanted_speed_get_it_with_drafts_too(drafted, acceptance, wan
 def test_a_shared_prompt_is_computed_once():
     """Of 2000 tokens 1500 are shared: 93 whole blocks of 16, so that 512 tokens are left to compute."""
     shared = service("llama-3.1-70b", shared_tokens=1500)
-    assert shared_prompt_tokens(shared, 2000) == 1488
     found, plain = (speed_inputs(one, H200, CHAT, tp=4) for one in (shared, service("llama-3.1-70b")))
-    assert found["prompt_tokens"] == 512
+    assert (found["shared_prompt_tokens"], found["computed_tokens"]) == (1488, 512)
     pairs = plain["prompt_attention_flops"] * (1 - (1488 / 2000) ** 2)
     assert found["prompt_attention_flops"] == pytest.approx(pairs)
     assert found["cache_bytes"] == plain["cache_bytes"]
@@ -110,8 +109,16 @@ def test_a_shared_prompt_is_computed_once():
 
 
 def test_the_last_token_of_a_prompt_is_always_computed():
-    assert shared_prompt_tokens(service("llama-3.1-70b", shared_tokens=5000), 2000) == 1984
-    assert shared_prompt_tokens(service("llama-3.1-70b", shared_tokens=5000), 1) == 0
+    for prompt, computed in ((2000, 16), (1, 1)):
+        found = prompt_and_attention(service("llama-3.1-70b", shared_tokens=5000), 4, 2000, prompt)
+        assert found["computed_tokens"] == computed
+
+
+def test_pairs_in_a_window_of_a_shared_prompt_are_computed_once():
+    """A window of 1024: of the pairs of 4000 tokens, 1024 × (4000 − 512), those of 1600 before are left out."""
+    found = prompt_and_attention(service("gemma-3-27b", shared_tokens=1600), 1, 4000, 4000)
+    assert found["read_window"] == 1024
+    assert found["window_pairs"] - found["shared_pairs"] == 1024 * (4000 - 1600)
 
 
 def test_gpus_that_share_a_sequence_each_read_their_part():

@@ -20,6 +20,7 @@ from core import catalog
 from core.catalog import CatalogModel
 from core.catalog.offer_choice import ITEMS, Price
 from core.catalog.prices import cost_defaults
+from core.engines.deployment import EngineSettings
 from core.errors import PlannerError
 from core.model.mixers import CrossAttention, FullAttention, Indexer, RecurrentState, SlidingWindowAttention
 from core.model.precision import precision_of_bytes
@@ -170,6 +171,8 @@ def several_scenarios() -> list[Scenario]:
         for name in ("gpt-oss-120b", "qwen3-next-80b-a3b")
     ]
     rows.append(scenario("Priced", "gemma-3-27b", engine=VLLM, users=300, **on_gpu("h100-sxm")))
+    shared = EngineSettings(shared_tokens=9000, lora_adapters=3, lora_rank=32)
+    rows.append(scenario("Shared", "gpt-oss-120b", engine=VLLM, settings=shared, **on_gpu("h100-sxm")))
     rows.append(scenario("Paged", allocation=PAGED, average_tokens=2000, **on_gpu("h100-sxm")))
     return [*rows, scenario("Bytes", kv_precision=precision_of_bytes("kv_precision", 0.5625))]
 
