@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
+from core.engines.compressed import attention_peak_bytes, compressed_blocks, context_bytes, has_compressed_attention
 from core.engines.deployment import (
     SHARED_MEMORY_HELD,
     Budget,
@@ -29,6 +30,7 @@ from core.engines.deployment import (
 )
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.shapes import StageShapes, stage_shapes
+from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.units import GIB, MIB
 
@@ -52,6 +54,9 @@ _FLASHINFER_SAMPLER = (0, 21, 0)
 _LOGS_CONCURRENCY = (0, 21, 0)
 # The largest GPUs have larger steps: engine/arg_utils.py has no such case in 0.24.0, but has it in 0.28.0.
 _STEPS_OF_160_GIB = (0, 28, 0)
+# Blocks of windows are kept for every step in flight: pull request 47728, in 0.26.0, not in 0.25.0 (config/vllm.py,
+# max_in_flight_tokens; logs of DeepSeek-V4-Flash: vllm-project/vllm issues 51041 and 51454).
+_KEEPS_STEPS_IN_FLIGHT = (0, 26, 0)
 # Model runner V2, whose profiling run samples without top-k: used in few cases in 0.28.0, in most in 0.30.0
 # (config/vllm.py).
 _RUNNER_V2 = (0, 30, 0)
@@ -278,18 +283,23 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfe
     Args:
         flashinfer: whether FlashInfer is installed, so that versions that would sort for sampling do not.
     """
-    version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
+    model, version, step = deployment.model, deployment.version, largest_step(deployment)
     workspace = expert_workspace_bytes(shapes, step)
-    forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
+    forward = forward_peak_bytes(shapes, step, version, is_last=bool(shapes.vocab_size))
     held = workspace if version >= _EXPERT_WORKSPACE else 0  # in all phases; else only in that of the layers
     decoder = held + max(
         forward + workspace - held,
         latent_peak_bytes(shapes, step, deployment.context),
+        attention_peak_bytes(model, deployment.attention_tp, step.tokens, shapes.bytes_per_value),
         sampling_peak_bytes(shapes, step, version, deployment.attention_tp, flashinfer),
     )
-    model = deployment.model
-    return cublas_bytes(deployment.device) + max(
-        image_bytes(model, shapes, step) + decoder, encoder_peak_bytes(model, shapes, step, deployment.attention_tp)
+    for_context = context_bytes(model) * deployment.context
+    return (
+        cublas_bytes(deployment.device)
+        + for_context
+        + max(
+            image_bytes(model, shapes, step) + decoder, encoder_peak_bytes(model, shapes, step, deployment.attention_tp)
+        )
     )
 
 
@@ -396,10 +406,10 @@ def pool(deployment: Deployment) -> Pool:
     (v1/core/kv_cache_manager.py, num_lookahead_tokens).
     """
     deployment = _as_run(deployment)
-    cache = blocks(
+    cache = cache_blocks(
         deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.pp, deployment.version
     )
-    in_flight = largest_step(deployment).tokens
+    in_flight = in_flight_tokens(deployment)
     ranks, drafted = deployment.settings.context_parallel or 1, deployment.settings.mtp_tokens or 0
     return Pool(
         block_bytes=cache.block_bytes,
@@ -408,6 +418,25 @@ def pool(deployment: Deployment) -> Pool:
         bytes_per_token=-(-cache.bytes_per_token() // ranks),
         shared_blocks=lambda tokens: cache.shared(tokens // ranks),
     )
+
+
+def cache_blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
+    """Return the groups and blocks of the cache of `model` on `tp` × `pp` GPUs."""
+    if has_compressed_attention(model):
+        return compressed_blocks(model, kv_precision, pp, version)
+    return blocks(model, kv_precision, tp, pp, version)
+
+
+def in_flight_tokens(deployment: Deployment) -> int:
+    """Return the tokens of steps that are scheduled and not finished, whose blocks layers with a window keep.
+
+    Source: config/vllm.py, max_concurrent_batches and max_in_flight_tokens: while one step runs the next is scheduled,
+    and every pipeline stage has its own.
+    """
+    version, pp, tokens = deployment.version, deployment.pp, largest_step(deployment).tokens
+    if version < _KEEPS_STEPS_IN_FLIGHT:
+        return tokens
+    return tokens * (pp + 1 if pp == 1 or version >= _RUNNER_V2 else pp)
 
 
 def _logged_tokens(cache: Blocks, count: int, context: int, deployment: Deployment, in_flight: int) -> int:

@@ -162,10 +162,17 @@ ESTIMATE = Terms(
 # One replica of a layout under vLLM: blocks of a user, the same in each stage.
 BLOCKS = Terms(
     Term(
+        name="scheduled_tokens",
+        unit="tokens",
+        means="Tokens of the steps that run, one on each stage, and of the one that is scheduled next.",
+        formula=v.step_tokens * (v.pp + 1),
+        source=_VLLM + "config/vllm.py, max_in_flight_tokens",
+    ),
+    Term(
         name="tokens_in_flight",
         unit="tokens",
-        means="Tokens that a layer with a window caches while a step computes more of them.",
-        formula=least(v.window - 1 + v.step_tokens, v.tokens),
+        means="Tokens that a layer with a window caches while steps compute more of them.",
+        formula=least(v.window - 1 + v.scheduled_tokens, v.tokens),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
     ),
     Term(
@@ -174,6 +181,22 @@ BLOCKS = Terms(
         means="Blocks of a user in layers with a window, one more as it can begin inside a block.",
         formula=v.window_groups * (up(v.tokens_in_flight / most(1, v.window_block_tokens)) + 1),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
+    ),
+    Term(
+        name="window_blocks_2",
+        unit="blocks",
+        means="Blocks of a user in a second kind of layers with a window.",
+        formula=v.window_groups_2
+        * (up(least(v.window_2 - 1 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_2)) + 1),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
+    ),
+    Term(
+        name="window_blocks_3",
+        unit="blocks",
+        means="Blocks of a user in a third kind of layers with a window.",
+        formula=v.window_groups_3
+        * (up(least(v.window_3 - 1 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_3)) + 1),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
     ),
     Term(
         name="full_blocks",
@@ -193,7 +216,9 @@ BLOCKS = Terms(
         name="blocks",
         unit="blocks",
         means="Blocks of a user in all layers, a block for each state included.",
-        formula=most(1, v.full_blocks + v.second_blocks + v.window_blocks + v.states),
+        formula=most(
+            1, v.full_blocks + v.second_blocks + v.window_blocks + v.window_blocks_2 + v.window_blocks_3 + v.states
+        ),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
@@ -216,9 +241,10 @@ STAGE = Terms(
     Term(
         name="activation_bytes",
         unit="bytes",
-        means="Peak activation of the engine's profiling run: a whole step, or unfolding latents.",
+        means="Peak activation of the profiling run: a whole step, or unfolding latents; workspace for the context.",
         formula=most(v.step_activation_bytes, v.latent_fixed_bytes + v.latent_bytes_per_token * v.unfolded_tokens)
-        * v.wide,
+        * v.wide
+        + v.context_bytes * v.context,
         source="core/engines/vllm.py, activation_peak_bytes",
     ),
     Term(

@@ -313,7 +313,9 @@ LOOKED_UP = {
 }  # fmt: skip
 # Inputs that the terms look up on Scenarios, and those that it has under another key.
 _SCENARIO_NAMES = {
-    "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "states", "is_shipped",
+    "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "window_2",
+    "window_groups_2", "window_block_tokens_2", "window_3", "window_groups_3", "window_block_tokens_3", "states",
+    "context_bytes", "is_shipped",
     "all_weights_bytes", "all_parameters", "value_bytes", "allocated_tokens", "tokens_in_window", "tokens_in_window_2",
     "by_engine",
 }  # fmt: skip

@@ -111,7 +111,9 @@ OF_MODEL = {
     "all_windowed_values": "windowed_values", "window_tokens_2": "window_2",
     "all_windowed_values_2": "windowed_values_2", "all_fixed_values": "fixed_values", "all_fixed_bytes": "fixed_bytes",
     "all_index_bytes": "index_bytes", "groups": "groups", "groups_2": "groups_2", "window": "vllm_window",
-    "window_groups": "window_groups", "states": "states",
+    "window_groups": "window_groups", "window_2": "vllm_window_2", "window_groups_2": "window_groups_2",
+    "window_block_tokens_2": "window_block_tokens_2", "window_3": "vllm_window_3", "window_groups_3": "window_groups_3",
+    "window_block_tokens_3": "window_block_tokens_3", "states": "states", "context_bytes": "context_bytes",
 }  # fmt: skip
 # Answers that are terms: key of the column → name of the term.
 _ANSWER_TERMS = {
