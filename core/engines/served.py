@@ -91,11 +91,18 @@ def _with_layers_of(model: ModelSpec, draft: ModelSpec) -> ModelSpec:
 
 
 def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
-    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs."""
-    draft, tp = deployment.draft, deployment.attention_tp
+    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs.
+
+    They are divided as the model's are (vLLM config/speculative.py, create_draft_parallel_config); a draft model that
+    the GPUs of a group cannot divide is taken to be whole on each.
+    """
+    draft, groups = deployment.draft, deployment.settings.attention_dp or 1
     if draft is None:
         return budgets
-    (size,) = loaded_weights_by_stage(draft, None, 1 if tensor_parallel_obstacle(draft, tp) else tp, 1)
+    if tensor_parallel_obstacle(draft, deployment.attention_tp):
+        (size,) = loaded_weights_by_stage(draft, None, 1, 1)
+    else:
+        (size,) = loaded_weights_by_stage(draft, None, deployment.tp, 1, deployment.expert_parallel, groups)
     return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
 
 

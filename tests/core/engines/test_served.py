@@ -201,6 +201,17 @@ def test_the_most_layers_that_fit(gib):
         assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
 
 
+def test_a_draft_model_is_divided_as_the_model_is():
+    """Data-parallel attention: each GPU has all of the draft model but its experts, of which it has an eighth."""
+    plain = deployment("qwen3-235b-a22b", tp=8, attention_dp=8)
+    spec = catalog.model("qwen3-30b-a3b").spec
+    drafting = replace(plain, draft=spec, settings=replace(plain.settings, mtp_tokens=2))
+    before, found = capacity(vllm.ENGINE, plain), capacity(vllm.ENGINE, drafting)
+    added = found.budget.weights.expected - before.budget.weights.expected
+    experts = spec.num_hidden_layers * 128 * 3 * 2048 * 768 * 2  # of 768 columns, in 16 bits
+    assert added == pytest.approx(loaded_weights_bytes(spec) - experts * 7 / 8, rel=0.001)
+
+
 def test_a_draft_model_has_weights_and_a_cache():
     """Llama-3.2-1B: 1 235 814 400 parameters in 16 bits, and 16 layers of 8 heads of 64 for keys and values."""
     plain = deployment("llama-3.1-70b", tp=4)
