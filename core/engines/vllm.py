@@ -40,6 +40,11 @@ _CORE_V1 = (0, 8, 0)
 # 0.10.1, _is_v1_supported_oracle; pull requests 23614 and 24022 (release notes of 0.10.2).
 _AMPERE, _CORE_V1_BEFORE_AMPERE = 8.0, (0, 10, 2)
 _LAST_OLDER_CORE = (0, 7, 3)
+# Prompts above 32 768 tokens are computed in chunks by default: pull request 6666 of July 2024, after 0.5.3.
+_CHUNKS_LONG_PROMPTS, _LONG_CONTEXT, _CHUNK = (0, 5, 4), 32_768, 2048
+# Until pull request 9352 the profile read what the GPU had free after its run, so that it counted memory that PyTorch
+# had freed and kept (worker/worker.py, determine_num_available_blocks); later it read PyTorch's peak.
+_READS_PEAK = (0, 6, 4)
 # Workspaces of the experts' kernels stay allocated: v1/worker/workspace.py is absent in 0.11.0, present in 0.14.1.
 _EXPERT_WORKSPACE = (0, 13, 0)
 # Top-k and top-p without sorting: v1/sample/ops/topk_topp_triton.py is absent in 0.16.0, present in 0.17.1.
@@ -112,11 +117,12 @@ def largest_step(deployment: Deployment) -> _Step:
     """Return the largest step of an API server.
 
     Source: engine/arg_utils.py, get_batch_defaults, 0.19.0 and 0.31.0; before core V1 config.py of 0.6.6: without
-    chunked prefill a step computes a whole prompt, and contexts above 32 768 tokens are computed in chunks of 2048.
+    chunked prefill a step computes a whole prompt, and longer contexts are computed in chunks of 2048.
     """
     version, context = deployment.version, deployment.context
     if version < _CORE_V1:
-        tokens, sequences = 2048 if context > 32_768 else max(context, 2048), 256
+        is_chunked = context > _LONG_CONTEXT and version >= _CHUNKS_LONG_PROMPTS
+        tokens, sequences = _CHUNK if is_chunked else max(context, _CHUNK), 256
     elif version >= _STEPS_OF_160_GIB and deployment.device.memory_bytes >= LARGEST_DEVICE_BYTES:
         tokens, sequences = 16_384, 1024
     elif _is_large(deployment.device):
@@ -311,7 +317,12 @@ def activation(deployment: Deployment, shapes: StageShapes) -> Size:
     """
     expected = activation_peak_bytes(deployment, shapes)
     with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
-    return Size(expected, size_between(with_flashinfer, 0.92, 1).low, size_between(expected, 1, 1.12).high)
+    high = size_between(expected, 1, 1.12).high
+    if deployment.version < _READS_PEAK:  # the phases' memory adds up where no freed block can be used again
+        step, is_last = largest_step(deployment), bool(shapes.vocab_size)
+        forward = forward_peak_bytes(shapes, step, deployment.version, is_last=is_last)
+        high += min(forward, sampling_peak_bytes(shapes, step, deployment.version, deployment.attention_tp))
+    return Size(expected, size_between(with_flashinfer, 0.92, 1).low, high)
 
 
 def _gib(expected: float, low: float, high: float) -> Size:
