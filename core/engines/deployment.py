@@ -31,20 +31,14 @@ class Device:
         name: its name, from which engines choose defaults.
         memory_bytes: the total that a process sees: the capacity that the driver reports less the driver's own memory.
         compute_capability: NVIDIA's compute capability (9.0 for an H100); None for another maker's, or if unknown.
+        shares_memory: whether its memory is the CPU's too, so that what other programs and the file cache hold is
+            missing.
     """
 
     name: str
     memory_bytes: int
     compute_capability: float | None = None
-
-    @cached_property
-    def shares_memory(self) -> bool:
-        """Whether its memory is the CPU's too, so that what other programs and the file cache hold is missing."""
-        return any(part in self.name.lower() for part in _SHARED_MEMORY)
-
-
-# Names of GPUs that share the CPU's memory: NVIDIA GB10 and Jetson, AMD Strix Halo, Apple.
-_SHARED_MEMORY = ("dgx-spark", "gb10", "thor", "jetson", "strix", "ryzen-ai", "apple")
+    shares_memory: bool = False
 
 
 def _setting(help_text: str, limits: Limits | None) -> Any:

@@ -148,12 +148,13 @@ def _is_large(device: Device) -> bool:
 
 
 def has_small_steps(device: Device) -> bool:
-    """Return whether the default steps are small for any memory: on an A100, and where the CPU shares the memory.
+    """Return whether the default steps are small for any memory: on an A100, and if an NVIDIA CPU shares the memory.
 
     Source: engine/arg_utils.py, get_batch_defaults. NVIDIA's library reports no size of a shared memory; a GB10 logs a
     step of 2048 tokens.
     """
-    return "a100" in device.name.lower() or device.shares_memory
+    is_unreported = device.shares_memory and device.compute_capability is not None
+    return "a100" in device.name.lower() or is_unreported
 
 
 def memory_utilization(deployment: Deployment) -> float:
@@ -343,8 +344,13 @@ def other_bytes(deployment: Deployment) -> Size:
       dennislee22/vLLM-benchmarking; 16 RTX 3090, 0.8); 2.06 to 2.13 in llm-d 205; later 0.6 (Qwen3-235B, RTX PRO 6000,
       0.28) to 0.95 (B200).
     * Only pipeline stages: 0.07 on the first; on the last, the cache leaves 0.2.
+    * Two GB10, whose memory is the CPU's too: 0.7 (DeepSeek-V4, 0.26.1) to about 15 (MiniMax-M2.7 at 0.80 and 0.85, 0.29:
+      eugr/spark-vllm-docker issue 396), because files that are read and code that is compiled meanwhile count as memory
+      of the process (pull request 286 there; NVIDIA/xr-ai pull request 462).
     """
     version = deployment.version
+    if deployment.device.shares_memory and deployment.tp > 1 and version >= _FLASHINFER_SAMPLER:
+        return _gib(0.8, 0.4, 15.0)
     if deployment.tp == 1 and deployment.device.shares_memory:
         return SHARED_MEMORY_HELD
     if deployment.tp == 1 and version < _COUNTS_ONLY_GROWTH:
@@ -378,12 +384,13 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 
     Up to 0.19 they are added on top of the engine's share and grow with the layers: 0.64 to 1.85 GiB in llm-d 205,
     about 0.3 GiB and 17 MiB per layer. From 0.20 the engine subtracts its own estimate from the cache; logged are 0.17
-    (TP 4, few graphs), 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31), and up to 5 in single cases.
+    (TP 4, few graphs), 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31), and up to 5 in single cases. It estimates them from
+    free memory, which on a GB10 gave −4.7 (eugr/spark-vllm-docker pull request 200) to 5.1 GiB (issue 396 there).
     """
     if deployment.settings.eager:
         return exact_size(0)
     if deployment.version >= _GRAPHS_SUBTRACTED:
-        return _gib(0.6, 0.1, 1.5)
+        return _gib(0.6, 0.1, 5.1 if deployment.device.shares_memory else 1.5)
     return size_between(round((0.3 + 0.0166 * layers) * GIB), 0.5, 2.2)
 
 

@@ -165,9 +165,23 @@ def test_settings_are_checked():
 
 
 def test_shared_memory_has_small_steps_and_less_free():
-    spark = replace(deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB)))
+    spark = replace(
+        deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB), 12.1, shares_memory=True)
+    )
     assert vllm.largest_step(spark).tokens == 2048
     assert vllm.budgets(spark)[0].other.low >= GIB
+
+
+def test_two_sparks_may_lose_much_to_files_and_compilers():
+    """MiniMax-M2.7 AWQ at 0.80 of two GB10: 22.5 GiB remained, too little for 196,608 tokens (spark-vllm-docker 396)."""
+    pair = replace(
+        deployment("minimax-m2.7", tp=2, version="0.29", context=196_608, memory_utilization=0.8),
+        precision=catalog.precision("precision", "awq"),
+        device=Device("dgx-spark", round(121.69 * GIB), 12.1, shares_memory=True),
+    )
+    found = capacity(vllm.ENGINE, pair)
+    assert found.budget.kv.low <= 22.5 * GIB <= found.budget.kv.high
+    assert found.max_users.low == 0
 
 
 def llama(name, gib=24.0, **settings) -> Deployment:
