@@ -344,7 +344,7 @@ def other_bytes(deployment: Deployment) -> Size:
       dennislee22/vLLM-benchmarking; 16 RTX 3090, 0.8); 2.06 to 2.13 in llm-d 205; later 0.6 (Qwen3-235B, RTX PRO 6000,
       0.28) to 0.95 (B200).
     * Only pipeline stages: 0.07 on the first; on the last, the cache leaves 0.2.
-    * Two GB10, whose memory is the CPU's too: 0.7 (DeepSeek-V4, 0.26.1) to about 15 (MiniMax-M2.7 at 0.80 and 0.85, 0.29:
+    * Two GB10, whose memory is the CPU's too: 0.7 (DeepSeek-V4, 0.26.1) to about 15 (MiniMax-M2.7, 0.29:
       eugr/spark-vllm-docker issue 396), because files that are read and code that is compiled meanwhile count as memory
       of the process (pull request 286 there; NVIDIA/xr-ai pull request 462).
     """

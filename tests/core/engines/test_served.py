@@ -215,6 +215,25 @@ def test_the_most_layers_that_fit(gib):
         assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
 
 
+def test_the_model_that_drafts_for_gemma_4_has_no_cache():
+    """Two 3090 with INT4 weights under 0.22 held 196,527 tokens (noonghunna/club-3090 BENCHMARKS.md)."""
+    pair = replace(
+        deployment("gemma-4-31b", tp=2, version="0.22", context=131_072, gib=23.56, memory_utilization=0.95,
+                   max_sequences=4, mtp_tokens=3),
+        precision=catalog.precision("precision", "w4a16"),
+        draft=catalog.model("gemma-4-31b-assistant").spec,
+    )  # fmt: skip
+    found = capacity(vllm.ENGINE, pair)
+    without = capacity(vllm.ENGINE, replace(pair, draft=None, settings=replace(pair.settings, mtp_tokens=None)))
+    assert found.kv_tokens.low <= 196_527 <= found.kv_tokens.high
+    assert found.kv_bytes_per_token == without.kv_bytes_per_token
+    layers = 3 * (2 * 32 * 256 + 3 * 8192) * 1024 + (2 * 32 * 512 + 3 * 8192) * 1024
+    embedding, projections = 262_144 * 1024, 3 * 5376 * 1024
+    vectors = 2 * (layers / 2 + embedding / 2 + projections)  # bytes on one of two GPUs, without the rotary tables
+    added = found.budget.weights.expected - without.budget.weights.expected
+    assert added - 262_144 * (256 + 512) * 2 == pytest.approx(vectors, rel=0.01)
+
+
 def test_a_draft_model_is_divided_as_the_model_is():
     """Data-parallel attention: each GPU has all of the draft model but its experts, of which it has an eighth."""
     plain = deployment("qwen3-235b-a22b", tp=8, attention_dp=8)
