@@ -101,6 +101,15 @@ class EngineSettings:
         "First layers whose experts stay in CPU memory (llama.cpp's --n-cpu-moe).",
         Limits(0, 10**4, True, "Write the number of layers, for example 20."),
     )
+    reserved_gib: float | None = _setting(
+        "GiB of each GPU that others hold: another model, programs, Ollama's OLLAMA_GPU_OVERHEAD.",
+        Limits(0, 10**4, False, "Write the GiB that others hold of each GPU, for example 16."),
+    )
+    kv_offload_gib: float | None = _setting(
+        "GiB of CPU memory, of all GPUs together, for the cache of requests that do not run (vLLM's "
+        "--kv-offloading-size); what runs still needs its cache on the GPUs.",
+        Limits(0, 10**6, False, "Write the GiB of CPU memory for the cache, for example 64."),
+    )
     lora_rank: int | None = _setting(
         "Highest rank of the adapters (vLLM's --max-lora-rank).",
         Limits(1, 4096, True, "Write the highest rank, for example 16."),

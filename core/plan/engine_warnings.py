@@ -10,6 +10,7 @@ from core.engines import vllm
 from core.engines.deployment import Engine, Version, parse_version
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
 from core.plan.fleet import GpuChoice, Service, assumption, gpu_of_choice
 from core.plan.layout_figures import has_shapes
 from core.plan.speed_figures import served_format, weight_row
@@ -66,13 +67,17 @@ def _kinds(model: ModelSpec, precision: Precision | None) -> Iterator[str]:
 
 
 def checkpoint_note(model: ModelSpec, precision: Precision | None) -> str:
-    """Return that the catalog has a checkpoint of the model in the format, which may leave weights in 16 bits."""
+    """Return that the catalog's checkpoint of the model in the format is larger, as it leaves weights in 16 bits."""
     name = "" if precision is None else f"{model.name}-{precision.name.partition('_')[0]}"
     if name not in catalog.model_names():
         return ""
-    return (
-        f"precision: the engine converts every layer; the checkpoint {name} may leave some in 16 bits: write its name"
-    )
+    converted, stored = weights_bytes(model, precision), weights_bytes(catalog.model(name).spec)
+    if stored < _LARGER * converted:
+        return ""
+    return f"precision: every layer is converted; the checkpoint {name} has {stored / converted:.2f} × the bytes"
+
+
+_LARGER = 1.05
 
 
 def older_core_note(engine: Engine, version: Version, compute_capability: float | None) -> str:

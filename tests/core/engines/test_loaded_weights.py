@@ -10,6 +10,7 @@ from core.engines.blocks import BLOCK_TOKENS, blocks
 from core.engines.deployment import parse_version
 from core.engines.loaded_weights import allocated_bytes, loaded_weights_bytes, rotary_cache_bytes
 from core.model.weights import weights_bytes
+from core.plan.engine_warnings import checkpoint_note
 from core.readers.hf_config import spec_from_config
 from tools import golden_tables
 
@@ -122,3 +123,6 @@ def test_llama_405b_fp8_leaves_attention_in_16_bits():
     doubled_heads = 126 * 2 * 8 * 128 * 16_384 * 2 // 8
     assert (loaded_weights_bytes(spec, tp=8) + doubled_heads) / GIB == pytest.approx(57.752, rel=0.015)
     assert catalog.named_model("meta-llama/Meta-Llama-3.1-405B-Instruct-FP8").model.spec is spec
+    assert "llama-3.1-405b-fp8 has 1.18 ×" in checkpoint_note(
+        catalog.model("llama-3.1-405b").spec, catalog.precision("precision", "fp8_tensor")
+    )

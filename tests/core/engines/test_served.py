@@ -215,6 +215,34 @@ def test_the_most_layers_that_fit(gib):
         assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
 
 
+def test_two_models_share_the_memory_of_a_gpu():
+    """Another model's 60 GiB leave 79 of an H200's 139, less than vLLM's share of 0.92."""
+    alone = capacity(vllm.ENGINE, deployment("llama-3.1-8b")).budget
+    beside = capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=60)).budget
+    assert beside.usable_bytes == 79 * GIB
+    assert alone.kv.expected - beside.kv.expected == alone.usable_bytes - 79 * GIB
+    assert (
+        capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=5)).budget == alone
+    )  # more is free than is used
+    assert capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=200)).max_users.high == 0
+    ollama = [capacity(llama_cpp.ENGINE, llama("llama-3.1-8b", reserved_gib=gib)).budget for gib in (0, 2)]
+    assert ollama[0].kv.expected - ollama[1].kv.expected == 2 * GIB
+    servers = [capacity(sglang.ENGINE, deployment("llama-3.1-8b", version="0.5", reserved_gib=gib)) for gib in (0, 10)]
+    # SGLang's static share is one of what is free at the start.
+    share = sglang.static_share(servers[0].deployment)
+    assert servers[0].budget.kv.expected - servers[1].budget.kv.expected == pytest.approx(10 * GIB * share, rel=0.001)
+
+
+def test_cache_in_cpu_memory_keeps_tokens_and_runs_no_more_users():
+    """Llama 3.1 8B caches 131,072 bytes per token, so that 64 GiB keep 524,288 tokens, however the GPUs divide them."""
+    plain = capacity(vllm.ENGINE, deployment("llama-3.1-8b", tp=2))
+    kept = capacity(vllm.ENGINE, deployment("llama-3.1-8b", tp=2, kv_offload_gib=64))
+    assert (plain.offloaded_tokens, kept.offloaded_tokens) == (0, 64 * GIB // 131_072)
+    assert kept.max_users == plain.max_users
+    with pytest.raises(OutOfRangeError, match="kv_offload_gib"):
+        capacity(llama_cpp.ENGINE, llama("llama-3.1-8b", kv_offload_gib=64))
+
+
 def test_the_model_that_drafts_for_gemma_4_has_no_cache():
     """Two 3090 with INT4 weights under 0.22 held 196,527 tokens (noonghunna/club-3090 BENCHMARKS.md)."""
     pair = replace(
