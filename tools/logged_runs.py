@@ -57,7 +57,7 @@ def deployment_of(row: dict[str, str]) -> Deployment:
         model=catalog.model(row["model"]).spec,
         precision=catalog.precision("precision", row["precision"]) if row["precision"] else None,
         kv_precision=catalog.precision("kv_precision", row["kv_precision"]),
-        device=Device(row["gpu"], round(gpu_gib * GIB), _cuda_capability(row["gpu"])),
+        device=_device(row["gpu"], round(gpu_gib * GIB)),
         tp=int(row["tp"]),
         pp=int(row["pp"]),
         context=int(row["max_model_len"] or 1),
@@ -70,8 +70,11 @@ def deployment_of(row: dict[str, str]) -> Deployment:
     )
 
 
-def _cuda_capability(name: str) -> float | None:
-    return catalog.gpu(name).cuda_capability if name else None
+def _device(name: str, memory_bytes: int) -> Device:
+    if not name:
+        return Device(name, memory_bytes)
+    gpu = catalog.gpu(name)
+    return Device(name, memory_bytes, gpu.cuda_capability, gpu.shares_memory)
 
 
 def _gpu_gib(name: str) -> float:

@@ -56,6 +56,7 @@ class Capacity:
         host_bytes, most_gpu_layers: with llama.cpp the weights in CPU memory, and the most layers on the GPUs with
             which `max_sequences` sequences (or one) fit; else None.
         max_users_paged: users with `average_tokens` tokens each; None if those were not given.
+        offloaded_tokens: tokens whose cache CPU memory keeps with `kv_offload_gib`; None if it was not given.
         assumed: what is assumed where an input leaves it open ("80 GB means a card with …").
         warnings: what is doubtful about the inputs, each a sentence that names the argument.
     """
@@ -85,6 +86,7 @@ class Capacity:
     host_bytes: int | None = None
     most_gpu_layers: int | None = None
     max_users_paged: int | None = None
+    offloaded_tokens: int | None = None
     assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -117,7 +119,8 @@ class Capacity:
             "assumed": list(self.assumed),
             "warnings": list(self.warnings),
         }
-        return answer if self.max_users_paged is None else answer | {"max_users_paged": self.max_users_paged}
+        asked = {"max_users_paged": self.max_users_paged, "offloaded_tokens": self.offloaded_tokens}
+        return answer | {name: value for name, value in asked.items() if value is not None}
 
 
 def _per_gpu(name: str) -> str:
@@ -229,6 +232,7 @@ def capacity(
         host_bytes=llama_cpp.host_bytes(deployment) if has_host else None,
         most_gpu_layers=llama_cpp.most_gpu_layers(deployment) if has_host else None,
         max_users_paged=paged,
+        offloaded_tokens=found.offloaded_tokens if deployment.settings.kv_offload_gib else None,
         assumed=(*described.assumed, *service_assumptions(service, asked)),
         warnings=service_warnings(service, written_version, requested, deployment.context, named),
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from core.units import GB, MIB
 
 MIG_SLICE = "MIG slice"
+# Form factors of processors whose memory is the CPU's too: NVIDIA GB10 and Jetson, AMD's APUs, Apple's.
+_SHARING_MEMORY = frozenset({"desktop", "module", "APU", "SoC"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,8 @@ class Gpu:
         maker, architecture: the manufacturer, and its name for the architecture.
         compute_capability: CUDA compute capability ("9.0"), or AMD's LLVM target ("gfx942").
         sm_count: streaming multiprocessors (NVIDIA) or compute units (AMD).
-        form_factor: "PCIe", "SXM5", "OAM" ...; `MIG_SLICE` for a part of a GPU.
+        form_factor: "PCIe", "SXM5", "OAM" ...; "desktop", "module", "APU" and "SoC" have one memory with the CPU;
+            `MIG_SLICE` for a part of a GPU.
         label_gb: the memory on the vendor's label.
         memory_mib: the memory that the driver reports (nvidia-smi, amd-smi, hl-smi), with ECC as the vendor ships it.
         memory_type: "HBM3", "GDDR7" ...
@@ -71,6 +74,11 @@ class Gpu:
     def is_slice(self) -> bool:
         """Whether it is a MIG slice, of which a process sees only one (NVIDIA MIG User Guide, "Device Enumeration")."""
         return self.form_factor == MIG_SLICE
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its memory is the CPU's too."""
+        return self.form_factor in _SHARING_MEMORY
 
     @property
     def cuda_capability(self) -> float | None:

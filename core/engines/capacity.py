@@ -9,10 +9,12 @@ from core.engines.deployment import Budget, Deployment, Engine, Pool
 from core.engines.served import (
     as_loaded,
     check_settings,
+    offloaded_tokens,
     shared_blocks,
     with_adapters,
     with_draft_caches,
     with_draft_weights,
+    with_reserve,
 )
 from core.errors import UnsupportedModelError
 
@@ -38,6 +40,7 @@ class Capacity:
         max_concurrency: the number of sequences of the whole context that fit, as the log prints it.
         max_users: the same in whole sequences, at most `max_sequences`.
         max_sequences: the engine's limit of concurrent sequences, regardless of memory.
+        offloaded_tokens: tokens whose cache CPU memory keeps, besides those on the GPUs; they run no more users.
     """
 
     deployment: Deployment
@@ -47,6 +50,7 @@ class Capacity:
     max_concurrency: Count
     max_users: Count
     max_sequences: int
+    offloaded_tokens: int = 0
 
 
 def capacity(engine: Engine, deployment: Deployment) -> Capacity:
@@ -69,6 +73,7 @@ def capacity(engine: Engine, deployment: Deployment) -> Capacity:
         max_concurrency=_count(places.concurrency(count) for count in blocks),
         max_users=_count(min(places.users(count), most) for count in blocks),
         max_sequences=most,
+        offloaded_tokens=offloaded_tokens(deployment, pool),
     )
 
 
@@ -110,6 +115,7 @@ def _budgets_and_pool(engine: Engine, deployment: Deployment) -> tuple[tuple[Bud
     check_settings(engine, deployment)
     loaded = as_loaded(deployment)
     budgets = with_draft_weights(loaded, with_adapters(loaded, engine.budgets(loaded)))
+    budgets = with_reserve(loaded, budgets)
     return budgets, engine.pool(with_draft_caches(loaded))
 
 

@@ -31,20 +31,14 @@ class Device:
         name: its name, from which engines choose defaults.
         memory_bytes: the total that a process sees: the capacity that the driver reports less the driver's own memory.
         compute_capability: NVIDIA's compute capability (9.0 for an H100); None for another maker's, or if unknown.
+        shares_memory: whether its memory is the CPU's too, so that what other programs and the file cache hold is
+            missing.
     """
 
     name: str
     memory_bytes: int
     compute_capability: float | None = None
-
-    @cached_property
-    def shares_memory(self) -> bool:
-        """Whether its memory is the CPU's too, so that what other programs and the file cache hold is missing."""
-        return any(part in self.name.lower() for part in _SHARED_MEMORY)
-
-
-# Names of GPUs that share the CPU's memory: NVIDIA GB10 and Jetson, AMD Strix Halo, Apple.
-_SHARED_MEMORY = ("dgx-spark", "gb10", "thor", "jetson", "strix", "ryzen-ai", "apple")
+    shares_memory: bool = False
 
 
 def _setting(help_text: str, limits: Limits | None) -> Any:
@@ -106,6 +100,15 @@ class EngineSettings:
     cpu_expert_layers: int | None = _setting(
         "First layers whose experts stay in CPU memory (llama.cpp's --n-cpu-moe).",
         Limits(0, 10**4, True, "Write the number of layers, for example 20."),
+    )
+    reserved_gib: float | None = _setting(
+        "GiB of each GPU that others hold: another model, programs, Ollama's OLLAMA_GPU_OVERHEAD.",
+        Limits(0, 10**4, False, "Write the GiB that others hold of each GPU, for example 16."),
+    )
+    kv_offload_gib: float | None = _setting(
+        "GiB of CPU memory, of all GPUs together, for the cache of requests that do not run (vLLM's "
+        "--kv-offloading-size); what runs still needs its cache on the GPUs.",
+        Limits(0, 10**6, False, "Write the GiB of CPU memory for the cache, for example 64."),
     )
     lora_rank: int | None = _setting(
         "Highest rank of the adapters (vLLM's --max-lora-rank).",

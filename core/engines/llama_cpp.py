@@ -200,5 +200,13 @@ ENGINE = Engine(
     pool=pool,
     max_sequences=lambda deployment: deployment.settings.max_sequences or 256,  # llama.h, LLAMA_MAX_SEQ
     calibrated=("b3700", "b9000"),
-    lacks=("eager", "mtp_tokens", "attention_dp", "context_parallel", "shared_tokens", "lora_adapters"),
+    lacks=(
+        "eager",
+        "mtp_tokens",
+        "attention_dp",
+        "context_parallel",
+        "shared_tokens",
+        "lora_adapters",
+        "kv_offload_gib",
+    ),
 )

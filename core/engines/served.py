@@ -17,6 +17,7 @@ from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
 from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, adapter_matrices, linear, vector
+from core.units import GIB
 
 LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
 
@@ -91,11 +92,18 @@ def _with_layers_of(model: ModelSpec, draft: ModelSpec) -> ModelSpec:
 
 
 def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
-    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs."""
-    draft, tp = deployment.draft, deployment.attention_tp
+    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs.
+
+    They are divided as the model's are (vLLM config/speculative.py, create_draft_parallel_config); a draft model that
+    the GPUs of a group cannot divide is taken to be whole on each.
+    """
+    draft, groups = deployment.draft, deployment.settings.attention_dp or 1
     if draft is None:
         return budgets
-    (size,) = loaded_weights_by_stage(draft, None, 1 if tensor_parallel_obstacle(draft, tp) else tp, 1)
+    if tensor_parallel_obstacle(draft, deployment.attention_tp):
+        (size,) = loaded_weights_by_stage(draft, None, 1, 1)
+    else:
+        (size,) = loaded_weights_by_stage(draft, None, deployment.tp, 1, deployment.expert_parallel, groups)
     return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
 
 
@@ -142,6 +150,32 @@ def with_adapters(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[
     if not more:
         return budgets
     return tuple(replace(budget, weights=budget.weights + exact_size(more)) for budget in budgets)
+
+
+def with_reserve(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
+    """Return the budgets without the memory that others hold, such as a second model on the same GPUs.
+
+    vLLM refuses to start unless its share is free, so that the share has to be at most the rest (v1/worker/utils.py,
+    request_memory). llama.cpp takes what is free; Ollama leaves OLLAMA_GPU_OVERHEAD out of it, and 457 MiB, about
+    what is counted here outside the tensor library (server/sched.go; ml/device.go, MinimumMemory).
+    """
+    reserved = deployment.settings.reserved_gib
+    if not reserved:
+        return budgets
+    free = max(0, deployment.device.memory_bytes - round(reserved * GIB))
+    return tuple(replace(budget, usable_bytes=min(budget.usable_bytes, free)) for budget in budgets)
+
+
+def offloaded_tokens(deployment: Deployment, pool: Pool) -> int:
+    """Return the tokens whose cache CPU memory keeps: for prompts that come again and requests that have to wait.
+
+    It holds blocks like those of the GPUs, which the GPUs of a replica share. The users that run at once stay the same,
+    because a request needs all of its blocks on the GPU while it runs. Source: vLLM config/cache.py,
+    kv_offloading_size (the sum over all tensor-parallel ranks); docs/features/kv_offloading_usage.md.
+    """
+    size_bytes = round((deployment.settings.kv_offload_gib or 0) * GIB)
+    of_a_gpu = size_bytes // (deployment.tp * deployment.pp)
+    return pool.logged_tokens(pool.blocks((of_a_gpu,) * deployment.pp), deployment.context)
 
 
 def check_settings(engine: Engine, deployment: Deployment) -> None:

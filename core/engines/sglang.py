@@ -58,7 +58,7 @@ def static_share(deployment: Deployment) -> float:
     reserved_mib = 512 + 1.5 * tokens + deployment.tp * deployment.pp / 8 * 1024 + 2 * batch
     if memory_mib > 60 * 1024:
         reserved_mib = max(reserved_mib, 10 * 1024)
-    return round((memory_mib - reserved_mib) / memory_mib, 3)
+    return max(0, round((memory_mib - reserved_mib) / memory_mib, 3))
 
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
@@ -67,7 +67,8 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     if deployment.device.shares_memory:
         context = SHARED_MEMORY_HELD
     share = static_share(deployment)
-    free_bytes = deployment.device.memory_bytes - context.expected
+    held = context.expected + round((deployment.settings.reserved_gib or 0) * GIB)
+    free_bytes = max(0, deployment.device.memory_bytes - held)
     rest_bytes = round(free_bytes * (1 - share))
     graphs_bytes = min(rest_bytes, 2 * MIB * step_defaults(deployment.device, deployment.tp)[1])
     if deployment.settings.eager:
@@ -141,5 +142,5 @@ ENGINE = Engine(
     max_sequences=lambda deployment: deployment.settings.max_sequences or 4096,
     calibrated=("0.4", "0.5"),
     share=static_share,
-    lacks=("context_parallel", "gpu_layers", "cpu_expert_layers"),
+    lacks=("context_parallel", "gpu_layers", "cpu_expert_layers", "kv_offload_gib"),
 )

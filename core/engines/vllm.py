@@ -15,6 +15,7 @@ import math
 from dataclasses import dataclass, replace
 
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
+from core.engines.compressed import attention_peak_bytes, compressed_blocks, context_bytes, has_compressed_attention
 from core.engines.deployment import (
     SHARED_MEMORY_HELD,
     Budget,
@@ -29,6 +30,7 @@ from core.engines.deployment import (
 )
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.shapes import StageShapes, stage_shapes
+from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.units import GIB, MIB
 
@@ -38,6 +40,11 @@ _CORE_V1 = (0, 8, 0)
 # 0.10.1, _is_v1_supported_oracle; pull requests 23614 and 24022 (release notes of 0.10.2).
 _AMPERE, _CORE_V1_BEFORE_AMPERE = 8.0, (0, 10, 2)
 _LAST_OLDER_CORE = (0, 7, 3)
+# Prompts above 32 768 tokens are computed in chunks by default: pull request 6666 of July 2024, after 0.5.3.
+_CHUNKS_LONG_PROMPTS, _LONG_CONTEXT, _CHUNK = (0, 5, 4), 32_768, 2048
+# Until pull request 9352 the profile read what the GPU had free after its run, so that it counted memory that PyTorch
+# had freed and kept (worker/worker.py, determine_num_available_blocks); later it read PyTorch's peak.
+_READS_PEAK = (0, 6, 4)
 # Workspaces of the experts' kernels stay allocated: v1/worker/workspace.py is absent in 0.11.0, present in 0.14.1.
 _EXPERT_WORKSPACE = (0, 13, 0)
 # Top-k and top-p without sorting: v1/sample/ops/topk_topp_triton.py is absent in 0.16.0, present in 0.17.1.
@@ -52,6 +59,9 @@ _FLASHINFER_SAMPLER = (0, 21, 0)
 _LOGS_CONCURRENCY = (0, 21, 0)
 # The largest GPUs have larger steps: engine/arg_utils.py has no such case in 0.24.0, but has it in 0.28.0.
 _STEPS_OF_160_GIB = (0, 28, 0)
+# Blocks of windows are kept for every step in flight: pull request 47728, in 0.26.0, not in 0.25.0 (config/vllm.py,
+# max_in_flight_tokens; logs of DeepSeek-V4-Flash: vllm-project/vllm issues 51041 and 51454).
+_KEEPS_STEPS_IN_FLIGHT = (0, 26, 0)
 # Model runner V2, whose profiling run samples without top-k: used in few cases in 0.28.0, in most in 0.30.0
 # (config/vllm.py).
 _RUNNER_V2 = (0, 30, 0)
@@ -107,11 +117,12 @@ def largest_step(deployment: Deployment) -> _Step:
     """Return the largest step of an API server.
 
     Source: engine/arg_utils.py, get_batch_defaults, 0.19.0 and 0.31.0; before core V1 config.py of 0.6.6: without
-    chunked prefill a step computes a whole prompt, and contexts above 32 768 tokens are computed in chunks of 2048.
+    chunked prefill a step computes a whole prompt, and longer contexts are computed in chunks of 2048.
     """
     version, context = deployment.version, deployment.context
     if version < _CORE_V1:
-        tokens, sequences = 2048 if context > 32_768 else max(context, 2048), 256
+        is_chunked = context > _LONG_CONTEXT and version >= _CHUNKS_LONG_PROMPTS
+        tokens, sequences = _CHUNK if is_chunked else max(context, _CHUNK), 256
     elif version >= _STEPS_OF_160_GIB and deployment.device.memory_bytes >= LARGEST_DEVICE_BYTES:
         tokens, sequences = 16_384, 1024
     elif _is_large(deployment.device):
@@ -137,12 +148,13 @@ def _is_large(device: Device) -> bool:
 
 
 def has_small_steps(device: Device) -> bool:
-    """Return whether the default steps are small for any memory: on an A100, and where the CPU shares the memory.
+    """Return whether the default steps are small for any memory: on an A100, and if an NVIDIA CPU shares the memory.
 
     Source: engine/arg_utils.py, get_batch_defaults. NVIDIA's library reports no size of a shared memory; a GB10 logs a
     step of 2048 tokens.
     """
-    return "a100" in device.name.lower() or device.shares_memory
+    is_unreported = device.shares_memory and device.compute_capability is not None
+    return "a100" in device.name.lower() or is_unreported
 
 
 def memory_utilization(deployment: Deployment) -> float:
@@ -278,18 +290,23 @@ def activation_peak_bytes(deployment: Deployment, shapes: StageShapes, flashinfe
     Args:
         flashinfer: whether FlashInfer is installed, so that versions that would sort for sampling do not.
     """
-    version, step, is_last = deployment.version, largest_step(deployment), bool(shapes.vocab_size)
+    model, version, step = deployment.model, deployment.version, largest_step(deployment)
     workspace = expert_workspace_bytes(shapes, step)
-    forward = forward_peak_bytes(shapes, step, version, is_last=is_last)
+    forward = forward_peak_bytes(shapes, step, version, is_last=bool(shapes.vocab_size))
     held = workspace if version >= _EXPERT_WORKSPACE else 0  # in all phases; else only in that of the layers
     decoder = held + max(
         forward + workspace - held,
         latent_peak_bytes(shapes, step, deployment.context),
+        attention_peak_bytes(model, deployment.attention_tp, step.tokens, shapes.bytes_per_value),
         sampling_peak_bytes(shapes, step, version, deployment.attention_tp, flashinfer),
     )
-    model = deployment.model
-    return cublas_bytes(deployment.device) + max(
-        image_bytes(model, shapes, step) + decoder, encoder_peak_bytes(model, shapes, step, deployment.attention_tp)
+    for_context = context_bytes(model) * deployment.context
+    return (
+        cublas_bytes(deployment.device)
+        + for_context
+        + max(
+            image_bytes(model, shapes, step) + decoder, encoder_peak_bytes(model, shapes, step, deployment.attention_tp)
+        )
     )
 
 
@@ -301,7 +318,12 @@ def activation(deployment: Deployment, shapes: StageShapes) -> Size:
     """
     expected = activation_peak_bytes(deployment, shapes)
     with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
-    return Size(expected, size_between(with_flashinfer, 0.92, 1).low, size_between(expected, 1, 1.12).high)
+    high = size_between(expected, 1, 1.12).high
+    if deployment.version < _READS_PEAK:  # the phases' memory adds up where no freed block can be used again
+        step, is_last = largest_step(deployment), bool(shapes.vocab_size)
+        forward = forward_peak_bytes(shapes, step, deployment.version, is_last=is_last)
+        high += min(forward, sampling_peak_bytes(shapes, step, deployment.version, deployment.attention_tp))
+    return Size(expected, size_between(with_flashinfer, 0.92, 1).low, high)
 
 
 def _gib(expected: float, low: float, high: float) -> Size:
@@ -322,8 +344,13 @@ def other_bytes(deployment: Deployment) -> Size:
       dennislee22/vLLM-benchmarking; 16 RTX 3090, 0.8); 2.06 to 2.13 in llm-d 205; later 0.6 (Qwen3-235B, RTX PRO 6000,
       0.28) to 0.95 (B200).
     * Only pipeline stages: 0.07 on the first; on the last, the cache leaves 0.2.
+    * Two GB10, whose memory is the CPU's too: 0.7 (DeepSeek-V4, 0.26.1) to about 15 (MiniMax-M2.7, 0.29:
+      eugr/spark-vllm-docker issue 396), because files that are read and code that is compiled meanwhile count as memory
+      of the process (pull request 286 there; NVIDIA/xr-ai pull request 462).
     """
     version = deployment.version
+    if deployment.device.shares_memory and deployment.tp > 1 and version >= _FLASHINFER_SAMPLER:
+        return _gib(0.8, 0.4, 15.0)
     if deployment.tp == 1 and deployment.device.shares_memory:
         return SHARED_MEMORY_HELD
     if deployment.tp == 1 and version < _COUNTS_ONLY_GROWTH:
@@ -357,12 +384,13 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 
     Up to 0.19 they are added on top of the engine's share and grow with the layers: 0.64 to 1.85 GiB in llm-d 205,
     about 0.3 GiB and 17 MiB per layer. From 0.20 the engine subtracts its own estimate from the cache; logged are 0.17
-    (TP 4, few graphs), 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31), and up to 5 in single cases.
+    (TP 4, few graphs), 0.49 to 1.2 GiB (Llama-3.1-8B, A100, 0.31), and up to 5 in single cases. It estimates them from
+    free memory, which on a GB10 gave −4.7 (eugr/spark-vllm-docker pull request 200) to 5.1 GiB (issue 396 there).
     """
     if deployment.settings.eager:
         return exact_size(0)
     if deployment.version >= _GRAPHS_SUBTRACTED:
-        return _gib(0.6, 0.1, 1.5)
+        return _gib(0.6, 0.1, 5.1 if deployment.device.shares_memory else 1.5)
     return size_between(round((0.3 + 0.0166 * layers) * GIB), 0.5, 2.2)
 
 
@@ -396,10 +424,10 @@ def pool(deployment: Deployment) -> Pool:
     (v1/core/kv_cache_manager.py, num_lookahead_tokens).
     """
     deployment = _as_run(deployment)
-    cache = blocks(
+    cache = cache_blocks(
         deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.pp, deployment.version
     )
-    in_flight = largest_step(deployment).tokens
+    in_flight = in_flight_tokens(deployment)
     ranks, drafted = deployment.settings.context_parallel or 1, deployment.settings.mtp_tokens or 0
     return Pool(
         block_bytes=cache.block_bytes,
@@ -408,6 +436,25 @@ def pool(deployment: Deployment) -> Pool:
         bytes_per_token=-(-cache.bytes_per_token() // ranks),
         shared_blocks=lambda tokens: cache.shared(tokens // ranks),
     )
+
+
+def cache_blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
+    """Return the groups and blocks of the cache of `model` on `tp` × `pp` GPUs."""
+    if has_compressed_attention(model):
+        return compressed_blocks(model, kv_precision, pp, version)
+    return blocks(model, kv_precision, tp, pp, version)
+
+
+def in_flight_tokens(deployment: Deployment) -> int:
+    """Return the tokens of steps that are scheduled and not finished, whose blocks layers with a window keep.
+
+    Source: config/vllm.py, max_concurrent_batches and max_in_flight_tokens: while one step runs the next is scheduled,
+    and every pipeline stage has its own.
+    """
+    version, pp, tokens = deployment.version, deployment.pp, largest_step(deployment).tokens
+    if version < _KEEPS_STEPS_IN_FLIGHT:
+        return tokens
+    return tokens * (pp + 1 if pp == 1 or version >= _RUNNER_V2 else pp)
 
 
 def _logged_tokens(cache: Blocks, count: int, context: int, deployment: Deployment, in_flight: int) -> int:

@@ -7,7 +7,7 @@ caches. What it does not override has a default that suits a layer without such 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.model.kv_profile import KvProfile
@@ -336,6 +336,9 @@ class LatentAttention(Mixer):
         return (*tensors, *(self.indexer.tensors if self.indexer else ()))
 
 
+COMPRESSOR = "self_attn.compressor"  # the names of a compressor's tensors begin with this
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompressedAttention(Mixer):
     """Attention over one vector for every few tokens, and over each of the last tokens (DeepSeek-V4).
@@ -346,6 +349,8 @@ class CompressedAttention(Mixer):
         sliding_window: how many of the last tokens have a vector each.
         compress_ratio: tokens per compressed vector; 0 if the layer reads its window alone.
         index_bytes: bytes of the index key of one vector; 0 if there is none.
+        index_head_dim: values of an index key; 0 if there is none.
+        residual_streams: streams that a layer reads and writes (hyper-connections; Zhu et al. 2024, arXiv:2409.19606).
         tensors: its weights.
     """
 
@@ -354,6 +359,8 @@ class CompressedAttention(Mixer):
     sliding_window: int
     compress_ratio: int = 0
     index_bytes: int = 0
+    index_head_dim: int = 0
+    residual_streams: int = 1
     tensors: tuple[Tensor, ...] = ()
 
     @property
@@ -366,6 +373,11 @@ class CompressedAttention(Mixer):
 
     def weight_tensors(self, hidden_size: int) -> tuple[Tensor, ...]:
         return self.tensors
+
+    def without_compressor(self) -> CompressedAttention:
+        """Return the same attention over its window alone."""
+        tensors = tuple(tensor for tensor in self.tensors if not tensor.name.startswith(COMPRESSOR))
+        return replace(self, compress_ratio=0, index_bytes=0, index_head_dim=0, tensors=tensors)
 
     def kv_profile(self, tp: int = 1) -> KvProfile:
         """Return one vector per `compress_ratio` tokens and one per token of the window, whole on every rank.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from core import catalog
 from core.catalog.kernels import KINDS, LLAMA_CPP, TENSORRT_LLM, WITH_UNITS, has_native_units, obstacle
 from core.engines import vllm
 from core.engines.deployment import Engine, Version, parse_version
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
+from core.model.weights import weights_bytes
 from core.plan.fleet import GpuChoice, Service, assumption, gpu_of_choice
 from core.plan.layout_figures import has_shapes
 from core.plan.speed_figures import served_format, weight_row
@@ -64,6 +66,20 @@ def _kinds(model: ModelSpec, precision: Precision | None) -> Iterator[str]:
         yield from (KINDS[number - 1] for number in (row.dense_kind, row.expert_kind))
 
 
+def checkpoint_note(model: ModelSpec, precision: Precision | None) -> str:
+    """Return that the catalog's checkpoint of the model in the format is larger, as it leaves weights in 16 bits."""
+    name = "" if precision is None else f"{model.name}-{precision.name.partition('_')[0]}"
+    if name not in catalog.model_names():
+        return ""
+    converted, stored = weights_bytes(model, precision), weights_bytes(catalog.model(name).spec)
+    if stored < _LARGER * converted:
+        return ""
+    return f"precision: every layer is converted; the checkpoint {name} has {stored / converted:.2f} × the bytes"
+
+
+_LARGER = 1.05
+
+
 def older_core_note(engine: Engine, version: Version, compute_capability: float | None) -> str:
     """Return that vLLM falls back to its older core on a GPU before Ampere; "" if it does not."""
     falls_back = vllm.runs_older_core(version, compute_capability) and not vllm.runs_older_core(version, None)
@@ -96,7 +112,8 @@ def service_assumptions(service: Service, choices: Sequence[GpuChoice]) -> tuple
         return without_blanks(sizes)
     widened = (widened_note(service.engine, service.model, service.precision, choice) for choice in choices)
     older = (older_core_note(service.engine, service.version, choice.compute_capability) for choice in choices)
-    return without_blanks([*sizes, _stand_in_note(service.engine), *widened, *older])
+    checkpoint = checkpoint_note(service.model, service.precision)
+    return without_blanks([*sizes, _stand_in_note(service.engine), checkpoint, *widened, *older])
 
 
 def _stand_in_note(engine: Engine) -> str:

@@ -71,6 +71,7 @@ class GpuChoice:
         compute_capability: as for `Device`.
         size_gb: the size that was given instead of a name, 10⁹ bytes per GB; None for a GPU that is named.
         is_slice: whether it is a MIG slice, of which a replica has one.
+        shares_memory: as for `Device`.
     """
 
     name: str
@@ -79,6 +80,7 @@ class GpuChoice:
     compute_capability: float | None = None
     size_gb: float | None = None
     is_slice: bool = False
+    shares_memory: bool = False
 
     @property
     def rule_bytes(self) -> int:
@@ -89,7 +91,8 @@ class GpuChoice:
     def device(self) -> Device:
         """Return the GPU as a process sees it, without the driver's own memory."""
         driver_bytes = DRIVER_RESERVED_MIB * MIB + round(self.memory_bytes * DRIVER_RESERVED_SHARE)
-        return Device(self.name, max(0, self.memory_bytes - driver_bytes), self.compute_capability)
+        memory_bytes = max(0, self.memory_bytes - driver_bytes)
+        return Device(self.name, memory_bytes, self.compute_capability, self.shares_memory)
 
 
 def choice_of_gpu(gpu: Gpu) -> GpuChoice:
@@ -100,6 +103,7 @@ def choice_of_gpu(gpu: Gpu) -> GpuChoice:
         gpus_per_node=gpu.gpus_per_node or USUAL_GPUS_PER_NODE,
         compute_capability=gpu.cuda_capability,
         is_slice=gpu.is_slice,
+        shares_memory=gpu.shares_memory,
     )
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from itertools import combinations
 
 from core.catalog import precision_named
 from core.engines import vllm
-from core.engines.blocks import Blocks, blocks
+from core.engines.blocks import Blocks
+from core.engines.compressed import context_bytes
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
@@ -97,8 +98,12 @@ class ModelFigures:
     """What the layouts of a model have in common.
 
     Attributes:
-        groups, groups_2: groups of layers that cache every token, of two lengths of blocks, as DeepSeek-V4 has.
+        groups, groups_2: groups of layers that cache every token, of two lengths of blocks.
         window, window_groups: the window in tokens, and the groups of layers with a window.
+        window_2, window_groups_2, window_block_tokens_2: the same of a second kind of groups, and the tokens of their
+            blocks, as DeepSeek-V4 has.
+        window_3, window_groups_3, window_block_tokens_3: of a third kind.
+        context_bytes: bytes of workspace per token of the context, as DeepSeek-V4 has.
         states: groups of layers with a state.
         shipped_kernels: the kind of kernels (1, 2 … in the order of `KERNELS`) for the weights as shipped.
         shipped_wide: bytes of an activation for the weights as shipped, in units of 16 bits.
@@ -108,9 +113,23 @@ class ModelFigures:
     groups_2: int
     window: int
     window_groups: int
+    window_2: int
+    window_groups_2: int
+    window_block_tokens_2: int
+    window_3: int
+    window_groups_3: int
+    window_block_tokens_3: int
     states: int
+    context_bytes: int
     shipped_kernels: int
     shipped_wide: int
+
+
+# Figures of `ModelFigures` that count groups of layers.
+_COUNTED = (
+    "groups", "groups_2", "window", "window_groups", "window_2", "window_groups_2", "window_block_tokens_2", "window_3",
+    "window_groups_3", "window_block_tokens_3", "states",
+)  # fmt: skip
 
 
 def has_shapes(model: ModelSpec) -> bool:
@@ -122,17 +141,12 @@ def has_shapes(model: ModelSpec) -> bool:
 def model_figures(model: ModelSpec) -> ModelFigures:
     """Return what the layouts of a model have in common; all 0 if its shapes are not known."""
     if not has_shapes(model):
-        return ModelFigures(
-            groups=0, groups_2=0, window=0, window_groups=0, states=0, shipped_kernels=1, shipped_wide=1
-        )
-    counts = _group_counts(blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION))
+        return ModelFigures(**dict.fromkeys(_COUNTED, 0), context_bytes=0, shipped_kernels=1, shipped_wide=1)
+    counts = asdict(_group_counts(vllm.cache_blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION)))
     shapes = stage_shapes(model, None, 1, 1)[0]
     return ModelFigures(
-        groups=counts.groups,
-        groups_2=counts.groups_2,
-        window=counts.window,
-        window_groups=counts.window_groups,
-        states=counts.states,
+        **{name: counts[name] for name in _COUNTED},
+        context_bytes=context_bytes(model),
         shipped_kernels=kernels_of(shapes),
         shipped_wide=shapes.bytes_per_value // 2,
     )
@@ -213,7 +227,8 @@ def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
         return (rule,)
     weights = {name: loaded_weights_by_stage(model, _format(name), tp, pp) for name in WEIGHT_FORMATS}
     caches = {
-        bits: blocks(model, precision_named(name).precision, tp, pp, VERSION) for bits, name in CACHE_BITS.items()
+        bits: vllm.cache_blocks(model, precision_named(name).precision, tp, pp, VERSION)
+        for bits, name in CACHE_BITS.items()
     }
     activations = [_activation_figures(model, tp, pp, stage) for stage in range(pp)]
     stages = [
@@ -259,7 +274,8 @@ def _peak_bytes(model: ModelSpec, shapes: StageShapes, step_class: StepClass, tp
     latents_vary = step_class is STEP_CLASSES[0]
     deployment = replace(started(step_class.example, tp, context=MOST_UNFOLDED_TOKENS), model=model)
     given = replace(shapes, latent_width=0) if latents_vary else shapes
-    return vllm.activation_peak_bytes(deployment, given) - vllm.cublas_bytes(step_class.example)
+    of_context = context_bytes(model) * deployment.context  # a term of its own
+    return vllm.activation_peak_bytes(deployment, given) - vllm.cublas_bytes(step_class.example) - of_context
 
 
 @dataclass(frozen=True)
@@ -271,6 +287,12 @@ class _GroupCounts:
     window: int
     window_groups: int
     window_block_tokens: int
+    window_2: int
+    window_groups_2: int
+    window_block_tokens_2: int
+    window_3: int
+    window_groups_3: int
+    window_block_tokens_3: int
     states: int
 
 
@@ -286,10 +308,9 @@ def _group_counts(cache: Blocks) -> _GroupCounts:
         else:
             full[group.block_tokens] += 1
     (block_tokens, groups), (block_tokens_2, groups_2) = [*full.items(), (0, 0), (0, 0)][:2]
-    ((window, window_block_tokens), window_groups) = [*windowed.items(), ((0, 0), 0)][0]
-    return _GroupCounts(
-        groups, block_tokens, groups_2, block_tokens_2, window, window_groups, window_block_tokens, states
-    )
+    kinds = [(window, number, tokens) for (window, tokens), number in windowed.items()]
+    first, second, third = [*kinds, *[(0, 0, 0)] * 3][:3]
+    return _GroupCounts(groups, block_tokens, groups_2, block_tokens_2, *first, *second, *third, states)
 
 
 def _cache_figures(caches: Mapping[int, Blocks], stage: int) -> dict[str, int]:
@@ -389,7 +410,7 @@ def stage_inputs(
     """
     all_shapes = stage_shapes(model, precision, tp, pp)
     weights = loaded_weights_by_stage(model, precision, tp, pp)
-    cache = blocks(model, kv_precision, tp, pp, VERSION)
+    cache = vllm.cache_blocks(model, kv_precision, tp, pp, VERSION)
     counts = _group_counts(cache)
     found = []
     for stage, shapes in enumerate(all_shapes):

@@ -170,23 +170,37 @@ ESTIMATE = Terms(
     ),
 )
 
-# A prompt that all users share.
-SHARED_PROMPT = Terms(
+# What follows from the context alone, in every layout.
+OF_CONTEXT = Terms(
     Term(
         name="shared_context",
         unit="tokens",
         means="Tokens of the context that all users share, cached once.",
         formula=least(v.shared_tokens, v.context),
-    )
+    ),
+    Term(
+        name="context_workspace_bytes",
+        unit="bytes",
+        means="Workspace for a sequence of the whole context, which some models need next to the activations.",
+        formula=v.context_bytes * v.context,
+        source="core/engines/compressed.py, context_bytes",
+    ),
 )
 
 # One replica of a layout under vLLM: blocks of a user, the same in each stage.
 BLOCKS = Terms(
     Term(
+        name="scheduled_tokens",
+        unit="tokens",
+        means="Tokens of the steps that run, one on each stage, and of the next one, but for one token of the window.",
+        formula=v.step_tokens * (v.pp + 1) - 1,
+        source=_VLLM + "config/vllm.py, max_in_flight_tokens",
+    ),
+    Term(
         name="tokens_in_flight",
         unit="tokens",
-        means="Tokens that a layer with a window caches while a step computes more of them.",
-        formula=least(v.window - 1 + v.step_tokens, v.tokens),
+        means="Tokens that a layer with a window caches while steps compute more of them.",
+        formula=least(v.window + v.scheduled_tokens, v.tokens),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
     ),
     Term(
@@ -195,6 +209,22 @@ BLOCKS = Terms(
         means="Blocks of a user in layers with a window, one more as it can begin inside a block.",
         formula=v.window_groups * (up(v.tokens_in_flight / most(1, v.window_block_tokens)) + 1),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
+    ),
+    Term(
+        name="window_blocks_2",
+        unit="blocks",
+        means="Blocks of a user in a second kind of layers with a window.",
+        formula=v.window_groups_2
+        * (up(least(v.window_2 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_2)) + 1),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
+    ),
+    Term(
+        name="window_blocks_3",
+        unit="blocks",
+        means="Blocks of a user in a third kind of layers with a window.",
+        formula=v.window_groups_3
+        * (up(least(v.window_3 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_3)) + 1),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
     ),
     Term(
         name="full_blocks",
@@ -228,7 +258,16 @@ BLOCKS = Terms(
         name="blocks",
         unit="blocks",
         means="Blocks of a user in all layers, without the shared ones and with one for each state.",
-        formula=most(1, v.full_blocks + v.second_blocks + v.window_blocks + v.states - v.shared_blocks),
+        formula=most(
+            1,
+            v.full_blocks
+            + v.second_blocks
+            + v.window_blocks
+            + v.window_blocks_2
+            + v.window_blocks_3
+            + v.states
+            - v.shared_blocks,
+        ),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
@@ -260,7 +299,7 @@ STAGE = Terms(
         name="kv_budget_bytes",
         unit="bytes",
         means="Memory that remains for the KV cache; below 0 if the weights do not fit.",
-        formula=v.room_bytes - v.weights_bytes - v.activation_bytes - v.adapter_bytes,
+        formula=v.room_bytes - v.weights_bytes - v.activation_bytes - v.adapter_bytes - v.context_workspace_bytes,
         source=_VLLM + "v1/worker/gpu_worker.py",
     ),
     Term(
@@ -374,4 +413,4 @@ SIZE = Terms(
 )
 
 # All of them, in the order in which a reader needs them.
-MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *ADAPTERS, *SHARED_PROMPT, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)
+MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *ADAPTERS, *OF_CONTEXT, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)

@@ -20,8 +20,8 @@ from core.plan.memory import (
     BLOCKS,
     DEVICE,
     MOST_UNFOLDED_TOKENS,
+    OF_CONTEXT,
     ROOM,
-    SHARED_PROMPT,
     STAGE,
     UNFOLDED_CONTEXTS,
     UNFOLDED_TOKENS_A_SEQUENCE,
@@ -107,7 +107,7 @@ def replica_figures(
         gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
     )
     given |= ROOM.compute(given) | settings_inputs(service.settings)
-    given |= SHARED_PROMPT.compute(given)
+    given |= OF_CONTEXT.compute(given)
     found = []
     for stage in stages:
         of_stage = given | dict(stage)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
-from core.model.mixers import FullAttention, SlidingWindowAttention
+from core.model.mixers import CompressedAttention, FullAttention, SlidingWindowAttention
 from core.model.spec import DraftLayers, LayerRun
 from core.readers.fields import DRAFT_LAYERS
 
@@ -74,6 +75,16 @@ def _attention_and_experts(layers: tuple[LayerRun, ...]) -> tuple[LayerRun, ...]
     return tuple(run for run in (attention, experts) if run)
 
 
+def _window_alone(layers: tuple[LayerRun, ...]) -> tuple[LayerRun, ...]:
+    """Return a layer that compresses nothing (vLLM models/deepseek_v4/attention.py: the ratio of a layer after the last
+    is 1).
+    """
+    return tuple(
+        replace(run, mixer=run.mixer.without_compressor()) if isinstance(run.mixer, CompressedAttention) else run
+        for run in layers[-1:]
+    )
+
+
 def _first(layers: tuple[LayerRun, ...], fits: Callable[[LayerRun], bool]) -> LayerRun | None:
     return next(filter(fits, layers), None)
 
@@ -81,4 +92,5 @@ def _first(layers: tuple[LayerRun, ...], fits: Callable[[LayerRun], bool]) -> La
 _LIKE: dict[str, Callable[[tuple[LayerRun, ...]], tuple[LayerRun, ...]]] = {
     **dict.fromkeys((*_FIRST_ALONE, "step3p5", "step3p7"), _windowed_and_dense),
     **dict.fromkeys(("nemotron_h", "nemotron_h_puzzle"), _attention_and_experts),
+    "deepseek_v4": _window_alone,
 }

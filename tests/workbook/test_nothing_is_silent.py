@@ -44,14 +44,10 @@ def test_no_cell_of_prices_changes_the_options_silently(program, planner):
         (sheets["options"], f"{options.letter(key)}{options.FIRST_ROW + n}") for n in range(count) for key in columns
     ]
     doubts = [(sheets["plan"], f"E{n}") for n in range(27, 31)]
-    changed = [
-        (rng.randrange(offers), rng.choice(prices.INPUT_KEYS), rng.choice(CHANGES)) for _ in range(CASES)
-    ]
+    changed = [(rng.randrange(offers), rng.choice(prices.INPUT_KEYS), rng.choice(CHANGES)) for _ in range(CASES)]
     aged = {plan.input_cells(LABELS)["plan_date"]: 60_000.0}  # in 2064
     cases = [{}, aged]
-    cases += [
-        {(sheets["prices"], f"{prices.letter(key)}{prices.FIRST_ROW + n}"): value} for n, key, value in changed
-    ]
+    cases += [{(sheets["prices"], f"{prices.letter(key)}{prices.FIRST_ROW + n}"): value} for n, key, value in changed]
     with program.WhatIf(path) as session:
         results = session.run(cases, [*states, *shown, *doubts])
     found = [(values[:offers], values[offers : -len(doubts)], values[-len(doubts) :]) for values in results]

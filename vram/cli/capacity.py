@@ -51,6 +51,8 @@ def _print(found: Capacity) -> None:
         rows.append((name, *(f"{value:,}" for value in (count.expected, count.low, count.high))))
     if found.max_users_paged is not None:
         rows.append(("users, paged", f"{found.max_users_paged:,}", "", ""))
+    if found.offloaded_tokens is not None:
+        rows.append(("tokens kept in CPU memory", f"{found.offloaded_tokens:,}", "", ""))
     if found.memory_utilization is not None:
         name = f"users with 0.9 of it, not {found.memory_utilization:g}"
         rows.append((name, f"{found.max_users_at_90_percent:,}", "", ""))

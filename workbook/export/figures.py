@@ -17,7 +17,7 @@ from core.plan.costs import candidate_of, comes_on_baseboards, money_figures
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest_first
 from core.plan.layout_figures import RULE_COLUMNS
-from core.plan.memory import ADAPTERS, BLOCKS, DEVICE, ESTIMATE, REPLICAS, ROOM, RULE, SHARED_PROMPT, SIZE, STAGE
+from core.plan.memory import ADAPTERS, BLOCKS, DEVICE, ESTIMATE, OF_CONTEXT, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.money import OUTCOME
 from core.plan.nodes import NODES
 from core.plan.option_speed import OptionSpeed
@@ -52,7 +52,7 @@ STAGE_INPUTS = {
 }  # fmt: skip
 STAGE_USERS = {BY_RULE: "rule_users", VLLM: "stage_users"}
 # What a scenario has once, for all layouts.
-SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE, *SHARED_PROMPT)}
+SCENARIO_TERMS = {BY_RULE: ESTIMATE, VLLM: Terms(*ESTIMATE, *DEVICE, *OF_CONTEXT)}
 LAYOUT_TERMS = Terms(REPLICAS["replicas_needed"], REPLICAS["gpus"])
 # Names of `NODES` → what they are for the replicas that are needed, without headroom and spares.
 NEEDED = {"with_spares": "gpus", "replicas": "replicas_needed", "replicas_per_node": "needed_per_node",

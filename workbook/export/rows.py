@@ -11,7 +11,8 @@ from xlsxwriter.utility import xl_col_to_name
 
 from core.plan.allocation import PAGED
 from core.plan.fleet import MAX_GPUS
-from core.plan.memory import BLOCKS, ESTIMATE, SHARED_PROMPT, STAGE
+from core.plan.layout_figures import model_figures
+from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, STAGE
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term, Terms
 from workbook import formulas as f
@@ -35,15 +36,26 @@ from workbook.export.figures import (
 )
 from workbook.export.sheet import Cell, ColumnCells, Sheet, footer, quoted_sheet
 from workbook.labels import Labels
-from workbook.scenario import FIELDS, Field
+from workbook.scenario import FIELDS, Field, Scenario
 
 HEADER_ROW = 4
 FIRST_ROW = HEADER_ROW + 1
 # Engine → the terms of a stage that a row computes. With vLLM the GPU is fixed, so its figures are constants.
-_TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*SHARED_PROMPT, *BLOCKS, *STAGE)}
-# What follows from settings of the engine; where no scenario has one, the sheet does not have these columns, and 0 is
-# computed with.
-_OF_SETTINGS = {*SHARED_PROMPT.by_name, "shared_full_blocks", "shared_blocks", "adapter_bytes"}
+_TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*OF_CONTEXT, *BLOCKS, *STAGE)}
+# Figures that few scenarios have: of settings of the engine, and of models with further windows, as DeepSeek-V4. Where
+# none has them, the sheet does not have their columns, and 0 is computed with.
+_OF_SETTINGS = frozenset(
+    {"shared_context", "shared_full_blocks", "shared_blocks", "adapter_bytes"}
+    | {field.name for field in FIELDS if field.is_setting}
+)
+_OF_FURTHER_WINDOWS = frozenset(
+    {
+        f"{name}_{number}"
+        for name in ("window", "window_groups", "window_block_tokens", "window_blocks")
+        for number in (2, 3)
+    }
+    | {"context_bytes", "context_workspace_bytes"}
+)
 _ANSWERS = ("weights_gb", "kv_gb", "overhead_gb", "total_gb", "by_division")
 _TOTALS = ("total_gb", "by_division", "gpus")
 
@@ -64,6 +76,15 @@ class _RowColumn:
     formula: Callable[[Callable[[str], str]], str] | None = None
 
 
+def not_in(scenario: Scenario) -> frozenset[str]:
+    """Return the figures for which the sheet has columns only if some scenario has them, and this one has not."""
+    figures = model_figures(scenario.model.spec)
+    has_further_windows = figures.window_groups_2 or figures.context_bytes
+    return frozenset().union(
+        () if scenario.has_settings else _OF_SETTINGS, () if has_further_windows else _OF_FURTHER_WINDOWS
+    )
+
+
 def write(
     sheet: Sheet,
     labels: Labels,
@@ -72,7 +93,7 @@ def write(
     count: int,
     first_number: int,
     engines: Collection[str],
-    has_settings: bool,
+    left_out: Collection[str],
     limits: dict[str, tuple[str, str]],
 ) -> None:
     """Write the sheet, one row for each of `scenarios`, which are read only once.
@@ -81,10 +102,10 @@ def write(
         count: the number of scenarios.
         first_number: the number of the first scenario.
         engines: those of all scenarios.
-        has_settings: whether any scenario has a setting of the engine.
+        left_out: figures that no scenario has, as `not_in` gives them.
         limits: field → references to the cells of its minimum and maximum.
     """
-    columns = _columns(labels, engines, limits, has_settings=has_settings)
+    columns = _columns(labels, engines, limits, left_out)
     for i, column in enumerate(columns):
         sheet.ws.set_column(i + 1, i + 1, column.width)
     sheet.row([Cell(0, styles.TITLE, labels("export.more_title"))], 28)
@@ -95,7 +116,7 @@ def write(
     cells = {column.key: f"{xl_col_to_name(i)}{ColumnCells.ROW}" for i, column in enumerate(columns, start=1)}
 
     def at(name: str) -> str:
-        if name in _OF_SETTINGS and not has_settings:
+        if name in left_out:
             return "0"
         return name if name in assumptions.NAMES else cells[name]
 
@@ -113,10 +134,10 @@ def write(
 
 
 def references(
-    sheet_name: str, labels: Labels, engines: Collection[str], count: int, *, has_settings: bool
+    sheet_name: str, labels: Labels, engines: Collection[str], count: int, left_out: Collection[str]
 ) -> dict[str, str]:
     """Return the references to the columns that the index adds up."""
-    keys = [column.key for column in _columns(labels, engines, None, has_settings=has_settings)]
+    keys = [column.key for column in _columns(labels, engines, None, left_out)]
     sheet, last = quoted_sheet(sheet_name), FIRST_ROW + count - 1
     letters = {key: xl_col_to_name(keys.index(key) + 1) for key in (*_TOTALS, "check")}
     return {key: f"{sheet}!${letter}${FIRST_ROW}:${letter}${last}" for key, letter in letters.items()}
@@ -154,10 +175,9 @@ def _constants(engine: str, left_out: Collection[str]) -> list[str]:
 
 
 def _columns(
-    labels: Labels, engines: Collection[str], limits: dict[str, tuple[str, str]] | None, *, has_settings: bool
+    labels: Labels, engines: Collection[str], limits: dict[str, tuple[str, str]] | None, left_out: Collection[str]
 ) -> list[_RowColumn]:
-    fields = [field for field in FIELDS if has_settings or not field.is_setting]
-    left_out = () if has_settings else (*_OF_SETTINGS, *(field.name for field in FIELDS if field.is_setting))
+    fields = [field for field in FIELDS if field.name not in left_out]
     ordered = [engine for engine in _TERMS if engine in engines]
 
     def term(of: Term) -> _RowColumn:

@@ -49,12 +49,12 @@ class _Survey:
     Attributes:
         scenarios: their number.
         engines: those that they have.
-        has_settings: whether any has a setting of its engine.
+        left_out: figures that none has, as `rows.not_in` gives them.
     """
 
     scenarios: int
     engines: frozenset[str]
-    has_settings: bool
+    left_out: frozenset[str]
 
 
 def export_scenarios(
@@ -98,7 +98,7 @@ class _Prices:
 def _survey(given: GivenScenarios) -> _Survey:
     count = problem_count = 0
     engines: set[str] = set()
-    has_settings = False
+    left_out: frozenset[str] | None = None
     lines: list[str] = []
     for row in given.given_rows():
         problem_count += len(row.problems)
@@ -106,13 +106,14 @@ def _survey(given: GivenScenarios) -> _Survey:
         if problem_count == 0 and row.scenario is not None:
             count += 1
             engines.add(row.scenario.engine)
-            has_settings = has_settings or row.scenario.has_settings
+            absent = rows.not_in(row.scenario)
+            left_out = absent if left_out is None else left_out & absent
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
         problem = "it has no scenario" if count == 0 else f"it has {count:,} scenarios, more than {MOST_SCENARIOS:,}"
         raise PlannerError(str(given.path), problem, f"Write 1 to {MOST_SCENARIOS:,} scenarios, one per row.")
-    return _Survey(count, frozenset(engines), has_settings)
+    return _Survey(count, frozenset(engines), left_out or frozenset())
 
 
 def _figures(
@@ -155,9 +156,9 @@ def _write(
         sheet = sheet_of(more_name, (7,))
         rows.write(
             sheet, labels, figures, count=more, first_number=len(paged) + 1, engines=survey.engines,
-            has_settings=survey.has_settings, limits=limits,
+            left_out=survey.left_out, limits=limits,
         )  # fmt: skip
-    further = rows.references(more_name, labels, survey.engines, more, has_settings=survey.has_settings) if more else {}
+    further = rows.references(more_name, labels, survey.engines, more, survey.left_out) if more else {}
     index.write(workbook, index_sheet, labels, entries, totals.totals, further)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.plan.fleet import LAYOUTS
-from core.plan.memory import BLOCKS, ESTIMATE, PLACE, REPLICAS, ROOM, RULE, STAGE
+from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, STAGE
 from workbook import formulas as f
 from workbook import terms
 from workbook.functions.memory import of_model
@@ -50,7 +50,7 @@ def checked(result: str, *others: str) -> str:
 _WITHOUT_SETTINGS = {"shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0"}
 _OF_STAGE = (
     "kernels", "wide", "weights_column", "cache_column", "step_class", "max_sequences", "room_bytes",
-    "unfolded_tokens", "blocks",
+    "unfolded_tokens", "blocks", "context_workspace_bytes",
 )  # fmt: skip
 
 
@@ -69,7 +69,8 @@ def layout_functions(columns: Columns) -> tuple[Function, ...]:
             "_LLM_BLOCKS",
             ("model_row", "first_row", "cache_column", "step_tokens", "tokens"),
             "blocks",
-            steps=steps_of(
+            steps={"pp": SIZES["pp"]}
+            | steps_of(
                 (term for term in BLOCKS if term.name not in ("unfolded_tokens", *_WITHOUT_SETTINGS)),
                 _of_layout(columns),
             ),
@@ -189,6 +190,10 @@ def _layout_users(columns: Columns) -> Function:
             **{name: columns.gpu(name) for name in ("step_class", "step_tokens", "max_sequences")},
             **steps_of(ROOM, renamed(of_gpu)),
             **steps_of([BLOCKS["unfolded_tokens"]], renamed({"context": "tokens"})),
+            **steps_of(
+                [OF_CONTEXT["context_workspace_bytes"]],
+                renamed({"context": "tokens", "context_bytes": columns.model("context_bytes")}),
+            ),
             "blocks": "_LLM_BLOCKS(model_row,first_row,cache_column,step_tokens,tokens)",
         },
     )

@@ -17,7 +17,7 @@ from core.catalog.offer_choice import prices
 from core.catalog.offers import Offer, gpus_compared
 from core.engines.deployment import EngineSettings
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
-from core.plan.memory import ADAPTERS, BLOCKS, PLACE, REPLICAS, ROOM, RULE, SHARED_PROMPT, SIZE, STAGE
+from core.plan.memory import ADAPTERS, BLOCKS, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.nodes import NODES, node_takes
 from core.plan.replica_figures import settings_inputs
 from core.plan.terms import Term
@@ -316,9 +316,11 @@ LOOKED_UP = {
 }  # fmt: skip
 # Inputs that the terms look up on Scenarios, and those that it has under another key.
 _SCENARIO_NAMES = {
-    "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "states", "is_shipped",
+    "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "window_2",
+    "window_groups_2", "window_block_tokens_2", "window_3", "window_groups_3", "window_block_tokens_3", "states",
+    "context_bytes", "is_shipped",
     "all_weights_bytes", "all_parameters", "value_bytes", "allocated_tokens", "tokens_in_window", "tokens_in_window_2",
-    "by_engine", *settings_inputs(EngineSettings()), *SHARED_PROMPT.by_name,
+    "by_engine", *settings_inputs(EngineSettings()), *OF_CONTEXT.by_name,
 }  # fmt: skip
 _SCENARIO_KEYS = {"overhead": "overhead_rate"}
 RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes

@@ -172,7 +172,11 @@ def _figure_column(key: str) -> ModelColumn:
     )  # fmt: skip
 
 
-_FIGURES = ("groups", "groups_2", "vllm_window", "window_groups", "states", "shipped_kernels", "shipped_wide")
+_FIGURES = (
+    "groups", "groups_2", "vllm_window", "window_groups", "vllm_window_2", "window_groups_2", "window_block_tokens_2",
+    "vllm_window_3", "window_groups_3", "window_block_tokens_3", "states", "context_bytes", "shipped_kernels",
+    "shipped_wide",
+)  # fmt: skip
 
 _COLUMNS = (
     *_BASE,

@@ -14,7 +14,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.plan.allocation import PAGED, RESERVED
-from core.plan.memory import DEVICE, ESTIMATE, SHARED_PROMPT
+from core.plan.memory import DEVICE, ESTIMATE, OF_CONTEXT
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term
 from workbook import formulas as f
@@ -110,7 +110,9 @@ OF_MODEL = {
     "all_windowed_values": "windowed_values", "window_tokens_2": "window_2",
     "all_windowed_values_2": "windowed_values_2", "all_fixed_values": "fixed_values", "all_fixed_bytes": "fixed_bytes",
     "all_index_bytes": "index_bytes", "groups": "groups", "groups_2": "groups_2", "window": "vllm_window",
-    "window_groups": "window_groups", "states": "states",
+    "window_groups": "window_groups", "window_2": "vllm_window_2", "window_groups_2": "window_groups_2",
+    "window_block_tokens_2": "window_block_tokens_2", "window_3": "vllm_window_3", "window_groups_3": "window_groups_3",
+    "window_block_tokens_3": "window_block_tokens_3", "states": "states", "context_bytes": "context_bytes",
 }  # fmt: skip
 # Answers that are terms: key of the column → name of the term.
 _ANSWER_TERMS = {
@@ -142,7 +144,7 @@ _WORKING = (
     *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS),
     *(SheetColumn(term.name, 14) for term in DEVICE),
     *(SheetColumn(key, 16) for key in OF_MODEL),
-    *(SheetColumn(name, 14) for name in (*_WORKING_TERMS, *SHARED_PROMPT.by_name)),
+    *(SheetColumn(name, 14) for name in (*_WORKING_TERMS, *OF_CONTEXT.by_name)),
     SheetColumn("best_row", 10),
     SheetColumn("adds_up", 9, styles.CHECK, None),
     SheetColumn("holds", 12, styles.CHECK, None),
@@ -290,7 +292,7 @@ def header(labels: Labels, key: str) -> str:
 
 _BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
-    *(term.name for term in (*DEVICE, *ESTIMATE, *SHARED_PROMPT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
+    *(term.name for term in (*DEVICE, *ESTIMATE, *OF_CONTEXT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
     "wide", "kernels", "all_weights_bytes",
 } - {*_ANSWER_TERMS}  # fmt: skip
 
@@ -342,10 +344,7 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         "input_check": f"IF(MIN({checks})=1,{f.text(f.OK)},INDEX({problems},MATCH(0,{checks},0)))",
         **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
         **_rows_and_lookups(book, cell, model, gpu, if_ok),
-        **{
-            term.name: if_ok(formula(term))
-            for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *SHARED_PROMPT)
-        },
+        **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *OF_CONTEXT)},
         **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
         **_layout(labels, cell, of_capacity),

@@ -21,7 +21,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core.checks import LIMITS
 from core.plan.demand import TOKENS
-from core.plan.memory import BLOCKS, ESTIMATE, REPLICAS, RULE, SHARED_PROMPT, STAGE
+from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, REPLICAS, RULE, STAGE
 from core.plan.money import ORDER
 from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED
 from workbook import formulas as f
@@ -63,7 +63,7 @@ _FIRST_COLUMN, _LAST_COLUMN = 2, 1 + len(CONTEXTS)
 _MEMORY = tuple(
     term
     for term in terms.depending(
-        (*ESTIMATE, *SHARED_PROMPT, *BLOCKS, *STAGE, *RULE, REPLICAS["users_per_replica"]), "context"
+        (*ESTIMATE, *OF_CONTEXT, *BLOCKS, *STAGE, *RULE, REPLICAS["users_per_replica"]), "context"
     )
     if term.name not in ("kv_gb", "overhead_gb", "total_gb", "by_division")  # these depend on the users too
 )

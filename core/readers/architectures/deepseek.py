@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from core.errors import quoted
 from core.model.feed_forward import Mlp
-from core.model.mixers import CompressedAttention, Indexer, LatentAttention, Mixer
+from core.model.mixers import COMPRESSOR, CompressedAttention, Indexer, LatentAttention, Mixer
 from core.model.tensors import ATTENTION, BY_COLUMNS, BY_ROWS, WHOLE, Tensor, linear, vector
 from core.readers.architectures.decoder import Family, attention, dense_layers, layer_count
 from core.readers.architectures.llama_like import LLAMA
@@ -135,18 +135,19 @@ def _v4_layer(fields: Fields, ratio: int) -> CompressedAttention:
     ]
     index_size, index_bytes = fields.size("index_head_dim"), 0
     if ratio:
-        tensors += _compressor("self_attn.compressor", hidden, size, ratio)
+        tensors += _compressor(COMPRESSOR, hidden, size, ratio)
     if ratio == _OVERLAPPING_RATIO:
         index_heads = fields.size("index_n_heads")
         tensors += [
-            *_compressor("self_attn.compressor.indexer", hidden, index_size, ratio),
-            *linear("self_attn.compressor.indexer.q_b_proj", ATTENTION, index_heads * index_size, query, WHOLE),
-            *linear("self_attn.compressor.indexer.weights_proj", ATTENTION, index_heads, hidden, WHOLE),
+            *_compressor(f"{COMPRESSOR}.indexer", hidden, index_size, ratio),
+            *linear(f"{COMPRESSOR}.indexer.q_b_proj", ATTENTION, index_heads * index_size, query, WHOLE),
+            *linear(f"{COMPRESSOR}.indexer.weights_proj", ATTENTION, index_heads, hidden, WHOLE),
         ]
         index_bytes = index_key_bytes(index_size)
     return CompressedAttention(
         num_attention_heads=heads, head_dim=size, sliding_window=fields.size("sliding_window"), compress_ratio=ratio,
-        index_bytes=index_bytes, tensors=tuple(tensors),
+        index_bytes=index_bytes, index_head_dim=index_size if index_bytes else 0,
+        residual_streams=fields.size("hc_mult"), tensors=tuple(tensors),
     )  # fmt: skip
 
 
@@ -195,6 +196,16 @@ def _v4_mlps(fields: Fields, family: Family) -> list[Mlp | None]:
 
 def _rotary_part(fields: Fields) -> int:
     return rotary_values(fields, fields.size("qk_rope_head_dim"))
+
+
+def _v4_rotary(fields: Fields) -> int:
+    """Return the values of the tables of layers that compress and of others, counted double because they have 32 bits.
+
+    Source: vLLM models/deepseek_v4/common/rope.py, rotary_embedding/deepseek_scaling_rope.py
+    (DeepseekV4ScalingRotaryEmbedding).
+    """
+    tables = len({ratio > 1 for ratio in _v4_ratios(fields)})
+    return 2 * tables * _rotary_part(fields)
 
 
 def _experts(has_experts: HasExperts, *, correction_bias: bool = True) -> ReadMlps:
@@ -251,7 +262,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "deepseek_v4": replace(
         _DEEPSEEK, source="transformers models/deepseek_v4/modeling_deepseek_v4.py", mixers=_v4_attention,
-        mlps=_v4_mlps, layer_extra=_hyper_connections, extra=_hyper_connections_head,
+        rotary=_v4_rotary, mlps=_v4_mlps, layer_extra=_hyper_connections, extra=_hyper_connections_head,
     ),
     "glm_moe_dsa": replace(
         _DEEPSEEK, source="transformers models/glm_moe_dsa/modeling_glm_moe_dsa.py", mixers=_sparse_latent_layers

@@ -34,11 +34,13 @@ def _gemma3_rotary(fields: Fields) -> int:
 
 
 # Gemma 3n and 4: each of the last `num_kv_shared_layers` layers reads the cache of the last earlier layer of its kind.
-# Checkpoints still have their key and value projections, and vLLM loads them (model_executor/models/gemma4.py).
+# Checkpoints still have their key and value projections, and vLLM loads them (model_executor/models/gemma4.py). In a
+# model that drafts, all layers read the cache of the model that it drafts for, and have none of them (vLLM pull request
+# 41745, Gemma4MTP).
 def _share_caches(fields: Fields, layers: Sequence[Mixer]) -> list[Mixer]:
     first_shared = len(layers) - (fields.optional("num_kv_shared_layers") or 0)
     return [
-        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer), own_keys=True)
+        mixer if layer < first_shared else SharedCacheAttention(**_attention_fields(mixer), own_keys=first_shared > 0)
         for layer, mixer in enumerate(layers)
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from core.errors import UnsupportedModelError, quoted
 from core.model.mixers import PER_HEAD, CrossAttention, FullAttention
 from core.model.spec import ImageInput, LayerRun, ModelSpec
-from core.model.tensors import EMBEDDING, VECTOR, Tensor
+from core.model.tensors import EMBEDDING, MLP, VECTOR, WHOLE, Tensor, linear
 from core.readers.architectures import document_vision, speech
 from core.readers.architectures.decoder import attention, dense_mlp, hf_source, merge_equal_layers
 from core.readers.architectures.images import image_input
@@ -47,12 +47,15 @@ class Composite:
         text: the model type of the text part where config.json does not give one.
         towers: its towers; a tower whose part is missing in config.json is left out.
         not_counted: parts that no tower here describes; what a config.json has of them is named in the answer.
+        joined: returns the tensors between the decoder and another model, given the fields of the whole model and the
+            decoder's hidden size.
     """
 
     source: str
     text: str
     towers: tuple[Tower, ...] = ()
     not_counted: tuple[str, ...] = ()
+    joined: Callable[[Fields, int], Tensors] = lambda outer, hidden: ()
 
 
 def read(config: Mapping[str, object], model_type: str, name: str, read_decoder: ReadDecoder) -> ModelSpec:
@@ -81,6 +84,7 @@ def read(config: Mapping[str, object], model_type: str, name: str, read_decoder:
     if missing and len(missing) == len(family.towers):
         spec = replace(spec, notes=(*spec.notes, f"{missing[0]}: it is missing; text alone was counted"))
     images = (_image(outer, tower) for tower in family.towers)
+    tensors += family.joined(outer, spec.hidden_size)
     return replace(spec, extra=(*spec.extra, *tensors), image=next(filter(None, images), None))
 
 
@@ -295,6 +299,21 @@ def _cohere2_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     )
 
 
+def _gemma4_draft_projections(outer: Fields, hidden: int) -> Tensors:
+    """Return the projections from the model's embedding and hidden state and back, and the clusters of tokens.
+
+    Source: transformers models/gemma4_assistant, vLLM pull request 41745: only the smallest models have clusters.
+    """
+    backbone = outer.size("backbone_hidden_size")
+    clusters = outer.size("num_centroids", 2048) if outer.flag("use_ordered_embeddings") else 0
+    outer.ignore("num_centroids", "centroid_intermediate_top_k", "block_size", "vocab_size")
+    return (
+        *linear("pre_projection", MLP, hidden, 2 * backbone, WHOLE),
+        *linear("post_projection", MLP, backbone, hidden, WHOLE),
+        *(linear("masked_embedding.centroids", MLP, clusters, hidden, WHOLE) if clusters else ()),
+    )
+
+
 def _gemma4_projector(outer: Fields, tower: Fields, hidden: int) -> Tensors:
     width = tower.optional("output_proj_dims") or tower.optional("audio_embed_dim") or tower.size("hidden_size")
     return dense("embed_modality.embedding_projection", hidden, width, bias=False)
@@ -421,6 +440,9 @@ COMPOSITES: dict[str, Composite] = {
         source=hf_source("gemma4"), text="gemma4_text",
         towers=(Tower(type="gemma4_vision", projector=_gemma4_projector),
                 Tower(type="gemma4_audio", part="audio_config", projector=_gemma4_projector)),
+    ),
+    "gemma4_assistant": Composite(
+        source="vLLM model_executor/models/gemma4_mtp.py", text="gemma4_text", joined=_gemma4_draft_projections
     ),
     "gemma4_unified": Composite(
         source=hf_source("gemma4_unified"), text="gemma4_unified_text",

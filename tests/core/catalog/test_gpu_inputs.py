@@ -8,6 +8,7 @@ from core import catalog
 from core.catalog.gpu_inputs import card_of_size, gpu_or_size, named_gpu, sizes
 from core.catalog.hardware import Gpu
 from core.errors import OutOfRangeError, UnknownNameError, WrongTypeError
+from core.plan.fleet import choice_of
 from core.units import GB, MIB
 
 
@@ -98,3 +99,10 @@ def test_no_name_without_its_family_hides_another_gpu():
     for gpu in catalog.gpus():
         for name in (gpu.name, *gpu.aliases):
             assert catalog.gpu(name) is gpu
+
+
+def test_which_gpus_share_memory_with_the_cpu():
+    assert {gpu.name for gpu in catalog.gpus() if gpu.shares_memory} == {
+        gpu.name for gpu in catalog.gpus() if "memory shared with the CPU" in gpu.title
+    }
+    assert choice_of("dgx-spark").device.shares_memory and not choice_of("h100").device.shares_memory

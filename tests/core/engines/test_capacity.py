@@ -231,11 +231,22 @@ def test_default_utilization(version, utilization):
         ("0.6.5", "H100", 79.19, 32_768, 32_768, 256),
         ("0.6.5", "H100", 79.19, 32_769, 2048, 256),  # above 32K in chunks
         ("0.6.5", "H100", 79.19, 131_072, 2048, 256),
+        ("0.4.3", "T4", 14.58, 65_536, 65_536, 256),  # not yet in chunks
     ],
 )
 def test_the_largest_step(version, gpu, gib, context, tokens, sequences):
     step = vllm.largest_step(deployment(version=version, device=Device(gpu, round(gib * GIB)), context=context))
     assert (step.tokens, step.sequences) == (tokens, sequences)
+
+
+def test_early_versions_count_freed_memory():
+    """507 blocks of 16 tokens on two T4 (vllm-project/vllm issue 5248), with the model's own context of 65,536."""
+    found = capacity(vllm.ENGINE, deployment(model("deepseek-coder-6.7b"), "0.4.3", tp=2, context=65_536,
+                                             memory_utilization=0.9, device=Device("T4", round(14.58 * GIB), 7.5)))  # fmt: skip
+    assert found.kv_tokens.low <= 507 * 16 <= found.kv_tokens.high
+    later = capacity(vllm.ENGINE, deployment(model("deepseek-coder-6.7b"), "0.6.4", tp=2, context=16_384,
+                                             device=Device("T4", round(14.58 * GIB), 7.5)))  # fmt: skip
+    assert later.budget.activation.high == pytest.approx(1.12 * later.budget.activation.expected, rel=0.001)
 
 
 LATENT = stage_shapes(model("deepseek-v3"), None, 8, 1)[0]

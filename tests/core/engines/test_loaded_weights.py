@@ -10,6 +10,7 @@ from core.engines.blocks import BLOCK_TOKENS, blocks
 from core.engines.deployment import parse_version
 from core.engines.loaded_weights import allocated_bytes, loaded_weights_bytes, rotary_cache_bytes
 from core.model.weights import weights_bytes
+from core.plan.engine_warnings import checkpoint_note
 from core.readers.hf_config import spec_from_config
 from tools import golden_tables
 
@@ -114,3 +115,14 @@ def test_the_merger_of_images_is_divided_among_ranks():
     merger = [tensor for tensor in spec.extra if tensor.name.startswith("visual.merger.linear")]
     stored = sum(tensor.on_rank(4).rows * tensor.on_rank(4).columns for tensor in merger if tensor.columns > 1)
     assert stored == (4608 * 4608 + 4096 * 4608) // 4
+
+
+def test_llama_405b_fp8_leaves_attention_in_16_bits():
+    """57.752 GiB a GPU logged with 16 KV heads, as it was first published (vllm-project/vllm issue 6746); it has 8 now."""
+    spec = catalog.model("llama-3.1-405b-fp8").spec
+    doubled_heads = 126 * 2 * 8 * 128 * 16_384 * 2 // 8
+    assert (loaded_weights_bytes(spec, tp=8) + doubled_heads) / GIB == pytest.approx(57.752, rel=0.015)
+    assert catalog.named_model("meta-llama/Meta-Llama-3.1-405B-Instruct-FP8").model.spec is spec
+    assert "llama-3.1-405b-fp8 has 1.18 ×" in checkpoint_note(
+        catalog.model("llama-3.1-405b").spec, catalog.precision("precision", "fp8_tensor")
+    )

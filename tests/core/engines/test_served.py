@@ -165,9 +165,23 @@ def test_settings_are_checked():
 
 
 def test_shared_memory_has_small_steps_and_less_free():
-    spark = replace(deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB)))
+    spark = replace(
+        deployment("llama-3.1-8b"), device=Device("dgx-spark", round(121.69 * GIB), 12.1, shares_memory=True)
+    )
     assert vllm.largest_step(spark).tokens == 2048
     assert vllm.budgets(spark)[0].other.low >= GIB
+
+
+def test_two_sparks_may_lose_much_to_files_and_compilers():
+    """MiniMax-M2.7 AWQ at 0.80 of two GB10: 22.5 GiB remained, too little for 196,608 tokens (spark-vllm-docker 396)."""
+    pair = replace(
+        deployment("minimax-m2.7", tp=2, version="0.29", context=196_608, memory_utilization=0.8),
+        precision=catalog.precision("precision", "awq"),
+        device=Device("dgx-spark", round(121.69 * GIB), 12.1, shares_memory=True),
+    )
+    found = capacity(vllm.ENGINE, pair)
+    assert found.budget.kv.low <= 22.5 * GIB <= found.budget.kv.high
+    assert found.max_users.low == 0
 
 
 def llama(name, gib=24.0, **settings) -> Deployment:
@@ -199,6 +213,64 @@ def test_the_most_layers_that_fit(gib):
     if found < 81:
         more = llama("llama-3.1-70b", gib=gib, gpu_layers=found + 1)
         assert capacity(llama_cpp.ENGINE, more).max_users.expected == 0
+
+
+def test_two_models_share_the_memory_of_a_gpu():
+    """Another model's 60 GiB leave 79 of an H200's 139, less than vLLM's share of 0.92."""
+    alone = capacity(vllm.ENGINE, deployment("llama-3.1-8b")).budget
+    beside = capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=60)).budget
+    assert beside.usable_bytes == 79 * GIB
+    assert alone.kv.expected - beside.kv.expected == alone.usable_bytes - 79 * GIB
+    assert (
+        capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=5)).budget == alone
+    )  # more is free than is used
+    assert capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=200)).max_users.high == 0
+    ollama = [capacity(llama_cpp.ENGINE, llama("llama-3.1-8b", reserved_gib=gib)).budget for gib in (0, 2)]
+    assert ollama[0].kv.expected - ollama[1].kv.expected == 2 * GIB
+    servers = [capacity(sglang.ENGINE, deployment("llama-3.1-8b", version="0.5", reserved_gib=gib)) for gib in (0, 10)]
+    # SGLang's static share is one of what is free at the start.
+    share = sglang.static_share(servers[0].deployment)
+    assert servers[0].budget.kv.expected - servers[1].budget.kv.expected == pytest.approx(10 * GIB * share, rel=0.001)
+
+
+def test_cache_in_cpu_memory_keeps_tokens_and_runs_no_more_users():
+    """Llama 3.1 8B caches 131,072 bytes per token, so that 64 GiB keep 524,288 tokens, however the GPUs divide them."""
+    plain = capacity(vllm.ENGINE, deployment("llama-3.1-8b", tp=2))
+    kept = capacity(vllm.ENGINE, deployment("llama-3.1-8b", tp=2, kv_offload_gib=64))
+    assert (plain.offloaded_tokens, kept.offloaded_tokens) == (0, 64 * GIB // 131_072)
+    assert kept.max_users == plain.max_users
+    with pytest.raises(OutOfRangeError, match="kv_offload_gib"):
+        capacity(llama_cpp.ENGINE, llama("llama-3.1-8b", kv_offload_gib=64))
+
+
+def test_the_model_that_drafts_for_gemma_4_has_no_cache():
+    """Two 3090 with INT4 weights under 0.22 held 196,527 tokens (noonghunna/club-3090 BENCHMARKS.md)."""
+    pair = replace(
+        deployment("gemma-4-31b", tp=2, version="0.22", context=131_072, gib=23.56, memory_utilization=0.95,
+                   max_sequences=4, mtp_tokens=3),
+        precision=catalog.precision("precision", "w4a16"),
+        draft=catalog.model("gemma-4-31b-assistant").spec,
+    )  # fmt: skip
+    found = capacity(vllm.ENGINE, pair)
+    without = capacity(vllm.ENGINE, replace(pair, draft=None, settings=replace(pair.settings, mtp_tokens=None)))
+    assert found.kv_tokens.low <= 196_527 <= found.kv_tokens.high
+    assert found.kv_bytes_per_token == without.kv_bytes_per_token
+    layers = 3 * (2 * 32 * 256 + 3 * 8192) * 1024 + (2 * 32 * 512 + 3 * 8192) * 1024
+    embedding, projections = 262_144 * 1024, 3 * 5376 * 1024
+    vectors = 2 * (layers / 2 + embedding / 2 + projections)  # bytes on one of two GPUs, without the rotary tables
+    added = found.budget.weights.expected - without.budget.weights.expected
+    assert added - 262_144 * (256 + 512) * 2 == pytest.approx(vectors, rel=0.01)
+
+
+def test_a_draft_model_is_divided_as_the_model_is():
+    """Data-parallel attention: each GPU has all of the draft model but its experts, of which it has an eighth."""
+    plain = deployment("qwen3-235b-a22b", tp=8, attention_dp=8)
+    spec = catalog.model("qwen3-30b-a3b").spec
+    drafting = replace(plain, draft=spec, settings=replace(plain.settings, mtp_tokens=2))
+    before, found = capacity(vllm.ENGINE, plain), capacity(vllm.ENGINE, drafting)
+    added = found.budget.weights.expected - before.budget.weights.expected
+    experts = spec.num_hidden_layers * 128 * 3 * 2048 * 768 * 2  # of 768 columns, in 16 bits
+    assert added == pytest.approx(loaded_weights_bytes(spec) - experts * 7 / 8, rel=0.001)
 
 
 def test_a_draft_model_has_weights_and_a_cache():
