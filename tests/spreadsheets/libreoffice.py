@@ -153,7 +153,10 @@ def recalculate(xlsx: Path, extension: Path | None = None, *, as_written: bool =
 def _quick_copy(xlsx: Path, folder: Path) -> Path:
     """Copy the workbook into a folder in a form that LibreOffice opens in less than half the time."""
     copy = Path(folder, Path(xlsx).name)
-    copy.write_bytes(quick_to_compute(Path(xlsx).read_bytes()))
+    try:
+        copy.write_bytes(quick_to_compute(Path(xlsx).read_bytes()))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ProgramError(f"{xlsx} cannot be read: {error}") from error
     return copy
 
 
