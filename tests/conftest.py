@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.workbook.planner_rows import few
 from vram.cli import main as cli
 from workbook.files import folder_lock, write_whole
 from workbook.labels import LANGUAGES
@@ -19,29 +22,58 @@ for profile, examples in {"few": 10, "usual": 50, "many": 1000}.items():
 settings.load_profile("usual")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put slow tests first, and those with other programs, so that no process is alone with a long one at the end."""
+    items.sort(key=lambda item: not any(item.get_closest_marker(name) for name in ("slow", "needs")))
+
+
 @pytest.fixture(scope="session", params=LANGUAGES)
 def language(request) -> str:
     return request.param
 
 
 @pytest.fixture(scope="session")
-def planners(tmp_path_factory, worker_id):
-    """Language → the template's path; written once for all test processes."""
+def shared_folder(tmp_path_factory, worker_id) -> Path:
+    """The folder of files that all test processes share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "planners"
-    paths = {lang: folder / f"planner_{lang}.xlsx" for lang in LANGUAGES}
+    folder = (base if worker_id == "master" else base.parent) / "shared"
     folder.mkdir(exist_ok=True)
-    with folder_lock(folder):
-        for lang, path in paths.items():
-            if not path.exists():
-                write_whole(path, build(lang)[0])
-    return paths
+    return folder
 
 
 @pytest.fixture(scope="session")
-def planner(planners, language):
-    """The template in one language; tests that use it run for each."""
-    return planners[language]
+def whole_planner(shared_folder) -> Path:
+    """The template in English, which takes 15 seconds to write: written once for all test processes."""
+    return written_once(shared_folder / "planner.xlsx", lambda: build("en")[0])
+
+
+@pytest.fixture(scope="session")
+def small_planners(shared_folder) -> dict[str, Path]:
+    """Language → the path of a planner of a few models, with values."""
+    paths = {}
+    for lang in LANGUAGES:
+        with few():
+            paths[lang] = written_once(shared_folder / f"small_{lang}.xlsx", lambda lang=lang: build(lang)[0])
+    return paths
+
+
+def written_once(path: Path, make: Callable[[], bytes]) -> Path:
+    """Write a file unless another test process has written it or is writing it now, and return its path."""
+    with folder_lock(path.with_suffix("")):
+        if not path.exists():
+            write_whole(path, make())
+    return path
+
+
+@pytest.fixture(scope="session")
+def planner(request, language) -> Path:
+    """The template, whole in English and with a few models in other languages, whose rows have the same formulas."""
+    return (
+        request.getfixturevalue("whole_planner")
+        if language == "en"
+        else request.getfixturevalue("small_planners")[language]
+    )
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ BUY, RENT = (LABELS(f"procurement.{way}") for way in ("buy", "rent"))
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
     path = tmp_path_factory.mktemp("stories") / "planner.xlsx"
-    with few({row["model"] for row in ROWS}, gpus=None):
+    with few({row["model"] for row in ROWS}, gpus={row["gpu"] for row in ROWS}):
         path.write_bytes(without_values("en", ROWS))
     names = openpyxl.load_workbook(path, read_only=True).defined_names
     cells = {}

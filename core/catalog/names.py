@@ -133,8 +133,13 @@ def named_model(name: object) -> NamedModel:
         PlannerError: the user's own file of models, or the model's row in it, is invalid.
     """
     own_file = _own_file()
+    if not own_file and isinstance(name, str) and name in _model_rows(""):
+        return _named_model("", name)  # a name as the catalog writes it needs no table of all other names
     names = _model_names_by_key(own_file)
-    if isinstance(name, str) and name_key(name) not in names:
+    if isinstance(name, str):
+        known = names.get(name_key(name))
+        if known is not None:
+            return _named_model(own_file, known)
         read = _read_model_name(own_file, name)
         if read is not None:
             named = _as_read(_catalog_model(own_file, read[0]), name, read[1])
@@ -146,7 +151,11 @@ def named_model(name: object) -> NamedModel:
     def similar() -> tuple[str, ...]:
         return _of_the_size(str(name), model_names())
 
-    known = _find_name("model", name, names, similar, "Models", "llama-3.1-70b", more)
+    return _named_model(own_file, _find_name("model", name, names, similar, "Models", "llama-3.1-70b", more))
+
+
+@lru_cache(maxsize=4096)
+def _named_model(own_file: str, known: str) -> NamedModel:
     return NamedModel(model=_catalog_model(own_file, known), assumed=_replaced(own_file, known))
 
 

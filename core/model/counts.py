@@ -19,7 +19,7 @@ class ModelCounts:
     kv: KvProfile
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=2048)  # well above the number of models, or a file of all models would count each row again
 def model_counts(model: ModelSpec) -> ModelCounts:
     """Return the parameter count and the KV profile of `model`.
 

@@ -443,11 +443,9 @@ def money_inputs(
         "server_per_gpu_usd": _usd(prices.server_per_gpu),
         "on_demand_usd_per_gpu_hour": _usd(prices.on_demand_per_gpu_hour),
         "reserved_usd_per_gpu_hour": _usd(prices.reserved_per_gpu_hour),
-        **vars(policy),
-        **{name: int(getattr(policy, name)) for name in _FLAGS},
-        **vars(assumptions),
     }
-    given = {name: value if value is None else _checked(name, value) for name, value in given.items()}
+    are_defaults = policy is default_policy() and assumptions is default_assumptions()
+    given = _all_checked(given) | (_default_settings() if are_defaults else _settings(policy, assumptions))
     given |= {
         "gpus_per_replica": option and option.replica.gpus,
         "gpus_per_node": (option.replica.gpu if option else choice_of_gpu(gpu)).gpus_per_node,
@@ -461,6 +459,22 @@ def money_inputs(
         "w_per_kw": W_PER_KW,
     }
     return given | RATES.compute(given)
+
+
+def _settings(policy: OrderPolicy, assumptions: Assumptions) -> dict[str, Any]:
+    """Return the inputs that are the same for all options, checked."""
+    flags = {name: int(getattr(policy, name)) for name in _FLAGS}
+    return _all_checked({**vars(policy), **flags, **vars(assumptions)})
+
+
+@cache
+def _default_settings() -> dict[str, Any]:
+    """Return `_settings` of the defaults: checking them would take longer than the terms of an option."""
+    return _settings(default_policy(), default_assumptions())
+
+
+def _all_checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if value is None else _checked(name, value) for name, value in given.items()}
 
 
 def candidate_of(

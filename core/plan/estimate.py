@@ -139,6 +139,6 @@ def estimate(
     context, users = whole("context", context), whole("users", users)
     overhead = number("overhead", overhead)
     fixed = sizing(model, precision)
-    kept = cache_precision(model, kv_precision)
+    kept = cache_precision(model) if kv_precision is None else kv_precision
     kv_bytes = fixed.kv.bytes_of_sequences(users, context, kept)
     return Estimate(fixed, kept, kv_bytes, rule_overhead_bytes(fixed.weights_bytes, kv_bytes, overhead))

@@ -124,7 +124,10 @@ def no_kernel(model: ModelSpec, precision: Precision | None, gpu: Gpu) -> str:
 
 def served(service: Service) -> Service:
     """Return the service with weights in the format that an engine serves, also where memory goes by the rule."""
-    return replace(service, precision=served_precision(service.model, service.precision), overhead=None)
+    precision = served_precision(service.model, service.precision)
+    if precision is service.precision and service.overhead is None:
+        return service
+    return replace(service, precision=precision, overhead=None)
 
 
 def _unknown(option: Option, wish: Wish, reason: str = "") -> OptionSpeed:

@@ -284,7 +284,8 @@ def _groups(service: Service, tp: int) -> int:
 
 
 def _served(service: Service) -> Service:
-    return replace(service, precision=served_format(service.model, service.precision))
+    precision = served_format(service.model, service.precision)
+    return service if precision is service.precision else replace(service, precision=precision)
 
 
 def _is_before_ampere(gpu: Gpu) -> bool:

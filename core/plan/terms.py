@@ -252,11 +252,17 @@ def _nearest(number: float) -> int:
 
 
 def _least(*numbers: float | None) -> float:
-    return min(number for number in numbers if number is not None)
+    try:
+        return min(numbers)  # type: ignore[type-var, return-value]
+    except TypeError:  # a missing figure does not count, and is rare
+        return min(number for number in numbers if number is not None)
 
 
 def _most(*numbers: float | None) -> float:
-    return max(number for number in numbers if number is not None)
+    try:
+        return max(numbers)  # type: ignore[type-var, return-value]
+    except TypeError:
+        return max(number for number in numbers if number is not None)
 
 
 _PYTHON_CALLS = {"MIN": "_least", "MAX": "_most", "up": "_up", "down": "_down", "nearest": "_nearest", "log2": "_log2"}

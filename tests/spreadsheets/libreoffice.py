@@ -34,6 +34,7 @@ from tests.required import missing
 from tests.spreadsheets import Case, Cell, ProgramError, Target, Values, WriteRefused, checked_writes
 from workbook.office import OfficeError, convert, kill_process_group, possible_offices, run_with_timeout, start_process
 from workbook.package import sheet_of_part
+from workbook.recalculation import quick_to_compute
 
 OLDEST_USABLE_VERSION = (24, 8)
 WHAT_IF_TIMEOUT_S = 120.0
@@ -132,17 +133,31 @@ def _foreign_python_environment() -> dict[str, str]:
 # ---- whole files -------------------------------------------------------------------------------------
 
 
-def recalculate(xlsx: Path, extension: Path | None = None) -> Values:
+def recalculate(xlsx: Path, extension: Path | None = None, *, as_written: bool = False) -> Values:
     """Recalculate every formula of the file, with ``extension`` installed, and return every cell's value.
 
     A formula whose result is the empty text is reported as "".
+
+    Args:
+        as_written: whether LibreOffice reads the formulas as they are, or as `quick_to_compute` rewrites them.
     """
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
-        values = _stored_values(_convert(xlsx, "xlsx", Path(folder, "converted"), extension=extension))
+        read = xlsx if as_written else _quick_copy(xlsx, Path(folder))
+        values = _stored_values(_convert(read, "xlsx", Path(folder, "converted"), extension=extension))
     for sheet, address in _formula_cells(xlsx):
         # openpyxl reads the empty text as None, but a formula always has a result.
         values[sheet].setdefault(address, "")
     return values
+
+
+def _quick_copy(xlsx: Path, folder: Path) -> Path:
+    """Copy the workbook into a folder in a form that LibreOffice opens in less than half the time."""
+    copy = Path(folder, Path(xlsx).name)
+    try:
+        copy.write_bytes(quick_to_compute(Path(xlsx).read_bytes()))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ProgramError(f"{xlsx} cannot be read: {error}") from error
+    return copy
 
 
 def saved(xlsx: Path, out_dir: Path) -> Path:
@@ -301,7 +316,7 @@ class WhatIf:
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         folder = Path(tempfile.mkdtemp(prefix="vram-what-if-"))
         self._cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
-        copy = Path(shutil.copyfile(self._xlsx, folder / "book.xlsx"))
+        copy = _quick_copy(self._xlsx, folder)
         self._log = folder / "worker.log"
         log = self._cleanup.enter_context(self._log.open("w", encoding="utf-8"))
         self._worker = start_process(

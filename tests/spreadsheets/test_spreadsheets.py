@@ -220,6 +220,8 @@ def test_pdf(workbook, tmp_path):
 def test_a_file_that_cannot_be_converted_is_an_error(tmp_path):
     libreoffice.soffice()
     with pytest.raises(ProgramError, match="nowhere"):
+        libreoffice.recalculate(tmp_path / "nowhere.xlsx", as_written=True)
+    with pytest.raises(ProgramError, match="nowhere"):
         libreoffice.recalculate(tmp_path / "nowhere.xlsx")
 
 

@@ -14,18 +14,17 @@ import vram_udf
 from tests.paths import ROOT
 from tests.required import missing
 from tests.spreadsheets import formualizer_program
-from tests.workbook.planner_rows import few
 from tests.workbook.test_parity import same, stored_values
 from workbook.labels import Labels
 from workbook.sheets import scenarios
-from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
 SHEETJS = ROOT / "tests/hosts/web/sheetjs_values.mjs"
 
 
-def test_pandas_reads_the_same_values(planner):
+def test_pandas_reads_the_same_values(small_planners, language):
+    planner = small_planners[language]
     sheets = pandas.read_excel(planner, sheet_name=None, header=None)
     for (sheet, address), value in stored_values(planner).items():
         cell = openpyxl.utils.cell.coordinate_from_string(address)
@@ -50,11 +49,9 @@ def test_sheetjs_reads_the_same_values(planner):
         assert same(sheets[sheet].get(address), value), (sheet, address)
 
 
-def test_formualizer_computes_the_same_and_the_add_in_agrees(tmp_path):
+def test_formualizer_computes_the_same_and_the_add_in_agrees(small_planners):
     """A third program, with the cell functions loaded, computes the same and shows "agrees" in the cross-check."""
-    labels, planner = Labels("en"), tmp_path / "planner.xlsx"
-    with few():
-        planner.write_bytes(build("en")[0])
+    labels, planner = Labels("en"), small_planners["en"]
     functions = {function.__name__: function for function in vram_udf.FUNCTIONS}
     computed = formualizer_program.evaluate(planner, functions)
     sheet, column = labels("sheet.scenarios"), scenarios.letter("addin")
@@ -70,9 +67,9 @@ def test_formualizer_computes_the_same_and_the_add_in_agrees(tmp_path):
             assert same(computed[name].get(address), value), (name, address)
 
 
-def test_openpyxl_keeps_every_chart_and_rule(planner, tmp_path):
+def test_openpyxl_keeps_every_chart_and_rule(small_planners, language, tmp_path):
     """Scripts often open and save a workbook with openpyxl."""
-    book = openpyxl.load_workbook(planner)
+    book = openpyxl.load_workbook(small_planners[language])
     book.save(tmp_path / "again.xlsx")
     again = openpyxl.load_workbook(tmp_path / "again.xlsx")
     for ws in book:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from contextlib import nullcontext
 
 import openpyxl
 import pandas
@@ -19,7 +20,7 @@ from core.plan.fleet import LAYOUTS, layout_title
 from core.plan.money import OPTION_MONEY
 from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.formula_form import depth_of_if
-from tests.workbook.planner_rows import few
+from tests.workbook.planner_rows import SMALL_CATALOG, few
 from tests.workbook.reading import read_once
 from workbook import labels as label_table
 from workbook.labels import Labels
@@ -117,13 +118,24 @@ def test_the_same_version_writes_the_same_bytes(small_planners, language):
         assert build(language)[0] == small_planners[language].read_bytes()
 
 
+def models_of(language: str) -> list[str]:
+    """Return the models that the fixture `planner` has in a language."""
+    return [name for name in catalog.model_names() if language == "en" or name in SMALL_CATALOG]
+
+
+def options_of(language: str) -> list[tuple[str, int]]:
+    """Return the options that it has: the GPU and the number of the layout."""
+    with nullcontext() if language == "en" else few():
+        return capacity.option_rows()
+
+
 def test_models_sheet_is_the_catalog(planner, language):
     ws = read_once(planner)[Labels(language)("sheet.models")]
     labels = Labels(language)
     headers = {cell.value: cell.column - 1 for cell in ws[models.HEADER_ROW]}
     rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=models.FIRST_ROW)]
     own = len(models.OWN_MODELS)
-    assert [row[0] for row in rows] == [*models.OWN_MODELS, *catalog.model_names()]
+    assert [row[0] for row in rows] == [*models.OWN_MODELS, *models_of(language)]
     for row in rows[own:]:
         known = catalog.model(row[0])
         assert row[headers[labels("models.parameters")]] == model_counts(known.spec).parameters.total
@@ -179,10 +191,10 @@ def test_every_input_is_unlocked_and_checked(planner, language):
             assert (cell.row, cell.column) in validated, cell.coordinate
 
 
-def test_lists_offer_what_the_catalog_has(planner):
+def test_lists_offer_what_the_catalog_has(planner, language):
     book = read_once(planner)
     for name, known in (
-        ("model_names", [*models.OWN_MODELS, *catalog.model_names()]),
+        ("model_names", [*models.OWN_MODELS, *models_of(language)]),
         ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
         ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", *precisions.FORMATS, "shipped"]),
         ("engine_names", ["rule", "vllm"]),
@@ -196,11 +208,17 @@ def test_the_prices_are_those_of_the_offers_that_count(planner, language):
     """Prices shows the state of each offer of the catalog, and GPUs the price of the one that counts, and its row."""
     labels = Labels(language)
     book = read_once(planner, data_only=True)
-    judged = judge(catalog_offers(), default_offer_policy())
+    with_options = {gpu for gpu, _ in options_of(language)}  # of others Prices says that they have none
+    judged = [
+        (row, found)
+        for row, found in enumerate(judge(catalog_offers(), default_offer_policy()), start=prices_sheet.FIRST_ROW)
+        if found.offer.gpu in with_options
+    ]
     ws = book[labels("sheet.prices")]
-    states = [ws[f"{prices_sheet.letter('state')}{prices_sheet.FIRST_ROW + i}"].value for i in range(len(judged))]
+    states = [ws[f"{prices_sheet.letter('state')}{row}"].value for row, _ in judged]
     group = dict.fromkeys(PROBLEMS, "problem") | dict.fromkeys(OUTCOMES, "outcome")
-    assert states == [label_of(labels, group[found.state], found.state) for found in judged]
+    assert states == [label_of(labels, group[found.state], found.state) for _, found in judged]
+    assert states
     ws = book[labels("sheet.gpus")]
     columns = [cell.value for cell in ws[4]]
     for cells in ws.iter_rows(min_row=5, max_col=len(columns), values_only=True):
@@ -212,10 +230,10 @@ def test_the_prices_are_those_of_the_offers_that_count(planner, language):
             assert found == ([price.usd, catalog_offers().index(price.offer) + 1] if price else ["–", 0]), known.name
 
 
-def test_the_recommendation_is_the_first_of_vram_plan(planner, language):
+def test_the_recommendation_is_the_first_of_vram_plan(whole_planner):
     """The options in the order of their ranks are those of `vram plan` for the chosen scenario."""
-    labels = Labels(language)
-    book = read_once(planner, data_only=True)
+    labels = Labels("en")
+    book = read_once(whole_planner, data_only=True)
     ws = book[labels("sheet.options")]
     columns = {key: ord_of(options.letter(key)) for key in ("rank", "gpu", "layout", "net_present_cost", "state")}
     rows = [
@@ -312,7 +330,7 @@ def references(formula: str) -> list[str]:
 def test_sheets_fill_the_rows_of_each_scenario_and_option(planner, language):
     labels = Labels(language)
     ws = read_once(planner)[labels("sheet.capacity")]
-    expected = scenarios.MOST_SCENARIOS * len(LAYOUTS) + len(capacity.option_rows())
+    expected = scenarios.MOST_SCENARIOS * len(LAYOUTS) + len(options_of(language))
     assert ws.max_row == capacity.HEADER_ROW + expected + 3  # the title and the headings of the second table
 
 

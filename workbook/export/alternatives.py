@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 from core import catalog
 from core.catalog.hardware import Gpu
 from core.catalog.offer_choice import GpuPrices
 from core.plan.costs import candidate_of, money_figures
-from core.plan.fleet import Option, Replica, choice_of_gpu, layout_title
+from core.plan.fleet import LAYOUTS, Option, Replica, choice_of_gpu, layout_title
 from core.plan.money import OUTCOME
 from core.plan.option_speed import OptionSpeed
 from core.plan.ranking import SAME_COST, Candidate, rank
@@ -79,23 +81,39 @@ class OtherGpus:
     def _best_of_each(self, scenario: Scenario, min_speed: float | None) -> list[tuple[Gpu, Alternative]]:
         """Return the best layouts of the cheapest GPUs, one more than are shown.
 
-        GPUs whose least cost is above that of those found so far are not looked at.
+        The speed is computed of layouts that may be among them: the one with the lowest cost by memory alone is next,
+        until that cost is above those of the GPUs found. A GPU's layouts are listed when its own least cost is next.
         """
+        number = count()  # of equal costs the first one pushed comes first
+        waiting: list[tuple[float, int, Gpu, Option | None]] = []
+        for bound, gpu in self._least_costs(scenario):
+            heappush(waiting, (bound, next(number), gpu, None))
         found: dict[Option, _Found] = {}
         of_gpu: dict[str, float] = {}
-        for bound, gpu in self._least_costs(scenario):
+        on: dict[str, Scenario] = {}
+        while waiting:
+            bound, _, gpu, option = heappop(waiting)
             cheapest = sorted(of_gpu.values())
             if len(cheapest) > OTHERS and bound > cheapest[OTHERS] * SAME_COST**2:
                 break
-            for at_load in speeds.at_loads(on_gpu(scenario, gpu), min_speed):
-                money = self._money(gpu, at_load.option, scenario.users)
-                if not at_load.reason and money["net_present_cost"] is not None:
-                    found[at_load.option] = gpu, at_load, money
-                    of_gpu[gpu.name] = min(money["net_present_cost"], of_gpu.get(gpu.name, math.inf))
+            if option is None:
+                on[gpu.name] = on_gpu(scenario, gpu)
+                for layout in on[gpu.name].options:
+                    cost = self._money(gpu, layout, scenario.users)["net_present_cost"]
+                    if cost is not None:
+                        heappush(waiting, (cost, next(number), gpu, layout))
+                continue
+            (at_load,) = speeds.at_loads(on[gpu.name], min_speed, (option,))
+            if at_load.reason:
+                continue
+            money = self._money(gpu, at_load.option, scenario.users)
+            if money["net_present_cost"] is not None:
+                found[at_load.option] = gpu, at_load, money
+                of_gpu[gpu.name] = min(money["net_present_cost"], of_gpu.get(gpu.name, math.inf))
         first: dict[str, Option] = {}
-        for option in rank(_candidates(scenario.users, found)).keys:
-            first.setdefault(found[option][0].name, option)
-        shown = [found[option] for option in first.values()][: OTHERS + 1]
+        for best in rank(_candidates(scenario.users, found)).keys:
+            first.setdefault(found[best][0].name, best)
+        shown = [found[best] for best in first.values()][: OTHERS + 1]
         return [(gpu, _alternative(gpu.title, at_load, money)) for gpu, at_load, money in shown]
 
     def _least_costs(self, scenario: Scenario) -> list[tuple[float, Gpu]]:
@@ -133,9 +151,15 @@ def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
 
 
 def _candidates(users: int, found: Mapping[Option, _Found]) -> Iterable[Candidate[Option]]:
-    """Yield the options in the order of the catalog, which decides between equal ones."""
+    """Yield the options in the order of the catalog and of the layouts, which decides between equal ones."""
     order = {gpu.name: number for number, gpu in enumerate(catalog.gpus())}
-    for option, (gpu, _, money) in sorted(found.items(), key=lambda item: order[item[1][0].name]):
+
+    def place(option: Option) -> tuple[int, int]:
+        replica = option.replica
+        return order[found[option][0].name], LAYOUTS.index((replica.tp, replica.pp))
+
+    for option in sorted(found, key=place):
+        gpu, _, money = found[option]
         yield candidate_of(option, money, users, gpu.bandwidth_gb_per_s)
 
 

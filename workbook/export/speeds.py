@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.catalog.hardware import Gpu
@@ -10,6 +10,7 @@ from core.catalog.speeds import constant_values
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.defaults import ENGINE
 from core.plan.demand import TOKENS
+from core.plan.fleet import Option
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
 from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED, SERVED_LOAD
@@ -71,15 +72,22 @@ def gap_of(scenario: Scenario) -> str:
     return ""
 
 
-def at_loads(scenario: Scenario, min_speed: float | None) -> tuple[OptionSpeed, ...]:
-    """Return the options of a scenario at their loads, as `vram plan` has them; without a wanted speed, by memory."""
+def at_loads(
+    scenario: Scenario, min_speed: float | None, options: Sequence[Option] | None = None
+) -> tuple[OptionSpeed, ...]:
+    """Return the options of a scenario at their loads, as `vram plan` has them; without a wanted speed, by memory.
+
+    Args:
+        options: those to look at; all of the scenario's if omitted.
+    """
+    options = scenario.options if options is None else options
     if min_speed is not None:
         try:
-            return tuple(speeds_of_options(scenario.service, scenario.options, wish_of(scenario, min_speed)))
+            return tuple(speeds_of_options(scenario.service, options, wish_of(scenario, min_speed)))
         except UnsupportedModelError:
             pass  # only the size of the model is known
     users = scenario.users
-    return tuple(OptionSpeed(option=option, users=users, peak_users=users, speed=None) for option in scenario.options)
+    return tuple(OptionSpeed(option=option, users=users, peak_users=users, speed=None) for option in options)
 
 
 def pace_figures(scenario: Scenario, tp: int, min_speed: float) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import os
 import random
 from dataclasses import asdict
 
+import pytest
+
 from core import catalog
 from core.engines.capacity import users_that_fit
 from core.engines.deployment import EngineSettings
@@ -102,6 +104,7 @@ def random_case(chance: random.Random):
     return model.name, service, gpu, context
 
 
+@pytest.mark.slow
 def test_terms_give_the_users_of_the_engine():
     chance, held = random.Random(13), 0
     for _ in range(CASES):

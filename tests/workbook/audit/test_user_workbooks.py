@@ -14,14 +14,12 @@ from openpyxl.xml.constants import ARC_CONTENT_TYPES, SHARED_STRINGS, WORKSHEET_
 
 from tests.fuzz import seeds
 from tests.workbook.audit.test_audit_hostile import FILES
-from tests.workbook.planner_rows import few
 from workbook import untrusted
 from workbook.files import UnreadableFileError
 from workbook.labels import Labels
 from workbook.planner_reader import RESULTS, Kind, Planner
 from workbook.scenario import FIELDS
 from workbook.sheets.scenarios import header as header_of
-from workbook.template import build
 
 pytestmark = pytest.mark.slow
 
@@ -126,9 +124,9 @@ def test_a_definition_of_a_table_that_is_a_sheet_is_not_read(tmp_path, monkeypat
     assert Planner(path).sheet == "Scenarios"  # found by its columns
 
 
-def test_limits_leave_room_for_what_users_have(planner):
+def test_limits_leave_room_for_what_users_have(whole_planner):
     """The template is far from every limit that refuses a file."""
-    with zipfile.ZipFile(planner) as parts:
+    with zipfile.ZipFile(whole_planner) as parts:
         for part in parts.infolist():
             assert (
                 part.file_size < max(untrusted.RATIO_COUNTS_FROM_BYTES, untrusted.MOST_RATIO * part.compress_size) / 4
@@ -140,21 +138,12 @@ def test_limits_leave_room_for_what_users_have(planner):
 # ---- read --------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def small_book(tmp_path_factory):
-    """Write a planner of a few models with the values of its formulas."""
-    path = tmp_path_factory.mktemp("small") / "planner.xlsx"
-    with few():
-        path.write_bytes(build("en")[0])
-    return path
-
-
 @pytest.fixture
-def changed(small_book, tmp_path):
+def changed(small_planners, tmp_path):
     """Apply `change(sheet, column of each key, first row, book)` to the English planner and return its path."""
 
     def make(change) -> Path:
-        book = openpyxl.load_workbook(small_book)
+        book = openpyxl.load_workbook(small_planners["en"])
         ws = book[LABELS("sheet.scenarios")]
         header = next(row for row in ws.iter_rows() if row[0].value == LABELS("scenarios.scenario"))
         column = {cell.value: cell.column for cell in header}

@@ -38,6 +38,7 @@ from tests.core.catalog.offer_examples import price
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
+from tests.workbook.reading import read_once
 from vram.plans import plan
 from vram.speeds import SpeedRange
 from workbook import pdf
@@ -216,7 +217,7 @@ def crowd(tmp_path_factory) -> Path:
 
 
 def formula_cells(path):
-    formulas, values = openpyxl.load_workbook(path), openpyxl.load_workbook(path, data_only=True)
+    formulas, values = read_once(path), read_once(path, data_only=True)
     for ws in formulas:
         for row in ws.iter_rows():
             for cell in row:
@@ -258,7 +259,7 @@ def agrees_with_its_formulas(program, path) -> None:
 
 def test_the_page_says_what_core_says(sheets, language):
     labels = Labels(language)
-    book = openpyxl.load_workbook(sheets, data_only=True)
+    book = read_once(sheets, data_only=True)
     for ws, item in zip(pages(book), several_scenarios()):
         needs, at = item.estimate, figures_by_label(ws)
 
@@ -404,7 +405,7 @@ _FOLLOWED = ("Windows", "Priced", "Paged", "gpt-oss-120b", "gemma-3-27b")
 def test_pages_follow_their_inputs(program, sheets, language):
     """Each input and price changed at random: needs, layout and costs are core's for the changed scenario."""
     labels, rng = Labels(language), random.Random(3)
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     found = {ws["A1"].value: ws for ws in pages(book)}
     items = {item.title: item for item in several_scenarios()}
     cases, expected, outputs_of = [], [], []
@@ -460,7 +461,7 @@ def _at(known: Price | None, usd: float, terms: str) -> Price:
 def test_costs_follow_the_shared_assumptions(program, sheets, language):
     """Every assumption changed at random, alone and all together."""
     labels, rng = Labels(language), random.Random(5)
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     where = {name: book.defined_names[name].attr_text for name in assumptions.COST_INPUTS}
     names = {name: text.rpartition("!")[2].replace("$", "") for name, text in where.items()}
     sheet = labels("export.assumptions")
@@ -516,7 +517,7 @@ def taken(defaults, draw: dict[str, float]):
 def test_rows_follow_their_inputs(program, crowd):
     """Needs are core's; GPUs to deploy too, of the stage and layout that the row has."""
     labels, rng = Labels("en"), random.Random(4)
-    book = openpyxl.load_workbook(crowd, data_only=True)
+    book = read_once(crowd, data_only=True)
     ws = book.worksheets[-1]
     headings = [cell.value for cell in ws[4]]
 
@@ -560,7 +561,7 @@ def row_of(before: Scenario, item: Scenario) -> list[object]:
 
 def test_a_page_says_what_cannot_be_used(sheets, language):
     labels = Labels(language)
-    ws = next(ws for ws in pages(openpyxl.load_workbook(sheets)) if ws["A1"].value == "Priced")
+    ws = next(ws for ws in pages(read_once(sheets)) if ws["A1"].value == "Priced")
     at = figures_by_label(ws)
     users, price = at[labels("article.users")], at[labels("export.price_gpu_usd")]
     checks = [(ws.title, at[labels(f"export.check_{key}")]) for key in ("inputs", "costs", "all")]
@@ -614,7 +615,7 @@ def test_a_failing_check_shows_on_page_index_and_total(tmp_path):
 
 
 def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
-    book = openpyxl.load_workbook(crowd, data_only=True)
+    book = read_once(crowd, data_only=True)
     scenarios = several_scenarios()
     assert len(book.sheetnames) == 1 + 2 + 1 + 1
     ws = book.worksheets[-1]
@@ -662,7 +663,7 @@ def test_formulas_are_ones_that_excel_2010_knows(sheets, crowd):
 
 
 def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     for ws, item in zip(pages(book), several_scenarios()):
         assert ws.protection.sheet and ws.protection.password is None
         checked = {str(rule.sqref) for rule in ws.data_validations.dataValidation}
@@ -677,7 +678,7 @@ def test_inputs_are_open_and_checked_and_all_else_is_locked(sheets):
 
 
 def test_every_price_and_assumption_has_its_source_and_date(sheets):
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     ws = next(ws for ws in pages(book) if ws["A1"].value == "Priced")
     found = prices_by_field(figures_of(next(item for item in several_scenarios() if item.title == "Priced")).prices)
     texts = {cell.value for row in ws.iter_rows() for cell in row if isinstance(cell.value, str)}
@@ -693,7 +694,7 @@ def test_every_price_and_assumption_has_its_source_and_date(sheets):
 
 
 def test_two_pages_each_with_a_chart_that_has_words(sheets):
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     for ws in pages(book):
         assert (ws.page_setup.fitToWidth or 1, ws.page_setup.fitToHeight) == (1, 0)
         assert ws.sheet_properties.pageSetUpPr.fitToPage and len(ws.row_breaks) == 1
@@ -707,7 +708,7 @@ def test_two_pages_each_with_a_chart_that_has_words(sheets):
 
 
 def test_links_lead_to_the_pages_and_back(sheets):
-    book = openpyxl.load_workbook(sheets)
+    book = read_once(sheets)
     links = [cell.hyperlink.location for row in book.worksheets[0].iter_rows() for cell in row if cell.hyperlink]
     names = [location.rpartition("!")[0][1:-1].replace("''", "'") for location in links]
     assert names == [ws.title for ws in pages(book)]
