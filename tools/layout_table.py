@@ -14,7 +14,8 @@ from pathlib import Path
 from core import catalog
 from core.plan import layout_figures, speed_rows
 from core.plan.fleet import LAYOUTS
-from core.plan.layout_figures import has_shapes, is_possible, layout_rows
+from core.plan.layout_figures import is_possible, layout_rows
+from core.plan.speed_figures import has_speed
 
 DATA = Path(__file__).parents[1] / "core" / "plan" / "data"
 LAYOUT_TABLE, SPEED_TABLE = DATA / "layouts.csv", DATA / "speeds.csv"
@@ -38,7 +39,7 @@ def speed_lines(name: str) -> Lines:
     """Return the lines of a model of the catalog in speeds.csv; a figure that is 0 is blank."""
     spec = catalog.model(name).spec
     found: Lines = []
-    for tp in speed_rows.TP_SIZES if has_shapes(spec) else ():
+    for tp in speed_rows.TP_SIZES if has_speed(spec) else ():
         if is_possible(spec, tp, 1):
             row = speed_rows.speed_row(spec, tp)
             found.append((name, tp, *(_shortest(row[column]) for column in speed_rows.COLUMNS)))

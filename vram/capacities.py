@@ -18,6 +18,7 @@ from core.plan import defaults
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import GpuChoice, Service, choice_of
 from core.plan.serving import served_precision
+from core.plan.speed_figures import is_without_cache
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, draft_of, model
@@ -45,7 +46,7 @@ class Capacity:
         weights_bytes, activation_bytes, graph_bytes, other_bytes: weights, peak activation of a step, CUDA graphs, and
             what is outside the tensor library.
         kv_budget_bytes: what is left for the KV cache.
-        kv_tokens: size of the cache as the engine's log states it.
+        kv_tokens: size of the cache as the engine's log states it; 0 of a model without one, as encoders are.
         max_concurrency, max_users: sequences of the whole context that fit, exactly; and in whole sequences, at most
             `max_sequences`.
         kv_bytes_per_token: bytes that a long sequence adds to the cache with each token.
@@ -221,7 +222,7 @@ def capacity(
         graph_bytes=_range(budget.graphs),
         other_bytes=_range(budget.other),
         kv_budget_bytes=_range(budget.kv),
-        kv_tokens=_range(found.kv_tokens),
+        kv_tokens=_range(Count(0, 0, 0) if is_without_cache(deployment.model) else found.kv_tokens),
         max_concurrency=_range(found.max_concurrency, lambda count: round(count, 2)),
         max_users=_range(found.max_users),
         kv_bytes_per_token=found.kv_bytes_per_token,

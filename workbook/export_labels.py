@@ -121,7 +121,8 @@ _TEXTS = {
         "Speed is not modelled: the memory bandwidth of the GPU is not known.", "速度未建模：GPU 的显存带宽未知。",
     ),
     "gap_no_figures": (
-        "Speed is not modelled: only the size of the model is known.", "速度未建模：仅知模型大小。",
+        "Speed is not modelled: only the size of the model is known, or it generates no text.",
+        "速度未建模：仅知模型大小，或模型不生成文本。",
     ),
     "gap_no_rate": (
         "Speed is not modelled: the compute rate of the GPU is not known.", "速度未建模：GPU 的计算速率未知。",

@@ -18,6 +18,7 @@ from core.catalog.kernels import KINDS, SIXTEEN_BIT, WIDENED, check_kind, kind_o
 from core.engines.blocks import BLOCK_TOKENS
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import UnsupportedModelError
+from core.model.counts import model_counts
 from core.model.mixers import (
     CompressedAttention,
     FullAttention,
@@ -114,6 +115,17 @@ class WeightRow:
 _KEPT = KINDS.index("16-bit") + 1
 
 
+def has_speed(model: ModelSpec) -> bool:
+    """Return whether a speed can be computed of `model`: its shapes are known, and it caches what it generates from."""
+    return has_shapes(model) and not is_without_cache(model)
+
+
+def is_without_cache(model: ModelSpec) -> bool:
+    """Return whether `model` has no KV cache of its own: an encoder, which embeds, ranks or classifies texts."""
+    kv = model_counts(model).kv
+    return not (kv.values_per_token or kv.windowed or kv.fixed_values or kv.fixed_bytes)
+
+
 @lru_cache(maxsize=4096)
 def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention_groups: int = 1) -> WeightRow:
     """Return the figures of the weights in `precision` (None: as the checkpoint stores them) on one of `tp` ranks.
@@ -205,10 +217,13 @@ def weight_figures(
         precision, tp, attention_groups: as for `weight_row`.
 
     Raises:
-        UnsupportedModelError: only the size of the model is known.
+        UnsupportedModelError: only the size of the model is known, or it generates no tokens.
         OutOfRangeError: the engine has no kernel for a format on that GPU, or the GPU's compute rate is not known.
     """
     row = weight_row(model, precision, tp, attention_groups)
+    if is_without_cache(model):
+        problem = f"{model.name} has no KV cache of its own and generates no tokens"
+        raise UnsupportedModelError("model", problem, "Name a model that generates text, or ask for memory alone.")
     given: dict[str, Any] = {**vars(row), "sixteen_bit_flops_per_s": rate_of_kind("16-bit", gpu).flops_per_s}
     for part, number in (("dense", row.dense_kind), ("expert", row.expert_kind)):
         kind = KINDS[number - 1]

@@ -168,3 +168,16 @@ def test_bad_input_is_one_sentence(vram, arguments, sentence):
     assert (status, out) == (2, "")
     assert err.startswith(f"vram: {sentence}")
     assert len(err.splitlines()) == 1
+
+
+def test_an_encoder_has_no_cache_and_no_speed(vram):
+    """It computes a whole text in one step: no tokens are cached or generated, and the steps limit its users."""
+    found = answer(vram, "capacity", "bge-m3", "--gpu", "l40s", "--context", 8192)
+    assert found["kv_tokens"] == 0
+    assert found["max_users"] == found["max_sequences"] == 256
+    status, _, err = vram(
+        "speed", "bge-m3", "--gpu", "l40s", "--users", 1, "--prompt-tokens", 500, "--output-tokens", 1
+    )
+    assert status == 2 and "bge-m3 has no KV cache of its own" in err
+    status, out, _ = vram("plan", "bge-m3", "--gpu", "l40s", "--users", 10, "--context", 8192)
+    assert status == 0 and "No speed: bge-m3 has no KV cache of its own" in out

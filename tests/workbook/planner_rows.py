@@ -16,6 +16,7 @@ from core.plan.fleet import LAYOUTS, Replica, layout_title, replicas_of, users_p
 from core.plan.layout_figures import has_shapes
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.serving import ENGINES, RULE
+from core.plan.speed_figures import has_speed
 from core.units import GB
 from workbook.formulas import OK
 from workbook.scenario import FIELDS, Scenario, parse_scenario
@@ -121,7 +122,7 @@ def outcome_of(values: dict[str, object]) -> dict[str, object]:
         return dict.fromkeys(OUTCOME, NOT_AVAILABLE)
     wish = Wish(tokens=scenario.request_tokens, users=scenario.users, requests_per_hour=None, min_speed=MIN_SPEED)
     at_load = OptionSpeed(option=best, users=scenario.users, peak_users=scenario.users, speed=None)
-    if has_shapes(scenario.model.spec):
+    if has_speed(scenario.model.spec):
         (at_load,) = speeds_of_options(scenario.service, [best], wish)
     money = money_figures(scenario.gpu, at_load.option, users=scenario.users)
     bought = money["buys"]

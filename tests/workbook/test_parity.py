@@ -18,8 +18,8 @@ from core.plan.demand import tokens_of
 from core.plan.estimate import estimate
 from core.plan.fleet import LAYOUTS, choice_of_gpu, gpus_by_division, layout_title
 from core.plan.fleet import options as options_of
-from core.plan.layout_figures import has_shapes
 from core.plan.option_speed import Wish, speeds_of_options
+from core.plan.speed_figures import has_speed
 from core.units import GB
 from tests.spreadsheets import ironcalc_program, libreoffice
 from tests.spreadsheets.programs import PROGRAMS
@@ -280,7 +280,7 @@ def expected_sensitivity(request: dict, gpu: str, layout: str, context: int, use
     output = request["plan_output_tokens"]
     tokens = tokens_of(context, None, output if output and output < context else None)
     wish = Wish(tokens=tokens, users=users, requests_per_hour=None, min_speed=request["plan_min_speed"])
-    if not has_shapes(scenario.model.spec):
+    if not has_speed(scenario.model.spec):
         return found | {"gpus": fitting[0].gpus}
     (at_load,) = speeds_of_options(scenario.service, fitting, wish)
     return found | {

@@ -26,10 +26,10 @@ from core.plan.costs import (
 )
 from core.plan.demand import demand_of, tokens_of
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title, options
-from core.plan.layout_figures import has_shapes
 from core.plan.money import OPTION_MONEY
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.ranking import Ranking, rank
+from core.plan.speed_figures import has_speed
 from core.plan.swaps import crossing_month, swap_value, way_of
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.planner_rows import few, random_row, scenario_of, without_override
@@ -236,7 +236,7 @@ def plan_of(request: dict[str, object], scenarios: dict[str, dict]) -> tuple[dic
     for gpu_name in dict.fromkeys(gpu for gpu, _ in ROWS_OF_OPTIONS):
         scenario = asked_on(request, scenarios, gpu_name)
         fitting = list(options(scenario.service, choice_of_gpu(scenario.gpu), wish.users or 1, scenario.context))
-        if has_shapes(scenario.model.spec):
+        if has_speed(scenario.model.spec):
             at_loads = speeds_of_options(scenario.service, fitting, wish)
         else:
             at_loads = [OptionSpeed(option=one, users=wish.users, peak_users=wish.users, speed=None) for one in fitting]
@@ -324,7 +324,7 @@ def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, 
         request["plan_users"] = float(rng.randint(1, 2000))
     elif kind == "people":
         request |= {"plan_people": float(rng.randint(1, 20_000)), "plan_active_share": round(rng.uniform(0.01, 0.2), 2)}
-    elif kind == "requests" and has_shapes(scenario.model.spec):
+    elif kind == "requests" and has_speed(scenario.model.spec):
         request["plan_requests_per_hour"] = float(rng.randint(1, 50_000))
     if rng.random() < 0.5 and scenario.context > 2:
         request["plan_output_tokens"] = float(rng.randint(1, scenario.context - 1))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from openpyxl.utils import get_column_letter
 
 from core import catalog
-from core.plan.layout_figures import WEIGHT_FORMATS, has_shapes, is_possible
+from core.plan.layout_figures import WEIGHT_FORMATS, is_possible
+from core.plan.speed_figures import has_speed
 from core.plan.speed_rows import (
     CLASS_FIGURES,
     CLASSES,
@@ -87,7 +88,7 @@ def _rows() -> Iterator[tuple[str, Mapping[int, Mapping[str, float]]]]:
     stored, own = stored_rows(), catalog.own_model_names()
     for model in catalog.models():
         if model.name in own:
-            sizes = [tp for tp in TP_SIZES if has_shapes(model.spec) and is_possible(model.spec, tp, 1)]
+            sizes = [tp for tp in TP_SIZES if has_speed(model.spec) and is_possible(model.spec, tp, 1)]
             yield model.name, {tp: speed_row(model.spec, tp) for tp in sizes}
         else:
             yield model.name, {tp: stored.get((model.name, tp), {}) for tp in TP_SIZES}

@@ -10,8 +10,8 @@ import pytest
 
 from core import catalog
 from core.catalog.kernels import KINDS, kind_of_format
-from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS, has_shapes
-from core.plan.speed_figures import attention_row, served_format, weight_row
+from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
+from core.plan.speed_figures import attention_row, has_speed, served_format, weight_row
 from core.plan.speed_rows import (
     ATTENTION_FIGURES,
     CLASS_FIGURES,
@@ -26,7 +26,7 @@ from tools.layout_table import SPEED_HEADER, speed_lines, table_text
 
 ROOT = Path(__file__).parents[3]
 CASES = int(os.environ.get("VRAM_PARITY_CASES", "2000"))
-SHAPED = {model.name: model.spec for model in catalog.models() if has_shapes(model.spec)}
+SHAPED = {model.name: model.spec for model in catalog.models() if has_speed(model.spec)}
 
 
 def test_stored_rows_are_those_of_the_models():
