@@ -81,6 +81,14 @@ class Gpu:
         return self.form_factor in _SHARING_MEMORY
 
     @property
+    def is_on_board(self) -> bool:
+        """Whether it is sold only in full nodes: on a board (HGX, OAM) or in a superchip, not as a PCIe card.
+
+        Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
+        """
+        return self.form_factor.startswith(("SXM", "OAM", "superchip"))
+
+    @property
     def cuda_capability(self) -> float | None:
         """Return the CUDA compute capability as a number; None for a GPU of another maker."""
         return float(self.compute_capability) if self.maker == "NVIDIA" and self.compute_capability else None

@@ -350,14 +350,6 @@ def assumed(given: Mapping[str, Any], country: Country | None = None) -> tuple[O
     return replace(default_policy(), **policy), replace(default_assumptions(), **values)
 
 
-def comes_on_baseboards(gpu: Gpu) -> bool:
-    """Return whether the GPU is sold only in full nodes: on a board (HGX, OAM) or in a superchip, not as a PCIe card.
-
-    Source: an HGX board holds four or eight modules, and NVIDIA sells the board (amcompute.com/blog/hgx-dgx-mgx).
-    """
-    return gpu.form_factor.startswith(("SXM", "OAM", "superchip"))
-
-
 def option_costs(
     gpu: Gpu,
     option: Option,
@@ -449,7 +441,7 @@ def money_inputs(
     given |= {
         "gpus_per_replica": option and option.replica.gpus,
         "gpus_per_node": (option.replica.gpu if option else choice_of_gpu(gpu)).gpus_per_node,
-        "on_board": int(comes_on_baseboards(gpu)),
+        "on_board": int(gpu.is_on_board),
         "most_gpus": COST_LIMITS["gpus"].most,
         "order_step": _step(prices.purchase),
         "on_demand_step": _step(prices.on_demand_per_gpu_hour),

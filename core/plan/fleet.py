@@ -35,7 +35,7 @@ from core.units import GB, GIB, MIB
 USUAL_GPUS_PER_NODE = 8
 
 # The layouts to consider: tensor × pipeline parallel sizes that nodes of 8, 4 and 1 GPUs take (`node_takes`), and TP 2
-# × PP 3 for nodes of 6. `vram capacity --tp --pp` answers for any other.
+# × PP 3 for nodes of 6 GPUs and for cards. `vram capacity --tp --pp` answers for any other.
 LAYOUTS = (
     (1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4), (1, 8), (2, 2), (2, 3), (2, 4), (4, 2), (4, 3), (4, 4),
     (8, 2), (8, 3), (8, 4),
@@ -72,6 +72,7 @@ class GpuChoice:
         size_gb: the size that was given instead of a name, 10⁹ bytes per GB; None for a GPU that is named.
         is_slice: whether it is a MIG slice, of which a replica has one.
         shares_memory: as for `Device`.
+        on_board: whether it is sold in full nodes only; of cards, a replica has any number of those in a node.
     """
 
     name: str
@@ -81,6 +82,7 @@ class GpuChoice:
     size_gb: float | None = None
     is_slice: bool = False
     shares_memory: bool = False
+    on_board: bool = True
 
     @property
     def rule_bytes(self) -> int:
@@ -104,6 +106,7 @@ def choice_of_gpu(gpu: Gpu) -> GpuChoice:
         compute_capability=gpu.cuda_capability,
         is_slice=gpu.is_slice,
         shares_memory=gpu.shares_memory,
+        on_board=gpu.is_on_board,
     )
 
 
@@ -292,7 +295,7 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Rep
     return tuple(
         Replica(gpu, tp, pp)
         for tp, pp in LAYOUTS
-        if pp <= layers and node_takes(tp, pp, node) and not tensor_parallel_obstacle(model, tp)
+        if pp <= layers and node_takes(tp, pp, node, on_board=gpu.on_board) and not tensor_parallel_obstacle(model, tp)
     )
 
 

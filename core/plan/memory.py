@@ -363,10 +363,10 @@ PLACE = Terms(
     Term(
         name="node_takes",
         unit="",
-        means="1 if nodes take the layout: it divides a node evenly, or each of its stages takes a whole node.",
+        means="1 if nodes take the layout: it divides a board evenly or is of cards, or each stage takes a whole node.",
         formula=when(
             v.replicas_in_node >= 1,
-            when(equal(down(v.replicas_in_node), v.replicas_in_node), 1, 0),
+            when(equal((v.replicas_in_node - down(v.replicas_in_node)) * v.on_board, 0), 1, 0),
             when(all_of(equal(v.tp, v.gpus_per_node), v.pp <= v.most_nodes_per_replica), 1, 0),
         ),
     ),

@@ -10,12 +10,16 @@ MAX_NODES_PER_REPLICA = 4
 NODES = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
 
 
-def node_takes(tp: int, pp: int, gpus_per_node: int) -> bool:
+def node_takes(tp: int, pp: int, gpus_per_node: int, *, on_board: bool = True) -> bool:
     """Return whether a replica of `tp` × `pp` GPUs can be placed in nodes of `gpus_per_node` GPUs.
 
-    A replica either divides a node evenly, or each of its stages takes a whole node.
+    A replica within a node divides its board evenly; cards can be any number. In a larger replica each stage takes a
+    whole node.
+
+    Args:
+        on_board: whether the GPUs are sold in full nodes only, not as cards.
     """
-    given = {"tp": tp, "pp": pp, "gpus_per_replica": tp * pp, "gpus_per_node": gpus_per_node}
+    given = {"tp": tp, "pp": pp, "gpus_per_replica": tp * pp, "gpus_per_node": gpus_per_node, "on_board": int(on_board)}
     return bool(PLACE.compute(given | {"most_nodes_per_replica": MAX_NODES_PER_REPLICA})["node_takes"])
 
 

@@ -14,6 +14,7 @@ import openpyxl
 import pytest
 
 from core import catalog
+from core.checks import LIMITS
 from core.engines.served import DEFAULT_LORA_RANK
 from core.model.own_model import own_model
 from core.plan import defaults
@@ -29,7 +30,7 @@ NAME, LABEL, DEFAULT, GIVEN = "rack_power_w", "gpus.tdp", 3, 7
 
 def look_everywhere(folder: Path) -> dict[str, object]:
     """Add the field and return what each reader, sheet and command knows of it."""
-    scenario.FIELDS += (scenario.Field(NAME, label=LABEL, unit="unit.gb", limits="users", default=DEFAULT),)
+    scenario.FIELDS += (scenario.Field(NAME, label=LABEL, unit="unit.gb", limits=LIMITS["users"], default=DEFAULT),)
 
     from click.testing import CliRunner
 

@@ -13,7 +13,7 @@ from core.engines.blocks import BLOCK_TOKENS
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.plan.allocation import PAGED
-from core.plan.costs import candidate_of, comes_on_baseboards, money_figures
+from core.plan.costs import candidate_of, money_figures
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest_first
 from core.plan.layout_figures import RULE_COLUMNS
@@ -363,7 +363,7 @@ def _layout_row(figures: Figures, replica: Replica, fitting: int, pace: Mapping[
         "users_per_replica": min(fitting, fast["users_at_speed"]) if fast else fitting,
         "users": scenario.users,
         "bandwidth": scenario.gpu and scenario.gpu.bandwidth_gb_per_s,
-        "on_board": int(scenario.gpu is not None and comes_on_baseboards(scenario.gpu)),
+        "on_board": int(scenario.gpu is not None and scenario.gpu.is_on_board),
         "most_planned_gpus": MAX_GPUS,
         "same_cost": SAME_COST,
     }

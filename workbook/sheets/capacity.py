@@ -32,7 +32,7 @@ HEADER_ROW = 6
 FIRST_ROW = HEADER_ROW + 1
 STAGES = (1, 2, 3)
 _OF_DEVICE = ("memory_bytes", "step_class", "step_tokens", "max_sequences", "usable_bytes")
-_OF_GPU = ("other_one_bytes", "other_stages_bytes")
+_OF_GPU = ("other_one_bytes", "other_stages_bytes", "on_board")
 _OF_SCENARIO = ("kernels", "wide")  # looked up once a row, because the terms of three stages use them
 
 
@@ -106,7 +106,7 @@ def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
         (gpu.name, number)
         for gpu in option_gpus(offers)
         for number, (tp, pp) in enumerate(LAYOUTS)
-        if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node)
+        if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node, on_board=gpu.is_on_board)
     ]
 
 

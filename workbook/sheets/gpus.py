@@ -15,7 +15,6 @@ from core.catalog.kernels import WIDENED as WIDENED_UNIT
 from core.catalog.offer_choice import ITEMS
 from core.engines import vllm
 from core.plan.candidates import DATA_CENTRE
-from core.plan.costs import comes_on_baseboards
 from core.plan.fleet import choice_of_gpu
 from core.plan.memory import DEVICE
 from core.plan.replica_figures import gpu_inputs
@@ -261,7 +260,7 @@ def _values(labels: Labels, gpu: Gpu) -> dict[str, object]:
         "memory_source": gpu.memory_source or None,
         "compute_source": gpu.compute_source or None,
         "as_of": gpu.as_of,
-        "on_board": int(comes_on_baseboards(gpu)),
+        "on_board": int(gpu.is_on_board),
         **{key: inputs[key] for key in _INPUTS},
         **dict.fromkeys(_OF_PLAN, 1),  # without a Plan
         **_speed_values(gpu),

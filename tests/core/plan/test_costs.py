@@ -18,7 +18,6 @@ from core.plan.costs import (
     Assumptions,
     OptionCosts,
     OrderPolicy,
-    comes_on_baseboards,
     default_assumptions,
     default_policy,
     money_figures,
@@ -245,7 +244,7 @@ def test_orders_and_rentals_are_multiples_of_what_the_offers_sell():
     "name, whole", [("h100", True), ("mi300x", True), ("gb200", True), ("l4", False), ("a10g", False)]
 )
 def test_gpus_sold_in_full_nodes(name, whole):
-    assert comes_on_baseboards(catalog.gpu(name)) is whole
+    assert catalog.gpu(name).is_on_board is whole
 
 
 # ---- properties --------------------------------------------------------------------------------------

@@ -333,6 +333,18 @@ def test_the_menu_has_every_layout_that_nodes_take(per_node, count):
         assert set(found) == set(possible)
 
 
+def test_cards_need_not_divide_their_node():
+    """Six cards of a node of 8 serve as TP 2 × PP 3, and three as PP 3; a board is divided evenly."""
+    layouts = {
+        on_board: {(tp, pp) for tp, pp in LAYOUTS if node_takes(tp, pp, 8, on_board=on_board)}
+        for on_board in (True, False)
+    }
+    assert layouts[False] - layouts[True] == {(2, 3), (1, 3)}
+    card, board = (choice_of_gpu(catalog.gpu(name)) for name in ("rtx-pro-6000", "h100-sxm"))
+    assert (card.on_board, board.on_board) == (False, True)
+    assert Replica(card, 2, 3).nodes(2) == 2  # two cards of each node stay free
+
+
 def test_above_the_most_gpus_the_reason_is_the_cap_and_the_remedy_works():
     service, gpu = served(model("llama-3.1-8b")), choice_of_gpu(catalog.gpu("h100"))
     with pytest.raises(OutOfRangeError, match="^users: 100,000,000 take .* GPUs, and 100,000 are the most") as caught:
