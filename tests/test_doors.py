@@ -167,7 +167,7 @@ def test_the_command_line(answers, vram_command):
             "person_month": costs["usd_per_person_month"],
             "million_cost": costs["usd_per_million_output_tokens"],
         }
-        if "low" in first:
+        if first.get("low"):
             found |= {
                 "low_tokens_per_s": first["low"]["tokens_per_second_per_user"],
                 "tokens_per_s_per_user": first["tokens_per_second_per_user"],

@@ -19,6 +19,7 @@ from core.plan.fleet import MAX_GPUS, Option, Replica, Service, gpu_of_choice
 from core.plan.measured_speeds import MeasuredSpeeds
 from core.plan.serving import served_precision
 from core.plan.speed import Load, Speed, speed, users_at_wanted_speed
+from core.plan.speed_figures import check_has_speed
 from core.plan.speed_terms import MEASURED_SERVED
 
 NO_COMPUTE_RATE = "no compute rate is known"
@@ -74,11 +75,12 @@ def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -
     """Return each option at its load.
 
     Raises:
-        UnsupportedModelError: only the size of the model is known, which is not enough to compute a speed.
+        UnsupportedModelError: only the size of the model is known, or it generates no tokens.
     """
     serving = served(service)
     found = []
     for option in options:
+        check_has_speed(service.model)
         gpu = gpu_of_choice(option.replica.gpu)
         if gpu is None or gpu.bandwidth_gb_per_s is None:  # the ranking has its own reason for these
             found.append(_unknown(option, wish))

@@ -120,6 +120,23 @@ def has_speed(model: ModelSpec) -> bool:
     return has_shapes(model) and not is_without_cache(model)
 
 
+def check_has_speed(model: ModelSpec) -> None:
+    """Raise an error if no speed can be computed of `model` on any GPU.
+
+    Raises:
+        UnsupportedModelError: only its size is known, or it generates no tokens.
+    """
+    if not has_shapes(model):
+        raise UnsupportedModelError(
+            "model",
+            f"only the size of {model.name} is known, which is not enough to compute a speed",
+            "Name a model of the catalog, or give its config.json.",
+        )
+    if is_without_cache(model):
+        problem = f"{model.name} has no KV cache of its own and generates no tokens"
+        raise UnsupportedModelError("model", problem, "Name a model that generates text, or ask for memory alone.")
+
+
 def is_without_cache(model: ModelSpec) -> bool:
     """Return whether `model` has no KV cache of its own: an encoder, which embeds, ranks or classifies texts."""
     kv = model_counts(model).kv
@@ -137,11 +154,7 @@ def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention
         UnsupportedModelError: only the size of the model is known.
     """
     if not has_shapes(model):
-        raise UnsupportedModelError(
-            "model",
-            f"only the size of {model.name} is known, which is not enough to compute a speed",
-            "Name a model of the catalog, or give its config.json.",
-        )
+        check_has_speed(model)
     sums = _Sums()
     quantized_layers = {"dense": 0, "expert": 0}
     for tensors, numbers in storage_groups(model, precision):
@@ -220,10 +233,8 @@ def weight_figures(
         UnsupportedModelError: only the size of the model is known, or it generates no tokens.
         OutOfRangeError: the engine has no kernel for a format on that GPU, or the GPU's compute rate is not known.
     """
+    check_has_speed(model)
     row = weight_row(model, precision, tp, attention_groups)
-    if is_without_cache(model):
-        problem = f"{model.name} has no KV cache of its own and generates no tokens"
-        raise UnsupportedModelError("model", problem, "Name a model that generates text, or ask for memory alone.")
     given: dict[str, Any] = {**vars(row), "sixteen_bit_flops_per_s": rate_of_kind("16-bit", gpu).flops_per_s}
     for part, number in (("dense", row.dense_kind), ("expert", row.expert_kind)):
         kind = KINDS[number - 1]

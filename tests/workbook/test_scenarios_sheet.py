@@ -190,5 +190,5 @@ def test_former_headings_are_read(tmp_path):
     assert {
         difference.result: difference.stored for difference in fits.differences if difference.result == "deploy"
     } == {"deploy": 5}
-    assert fits.scenario.smallest.gpus == 4 and catalog.gpu("l40s") == fits.scenario.gpu
+    assert fits.scenario.smallest.gpus == 3 and catalog.gpu("l40s") == fits.scenario.gpu
     assert {difference.expected for difference in not_at_all.differences} == {"–"}  # constants, where formulas were
