@@ -16,7 +16,6 @@ from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
 from core.checks import LIMITS, Limits, number, number_within, tokens
 from core.engines.deployment import SETTING_LIMITS, EngineSettings
-from core.engines.served import DEFAULT_LORA_RANK
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
@@ -42,6 +41,7 @@ from core.units import GB
 from workbook.book import COUNT_FORMAT, MEMORY_FORMAT, RATE_FORMAT
 from workbook.labels import LANGUAGES, Labels
 
+_DEFAULT_SETTINGS = settings_inputs(EngineSettings())
 LONGEST_TITLE = 200  # characters; a longer heading does not fit on one printed page
 
 
@@ -89,7 +89,7 @@ class Scenario:
     @property
     def has_settings(self) -> bool:
         """Whether its engine is started with anything but its defaults."""
-        return any(field.is_setting and field.cell(self) != field.default for field in FIELDS)
+        return settings_inputs(self.settings) != _DEFAULT_SETTINGS
 
     @property
     def precision_name(self) -> str:
@@ -393,11 +393,12 @@ def _is_blank(value: object) -> bool:
     return value is None or value == ""
 
 
-def _setting(name: str, default: int, **others: Any) -> Field:
+def _setting(name: str, **others: Any) -> Field:
     """Return the field of a setting of the engine, a number with which few people start it."""
     return Field(
         name, label=f"scenarios.{name}", prompt=f"prompt.{name}", problem=f"scenarios.problem_{name}", width=9,
-        number_format=COUNT_FORMAT, limits=SETTING_LIMITS[name], is_rare=True, default=default, **others,
+        number_format=COUNT_FORMAT, limits=SETTING_LIMITS[name], is_rare=True, default=_DEFAULT_SETTINGS[name],
+        **others,
     )  # fmt: skip
 
 
@@ -468,9 +469,9 @@ FIELDS = (
         prompt="prompt.gpu_memory", problem="scenarios.problem_gpu_memory", width=13, number_format=MEMORY_FORMAT,
         limits=LIMITS["gpu_memory_gb"], is_rare=True, read=_gpu_memory_gb,
     ),
-    _setting("shared_tokens", 0, unit="unit.tokens"),
-    _setting("lora_adapters", 0),
-    _setting("lora_rank", DEFAULT_LORA_RANK),
+    _setting("shared_tokens", unit="unit.tokens"),
+    _setting("lora_adapters"),
+    _setting("lora_rank"),
 )  # fmt: skip
 ONE_OF = ("gpu", "gpu_memory_gb")  # of which every file must have at least one
 # Headings of earlier versions, which are still read.

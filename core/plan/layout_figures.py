@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.resources import files
 from itertools import combinations
@@ -94,8 +94,8 @@ Row = Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelFigures:
-    """What the layouts of a model have in common.
+class _Groups:
+    """Groups of layers with their own blocks of the cache, which are the same in every layout.
 
     Attributes:
         groups, groups_2: groups of layers that cache every token, of two lengths of blocks.
@@ -103,10 +103,7 @@ class ModelFigures:
         window_2, window_groups_2, window_block_tokens_2: the same of a second kind of groups, and the tokens of their
             blocks, as DeepSeek-V4 has.
         window_3, window_groups_3, window_block_tokens_3: of a third kind.
-        context_bytes: bytes of workspace per token of the context, as DeepSeek-V4 has.
         states: groups of layers with a state.
-        shipped_kernels: the kind of kernels (1, 2 … in the order of `KERNELS`) for the weights as shipped.
-        shipped_wide: bytes of an activation for the weights as shipped, in units of 16 bits.
     """
 
     groups: int
@@ -120,16 +117,30 @@ class ModelFigures:
     window_groups_3: int
     window_block_tokens_3: int
     states: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFigures(_Groups):
+    """What the layouts of a model have in common.
+
+    Attributes:
+        context_bytes: bytes of workspace per token of the context, as DeepSeek-V4 has.
+        shipped_kernels: the kind of kernels (1, 2 … in the order of `KERNELS`) for the weights as shipped.
+        shipped_wide: bytes of an activation for the weights as shipped, in units of 16 bits.
+    """
+
     context_bytes: int
     shipped_kernels: int
     shipped_wide: int
 
 
-# Figures of `ModelFigures` that count groups of layers.
-_COUNTED = (
-    "groups", "groups_2", "window", "window_groups", "window_2", "window_groups_2", "window_block_tokens_2", "window_3",
-    "window_groups_3", "window_block_tokens_3", "states",
-)  # fmt: skip
+@dataclass(frozen=True, kw_only=True)
+class _GroupsInLayout(_Groups):
+    """The groups with the tokens of those blocks that the layout or the width of the cache can change."""
+
+    block_tokens: int
+    block_tokens_2: int
+    window_block_tokens: int
 
 
 def has_shapes(model: ModelSpec) -> bool:
@@ -141,11 +152,12 @@ def has_shapes(model: ModelSpec) -> bool:
 def model_figures(model: ModelSpec) -> ModelFigures:
     """Return what the layouts of a model have in common; all 0 if its shapes are not known."""
     if not has_shapes(model):
-        return ModelFigures(**dict.fromkeys(_COUNTED, 0), context_bytes=0, shipped_kernels=1, shipped_wide=1)
-    counts = asdict(_group_counts(vllm.cache_blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION)))
+        nothing = dict.fromkeys((field.name for field in fields(_Groups)), 0)
+        return ModelFigures(**nothing, context_bytes=0, shipped_kernels=1, shipped_wide=1)
+    found = _group_counts(vllm.cache_blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION))
     shapes = stage_shapes(model, None, 1, 1)[0]
     return ModelFigures(
-        **{name: counts[name] for name in _COUNTED},
+        **{field.name: getattr(found, field.name) for field in fields(_Groups)},
         context_bytes=context_bytes(model),
         shipped_kernels=kernels_of(shapes),
         shipped_wide=shapes.bytes_per_value // 2,
@@ -274,29 +286,11 @@ def _peak_bytes(model: ModelSpec, shapes: StageShapes, step_class: StepClass, tp
     latents_vary = step_class is STEP_CLASSES[0]
     deployment = replace(started(step_class.example, tp, context=MOST_UNFOLDED_TOKENS), model=model)
     given = replace(shapes, latent_width=0) if latents_vary else shapes
-    of_context = context_bytes(model) * deployment.context  # a term of its own
+    of_context = context_bytes(model) * deployment.context  # a separate term
     return vllm.activation_peak_bytes(deployment, given) - vllm.cublas_bytes(step_class.example) - of_context
 
 
-@dataclass(frozen=True)
-class _GroupCounts:
-    groups: int
-    block_tokens: int
-    groups_2: int
-    block_tokens_2: int
-    window: int
-    window_groups: int
-    window_block_tokens: int
-    window_2: int
-    window_groups_2: int
-    window_block_tokens_2: int
-    window_3: int
-    window_groups_3: int
-    window_block_tokens_3: int
-    states: int
-
-
-def _group_counts(cache: Blocks) -> _GroupCounts:
+def _group_counts(cache: Blocks) -> _GroupsInLayout:
     full: Counter[int] = Counter()
     windowed: Counter[tuple[int, int]] = Counter()
     states = 0
@@ -307,10 +301,16 @@ def _group_counts(cache: Blocks) -> _GroupCounts:
             windowed[group.spec.window, group.block_tokens] += 1
         else:
             full[group.block_tokens] += 1
-    (block_tokens, groups), (block_tokens_2, groups_2) = [*full.items(), (0, 0), (0, 0)][:2]
-    kinds = [(window, number, tokens) for (window, tokens), number in windowed.items()]
-    first, second, third = [*kinds, *[(0, 0, 0)] * 3][:3]
-    return _GroupCounts(groups, block_tokens, groups_2, block_tokens_2, *first, *second, *third, states)
+    lengths = [*full.items(), (0, 0), (0, 0)]
+    kinds = [*windowed.items(), *[((0, 0), 0)] * 3]
+    found = {"states": states}
+    for suffix, (block_tokens, groups) in zip(("", "_2"), lengths):
+        found |= {f"block_tokens{suffix}": block_tokens, f"groups{suffix}": groups}
+    for suffix, ((window, block_tokens), groups) in zip(("", "_2", "_3"), kinds):
+        found |= {
+            f"window{suffix}": window, f"window_groups{suffix}": groups, f"window_block_tokens{suffix}": block_tokens,
+        }  # fmt: skip
+    return _GroupsInLayout(**found)
 
 
 def _cache_figures(caches: Mapping[int, Blocks], stage: int) -> dict[str, int]:

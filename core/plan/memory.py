@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from core.plan.terms import (
     MISSING,
+    Expression,
     Term,
     Terms,
     all_of,
@@ -187,6 +188,20 @@ OF_CONTEXT = Terms(
     ),
 )
 
+
+def _further_window_blocks(
+    number: int, ordinal: str, groups: Expression, window: Expression, block_tokens: Expression
+) -> Term:
+    """Return the blocks of a further kind of layers with a window, as `window_blocks` has those of the first."""
+    return Term(
+        name=f"window_blocks_{number}",
+        unit="blocks",
+        means=f"Blocks of a user in a {ordinal} kind of layers with a window.",
+        formula=groups * (up(least(window + v.scheduled_tokens, v.tokens) / most(1, block_tokens)) + 1),
+        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
+    )
+
+
 # One replica of a layout under vLLM: blocks of a user, the same in each stage.
 BLOCKS = Terms(
     Term(
@@ -210,22 +225,8 @@ BLOCKS = Terms(
         formula=v.window_groups * (up(v.tokens_in_flight / most(1, v.window_block_tokens)) + 1),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
     ),
-    Term(
-        name="window_blocks_2",
-        unit="blocks",
-        means="Blocks of a user in a second kind of layers with a window.",
-        formula=v.window_groups_2
-        * (up(least(v.window_2 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_2)) + 1),
-        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
-    ),
-    Term(
-        name="window_blocks_3",
-        unit="blocks",
-        means="Blocks of a user in a third kind of layers with a window.",
-        formula=v.window_groups_3
-        * (up(least(v.window_3 + v.scheduled_tokens, v.tokens) / most(1, v.window_block_tokens_3)) + 1),
-        source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
-    ),
+    _further_window_blocks(2, "second", v.window_groups_2, v.window_2, v.window_block_tokens_2),
+    _further_window_blocks(3, "third", v.window_groups_3, v.window_3, v.window_block_tokens_3),
     Term(
         name="full_blocks",
         unit="blocks",

@@ -77,10 +77,12 @@ def speeds_of_options(service: Service, options: Iterable[Option], wish: Wish) -
     Raises:
         UnsupportedModelError: only the size of the model is known, or it generates no tokens.
     """
+    options = tuple(options)
+    if options:
+        check_has_speed(service.model)
     serving = served(service)
     found = []
     for option in options:
-        check_has_speed(service.model)
         gpu = gpu_of_choice(option.replica.gpu)
         if gpu is None or gpu.bandwidth_gb_per_s is None:  # the ranking has its own reason for these
             found.append(_unknown(option, wish))

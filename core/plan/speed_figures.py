@@ -126,19 +126,23 @@ def check_has_speed(model: ModelSpec) -> None:
     Raises:
         UnsupportedModelError: only its size is known, or it generates no tokens.
     """
+    _check_shapes(model)
+    if is_without_cache(model):
+        problem = f"{model.name} has no KV cache of its own and generates no tokens"
+        raise UnsupportedModelError("model", problem, "Name a model that generates text, or ask for memory alone.")
+
+
+def _check_shapes(model: ModelSpec) -> None:
     if not has_shapes(model):
         raise UnsupportedModelError(
             "model",
             f"only the size of {model.name} is known, which is not enough to compute a speed",
             "Name a model of the catalog, or give its config.json.",
         )
-    if is_without_cache(model):
-        problem = f"{model.name} has no KV cache of its own and generates no tokens"
-        raise UnsupportedModelError("model", problem, "Name a model that generates text, or ask for memory alone.")
 
 
 def is_without_cache(model: ModelSpec) -> bool:
-    """Return whether `model` has no KV cache of its own: an encoder, which embeds, ranks or classifies texts."""
+    """Return whether `model` caches nothing itself: an encoder, which embeds, ranks or classifies texts."""
     kv = model_counts(model).kv
     return not (kv.values_per_token or kv.windowed or kv.fixed_values or kv.fixed_bytes)
 
@@ -153,8 +157,7 @@ def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention
     Raises:
         UnsupportedModelError: only the size of the model is known.
     """
-    if not has_shapes(model):
-        check_has_speed(model)
+    _check_shapes(model)
     sums = _Sums()
     quantized_layers = {"dense": 0, "expert": 0}
     for tensors, numbers in storage_groups(model, precision):

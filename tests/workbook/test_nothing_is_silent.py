@@ -54,6 +54,7 @@ def test_no_cell_of_prices_changes_the_options_silently(planner):
     for _, rows, _ in found:
         for rank, state, cost in zip(*(rows[i::3] for i in range(3))):
             assert isinstance(rank, (int, float)) == isinstance(cost, (int, float)) or state not in (NOTHING, "")
+            assert isinstance(rank, (int, float)) == (state == LABELS("options.in"))
             assert state not in (NOTHING, "", None)
     assert any("stale" in str(state) for state in found[1][0])
     assert any("stale" in str(doubt) for doubt in found[1][2])

@@ -123,7 +123,8 @@ _WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWE
 # Checks of inputs, in the order in which their problems are named: key → the field or what else is checked.
 _CHECKS = (
     "model", "model_empty", "context", "output_tokens", "output_fits", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
-    "engine_shapes", "overhead_rate", "gpu", "gpu_memory", "shared_tokens", "lora_adapters", "lora_rank",
+    "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
+    *(key for key, field in _FIELD_OF.items() if field.is_setting),
 )  # fmt: skip
 # The checks that concern each input: a model or an engine has a second one.
 _CHECKS_OF_INPUT = {

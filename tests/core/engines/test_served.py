@@ -218,9 +218,9 @@ def test_the_most_layers_that_fit(gib):
 def test_two_models_share_the_memory_of_a_gpu():
     """Another model's 60 GiB leave 79 of an H200's 139, less than vLLM's share of 0.92."""
     alone = capacity(vllm.ENGINE, deployment("llama-3.1-8b")).budget
-    beside = capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=60)).budget
-    assert beside.usable_bytes == 79 * GIB
-    assert alone.kv.expected - beside.kv.expected == alone.usable_bytes - 79 * GIB
+    smaller = capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=60)).budget
+    assert smaller.usable_bytes == 79 * GIB
+    assert alone.kv.expected - smaller.kv.expected == alone.usable_bytes - 79 * GIB
     assert (
         capacity(vllm.ENGINE, deployment("llama-3.1-8b", reserved_gib=5)).budget == alone
     )  # more is free than is used
