@@ -9,8 +9,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
-from core import catalog
 from core.catalog.hardware import Gpu
+from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import GpuPrices
 from core.plan.costs import candidate_of, money_figures
 from core.plan.fleet import LAYOUTS, Option, Replica, choice_of_gpu, layout_title
@@ -123,7 +123,7 @@ class OtherGpus:
         """
         held = (scenario.estimate.weights_bytes + scenario.estimate.kv_bytes) * _LEAST_SHARE
         costs = []
-        for gpu in catalog.gpus():
+        for gpu in gpus_with_slices():
             if self._prices[gpu.name].has_offer:
                 choice = choice_of_gpu(gpu)
                 gpus = max(1, math.floor(held / choice.memory_bytes))
@@ -152,7 +152,7 @@ def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
 
 def _candidates(users: int, found: Mapping[Option, _Found]) -> Iterable[Candidate[Option]]:
     """Yield the options in the order of the catalog and of the layouts, which decides between equal ones."""
-    order = {gpu.name: number for number, gpu in enumerate(catalog.gpus())}
+    order = {gpu.name: number for number, gpu in enumerate(gpus_with_slices())}
 
     def place(option: Option) -> tuple[int, int]:
         replica = option.replica
