@@ -442,7 +442,7 @@ FIELDS = (
     Field(
         "kv_precision", label="scenarios.kv_precision", page_label="export.kv_precision",
         problem="scenarios.problem_kv_precision", width=8, choices="kv_precision_names", numbers_too=True,
-        in_every_planner=True, default=catalog.USUAL_CACHE, default_for=lambda _: catalog.SHIPPED, read=_kv_precision,
+        in_every_planner=True, default=defaults.KV_PRECISION, read=_kv_precision,
         show=lambda scenario: scenario.kv_precision.name,
     ),
     Field(

@@ -71,7 +71,7 @@ def random_row(
         allocation=allocation,
         average_tokens=rng.choice([1, 500, 8000, rng.randint(1, 10**6)]) if allocation == PAGED else None,
         precision=rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
-        kv_precision=rng.choice(NOMINAL),
+        kv_precision=rng.choice([*NOMINAL, precisions.SHIPPED]),
         engine=rng.choice(engines),
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
         gpu=rng.choice(gpus_with_slices()).name,

@@ -114,7 +114,7 @@ def test_the_defaults_are_those_of_every_interface():
     known = {field.name: field.default for field in scenario.FIELDS if field.default is not None}
     assert known == {
         "users": defaults.USERS, "allocation": "reserved", "precision": defaults.PRECISION,
-        "kv_precision": catalog.USUAL_CACHE, "engine": defaults.ENGINE, "overhead": 0.1,
+        "kv_precision": defaults.KV_PRECISION, "engine": defaults.ENGINE, "overhead": 0.1,
         "shared_tokens": 0, "lora_adapters": 0, "lora_rank": DEFAULT_LORA_RANK,
     }  # fmt: skip
     by_size = own_model("own", parameters=7 * 10**9, num_hidden_layers=32, num_key_value_heads=8, head_dim=128)

@@ -355,8 +355,8 @@ def test_the_total_counts_the_rows_that_are_right(what_if):
     }
     before, after = what_if.run([{}, changes], outputs)
     rows = {row: dict(zip(keys, after[3 * row : 3 * row + 3])) for row in range(11)}
-    assert before[2] == "10 of 10 counted, 0 out"
-    assert rows[0]["state"] == "7 of 10 counted, 3 out"
+    assert before[2] == "10 of 10, 0 out"
+    assert rows[0]["state"] == "7 of 10, 3 out"
     assert rows[1]["state"] == "▲ Users: a whole number from 1"
     assert rows[7]["state"].startswith("▲ Too slow: ") and rows[7]["state"].endswith(" of 10 tokens/s")
     assert rows[8]["state"] == "OK, but context beyond 131,072"

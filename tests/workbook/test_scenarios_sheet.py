@@ -49,7 +49,7 @@ def test_a_planner_with_one_scenario():
     total, (found,) = values_of([one])
     # 8.03e9 parameters × 2 bytes + 20 × 8192 tokens × 131 072 bytes, and a tenth: (16.060522 + 21.474836) × 1.1.
     assert found["total"] == pytest.approx((16.060522496 + 21.47483648) * 1.1, rel=1e-9)
-    assert found["state"] == "OK" and total["state"] == "1 of 1 counted, 0 out"
+    assert found["state"] == "OK" and total["state"] == "1 of 1, 0 out"
     for key in ("deployable", "best_gpus", "cost_month", "cost_user_month"):
         assert total[key] == found[key] > 0
     assert found["cost_user_month"] == found["cost_month"] / 20

@@ -68,18 +68,24 @@ def number(name: str, value: str = "") -> str:
     return f"_LLM_NUMBER({value or name},{limits.least:.15g},{limits.most:.0f},{int(limits.whole)})"
 
 
-def given(name: str, default: str) -> str:
-    """Return the formula of an argument that may be omitted or blank."""
-    return f'IF(ISOMITTED({name}),{default},IF({name}="",{default},{name}))'
+def given(name: str, default: str, *, default_named: str = "") -> str:
+    """Return the formula of an argument that may be omitted or blank.
+
+    Args:
+        default_named: a text that means the default too.
+    """
+    is_default = f'OR({name}="",{name}={f.text(default_named)})' if default_named else f'{name}=""'
+    return f"IF(ISOMITTED({name}),{default},IF({is_default},{default},{name}))"
 
 
 # Steps that check arguments or find them on the sheets of the catalog.
 MODEL = {"model_row": "_LLM_MODEL(model)"}
 GPU = {"gpu_row": "_LLM_ROW(gpu,gpu_names)"}
 CONTEXT = {"tokens": number("context")}
+_CACHE_FORMAT = given("kv_precision", "INDEX(cache_names,model_row)", default_named=precisions.SHIPPED)
 FORMATS = {
     "precision_row": f"_LLM_ROW({given('precision', f.text(precisions.SHIPPED))},precision_names)",
-    "kv_row": f"_LLM_ROW({given('kv_precision', 'INDEX(cache_names,model_row)')},kv_precision_names)",
+    "kv_row": f"_LLM_ROW({_CACHE_FORMAT},kv_precision_names)",
 }
 OVERHEAD = f"{DEFAULT_OVERHEAD_FRACTION:g}"
 

@@ -12,6 +12,7 @@ from core.plan.serving import ENGINES
 from core.plan.speed_rows import CLASSES, OWN_KINDS, class_of_format, kind_number
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, Book, heading, protect, put, table
+from workbook.labels import Labels
 
 TABLE = "Precisions"
 FIRST_ROW = 5
@@ -51,31 +52,36 @@ def write(book: Book) -> None:
     for letter, column in zip(_LETTER.values(), columns):
         put(ws, f"{letter}{FIRST_ROW - 1}", styles.HEADING, column)
     ws.row_dimensions[FIRST_ROW - 1].height = 46
-    rows = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
-    nominal = len(rows)
-    rows += [catalog.precision_named(name) for name in FORMATS]
-    for i, row in enumerate(rows, start=FIRST_ROW):
-        name = row.precision.name
-        put(ws, f"A{i}", styles.LABEL, name)
-        put(ws, f"B{i}", styles.LABEL, row.titles[labels.lang])
-        _write_numbers(ws, i, name, row.precision.bytes_per_value)
-        put(ws, f"{_LETTER['source']}{i}", styles.NOTE, row.precision.source)
-        put(ws, f"{_LETTER['as_of']}{i}", styles.NOTE, row.as_of)
-    last = FIRST_ROW + len(rows)
-    put(ws, f"A{last}", styles.LABEL, SHIPPED)
-    put(ws, f"B{last}", styles.LABEL, labels("precisions.shipped"))
-    _write_numbers(ws, last, SHIPPED, None)
-    put(ws, f"{_LETTER['source']}{last}", styles.NOTE, labels("precisions.shipped_source"))
-    put(ws, f"{_LETTER['as_of']}{last}", styles.NOTE)
+    nominal = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
+    for i, row in enumerate(nominal, start=FIRST_ROW):
+        _write_row(ws, labels, i, row)
+    shipped = FIRST_ROW + len(nominal)  # the last of those that a cache can have
+    put(ws, f"A{shipped}", styles.LABEL, SHIPPED)
+    put(ws, f"B{shipped}", styles.LABEL, labels("precisions.shipped"))
+    _write_numbers(ws, shipped, SHIPPED, None)
+    put(ws, f"{_LETTER['source']}{shipped}", styles.NOTE, labels("precisions.shipped_source"))
+    put(ws, f"{_LETTER['as_of']}{shipped}", styles.NOTE)
+    for i, name in enumerate(FORMATS, start=shipped + 1):
+        _write_row(ws, labels, i, catalog.precision_named(name))
+    last = shipped + len(FORMATS)
     table(ws, TABLE, f"A{FIRST_ROW - 1}:{_LETTER['as_of']}{last}", columns, {})
     book.name("precision_names", ws, f"A{FIRST_ROW}:A{last}")
     for letter, key in zip(_NUMBER_LETTERS, _NUMBERS):
         book.name(f"precision_{key}", ws, f"{letter}{FIRST_ROW}:{letter}{last}")
-    book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{FIRST_ROW + nominal - 1}")
+    book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{shipped}")
     _write_engines(book, ws, last + 3)
     ws.print_area = f"A1:E{ws.max_row}"  # the rest is too much for paper
     ws.freeze_panes = f"B{FIRST_ROW}"
     protect(ws)
+
+
+def _write_row(ws, labels: Labels, row: int, known: catalog.CatalogPrecision) -> None:
+    name = known.precision.name
+    put(ws, f"A{row}", styles.LABEL, name)
+    put(ws, f"B{row}", styles.LABEL, known.titles[labels.lang])
+    _write_numbers(ws, row, name, known.precision.bytes_per_value)
+    put(ws, f"{_LETTER['source']}{row}", styles.NOTE, known.precision.source)
+    put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE, known.as_of)
 
 
 def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> None:

@@ -58,7 +58,9 @@ def _example(title: str, model: str, context: int, users: int, **given: object) 
 
 
 # The article: 2 bytes per value, 10 % overhead, and the label of an A100 80 GB.
-_AS_IN_ARTICLE = {"precision": "fp16", "engine": RULE, "gpu": "a100-sxm-80gb", "gpu_memory_gb": 80}
+_AS_IN_ARTICLE = {
+    "precision": "fp16", "kv_precision": "fp16", "engine": RULE, "gpu": "a100-sxm-80gb", "gpu_memory_gb": 80,
+}  # fmt: skip
 EXAMPLES = (
     _example("row_article", "article-llama-70b", 32_000, 10, **_AS_IN_ARTICLE),
     _example("row_article_one_user", "article-llama-70b", 32_000, 1, **_AS_IN_ARTICLE),
@@ -89,7 +91,7 @@ _ANSWERS = (
     SheetColumn("total", 8, styles.TOTAL, "#,##0.0"),
     outcome.ANSWERS["deployable"],
     outcome.ANSWERS["best_gpus"],
-    SheetColumn("layout", 11.5, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 11, styles.FORMULA_TEXT, None),
     *(outcome.ANSWERS[key] for key in ("tokens_per_s_per_user", "cost_month", "cost_user_month", "state")),
 )
 # What the memory consists of, and the layout with the fewest GPUs that hold it.
@@ -134,13 +136,16 @@ _CHECKS_OF_INPUT = {
 }  # fmt: skip
 _MADE_OF_INPUTS = (
     "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
-    "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
+    "cache_format", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
     "all_weights_bytes",
 )  # fmt: skip
 _WORKING = (
     *_MEMORY,
     *(SheetColumn(f"check_{key}", 10, styles.CHECK) for key in _CHECKS),
-    *(SheetColumn(key, 13) for key in _MADE_OF_INPUTS),
+    *(
+        SheetColumn(key, 13, styles.FORMULA_TEXT, None) if key == "cache_format" else SheetColumn(key, 13)
+        for key in _MADE_OF_INPUTS
+    ),
     *(SheetColumn(term.name, 14) for term in DEVICE),
     *(SheetColumn(key, 16) for key in OF_MODEL),
     *(SheetColumn(name, 14) for name in (*_WORKING_TERMS, *OF_CONTEXT.by_name)),
@@ -360,7 +365,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
 
     served = f"INDEX(served_names,{cell('model_at')},{precision('served_column')})"
     stored = f"INDEX(format_bytes,{cell('model_at')},{cell('format_column')})"
-    given = cell("gpu_memory")
+    given, kv = cell("gpu_memory"), cell("kv_precision")
     return {
         "number": f"ROW()-ROW($A${HEADER_ROW})",
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
@@ -370,8 +375,9 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "precision_row": f"MAX(1,{f.row_in('precision_names', cell('precision'))})",
         "served_row": f"IF({precision('served_column')}>0,{precisions.row_of(served)},{cell('precision_row')})",
         "memory_bytes": if_ok(f"IF({given}>0,{given}*{f.GB},{gpu('memory_bytes')})"),
-        "value_bytes": if_ok(precisions.bytes_of(cell("kv_precision"))),
-        "cache_column": if_ok(f"INDEX(precision_cache_column,{precisions.row_of(cell('kv_precision'))})"),
+        "cache_format": f"IF({kv}={f.text(precisions.SHIPPED)},INDEX(cache_names,{cell('model_at')}),{kv})",
+        "value_bytes": if_ok(precisions.bytes_of(cell("cache_format"))),
+        "cache_column": if_ok(f"INDEX(precision_cache_column,{precisions.row_of(cell('cache_format'))})"),
         "by_engine": f"IF({cell('engine')}={f.text(VLLM)},1,0)",
         "is_shipped": f"IF({cell('precision')}={f.text(precisions.SHIPPED)},1,0)",
         "weights_column": precision("weights_column", "served_row"),
