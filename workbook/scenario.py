@@ -31,7 +31,7 @@ from core.plan.fleet import (
     choice_of_gpu,
     gpus_by_division,
     options,
-    smallest_first,
+    smallest,
 )
 from core.plan.layout_figures import has_shapes
 from core.plan.replica_figures import settings_inputs
@@ -154,7 +154,7 @@ class Scenario:
     @property
     def smallest(self) -> Option | None:
         """The layout with the fewest GPUs; None if none fits."""
-        return min(self.options, key=smallest_first, default=None)
+        return smallest(self.options)
 
 
 @dataclass(frozen=True)

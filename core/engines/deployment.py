@@ -227,11 +227,14 @@ class Budget:
     @cached_property
     def kv(self) -> Size:
         """Return the bytes that remain for the KV cache, at least 0."""
-        taken = self.weights + self.activation + self.other
+        usable, parts = self.usable_bytes, [self.weights, self.activation, self.other]
         if self.graphs_are_subtracted:
-            taken += self.graphs
-        usable = self.usable_bytes
-        return Size(max(0, usable - taken.expected), max(0, usable - taken.high), max(0, usable - taken.low))
+            parts.append(self.graphs)
+        return Size(
+            expected=max(0, usable - sum(part.expected for part in parts)),
+            low=max(0, usable - sum(part.high for part in parts)),
+            high=max(0, usable - sum(part.low for part in parts)),
+        )
 
 
 @dataclass(frozen=True)

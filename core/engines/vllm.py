@@ -317,7 +317,8 @@ def activation(deployment: Deployment, shapes: StageShapes) -> Size:
     computed).
     """
     expected = activation_peak_bytes(deployment, shapes)
-    with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
+    sorts = _CORE_V1 <= deployment.version < _TOP_K_KERNEL
+    with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=True) if sorts else expected
     high = size_between(expected, 1, 1.12).high
     if deployment.version < _READS_PEAK:  # the phases' memory adds up where no freed block can be used again
         step, is_last = largest_step(deployment), bool(shapes.vocab_size)
