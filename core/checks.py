@@ -164,12 +164,13 @@ def one_of(field: str, value: object, choices: Sequence[str]) -> str:
         WrongTypeError: not text.
         UnknownNameError: not one of `choices`.
     """
+    found = value.strip().lower() if isinstance(value, str) else None
+    if found in choices:
+        return found
     remedy = "Write " + " or ".join(f'"{choice}"' for choice in choices) + "."
-    if not isinstance(value, str):
+    if found is None:
         raise WrongTypeError(field, f"{quoted(value)} is not text", remedy)
-    if value.strip().lower() not in choices:
-        raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
-    return value.strip().lower()
+    raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
 
 
 def flag(field: str, value: object) -> bool:

@@ -227,13 +227,13 @@ class Budget:
     @cached_property
     def kv(self) -> Size:
         """Return the bytes that remain for the KV cache, at least 0."""
-        usable, parts = self.usable_bytes, [self.weights, self.activation, self.other]
-        if self.graphs_are_subtracted:
-            parts.append(self.graphs)
+        weights, activation, other = self.weights, self.activation, self.other
+        graphs = self.graphs if self.graphs_are_subtracted else exact_size(0)
+        usable = self.usable_bytes
         return Size(
-            expected=max(0, usable - sum(part.expected for part in parts)),
-            low=max(0, usable - sum(part.high for part in parts)),
-            high=max(0, usable - sum(part.low for part in parts)),
+            expected=max(0, usable - weights.expected - activation.expected - other.expected - graphs.expected),
+            low=max(0, usable - weights.high - activation.high - other.high - graphs.high),
+            high=max(0, usable - weights.low - activation.low - other.low - graphs.low),
         )
 
 

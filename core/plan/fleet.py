@@ -261,39 +261,40 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
         tokens = min(context, service.average_tokens or context)
         deployment = deployment_of(service, replica, context)
         return 0 if setting_obstacle(deployment) else users_that_fit(service.engine, deployment, tokens)
-    return _users_by_rule(service, replica, _workload_inputs(service, context))
+    return _users_by_rule(service, replica, _given_rule_inputs(service, replica.gpu, context))
 
 
 def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, Any]:
     """Return every input and term of `core.plan.memory.RULE` by name, for a service with an overhead."""
-    given = _rule_inputs(service.model, service.precision, replica.tp, replica.pp) | _workload_inputs(service, context)
-    given["memory_bytes"] = replica.gpu.rule_bytes
+    of_layout = _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
+    given = of_layout | _given_rule_inputs(service, replica.gpu, context)
     return given | RULE.compute(given)
 
 
-def _users_of_each(service: Service, replicas: Iterable[Replica], context: int) -> Iterator[tuple[Replica, int]]:
-    """Yield each replica with its `users_per_replica`, for which what they share is computed once."""
+def _users_of_each(service: Service, gpu: GpuChoice, context: int) -> Iterator[tuple[Replica, int]]:
+    """Yield every replica that can be deployed with its `users_per_replica`; what they share is computed once."""
+    replicas = replicas_of(service.model, gpu, service.engine.name)
     if service.overhead is None:
         for replica in replicas:
             yield replica, users_per_replica(service, replica, context)
     else:
-        workload = _workload_inputs(service, context)
+        given = _given_rule_inputs(service, gpu, context)
         for replica in replicas:
-            yield replica, _users_by_rule(service, replica, workload)
+            yield replica, _users_by_rule(service, replica, given)
 
 
-def _users_by_rule(service: Service, replica: Replica, workload: Mapping[str, Any]) -> int:
-    given = {**_rule_inputs(service.model, service.precision, replica.tp, replica.pp), **workload}
-    given["memory_bytes"] = replica.gpu.rule_bytes
-    users: int = RULE.compute(given)["rule_users"]  # type: ignore[assignment]
+def _users_by_rule(service: Service, replica: Replica, given: Mapping[str, Any]) -> int:
+    of_layout = _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
+    users: int = RULE.compute({**of_layout, **given})["rule_users"]  # type: ignore[assignment]
     return users
 
 
-def _workload_inputs(service: Service, context: int) -> dict[str, Any]:
-    """Return the inputs of the rule that are the same for every replica."""
+def _given_rule_inputs(service: Service, gpu: GpuChoice, context: int) -> dict[str, Any]:
+    """Return the inputs of the rule that are the same in every layout."""
     tokens = allocated_tokens(context, service.average_tokens)
     windows = [window for window, _ in (*model_counts(service.model).kv.windowed, (0, 0), (0, 0))]
     return {
+        "memory_bytes": gpu.rule_bytes,
         "overhead": service.overhead,
         "value_bytes": service.kv_precision.bytes_per_value,
         "allocated_tokens": tokens,
@@ -329,8 +330,7 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Rep
 
 def options(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Option]:
     """Yield every deployable way to serve `users` on that GPU, unsorted."""
-    candidates = replicas_of(service.model, gpu, service.engine.name)
-    for replica, per_replica in _users_of_each(service, candidates, context):
+    for replica, per_replica in _users_of_each(service, gpu, context):
         if per_replica < 1:
             continue
         replicas = -(-users // per_replica)

@@ -258,6 +258,8 @@ def recommended(
         options: those that can be chosen.
         money: the terms of `OPTION_MONEY` of each option; empty without a price.
     """
+    if not money:
+        return smallest(options)
     bandwidth = scenario.gpu.bandwidth_gb_per_s if scenario.gpu else None
     ranking = rank(candidate_of(option, figures, scenario.users, bandwidth) for option, figures in money.items())
     return ranking.keys[0] if ranking.keys else smallest(options)
