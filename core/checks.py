@@ -164,11 +164,10 @@ def one_of(field: str, value: object, choices: Sequence[str]) -> str:
         WrongTypeError: not text.
         UnknownNameError: not one of `choices`.
     """
-    found = value.strip().lower() if isinstance(value, str) else None
-    if found in choices:
-        return found
+    if isinstance(value, str) and value.strip().lower() in choices:
+        return value.strip().lower()
     remedy = "Write " + " or ".join(f'"{choice}"' for choice in choices) + "."
-    if found is None:
+    if not isinstance(value, str):
         raise WrongTypeError(field, f"{quoted(value)} is not text", remedy)
     raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
 
