@@ -367,11 +367,7 @@ def _gpu(value: object, row: Reading) -> Gpu | None:
     if _is_blank(value) and not _is_blank(row.values.get("gpu_memory_gb")):
         return None
     found = gpu_or_size(value)
-    if not isinstance(found, Gpu):
-        return None
-    if found.is_slice:
-        raise OutOfRangeError("gpu", f"{found.name} is a MIG slice, which has no scenarios", "Name a whole GPU.")
-    return found
+    return found if isinstance(found, Gpu) else None
 
 
 def _gpu_memory_gb(value: object, row: Reading) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from core.catalog import names
 from core.catalog.hardware import Gpu
 from core.catalog.names import CatalogPrecision
-from core.catalog.offer_choice import GpuPrices, Price, catalog_prices
+from core.catalog.offer_choice import Price, catalog_prices
 from core.errors import UnknownNameError, unknown_name
 from core.model.counts import model_counts
 from core.model.spec import ModelSpec
@@ -135,7 +135,7 @@ def gpu_card(gpu: Gpu) -> Card:
 
 def _indicative_prices(gpu: Gpu) -> dict[str, float | str | None]:
     """Return US dollars to buy the GPU, and to rent it for an hour, by the catalog's offers; see `offer_choice`."""
-    found = catalog_prices().get(gpu.name, GpuPrices(name=gpu.name))  # a slice of a GPU has no price
+    found = catalog_prices()[gpu.name]
     items: dict[str, Price | None] = {
         "price": found.purchase,
         "rent_per_hour": found.on_demand_per_gpu_hour,

@@ -33,7 +33,7 @@ def gpu_or_size(value: object, more: str = SIZE_WILL_DO) -> Gpu | float:
     """
     if isinstance(value, str):
         size = _SIZE.fullmatch(value.strip())
-        return mig.slice_named(value) or names.gpu(value, more) if size is None else _card_or_size(float(size[1]))
+        return mig.gpu_or_slice(value, more) if size is None else _card_or_size(float(size[1]))
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return names.gpu(value)  # raises the error
     return _card_or_size(number("gpu_memory_gb", value))

@@ -53,6 +53,32 @@ def slice_named(text: str) -> Gpu | None:
     raise UnknownNameError("gpu", f"no memory is known of the MIG profile {name} on {whole.title}", remedy)
 
 
+def gpu_or_slice(value: object, more: str = "") -> Gpu:
+    """Return the GPU or the slice that `value` names.
+
+    Raises:
+        WrongTypeError, UnknownNameError: as for `catalog.gpu` and `slice_named`.
+    """
+    found = slice_named(value) if isinstance(value, str) else None
+    return found or names.gpu(value, more)
+
+
+@cache
+def gpus_with_slices() -> tuple[Gpu, ...]:
+    """Return what a workbook and an offer can name: the catalog's GPUs and after them their slices, in file order."""
+    return (*names.gpus(), *(_slice(names.gpu(profile.gpu), profile) for profile in profiles()))
+
+
+def gpu_called(name: str) -> Gpu | None:
+    """Return the GPU or the slice with exactly that name; None if there is none."""
+    return _by_name().get(name)
+
+
+@cache
+def _by_name() -> dict[str, Gpu]:
+    return {gpu.name: gpu for gpu in gpus_with_slices()}
+
+
 def _slice(whole: Gpu, profile: Profile) -> Gpu:
     """Return one slice of a GPU as a GPU."""
     return replace(

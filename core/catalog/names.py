@@ -299,11 +299,6 @@ def _ask_which_memory(name: str) -> None:
         raise UnknownNameError("gpu", f"{quoted(name)} fits several GPUs", f"Say which: {', '.join(shown)}.")
 
 
-def gpu_called(name: str) -> Gpu | None:
-    """Return the GPU with exactly that name; None if the catalog has none."""
-    return _gpus_by_name().get(name)
-
-
 def gpus() -> tuple[Gpu, ...]:
     """Return all GPUs, in file order."""
     return tuple(_gpus_by_name().values())

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from core import catalog
+from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.catalog.offers import (
     BUY,
     COMPARED,
@@ -172,26 +172,26 @@ def judge(offers: Sequence[Offer], policy: OfferPolicy) -> list[Judged]:
 
 
 def prices_by_gpu(judged: Sequence[Judged]) -> dict[str, GpuPrices]:
-    """Return the prices of every GPU of the catalog from judged offers."""
+    """Return the prices of every GPU and MIG slice of the catalog from judged offers."""
     on_terms: dict[tuple[str, str], list[Judged]] = {}
     for found in judged:
         if found.usd is not None:
             on_terms.setdefault(_key(found.offer), []).append(found)
-    return {name: _gpu_prices(name, on_terms) for name in catalog.gpu_names()}
+    return {gpu.name: _gpu_prices(gpu.name, on_terms) for gpu in gpus_with_slices()}
 
 
 def prices(gpu_name: object) -> GpuPrices:
-    """Return the prices of the GPU with that name or alias, by the catalog's offers and the default policy.
+    """Return the prices of a GPU or MIG slice, by the catalog's offers and the default policy.
 
     Raises:
-        WrongTypeError, UnknownNameError: the same errors as `catalog.gpu`.
+        WrongTypeError, UnknownNameError: the same errors as `gpu_or_slice`.
     """
-    return catalog_prices()[catalog.gpu(gpu_name).name]
+    return catalog_prices()[gpu_or_slice(gpu_name).name]
 
 
 @cache
 def catalog_prices() -> Mapping[str, GpuPrices]:
-    """Return the prices of every GPU by the catalog's offers and the default policy."""
+    """Return the prices of every GPU and MIG slice by the catalog's offers and the default policy."""
     return prices_by_gpu(judge(catalog_offers(), default_offer_policy()))
 
 
@@ -267,7 +267,7 @@ def _counts(offer: Offer) -> tuple[float, float]:
 
 @cache
 def _names() -> frozenset[str]:
-    return frozenset(name.casefold() for name in catalog.gpu_names())
+    return frozenset(gpu.name.casefold() for gpu in gpus_with_slices())
 
 
 def _number(value: Number) -> float:

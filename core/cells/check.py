@@ -154,7 +154,7 @@ def _model(asked: _Asked) -> Any:
 def _card(asked: _Asked) -> Card:
     """Return the card of the model; without one, of the GPU or the precision."""
     if asked.model is None and asked.gpu is not None:
-        return gpu_card(catalog.gpu(asked.gpu.name))
+        return gpu_card(named_gpu(asked.gpu.name))
     if asked.model is None and asked.precision is not None:
         return precision_card(catalog.precision_named(asked.precision.name))
     return model_card(_model(asked))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from core import catalog
 from core.catalog.gpu_inputs import card_of_size, gpu_or_size
 from core.catalog.hardware import Gpu
+from core.catalog.mig import gpu_called
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
@@ -112,7 +112,7 @@ def choice_of_gpu(gpu: Gpu) -> GpuChoice:
 
 def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
     """Return the catalog's GPU of that name; None if only a memory size was chosen."""
-    return catalog.gpu_called(choice.name)
+    return gpu_called(choice.name)
 
 
 def choice_of_gb(memory_gb: float) -> GpuChoice:
@@ -316,15 +316,15 @@ def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int
 @lru_cache(maxsize=1024)
 def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Replica, ...]:
     """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node."""
-    if gpu.is_slice:
-        return (Replica(gpu, 1, 1),)
     node, layers = gpu.gpus_per_node, model.num_hidden_layers
     if engine_name == "llama.cpp":
         return tuple(Replica(gpu, 1, pp) for pp in range(1, min(node, layers) + 1))
     return tuple(
         Replica(gpu, tp, pp)
         for tp, pp in LAYOUTS
-        if pp <= layers and node_takes(tp, pp, node, on_board=gpu.on_board) and not tensor_parallel_obstacle(model, tp)
+        if pp <= layers
+        and node_takes(tp, pp, node, on_board=gpu.on_board, is_slice=gpu.is_slice)
+        and not tensor_parallel_obstacle(model, tp)
     )
 
 

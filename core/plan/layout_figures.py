@@ -134,6 +134,11 @@ class ModelFigures(_Groups):
     shipped_wide: int
 
 
+MODEL_FIGURES = tuple(field.name for field in fields(ModelFigures))
+# Those that the terms of memory use by the same names.
+FIGURES_OF_TERMS = tuple(name for name in MODEL_FIGURES if not name.startswith("shipped_"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _GroupsInLayout(_Groups):
     """The groups with the tokens of those blocks that the layout or the width of the cache can change."""

@@ -364,7 +364,7 @@ PLACE = Terms(
     Term(
         name="node_takes",
         unit="",
-        means="1 if nodes take the layout: it divides a board evenly or is of cards, or each stage takes a whole node.",
+        means="1 if nodes take the layout: it divides a board evenly, is of cards, or each stage takes a whole node.",
         formula=when(
             v.replicas_in_node >= 1,
             when(equal((v.replicas_in_node - down(v.replicas_in_node)) * v.on_board, 0), 1, 0),

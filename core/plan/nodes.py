@@ -10,7 +10,7 @@ MAX_NODES_PER_REPLICA = 4
 NODES = Terms(ORDER["replicas_per_node"], ORDER["nodes"])
 
 
-def node_takes(tp: int, pp: int, gpus_per_node: int, *, on_board: bool = True) -> bool:
+def node_takes(tp: int, pp: int, gpus_per_node: int, *, on_board: bool = True, is_slice: bool = False) -> bool:
     """Return whether a replica of `tp` × `pp` GPUs can be placed in nodes of `gpus_per_node` GPUs.
 
     A replica within a node divides its board evenly; cards can be any number. In a larger replica each stage takes a
@@ -18,9 +18,13 @@ def node_takes(tp: int, pp: int, gpus_per_node: int, *, on_board: bool = True) -
 
     Args:
         on_board: whether the GPUs are sold in full nodes only, not as cards.
+        is_slice: whether they are MIG slices, of which a replica has one.
     """
-    given = {"tp": tp, "pp": pp, "gpus_per_replica": tp * pp, "gpus_per_node": gpus_per_node, "on_board": int(on_board)}
-    return bool(PLACE.compute(given | {"most_nodes_per_replica": MAX_NODES_PER_REPLICA})["node_takes"])
+    given = {
+        "tp": tp, "pp": pp, "gpus_per_replica": tp * pp, "gpus_per_node": gpus_per_node, "on_board": int(on_board),
+        "most_nodes_per_replica": 1 if is_slice else MAX_NODES_PER_REPLICA,
+    }  # fmt: skip
+    return bool(PLACE.compute(given)["node_takes"])
 
 
 def nodes_for(replicas: int, gpus_per_replica: int, gpus_per_node: int) -> int:

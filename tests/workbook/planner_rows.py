@@ -9,6 +9,7 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from core import catalog
+from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.plan.allocation import ALLOCATIONS, PAGED
 from core.plan.costs import money_figures
 from core.plan.demand import MIN_SPEED
@@ -73,7 +74,7 @@ def random_row(
         kv_precision=rng.choice(NOMINAL),
         engine=rng.choice(engines),
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
-        gpu=rng.choice(catalog.gpu_names()),
+        gpu=rng.choice(gpus_with_slices()).name,
         gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
         **random_settings(of_answer, context),
     )
@@ -149,7 +150,7 @@ def users_of_layouts(scenario: Scenario) -> list[int]:
 
 def without_override(scenario: Scenario, gpu_name: str) -> Scenario:
     """Return the scenario on the GPU `gpu_name`, with that GPU's own memory."""
-    gpu = catalog.gpu(gpu_name)
+    gpu = gpu_or_slice(gpu_name)
     return replace(scenario, gpu=gpu, gpu_memory_gb=gpu.memory_bytes / GB)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from core import catalog
+from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import (
     EPOCH,
     ITEMS,
@@ -33,6 +33,7 @@ pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-9
 CASES = 10
+NAMES = [gpu.name for gpu in gpus_with_slices()]
 LABELS = Labels("en")
 NOTHING = "–"
 WITH_ROWS = {gpu for gpu, _ in capacity.option_rows()}
@@ -54,7 +55,7 @@ def test_the_offer_that_counts(program, planner):
     first, last = prices.FIRST_ROW, prices.FIRST_ROW + len(catalog_offers()) + prices.OWN_ROWS - 1
     states = [(sheets[0], f"{prices.letter('state')}{row}") for row in range(first, last + 1)]
     keys = [f"{item}_{key}" for item in ITEMS for key in ("amount", "offer", "step")]
-    figures = [(sheets[1], gpus.address(key, name)) for name in catalog.gpu_names() for key in keys]
+    figures = [(sheets[1], gpus.address(key, name)) for name in NAMES for key in keys]
     cases, expected = [], []
     for _ in range(CASES):
         own = [random_offer(rng) for _ in range(rng.randint(1, prices.OWN_ROWS))]
@@ -85,7 +86,7 @@ def test_the_offer_that_counts(program, planner):
             seen.add(verdict.state)
         assert {next(found) for _ in range(len(states) - len(given))} <= {NOTHING}
         known = prices_by_gpu(judged)
-        for name in catalog.gpu_names():
+        for name in NAMES:
             for item in ITEMS:
                 price = getattr(known[name], item)
                 amount, row, step = (next(found) for _ in range(3))
@@ -122,7 +123,7 @@ def random_offer(rng: random.Random) -> Offer:
     gpus_of_offer = rng.choice([1, 1, None, 8, 72])
     each = rng.uniform(5_000, 50_000) if terms in ("buy", "server") else rng.uniform(0.5, 9)
     offer = Offer(
-        gpu=rng.choice(["h100-sxm", "h100-sxm", "h200-sxm", "b200", "ascend-910b", "rtx-4090"]),
+        gpu=rng.choice(["h100-sxm", "h100-sxm", "h200-sxm", "b200", "ascend-910b", "rtx-4090", "h100-sxm-1g.10gb"]),
         gpus=gpus_of_offer,
         kind=rng.choice([KINDS[0], *KINDS]),
         terms=terms,

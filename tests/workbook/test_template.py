@@ -13,6 +13,7 @@ from openpyxl.utils import column_index_from_string
 
 import vram
 from core import catalog
+from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.catalog.offer_choice import ITEMS, OUTCOMES, PROBLEMS, default_offer_policy, judge, prices
 from core.catalog.offers import catalog_offers
 from core.model.counts import model_counts
@@ -147,10 +148,10 @@ def test_gpus_sheet_is_the_catalog(planner, language):
     ws = read_once(planner, data_only=True)[labels("sheet.gpus")]
     columns = [cell.value for cell in ws[4]]
     rows = [dict(zip(columns, (cell.value for cell in row))) for row in ws.iter_rows(min_row=5, max_col=len(columns))]
-    assert [row[labels("gpus.gpu")] for row in rows] == list(catalog.gpu_names())
+    assert [row[labels("gpus.gpu")] for row in rows] == [gpu.name for gpu in gpus_with_slices()]
     basis = {True: labels("gpus.basis_label"), False: labels("gpus.basis_driver")}
     for row in rows:
-        known = catalog.gpu(row[labels("gpus.gpu")])
+        known = gpu_or_slice(row[labels("gpus.gpu")])
         shown = {
             "gpus.maker": known.maker,
             "gpus.label": known.label_gb,
@@ -198,7 +199,7 @@ def test_lists_offer_what_the_catalog_has(planner, language):
         ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4"]),
         ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", *precisions.FORMATS, "shipped"]),
         ("engine_names", ["rule", "vllm"]),
-        ("gpu_names", list(catalog.gpu_names())),
+        ("gpu_names", [gpu.name for gpu in gpus_with_slices()]),
     ):
         ((sheet, cells),) = book.defined_names[name].destinations
         assert [cell.value for (cell,) in book[sheet][cells]] == known

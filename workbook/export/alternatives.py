@@ -9,8 +9,8 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
-from core import catalog
 from core.catalog.hardware import Gpu
+from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import GpuPrices
 from core.plan.costs import candidate_of, gpu_money_inputs, option_money_inputs
 from core.plan.fleet import LAYOUTS, Option, Replica, choice_of_gpu, layout_title, options
@@ -66,9 +66,9 @@ class OtherGpus:
     """
 
     def __init__(self, prices: Mapping[str, GpuPrices]) -> None:
-        self._gpus = {
+        self._inputs = {
             gpu.name: gpu_money_inputs(gpu, prices=prices[gpu.name])
-            for gpu in catalog.gpus()
+            for gpu in gpus_with_slices()
             if prices[gpu.name].has_offer
         }
         self._ranked: dict[tuple[object, ...], list[tuple[Gpu, Alternative]]] = {}
@@ -124,7 +124,9 @@ class OtherGpus:
         """
         held = (scenario.estimate.weights_bytes + scenario.estimate.kv_bytes) * _LEAST_SHARE
         costs = []
-        for gpu in map(catalog.gpu, self._gpus):
+        for gpu in gpus_with_slices():
+            if gpu.name not in self._inputs:
+                continue
             choice = choice_of_gpu(gpu)
             gpus = max(1, math.floor(held / choice.memory_bytes))
             places = math.ceil(scenario.users / gpus)
@@ -135,12 +137,12 @@ class OtherGpus:
         return sorted(costs, key=lambda found: found[0])
 
     def _money(self, gpu: Gpu, option: Option) -> Mapping[str, Any]:
-        return OPTION_MONEY.compute(self._gpus[gpu.name] | option_money_inputs(option, option.users))
+        return OPTION_MONEY.compute(self._inputs[gpu.name] | option_money_inputs(option, option.users))
 
 
 def _candidates(users: int, found: Mapping[Option, _Found]) -> Iterable[Candidate[Option]]:
     """Yield the options in the order of the catalog and of the layouts, which decides between equal ones."""
-    order = {gpu.name: number for number, gpu in enumerate(catalog.gpus())}
+    order = {gpu.name: number for number, gpu in enumerate(gpus_with_slices())}
 
     def place(option: Option) -> tuple[int, int]:
         replica = option.replica

@@ -11,7 +11,7 @@ from xlsxwriter.utility import xl_col_to_name
 
 from core.plan.allocation import PAGED
 from core.plan.fleet import MAX_GPUS
-from core.plan.layout_figures import model_figures
+from core.plan.layout_figures import FIGURES_OF_TERMS, model_figures
 from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, STAGE
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term, Terms
@@ -49,11 +49,7 @@ _OF_SETTINGS = frozenset(
     | {field.name for field in FIELDS if field.is_setting}
 )
 _OF_FURTHER_WINDOWS = frozenset(
-    {
-        f"{name}_{number}"
-        for name in ("window", "window_groups", "window_block_tokens", "window_blocks")
-        for number in (2, 3)
-    }
+    {name for name in (*FIGURES_OF_TERMS, *BLOCKS.by_name) if name.startswith("window") and name.endswith(("_2", "_3"))}
     | {"context_bytes", "context_workspace_bytes"}
 )
 _ANSWERS = ("weights_gb", "kv_gb", "overhead_gb", "total_gb", "by_division")

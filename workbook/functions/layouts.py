@@ -181,7 +181,7 @@ def _layout_users(columns: Columns) -> Function:
             **FIRST_ROW,
             **SIZES,
             "gpus_per_node": columns.gpu("per_node_planned"),
-            **steps_of(PLACE, renamed({"on_board": columns.gpu("on_board")})),
+            **steps_of(PLACE, renamed({name: columns.gpu(name) for name in ("on_board", "most_nodes_per_replica")})),
             "is_possible": "IF(ISNUMBER(INDEX(layout_parameters,first_row)),node_takes,0)",
             "by_engine": "IF(ISNUMBER(fraction),0,1)",
             **served_row(),

@@ -11,12 +11,13 @@ from functools import partial
 
 from openpyxl.utils import get_column_letter
 
-from core import catalog
 from core.catalog.hardware import Gpu
-from core.catalog.offer_choice import prices
+from core.catalog.mig import gpus_with_slices
+from core.catalog.offer_choice import catalog_prices
 from core.catalog.offers import Offer, gpus_compared
 from core.engines.deployment import EngineSettings
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
+from core.plan.layout_figures import FIGURES_OF_TERMS
 from core.plan.memory import ADAPTERS, BLOCKS, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.nodes import NODES, node_takes
 from core.plan.replica_figures import settings_inputs
@@ -32,7 +33,7 @@ HEADER_ROW = 6
 FIRST_ROW = HEADER_ROW + 1
 STAGES = (1, 2, 3)
 _OF_DEVICE = ("memory_bytes", "step_class", "step_tokens", "max_sequences", "usable_bytes")
-_OF_GPU = ("other_one_bytes", "other_stages_bytes", "on_board")
+_OF_GPU = ("other_one_bytes", "other_stages_bytes", "on_board", "most_nodes_per_replica")
 _OF_SCENARIO = ("kernels", "wide")  # looked up once a row, because the terms of three stages use them
 
 
@@ -93,7 +94,7 @@ Cell = Callable[[str], str]
 def option_gpus(offers: Sequence[Offer] = ()) -> list[Gpu]:
     """Return the GPUs of the chosen scenario's rows: those with a price in the catalog, and those of other offers."""
     others = gpus_compared(offers)
-    return [gpu for gpu in catalog.gpus() if gpu.name in others or prices(gpu.name).has_offer]
+    return [gpu for gpu in gpus_with_slices() if gpu.name in others or catalog_prices()[gpu.name].has_offer]
 
 
 def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
@@ -106,7 +107,7 @@ def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
         (gpu.name, number)
         for gpu in option_gpus(offers)
         for number, (tp, pp) in enumerate(LAYOUTS)
-        if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node, on_board=gpu.is_on_board)
+        if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node, on_board=gpu.is_on_board, is_slice=gpu.is_slice)
     ]
 
 
@@ -316,11 +317,9 @@ LOOKED_UP = {
 }  # fmt: skip
 # Inputs that the terms look up on Scenarios, and those that it has under another key.
 _SCENARIO_NAMES = {
-    "context", "tokens", "users", "overhead", "groups", "groups_2", "window", "window_groups", "window_2",
-    "window_groups_2", "window_block_tokens_2", "window_3", "window_groups_3", "window_block_tokens_3", "states",
-    "context_bytes", "is_shipped",
-    "all_weights_bytes", "all_parameters", "value_bytes", "allocated_tokens", "tokens_in_window", "tokens_in_window_2",
-    "by_engine", *settings_inputs(EngineSettings()), *OF_CONTEXT.by_name,
+    "context", "tokens", "users", "overhead", "is_shipped", "all_weights_bytes", "all_parameters", "value_bytes",
+    "allocated_tokens", "tokens_in_window", "tokens_in_window_2", "by_engine", *FIGURES_OF_TERMS,
+    *settings_inputs(EngineSettings()), *OF_CONTEXT.by_name,
 }  # fmt: skip
 _SCENARIO_KEYS = {"overhead": "overhead_rate"}
 RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes

@@ -1,4 +1,4 @@
-"""Write the GPUs sheet: the memory of each GPU, the other figures that a buyer needs, and the prices that count."""
+"""Write the GPUs sheet: the memory of each GPU and MIG slice, the other figures that a buyer needs, and the prices that count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 
 from openpyxl.utils import get_column_letter
 
-from core import catalog
-from core.catalog.hardware import Gpu
+from core.catalog.hardware import MIG_SLICE, Gpu
 from core.catalog.kernels import KINDS, SIXTEEN_BIT, obstacle, rate_of_kind
 from core.catalog.kernels import WIDENED as WIDENED_UNIT
+from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import ITEMS
 from core.engines import vllm
 from core.plan.candidates import DATA_CENTRE
@@ -71,6 +71,7 @@ _OF_GPU = (
     SheetColumn("as_of", 10, styles.NOTE, None),
     SheetColumn("per_node_planned", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("on_board", 12, styles.SOURCE_FIGURE, COUNT_FORMAT),
+    SheetColumn("most_nodes_per_replica", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("in_machine", 12, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("is_listed", 10, styles.FORMULA, COUNT_FORMAT),
     SheetColumn("is_compared", 10, styles.FORMULA, COUNT_FORMAT),
@@ -124,7 +125,7 @@ def write(book: Book, *, with_plan: bool = True) -> None:
     heading(ws, labels("gpus.title"), labels("gpus.subtitle"))
     put(ws, "A3", styles.SUBTITLE, labels("gpus.prices_note"))
     ws.row_dimensions[HEADER_ROW].height = 58
-    rows = (_values(labels, gpu) for gpu in catalog.gpus())
+    rows = (_values(labels, gpu) for gpu in gpus_with_slices())
     calculated = {key: text for key, text in formulas(labels).items() if with_plan or key not in _OF_PLAN}
     columns = [
         replace(column, role=styles.SOURCE_FIGURE) if column.key in _OF_PLAN and not with_plan else column
@@ -164,7 +165,7 @@ def column(book: Book, key: str) -> str:
 
 def address(key: str, gpu_name: str) -> str:
     """Return the cell of one figure of a GPU."""
-    return f"{_LETTER[key]}{FIRST_ROW + list(catalog.gpu_names()).index(gpu_name)}"
+    return f"{_LETTER[key]}{FIRST_ROW + [gpu.name for gpu in gpus_with_slices()].index(gpu_name)}"
 
 
 def formulas(labels: Labels) -> dict[str, str]:
@@ -180,6 +181,7 @@ def formulas(labels: Labels) -> dict[str, str]:
         "memory_bytes": f.gpu_memory_bytes(cell("memory_mib"), cell("label")),
         **{term.name: terms.formula(term, lambda name: cell(name) if name in _LETTER else name) for term in DEVICE},
         "per_node_planned": f"IF(ISNUMBER({cell('per_node')}),{cell('per_node')},usual_gpus_per_node)",
+        "most_nodes_per_replica": f"IF({cell('form_factor')}={f.text(MIG_SLICE)},1,most_nodes_per_replica)",
         **_of_offers(labels, cell),
         "has_options": f"IF(ISNUMBER(MATCH({cell('gpu')},option_gpus,0)),1,0)",
         **_of_candidates(labels, cell),

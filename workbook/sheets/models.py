@@ -16,7 +16,7 @@ from core.model.kv_profile import KvProfile
 from core.model.mixers import FullAttention, SlidingWindowAttention
 from core.model.weights import weights_bytes
 from core.plan.details import shipped_as
-from core.plan.layout_figures import has_shapes, model_figures
+from core.plan.layout_figures import MODEL_FIGURES, has_shapes, model_figures
 from core.plan.serving import served_precision
 from workbook import formulas as f
 from workbook import styles
@@ -168,15 +168,17 @@ def _figure_column(key: str) -> ModelColumn:
     """Return the column of a figure for vLLM's budget."""
     return ModelColumn(
         key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT,
-        lambda model: getattr(model_figures(model.spec), key.removeprefix("vllm_")), of_own=0,
+        lambda model: getattr(model_figures(model.spec), key.removeprefix(_IN_VLLM)), of_own=0,
     )  # fmt: skip
 
 
-_FIGURES = (
-    "groups", "groups_2", "vllm_window", "window_groups", "vllm_window_2", "window_groups_2", "window_block_tokens_2",
-    "vllm_window_3", "window_groups_3", "window_block_tokens_3", "states", "context_bytes", "shipped_kernels",
-    "shipped_wide",
-)  # fmt: skip
+_IN_VLLM = "vllm_"  # before keys of windows as vLLM's blocks have them; without it they are those of the model
+
+
+def key_of_figure(name: str) -> str:
+    """Return the key of the column with a figure of `core.plan.layout_figures.ModelFigures`."""
+    return f"{_IN_VLLM}{name}" if name in ("window", "window_2", "window_3") else name
+
 
 _COLUMNS = (
     *_BASE,
@@ -200,7 +202,7 @@ _COLUMNS = (
         lambda model: int(has_shapes(model.spec)),
         of_own=0,
     ),
-    *map(_figure_column, _FIGURES),
+    *(_figure_column(key_of_figure(name)) for name in MODEL_FIGURES),
     ModelColumn(
         "cache",
         _labelled("cache"),

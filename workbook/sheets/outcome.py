@@ -42,7 +42,7 @@ ANSWERS = {
         SheetColumn("tokens_per_s_per_user", 8.5, styles.FORMULA, "#,##0.0"),
         SheetColumn("cost_month", 9, styles.TOTAL, "#,##0"),
         SheetColumn("cost_user_month", 8, styles.FORMULA, "[<100]#,##0.00;#,##0"),
-        SheetColumn("state", 17.3, styles.FORMULA_TEXT, None),
+        SheetColumn("state", 20, styles.FORMULA_TEXT, None),
     )
 }
 WORKINGS = (

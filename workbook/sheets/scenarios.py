@@ -14,6 +14,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.plan.allocation import PAGED, RESERVED
+from core.plan.layout_figures import FIGURES_OF_TERMS
 from core.plan.memory import DEVICE, ESTIMATE, OF_CONTEXT
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term
@@ -88,7 +89,7 @@ _ANSWERS = (
     SheetColumn("total", 8, styles.TOTAL, "#,##0.0"),
     outcome.ANSWERS["deployable"],
     outcome.ANSWERS["best_gpus"],
-    SheetColumn("layout", 10.5, styles.FORMULA_TEXT, None),
+    SheetColumn("layout", 11.5, styles.FORMULA_TEXT, None),
     *(outcome.ANSWERS[key] for key in ("tokens_per_s_per_user", "cost_month", "cost_user_month", "state")),
 )
 # What the memory consists of, and the layout with the fewest GPUs that hold it.
@@ -109,10 +110,7 @@ OF_MODEL = {
     "all_parameters": "parameters", "all_values_per_token": "values_per_token", "window_tokens": "window",
     "all_windowed_values": "windowed_values", "window_tokens_2": "window_2",
     "all_windowed_values_2": "windowed_values_2", "all_fixed_values": "fixed_values", "all_fixed_bytes": "fixed_bytes",
-    "all_index_bytes": "index_bytes", "groups": "groups", "groups_2": "groups_2", "window": "vllm_window",
-    "window_groups": "window_groups", "window_2": "vllm_window_2", "window_groups_2": "window_groups_2",
-    "window_block_tokens_2": "window_block_tokens_2", "window_3": "vllm_window_3", "window_groups_3": "window_groups_3",
-    "window_block_tokens_3": "window_block_tokens_3", "states": "states", "context_bytes": "context_bytes",
+    "all_index_bytes": "index_bytes", **{name: models.key_of_figure(name) for name in FIGURES_OF_TERMS},
 }  # fmt: skip
 # Answers that are terms: key of the column → name of the term.
 _ANSWER_TERMS = {

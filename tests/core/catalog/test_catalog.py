@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -176,8 +177,8 @@ def test_gpus_as_people_and_drivers_write_them(written, name):
     ("written", "choices"),
     [
         ("4060 Ti", "rtx-4060-ti-16gb, rtx-4060-ti-8gb"),
-        ("RTX 5060 Ti", "rtx-5060-ti-8gb, rtx-5060-ti-16gb"),
-        ("M4 Max", "apple-m4-max-64gb, apple-m4-max-128gb"),
+        ("RTX 5060 Ti", "rtx-5060-ti-16gb, rtx-5060-ti-8gb"),
+        ("M4 Max", "apple-m4-max-128gb, apple-m4-max-64gb"),
     ],
 )
 def test_a_name_without_its_memory_asks_which(written, choices):
@@ -227,6 +228,20 @@ def test_every_gpu_has_a_card(gpu):
     assert all(type(value) in (float, str) and value != "" for value in card.values())
 
 
+def test_gpus_are_listed_as_a_buyer_looks_for_them():
+    """By maker; of a maker those for data centres first; of these the newest architecture first."""
+    keys = [(gpu.maker, gpu.segment, gpu.architecture) for gpu in catalog.gpus()]
+    for parts in (1, 2, 3):
+        runs = [group for group, _ in itertools.groupby(key[:parts] for key in keys)]
+        assert len(runs) == len(set(runs)), runs
+    for maker, rows in itertools.groupby(catalog.gpus(), key=lambda gpu: gpu.maker):
+        segments = list(dict.fromkeys(gpu.segment for gpu in rows))
+        assert segments == [each for each in ("data centre", "workstation", "consumer") if each in segments], maker
+    nvidia = dict.fromkeys(gpu.architecture for gpu in catalog.gpus() if gpu.maker == "NVIDIA")
+    newest_first = ["Blackwell Ultra", "Blackwell", "Hopper", "Ada Lovelace", "Ampere", "Turing", "Volta", "Pascal"]
+    assert list(nvidia) == newest_first
+
+
 def test_names_are_in_the_order_of_the_gpus():
     assert catalog.gpu_names() == tuple(gpu.name for gpu in catalog.gpus())
     assert len(set(catalog.gpu_names())) == len(catalog.gpus())
@@ -235,7 +250,7 @@ def test_names_are_in_the_order_of_the_gpus():
 @pytest.mark.parametrize(
     "name, error, message",
     [
-        ("h1000", UnknownNameError, "gpu: 'h1000' is not known. Did you mean 'h100-pcie' or 'h100-sxm' or 'h100-nvl'?"),
+        ("h1000", UnknownNameError, "gpu: 'h1000' is not known. Did you mean 'h100-nvl' or 'h100-sxm' or 'h100-pcie'?"),
         ("rtx 4091", UnknownNameError, "Did you mean 'rtx-4090'?"),
         ("", UnknownNameError, "gpu: '' is not known. Write one of the names in the GPUs sheet of the planner."),
         (80, WrongTypeError, 'gpu: 80 is not a name. Write a name such as "h100-sxm".'),

@@ -93,7 +93,18 @@ def test_the_speed_of_a_slice_is_not_known():
     assert vram_udf.VRAM_SPEED("qwen3-4b", 500, 100, 1, "h100-3g.40gb", 1) == "#NUM!"
 
 
-def test_scenarios_do_not_take_a_slice():
-    found, problems = parse_scenario({"model": "qwen3-4b", "context": 8192, "users": 1, "gpu": "h100-3g.40gb"})
-    assert found is None
-    assert str(problems[0]) == "gpu: h100-sxm-3g.40gb is a MIG slice, which has no scenarios. Name a whole GPU."
+def test_a_scenario_takes_a_slice():
+    found, problems = parse_scenario({"model": "qwen3-4b", "context": 8192, "users": 40, "gpu": "h100-3g.40gb"})
+    assert not problems
+    users = vram.capacity("qwen3-4b", gpu="h100-3g.40gb", context=8192).max_users.expected
+    assert found.gpu_memory_gb == 40_448 * 2**20 / 10**9
+    assert {(option.replica.tp, option.replica.pp, option.gpus) for option in found.options} == {
+        (1, 1, -(-40 // users))
+    }
+
+
+def test_every_slice_follows_the_whole_gpus():
+    found = mig.gpus_with_slices()
+    assert found[: len(catalog.gpus())] == catalog.gpus()
+    assert [gpu.name for gpu in found if gpu.is_slice] == [f"{each.gpu}-{each.name}" for each in mig.profiles()]
+    assert all(gpu_or_size(gpu.name) == gpu for gpu in found)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.catalog import offers
+from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import (
     PROBLEMS,
     STATES,
@@ -257,7 +258,8 @@ def test_prices_are_found_by_any_name():
     assert prices("H100") is prices("h100-sxm")
     assert prices("ascend-910b").purchase is None and not prices("ascend-910b").has_offer
     assert list(prices("a10g").known) == ["on_demand_per_gpu_hour", "reserved_per_gpu_hour"]
-    assert set(catalog_prices()) == set(catalog.gpu_names())
+    assert set(catalog_prices()) == {gpu.name for gpu in gpus_with_slices()}
+    assert not prices("H100 MIG 1g.10gb").has_offer
     with pytest.raises(UnknownNameError):
         prices("h1000")
 

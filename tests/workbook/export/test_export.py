@@ -18,6 +18,7 @@ from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.catalog.offer_choice import ITEMS, Price
 from core.catalog.prices import cost_defaults
 from core.engines.deployment import EngineSettings
@@ -105,7 +106,7 @@ def scenario(title="Chat", model="llama-3.1-70b", **changes) -> Scenario:
 
 
 def on_gpu(name: str) -> dict[str, object]:
-    gpu = catalog.gpu(name)
+    gpu = gpu_or_slice(name)
     return {"gpu": gpu, "gpu_memory_gb": gpu.memory_bytes / GB}
 
 
@@ -149,7 +150,7 @@ def several_scenarios() -> list[Scenario]:
         allocation = rng.choice([RESERVED, PAGED])
         gpu = {"gpu_memory_gb": rng.choice([24, 80, 85.52])}
         if rng.random() < 0.6:
-            gpu = on_gpu(rng.choice(catalog.gpus()).name)
+            gpu = on_gpu(rng.choice(gpus_with_slices()).name)
         item = scenario(
             PAYLOADS[len(rows)],
             model,
@@ -536,7 +537,7 @@ def test_rows_follow_their_inputs(program, crowd):
         answers = what_if.run(cases, outputs)
     for (before, item), of_row, answer in zip(items, wanted, answers):
         total, gpus, layout, deploy = (dict(zip(outputs, answer))[output] for output in of_row)
-        assert total == pytest.approx(item.estimate.total_bytes / GB, rel=1e-9)
+        assert total == pytest.approx(item.estimate.total_bytes / GB, rel=1e-9, abs=1 / GB)  # bytes are whole there
         assert gpus == item.gpus_by_division
         assert [layout, deploy] == row_of(before, item), item
 
