@@ -164,12 +164,12 @@ def one_of(field: str, value: object, choices: Sequence[str]) -> str:
         WrongTypeError: not text.
         UnknownNameError: not one of `choices`.
     """
+    if isinstance(value, str) and value.strip().lower() in choices:
+        return value.strip().lower()
     remedy = "Write " + " or ".join(f'"{choice}"' for choice in choices) + "."
     if not isinstance(value, str):
         raise WrongTypeError(field, f"{quoted(value)} is not text", remedy)
-    if value.strip().lower() not in choices:
-        raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
-    return value.strip().lower()
+    raise UnknownNameError(field, f"{quoted(value)} is not known", remedy)
 
 
 def flag(field: str, value: object) -> bool:

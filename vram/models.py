@@ -15,7 +15,6 @@ from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
 from core.plan import defaults
 from core.readers.model_files import CONFIG_FILE, ModelFile, read_model
-from core.readers.side_files import ADAPTER_FILE, read_side_file
 
 HUB_PREFIX = "hub:"  # without it nothing is asked of the hub
 # A hub name has one slash, and the characters that huggingface_hub's validate_repo_id allows; "@" gives a revision.
@@ -137,6 +136,8 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
 
 def _adapter_folder(path: str) -> str | None:
     """Return the folder of a LoRA adapter if `path` is one, or is its adapter_config.json; else None."""
+    from core.readers.side_files import ADAPTER_FILE
+
     folder, file = os.path.split(path)
     if file == ADAPTER_FILE:
         return folder
@@ -155,6 +156,7 @@ def _adapted(folder: str, find_base: Callable[[str], Model]) -> Model:
     """
     from core.readers.adapter import base_name, with_adapter
     from core.readers.hf_config import model_name
+    from core.readers.side_files import ADAPTER_FILE, read_side_file
 
     settings = read_side_file(os.path.join(folder, ADAPTER_FILE))
     name, config = base_name(settings), os.path.join(folder, CONFIG_FILE)

@@ -114,6 +114,16 @@ def put(ws: Worksheet, address: Address, role: str, value: object = None, number
     return cell
 
 
+def put_numbers(
+    ws: Worksheet, row: int, role: str, numbers: Iterable[tuple[int, float]], number_format: str | None = None
+) -> None:
+    """Write numbers, each with its column, into empty cells of a row in the style of `role`."""
+    style, cells = _style_of(ws, role, number_format), ws._cells
+    for column, value in numbers:
+        cell = cells[row, column] = Cell(ws, row, column, style_array=style)
+        cell._value = value
+
+
 def put_formula(ws: Worksheet, address: Address, role: str, formula: str, number_format: str | None = None) -> Cell:
     """Write a formula, given without its "=", in the style of `role`."""
     cell = _styled_cell(ws, address, role, number_format)
@@ -127,20 +137,27 @@ _style_cache: WeakKeyDictionary[Workbook, dict[tuple[str, str | None], StyleArra
 
 def _styled_cell(ws: Worksheet, address: Address, role: str, number_format: str | None) -> Cell:
     at = coordinate_to_tuple(address) if isinstance(address, str) else address
-    cached = _style_cache.setdefault(ws.parent, {})
-    style = cached.get((role, number_format))
-    if style is not None and at not in ws._cells:
+    style = _style_of(ws, role, number_format)
+    if at in ws._cells:
+        cell = ws._cells[at]
+        cell._style = StyleArray(style)
+    else:
         cell = ws._cells[at] = Cell(ws, *at, style_array=style)  # ws.cell() takes twice as long
-        return cell
-    cell = ws.cell(*at)
+    return cell
+
+
+def _style_of(ws: Worksheet, role: str, number_format: str | None) -> StyleArray:
+    cached = _style_cache.get(ws.parent)
+    if cached is None:
+        cached = _style_cache[ws.parent] = {}
+    style = cached.get((role, number_format))
     if style is None:
+        cell = Cell(ws)
         cell.style = styles.style_name(role)
         if number_format:
             cell.number_format = number_format
-        cached[role, number_format] = StyleArray(cell._style)
-    else:
-        cell._style = StyleArray(style)
-    return cell
+        style = cached[role, number_format] = cell._style
+    return style
 
 
 def heading(ws: Worksheet, title: str, subtitle: str) -> None:

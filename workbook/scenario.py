@@ -31,7 +31,7 @@ from core.plan.fleet import (
     choice_of_gpu,
     gpus_by_division,
     options,
-    smallest_first,
+    smallest,
 )
 from core.plan.layout_figures import has_shapes
 from core.plan.replica_figures import settings_inputs
@@ -154,7 +154,7 @@ class Scenario:
     @property
     def smallest(self) -> Option | None:
         """The layout with the fewest GPUs; None if none fits."""
-        return min(self.options, key=smallest_first, default=None)
+        return smallest(self.options)
 
 
 @dataclass(frozen=True)
@@ -196,16 +196,16 @@ def parse_scenario(
     row = Reading(values, own_models)
     problems: list[PlannerError] = []
     for field in FIELDS:
+        name = field.name
         try:
-            value = values[field.name] if field.name in values else field.default_in(row)
-            row.found[field.name] = field.checked(value, row)
+            row.found[name] = field.checked(values[name] if name in values else field.default_in(row), row)
         except PlannerError as problem:
             problems.append(problem)
     if not problems:
         found = row.found
         title = found.pop("scenario") or found["model"].title
-        settings = EngineSettings(**{name: found.pop(name) for name in [*found] if name in SETTING_LIMITS})
-        others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
+        settings = EngineSettings(**{name: found.pop(name) for name in _SETTINGS})
+        others = {name: found.pop(name) for name in _OTHERS}
         scenario = Scenario(title=title, **found, settings=settings, others=others)
         if scenario.engine == RULE or has_shapes(scenario.model.spec):
             return scenario, []
@@ -477,7 +477,9 @@ _FORMER_HEADINGS = {
     "KV precision": "kv_precision", "KV 精度": "kv_precision",
     "Average tokens in use, if paged": "average_tokens", "平均使用 token（paged）": "average_tokens",
 }  # fmt: skip
-_SCENARIO_ATTRIBUTES = {attribute.name for attribute in fields(Scenario)}
+_SETTINGS = tuple(field.name for field in FIELDS if field.is_setting)
+_ATTRIBUTES = {"scenario", *(attribute.name for attribute in fields(Scenario)), *_SETTINGS}
+_OTHERS = tuple(field.name for field in FIELDS if field.name not in _ATTRIBUTES)
 
 
 def field_of_header(text: object) -> str | None:

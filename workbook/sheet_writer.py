@@ -22,6 +22,7 @@ from openpyxl.writer.excel import ExcelWriter
 from openpyxl.xml.functions import tostring
 
 _NO_ROWS = b"<sheetData></sheetData>"
+_EXACT = 10**15
 
 
 class QuickExcelWriter(ExcelWriter):
@@ -83,7 +84,7 @@ class _Cells:
                 self._formulas[value] = _escaped(value[1:])
             return f"{start}><f>{self._formulas[value]}</f><v></v></c>"
         if kind == "n":
-            return f'{start} t="n"' + ("/>" if value is None else f"><v>{safe_string(value)}</v></c>")
+            return f'{start} t="n"/>' if value is None else f'{start} t="n"><v>{_number(value)}</v></c>'
         space = ' xml:space="preserve"' if value != value.strip() else ""
         return f'{start} t="inlineStr"><is><t{space}>{_escaped(value)}</t></is></c>'
 
@@ -95,7 +96,7 @@ class _Cells:
 
     def _start(self, cell: Cell) -> tuple[str, str]:
         """Return the XML of a cell before and after the number of its row."""
-        key = cell.column, cell._style.tobytes() if cell.has_style else b""
+        key = cell.column, b"" if cell._style is None else cell._style.tobytes()
         if key not in self._starts:
             style = f'" s="{cell.style_id}"' if cell.has_style else '"'
             self._starts[key] = f'<c r="{get_column_letter(cell.column)}', style
@@ -109,6 +110,11 @@ class _Cells:
 
         etree_write_cell(Stream, self._ws, cell, cell.has_style)
         return "".join(written)
+
+
+def _number(value: float) -> str:
+    """Return a number as openpyxl writes it, with 16 digits, which a whole number of up to 15 digits has anyway."""
+    return str(value) if type(value) is int and -_EXACT < value < _EXACT else safe_string(value)
 
 
 def _escaped(text: str) -> str:

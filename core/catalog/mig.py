@@ -69,6 +69,16 @@ def gpus_with_slices() -> tuple[Gpu, ...]:
     return (*names.gpus(), *(_slice(names.gpu(profile.gpu), profile) for profile in profiles()))
 
 
+def gpu_called(name: str) -> Gpu | None:
+    """Return the GPU or the slice with exactly that name; None if there is none."""
+    return _by_name().get(name)
+
+
+@cache
+def _by_name() -> dict[str, Gpu]:
+    return {gpu.name: gpu for gpu in gpus_with_slices()}
+
+
 def _slice(whole: Gpu, profile: Profile) -> Gpu:
     """Return one slice of a GPU as a GPU."""
     return replace(

@@ -10,7 +10,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from core.catalog.data_files import DATA_FOLDER, read_data
-from core.catalog.machines import machine_named
 from core.catalog.rows import ModelRow, read_rows
 from core.catalog.written_names import (
     BRANDS,
@@ -281,6 +280,8 @@ def _without_chinese(name: str) -> str:
 
 def _gpu_of_machine(name: str) -> Gpu | None:
     """Return the GPU of a cloud's machine, with the number that the machine has; None if there is no such machine."""
+    from core.catalog.machines import machine_named
+
     found = machine_named(name)
     return None if found is None else replace(_gpus_by_name()[found.gpu], gpus_per_node=found.gpus)
 
@@ -457,10 +458,12 @@ def _own_file() -> str:
 
 @lru_cache(maxsize=4)
 def _model_rows(own_file: str) -> dict[str, ModelRow]:
-    own = {row["name"]: row for row in (read_rows(own_file) if own_file else ())}
+    shipped = {row["name"]: row for row in read_rows(os.path.join(DATA_FOLDER, "models.csv"), own=False)}
+    if not own_file:
+        return shipped
+    own = {row["name"]: row for row in read_rows(own_file)}
     taken = {name_key(name) for name in own}
-    shipped = read_rows(os.path.join(DATA_FOLDER, "models.csv"), own=False)
-    return own | {row["name"]: row for row in shipped if name_key(row["name"]) not in taken}
+    return own | {name: row for name, row in shipped.items() if name_key(name) not in taken}
 
 
 @lru_cache(maxsize=4)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from core.cells.arguments import CONTEXT, GPUS, KV_PRECISION, MODEL, OPTIONAL_OVERHEAD, PRECISION, USERS, cell_argument
+from collections.abc import Callable, Sequence
+
+from core.cells.arguments import (
+    CONTEXT,
+    GPUS,
+    KV_PRECISION,
+    MODEL,
+    OPTIONAL_OVERHEAD,
+    PRECISION,
+    USERS,
+    Argument,
+    cell_argument,
+)
 from core.cells.broadcast import Array, broadcast
-from core.cells.spill import value_or_rows
+from core.cells.spill import evaluate, value_or_rows
+from core.cells.values import single_cells
 from core.checks import LIMITS
 from core.plan.fleet import GpuChoice, Service, choice_of, gpus_to_deploy, max_context, max_users
 from core.plan.serving import service_of
@@ -17,8 +30,8 @@ def gpus(
     def count(context: int, users: int, gpu: GpuChoice, service: Service) -> float:
         return float(gpus_to_deploy(service, gpu, users, context))
 
-    workload = [CONTEXT.read(context), USERS.read(users), GPU.read(gpu)]
-    return value_or_rows(broadcast(count, [*workload, services(model, precision, kv_precision, overhead)]))
+    described = [model, precision, kv_precision, overhead]
+    return of_services(count, [CONTEXT, USERS, GPU], [context, users, gpu], described)
 
 
 def users(
@@ -27,8 +40,8 @@ def users(
     def count(context: int, gpu: GpuChoice, gpus: int, service: Service) -> float:
         return float(max_users(service, gpu, gpus, context))
 
-    workload = [CONTEXT.read(context), GPU.read(gpu), GPUS.read(gpus)]
-    return value_or_rows(broadcast(count, [*workload, services(model, precision, kv_precision, overhead)]))
+    described = [model, precision, kv_precision, overhead]
+    return of_services(count, [CONTEXT, GPU, GPUS], [context, gpu, gpus], described)
 
 
 def context(
@@ -37,15 +50,39 @@ def context(
     def tokens(users: int, gpu: GpuChoice, gpus: int, service: Service) -> float:
         return float(max_context(service, gpu, gpus, users, int(LIMITS["context"].most)))
 
-    workload = [USERS.read(users), GPU.read(gpu), GPUS.read(gpus)]
-    return value_or_rows(broadcast(tokens, [*workload, services(model, precision, kv_precision, overhead)]))
+    described = [model, precision, kv_precision, overhead]
+    return of_services(tokens, [USERS, GPU, GPUS], [users, gpu, gpus], described)
 
 
-def services(model: object, precision: object, kv_precision: object, overhead: object = None) -> Array:
-    """Return the services, each without its workload; a blank overhead means the memory budget of vLLM."""
-    formats = [PRECISION.read(precision), KV_PRECISION.read(kv_precision)]
-    arguments = [MODEL.read(model), *formats, OPTIONAL_OVERHEAD.read(overhead)]
+def of_services(
+    function: Callable[..., object], arguments: Sequence[Argument], given: Sequence[object],
+    described: Sequence[object],
+) -> object:  # fmt: skip
+    """Read `arguments` from the cells that are `given`, and compute `function` of them and a service.
+
+    Args:
+        described: the cells that describe the service, as for `services`.
+    """
+    if single_cells([*given, *described]) is not None:
+        count = len(arguments)
+        return evaluate(
+            lambda *values: function(*values[:count], service_of(*values[count:])),
+            [*arguments, *_OF_SERVICE], [*given, *described],
+        )  # fmt: skip
+    values = [argument.read(cells) for argument, cells in zip(arguments, given)]
+    return value_or_rows(broadcast(function, [*values, services(described)]))
+
+
+def services(described: Sequence[object]) -> Array:
+    """Return the services, each without its workload.
+
+    Args:
+        described: the cells of the model, its precision, that of the cache, and the overhead, of which a blank means
+            the memory budget of vLLM.
+    """
+    arguments = [argument.read(cells) for argument, cells in zip(_OF_SERVICE, described)]
     return broadcast(service_of, arguments, on_error=lambda error: error)
 
 
 GPU = cell_argument("gpu", choice_of)
+_OF_SERVICE = (MODEL, PRECISION, KV_PRECISION, OPTIONAL_OVERHEAD)

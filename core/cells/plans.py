@@ -7,8 +7,7 @@ from functools import partial
 from core import catalog
 from core.cells import capacity
 from core.cells.arguments import CONTEXT, PRECISION, USERS, cell_argument, optional
-from core.cells.broadcast import broadcast
-from core.cells.spill import spilled, the_only_value, valid, value_or_rows
+from core.cells.spill import spilled, the_only_value, valid
 from core.checks import number, one_of
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.precision import Precision
@@ -43,7 +42,7 @@ def plan(
     """Return a row of headings and a row for each option, the best first: of each GPU, or of those that are named."""
 
     def table() -> object:
-        service = the_only_value("model", capacity.services(model, precision, kv_precision, overhead))
+        service = the_only_value("model", capacity.services([model, precision, kv_precision, overhead]))
         named = [found for found in map(valid, GPUS.read(gpu).elements) if found is not None]
         found = ranked(
             service,
@@ -80,11 +79,9 @@ def cost(
             raise UnknownNameError("result", f"{result} is not known of {gpu.name}", "Name a GPU with a price.")
         return value
 
-    arguments = [
-        CONTEXT.read(context), USERS.read(users), capacity.GPU.read(gpu), PRECISION.read(precision),
-        WANTED_SPEED.read(min_speed), RESULT.read(result), capacity.services(model, precision, kv_precision, overhead),
-    ]  # fmt: skip
-    return value_or_rows(broadcast(figure, arguments))
+    arguments = [CONTEXT, USERS, capacity.GPU, PRECISION, WANTED_SPEED, RESULT]
+    given = [context, users, gpu, precision, min_speed, result]
+    return capacity.of_services(figure, arguments, given, [model, precision, kv_precision, overhead])
 
 
 def ranked(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from core.catalog.gpu_inputs import named_gpu
 from core.catalog.hardware import Gpu
 from core.cells.arguments import GPUS, OUTPUT_TOKENS, PROMPT_TOKENS, TOKENS_PER_SECOND, USERS, cell_argument
-from core.cells.broadcast import broadcast
-from core.cells.capacity import services
-from core.cells.spill import value_or_rows
+from core.cells.capacity import of_services
 from core.checks import one_of
 from core.errors import UnsupportedModelError
 from core.plan.fleet import Service
@@ -39,9 +37,9 @@ def speed(
         }
         return figures[result]
 
-    load = [PROMPT_TOKENS.read(prompt_tokens), OUTPUT_TOKENS.read(output_tokens), USERS.read(users)]
-    asked = [*load, GPU.read(gpu), GPUS.read(gpus), RESULT.read(result)]
-    return value_or_rows(broadcast(figure, [*asked, services(model, precision, kv_precision)]))
+    arguments = [PROMPT_TOKENS, OUTPUT_TOKENS, USERS, GPU, GPUS, RESULT]
+    given = [prompt_tokens, output_tokens, users, gpu, gpus, result]
+    return of_services(figure, arguments, given, [model, precision, kv_precision, None])
 
 
 def users_at_speed(
@@ -52,9 +50,9 @@ def users_at_speed(
         load = Load(users=1, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
         return float(most_users_at_speed(known_service(service), gpu, gpus, load, speed))
 
-    load = [PROMPT_TOKENS.read(prompt_tokens), OUTPUT_TOKENS.read(output_tokens), TOKENS_PER_SECOND.read(speed)]
-    asked = [*load, GPU.read(gpu), GPUS.read(gpus)]
-    return value_or_rows(broadcast(count, [*asked, services(model, precision, kv_precision)]))
+    arguments = [PROMPT_TOKENS, OUTPUT_TOKENS, TOKENS_PER_SECOND, GPU, GPUS]
+    given = [prompt_tokens, output_tokens, speed, gpu, gpus]
+    return of_services(count, arguments, given, [model, precision, kv_precision, None])
 
 
 def known_service(service: Service) -> Service:

@@ -227,11 +227,14 @@ class Budget:
     @cached_property
     def kv(self) -> Size:
         """Return the bytes that remain for the KV cache, at least 0."""
-        taken = self.weights + self.activation + self.other
-        if self.graphs_are_subtracted:
-            taken += self.graphs
+        weights, activation, other = self.weights, self.activation, self.other
+        graphs = self.graphs if self.graphs_are_subtracted else exact_size(0)
         usable = self.usable_bytes
-        return Size(max(0, usable - taken.expected), max(0, usable - taken.high), max(0, usable - taken.low))
+        return Size(
+            expected=max(0, usable - weights.expected - activation.expected - other.expected - graphs.expected),
+            low=max(0, usable - weights.high - activation.high - other.high - graphs.high),
+            high=max(0, usable - weights.low - activation.low - other.low - graphs.low),
+        )
 
 
 @dataclass(frozen=True)

@@ -317,13 +317,14 @@ def activation(deployment: Deployment, shapes: StageShapes) -> Size:
     computed).
     """
     expected = activation_peak_bytes(deployment, shapes)
-    with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=deployment.version >= _CORE_V1)
-    high = size_between(expected, 1, 1.12).high
+    sorts = _CORE_V1 <= deployment.version < _TOP_K_KERNEL
+    with_flashinfer = activation_peak_bytes(deployment, shapes, flashinfer=True) if sorts else expected
+    high = int(expected * 1.12)
     if deployment.version < _READS_PEAK:  # the phases' memory adds up where no freed block can be used again
         step, is_last = largest_step(deployment), bool(shapes.vocab_size)
         forward = forward_peak_bytes(shapes, step, deployment.version, is_last=is_last)
         high += min(forward, sampling_peak_bytes(shapes, step, deployment.version, deployment.attention_tp))
-    return Size(expected, size_between(with_flashinfer, 0.92, 1).low, high)
+    return Size(expected, int(with_flashinfer * 0.92), high)
 
 
 def _gib(expected: float, low: float, high: float) -> Size:

@@ -424,12 +424,21 @@ def money_inputs(
     prices: GpuPrices | None = None,
 ) -> dict[str, Any]:
     """Return every input of the terms of `core.plan.money` by name, and the terms of `RATES`; as `money_figures`."""
+    of_gpu = gpu_money_inputs(gpu, policy=policy, assumptions=assumptions, prices=prices)
+    return of_gpu | option_money_inputs(option, users)
+
+
+def gpu_money_inputs(
+    gpu: Gpu,
+    *,
+    policy: OrderPolicy | None = None,
+    assumptions: Assumptions | None = None,
+    prices: GpuPrices | None = None,
+) -> dict[str, Any]:
+    """Return the part of `money_inputs` that all options on a GPU have in common."""
     prices = prices or indicative_prices(gpu.name)
     policy, assumptions = policy or default_policy(), assumptions or default_assumptions()
     given: dict[str, Any] = {
-        "users": users,
-        # A tiny model has room for more users than there are; the replicas for them are the same.
-        "users_per_replica": option and min(option.users_per_replica, int(COST_LIMITS["users_per_replica"].most)),
         "tdp_w": gpu.tdp_w,
         "gpu_usd": _usd(prices.purchase),
         "server_per_gpu_usd": _usd(prices.server_per_gpu),
@@ -437,26 +446,41 @@ def money_inputs(
         "reserved_usd_per_gpu_hour": _usd(prices.reserved_per_gpu_hour),
     }
     are_defaults = policy is default_policy() and assumptions is default_assumptions()
-    given = _all_checked(given) | (_default_settings() if are_defaults else _settings(policy, assumptions))
-    given |= {
-        "gpus_per_replica": option and option.replica.gpus,
-        "gpus_per_node": (option.replica.gpu if option else choice_of_gpu(gpu)).gpus_per_node,
+    return {
+        **_all_checked(given),
+        **(_default_settings() if are_defaults else _settings(policy, assumptions)),
+        "gpus_per_node": choice_of_gpu(gpu).gpus_per_node,
         "on_board": int(gpu.is_on_board),
-        "most_gpus": COST_LIMITS["gpus"].most,
         "order_step": _step(prices.purchase),
         "on_demand_step": _step(prices.on_demand_per_gpu_hour),
         "reserved_step": _step(prices.reserved_per_gpu_hour),
+    }
+
+
+def option_money_inputs(option: Option | None, users: int) -> dict[str, Any]:
+    """Return the part of `money_inputs` that differs between the options on a GPU; None: no layout fits."""
+    given: dict[str, Any] = {"users": _checked("users", users)}
+    if option is None:
+        return given | {"users_per_replica": None, "gpus_per_replica": None}
+    # A tiny model has room for more users than there are; the replicas for them are the same.
+    each = min(option.users_per_replica, int(COST_LIMITS["users_per_replica"].most))
+    return given | {
+        "users_per_replica": _checked("users_per_replica", each),
+        "gpus_per_replica": option.replica.gpus,
+        "gpus_per_node": option.replica.gpu.gpus_per_node,
+    }
+
+
+def _settings(policy: OrderPolicy, assumptions: Assumptions) -> dict[str, Any]:
+    """Return the inputs that are the same for all options and GPUs, checked, and the terms of `RATES`."""
+    flags = {name: int(getattr(policy, name)) for name in _FLAGS}
+    given = _all_checked({**vars(policy), **flags, **vars(assumptions)}) | {
+        "most_gpus": COST_LIMITS["gpus"].most,
         "hours_per_month": HOURS_PER_MONTH,
         "months_per_year": MONTHS_PER_YEAR,
         "w_per_kw": W_PER_KW,
     }
     return given | RATES.compute(given)
-
-
-def _settings(policy: OrderPolicy, assumptions: Assumptions) -> dict[str, Any]:
-    """Return the inputs that are the same for all options, checked."""
-    flags = {name: int(getattr(policy, name)) for name in _FLAGS}
-    return _all_checked({**vars(policy), **flags, **vars(assumptions)})
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from core.engines.parallelism import check_tensor_parallel, kv_profile_per_gpu
 from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
 from core.model.mixers import Mixer
@@ -38,6 +37,8 @@ def memory_details(
     Raises:
         OutOfRangeError: `tp` does not divide the model's heads.
     """
+    from core.engines.parallelism import check_tensor_parallel, kv_profile_per_gpu
+
     check_tensor_parallel(model, tp)
     counts = model_counts(model)
     per_gpu = kv_profile_per_gpu(model, tp)[0]

@@ -7,20 +7,20 @@ come from the same function `users_per_replica`, so they agree with each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from core.catalog.gpu_inputs import card_of_size, gpu_or_size
 from core.catalog.hardware import Gpu
-from core.catalog.mig import gpu_or_slice
+from core.catalog.mig import gpu_called
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.parallelism import tensor_parallel_obstacle
 from core.engines.served import NAME_A_DRAFTER, drafter_obstacle, setting_obstacle
-from core.errors import OutOfRangeError, UnknownNameError
+from core.errors import OutOfRangeError
 from core.model.counts import model_counts
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -112,10 +112,7 @@ def choice_of_gpu(gpu: Gpu) -> GpuChoice:
 
 def gpu_of_choice(choice: GpuChoice) -> Gpu | None:
     """Return the catalog's GPU of that name; None if only a memory size was chosen."""
-    try:
-        return gpu_or_slice(choice.name)
-    except UnknownNameError:
-        return None
+    return gpu_called(choice.name)
 
 
 def choice_of_gb(memory_gb: float) -> GpuChoice:
@@ -205,16 +202,28 @@ class Option:
     Attributes:
         replica, replicas: the kind of replica, and the number of replicas.
         users_per_replica: most concurrent users of one replica.
-        gpus, nodes: totals of all replicas.
-        headroom: share of the user capacity that is unused.
+        users: those to serve.
     """
 
     replica: Replica
     replicas: int
     users_per_replica: int
-    gpus: int
-    nodes: int
-    headroom: float
+    users: int
+
+    @property
+    def gpus(self) -> int:
+        """The GPUs of all replicas."""
+        return self.replicas * self.replica.gpus
+
+    @property
+    def nodes(self) -> int:
+        """The nodes of all replicas."""
+        return self.replica.nodes(self.replicas)
+
+    @property
+    def headroom(self) -> float:
+        """The share of the user capacity that is unused."""
+        return 1 - self.users / (self.replicas * self.users_per_replica)
 
 
 def deployment_of(service: Service, replica: Replica, context: int) -> Deployment:
@@ -252,26 +261,46 @@ def users_per_replica(service: Service, replica: Replica, context: int) -> int:
         tokens = min(context, service.average_tokens or context)
         deployment = deployment_of(service, replica, context)
         return 0 if setting_obstacle(deployment) else users_that_fit(service.engine, deployment, tokens)
-    return int(rule_figures(service, replica, context)["rule_users"])
+    return _users_by_rule(service, replica, _given_rule_inputs(service, replica.gpu, context))
 
 
 def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, Any]:
     """Return every input and term of `core.plan.memory.RULE` by name, for a service with an overhead."""
-    tokens = allocated_tokens(context, service.average_tokens)
-    given = _rule_inputs(service.model, service.precision, replica.tp, replica.pp) | {
-        "memory_bytes": replica.gpu.rule_bytes,
-        "overhead": service.overhead,
-        "value_bytes": service.kv_precision.bytes_per_value,
-        "allocated_tokens": tokens,
-        **tokens_in_windows(service.model, tokens),
-    }
+    of_layout = _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
+    given = of_layout | _given_rule_inputs(service, replica.gpu, context)
     return given | RULE.compute(given)
 
 
-def tokens_in_windows(model: ModelSpec, tokens: int) -> dict[str, int]:
-    """Return the tokens that layers with a window of the first and of the second size cache."""
-    windows = [window for window, _ in (*model_counts(model).kv.windowed, (0, 0), (0, 0))]
-    return {"tokens_in_window": min(tokens, windows[0]), "tokens_in_window_2": min(tokens, windows[1])}
+def _users_of_each(service: Service, gpu: GpuChoice, context: int) -> Iterator[tuple[Replica, int]]:
+    """Yield every replica that can be deployed with its `users_per_replica`; what they share is computed once."""
+    replicas = replicas_of(service.model, gpu, service.engine.name)
+    if service.overhead is None:
+        for replica in replicas:
+            yield replica, users_per_replica(service, replica, context)
+    else:
+        given = _given_rule_inputs(service, gpu, context)
+        for replica in replicas:
+            yield replica, _users_by_rule(service, replica, given)
+
+
+def _users_by_rule(service: Service, replica: Replica, given: Mapping[str, Any]) -> int:
+    of_layout = _rule_inputs(service.model, service.precision, replica.tp, replica.pp)
+    users: int = RULE.compute({**of_layout, **given})["rule_users"]  # type: ignore[assignment]
+    return users
+
+
+def _given_rule_inputs(service: Service, gpu: GpuChoice, context: int) -> dict[str, Any]:
+    """Return the inputs of the rule that are the same in every layout."""
+    tokens = allocated_tokens(context, service.average_tokens)
+    windows = [window for window, _ in (*model_counts(service.model).kv.windowed, (0, 0), (0, 0))]
+    return {
+        "memory_bytes": gpu.rule_bytes,
+        "overhead": service.overhead,
+        "value_bytes": service.kv_precision.bytes_per_value,
+        "allocated_tokens": tokens,
+        "tokens_in_window": min(tokens, windows[0]),
+        "tokens_in_window_2": min(tokens, windows[1]),
+    }
 
 
 @lru_cache(maxsize=16_384)
@@ -301,20 +330,19 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Rep
 
 def options(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Option]:
     """Yield every deployable way to serve `users` on that GPU, unsorted."""
-    for replica in replicas_of(service.model, gpu, service.engine.name):
-        per_replica = users_per_replica(service, replica, context)
+    for replica, per_replica in _users_of_each(service, gpu, context):
         if per_replica < 1:
             continue
         replicas = -(-users // per_replica)
         if replicas * replica.gpus <= MAX_GPUS:
-            yield Option(
-                replica=replica,
-                replicas=replicas,
-                users_per_replica=per_replica,
-                gpus=replicas * replica.gpus,
-                nodes=replica.nodes(replicas),
-                headroom=1 - users / (replicas * per_replica),
-            )
+            yield Option(replica=replica, replicas=replicas, users_per_replica=per_replica, users=users)
+
+
+def smallest(among: Iterable[Option]) -> Option | None:
+    """Return the option that is first by `smallest_first`; None if there is none."""
+    among = tuple(among)
+    fewest = min((option.gpus for option in among), default=0)  # which the sort key compares first
+    return min((option for option in among if option.gpus == fewest), key=smallest_first, default=None)
 
 
 def smallest_first(option: Option) -> tuple[float, ...]:

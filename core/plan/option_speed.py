@@ -191,14 +191,7 @@ def _users_at_speed(service: Service, gpu: Gpu, option: Option, wish: Wish) -> i
 
 def _with_users_per_replica(option: Option, users_per_replica: int, users: int) -> Option:
     replicas = -(-users // users_per_replica)
-    return replace(
-        option,
-        users_per_replica=users_per_replica,
-        replicas=replicas,
-        gpus=replicas * option.replica.gpus,
-        nodes=option.replica.nodes(replicas),
-        headroom=1 - users / (replicas * users_per_replica),
-    )
+    return replace(option, users_per_replica=users_per_replica, replicas=replicas, users=users)
 
 
 def _checked(service: Service, gpu: Gpu, option: Option, wish: Wish, users: int, peak_users: int) -> OptionSpeed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -12,14 +12,13 @@ from typing import Any
 from core.catalog.hardware import Gpu
 from core.catalog.mig import gpus_with_slices
 from core.catalog.offer_choice import GpuPrices
-from core.plan.costs import candidate_of, money_figures
-from core.plan.fleet import LAYOUTS, Option, Replica, choice_of_gpu, layout_title
-from core.plan.money import OUTCOME
+from core.plan.costs import candidate_of, gpu_money_inputs, option_money_inputs
+from core.plan.fleet import LAYOUTS, Option, Replica, choice_of_gpu, layout_title, options
+from core.plan.money import OPTION_MONEY, OUTCOME
 from core.plan.option_speed import OptionSpeed
 from core.plan.ranking import SAME_COST, Candidate, rank
 from core.plan.speed import Speed
 from core.plan.terms import Terms
-from core.units import GB
 from workbook.export import speeds
 from workbook.export.figures import Figures, chosen
 from workbook.scenario import Scenario
@@ -67,7 +66,11 @@ class OtherGpus:
     """
 
     def __init__(self, prices: Mapping[str, GpuPrices]) -> None:
-        self._prices = prices
+        self._inputs = {
+            gpu.name: gpu_money_inputs(gpu, prices=prices[gpu.name])
+            for gpu in gpus_with_slices()
+            if prices[gpu.name].has_offer
+        }
         self._ranked: dict[tuple[object, ...], list[tuple[Gpu, Alternative]]] = {}
 
     def of(self, figures: Figures) -> tuple[Alternative, ...]:
@@ -90,23 +93,21 @@ class OtherGpus:
             heappush(waiting, (bound, next(number), gpu, None))
         found: dict[Option, _Found] = {}
         of_gpu: dict[str, float] = {}
-        on: dict[str, Scenario] = {}
         while waiting:
             bound, _, gpu, option = heappop(waiting)
             cheapest = sorted(of_gpu.values())
             if len(cheapest) > OTHERS and bound > cheapest[OTHERS] * SAME_COST**2:
                 break
             if option is None:
-                on[gpu.name] = on_gpu(scenario, gpu)
-                for layout in on[gpu.name].options:
-                    cost = self._money(gpu, layout, scenario.users)["net_present_cost"]
+                for layout in options(scenario.service, choice_of_gpu(gpu), scenario.users, scenario.context):
+                    cost = self._money(gpu, layout)["net_present_cost"]
                     if cost is not None:
                         heappush(waiting, (cost, next(number), gpu, layout))
                 continue
-            (at_load,) = speeds.at_loads(on[gpu.name], min_speed, (option,))
+            (at_load,) = speeds.at_loads(scenario, min_speed, (option,))
             if at_load.reason:
                 continue
-            money = self._money(gpu, at_load.option, scenario.users)
+            money = self._money(gpu, at_load.option)
             if money["net_present_cost"] is not None:
                 found[at_load.option] = gpu, at_load, money
                 of_gpu[gpu.name] = min(money["net_present_cost"], of_gpu.get(gpu.name, math.inf))
@@ -124,30 +125,19 @@ class OtherGpus:
         held = (scenario.estimate.weights_bytes + scenario.estimate.kv_bytes) * _LEAST_SHARE
         costs = []
         for gpu in gpus_with_slices():
-            if self._prices[gpu.name].has_offer:
-                choice = choice_of_gpu(gpu)
-                gpus = max(1, math.floor(held / choice.memory_bytes))
-                places = math.ceil(scenario.users / gpus)
-                least = Option(
-                    replica=Replica(choice, 1, 1),
-                    replicas=gpus,
-                    users_per_replica=places,
-                    gpus=gpus,
-                    nodes=1,
-                    headroom=0,
-                )
-                cost = self._money(gpu, least, scenario.users)["net_present_cost"]
-                if cost is not None:
-                    costs.append((cost, gpu))
+            if gpu.name not in self._inputs:
+                continue
+            choice = choice_of_gpu(gpu)
+            gpus = max(1, math.floor(held / choice.memory_bytes))
+            places = math.ceil(scenario.users / gpus)
+            least = Option(replica=Replica(choice, 1, 1), replicas=gpus, users_per_replica=places, users=scenario.users)
+            cost = self._money(gpu, least)["net_present_cost"]
+            if cost is not None:
+                costs.append((cost, gpu))
         return sorted(costs, key=lambda found: found[0])
 
-    def _money(self, gpu: Gpu, option: Option, users: int) -> Mapping[str, Any]:
-        return money_figures(gpu, option, users=users, prices=self._prices[gpu.name])
-
-
-def on_gpu(scenario: Scenario, gpu: Gpu) -> Scenario:
-    """Return a scenario on another GPU, with that GPU's own memory."""
-    return replace(scenario, gpu=gpu, gpu_memory_gb=choice_of_gpu(gpu).memory_bytes / GB)
+    def _money(self, gpu: Gpu, option: Option) -> Mapping[str, Any]:
+        return OPTION_MONEY.compute(self._inputs[gpu.name] | option_money_inputs(option, option.users))
 
 
 def _candidates(users: int, found: Mapping[Option, _Found]) -> Iterable[Candidate[Option]]:

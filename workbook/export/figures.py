@@ -15,7 +15,7 @@ from core.model.counts import model_counts
 from core.plan.allocation import PAGED
 from core.plan.costs import candidate_of, money_figures
 from core.plan.demand import MIN_SPEED
-from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest_first
+from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest
 from core.plan.layout_figures import RULE_COLUMNS
 from core.plan.memory import ADAPTERS, BLOCKS, DEVICE, ESTIMATE, OF_CONTEXT, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.money import OUTCOME
@@ -145,6 +145,8 @@ class Figures:
     @property
     def options(self) -> tuple[Option, ...]:
         """The options that can be chosen."""
+        if self.min_speed is None:
+            return self.scenario.options
         return tuple(at_load.option for at_load in self.at_loads if not at_load.reason)
 
     @cached_property
@@ -256,9 +258,11 @@ def recommended(
         options: those that can be chosen.
         money: the terms of `OPTION_MONEY` of each option; empty without a price.
     """
+    if not money:
+        return smallest(options)
     bandwidth = scenario.gpu.bandwidth_gb_per_s if scenario.gpu else None
     ranking = rank(candidate_of(option, figures, scenario.users, bandwidth) for option, figures in money.items())
-    return ranking.keys[0] if ranking.keys else min(options, key=smallest_first, default=None)
+    return ranking.keys[0] if ranking.keys else smallest(options)
 
 
 def _prices_of(scenario: Scenario, prices: Mapping[str, GpuPrices]) -> GpuPrices | None:

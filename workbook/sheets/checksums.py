@@ -130,7 +130,7 @@ def _columns(book: Book, sheet: str) -> Iterator[_Checked]:
         heading = str(ws[f"{letter}{header_row}"].value or letter)
         runs = _runs_of_prices(book, number) if sheet == "prices" else _runs(book, header_row, last_row, cells)
         for rows in runs:
-            values = [cells[row].value for row in rows if row in cells and cells[row].value is not None]
+            values = [cell._value for cell in map(cells.get, rows) if cell is not None and cell._value is not None]
             numbers = [_number(value) for value in values if not isinstance(value, str)]
             texts = [value.casefold() for value in values if isinstance(value, str)]
             if values:
@@ -140,11 +140,8 @@ def _columns(book: Book, sheet: str) -> Iterator[_Checked]:
 
 def _runs(book: Book, header_row: int, last_row: int, cells: dict[int, Cell]) -> Iterator[range]:
     """Yield the rows of a column between its computed or unlocked cells."""
-    protections = book.openpyxl._protections
-    others = [
-        row for row, cell in cells.items()
-        if cell.data_type == "f" or not protections[cell._style.protectionId].locked
-    ]  # fmt: skip
+    unlocked = {number for number, protection in enumerate(book.openpyxl._protections) if not protection.locked}
+    others = [row for row, cell in cells.items() if cell.data_type == "f" or cell._style.protectionId in unlocked]
     ends = [header_row, *sorted(others), last_row + 1]
     yield from (range(above + 1, below) for above, below in pairwise(ends) if above + 1 < below)
 

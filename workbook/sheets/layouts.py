@@ -22,7 +22,7 @@ from core.plan.layout_figures import (
     stored_rows,
 )
 from workbook import styles
-from workbook.book import COUNT_FORMAT, Book, absolute, heading, protect, put, put_formula
+from workbook.book import COUNT_FORMAT, Book, absolute, heading, protect, put, put_formula, put_numbers
 from workbook.labels import Labels
 from workbook.sheets import models
 
@@ -151,12 +151,9 @@ def _computed(model: CatalogModel, tp: int, pp: int) -> tuple[Row, ...]:
 def _write_keys(ws: Worksheet, row: int, model: str, tp: int, pp: int, others: Sequence[int]) -> None:
     second, third = (other - NO_MODEL_ROW + 1 for other in others)
     put(ws, (row, 1), styles.LABEL, model)
-    for column, value in enumerate((tp, pp, second, third), start=2):
-        put(ws, (row, column), styles.FORMULA, value, COUNT_FORMAT)
+    put_numbers(ws, row, styles.FORMULA, enumerate((tp, pp, second, third), start=2), COUNT_FORMAT)
 
 
 def _write_figures(ws: Worksheet, row: int, figures: Row) -> None:
-    for column, key in enumerate(COLUMNS, start=len(_KEYS) + 1):
-        value = figures.get(key)
-        if value:
-            put(ws, (row, column), styles.FORMULA, value, COUNT_FORMAT)
+    values = [(column, figures.get(key)) for column, key in enumerate(COLUMNS, start=len(_KEYS) + 1)]
+    put_numbers(ws, row, styles.FORMULA, [(column, value) for column, value in values if value], COUNT_FORMAT)

@@ -3,7 +3,7 @@
 Only the model types listed here are supported: guessing at an unknown one could give wrong sizes unnoticed. Dense
 decoders are in `llama_like` and `gemma`, experts in `moe`, latent attention in `deepseek`, recurrent layers in
 `hybrid`, BERT and its variants in `encoder`, models with an encoder and a decoder in `encoder_decoder`, models with
-towers for images or audio in `multimodal`.
+towers for images or audio in `multimodal`. The last three are imported only for their models.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from core.errors import UnsupportedModelError, quoted, unknown_name
 from core.model.spec import ModelSpec
-from core.readers.architectures import deepseek, encoder, encoder_decoder, gemma, hybrid, llama_like, moe, multimodal
+from core.readers.architectures import deepseek, gemma, hybrid, llama_like, moe
 from core.readers.architectures.decoder import Family, decoder_spec
 from core.readers.fields import Fields, family_defaults
 
@@ -44,6 +44,8 @@ _SAME_AS = {
 
 def known_model_types() -> tuple[str, ...]:
     """Return every supported `model_type`."""
+    from core.readers.architectures import encoder, encoder_decoder, multimodal
+
     composites = {*multimodal.COMPOSITES, *multimodal.THINKERS}
     return tuple(sorted({*DECODERS, *_SAME_AS, *encoder.FAMILIES, *encoder_decoder.READERS, *composites}))
 
@@ -60,6 +62,10 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
         PlannerError: a field is missing, wrong, or not supported.
     """
     model_type = _model_type(config)
+    if model_type in DECODERS:
+        return read_decoder(config, model_type, name)
+    from core.readers.architectures import encoder, encoder_decoder, multimodal
+
     if model_type in multimodal.COMPOSITES or model_type in multimodal.THINKERS:
         return multimodal.read(config, model_type, name, read_decoder)
     if model_type in encoder.FAMILIES:
@@ -78,6 +84,10 @@ def read(config: Mapping[str, object], name: str) -> ModelSpec:
 
 def is_encoder(config: Mapping[str, object]) -> bool:
     """Return whether a config.json is of an encoder alone, whose reader looks at its class itself."""
+    if config.get("model_type") in DECODERS:
+        return False
+    from core.readers.architectures import encoder
+
     return config.get("model_type") in encoder.FAMILIES
 
 

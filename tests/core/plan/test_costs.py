@@ -87,14 +87,7 @@ def costs(
 
 def option(gpu_name: str, split: tuple[int, int], users: int, each: int) -> Option:
     replicas, replica = -(-users // each), Replica(choice_of_gpu(catalog.gpu(gpu_name)), *split)
-    return Option(
-        replica=replica,
-        replicas=replicas,
-        users_per_replica=each,
-        gpus=replicas * replica.gpus,
-        nodes=replica.nodes(replicas),
-        headroom=1 - users / (replicas * each),
-    )
+    return Option(replica=replica, replicas=replicas, users_per_replica=each, users=users)
 
 
 def test_a_replica_may_hold_more_users_than_anyone_has():

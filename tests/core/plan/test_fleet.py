@@ -39,6 +39,7 @@ from core.plan.fleet import (
     max_users,
     options,
     replicas_of,
+    smallest,
     smallest_first,
     users_per_replica,
 )
@@ -228,16 +229,18 @@ def test_a_gpu_smaller_than_the_drivers_memory():
 
 def test_rank():
     """Fewest GPUs; with equal GPUs, less memory, fewer nodes, fewer stages, fewer replicas, more headroom."""
-    one = Option(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, gpus=4, nodes=1, headroom=0.1)
+    one = Option(replica=Replica(H100, 2, 1), replicas=2, users_per_replica=9, users=16)
     later = [
-        replace(one, gpus=5, headroom=0.9),
-        replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), headroom=0.9),
-        replace(one, nodes=2, headroom=0.9),
-        replace(one, replica=Replica(H100, 1, 2), headroom=0.9),
-        replace(one, replicas=3, headroom=0.9),
-        replace(one, headroom=0.0),
+        replace(one, replicas=3, users=2),
+        replace(one, replica=Replica(GpuChoice("larger", H100.memory_bytes + 1), 2, 1), users=2),
+        replace(one, replica=Replica(replace(H100, gpus_per_node=2), 2, 1), users=2),
+        replace(one, replica=Replica(H100, 1, 2), users=2),
+        replace(one, replica=Replica(H100, 1, 1), replicas=4, users=2),
+        replace(one, users=18),
     ]
     assert all(smallest_first(one) < smallest_first(other) for other in later)
+    assert all(smallest([other, one]) is one for other in later)
+    assert smallest([]) is None
 
 
 def test_error_if_nothing_fits():
