@@ -204,8 +204,8 @@ def parse_scenario(
     if not problems:
         found = row.found
         title = found.pop("scenario") or found["model"].title
-        settings = EngineSettings(**{name: found.pop(name) for name in _SETTINGS})
-        others = {name: found.pop(name) for name in _OTHERS}
+        settings = EngineSettings(**{name: found.pop(name) for name in [*found] if name in SETTING_LIMITS})
+        others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
         scenario = Scenario(title=title, **found, settings=settings, others=others)
         if scenario.engine == RULE or has_shapes(scenario.model.spec):
             return scenario, []
@@ -477,9 +477,7 @@ _FORMER_HEADINGS = {
     "KV precision": "kv_precision", "KV 精度": "kv_precision",
     "Average tokens in use, if paged": "average_tokens", "平均使用 token（paged）": "average_tokens",
 }  # fmt: skip
-_SETTINGS = tuple(field.name for field in FIELDS if field.is_setting)
-_ATTRIBUTES = {"scenario", *(attribute.name for attribute in fields(Scenario)), *_SETTINGS}
-_OTHERS = tuple(field.name for field in FIELDS if field.name not in _ATTRIBUTES)
+_SCENARIO_ATTRIBUTES = {attribute.name for attribute in fields(Scenario)}
 
 
 def field_of_header(text: object) -> str | None:

@@ -53,7 +53,7 @@ def test_a_size_that_some_gpu_has_is_a_size(written):
         (
             "h101",
             UnknownNameError,
-            "gpu: 'h101' is not known. Did you mean 'h100-pcie' .* write its GB, for example 32.",
+            "gpu: 'h101' is not known. Did you mean 'h100-nvl' .* write its GB, for example 32.",
         ),
         (True, WrongTypeError, "gpu: TRUE is not a name"),
         (None, WrongTypeError, "gpu: None is not a name"),
