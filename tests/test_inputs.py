@@ -58,7 +58,7 @@ def test_a_size_is_a_card_of_that_size_at_every_door(vram_command):
     """81 559 MiB of an H100 and 410 MiB + 0.2 % for its driver: 79.1 GiB for a process, as vLLM logs."""
     found = answer(vram_command, "capacity", LLAMA, "--gpu", 80, "--tp", 2, "--context", 8192)
     assert found["gpu_memory_bytes"] / GIB == pytest.approx(79.1, abs=0.05)
-    assert found["assumed"] == ["gpu: 80 GB means a card with 79.6 GiB, as the driver of h100-pcie reports"]
+    assert found["assumed"] == ["gpu: 80 GB means a card with 79.6 GiB, as the driver of h100-sxm reports"]
     assert found["max_users"] == vram_udf.VRAM_MAX_USERS(LLAMA, 8192, 80, 2) == 3
     plan = answer(vram_command, "plan", LLAMA, "--users", 3, "--context", 8192, "--gpu", 80)
     assert (plan["assumed"], min(layout["gpus"] for layout in plan["layouts"])) == (found["assumed"], 2)
