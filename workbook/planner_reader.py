@@ -278,7 +278,11 @@ class _Row:
         return all(cell.value in (None, "") for cell, _ in self._inputs.values())
 
     def read(self) -> PlannerRow:
-        inputs = {field: stored for field, (_, stored) in self._inputs.items()}
+        # The index of an exported file refers to its pages, which show a blank as a dash.
+        inputs = {
+            field: None if cell.data_type == FORMULA and stored == NOT_AVAILABLE else stored
+            for field, (cell, stored) in self._inputs.items()
+        }
         scenario, problems = parse_scenario(_FORMER_VALUES | inputs, self._own_models)
         expected = _expected(scenario)
         if self._number - self._place.header_row > MOST_SCENARIOS:  # the planner has no room for their layouts

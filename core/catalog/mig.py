@@ -16,7 +16,7 @@ from core.catalog.hardware import MIG_SLICE, Gpu
 from core.errors import UnknownNameError
 
 # "h100-1g.10gb", "H100 MIG 1g.10gb", "NVIDIA H100 80GB HBM3 MIG 1g.10gb"; "+me" adds a video engine, not memory.
-_SLICE = re.compile(r"(.*?\w)[\s_-]+(?:mig[\s_-]*)?(\d)g\.(\d{1,3})gb(?:[+-]\w[\w.]*)?", re.IGNORECASE | re.DOTALL)
+_SLICE = re.compile(r"(.*?\w)[\s,_-]+(?:mig[\s_-]*)?(\d)g\.(\d{1,3})gb(?:[+-]\w[\w.]*)?", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -387,6 +387,22 @@ class TestCommand:
         ws = openpyxl.load_workbook(tmp_path / "again.xlsx", data_only=True).worksheets[0]
         assert ws["C4"].value == len(EXAMPLES)
 
+    def test_an_exported_file_is_read_from_its_index(self, vram, tmp_path):
+        lines = [
+            "scenario,model,context,users,gpu",
+            "Slice,qwen3-4b,8192,40,h100-1g.10gb",
+            "Whole,qwen3-4b,8192,40,h100",
+        ]
+        (tmp_path / "given.csv").write_text("\n".join(lines), encoding="utf-8")
+        assert vram("export", tmp_path / "given.csv", "-o", tmp_path / "given.xlsx")[0] == 0
+        status, out, _ = vram("read", tmp_path / "given.xlsx", "--json")
+        answer = json.loads(out)
+        assert (status, answer["agrees"]) == (0, True)
+        assert [(row["model"], row["gpu"]) for row in answer["rows"]] == [
+            ("qwen3-4b", "h100-sxm-1g.10gb"),
+            ("qwen3-4b", "h100-sxm"),
+        ]
+
     def test_csv_never_holds_a_formula(self, vram, small_planners, tmp_path):
         planner = edited(small_planners["en"], tmp_path, lambda ws, _: ws["A7"].__setattr__("value", "x"))
         book = openpyxl.load_workbook(planner.path)

@@ -22,6 +22,7 @@ from workbook.scenario import parse_scenario
         ("h100-sxm-1g.10gb", "h100-sxm-1g.10gb", 9984),
         ("H100 MIG 1g.10gb", "h100-sxm-1g.10gb", 9984),
         ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", "h100-sxm-1g.10gb", 9984),
+        ("NVIDIA H100 SXM5 80 GB, MIG 1g.10gb", "h100-sxm-1g.10gb", 9984),
         ("h100-1g.10gb+me", "h100-sxm-1g.10gb", 9984),
         ("H100 NVL MIG 3g.47gb", "h100-nvl-3g.47gb", 47_232),
         ("a100-3g.40gb", "a100-sxm-80gb-3g.40gb", 40_192),
