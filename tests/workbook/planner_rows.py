@@ -74,12 +74,18 @@ def random_row(
         kv_precision=rng.choice([*NOMINAL, precisions.SHIPPED]),
         engine=rng.choice(engines),
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
-        gpu=rng.choice(gpus_with_slices()).name,
+        gpu=random_gpu(rng),
         gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
         **random_settings(of_answer, context),
     )
     limits = {"most_context": most_context, "most_users": most_users}
     return found if scenario_of(found) else random_row(rng, title, **limits)
+
+
+def random_gpu(rng: random.Random) -> str:
+    """Draw the name of a GPU, or of a MIG slice, which has no price and no speed, in a tenth of the cases."""
+    whole, slices = catalog.gpu_names(), [gpu.name for gpu in gpus_with_slices() if gpu.is_slice]
+    return rng.choice(slices if rng.random() < 0.1 else whole)
 
 
 def random_settings(rng: random.Random, context: int) -> dict[str, object]:

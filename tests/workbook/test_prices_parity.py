@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.catalog.mig import gpus_with_slices
+from core import catalog
 from core.catalog.offer_choice import (
     EPOCH,
     ITEMS,
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-9
 CASES = 10
-NAMES = [gpu.name for gpu in gpus_with_slices()]
+NAMES = [*catalog.gpu_names(), "h100-sxm-1g.10gb"]
 LABELS = Labels("en")
 NOTHING = "–"
 WITH_ROWS = {gpu for gpu, _ in capacity.option_rows()}

@@ -379,8 +379,8 @@ def build_small(language: str) -> bytes:
     bought = [gpu for gpu in catalog.gpus() if gpu.name in gpus]
     with pytest.MonkeyPatch.context() as patch, few({str(row["model"]) for row in scenarios.EXAMPLES}):
         patch.setattr(scenarios, "MOST_SCENARIOS", SCENARIOS)
-        patch.setattr(catalog, "gpus", lambda: tuple(bought))
-        patch.setattr(catalog, "gpu_names", lambda: tuple(gpu.name for gpu in bought))
+        for sheet in ("gpus", "capacity"):
+            patch.setattr(f"workbook.sheets.{sheet}.gpus_with_slices", lambda: tuple(bought))
         return build(language, rows, offers=[offer for offer in catalog_offers() if offer.gpu in gpus])[0]
 
 
