@@ -13,7 +13,7 @@ from core.engines import llama_cpp, sglang, vllm
 from core.engines.capacity import capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, EngineSettings, checked_settings, parse_version
 from core.engines.loaded_weights import loaded_weights_bytes
-from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layers
+from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layers, with_draft_weights
 from core.errors import OutOfRangeError, WrongTypeError
 from core.model.mixers import FullAttention
 from core.model.parameters import count_parameters
@@ -162,6 +162,8 @@ def test_settings_are_checked():
         checked_settings({"eager": 1})
     with pytest.raises(OutOfRangeError, match="drafted"):
         checked_settings({"mtp_tokens": 100})
+    with pytest.raises(TypeError, match="'speculate' is no engine setting; the settings are memory_utilization"):
+        checked_settings({"speculate": 1})
 
 
 def test_shared_memory_has_small_steps_and_less_free():
@@ -271,6 +273,16 @@ def test_a_draft_model_is_divided_as_the_model_is():
     added = found.budget.weights.expected - before.budget.weights.expected
     experts = spec.num_hidden_layers * 128 * 3 * 2048 * 768 * 2  # of 768 columns, in 16 bits
     assert added == pytest.approx(loaded_weights_bytes(spec) - experts * 7 / 8, rel=0.001)
+
+
+def test_a_draft_model_that_the_gpus_cannot_divide_is_whole_on_each():
+    """Qwen2.5-0.5B has 14 heads, which 4 GPUs do not divide."""
+    spec = catalog.model("qwen2.5-0.5b").spec
+    plain = deployment("qwen2.5-72b", tp=4)
+    drafting = replace(plain, draft=spec, settings=replace(plain.settings, mtp_tokens=3))
+    plain_budget = with_draft_weights(plain, vllm.ENGINE.budgets(plain))[-1]
+    budget = with_draft_weights(drafting, vllm.ENGINE.budgets(plain))[-1]
+    assert budget.weights.expected - plain_budget.weights.expected == loaded_weights_bytes(spec)
 
 
 def test_a_draft_model_has_weights_and_a_cache():
