@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from core.cells.arguments import (
     CONTEXT,
@@ -16,7 +17,7 @@ from core.cells.arguments import (
     cell_argument,
 )
 from core.cells.broadcast import Array, broadcast
-from core.cells.spill import evaluate, value_or_rows
+from core.cells.spill import spilled, value_or_rows
 from core.cells.values import single_cells
 from core.checks import LIMITS
 from core.plan.fleet import GpuChoice, Service, choice_of, gpus_to_deploy, max_context, max_users
@@ -63,14 +64,16 @@ def of_services(
     Args:
         described: the cells that describe the service, as for `services`.
     """
-    if single_cells([*given, *described]) is not None:
-        count = len(arguments)
-        return evaluate(
-            lambda *values: function(*values[:count], service_of(*values[count:])),
-            [*arguments, *_OF_SERVICE], [*given, *described],
-        )  # fmt: skip
-    values = [argument.read(cells) for argument, cells in zip(arguments, given)]
-    return value_or_rows(broadcast(function, [*values, services(described)]))
+    single = single_cells([*given, *described])
+    if single is None:
+        values = [argument.read(cells) for argument, cells in zip(arguments, given)]
+        return value_or_rows(broadcast(function, [*values, services(described)]))
+
+    def only() -> object:
+        read: list[Any] = [argument.read_cell(cell) for argument, cell in zip([*arguments, *_OF_SERVICE], single)]
+        return function(*read[: len(arguments)], service_of(*read[len(arguments) :]))
+
+    return spilled(only)
 
 
 def services(described: Sequence[object]) -> Array:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from core import catalog
 from core.catalog.cards import Card, card_field, gpu_card, model_card, precision_card
 from core.catalog.gpu_inputs import named_gpu
+from core.catalog.mig import gpu_or_slice
 from core.cells import capacity, lists, plans, speed, training
 from core.cells.arguments import (
     CONTEXT,
@@ -154,7 +155,7 @@ def _model(asked: _Asked) -> Any:
 def _card(asked: _Asked) -> Card:
     """Return the card of the model; without one, of the GPU or the precision."""
     if asked.model is None and asked.gpu is not None:
-        return gpu_card(named_gpu(asked.gpu.name))
+        return gpu_card(gpu_or_slice(asked.gpu.name))
     if asked.model is None and asked.precision is not None:
         return precision_card(catalog.precision_named(asked.precision.name))
     return model_card(_model(asked))

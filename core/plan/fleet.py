@@ -89,6 +89,10 @@ class GpuChoice:
         """Return the memory for the article's rule, which counts a size at 10⁹ bytes per GB."""
         return self.memory_bytes if self.size_gb is None else round(self.size_gb * GB)
 
+    def takes(self, tp: int, pp: int) -> bool:
+        """Return whether nodes of this GPU take a replica of `tp` × `pp` GPUs."""
+        return node_takes(tp, pp, self.gpus_per_node, on_board=self.on_board, is_slice=self.is_slice)
+
     @property
     def device(self) -> Device:
         """Return the GPU as a process sees it, without the driver's own memory."""
@@ -322,9 +326,7 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Rep
     return tuple(
         Replica(gpu, tp, pp)
         for tp, pp in LAYOUTS
-        if pp <= layers
-        and node_takes(tp, pp, node, on_board=gpu.on_board, is_slice=gpu.is_slice)
-        and not tensor_parallel_obstacle(model, tp)
+        if pp <= layers and gpu.takes(tp, pp) and not tensor_parallel_obstacle(model, tp)
     )
 
 

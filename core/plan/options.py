@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from core.catalog.mig import gpu_or_slice
 from core.catalog.offer_choice import GpuPrices
 from core.errors import UnsupportedModelError
 from core.model.precision import Precision
@@ -179,5 +178,6 @@ def _without_speed(options: Iterable[Option], users: int) -> list[OptionSpeed]:
 
 def _candidate(at_load: OptionSpeed, costs: OptionCosts | None) -> Candidate[Option]:
     figures = None if costs is None else costs.figures
-    bandwidth = None if costs is None else gpu_or_slice(at_load.option.replica.gpu.name).bandwidth_gb_per_s
+    gpu = None if costs is None else gpu_of_choice(at_load.option.replica.gpu)
+    bandwidth = None if gpu is None else gpu.bandwidth_gb_per_s
     return candidate_of(at_load.option, figures, at_load.users, bandwidth, at_load.reason)

@@ -19,7 +19,7 @@ from core.engines.deployment import EngineSettings
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
 from core.plan.layout_figures import FIGURES_OF_TERMS
 from core.plan.memory import ADAPTERS, BLOCKS, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
-from core.plan.nodes import NODES, node_takes
+from core.plan.nodes import NODES
 from core.plan.replica_figures import settings_inputs
 from core.plan.terms import Term
 from workbook import formulas as f
@@ -107,7 +107,7 @@ def option_rows(offers: Sequence[Offer] = ()) -> list[tuple[str, int]]:
         (gpu.name, number)
         for gpu in option_gpus(offers)
         for number, (tp, pp) in enumerate(LAYOUTS)
-        if node_takes(tp, pp, choice_of_gpu(gpu).gpus_per_node, on_board=gpu.is_on_board, is_slice=gpu.is_slice)
+        if choice_of_gpu(gpu).takes(tp, pp)
     ]
 
 

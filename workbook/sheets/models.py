@@ -164,20 +164,19 @@ def _served_column(name: str) -> ModelColumn:
     )  # fmt: skip
 
 
-def _figure_column(key: str) -> ModelColumn:
-    """Return the column of a figure for vLLM's budget."""
-    return ModelColumn(
-        key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT,
-        lambda model: getattr(model_figures(model.spec), key.removeprefix(_IN_VLLM)), of_own=0,
-    )  # fmt: skip
-
-
-_IN_VLLM = "vllm_"  # before keys of windows as vLLM's blocks have them; without it they are those of the model
-
-
 def key_of_figure(name: str) -> str:
     """Return the key of the column with a figure of `core.plan.layout_figures.ModelFigures`."""
-    return f"{_IN_VLLM}{name}" if name in ("window", "window_2", "window_3") else name
+    # The model's own windows have the plain keys; these are as vLLM's blocks have them.
+    return f"vllm_{name}" if name in ("window", "window_2", "window_3") else name
+
+
+def _figure_column(name: str) -> ModelColumn:
+    """Return the column of a figure for vLLM's budget."""
+    key = key_of_figure(name)
+    return ModelColumn(
+        key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT,
+        lambda model: getattr(model_figures(model.spec), name), of_own=0,
+    )  # fmt: skip
 
 
 _COLUMNS = (
@@ -202,7 +201,7 @@ _COLUMNS = (
         lambda model: int(has_shapes(model.spec)),
         of_own=0,
     ),
-    *(_figure_column(key_of_figure(name)) for name in MODEL_FIGURES),
+    *map(_figure_column, MODEL_FIGURES),
     ModelColumn(
         "cache",
         _labelled("cache"),
