@@ -13,14 +13,14 @@ from pathlib import Path
 
 from core import catalog
 from core.plan import layout_figures, speed_rows
-from core.plan.fleet import LAYOUTS
+from core.plan.fleet import ATTENTION_GROUPS, LAYOUTS
 from core.plan.layout_figures import is_possible, layout_rows
 from core.plan.speed_figures import has_speed
 
 DATA = Path(__file__).parents[1] / "core" / "plan" / "data"
 LAYOUT_TABLE, SPEED_TABLE = DATA / "layouts.csv", DATA / "speeds.csv"
-LAYOUT_HEADER = ("model", "tp", "pp", *layout_figures.COLUMNS)
-SPEED_HEADER = ("model", "tp", *speed_rows.COLUMNS)
+LAYOUT_HEADER = ("model", "tp", "pp", "groups", *layout_figures.COLUMNS)
+SPEED_HEADER = ("model", "tp", "groups", *speed_rows.COLUMNS)
 Lines = list[tuple[object, ...]]
 
 
@@ -28,10 +28,11 @@ def layout_lines(name: str) -> Lines:
     """Return the lines of a model of the catalog in layouts.csv; a figure that is 0 or missing is blank."""
     spec = catalog.model(name).spec
     return [
-        (name, tp, pp, *(row.get(column) or "" for column in layout_figures.COLUMNS))
+        (name, tp, pp, groups, *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
-        if is_possible(spec, tp, pp)
-        for row in layout_rows(spec, tp, pp)
+        for groups in (1, *ATTENTION_GROUPS)
+        if is_possible(spec, tp, pp, groups)
+        for row in layout_rows(spec, tp, pp, groups)
     ]
 
 
@@ -40,9 +41,10 @@ def speed_lines(name: str) -> Lines:
     spec = catalog.model(name).spec
     found: Lines = []
     for tp in speed_rows.TP_SIZES if has_speed(spec) else ():
-        if is_possible(spec, tp, 1):
-            row = speed_rows.speed_row(spec, tp)
-            found.append((name, tp, *(_shortest(row[column]) for column in speed_rows.COLUMNS)))
+        for groups in (1, *ATTENTION_GROUPS):
+            if is_possible(spec, tp, 1, groups):
+                row = speed_rows.speed_row(spec, tp, groups)
+                found.append((name, tp, groups, *(_shortest(row[column]) for column in speed_rows.COLUMNS)))
     return found
 
 

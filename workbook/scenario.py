@@ -23,6 +23,7 @@ from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocated_tokens,
 from core.plan.demand import Tokens, tokens_of
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Estimate, estimate
 from core.plan.fleet import (
+    ATTENTION_GROUPS,
     GpuChoice,
     Option,
     Service,
@@ -30,6 +31,7 @@ from core.plan.fleet import (
     choice_of_gb,
     choice_of_gpu,
     gpus_by_division,
+    groups_obstacle,
     options,
     smallest,
 )
@@ -207,11 +209,21 @@ def parse_scenario(
         settings = EngineSettings(**{name: found.pop(name) for name in [*found] if name in SETTING_LIMITS})
         others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
         scenario = Scenario(title=title, **found, settings=settings, others=others)
-        if scenario.engine == RULE or has_shapes(scenario.model.spec):
+        problems = [*_problems_together(scenario)]
+        if not problems:
             return scenario, []
-        too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
-        problems.append(UnsupportedModelError("engine", too_little, 'Write "rule".'))
     return None, problems
+
+
+def _problems_together(scenario: Scenario) -> Iterator[PlannerError]:
+    """Yield what is wrong with fields that are right by themselves."""
+    if scenario.engine != RULE and not has_shapes(scenario.model.spec):
+        too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
+        yield UnsupportedModelError("engine", too_little, 'Write "rule".')
+        return
+    obstacle = groups_obstacle(scenario.service, scenario.gpu_choice)
+    if obstacle:
+        yield OutOfRangeError("attention_dp", obstacle, "Write 1, for attention that all GPUs of a replica share.")
 
 
 @dataclass(frozen=True)
@@ -389,6 +401,17 @@ def _is_blank(value: object) -> bool:
     return value is None or value == ""
 
 
+def _attention_groups(value: object) -> int:
+    """Return the groups of data-parallel attention, one of those for which a planner has figures."""
+    limits = SETTING_LIMITS["attention_dp"]
+    assert limits is not None
+    found = number_within("attention_dp", value, limits)
+    if found not in (1, *ATTENTION_GROUPS):
+        remedy = f"Write 1, {', '.join(map(str, ATTENTION_GROUPS[:-1]))} or {ATTENTION_GROUPS[-1]}."
+        raise OutOfRangeError("attention_dp", f"layouts have no {found:g} groups", remedy)
+    return int(found)
+
+
 def _setting(name: str, **others: Any) -> Field:
     """Return the field of a setting of the engine, a number with which few people start it."""
     return Field(
@@ -465,6 +488,7 @@ FIELDS = (
         prompt="prompt.gpu_memory", problem="scenarios.problem_gpu_memory", width=13, number_format=MEMORY_FORMAT,
         limits=LIMITS["gpu_memory_gb"], is_rare=True, read=_gpu_memory_gb,
     ),
+    _setting("attention_dp", choices="group_sizes", read=lambda value, _: _attention_groups(value)),
     _setting("shared_tokens", unit="unit.tokens"),
     _setting("lora_adapters"),
     _setting("lora_rank"),

@@ -18,7 +18,6 @@ from core.catalog.mig import gpu_called
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
-from core.engines.parallelism import tensor_parallel_obstacle
 from core.engines.served import NAME_A_DRAFTER, drafter_obstacle, setting_obstacle
 from core.errors import OutOfRangeError
 from core.model.counts import model_counts
@@ -26,7 +25,7 @@ from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
 from core.plan.allocation import allocated_tokens
-from core.plan.layout_figures import rule_row
+from core.plan.layout_figures import has_experts, is_possible, rule_row
 from core.plan.memory import RULE
 from core.plan.nodes import MAX_NODES_PER_REPLICA, node_takes, nodes_for
 from core.units import GB, GIB, MIB
@@ -40,6 +39,7 @@ LAYOUTS = (
     (1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4), (1, 8), (2, 2), (2, 3), (2, 4), (4, 2), (4, 3), (4, 4),
     (8, 2), (8, 3), (8, 4),
 )  # fmt: skip
+ATTENTION_GROUPS = (2, 4, 8)  # numbers of groups of data-parallel attention that divide a tensor parallel size of these
 
 
 def layout_title(tp: int, pp: int) -> str:
@@ -175,6 +175,11 @@ class Service:
     average_tokens: int | None = None
     draft: ModelSpec | None = None
 
+    @property
+    def groups(self) -> int:
+        """The groups of data-parallel attention, with their own cache; 1 for the rule, which knows no engine."""
+        return 1 if self.overhead is not None else self.settings.attention_dp or 1
+
     def __post_init__(self) -> None:
         """Refuse to draft with layers that the model does not have."""
         obstacle = drafter_obstacle(self.model, self.settings, self.draft)
@@ -277,7 +282,7 @@ def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, 
 
 def _users_of_each(service: Service, gpu: GpuChoice, context: int) -> Iterator[tuple[Replica, int]]:
     """Yield every replica that can be deployed with its `users_per_replica`; what they share is computed once."""
-    replicas = replicas_of(service.model, gpu, service.engine.name)
+    replicas = replicas_of(service.model, gpu, service.engine.name, service.groups)
     if service.overhead is None:
         for replica in replicas:
             yield replica, users_per_replica(service, replica, context)
@@ -318,16 +323,25 @@ def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int
 
 
 @lru_cache(maxsize=1024)
-def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str) -> tuple[Replica, ...]:
-    """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node."""
+def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str, groups: int = 1) -> tuple[Replica, ...]:
+    """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node.
+
+    Args:
+        groups: of data-parallel attention, as for `core.plan.layout_figures.is_possible`.
+    """
     node, layers = gpu.gpus_per_node, model.num_hidden_layers
     if engine_name == "llama.cpp":
         return tuple(Replica(gpu, 1, pp) for pp in range(1, min(node, layers) + 1))
-    return tuple(
-        Replica(gpu, tp, pp)
-        for tp, pp in LAYOUTS
-        if pp <= layers and gpu.takes(tp, pp) and not tensor_parallel_obstacle(model, tp)
-    )
+    return tuple(Replica(gpu, tp, pp) for tp, pp in LAYOUTS if gpu.takes(tp, pp) and is_possible(model, tp, pp, groups))
+
+
+def groups_obstacle(service: Service, gpu: GpuChoice) -> str:
+    """Return why no layout has the service's groups of data-parallel attention, as a clause; "" if one has."""
+    if service.groups == 1 or replicas_of(service.model, gpu, service.engine.name, service.groups):
+        return ""
+    if not has_experts(service.model):
+        return f"{service.model.name} has no experts that {service.groups} groups could share"
+    return f"a replica of {service.model.name} within a node of {gpu.name} is not divided among {service.groups} groups"
 
 
 def options(service: Service, gpu: GpuChoice, users: int, context: int) -> Iterator[Option]:
@@ -368,7 +382,7 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     """
     most_users = 0
     best: int | None = None
-    for replica in replicas_of(service.model, gpu, service.engine.name):
+    for replica in replicas_of(service.model, gpu, service.engine.name, service.groups):
         if best is not None and replica.gpus >= best:  # even one such replica is no fewer
             continue
         places = users_per_replica(service, replica, context)
@@ -397,7 +411,7 @@ def max_users(service: Service, gpu: GpuChoice, gpus: int, context: int) -> int:
     return max(
         (
             gpus // replica.gpus * users_per_replica(service, replica, context)
-            for replica in replicas_of(service.model, gpu, service.engine.name)
+            for replica in replicas_of(service.model, gpu, service.engine.name, service.groups)
             if replica.gpus <= gpus
         ),
         default=0,
@@ -411,7 +425,8 @@ def max_context(service: Service, gpu: GpuChoice, gpus: int, users: int, longest
         longest: the limit of the context; the model's own limit applies too.
     """
     limit = min(longest, service.model.max_position_embeddings or longest)
-    candidates = [replica for replica in replicas_of(service.model, gpu, service.engine.name) if replica.gpus <= gpus]
+    replicas = replicas_of(service.model, gpu, service.engine.name, service.groups)
+    candidates = [replica for replica in replicas if replica.gpus <= gpus]
     best = 0
     for replica in sorted(candidates, key=lambda replica: -replica.gpus):
         each = -(-users // (gpus // replica.gpus))

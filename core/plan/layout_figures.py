@@ -185,9 +185,21 @@ def kernels_and_width(name: str) -> tuple[int, int]:
     return (2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1), (2 if name == "fp32" else 1)
 
 
-def is_possible(model: ModelSpec, tp: int, pp: int) -> bool:
-    """Return whether the model can be split over `tp` × `pp` GPUs."""
+def is_possible(model: ModelSpec, tp: int, pp: int, groups: int = 1) -> bool:
+    """Return whether the model can be split over `tp` × `pp` GPUs.
+
+    Args:
+        groups: of the `tp` GPUs, with their own attention and cache. They share experts, in one stage: without experts
+            they are replicas of fewer GPUs (vLLM docs/serving/data_parallel_deployment.md).
+    """
+    if groups > 1 and (pp > 1 or tp % groups or not has_experts(model)):
+        return False
     return pp <= model.num_hidden_layers and not tensor_parallel_obstacle(model, tp)
+
+
+def has_experts(model: ModelSpec) -> bool:
+    """Return whether a router selects some of the model's feed-forward blocks for each token."""
+    return any(run.mlp is not None and run.mlp.num_routed_experts for run in model.layers)
 
 
 @lru_cache(maxsize=16_384)
@@ -234,20 +246,26 @@ def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
     )
 
 
-def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
+def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1) -> tuple[Row, ...]:
     """Return the figures of the stages that can have the fewest users, on any GPU and in any format.
 
     The first row has the rule's figures too. A model of which only the size is known has nothing else.
+
+    Args:
+        groups: as for `is_possible`.
     """
     rule = rule_row(model, tp, pp)
     if not has_shapes(model):
         return (rule,)
-    weights = {name: loaded_weights_by_stage(model, _format(name), tp, pp) for name in WEIGHT_FORMATS}
+    ranks = tp // groups
+    weights = {
+        name: loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups) for name in WEIGHT_FORMATS
+    }
     caches = {
-        bits: vllm.cache_blocks(model, precision_named(name).precision, tp, pp, VERSION)
+        bits: vllm.cache_blocks(model, precision_named(name).precision, ranks, pp, VERSION)
         for bits, name in CACHE_BITS.items()
     }
-    activations = [_activation_figures(model, tp, pp, stage) for stage in range(pp)]
+    activations = [_activation_figures(model, ranks, pp, stage) for stage in range(pp)]
     stages = [
         {f"weights_{name}": weights[name][stage] for name in WEIGHT_FORMATS}
         | activations[stage]
@@ -255,7 +273,7 @@ def layout_rows(model: ModelSpec, tp: int, pp: int) -> tuple[Row, ...]:
         for stage in range(pp)
     ]
     first, *others = _needed(stages, model_figures(model))
-    return ({**rule, "lora_values": lora_values(model, tp, pp), **first}, *others)
+    return ({**rule, "lora_values": lora_values(model, ranks, pp), **first}, *others)
 
 
 def _format(name: str) -> Precision | None:
@@ -403,8 +421,9 @@ def _envelope(lines: list[tuple[int, int]]) -> frozenset[int]:
 
 @lru_cache(maxsize=4096)
 def stage_inputs(
-    model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, step_class: StepClass
-) -> tuple[Row, ...]:
+    model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, step_class: StepClass,
+    groups: int = 1,
+) -> tuple[Row, ...]:  # fmt: skip
     """Return the inputs of `ADAPTERS` and `STAGE` in `core.plan.memory` that depend on the model, for each stage.
 
     Of stages that do not differ there is one.
@@ -412,10 +431,12 @@ def stage_inputs(
     Args:
         precision: of the weights; None: as the checkpoint stores them.
         step_class: the GPU's, one of `STEP_CLASSES`.
+        groups: as for `is_possible`.
     """
-    all_shapes = stage_shapes(model, precision, tp, pp)
-    weights = loaded_weights_by_stage(model, precision, tp, pp)
-    cache = vllm.cache_blocks(model, kv_precision, tp, pp, VERSION)
+    ranks = tp // groups
+    all_shapes = stage_shapes(model, precision, ranks, pp)
+    weights = loaded_weights_by_stage(model, precision, tp, pp, attention_groups=groups)
+    cache = vllm.cache_blocks(model, kv_precision, ranks, pp, VERSION)
     counts = _group_counts(cache)
     found = []
     for stage, shapes in enumerate(all_shapes):
@@ -423,29 +444,29 @@ def stage_inputs(
         figures = {
             "weights_bytes": weights[stage],
             "wide": shapes.bytes_per_value // 2,
-            "step_activation_bytes": _peak_bytes(model, narrow, step_class, tp),
+            "step_activation_bytes": _peak_bytes(model, narrow, step_class, ranks),
             "latent_fixed_bytes": _latent_fixed_bytes(model, narrow),
             "latent_bytes_per_token": 2 * shapes.latent_width,
             "block_bytes": cache.block_bytes[stage],
             "block_tokens": counts.block_tokens,
             "block_tokens_2": counts.block_tokens_2,
             "window_block_tokens": counts.window_block_tokens,
-            "lora_values": lora_values(model, tp, pp),
+            "lora_values": lora_values(model, ranks, pp),
         }
         if figures not in found:
             found.append(figures)
     return tuple(found)
 
 
-def stored_rows() -> Mapping[str, Mapping[tuple[int, int], tuple[Row, ...]]]:
-    """Return the rows of the catalog's models: model → (tp, pp) → the rows of `layout_rows`."""
-    found: dict[str, dict[tuple[int, int], tuple[Row, ...]]] = {}
+def stored_rows() -> Mapping[str, Mapping[tuple[int, int, int], tuple[Row, ...]]]:
+    """Return the rows of the catalog's models: model → (tp, pp, groups) → the rows of `layout_rows`."""
+    found: dict[str, dict[tuple[int, int, int], tuple[Row, ...]]] = {}
     text = files("core.plan").joinpath("data/layouts.csv").read_text(encoding="utf-8")
     lines = csv.reader(text.splitlines())
-    columns = next(lines)[3:]
-    for model, tp, pp, *cells in lines:
+    columns = next(lines)[4:]
+    for model, tp, pp, groups, *cells in lines:
         row = {name: int(cell) for name, cell in zip(columns, cells) if cell}
         layouts = found.setdefault(model, {})
-        layout = int(tp), int(pp)
+        layout = int(tp), int(pp), int(groups)
         layouts[layout] = (*layouts.get(layout, ()), row)
     return found

@@ -80,7 +80,7 @@ def most_users_at_speed(service: Service, gpu: Gpu, gpus: int, load: Load, token
 def layouts_on(service: Service, gpu: Gpu, gpus: int, prompt_tokens: int, output_tokens: int) -> tuple[Layout, ...]:
     """Return the layouts in which a number of GPUs can be deployed, fewest GPUs a replica first."""
     load = Load(users=1, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
-    replicas = replicas_of(service.model, choice_of_gpu(gpu), service.engine.name)
+    replicas = replicas_of(service.model, choice_of_gpu(gpu), service.engine.name, service.groups)
     return tuple(
         Layout(replica, gpus // replica.gpus, users_at_once(service, gpu, load, replica.tp, replica.pp))
         for replica in sorted(replicas, key=lambda replica: replica.gpus)

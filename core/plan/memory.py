@@ -171,6 +171,17 @@ ESTIMATE = Terms(
     ),
 )
 
+# Data-parallel attention in a scenario.
+GROUPS = Terms(
+    Term(
+        name="attention_groups",
+        unit="",
+        means="Groups of a replica's GPUs with their own attention and cache; 1 by the rule, which knows no engine.",
+        formula=when(equal(v.by_engine, 1), v.attention_dp, 1),
+        source="vLLM docs/serving/data_parallel_deployment.md",
+    )
+)
+
 # What follows from the context alone, in every layout.
 OF_CONTEXT = Terms(
     Term(
@@ -376,10 +387,14 @@ REPLICAS = Terms(
     Term(
         name="users_per_replica",
         unit="users",
-        means="Most concurrent users of one replica: by the engine's budget, the stage with the fewest decides.",
+        means="Most users of a replica at once: by the engine, those of the stage with the fewest, in all its groups.",
         formula=when(
             equal(v.is_possible, 1),
-            when(equal(v.by_engine, 1), least(v.stage_users, v.stage_users_2, v.stage_users_3), v.rule_users),
+            when(
+                equal(v.by_engine, 1),
+                least(v.stage_users, v.stage_users_2, v.stage_users_3) * v.attention_groups,
+                v.rule_users,
+            ),
             0,
         ),
     ),
@@ -414,4 +429,6 @@ SIZE = Terms(
 )
 
 # All of them, in the order in which a reader needs them.
-MEMORY_TERMS = (*ESTIMATE, *DEVICE, *PLACE, *ROOM, *ADAPTERS, *OF_CONTEXT, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE)
+MEMORY_TERMS = (
+    *ESTIMATE, *GROUPS, *DEVICE, *PLACE, *ROOM, *ADAPTERS, *OF_CONTEXT, *BLOCKS, *STAGE, *RULE, *REPLICAS, *SIZE,
+)  # fmt: skip

@@ -131,7 +131,8 @@ def served(service: Service) -> Service:
     precision = served_precision(service.model, service.precision)
     if precision is service.precision and service.overhead is None:
         return service
-    return replace(service, precision=precision, overhead=None)
+    settings = service.settings if service.overhead is None else replace(service.settings, attention_dp=None)
+    return replace(service, precision=precision, overhead=None, settings=settings)
 
 
 def _unknown(option: Option, wish: Wish, reason: str = "") -> OptionSpeed:

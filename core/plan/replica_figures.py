@@ -92,7 +92,8 @@ def replica_figures(
 ) -> tuple[dict[str, Any], ...]:
     """Return every term of a replica under vLLM by name, for each stage that can have the fewest users.
 
-    Of the engine's settings the terms know those of `settings_inputs`; others are at vLLM's defaults.
+    Of the engine's settings the terms know those of `settings_inputs`; others are at vLLM's defaults. The users of a
+    stage are those of one of its groups of data-parallel attention.
 
     Args:
         stages: the inputs of each stage; those of `stage_inputs` if omitted.
@@ -100,8 +101,9 @@ def replica_figures(
     model, gpu = service.model, device_figures(replica.gpu)
     if stages is None:
         stages = stage_inputs(
-            model, service.precision, service.kv_precision, replica.tp, replica.pp, step_class_of(replica.gpu)
-        )
+            model, service.precision, service.kv_precision, replica.tp, replica.pp, step_class_of(replica.gpu),
+            service.groups,
+        )  # fmt: skip
     tokens = min(context, service.average_tokens or context)
     given = (
         gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
@@ -118,8 +120,9 @@ def replica_figures(
 
 
 def settings_inputs(settings: EngineSettings) -> dict[str, int]:
-    """Return the engine's settings that the terms know, as their inputs: a shared prompt and LoRA adapters."""
+    """Return the engine's settings that the terms know, as their inputs: groups, a shared prompt, LoRA adapters."""
     return {
+        "attention_dp": settings.attention_dp or 1,
         "shared_tokens": settings.shared_tokens or 0,
         "lora_adapters": settings.lora_adapters or 0,
         "lora_rank": settings.lora_rank or DEFAULT_LORA_RANK,

@@ -34,7 +34,7 @@ from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.model.weights import storage_groups, stored_bytes, tensor_precision
 from core.plan import speed_terms
-from core.plan.layout_figures import has_shapes
+from core.plan.layout_figures import has_experts, has_shapes
 
 # Tokens that DeepSeek-V3.2's attention reads of any context: its config.json, index_topk.
 _SPARSE_TOKENS = 2048
@@ -256,7 +256,7 @@ def attention_groups(model: ModelSpec, gpus_per_node: int, tp: int) -> int:
     cache is whole on every rank, else as few as its heads allow (DeepSeek-V3, arXiv:2412.19437, section 3.4; vLLM docs,
     "Expert Parallel Deployment"; SGLang docs, DP attention).
     """
-    if tp <= gpus_per_node or not any(run.mlp is not None and run.mlp.num_routed_experts for run in model.layers):
+    if tp <= gpus_per_node or not has_experts(model):
         return 1
     if any(isinstance(part, LatentAttention) for run in model.layers for part in run.mixer.parts):
         return tp

@@ -62,16 +62,19 @@ def kind_number(name: str) -> int:
     return KINDS.index(kind_of_format(precision_named(name).precision)) + 1
 
 
-def speed_row(model: ModelSpec, tp: int) -> dict[str, float]:
+def speed_row(model: ModelSpec, tp: int, groups: int = 1) -> dict[str, float]:
     """Return the figures of one of `tp` ranks: column → number.
+
+    Args:
+        groups: of data-parallel attention, each of which has all of its weights.
 
     Raises:
         UnsupportedModelError: only the size of the model is known.
     """
-    found: dict[str, float] = {**vars(attention_row(model, tp))}
+    found: dict[str, float] = {**vars(attention_row(model, tp // groups))}
     for name in WEIGHT_FORMATS:
         precision = None if name == SHIPPED else precision_named(name).precision
-        row = vars(weight_row(model, served_format(model, precision), tp))
+        row = vars(weight_row(model, served_format(model, precision), tp, groups))
         group = class_of_format(name)
         found |= {figure: row[figure] for figure in COMMON_FIGURES if figure in row}
         found |= {f"{figure}_{group}": row[figure] for figure in CLASS_FIGURES}
@@ -82,12 +85,12 @@ def speed_row(model: ModelSpec, tp: int) -> dict[str, float]:
 
 
 @cache
-def stored_rows() -> Mapping[tuple[str, int], Mapping[str, float]]:
-    """Return the rows of the catalog's models: (model, tp) → the row of `speed_row` without its zeros."""
+def stored_rows() -> Mapping[tuple[str, int, int], Mapping[str, float]]:
+    """Return the rows of the catalog's models: (model, tp, groups) → the row of `speed_row` without its zeros."""
     text = files("core.plan").joinpath("data/speeds.csv").read_text(encoding="utf-8")
     lines = csv.reader(text.splitlines())
-    columns = next(lines)[2:]
+    columns = next(lines)[3:]
     return {
-        (model, int(tp)): {name: float(cell) for name, cell in zip(columns, cells) if cell}
-        for model, tp, *cells in lines
+        (model, int(tp), int(groups)): {name: float(cell) for name, cell in zip(columns, cells) if cell}
+        for model, tp, groups, *cells in lines
     }

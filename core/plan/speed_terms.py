@@ -411,7 +411,7 @@ LOAD = Terms(
     Term(
         name="own_batch",
         unit="sequences",
-        means="Those of one group of ranks, where groups divide the sequences (wide expert parallelism).",
+        means="Those of one group of ranks, where groups divide the sequences (data-parallel attention).",
         formula=most(1, v.batch / v.attention_groups),
     ),
     Term(
@@ -604,9 +604,8 @@ SERVED = Terms(
         formula=when(known(v.replicas_needed), most(1, v.users / v.replicas_needed), 1),
     ),
 )
-# Its load. Left out is what needs groups of ranks with their own sequences, or users that wait, which no plan has.
-SERVED_LOAD = Terms(*(term for term in LOAD if term.name not in ("own_batch", "tokens_per_day", "limited_by")))
-ONE_GROUP = {"own_batch": "batch"}  # with a single group of ranks: name of a term → the term that it equals
+# Its load. Left out is what needs users that wait, which no plan has.
+SERVED_LOAD = Terms(*(term for term in LOAD if term.name not in ("tokens_per_day", "limited_by")))
 
 # What a speed that users measured themselves takes the place of: name of a term → its formula. It is tokens per second
 # of a user under the load that is planned; 0 where nothing was measured.

@@ -30,7 +30,7 @@ LLAMA = {
 SCENARIO = {
     "scenario": "first", "model": "llama-3.1-70b", "context": 32768, "users": 10, "precision": "fp16",
     "kv_precision": "fp8", "output_tokens": 512, "allocation": "paged", "average_tokens": 9000, "engine": "vllm",
-    "gpu": "h100-sxm", "gpu_memory_gb": 80, "shared_tokens": 100, "lora_adapters": 2, "lora_rank": 8,
+    "gpu": "h100-sxm", "gpu_memory_gb": 80, "attention_dp": 8, "shared_tokens": 100, "lora_adapters": 2, "lora_rank": 8,
 }  # fmt: skip
 MOST_CONFIG_BYTES = 8192
 

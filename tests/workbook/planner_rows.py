@@ -14,9 +14,9 @@ from core.plan.allocation import ALLOCATIONS, PAGED
 from core.plan.costs import money_figures
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import LAYOUTS, Replica, layout_title, replicas_of, users_per_replica
-from core.plan.layout_figures import has_shapes
+from core.plan.layout_figures import has_experts, has_shapes
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
-from core.plan.serving import ENGINES, RULE
+from core.plan.serving import ENGINES, RULE, VLLM
 from core.plan.speed_figures import has_speed
 from core.units import GB
 from workbook.formulas import OK
@@ -76,10 +76,21 @@ def random_row(
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
         gpu=random_gpu(rng),
         gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
-        **random_settings(of_answer, context),
+        **random_settings(of_answer, model, context),
     )
     limits = {"most_context": most_context, "most_users": most_users}
     return found if scenario_of(found) else random_row(rng, title, **limits)
+
+
+def grouped_rows() -> list[dict[str, object]]:
+    """Return rows of models with experts whose attention is divided among groups of GPUs; the rule ignores groups."""
+    vllm = {"engine": VLLM, "context": 32_768, "precision": precisions.SHIPPED, "kv_precision": precisions.SHIPPED}
+    return [
+        row("8 groups", "deepseek-v3", **vllm, users=100, attention_dp=8, gpu="h200-sxm"),
+        row("4 groups", "gpt-oss-120b", **vllm, users=500, attention_dp=4, gpu="h100-sxm", shared_tokens=5000),
+        row("2 groups", "qwen3-30b-a3b", **vllm, users=300, attention_dp=2, gpu="b200", lora_adapters=2),
+        row("2 groups, by the rule", "mixtral-8x7b", users=100, attention_dp=2),
+    ]
 
 
 def random_gpu(rng: random.Random) -> str:
@@ -88,7 +99,7 @@ def random_gpu(rng: random.Random) -> str:
     return rng.choice(slices if rng.random() < 0.1 else whole)
 
 
-def random_settings(rng: random.Random, context: int) -> dict[str, object]:
+def random_settings(rng: random.Random, model: str, context: int) -> dict[str, object]:
     """Draw the settings of the engine; of two thirds of the rows the defaults."""
     if rng.random() < 2 / 3:
         return {}
@@ -96,6 +107,8 @@ def random_settings(rng: random.Random, context: int) -> dict[str, object]:
         "shared_tokens": rng.choice([0, 100, rng.randint(0, 2 * context)]),
         "lora_adapters": rng.choice([0, 1, 20]),
         "lora_rank": rng.choice([8, 16, 64]),
+        # Models without experts have no layout with groups.
+        "attention_dp": rng.choice([1, 2, 4, 8, 8] if has_experts(catalog.model(model).spec) else [1, 1, 1, 1, 8]),
     }
 
 
@@ -149,7 +162,7 @@ def outcome_of(values: dict[str, object]) -> dict[str, object]:
 def users_of_layouts(scenario: Scenario) -> list[int]:
     """Return the users of a replica in each of `LAYOUTS`; 0 if the layout is not possible."""
     service, gpu = scenario.service, scenario.gpu_choice
-    possible = replicas_of(service.model, gpu, service.engine.name)
+    possible = replicas_of(service.model, gpu, service.engine.name, service.groups)
     replicas = [Replica(gpu, tp, pp) for tp, pp in LAYOUTS]
     return [users_per_replica(service, replica, scenario.context) if replica in possible else 0 for replica in replicas]
 

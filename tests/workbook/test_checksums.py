@@ -52,7 +52,7 @@ def test_a_planner_as_written_passes(planner, tmp_path):
         ("gpus", "I20", 9999),
         ("gpus", "I9", None),
         ("layouts", "F200", 1),
-        ("speed_figures", "F40", 1),
+        ("speed_figures", "K40", 1),
         ("precisions", "C9", 7),
         ("prices", "L8", 1),
         ("prices", "A9", "h100-sxm5"),

@@ -32,7 +32,7 @@ from core.plan.ranking import Ranking, rank
 from core.plan.speed_figures import has_speed
 from core.plan.swaps import crossing_month, swap_value, way_of
 from tests.spreadsheets.programs import in_each_program
-from tests.workbook.planner_rows import few, random_row, scenario_of, without_override
+from tests.workbook.planner_rows import few, grouped_rows, random_row, scenario_of, without_override
 from workbook.labels import Labels
 from workbook.scenario import Scenario
 from workbook.sheets import capacity, option_terms, plan, plan_inputs, plan_workings
@@ -79,8 +79,9 @@ def planner(tmp_path_factory):
     """Write a planner with random scenarios to choose from."""
     rng = random.Random(11)
     rows = [
-        random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS)
+        random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS - 1)
     ]
+    rows += grouped_rows()[:1]
     path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
     with few({row["model"] for row in rows}, gpus=None):
         path.write_bytes(without_values("en", rows))
@@ -100,6 +101,7 @@ def test_follows_its_inputs(program, planner):
     cells = plan.input_cells(LABELS)
     rows = rng.sample(range(len(ROWS_OF_OPTIONS)), ROWS)
     requests = [random_request(rng, scenarios) for _ in range(CASES)]
+    requests[0] |= {"plan_scenario": grouped_rows()[0]["scenario"]}
     requests = [request | {MEASURED: measured_on(rng, rows, request)} for request in requests]
     cases = [
         {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}

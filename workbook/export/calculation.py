@@ -143,7 +143,7 @@ class Calculation:
         if self._best is None or self._engine == RULE:
             return False
         layout = self._layouts[self._best]
-        return layout.figures["fitting_users"] == layout.fullest["max_sequences"]
+        return layout.fullest[self._users] == layout.fullest["max_sequences"]
 
     @property
     def is_kept_fast(self) -> bool:
@@ -339,12 +339,20 @@ class Calculation:
         size = self._term(SIZE["size_key"], NEEDED)
         assert size.formula is not None
         size_formula = size.formula
+
+        def fewest(at: At) -> str:
+            return f"MIN({at('own_stages')})"
+
+        groups = self._figures.scenario.service.groups
         columns = [
             *map(self._constant, ("layout", "tp", "pp", "gpus_per_replica", "first_stage")),
-            Column("fitting_users", label(labels, "fitting_users"), lambda at: f"MIN({at('own_stages')})"),
+            Column(
+                "fitting_users", label(labels, "fitting_users"),
+                (lambda at: f"{fewest(at)}*{at('attention_dp')}") if groups > 1 else fewest,
+            ),
             Column(
                 "deciding_stage", label(labels, "deciding_stage"),
-                lambda at: f"{at('first_stage')}-1+MATCH({at('fitting_users')},{at('own_stages')},0)",
+                lambda at: f"{at('first_stage')}-1+MATCH({fewest(at)},{at('own_stages')},0)",
             ),
             *(map(self._speed_term, speeds.FAST_TERMS) if by_speed else ()),
             Column(

@@ -332,9 +332,10 @@ def layouts_of(figures: Figures) -> tuple[Layout, ...]:
     options, users = {option.replica: option for option in figures.options}, STAGE_USERS[scenario.engine]
     found = []
     paces = paces_of(figures)
-    for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name):
+    for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name, service.groups):
         stages = stages_of(figures, replica)
-        row = _layout_row(figures, replica, min(stage[users] for stage in stages), paces.get(replica.tp))
+        fitting = min(stage[users] for stage in stages) * service.groups
+        row = _layout_row(figures, replica, fitting, paces.get(replica.tp))
         if with_money:
             option = options.get(replica)
             row |= figures.money_of(None) if option is None else figures.money[option]
@@ -349,7 +350,8 @@ def paces_of(figures: Figures) -> dict[int, dict[str, Any]]:
     if not figures.has_speed or figures.min_speed is None:
         return {}
     scenario = figures.scenario
-    replicas = replicas_of(scenario.model.spec, scenario.gpu_choice, scenario.service.engine.name)
+    service = scenario.service
+    replicas = replicas_of(service.model, scenario.gpu_choice, service.engine.name, service.groups)
     sizes = sorted({replica.tp for replica in replicas})
     return {tp: speeds.pace_figures(scenario, tp, figures.min_speed) for tp in sizes}
 

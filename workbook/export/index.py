@@ -9,6 +9,7 @@ from math import ceil
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
+from core.engines.deployment import SETTING_LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT, RATE_FORMAT
 from workbook.export.figures import INPUT_LIMITS, NOTHING, OPEN_INPUTS, Figures
@@ -230,8 +231,8 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
             cells.append(Cell(column, styles.LINK_TEXT, scenario.title, link=link))
         elif key == "number":
             cells.append(Cell(column, styles.CHECK, number, None, number_format))
-        elif page_key not in entry.places:
-            cells.append(Cell(column, styles.CHECK, NOTHING))
+        elif page_key not in entry.places:  # a page without settings does not have each of their defaults
+            cells.append(Cell(column, styles.CHECK, values[key] if key in SETTING_LIMITS else NOTHING))
         else:
             shown = labels("check.format") if key == "check" else number_format
             role = styles.LINK if shown else styles.LINK_TEXT

@@ -148,7 +148,8 @@ def _values(figures: Figures, engines: Collection[str]) -> Values:
         key = STAGE_USERS[engine]
         stage = min(stages_of(figures, best.replica), key=lambda stage: stage[key])
         values |= stage
-        values["gpus_per_replica"], users = best.replica.gpus, stage[key]
+        values["gpus_per_replica"] = best.replica.gpus
+        users = stage[key] * figures.scenario.service.groups
     if RULE in engines:
         values["all_parameters"] = figures.scenario.estimate.parameters
     values |= figures.terms
@@ -205,7 +206,7 @@ def _columns(
         _RowColumn("layout", labels("scenarios.layout"), 14, styles.FORMULA_TEXT, lambda figures, _: figures.layout),
         _RowColumn(
             "users_per_replica", label(labels, "users_per_replica"), 13, styles.FORMULA,
-            partial(_value, "users_per_replica"), COUNT_FORMAT, partial(_users, ordered),
+            partial(_value, "users_per_replica"), COUNT_FORMAT, partial(_users, ordered, "attention_dp" in left_out),
         ),
         *map(term, LAYOUT_TERMS),
         *(
@@ -256,8 +257,10 @@ def _usable(field: str, limits: dict[str, tuple[str, str]], at: Callable[[str], 
     return f"IF({at('allocation')}={f.text(PAGED)},{usable},1)" if field == "average_tokens" else usable
 
 
-def _users(engines: list[str], at: Callable[[str], str]) -> str:
-    users = [at(STAGE_USERS[engine]) for engine in engines]
+def _users(engines: list[str], is_one_group: bool, at: Callable[[str], str]) -> str:
+    """Return the formula of the users of a replica: those of a stage, in all groups of data-parallel attention."""
+    groups = "" if is_one_group else f"*{at('attention_dp')}"
+    users = [at(STAGE_USERS[engine]) + (groups if engine == VLLM else "") for engine in engines]
     return users[0] if len(users) == 1 else f"IF({at('engine')}={f.text(engines[0])},{users[0]},{users[1]})"
 
 

@@ -13,7 +13,7 @@ from core.plan.demand import TOKENS
 from core.plan.fleet import Option
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED, SERVED_LOAD
+from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE, SERVED, SERVED_LOAD
 from core.plan.terms import Terms
 from workbook.scenario import Scenario
 
@@ -31,11 +31,11 @@ FAST_TERMS = Terms(*(term for term in FAST if term.name != "longest_token_s"))
 LOAD_TERMS = SERVED_LOAD
 _SEQUENCES = Terms(SERVED["sequences"])
 # Names of the terms → what they are on a page.
-RENAMED = {**ONE_GROUP, "running_users": "users"}
-FIXED = {"attention_groups": 1, "waiting_users": 0}
+RENAMED = {"running_users": "users"}
+FIXED = {"waiting_users": 0}
 _KNOWN = {
     *CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp", "shared_tokens",
-    "kv_block_tokens",
+    "attention_groups", "kv_block_tokens",
 }  # fmt: skip
 _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for term in terms}
 # Figures of the model with tensor parallel size N, and of the link between N GPUs.
@@ -64,7 +64,7 @@ def gap_of(scenario: Scenario) -> str:
     if gpu.bandwidth_gb_per_s is None:
         return NO_BANDWIDTH
     try:
-        _inputs(scenario, gpu, 1)
+        _inputs(scenario, gpu, scenario.service.groups)
     except UnsupportedModelError:
         return NO_FIGURES
     except OutOfRangeError as error:

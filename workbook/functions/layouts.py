@@ -171,6 +171,7 @@ def _layout_users(columns: Columns) -> Function:
         "stage_users": of_stage("first_row"),
         "stage_users_2": of_stage("INDEX(layout_second,first_row)"),
         "stage_users_3": of_stage("INDEX(layout_third,first_row)"),
+        "attention_groups": "1",
         "rule_users": "_LLM_RULE_USERS(model_row,gpu_row,first_row,tokens,precision_row,kv_row,fraction)",
     }
     return Function(

@@ -66,7 +66,7 @@ FIXED = (
 # The columns that are looked up for the chosen scenario: (key, number format).
 _OF_SCENARIO = (
     ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("output_tokens", COUNT_FORMAT),
-    ("users", COUNT_FORMAT), ("precision", None), ("cache_format", None), ("engine", None), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
+    ("users", COUNT_FORMAT), ("precision", None), ("cache_format", None), ("engine", None), ("attention_groups", COUNT_FORMAT), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
     ("total", GB_FORMAT),
 )  # fmt: skip
 # Figures that follow from the inputs of Plan, below those of the scenario.
@@ -92,7 +92,7 @@ _WIDTHS = (38, 10.5, 10.5, 10.5, 10.5, 13, 40, 8, 9, 26, 14)
 _CHOSEN = {
     "input_check": "chosen_check", "model": "chosen_model", "context": "chosen_context",
     "output_tokens": "chosen_output_tokens", "precision": "chosen_precision",
-    "cache_format": "chosen_kv_precision", "engine": "chosen_engine",
+    "cache_format": "chosen_kv_precision", "engine": "chosen_engine", "attention_groups": "attention_groups",
 }  # fmt: skip
 
 

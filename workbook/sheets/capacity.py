@@ -18,7 +18,7 @@ from core.catalog.offers import Offer, gpus_compared
 from core.engines.deployment import EngineSettings
 from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title
 from core.plan.layout_figures import FIGURES_OF_TERMS
-from core.plan.memory import ADAPTERS, BLOCKS, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
+from core.plan.memory import ADAPTERS, BLOCKS, GROUPS, OF_CONTEXT, PLACE, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.nodes import NODES
 from core.plan.replica_figures import settings_inputs
 from core.plan.terms import Term
@@ -224,7 +224,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
         "gpus_per_node": gpu("per_node_planned"),
         **{key: of_device(key) for key in _OF_DEVICE},
         **{key: scenario(key) for key in _OF_SCENARIO},
-        "first_row": f"IF({cell('is_usable')}=1,{model_rows},1)",
+        "first_row": f"IF({cell('is_usable')}=1,INDEX(layout_rows,{model_rows},{scenario('groups_column')}),1)",
         **{term.name: printed(term) for term in PLACE},
         "is_possible": f"IF(ISNUMBER(INDEX(layout_parameters,{cell('first_row')})),{cell('node_takes')},0)",
         **{term.name: printed(term) for term in (*ROOM, *ADAPTERS)},
@@ -319,7 +319,7 @@ LOOKED_UP = {
 _SCENARIO_NAMES = {
     "context", "tokens", "users", "overhead", "is_shipped", "all_weights_bytes", "all_parameters", "value_bytes",
     "allocated_tokens", "tokens_in_window", "tokens_in_window_2", "by_engine", *FIGURES_OF_TERMS,
-    *settings_inputs(EngineSettings()), *OF_CONTEXT.by_name,
+    *settings_inputs(EngineSettings()), *OF_CONTEXT.by_name, *GROUPS.by_name,
 }  # fmt: skip
 _SCENARIO_KEYS = {"overhead": "overhead_rate"}
 RENAMED = {"with_spares": "gpus", "replicas": "replicas_needed"}  # of the terms of nodes
@@ -341,7 +341,8 @@ def _limits(labels: Labels, cell: Cell, scenario: Cell) -> dict[str, str]:
         key: f.text(labels(f"procurement.binds_{key}")) for key in ("split", "weights", "sequences", "cache", "cap")
     }
     users = cell("users_per_replica")
-    in_sequences = f"AND({scenario('by_engine')}=1,{users}={cell('max_sequences')})"
+    most = f"{cell('max_sequences')}*{scenario('attention_groups')}"
+    in_sequences = f"AND({scenario('by_engine')}=1,{users}={most})"
     return {
         "limit": f"IF({in_sequences},{texts['sequences']},{texts['cache']})",
         "binds": f"IF({cell('is_possible')}=0,{texts['split']},IF({users}=0,{texts['weights']},"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
 from core.catalog import CatalogModel
-from core.plan.fleet import LAYOUTS
+from core.plan.fleet import ATTENTION_GROUPS, LAYOUTS
 from core.plan.layout_figures import (
     ACTIVATION_COLUMNS,
     CACHE_BITS,
@@ -29,7 +30,8 @@ from workbook.sheets import models
 HEADER_ROW = 4
 NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
 FIRST_ROW = NO_MODEL_ROW + 1
-_KEYS = ("model", "tp", "pp", "second", "third")
+ROWS_OF_GROUPS = tuple(f"row_of_{groups}" for groups in (1, *ATTENTION_GROUPS))
+_KEYS = ("model", "tp", "pp", "groups", "second", "third", *ROWS_OF_GROUPS)
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
 # Workbook-level name → its first and last column.
 NAMES = {
@@ -37,6 +39,7 @@ NAMES = {
     "layout_pp": ("pp", "pp"),
     "layout_second": ("second", "second"),
     "layout_third": ("third", "third"),
+    "layout_rows": (ROWS_OF_GROUPS[0], ROWS_OF_GROUPS[-1]),
     **{
         f"layout_{key}": (key, key)
         for key in (
@@ -58,20 +61,22 @@ def write(book: Book) -> None:
     """Write the sheet and its names; the sheet Models must exist.
 
     Row number (model − 1) × 17 + layout + 1 of the names is the first row of that layout of that model, in the order of
-    Models and of `LAYOUTS`; further stages of pipelines are below, and the columns `second` and `third` point to them.
+    Models and of `LAYOUTS`. Further stages of pipelines are below, and the columns `second` and `third` point to them;
+    so are the rows with data-parallel attention, to which the columns `ROWS_OF_GROUPS` point.
     """
     labels = book.labels
-    ws = book.sheet("layouts", [24, 6, 6, 9, 9, *([13] * len(COLUMNS))])
+    ws = book.sheet("layouts", [24, 6, 6, 7, *([9] * (len(_KEYS) - 4)), *([13] * len(COLUMNS))])
     heading(ws, labels("layouts.title"), labels("layouts.subtitle"))
     for key, letter in _LETTER.items():
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, header(labels, key))
     ws.row_dimensions[HEADER_ROW].height = 58
     put(ws, f"A{NO_MODEL_ROW}", styles.NOTE, labels("layouts.no_model"))
-    put(ws, f"D{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
-    put(ws, f"E{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
+    for key in _KEYS[3:]:
+        put(ws, f"{_LETTER[key]}{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
     for number in range(len(models.OWN_MODELS)):
         _write_own(book, ws, number)
     last = _write_catalog(ws)
+    write_group_sizes(book, ws, _LETTER)
     for name, (first_key, last_key) in NAMES.items():
         book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{last}")
     ws.freeze_panes = f"D{FIRST_ROW}"
@@ -85,6 +90,8 @@ def header(labels: Labels, key: str) -> str:
     for prefix in ("weights_", "activation_", "latent_", "block_bytes_", "block_tokens_2_", "block_tokens_"):
         if key.startswith(prefix) and key != "latent_per_token":
             return f"{labels(f'layouts.{prefix[:-1]}')}: {key.removeprefix(prefix).replace('_', ' ')}"
+    if key in ROWS_OF_GROUPS:
+        return labels("layouts.row_of_groups", groups=key.rpartition("_")[2])
     return labels(f"layouts.{key}")
 
 
@@ -111,7 +118,7 @@ def _write_own(book: Book, ws: Worksheet, number: int) -> None:
             "values_per_token": values(full),
             "windowed_values": values(own("windowed_layers")),
         }
-        _write_keys(ws, row, models.OWN_MODELS[number], tp, pp, (row, row))
+        _write_keys(ws, row, (models.OWN_MODELS[number], tp, pp, 1), (row, row, row))
         for key, formula in formulas.items():
             put_formula(ws, f"{_LETTER[key]}{row}", styles.FORMULA, formula, COUNT_FORMAT)
 
@@ -121,37 +128,59 @@ def _write_catalog(ws: Worksheet) -> int:
     known = catalog.models()
     row = FIRST_ROW + len(models.OWN_MODELS) * len(LAYOUTS)
     further = row + len(known) * len(LAYOUTS)
-    for model, layouts in zip(known, _rows_of(known)):
-        for (tp, pp), rows in zip(LAYOUTS, layouts):
+    for model, rows_of in zip(known, _rows_of(known)):
+        for tp, pp in LAYOUTS:
+            rows, grouped = rows_of(tp, pp, 1), [rows_of(tp, pp, groups) for groups in ATTENTION_GROUPS]
             below = range(further, further + max(0, len(rows) - 1))
+            further = below.stop
+            own = [(groups, first[0]) for groups, first in zip(ATTENTION_GROUPS, grouped) if first]
             others = [*below, row, row][:2]
-            _write_keys(ws, row, model.name, tp, pp, others)
+            _write_keys(ws, row, (model.name, tp, pp, 1), (*others, row, *range(further, further + len(own))))
             if rows:
                 _write_figures(ws, row, rows[0])
             for further_row, figures in zip(below, rows[1:]):
-                _write_keys(ws, further_row, model.name, tp, pp, (further_row, further_row))
+                _write_keys(ws, further_row, (model.name, tp, pp, 1), (further_row, further_row))
                 _write_figures(ws, further_row, figures)
-            further += len(below)
+            for further_row, (groups, figures) in enumerate(own, start=further):
+                _write_keys(ws, further_row, (model.name, tp, pp, groups), (further_row, further_row))
+                _write_figures(ws, further_row, figures)
+            further += len(own)
             row += 1
     return further - 1
 
 
-def _rows_of(known: Sequence[CatalogModel]) -> Iterator[list[tuple[Row, ...]]]:
-    """Yield the rows of each layout of each model; those of the user's own files are computed."""
+def _rows_of(known: Sequence[CatalogModel]) -> Iterator[Callable[[int, int, int], tuple[Row, ...]]]:
+    """Yield for each model its rows by layout and groups; those of the user's own files are computed."""
     stored, own = stored_rows(), catalog.own_model_names()
     for model in known:
         layouts = None if model.name in own else stored.get(model.name)
-        yield [(layouts.get(layout, ()) if layouts is not None else _computed(model, *layout)) for layout in LAYOUTS]
+        yield partial(_computed, model) if layouts is None else partial(_stored, layouts)
 
 
-def _computed(model: CatalogModel, tp: int, pp: int) -> tuple[Row, ...]:
-    return layout_rows(model.spec, tp, pp) if is_possible(model.spec, tp, pp) else ()
+def _stored(layouts: Mapping[tuple[int, int, int], tuple[Row, ...]], tp: int, pp: int, groups: int) -> tuple[Row, ...]:
+    return layouts.get((tp, pp, groups), ())
 
 
-def _write_keys(ws: Worksheet, row: int, model: str, tp: int, pp: int, others: Sequence[int]) -> None:
-    second, third = (other - NO_MODEL_ROW + 1 for other in others)
+def _computed(model: CatalogModel, tp: int, pp: int, groups: int) -> tuple[Row, ...]:
+    return layout_rows(model.spec, tp, pp, groups) if is_possible(model.spec, tp, pp, groups) else ()
+
+
+def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int], others: Sequence[int]) -> None:
+    """Write the model, the layout and the groups of a row, and its further rows; those that it lacks are the first."""
+    model, *sizes = layout
+    further = [other - NO_MODEL_ROW + 1 for other in others]
+    if len(further) > 2:  # a row that others look up by its groups
+        further += [1] * (2 + len(ROWS_OF_GROUPS) - len(further))
     put(ws, (row, 1), styles.LABEL, model)
-    put_numbers(ws, row, styles.FORMULA, enumerate((tp, pp, second, third), start=2), COUNT_FORMAT)
+    put_numbers(ws, row, styles.FORMULA, enumerate((*sizes, *further), start=2), COUNT_FORMAT)
+
+
+def write_group_sizes(book: Book, ws: Worksheet, letters: Mapping[str, str], name: str = "group_sizes") -> None:
+    """Write the numbers of groups above their columns, and name them."""
+    row = HEADER_ROW - 1
+    for key, groups in zip(ROWS_OF_GROUPS, (1, *ATTENTION_GROUPS)):
+        put(ws, f"{letters[key]}{row}", styles.SOURCE_FIGURE, groups, COUNT_FORMAT)
+    book.name(name, ws, f"{letters[ROWS_OF_GROUPS[0]]}{row}:{letters[ROWS_OF_GROUPS[-1]]}{row}")
 
 
 def _write_figures(ws: Worksheet, row: int, figures: Row) -> None:

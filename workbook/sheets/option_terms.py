@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from core.plan.demand import REQUESTS
 from core.plan.memory import ESTIMATE, REPLICAS
 from core.plan.money import BY_MONTH, OPTION_MONEY, OUTCOME, SLOPES, SWINGS
-from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, MEASURED, ONE_GROUP, SERVED, SERVED_LOAD
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, MEASURED, SERVED, SERVED_LOAD
 from core.plan.terms import (
     MISSING,
     Expression,
@@ -63,8 +63,6 @@ def _at(name: str) -> Expression:
 def declared() -> Formulas:
     """Return the formula of each figure of an option, after those that it uses."""
     runs, by_requests = equal(v.runs, speed.RUNS), v.plan_requests_per_hour > 0
-    at_pace = {name: Expression("name", (other,)) for name, other in ONE_GROUP.items()}
-    at_pace["attention_groups"] = Expression("constant", (1,))
     of_plan = {"users": v.chosen_users, "replicas_needed": v.needed}
     # A speed that the user measured, in a column of Options, takes the place of the computed one.
     measured = {name: replaced(formula, {"min_speed": v.plan_min_speed}) for name, formula in MEASURED.items()}
@@ -72,7 +70,7 @@ def declared() -> Formulas:
     of_request["requests_per_hour"] = v.plan_requests_per_hour
 
     def of_speed(term: Term) -> Expression:
-        formula = replaced(measured.get(term.name, term.formula), at_pace)
+        formula = measured.get(term.name, term.formula)
         return formula if term.name in _TEXTS else when(runs, formula, MISSING)
 
     return {

@@ -221,7 +221,7 @@ def _ranking(book: Book, cell: Cell) -> dict[str, str]:
         "cost": f"IF(AND(ISNUMBER({npc}),ISNUMBER({bandwidth}),{cell('why_not')}={terms.MISSING},"
         f"{cell('deployable')}<=most_planned_gpus),{npc},{terms.MISSING})",
         "free_places": if_ranked(places),
-        "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}"),
+        "all_bandwidth": if_ranked(f"{cell('with_spares')}*{bandwidth}/{cell('users')}"),
         "sorted_cost": f"IF({number}<=COUNT({column(book, 'cost')}),SMALL({column(book, 'cost')},{number}),{terms.MISSING})",
         "group_cost": f"IF({in_list},IF({number}=1,{cell('sorted_cost')},IF({cell('sorted_cost')}>{above_cost}*same_cost,"
         f"{cell('sorted_cost')},{above_cost})),{terms.MISSING})",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from core.plan.memory import REPLICAS
 from core.plan.money import OPTION_MONEY, OUTCOME
-from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, ONE_GROUP, SERVED
+from core.plan.speed_terms import ANY_LAYOUT, FAST, LOAD, SERVED
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import COUNT_FORMAT, MONEY_FORMAT, SheetColumn
@@ -26,7 +26,7 @@ _SPEED = tuple(
         *terms.needed(FAST, ("users_at_speed",)),
         *terms.needed(LOAD, ("tokens_per_s_per_user", "low_tokens_per_s")),
     )
-    if term.name not in (*ANY_LAYOUT, *ONE_GROUP)  # Speed has the former; the other is for groups of ranks
+    if term.name not in ANY_LAYOUT  # Speed has them
 )
 _MONEY = terms.needed((*OPTION_MONEY, *OUTCOME), ("deployable", "cost_month", "start_cash", "order", "rented"))
 _OF_CAPACITY = ("gpus_per_replica", "pp")
@@ -90,8 +90,6 @@ _NAMES = {
     )
     if name not in _HEADINGS
 }  # fmt: skip
-# Inputs of the terms of speed that are the same in every row.
-_AT_LOAD = {"attention_groups": "1", **ONE_GROUP}
 
 
 def has(key: str) -> bool:
@@ -121,8 +119,7 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         return f"IF({best}>0,INDEX({of_capacity(key)},{best}),{otherwise})"
 
     def of_load(name: str) -> str:
-        name = _AT_LOAD.get(name, name)
-        return name if name == "1" else cell(name) if name in _KEYS else pace.at_pace(name, cell("number"))
+        return cell(name) if name in (*_KEYS, "attention_groups") else pace.at_pace(name, cell("number"))
 
     def of_money(name: str) -> str:
         name = _RENAMED.get(name, name)

@@ -15,7 +15,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.layout_figures import FIGURES_OF_TERMS
-from core.plan.memory import DEVICE, ESTIMATE, OF_CONTEXT
+from core.plan.memory import DEVICE, ESTIMATE, GROUPS, OF_CONTEXT
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term
 from workbook import formulas as f
@@ -137,7 +137,7 @@ _CHECKS_OF_INPUT = {
 _MADE_OF_INPUTS = (
     "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
     "cache_format", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
-    "all_weights_bytes",
+    "all_weights_bytes", "attention_groups", "groups_column",
 )  # fmt: skip
 _WORKING = (
     *_MEMORY,
@@ -163,7 +163,7 @@ _COLUMNS = tuple(column for columns in _GROUPS.values() for column in columns)
 _TOTALS = ("users", "total", "deployable", "best_gpus", "cost_month", "start_cash")
 
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
-_LIMITS = {key: field.limits for key, field in _FIELD_OF.items() if field.limits}
+_LIMITS = {key: field.limits for key, field in _FIELD_OF.items() if field.limits and not field.choices}
 # The columns that have the limits above them: of each limited input one, from the first of the checks.
 _LIMIT_LETTERS = dict(zip(_LIMITS, (_LETTER[column.key] for column in _WORKING[len(_MEMORY) :])))
 # Names of terms and of their inputs that the sheet has under another key.
@@ -297,7 +297,7 @@ def header(labels: Labels, key: str) -> str:
 _BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
     *(term.name for term in (*DEVICE, *ESTIMATE, *OF_CONTEXT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
-    "wide", "kernels", "all_weights_bytes",
+    "wide", "kernels", "all_weights_bytes", "attention_groups",
 } - {*_ANSWER_TERMS}  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
         **_rows_and_lookups(book, cell, model, gpu, if_ok),
         **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *OF_CONTEXT)},
-        **{term.name: formula(term) for term in (*DEVICE, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
+        **{term.name: formula(term) for term in (*DEVICE, *GROUPS, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
         **_layout(labels, cell, of_capacity),
         **outcome.formulas(labels, cell, of_capacity, gpu, model("max_context")),
@@ -385,6 +385,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "format_column": precision("format_column"),
         "all_weights_bytes": f.weights_bytes(cell("format_column"), stored, model("parameters"), precision("bytes")),
         **{name: model(key) for name, key in OF_MODEL.items()},
+        "groups_column": f"MAX(1,{f.row_in('group_sizes', cell('attention_groups'))})",
     }
 
 
@@ -428,7 +429,7 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
         return f"OR({','.join(f'EXACT({cell(key)},{f.text(choice)})' for choice in choices)})"
 
     def usual(key: str, field: Field) -> str:
-        if field.limits:
+        if key in _LIMITS:
             return number(key)
         return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
 
@@ -468,7 +469,7 @@ def _validate(book: Book, ws: Worksheet, last: int) -> None:
     labels = book.labels
     for key, field in _FIELD_OF.items():
         prompt = labels(field.prompt)
-        if field.limits:
+        if key in _LIMITS:
             rule = between_rule(*_limit_cells(key), whole=_LIMITS[key].whole)
             _attach(labels, ws, key, last, rule, prompt)
             rule.allow_blank = field.may_be_blank

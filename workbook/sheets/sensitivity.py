@@ -23,7 +23,7 @@ from core.checks import LIMITS
 from core.plan.demand import TOKENS
 from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, REPLICAS, RULE, STAGE
 from core.plan.money import ORDER
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, ONE_GROUP, PACE, SERVED
+from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE, SERVED
 from workbook import formulas as f
 from workbook import styles, terms
 from workbook.book import (
@@ -80,13 +80,11 @@ _CONTEXT_KEYS = (
     "users_per_replica", "given_output_tokens", *(term.name for term in _SPEED), "held",
 )  # fmt: skip
 # Terms of a cell of the grids.
-_LOAD = tuple(term for term in terms.needed(LOAD, ("tokens_per_s_per_user",)) if term.name not in ONE_GROUP)
+_LOAD = terms.needed(LOAD, ("tokens_per_s_per_user",))
 _USERS_KEYS = (
     "context_number", "users_number", "users", "held", "kv_gb", "overhead_gb", "total_gb", "replicas_needed",
     "deployable", "sequences", *(term.name for term in _LOAD),
 )  # fmt: skip
-_AT_LOAD = {"attention_groups": "1", **ONE_GROUP}
-
 
 # Columns of Capacity with the place at which a model's figures are looked up.
 _ROWS_ELSEWHERE = ("first_row", "stage_row_2", "stage_row_3", "activation_column", "scenario_row")
@@ -102,7 +100,7 @@ def _facts() -> tuple[str, ...]:
                 used[capacity.stage_key(name, stage) if _has_stages(name) else name] = None
     for term in (*_SPEED, *_LOAD, ESTIMATE["overhead_gb"], ORDER["deployable"]):
         used |= dict.fromkeys(term.formula.names())
-    given = {*_CONTEXT_KEYS, *_USERS_KEYS, *_AT_LOAD}
+    given = {*_CONTEXT_KEYS, *_USERS_KEYS}
     return tuple(name for name in used if name not in given)
 
 
@@ -346,9 +344,6 @@ def _formulas_of_users(labels: Labels) -> dict[str, str]:
 
     def at(name: str) -> str:
         """Return the cell of the table, the figure of the row's context, or the fact, that holds a name of the terms."""
-        name = _AT_LOAD.get(name, name)
-        if name == "1":
-            return name
         if name in _USERS_KEYS:
             return cell(name)
         if name in _CONTEXT_KEYS:

@@ -250,7 +250,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
     return {
         **capacity.scenario_of_row(book, cell),
         **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
-        "figures_row": figures_row,
+        "figures_row": f"INDEX(speed_rows,{figures_row},{scenario('groups_column')})",
         "served_row": scenario("served_row"),
         "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
         "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
@@ -263,7 +263,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
 
 
 def figures_row_of(model: str, tp_number: str) -> str:
-    """Return the formula of the row on Speed figures of a model and a tensor parallel size.
+    """Return the formula of the row on Speed figures of a model and a tensor parallel size, without groups.
 
     Args:
         model: the row of the model on Models.

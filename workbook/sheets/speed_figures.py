@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
+from core.model.spec import ModelSpec
+from core.plan.fleet import ATTENTION_GROUPS
 from core.plan.layout_figures import WEIGHT_FORMATS, is_possible
 from core.plan.speed_figures import has_speed
 from core.plan.speed_rows import (
@@ -24,13 +28,15 @@ from core.plan.speed_rows import (
 from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 from workbook.labels import Labels
-from workbook.sheets import models
+from workbook.sheets import layouts, models
+from workbook.sheets.layouts import ROWS_OF_GROUPS
 
 HEADER_ROW = 4
 NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
 FIRST_ROW = NO_MODEL_ROW + 1
-_KEYS = ("model", "tp")
+_KEYS = ("model", "tp", "groups", *ROWS_OF_GROUPS)
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
+Figures = Mapping[str, float]
 _GROUPS = {
     **dict.fromkeys(CLASS_FIGURES, tuple(CLASSES)),
     **dict.fromkeys(KIND_FIGURES, OWN_KINDS),
@@ -40,36 +46,43 @@ _GROUPS = {
 NAMES = {f"speed_{figure}": (figure, figure) for figure in COMMON_FIGURES} | {
     f"speed_{figure}": (f"{figure}_{names[0]}", f"{figure}_{names[-1]}") for figure, names in _GROUPS.items()
 }
+NAMES["speed_rows"] = ROWS_OF_GROUPS[0], ROWS_OF_GROUPS[-1]
 
 
 def write(book: Book) -> None:
     """Write the sheet and its names.
 
     Row number (model − 1) × 4 + place of the tensor parallel size + 1 of the names is that size of that model, in the
-    order of Models and of `TP_SIZES`. Models of which only the size is known, and own models, have no figures.
+    order of Models and of `TP_SIZES`. Models of which only the size is known, and own models, have no figures. The rows
+    with data-parallel attention are below; the columns `ROWS_OF_GROUPS` point to them.
     """
     labels = book.labels
-    ws = book.sheet("speed_figures", [24, 6, *([14] * len(COLUMNS))])
+    ws = book.sheet("speed_figures", [24, 6, 7, *([9] * len(ROWS_OF_GROUPS)), *([14] * len(COLUMNS))])
     heading(ws, labels("speed_figures.title"), labels("speed_figures.subtitle"))
     for key, letter in _LETTER.items():
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, header(labels, key))
     ws.row_dimensions[HEADER_ROW].height = 58
     put(ws, f"A{NO_MODEL_ROW}", styles.NOTE, labels("layouts.no_model"))
-    row = FIRST_ROW
-    for name, figures_by_tp in _rows():
+    for key in ROWS_OF_GROUPS:
+        put(ws, f"{_LETTER[key]}{NO_MODEL_ROW}", styles.FORMULA, 1)
+    rows = list(_rows())
+    row, further = FIRST_ROW, FIRST_ROW + len(rows) * len(TP_SIZES)
+    for name, figures_of in rows:
         for tp in TP_SIZES:
-            put(ws, (row, 1), styles.LABEL, name)
-            put(ws, (row, 2), styles.FORMULA, tp)
-            figures = figures_by_tp.get(tp, {})
-            for column, key in enumerate(COLUMNS, start=len(_KEYS) + 1):
-                if figures.get(key):
-                    put(ws, (row, column), styles.FORMULA, figures[key])
+            grouped = [(groups, figures_of(tp, groups)) for groups in ATTENTION_GROUPS]
+            own = [(groups, figures) for groups, figures in grouped if figures]
+            rows_of = [number - NO_MODEL_ROW + 1 for number in (row, *range(further, further + len(own)))]
+            others = [*rows_of, *([1] * (len(ATTENTION_GROUPS) - len(own)))]
+            _write_row(ws, row, name, (tp, 1, *others), figures_of(tp, 1))
+            for further_row, (groups, figures) in enumerate(own, start=further):
+                _write_row(ws, further_row, name, (tp, groups), figures)
+            further += len(own)
             row += 1
     for name, (first_key, last_key) in NAMES.items():
-        book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{row - 1}")
-    ws.freeze_panes = f"C{FIRST_ROW}"
+        book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{further - 1}")
+    ws.freeze_panes = f"D{FIRST_ROW}"
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
-    ws.print_area = f"A1:{_LETTER[COMMON_FIGURES[5]]}{NO_MODEL_ROW}"  # the rest is too much for paper
+    ws.print_area = f"A1:{_LETTER[COMMON_FIGURES[4]]}{NO_MODEL_ROW}"  # the rest is too much for paper
     protect(ws)
 
 
@@ -78,17 +91,29 @@ def header(labels: Labels, key: str) -> str:
     for figure, names in _GROUPS.items():
         if key.removeprefix(f"{figure}_") in names and key.startswith(figure):
             return f"{terms.label(labels, figure)}: {key.removeprefix(f'{figure}_').replace('_', ' ')}"
-    return labels(f"layouts.{key}") if key in _KEYS else terms.label(labels, key)
+    return layouts.header(labels, key) if key in _KEYS else terms.label(labels, key)
 
 
-def _rows() -> Iterator[tuple[str, Mapping[int, Mapping[str, float]]]]:
-    """Yield each model with its figures by tensor parallel size; those of the user's own files are computed."""
+def _write_row(ws: Worksheet, row: int, name: str, keys: Sequence[int], figures: Figures) -> None:
+    put(ws, (row, 1), styles.LABEL, name)
+    figures_from = len(_KEYS) + 1
+    for column, value in (*enumerate(keys, start=2), *enumerate(map(figures.get, COLUMNS), start=figures_from)):
+        if value:
+            put(ws, (row, column), styles.FORMULA, value)
+
+
+def _rows() -> Iterator[tuple[str, Callable[[int, int], Figures]]]:
+    """Yield each model with its figures by tensor parallel size and groups; those of the user's files are computed."""
     for name in models.OWN_MODELS:
-        yield name, {}
-    stored, own = stored_rows(), catalog.own_model_names()
+        yield name, lambda tp, groups: {}
+    own = catalog.own_model_names()
     for model in catalog.models():
-        if model.name in own:
-            sizes = [tp for tp in TP_SIZES if has_speed(model.spec) and is_possible(model.spec, tp, 1)]
-            yield model.name, {tp: speed_row(model.spec, tp) for tp in sizes}
-        else:
-            yield model.name, {tp: stored.get((model.name, tp), {}) for tp in TP_SIZES}
+        yield model.name, partial(_computed, model.spec) if model.name in own else partial(_stored, model.name)
+
+
+def _computed(model: ModelSpec, tp: int, groups: int) -> Figures:
+    return speed_row(model, tp, groups) if has_speed(model) and is_possible(model, tp, 1, groups) else {}
+
+
+def _stored(name: str, tp: int, groups: int) -> Figures:
+    return stored_rows().get((name, tp, groups), {})

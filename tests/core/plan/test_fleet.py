@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.checks import LIMITS
+from core.engines.deployment import EngineSettings
 from core.engines.parallelism import (
     check_pipeline_parallel,
     check_tensor_parallel,
@@ -30,10 +31,13 @@ from core.plan.fleet import (
     GpuChoice,
     Option,
     Replica,
+    Service,
+    capacity_of_replica,
     choice_of_gb,
     choice_of_gpu,
     gpus_by_division,
     gpus_to_deploy,
+    groups_obstacle,
     largest,
     max_context,
     max_users,
@@ -380,3 +384,45 @@ def test_layouts_that_are_left_out_early_change_no_answer(name, card, users, con
         if one.gpus <= gpus
     ]
     assert max_context(service, gpu, gpus, users, limit) == max(longest, default=0)
+
+
+class TestGroupsOfAttention:
+    """DeepSeek-V3 on H200: each of the groups has its own attention and cache, and all of them share the experts."""
+
+    @staticmethod
+    def service(groups: int | None, **changes) -> Service:
+        spec = model("deepseek-v3")
+        return replace(
+            Service(
+                model=spec, precision=None, kv_precision=catalog.cache_precision(spec, None),
+                settings=EngineSettings(attention_dp=groups),
+            ),
+            **changes,
+        )  # fmt: skip
+
+    @pytest.mark.parametrize(("groups", "sizes"), [(2, {2, 4, 8}), (4, {4, 8}), (8, {8}), (3, set())])
+    def test_a_replica_is_within_a_node_and_divided_by_the_groups(self, groups, sizes):
+        gpu = choice_of_gpu(catalog.gpu("h200-sxm"))
+        found = replicas_of(model("deepseek-v3"), gpu, "vllm", groups)
+        assert {(replica.tp, replica.pp) for replica in found} == {(tp, 1) for tp in sizes}
+
+    def test_each_group_serves_its_own_users(self):
+        """As many in all as the engine counts for one group's GPU, times the groups."""
+        gpu = choice_of_gpu(catalog.gpu("h200-sxm"))
+        service, replica = self.service(8), Replica(gpu, 8, 1)
+        found = capacity_of_replica(service, replica, 32_768)
+        budget, block = found.budget, 61 * 576 * 2 * 16  # latents of 576 values in 16 bits, 61 layers, 16 tokens
+        assert users_per_replica(service, replica, 32_768) == budget.kv.expected // block // (32_768 // 16) * 8
+
+    def test_the_rule_knows_no_groups(self):
+        gpu = choice_of_gpu(catalog.gpu("h200-sxm"))
+        by_rule = [self.service(groups, overhead=0.1) for groups in (None, 8)]
+        found = [[*options(service, gpu, 100, 32_768)] for service in by_rule]
+        assert found[0] == found[1] and found[0]
+
+    def test_the_reason_where_no_layout_has_the_groups(self):
+        h200, spark = (choice_of_gpu(catalog.gpu(name)) for name in ("h200-sxm", "dgx-spark"))
+        assert groups_obstacle(self.service(8), h200) == groups_obstacle(self.service(None), spark) == ""
+        assert "a node of dgx-spark is not divided among 8 groups" in groups_obstacle(self.service(8), spark)
+        dense = self.service(8, model=model("llama-3.1-70b"))
+        assert groups_obstacle(dense, h200) == "llama-3.1-70b has no experts that 8 groups could share"

@@ -14,7 +14,7 @@ from core.engines.capacity import users_that_fit
 from core.engines.deployment import EngineSettings
 from core.model.counts import model_counts
 from core.plan.fleet import (
-    LAYOUTS,
+    ATTENTION_GROUPS,
     Replica,
     Service,
     choice_of_gb,
@@ -59,7 +59,7 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
     step = device_figures(replica.gpu)["step_tokens"]
     kernels = list(KERNELS)[kind - 1]
 
-    rows = STORED[name][replica.tp, replica.pp]
+    rows = STORED[name][replica.tp, replica.pp, service.groups]
 
     def figure(row, column):
         return row.get(column, 0)
@@ -96,6 +96,7 @@ def random_case(chance: random.Random):
         kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_BITS.values(), "bf16", "int8"])),
         average_tokens=chance.choice((None, None, chance.randint(1, context))),
         settings=EngineSettings(
+            attention_dp=chance.choice((None, None, None, *ATTENTION_GROUPS)),
             shared_tokens=chance.choice((None, None, chance.randint(0, 2 * context))),
             lora_adapters=chance.choice((None, None, chance.randint(0, 20))),
             lora_rank=chance.choice((None, 8, 64)),
@@ -109,13 +110,16 @@ def test_terms_give_the_users_of_the_engine():
     chance, held = random.Random(13), 0
     for _ in range(CASES):
         name, service, gpu, context = random_case(chance)
-        replica = chance.choice(replicas_of(service.model, gpu, "vllm"))
+        replicas = replicas_of(service.model, gpu, "vllm", service.groups)
+        if not replicas:  # without experts there is nothing that groups share
+            continue
+        replica = chance.choice(replicas)
         tokens = min(context, service.average_tokens or context)
         expected = users_that_fit(service.engine, deployment_of(service, replica, context), tokens)
         assert users_per_replica(service, replica, context) == expected
         for stages in (None, stored_inputs(name, service, replica)):
             figures = replica_figures(service, replica, context, stages)
-            users = min(math.floor(figure["stage_users"]) for figure in figures)
+            users = min(math.floor(figure["stage_users"]) for figure in figures) * service.groups
             assert users == expected, (name, service.precision, service.kv_precision.name, replica, context, tokens)
         held += expected > 0
     assert held > CASES / 3
@@ -185,8 +189,8 @@ def test_an_average_takes_whole_blocks_by_the_rule_too():
 
 def test_every_model_has_rows_for_every_possible_layout():
     for model in catalog.models():
-        possible = {layout for layout in LAYOUTS if layout in STORED[model.name]}
-        for replica in replicas_of(model.spec, choice_of_gb(80), "vllm"):
-            assert (replica.tp, replica.pp) in possible
+        for groups in (1, *ATTENTION_GROUPS):
+            for replica in replicas_of(model.spec, choice_of_gb(80), "vllm", groups):
+                assert (replica.tp, replica.pp, groups) in STORED[model.name]
     assert asdict(model_figures(catalog.model("article-llama-70b").spec))["groups"] == 0
     assert len(layout_rows(catalog.model("article-llama-70b").spec, 1, 1)) == 1

@@ -36,7 +36,7 @@ def test_stored_rows_are_those_of_the_models():
     for name in names:
         renewed = table_text(SPEED_HEADER, [speed_lines(name)]).splitlines()[1:]
         assert [line for line in stored if line.startswith(f"{name},")] == renewed, name
-    assert {model for model, _ in stored_rows()} == set(SHAPED)
+    assert {model for model, *_ in stored_rows()} == set(SHAPED)
 
 
 def test_every_format_is_in_one_class():
@@ -47,11 +47,11 @@ def test_rows_give_every_format_its_own_figures():
     """The figures of its class and its own figures make up the row of a format."""
     chosen = random.Random(7)
     for _ in range(min(CASES, 2000)):
-        (model, tp), row = chosen.choice(list(stored_rows().items()))
+        (model, tp, groups), row = chosen.choice(list(stored_rows().items()))
         name = chosen.choice(WEIGHT_FORMATS)
         spec, group = SHAPED[model], class_of_format(name)
         precision = None if name == SHIPPED else catalog.precision("precision", name)
-        expected = vars(weight_row(spec, served_format(spec, precision), tp))
+        expected = vars(weight_row(spec, served_format(spec, precision), tp, groups))
         for figure, value in expected.items():
             suffix = group if figure in CLASS_FIGURES else name if figure in FORMAT_FIGURES else ""
             if figure in KIND_FIGURES:
@@ -60,8 +60,8 @@ def test_rows_give_every_format_its_own_figures():
                     continue
             else:
                 found = row.get(f"{figure}_{suffix}" if suffix else figure, 0)
-            assert found == value, (model, tp, name, figure)
-        attention = vars(attention_row(spec, tp))
+            assert found == value, (model, tp, groups, name, figure)
+        attention = vars(attention_row(spec, tp // groups))
         assert {figure: row.get(figure, 0) for figure in ATTENTION_FIGURES} == attention
 
 

@@ -173,7 +173,7 @@ def several_scenarios() -> list[Scenario]:
         for name in ("gpt-oss-120b", "qwen3-next-80b-a3b")
     ]
     rows.append(scenario("Priced", "gemma-3-27b", engine=VLLM, users=300, **on_gpu("h100-sxm")))
-    shared = EngineSettings(shared_tokens=9000, lora_adapters=3, lora_rank=32)
+    shared = EngineSettings(attention_dp=2, shared_tokens=9000, lora_adapters=3, lora_rank=32)
     rows.append(scenario("Shared", "gpt-oss-120b", engine=VLLM, settings=shared, **on_gpu("h100-sxm")))
     rows.append(scenario("Paged", allocation=PAGED, average_tokens=2000, **on_gpu("h100-sxm")))
     return [*rows, scenario("Bytes", kv_precision=precision_of_bytes("kv_precision", 0.5625))]
@@ -555,7 +555,7 @@ def row_of(before: Scenario, item: Scenario) -> list[object]:
     else:
         stage = {name: layout.fullest[name] for name in STAGE_INPUTS[VLLM]}
         (found,) = replica_figures(item.service, best.replica, item.context, [stage])
-        users = found["stage_users"]
+        users = found["stage_users"] * item.service.groups
     gpus = -(-item.users // users) * best.replica.gpus if users else MAX_GPUS + 1
     return [deployed(best)[0], gpus if gpus <= MAX_GPUS else NOTHING]
 
