@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from io import BytesIO
 
-import openpyxl
 from lxml import etree
-from openpyxl.reader.excel import ExcelReader
 
-from workbook.package import rewritten
+from workbook.package import rewritten, sheet_of_part
 
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
@@ -46,18 +45,26 @@ class Xlsx:
 
     def part(self, sheet: str) -> str:
         """Return the part of the sheet with that title."""
-        reader = ExcelReader(BytesIO(self.content))
-        reader.read()
-        return next(relation.target for found, relation in reader.parser.find_sheets() if found.name == sheet)
+        with zipfile.ZipFile(BytesIO(self.content)) as package:
+            return next(part for part, title in sheet_of_part(package).items() if title == sheet)
 
     def edit_sheet(self, sheet: str, change: Callable[[etree._Element], object]) -> None:
         self.edit(self.part(sheet), change)
 
-    def style_of(self, sheet: str, address: str) -> int:
-        """Return the index of a cell's format among the formats of the file."""
-        with zipfile.ZipFile(BytesIO(self.content)) as package:
-            root = etree.fromstring(package.read(self.part(sheet)))
-        return int(_cell(root, address).get("s"))
+    def restyle(self, sheet: str, address: str, change: Callable[[etree._Element, etree._Element], object]) -> None:
+        """Give a cell a copy of its format and apply `change` to the copy and to the styles of the file."""
+        cell_format = int(_cell(self._root(sheet), address).get("s"))
+        count = 0
+
+        def add(styles: etree._Element) -> None:
+            nonlocal count
+            formats = styles.find(f"{MAIN}cellXfs")
+            count = len(formats)
+            formats.append(deepcopy(formats[cell_format]))
+            change(formats[-1], styles)
+
+        self.edit("xl/styles.xml", add)
+        self.edit_sheet(sheet, lambda root: _cell(root, address).set("s", str(count)))
 
     def number(self, sheet: str, address: str, value: float) -> None:
         """Replace a cell's content by a number."""
@@ -79,7 +86,11 @@ class Xlsx:
 
     def formula_text(self, sheet: str, address: str) -> str:
         """Return the formula of a cell, without its "="."""
-        return openpyxl.load_workbook(BytesIO(self.content))[sheet][address].value.removeprefix("=")
+        return _cell(self._root(sheet), address).findtext(MAIN + "f")
+
+    def _root(self, sheet: str) -> etree._Element:
+        with zipfile.ZipFile(BytesIO(self.content)) as package:
+            return etree.fromstring(package.read(self.part(sheet)))
 
     def _put(
         self, sheet: str, address: str, formula: str | None, type_: str | None, tag: str, value: str | None

