@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -13,6 +14,11 @@ from workbook.package import rewritten, sheet_of_part
 
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 DRAWING = "{http://schemas.openxmlformats.org/drawingml/2006/spreadsheetDrawing}"
+
+
+def unprotected(xlsx: bytes) -> bytes:
+    """Return a workbook without the protection of its sheets, so that a what-if may overwrite every cell."""
+    return rewritten(xlsx, lambda _, content: re.sub(rb"<sheetProtection[^>]*/>", b"", content))
 
 
 class Xlsx:

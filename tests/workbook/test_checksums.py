@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-import datetime
+import itertools
 
-import openpyxl
 import pytest
 
 from core.catalog.offers import catalog_offers
+from tests.spreadsheets import ironcalc_program
+from tests.workbook.package_edits import unprotected
 from tests.workbook.planner_rows import few
 from workbook.labels import LANGUAGES, Labels
-from workbook.recalculation import computed_values
 from workbook.sheets import checks, checksums, models, prices
 from workbook.template import without_values
 
 FIRST_QUOTE = prices.FIRST_ROW + len(catalog_offers())
+DATE = 46_327.0  # 2026-11-01
+OWN_MODEL = {
+    "model": "mine", "parameters": 7e9, "layers": 32.0, "windowed_layers": 0.0, "kv_heads": 8.0, "head_dim": 128.0,
+    "window": 0.0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=LANGUAGES)
 def planner(request, tmp_path_factory):
-    """Write a small planner; return its language and its path."""
+    """Open a small planner without protection; return its labels, the session, and the row and title of each check."""
     path = tmp_path_factory.mktemp("checksums") / "planner.xlsx"
+    labels = Labels(request.param)
     with few():
-        path.write_bytes(without_values(request.param))
-    return Labels(request.param), path
+        path.write_bytes(unprotected(without_values(request.param)))
+    with ironcalc_program.WhatIf(path) as session:
+        rows = range(checks.FIRST_ROW, 1000)
+        titles = session.get([(labels("sheet.checks"), f"A{row}") for row in rows])
+        yield labels, session, dict(zip(rows, itertools.takewhile(bool, titles)))
 
 
-def failed(path, labels, folder, cells) -> list[str]:
+def failed(planner, cells) -> list[str]:
     """Return the checks that are not 1 after an overwriting of (key of a sheet, address) → value."""
-    book = openpyxl.load_workbook(path)
-    for (sheet, address), value in cells.items():
-        book[labels(f"sheet.{sheet}")][address].value = value
-    book.save(folder / "changed.xlsx")
-    values = computed_values((folder / "changed.xlsx").read_bytes())[labels("sheet.checks")]
-    ws = book[labels("sheet.checks")]
-    rows = [row for row in range(checks.FIRST_ROW, ws.max_row + 1) if ws[f"A{row}"].value]
-    assert values["B5"] == (1 if all(values[f"B{row}"] == 1 for row in rows) else 0)
-    return [ws[f"A{row}"].value for row in rows if values[f"B{row}"] != 1]
+    labels, session, titles = planner
+    changes = {(labels(f"sheet.{sheet}"), address): value for (sheet, address), value in cells.items()}
+    results = [(labels("sheet.checks"), f"B{row}") for row in titles]
+    ((master, *values),) = session.run([changes], ["master_check", *results])
+    assert master == (1 if all(value == 1 for value in values) else 0)
+    return [title for title, value in zip(titles.values(), values, strict=True) if value != 1]
 
 
-def test_a_planner_as_written_passes(planner, tmp_path):
-    labels, path = planner
-    assert failed(path, labels, tmp_path, {}) == []
+def test_a_planner_as_written_passes(planner):
+    assert failed(planner, {}) == []
 
 
 @pytest.mark.parametrize(
@@ -58,22 +63,19 @@ def test_a_planner_as_written_passes(planner, tmp_path):
         ("prices", "A9", "h100-sxm5"),
     ],
 )
-def test_an_overwritten_figure_fails_the_check_of_its_sheet(planner, tmp_path, sheet, address, value):
-    labels, path = planner
-    found = failed(path, labels, tmp_path, {(sheet, address): value})
+def test_an_overwritten_figure_fails_the_check_of_its_sheet(planner, sheet, address, value):
+    labels, *_ = planner
+    found = failed(planner, {(sheet, address): value})
     assert labels("checks.catalog", sheet=labels(f"sheet.{sheet}")) in found
     others = {labels("checks.catalog", sheet=labels(f"sheet.{other}")) for other in checksums.SHEETS if other != sheet}
     assert not others & {*found}
 
 
-def test_own_models_and_quotes_pass(planner, tmp_path):
-    labels, path = planner
-    quote = {"gpu": "h100-sxm", "typical": 20_000, "gpus": 1, "date": datetime.datetime(2026, 11, 1), "note": "mine"}
+def test_own_models_and_quotes_pass(planner):
+    labels, *_ = planner
+    quote = {"gpu": "h100-sxm", "typical": 20_000, "gpus": 1, "date": DATE, "note": "mine"}
     quote |= {"kind": labels("prices.kind_own_quote"), "terms": labels("prices.terms_buy")}
     cells = {("prices", f"{prices.letter(key)}{FIRST_QUOTE}"): value for key, value in quote.items()}
-    cells |= (
-        {("models", address): 2 for address in list(models.own_cells().values())[1:]}
-        if hasattr(models, "own_cells")
-        else {}
-    )
-    assert failed(path, labels, tmp_path, cells) == []
+    own = models.own_inputs()
+    cells |= {("models", own[key]): value for key, value in OWN_MODEL.items()}
+    assert failed(planner, cells) == []
