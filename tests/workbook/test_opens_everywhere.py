@@ -34,8 +34,9 @@ def test_pandas_reads_the_same_values(small_planners, language):
 
 
 @pytest.mark.needs("node")
-def test_sheetjs_reads_the_same_values(planner):
+def test_sheetjs_reads_the_same_values(small_planners, language):
     """Web viewers and many mail clients show workbooks with SheetJS."""
+    planner = small_planners[language]
     node = shutil.which("node")
     if node is None:
         missing("SheetJS", "Node.js is not installed")

@@ -62,21 +62,19 @@ def test_an_own_quote_counts(tmp_path, lang):
     assert found.purchase.offer.valid_until == datetime.date(2026, 12, 31)
 
 
-@pytest.mark.parametrize(
-    "changed, problem",
-    [
+def test_quotes_that_cannot_count_are_named(tmp_path):
+    changes = [
         ({"typical": "200k"}, "a text, not a number"),
         ({"typical": True}, "a text, not a number"),
         ({"valid_until": DAY.replace(year=2025)}, "expired"),
         ({"date": "May"}, "a text, not a date"),
         ({"gpu": "h9000"}, "no such GPU"),
         ({"currency": "eur"}, None),
-    ],
-)
-def test_a_quote_that_cannot_count_is_named(tmp_path, changed, problem):
-    found = Planner(filled(tmp_path, QUOTE | changed)).prices()
+    ]
+    found = Planner(filled(tmp_path, *(QUOTE | changed for changed, _ in changes))).prices()
     assert found.by_gpu == catalog_prices()
-    assert found.problems == ((f"Prices row {FIRST_BLANK}: {problem}",) if problem else ())
+    rows = enumerate((problem for _, problem in changes), start=FIRST_BLANK)
+    assert found.problems == tuple(f"Prices row {row}: {problem}" for row, problem in rows if problem)
 
 
 def test_the_planners_own_cells_decide(tmp_path):
