@@ -59,7 +59,8 @@ def look_everywhere(folder: Path) -> dict[str, object]:
     header, first = cells
     found["sheet"] = first[header.index(Labels("en")(LABEL))]
     found["planner"] = next(iter(Planner(planner))).scenario.value(NAME)
-    answer = CliRunner().invoke(read, [str(planner), "--json"])
+    with few():
+        answer = CliRunner().invoke(read, [str(planner), "--json"])
     found["read"] = json.loads(answer.output)["rows"][0][NAME]
     found["help"] = f", {NAME}," in export_help() and f"{NAME} {DEFAULT}" in export_help()
 
