@@ -161,6 +161,7 @@ def test_compressed_answers_are_not_unpacked(answers_to):
 SHORTER = "import vram.hub_watch; vram.hub_watch.LONGEST_S = 2"
 
 
+@pytest.mark.slow
 def test_what_is_sent_a_byte_now_and_then_ends_at_the_deadline(answers_to):
     for said in answers_to(
         change("config.json", "GET", body=a_byte_a_second(), Content_Length="30000"),
@@ -226,6 +227,7 @@ def test_a_config_that_is_none_is_refused(answers_to):
         assert expected in said
 
 
+@pytest.mark.slow
 def test_answers_that_break_off_are_refused(answers_to):
     config = json.dumps(CONFIG).encode()
     for said in answers_to(

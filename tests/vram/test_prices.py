@@ -164,6 +164,7 @@ def test_a_plan_at_own_prices(vram, tmp_path):
     assert default["prices"]["purchase"]["kind"] == "street"
 
 
+@pytest.mark.slow
 def test_a_template_with_own_prices(vram, tmp_path):
     """Also of a GPU without a price in the catalog: it has rows on Options, with its cost."""
     out = tmp_path / "planner.xlsx"
