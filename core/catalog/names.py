@@ -178,8 +178,8 @@ def _brand_remedy(name: str) -> str:
     brand = brand_in(plain_letters(name))
     if not brand:
         return ""
-    example = next((known for known in model_names() if known.startswith(BRANDS[brand])), "")
-    return f'The models of {brand} are called "{BRANDS[brand]}…" here, for example "{example}".' if example else ""
+    example = next(known for known in model_names() if known.startswith(BRANDS[brand]))
+    return f'The models of {brand} are called "{BRANDS[brand]}…" here, for example "{example}".'
 
 
 _MOST_CHOICES = 6

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from core import catalog
 from core.catalog.data_files import read_data
-from core.catalog.written_names import read_written
+from core.catalog.written_names import BRANDS, read_written
 from core.errors import UnknownNameError
 from core.model.weights import weights_bytes
 from tools import golden_tables
@@ -194,6 +194,20 @@ def test_kinds_of_names(written, model, precision):
 def test_a_chinese_brand_alone_asks_which(brand):
     with pytest.raises(UnknownNameError, match="fits several models. Say which: "):
         catalog.named_model(brand)
+
+
+def test_a_chinese_brand_of_an_unknown_model_says_how_its_models_are_called():
+    with pytest.raises(UnknownNameError) as error:
+        catalog.named_model("混元-x")
+    assert error.value.remedy.endswith('The models of 混元 are called "hunyuan…" here, for example "hunyuan-0.5b".')
+
+
+@pytest.mark.parametrize(("brand", "start"), BRANDS.items())
+def test_every_chinese_brand_has_models(brand, start):
+    with pytest.raises(
+        UnknownNameError, match=f'The models of {brand} are called "{start}…" here, for example "{start}'
+    ):
+        catalog.named_model(f"{brand} no such model")
 
 
 @pytest.mark.parametrize("name", ["claude", "claude-3-opus", "gpt-4o", "GPT5", "gemini 2.5 pro", "o3-mini"])
