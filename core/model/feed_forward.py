@@ -27,17 +27,17 @@ class Mlp(ABC):
         """Return the number of routed experts, 0 for a dense block."""
         return 0
 
+    @abstractmethod
     def cut_width(self, *, expert_parallel: bool) -> int | None:
         """Return the width that tensor parallelism divides, None if it divides none.
 
         Args:
             expert_parallel: whether experts are distributed over the ranks without dividing them.
         """
-        return None
 
+    @abstractmethod
     def dense_peak(self, tp: int) -> tuple[int, int]:
         """Return the width on one of `tp` ranks and how many tensors of that width are alive at the block's peak."""
-        return 0, 0
 
     def expert_peak(self, hidden_size: int, tp: int) -> tuple[int, int, int]:
         """Return the experts per token, the width of one on one of `tp` ranks, and the width of its input."""
