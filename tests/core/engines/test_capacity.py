@@ -517,6 +517,13 @@ def test_sglangs_budget_by_hand():
     assert several.other.expected == round(1.6 * GIB)
 
 
+def test_sglang_without_graphs():
+    """What is not static is for activations alone."""
+    (eager,) = sglang.budgets(deployment(version="0.5", memory_utilization=0.9, eager=True))
+    assert eager.graphs == Size(0, 0, 0)
+    assert eager.activation == Size(*[round((H100.memory_bytes - round(0.6 * GIB)) * 0.1)] * 3)
+
+
 def test_sglangs_pools_of_windows_by_hand():
     """Gemma 3 27B: the windows' pool has 0.8 times the tokens, so short sequences need 1 ÷ 0.8 slots per token."""
     pool = sglang.pool(deployment(model("gemma-3-27b"), "0.5"))

@@ -125,6 +125,17 @@ def test_terms_give_the_users_of_the_engine():
     assert held > CASES / 3
 
 
+@pytest.mark.parametrize(("tp", "pp"), [(4, 1), (2, 2)])
+def test_terms_of_one_replica_give_the_users_of_the_engine(tp, pp):
+    name, gpu = "llama-3.1-70b", choice_of_gpu(catalog.gpu("h100-sxm"))
+    kv_precision = catalog.precision("kv_precision", "fp16")
+    service = Service(model=catalog.model(name).spec, precision=None, kv_precision=kv_precision)
+    replica = Replica(gpu, tp, pp)
+    found = replica_figures(service, replica, 8192)
+    assert found == replica_figures(service, replica, 8192, stored_inputs(name, service, replica))
+    assert min(math.floor(stage["stage_users"]) for stage in found) == users_per_replica(service, replica, 8192) > 0
+
+
 def test_stored_rows_are_those_of_the_models():
     """A sample here, and every model in `make parity`; renew them with `python -m tools.layout_table`."""
     names = [model.name for model in catalog.models()]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core import catalog
-from core.errors import UnsupportedModelError
+from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan import fleet
 from core.plan import option_speed as module
 from core.plan.demand import Tokens
@@ -98,6 +98,15 @@ def test_a_format_without_a_kernel():
     assert {at_load.reason for at_load in found} == {"no kernel for NVFP4 on NVIDIA V100 SXM2 32 GB"}
     shipped = catalog.model("gpt-oss-120b").spec
     assert no_kernel(shipped, None, catalog.gpu("t4")) == "no kernel for MXFP4 on NVIDIA T4"
+
+
+def test_other_errors_are_no_reason():
+    """Three GPUs cannot share 64 heads."""
+    served = service()
+    option = options(served, "h100")[0]
+    odd = replace(option, replica=replace(option.replica, tp=3))
+    with pytest.raises(OutOfRangeError, match=r"^tp: .*64"):
+        speeds_of_options(served, [odd], WISH)
 
 
 def test_places_are_the_options_own_with_average_tokens():

@@ -444,6 +444,14 @@ def test_gemma_4_has_full_attention_in_its_last_layer():
     assert (kv_profile(spec).values_per_token, kv_profile(spec).windowed) == (12, ((16, 3 * CACHED),))
 
 
+@pytest.mark.parametrize("other", [{}, {"rope_theta": 10_000.0}])
+def test_gemma_4_has_a_rotary_table_for_each_kind_of_layer(other):
+    """100 positions × (6 values for full attention + 4 for windows); what is no kind of layer has no table."""
+    rope = {"full_attention": {"rope_type": "default"}, "sliding_attention": {"rope_type": "default"}, **other}
+    more = {"global_head_dim": 6, "sliding_window": 16, "max_position_embeddings": 100, "rope_parameters": rope}
+    assert read("gemma4_text", **TINY, head_dim=4, **more).rotary_values == 1000
+
+
 # ---- latent attention ----------------------------------------------------------------------------------
 
 DSA = {**TINY, **LATENT, "index_n_heads": 2, "index_head_dim": 4, "index_topk": 8, "first_k_dense_replace": 4,
