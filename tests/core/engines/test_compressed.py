@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from core import catalog
 from core.engines.compressed import attention_peak_bytes, compressed_blocks, context_bytes, has_compressed_attention
 from core.engines.served import with_draft_layers
 from core.model.spec import ModelSpec
-from core.units import GIB
+from core.units import GIB, MIB
 
 FP8, FP16 = catalog.precision("kv_precision", "fp8"), catalog.precision("kv_precision", "fp16")
 
@@ -81,6 +82,15 @@ def test_peak_of_a_step(step: int, logged_gib: float) -> None:
     """DeepSeek-V4-Flash on two GB10 under 0.26.1, 600,000 tokens: peak activation of two step sizes."""
     computed = 600_000 * context_bytes(_flash()) + attention_peak_bytes(_flash(), 2, step, 2)
     assert computed == pytest.approx(logged_gib * GIB, rel=0.06)
+
+
+def test_without_an_index_a_step_needs_no_room_for_its_scores() -> None:
+    """vLLM's default, VLLM_SPARSE_INDEXER_MAX_LOGITS_MB: 512 MiB."""
+    model = _flash()
+    without = replace(
+        model, layers=tuple(replace(run, mixer=replace(run.mixer, index_bytes=0)) for run in model.layers)
+    )
+    assert attention_peak_bytes(model, 2, 4096, 2) - attention_peak_bytes(without, 2, 4096, 2) == 512 * MIB
 
 
 def test_other_models_have_none_of_it() -> None:

@@ -133,7 +133,12 @@ def test_context_parallel_divides_a_latent():
 def test_lora_by_hand():
     """Llama 3.1 8B, rank 16, two adapters: per layer 32 bytes × (q, k, v, o, gate, up, down)."""
     widths = 2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14_336)
-    assert lora_bytes(deployment("llama-3.1-8b", lora_adapters=2)) == 32 * widths * 16 * 2 * 2
+    adapters = 32 * widths * 16 * 2 * 2
+    assert lora_bytes(deployment("llama-3.1-8b", lora_adapters=2)) == adapters
+    alone, with_two = (
+        capacity(vllm.ENGINE, deployment("llama-3.1-8b", **settings)).budget for settings in ({}, {"lora_adapters": 2})
+    )
+    assert with_two.weights.expected - alone.weights.expected == adapters
 
 
 @given(shared=st.integers(0, 32_768), engine=st.sampled_from([vllm.ENGINE, sglang.ENGINE]))

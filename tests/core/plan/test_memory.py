@@ -33,6 +33,7 @@ from core.plan.layout_figures import (
     layout_rows,
     model_figures,
     rule_row,
+    stage_inputs,
     stored_rows,
 )
 from core.plan.memory import RULE
@@ -134,6 +135,15 @@ def test_terms_of_one_replica_give_the_users_of_the_engine(tp, pp):
     found = replica_figures(service, replica, 8192)
     assert found == replica_figures(service, replica, 8192, stored_inputs(name, service, replica))
     assert min(math.floor(stage["stage_users"]) for stage in found) == users_per_replica(service, replica, 8192) > 0
+
+
+def test_of_stages_that_do_not_differ_there_is_one_row():
+    """The first of four stages has the embeddings too, the last the head; the other two are equal."""
+    model, kv_precision = catalog.model("llama-3.1-70b").spec, catalog.precision("kv_precision", "fp16")
+    first, middle, last = stage_inputs(model, None, kv_precision, 1, 4, STEP_CLASSES[0])
+    table = 128_256 * 8192 * 2
+    assert first["weights_bytes"] - middle["weights_bytes"] == table
+    assert last["weights_bytes"] - middle["weights_bytes"] == table + 8192 * 2  # and the last norm
 
 
 def test_stored_rows_are_those_of_the_models():
