@@ -20,7 +20,7 @@ from functools import lru_cache
 from core.engines.blocks import Blocks, CacheSpec, Group
 from core.engines.deployment import Version
 from core.engines.parallelism import stages
-from core.model.mixers import CompressedAttention
+from core.model.mixers import CompressedAttention, Mixer
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.units import MIB
@@ -117,9 +117,8 @@ def compressed_blocks(model: ModelSpec, kv_precision: Precision, pp: int, versio
     )
 
 
-def _caches(mixer: object, kv_precision: Precision) -> Iterator[_Cache]:
-    if not isinstance(mixer, CompressedAttention):
-        return
+def _caches(mixer: Mixer, kv_precision: Precision) -> Iterator[_Cache]:
+    assert isinstance(mixer, CompressedAttention), "every layer of such a model has it"
     is_fp8 = kv_precision.bytes_per_value <= 1
     alignment = _ALIGNMENT if is_fp8 else 1
     row = _FP8_ROW if is_fp8 else kv_precision.bytes_of(mixer.head_dim)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
+from core.engines.compressed import has_compressed_attention
 from core.engines.deployment import Budget, Deployment, Engine, EngineSettings, Pool, exact_size
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
@@ -206,9 +207,11 @@ def _obstacles(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
         yield "mtp_tokens", "a draft model drafts at least one token", "Write the tokens drafted in a step, such as 3."
     if deployment.draft is not None and deployment.pp > 1:
         yield "draft_model", "with several pipeline stages no draft model is modelled", "Leave it out, or write pp 1."
+    if deployment.draft is not None and has_compressed_attention(deployment.model):
+        problem = "no log shows how engines cache a draft model next to compressed attention, so it is not modelled"
+        yield "draft_model", problem, "Leave it out: the model's own layer drafts."
     if settings.attention_dp and tp % settings.attention_dp:
         yield "attention_dp", f"{settings.attention_dp} groups do not divide {tp} GPUs", "Write a divisor of tp."
-        return
     ranks = settings.context_parallel or 1
     if ranks == 1:
         return

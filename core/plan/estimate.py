@@ -49,10 +49,6 @@ class Estimate(NamedTuple):
     overhead_bytes: int
 
     @property
-    def model(self) -> ModelSpec:
-        return self.sizing.model
-
-    @property
     def parameters(self) -> int:
         return self.sizing.parameters
 

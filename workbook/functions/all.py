@@ -19,7 +19,9 @@ from workbook.lambdas import Function, define, distinct, stored
 from workbook.sheets import gpus, pace
 
 # Names of the planner that terms have too: its tables, the groups of the chosen scenario, and columns of Speed.
-_TAKEN = frozenset({gpus.TABLE.casefold(), "attention_groups", *(pace.name_of(key, of_scenarios=False) for key in pace.NAMED)})
+_TAKEN = frozenset(
+    {gpus.TABLE.casefold(), "attention_groups", *(pace.name_of(key, of_scenarios=False) for key in pace.NAMED)}
+)
 
 
 # A name that is 1 where LAMBDA is known, and an error elsewhere. LibreOffice 25.2 shows an error for a whole formula in

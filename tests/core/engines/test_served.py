@@ -13,7 +13,14 @@ from core.engines import llama_cpp, sglang, vllm
 from core.engines.capacity import capacity, users_that_fit
 from core.engines.deployment import Deployment, Device, EngineSettings, checked_settings, parse_version
 from core.engines.loaded_weights import loaded_weights_bytes
-from core.engines.served import as_loaded, lora_bytes, text_alone, with_draft_layers, with_draft_weights
+from core.engines.served import (
+    as_loaded,
+    lora_bytes,
+    setting_obstacle,
+    text_alone,
+    with_draft_layers,
+    with_draft_weights,
+)
 from core.errors import OutOfRangeError, WrongTypeError
 from core.model.mixers import FullAttention
 from core.model.parameters import count_parameters
@@ -301,3 +308,10 @@ def test_a_draft_model_has_weights_and_a_cache():
     assert found.kv_bytes_per_token - before.kv_bytes_per_token == 16 * 2 * 8 * 64 * 2 // 4
     with pytest.raises(OutOfRangeError, match=r"mtp_tokens.*does not have it"):
         capacity(llama_cpp.ENGINE, replace(drafting, version=(6325, 0, 0)))
+
+
+def test_a_draft_model_next_to_compressed_attention_is_refused():
+    compressed = deployment("deepseek-v4-flash", mtp_tokens=2)
+    assert setting_obstacle(compressed) == ""
+    drafting = replace(compressed, draft=catalog.model("qwen3-0.6b").spec)
+    assert "next to compressed attention" in setting_obstacle(drafting)
