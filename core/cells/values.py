@@ -64,9 +64,12 @@ def is_blank(value: object) -> bool:
 
 def single_cells(arguments: Sequence[object]) -> list[object] | None:
     """Return the cell of each argument if all arguments are single cells; None if one is a range."""
-    cells = []
+    cells: list[object] = []
     for value in arguments:
-        if value is not None and isinstance(value, (list, tuple)):
+        if value is None:
+            cells.append(None)
+            continue
+        if isinstance(value, (list, tuple)):
             if len(value) != 1 or not isinstance(value[0], (list, tuple)) or len(value[0]) != 1:
                 return None
             value = value[0][0]
@@ -82,9 +85,10 @@ def grid(value: object) -> Grid:
         return [[None]]
     if not any(isinstance(row, (list, tuple)) for row in value):
         return [[_cell(cell) for cell in value]]
-    widths = {len(row) if isinstance(row, list) else None for row in value}
-    if len(widths) == 1 and widths.isdisjoint((None, 0)) and Decimal not in set(map(type, chain.from_iterable(value))):
-        return list(value)  # the usual form of a range
+    if set(map(type, value)) == {list}:
+        widths = set(map(len, value))
+        if len(widths) == 1 and 0 not in widths and Decimal not in set(map(type, chain.from_iterable(value))):
+            return list(value)  # the usual form of a range
     rows = [[_cell(cell) for cell in row] if isinstance(row, (list, tuple)) else [_cell(row)] for row in value]
     width = max(len(row) for row in rows) or 1
     return [row + [None] * (width - len(row)) for row in rows]

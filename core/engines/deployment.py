@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Any
 
 from core.checks import Limits, number_within
@@ -116,6 +115,8 @@ class EngineSettings:
     )
 
 
+DEFAULT_SETTINGS = EngineSettings()
+
 # Setting → its limits; None: it is true or false.
 SETTING_LIMITS: dict[str, Limits | None] = {
     setting.name: setting.metadata["limits"] for setting in fields(EngineSettings)
@@ -170,7 +171,7 @@ class Deployment:
     expert_parallel: bool = False
     context: int
     version: Version
-    settings: EngineSettings = EngineSettings()
+    settings: EngineSettings = DEFAULT_SETTINGS
     draft: ModelSpec | None = None
 
     @property
@@ -224,7 +225,7 @@ class Budget:
     other: Size
     graphs_are_subtracted: bool
 
-    @cached_property
+    @property
     def kv(self) -> Size:
         """Return the bytes that remain for the KV cache, at least 0."""
         weights, activation, other = self.weights, self.activation, self.other

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from core.engines.compressed import has_compressed_attention
-from core.engines.deployment import Budget, Deployment, Engine, EngineSettings, Pool, exact_size
+from core.engines.deployment import DEFAULT_SETTINGS, Budget, Deployment, Engine, EngineSettings, Pool, exact_size
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
 from core.errors import OutOfRangeError
@@ -199,6 +199,8 @@ def setting_obstacle(deployment: Deployment) -> str:
 
 def _obstacles(deployment: Deployment) -> Iterator[tuple[str, str, str]]:
     """Yield (setting, what is wrong, what to write instead)."""
+    if deployment.settings is DEFAULT_SETTINGS and deployment.draft is None:  # as nearly always
+        return
     tp, settings = deployment.tp, deployment.settings
     no_drafter = drafter_obstacle(deployment.model, settings, deployment.draft)
     if no_drafter:

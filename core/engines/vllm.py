@@ -12,7 +12,9 @@ that cannot be computed, the logged runs from which the figures were taken:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from core.engines.blocks import BLOCK_TOKENS, Blocks, blocks
 from core.engines.compressed import attention_peak_bytes, compressed_blocks, context_bytes, has_compressed_attention
@@ -105,8 +107,7 @@ def _as_run(deployment: Deployment) -> Deployment:
     return deployment
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """The largest step: tokens computed, and sequences sampled."""
 
     tokens: int
@@ -133,6 +134,7 @@ def largest_step(deployment: Deployment) -> _Step:
     return _Step(tokens, min(deployment.settings.max_sequences or sequences, tokens))
 
 
+@lru_cache(maxsize=1024)
 def cublas_bytes(device: Device) -> int:
     """Return the bytes of the workspace for matrix products, which is allocated once."""
     name = device.name.lower()
@@ -143,6 +145,7 @@ def cublas_bytes(device: Device) -> int:
 LARGE_DEVICE_BYTES, LARGEST_DEVICE_BYTES = 70 * GIB, 160 * GIB
 
 
+@lru_cache(maxsize=1024)
 def _is_large(device: Device) -> bool:
     return device.memory_bytes >= LARGE_DEVICE_BYTES and not has_small_steps(device)
 
@@ -327,6 +330,7 @@ def activation(deployment: Deployment, shapes: StageShapes) -> Size:
     return Size(expected, int(with_flashinfer * 0.92), high)
 
 
+@lru_cache(maxsize=256)
 def _gib(expected: float, low: float, high: float) -> Size:
     return Size(round(expected * GIB), round(low * GIB), round(high * GIB))
 

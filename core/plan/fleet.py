@@ -17,7 +17,7 @@ from core.catalog.hardware import Gpu
 from core.catalog.mig import gpu_called
 from core.engines import vllm
 from core.engines.capacity import Capacity, capacity, users_that_fit
-from core.engines.deployment import Deployment, Device, Engine, EngineSettings, Version, parse_version
+from core.engines.deployment import DEFAULT_SETTINGS, Deployment, Device, Engine, EngineSettings, Version, parse_version
 from core.engines.served import NAME_A_DRAFTER, drafter_obstacle, setting_obstacle
 from core.errors import OutOfRangeError
 from core.model.counts import model_counts
@@ -171,7 +171,7 @@ class Service:
     overhead: float | None = None
     engine: Engine = vllm.ENGINE
     version: Version = parse_version(vllm.ENGINE.default_version)  # noqa: RUF009  a tuple
-    settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
+    settings: EngineSettings = DEFAULT_SETTINGS
     average_tokens: int | None = None
     draft: ModelSpec | None = None
 
