@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import openpyxl
 import pytest
 from openpyxl.utils import get_column_letter
 
 import vram_udf
+from core.cells.values import grid
 from tests.spreadsheets import formualizer_program
 from vram_udf import VRAM_BREAKDOWN, VRAM_CHECK, VRAM_GPU, VRAM_KV, VRAM_MODEL, VRAM_TOTAL, VRAM_WEIGHTS
 
@@ -178,3 +181,16 @@ def test_a_format_in_a_name_is_applied_and_said():
     assert vram_udf.VRAM_WEIGHTS("qwen3:32b-q4_K_M", "fp16") == vram_udf.VRAM_WEIGHTS("qwen3-32b")
     said = vram_udf.VRAM_CHECK("qwen3:32b-q4_K_M", 8192)
     assert said == "OK, but model: 'qwen3:32b-q4_K_M' is read as qwen3-32b with weights in q4_k_m"
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    [
+        (((1, 2), (3, Decimal("4.5"))), [[1, 2], [3, 4.5]]),
+        ([[1, 2], [3]], [[1, 2], [3, None]]),
+        ([1, [2, 3]], [[1, None], [2, 3]]),
+        ([[], []], [[None], [None]]),
+    ],
+)
+def test_a_range_in_any_form_is_rows_of_the_same_length(given, rows):
+    assert grid(given) == rows
