@@ -25,7 +25,7 @@ from core.plan.costs import (
     option_costs,
 )
 from core.plan.demand import demand_of, tokens_of
-from core.plan.fleet import LAYOUTS, choice_of_gpu, layout_title, options
+from core.plan.fleet import LAYOUTS, MAX_GPUS, choice_of_gpu, layout_title, options
 from core.plan.money import OPTION_MONEY
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.ranking import Ranking, rank
@@ -246,6 +246,8 @@ def plan_of(request: dict[str, object], scenarios: dict[str, dict]) -> tuple[dic
         for fits, at_load in zip(fitting, at_loads):
             at_load = replace(at_load, reason=left_out or at_load.reason)
             number = LAYOUTS.index((fits.replica.tp, fits.replica.pp))
+            if at_load.option.gpus > MAX_GPUS:  # it has no costs, and no rank
+                continue
             found[gpu_name, number] = at_load, costs_of(request, scenario, at_load)
     keys = sorted(found, key=ROWS_OF_OPTIONS.index)
     ranking = rank(
@@ -302,6 +304,35 @@ def asked_on(request: dict[str, object], scenarios: dict[str, dict], gpu_name: s
 
 def on_gpu(request: dict[str, object], scenarios: dict[str, dict], row: int) -> Scenario:
     return asked_on(request, scenarios, ROWS_OF_OPTIONS[row][0])
+
+
+@in_each_program
+def test_ranks_of_requests_per_hour(program, planner):
+    """Options have other users each: of equal costs and free places, the bandwidth for each user decides."""
+    path, scenarios = planner
+    cells, usual = plan.input_cells(LABELS), vars(default_assumptions()) | vars(default_policy())
+    given = {name: float(value) for name, value in usual.items() if name in cells and value is not None}
+    given |= {
+        "plan_candidates": "all", "plan_data_centre": plan_inputs.NO, "plan_maker": plan_inputs.ANY,
+        "plan_way_wanted": "either", "plan_min_speed": 10.0, MEASURED: {},
+    }  # fmt: skip
+    requests = [
+        dict.fromkeys(DEMAND) | given | {"plan_scenario": f"scenario {number}", "plan_requests_per_hour": per_hour}
+        for number, per_hour in ((20, 27_838.0), (20, 130_391.0), (28, 126_189.0), (9, 47_587.0))
+    ]
+    cases = [
+        {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}
+        for request in requests
+    ]
+    ranks = [
+        ("Options", f"{options_sheet.letter('rank')}{options_sheet.FIRST_ROW + row}")
+        for row in range(len(ROWS_OF_OPTIONS))
+    ]
+    with program.WhatIf(path) as session:
+        results = session.run(cases, ranks)
+    for request, found in zip(requests, results):
+        places = {key: place for place, key in enumerate(plan_of(request, scenarios)[1].keys, start=1)}
+        assert found == [places.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
 
 
 def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, object]:

@@ -76,7 +76,7 @@ def write(book: Book) -> None:
     for number in range(len(models.OWN_MODELS)):
         _write_own(book, ws, number)
     last = _write_catalog(ws)
-    write_group_sizes(book, ws, _LETTER)
+    _write_group_sizes(book, ws)
     for name, (first_key, last_key) in NAMES.items():
         book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{last}")
     ws.freeze_panes = f"D{FIRST_ROW}"
@@ -175,12 +175,12 @@ def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int], othe
     put_numbers(ws, row, styles.FORMULA, enumerate((*sizes, *further), start=2), COUNT_FORMAT)
 
 
-def write_group_sizes(book: Book, ws: Worksheet, letters: Mapping[str, str], name: str = "group_sizes") -> None:
+def _write_group_sizes(book: Book, ws: Worksheet) -> None:
     """Write the numbers of groups above their columns, and name them."""
     row = HEADER_ROW - 1
     for key, groups in zip(ROWS_OF_GROUPS, (1, *ATTENTION_GROUPS)):
-        put(ws, f"{letters[key]}{row}", styles.SOURCE_FIGURE, groups, COUNT_FORMAT)
-    book.name(name, ws, f"{letters[ROWS_OF_GROUPS[0]]}{row}:{letters[ROWS_OF_GROUPS[-1]]}{row}")
+        put(ws, f"{_LETTER[key]}{row}", styles.SOURCE_FIGURE, groups, COUNT_FORMAT)
+    book.name("group_sizes", ws, f"{_LETTER[ROWS_OF_GROUPS[0]]}{row}:{_LETTER[ROWS_OF_GROUPS[-1]]}{row}")
 
 
 def _write_figures(ws: Worksheet, row: int, figures: Row) -> None:
