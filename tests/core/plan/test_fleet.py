@@ -423,6 +423,6 @@ class TestGroupsOfAttention:
     def test_the_reason_where_no_layout_has_the_groups(self):
         h200, spark = (choice_of_gpu(catalog.gpu(name)) for name in ("h200-sxm", "dgx-spark"))
         assert groups_obstacle(self.service(8), h200) == groups_obstacle(self.service(None), spark) == ""
-        assert "a node of dgx-spark is not divided among 8 groups" in groups_obstacle(self.service(8), spark)
+        assert "a node of dgx-spark is not divided among 2 groups" in groups_obstacle(self.service(2), spark)
         dense = self.service(8, model=model("llama-3.1-70b"))
         assert groups_obstacle(dense, h200) == "llama-3.1-70b has no experts that 8 groups could share"
