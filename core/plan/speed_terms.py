@@ -340,14 +340,14 @@ FAST = Terms(
     Term(
         name="growing_s",
         unit="s",
-        means="Time per output token that grows with each sequence of a stage, without weights.",
-        formula=v.spent_s + v.pp * v.sequence_s,
+        means="Time per output token that grows with each sequence of a stage, in its group, without weights.",
+        formula=(v.spent_s + v.pp * v.sequence_s) / v.attention_groups,
     ),
     Term(
         name="free_s",
         unit="s",
         means="What is left of the longest time for weights and for what grows with sequences.",
-        formula=v.unspent_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp,
+        formula=v.unspent_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp / v.attention_groups,
     ),
     Term(
         name="slope_0_s",

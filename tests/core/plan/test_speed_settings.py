@@ -14,7 +14,7 @@ from core.engines.deployment import EngineSettings
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
-from core.plan.speed import Load, speed, speed_inputs, users_at_wanted_speed
+from core.plan.speed import Load, speed, speed_inputs, users_at_speed, users_at_wanted_speed
 from core.plan.speed_settings import ACCEPTANCE, acceptance_note, prompt_and_attention, tokens_per_step
 
 FP16 = catalog.precision("kv_precision", "fp16")
@@ -140,3 +140,14 @@ def test_what_is_not_modelled_is_refused():
         speed(service("llama-3.1-70b", "llama-3.2-1b"), H200, CHAT, tp=4)
     with pytest.raises(OutOfRangeError, match=r"draft_model.*pipeline stages"):
         speed(service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=2), H200, CHAT, tp=1, pp=2)
+
+
+@pytest.mark.parametrize("groups", [2, 4, 8])
+def test_groups_serve_nearly_the_users_that_trying_finds(groups):
+    """DeepSeek-V3 with data-parallel attention: each group's attention and prompts take the time of its own users."""
+    spec = catalog.model("deepseek-v3").spec
+    settings = EngineSettings(attention_dp=groups)
+    grouped = Service(model=spec, precision=None, kv_precision=catalog.cache_precision(spec, None), settings=settings)
+    load = Load(users=1, prompt_tokens=2000, output_tokens=500)
+    tried = users_at_speed(grouped, H200, load, 30, tp=8)
+    assert 0.8 * tried <= users_at_wanted_speed(grouped, H200, load, 30, tp=8) <= tried
