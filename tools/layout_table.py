@@ -30,7 +30,7 @@ def layout_lines(name: str) -> Lines:
     return [
         (name, tp, pp, groups, *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
-        for groups in (1, *ATTENTION_GROUPS)
+        for groups in ATTENTION_GROUPS
         if is_possible(spec, tp, pp, groups)
         for row in layout_rows(spec, tp, pp, groups)
     ]
@@ -41,7 +41,7 @@ def speed_lines(name: str) -> Lines:
     spec = catalog.model(name).spec
     found: Lines = []
     for tp in speed_rows.TP_SIZES if has_speed(spec) else ():
-        for groups in (1, *ATTENTION_GROUPS):
+        for groups in ATTENTION_GROUPS:
             if is_possible(spec, tp, 1, groups):
                 row = speed_rows.speed_row(spec, tp, groups)
                 found.append((name, tp, groups, *(_shortest(row[column]) for column in speed_rows.COLUMNS)))

@@ -380,7 +380,7 @@ def _reasons(
             if gpu.gpus_per_node % tp == 0 and tensor_parallel_obstacle(service.model, tp):
                 yield f"TP {tp}: {tensor_parallel_obstacle(service.model, tp)}"
     holding = {option.replica for option in fitting}
-    replicas = fleet.replicas_of(service.model, gpu, service.engine.name, service.groups)
+    replicas = service.replicas(gpu)
     if not replicas:
         yield fleet.groups_obstacle(service, gpu)
         return

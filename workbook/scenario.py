@@ -406,8 +406,8 @@ def _attention_groups(value: object) -> int:
     limits = SETTING_LIMITS["attention_dp"]
     assert limits is not None
     found = number_within("attention_dp", value, limits)
-    if found not in (1, *ATTENTION_GROUPS):
-        remedy = f"Write 1, {', '.join(map(str, ATTENTION_GROUPS[:-1]))} or {ATTENTION_GROUPS[-1]}."
+    if found not in ATTENTION_GROUPS:
+        remedy = f"Write {', '.join(map(str, ATTENTION_GROUPS[:-1]))} or {ATTENTION_GROUPS[-1]}."
         raise OutOfRangeError("attention_dp", f"layouts have no {found:g} groups", remedy)
     return int(found)
 

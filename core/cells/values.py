@@ -64,12 +64,9 @@ def is_blank(value: object) -> bool:
 
 def single_cells(arguments: Sequence[object]) -> list[object] | None:
     """Return the cell of each argument if all arguments are single cells; None if one is a range."""
-    cells: list[object] = []
+    cells = []
     for value in arguments:
-        if value is None:
-            cells.append(None)
-            continue
-        if isinstance(value, (list, tuple)):
+        if value is not None and isinstance(value, (list, tuple)):
             if len(value) != 1 or not isinstance(value[0], (list, tuple)) or len(value[0]) != 1:
                 return None
             value = value[0][0]

@@ -81,7 +81,7 @@ class _Places:
     """How many sequences of `tokens` tokens the blocks hold, in all groups of GPUs with their own cache."""
 
     def __init__(self, deployment: Deployment, pool: Pool, tokens: int) -> None:
-        self.groups = deployment.settings.attention_dp or 1
+        self.groups = deployment.settings.groups
         self._shared = shared_blocks(deployment, pool)
         self._own = max(1, pool.blocks_per_sequence(tokens) - self._shared)
 

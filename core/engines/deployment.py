@@ -114,6 +114,11 @@ class EngineSettings:
         Limits(1, 4096, True, "Write the highest rank, for example 16."),
     )
 
+    @property
+    def groups(self) -> int:
+        """The groups of data-parallel attention; 1 if none are set."""
+        return self.attention_dp or 1
+
 
 DEFAULT_SETTINGS = EngineSettings()
 
@@ -177,7 +182,7 @@ class Deployment:
     @property
     def attention_tp(self) -> int:
         """The GPUs among which attention is divided: all tp GPUs, or those of one group of data-parallel attention."""
-        return self.tp // (self.settings.attention_dp or 1)
+        return self.tp // self.settings.groups
 
 
 @dataclass(frozen=True)

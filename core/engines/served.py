@@ -98,7 +98,7 @@ def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> t
     They are divided as the model's are (vLLM config/speculative.py, create_draft_parallel_config); a draft model that
     the GPUs of a group cannot divide is taken to be whole on each.
     """
-    draft, groups = deployment.draft, deployment.settings.attention_dp or 1
+    draft, groups = deployment.draft, deployment.settings.groups
     if draft is None:
         return budgets
     if tensor_parallel_obstacle(draft, deployment.attention_tp):

@@ -88,7 +88,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
             deployment.tp,
             deployment.pp,
             deployment.expert_parallel,
-            deployment.settings.attention_dp or 1,
+            deployment.settings.groups,
         )
     )
 

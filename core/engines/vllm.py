@@ -404,7 +404,7 @@ def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     deployment = _as_run(deployment)
     model, precision, pp = deployment.model, deployment.precision, deployment.pp
     usable, expert_parallel = usable_bytes(deployment), deployment.expert_parallel
-    groups = deployment.settings.attention_dp or 1
+    groups = deployment.settings.groups
     return tuple(
         Budget(
             usable_bytes=usable,

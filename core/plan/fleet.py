@@ -39,7 +39,7 @@ LAYOUTS = (
     (1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4), (1, 8), (2, 2), (2, 3), (2, 4), (4, 2), (4, 3), (4, 4),
     (8, 2), (8, 3), (8, 4),
 )  # fmt: skip
-ATTENTION_GROUPS = (2, 4, 8)  # numbers of groups of data-parallel attention that divide a tensor parallel size of these
+ATTENTION_GROUPS = (1, 2, 4, 8)  # numbers of groups of data-parallel attention in these layouts
 
 
 def layout_title(tp: int, pp: int) -> str:
@@ -178,7 +178,11 @@ class Service:
     @property
     def groups(self) -> int:
         """The groups of data-parallel attention, with their own cache; 1 for the rule, which knows no engine."""
-        return 1 if self.overhead is not None else self.settings.attention_dp or 1
+        return 1 if self.overhead is not None else self.settings.groups
+
+    def replicas(self, gpu: GpuChoice) -> tuple[Replica, ...]:
+        """Return every replica that can be deployed on that GPU."""
+        return replicas_of(self.model, gpu, self.engine.name, self.groups)
 
     def __post_init__(self) -> None:
         """Refuse to draft with layers that the model does not have."""
@@ -282,7 +286,7 @@ def rule_figures(service: Service, replica: Replica, context: int) -> dict[str, 
 
 def _users_of_each(service: Service, gpu: GpuChoice, context: int) -> Iterator[tuple[Replica, int]]:
     """Yield every replica that can be deployed with its `users_per_replica`; what they share is computed once."""
-    replicas = replicas_of(service.model, gpu, service.engine.name, service.groups)
+    replicas = service.replicas(gpu)
     if service.overhead is None:
         for replica in replicas:
             yield replica, users_per_replica(service, replica, context)
@@ -337,7 +341,7 @@ def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str, groups: int 
 
 def groups_obstacle(service: Service, gpu: GpuChoice) -> str:
     """Return why no layout has the service's groups of data-parallel attention, as a clause; "" if one has."""
-    if service.groups == 1 or replicas_of(service.model, gpu, service.engine.name, service.groups):
+    if service.groups == 1 or service.replicas(gpu):
         return ""
     if not has_experts(service.model):
         return f"{service.model.name} has no experts that {service.groups} groups could share"
@@ -382,7 +386,7 @@ def gpus_to_deploy(service: Service, gpu: GpuChoice, users: int, context: int) -
     """
     most_users = 0
     best: int | None = None
-    for replica in replicas_of(service.model, gpu, service.engine.name, service.groups):
+    for replica in service.replicas(gpu):
         if best is not None and replica.gpus >= best:  # even one such replica is no fewer
             continue
         places = users_per_replica(service, replica, context)
@@ -411,7 +415,7 @@ def max_users(service: Service, gpu: GpuChoice, gpus: int, context: int) -> int:
     return max(
         (
             gpus // replica.gpus * users_per_replica(service, replica, context)
-            for replica in replicas_of(service.model, gpu, service.engine.name, service.groups)
+            for replica in service.replicas(gpu)
             if replica.gpus <= gpus
         ),
         default=0,
@@ -425,7 +429,7 @@ def max_context(service: Service, gpu: GpuChoice, gpus: int, users: int, longest
         longest: the limit of the context; the model's own limit applies too.
     """
     limit = min(longest, service.model.max_position_embeddings or longest)
-    replicas = replicas_of(service.model, gpu, service.engine.name, service.groups)
+    replicas = service.replicas(gpu)
     candidates = [replica for replica in replicas if replica.gpus <= gpus]
     best = 0
     for replica in sorted(candidates, key=lambda replica: -replica.gpus):

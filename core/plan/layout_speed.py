@@ -8,7 +8,7 @@ from functools import lru_cache
 from core.catalog.hardware import Gpu
 from core.engines.capacity import Count
 from core.errors import OutOfRangeError
-from core.plan.fleet import Replica, Service, choice_of_gpu, layout_title, replicas_of
+from core.plan.fleet import Replica, Service, choice_of_gpu, layout_title
 from core.plan.speed import Load, Speed, speed, users_at_once, users_at_speed
 
 
@@ -80,7 +80,7 @@ def most_users_at_speed(service: Service, gpu: Gpu, gpus: int, load: Load, token
 def layouts_on(service: Service, gpu: Gpu, gpus: int, prompt_tokens: int, output_tokens: int) -> tuple[Layout, ...]:
     """Return the layouts in which a number of GPUs can be deployed, fewest GPUs a replica first."""
     load = Load(users=1, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
-    replicas = replicas_of(service.model, choice_of_gpu(gpu), service.engine.name, service.groups)
+    replicas = service.replicas(choice_of_gpu(gpu))
     return tuple(
         Layout(replica, gpus // replica.gpus, users_at_once(service, gpu, load, replica.tp, replica.pp))
         for replica in sorted(replicas, key=lambda replica: replica.gpus)

@@ -131,7 +131,9 @@ def served(service: Service) -> Service:
     precision = served_precision(service.model, service.precision)
     if precision is service.precision and service.overhead is None:
         return service
-    settings = service.settings if service.overhead is None else replace(service.settings, attention_dp=None)
+    settings = service.settings
+    if settings.groups != service.groups:
+        settings = replace(settings, attention_dp=service.groups)
     return replace(service, precision=precision, overhead=None, settings=settings)
 
 

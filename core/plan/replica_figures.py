@@ -122,7 +122,7 @@ def replica_figures(
 def settings_inputs(settings: EngineSettings) -> dict[str, int]:
     """Return the engine's settings that the terms know, as their inputs: groups, a shared prompt, LoRA adapters."""
     return {
-        "attention_dp": settings.attention_dp or 1,
+        "attention_dp": settings.groups,
         "shared_tokens": settings.shared_tokens or 0,
         "lora_adapters": settings.lora_adapters or 0,
         "lora_rank": settings.lora_rank or DEFAULT_LORA_RANK,

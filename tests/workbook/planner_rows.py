@@ -13,7 +13,7 @@ from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.plan.allocation import ALLOCATIONS, PAGED
 from core.plan.costs import money_figures
 from core.plan.demand import MIN_SPEED
-from core.plan.fleet import LAYOUTS, Replica, layout_title, replicas_of, users_per_replica
+from core.plan.fleet import LAYOUTS, Replica, layout_title, users_per_replica
 from core.plan.layout_figures import has_experts, has_shapes
 from core.plan.option_speed import OptionSpeed, Wish, speeds_of_options
 from core.plan.serving import ENGINES, RULE, VLLM
@@ -162,7 +162,7 @@ def outcome_of(values: dict[str, object]) -> dict[str, object]:
 def users_of_layouts(scenario: Scenario) -> list[int]:
     """Return the users of a replica in each of `LAYOUTS`; 0 if the layout is not possible."""
     service, gpu = scenario.service, scenario.gpu_choice
-    possible = replicas_of(service.model, gpu, service.engine.name, service.groups)
+    possible = service.replicas(gpu)
     replicas = [Replica(gpu, tp, pp) for tp, pp in LAYOUTS]
     return [users_per_replica(service, replica, scenario.context) if replica in possible else 0 for replica in replicas]
 

@@ -45,6 +45,9 @@ TOLERANCE = 1e-9
 NOTHING = "–"
 SCENARIOS, CASES, ROWS = 30, 12, 60
 ROWS_OF_OPTIONS = capacity.option_rows()
+RANKS = [
+    ("Options", f"{options_sheet.letter('rank')}{options_sheet.FIRST_ROW + row}") for row in range(len(ROWS_OF_OPTIONS))
+]
 DEMAND = (
     "plan_min_speed",
     "plan_users",
@@ -103,28 +106,19 @@ def test_follows_its_inputs(program, planner):
     requests = [random_request(rng, scenarios) for _ in range(CASES)]
     requests[0] |= {"plan_scenario": grouped_rows()[0]["scenario"]}
     requests = [request | {MEASURED: measured_on(rng, rows, request)} for request in requests]
-    cases = [
-        {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}
-        | {given_speed(row): speed for row, speed in request[MEASURED].items()}
-        for request in requests
-    ]
+    cases = [typed(request, cells) for request in requests]
     keys = list(money_of(None)) + list(choice_of(None, Labels("en")))
     shown = ["users_per_replica", "by_division", *SPEED, *keys]
     outputs = [
         ("Options", f"{options_sheet.letter(key)}{options_sheet.FIRST_ROW + row}") for row in rows for key in shown
     ]
-    ranks = [
-        ("Options", f"{options_sheet.letter('rank')}{options_sheet.FIRST_ROW + row}")
-        for row in range(len(ROWS_OF_OPTIONS))
-    ]
     answers = results_of_plan(path)
     with program.WhatIf(path) as session:
-        results = session.run(cases, [*outputs, *ranks, *answers.values()])
+        results = session.run(cases, [*outputs, *RANKS, *answers.values()])
     priced = fast = ranked = 0
     for request, values in zip(requests, results):
         found = iter(values)
         costs, ranking = plan_of(request, scenarios)
-        ranks_of = {key: place for place, key in enumerate(ranking.keys, start=1)}
         for row in rows:
             scenario = on_gpu(request, scenarios, row)
             for key, expected in expected_of_row(scenario, costs.get(ROWS_OF_OPTIONS[row])).items():
@@ -137,7 +131,7 @@ def test_follows_its_inputs(program, planner):
                 else:
                     assert value == pytest.approx(expected, rel=TOLERANCE, abs=1e-6), where
         ranked_rows = [next(found) for _ in ROWS_OF_OPTIONS]
-        assert ranked_rows == [ranks_of.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
+        assert ranked_rows == ranks_of_rows(ranking), request
         expected = expected_answer(request, scenarios, costs, ranking)
         for name, value in zip(answers, found, strict=True):
             wanted = expected[name]
@@ -320,19 +314,22 @@ def test_ranks_of_requests_per_hour(program, planner):
         dict.fromkeys(DEMAND) | given | {"plan_scenario": f"scenario {number}", "plan_requests_per_hour": per_hour}
         for number, per_hour in ((20, 27_838.0), (20, 130_391.0), (28, 126_189.0), (9, 47_587.0))
     ]
-    cases = [
-        {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}
-        for request in requests
-    ]
-    ranks = [
-        ("Options", f"{options_sheet.letter('rank')}{options_sheet.FIRST_ROW + row}")
-        for row in range(len(ROWS_OF_OPTIONS))
-    ]
     with program.WhatIf(path) as session:
-        results = session.run(cases, ranks)
+        results = session.run([typed(request, cells) for request in requests], RANKS)
     for request, found in zip(requests, results):
-        places = {key: place for place, key in enumerate(plan_of(request, scenarios)[1].keys, start=1)}
-        assert found == [places.get(row, NOTHING) for row in ROWS_OF_OPTIONS], request
+        assert found == ranks_of_rows(plan_of(request, scenarios)[1]), request
+
+
+def typed(request: dict[str, object], cells: dict[str, tuple[str, str]]) -> dict[tuple[str, str], object]:
+    """Return what a user types for a request: cell → value."""
+    values = {cells[name]: in_cell(name, value) for name, value in request.items() if name != MEASURED}
+    return values | {given_speed(row): speed for row, speed in request[MEASURED].items()}
+
+
+def ranks_of_rows(ranking: Ranking) -> list[object]:
+    """Return the rank of each row of Options."""
+    places = {key: place for place, key in enumerate(ranking.keys, start=1)}
+    return [places.get(row, NOTHING) for row in ROWS_OF_OPTIONS]
 
 
 def random_request(rng: random.Random, scenarios: dict[str, dict]) -> dict[str, object]:

@@ -231,7 +231,6 @@ class Calculation:
             *terms.POWERS,
             *speeds.PACE_INPUTS,
             *speeds.RENAMED,
-            *speeds.FIXED,
         }
         made |= {*STAGE_INPUTS[self._engine]}
         for name in dict.fromkeys(name for group in (once, *of_lines) for name in group.inputs if name not in made):
@@ -298,15 +297,7 @@ class Calculation:
 
     def _speed_term(self, term: Term) -> Column:
         def formula(at: At) -> str:
-            return in_words(
-                self._labels,
-                terms.formula(
-                    term,
-                    lambda name: (
-                        str(speeds.FIXED[name]) if name in speeds.FIXED else at(speeds.RENAMED.get(name, name))
-                    ),
-                ),
-            )
+            return in_words(self._labels, terms.formula(term, lambda name: at(speeds.RENAMED.get(name, name))))
 
         return Column(term.name, label(self._labels, term.name), formula, _TIME_FORMAT)
 

@@ -15,7 +15,7 @@ from core.model.counts import model_counts
 from core.plan.allocation import PAGED
 from core.plan.costs import candidate_of, money_figures
 from core.plan.demand import MIN_SPEED
-from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, replicas_of, rule_figures, smallest
+from core.plan.fleet import MAX_GPUS, Option, Replica, layout_title, rule_figures, smallest
 from core.plan.layout_figures import RULE_COLUMNS
 from core.plan.memory import ADAPTERS, BLOCKS, DEVICE, ESTIMATE, OF_CONTEXT, REPLICAS, ROOM, RULE, SIZE, STAGE
 from core.plan.money import OUTCOME
@@ -332,7 +332,7 @@ def layouts_of(figures: Figures) -> tuple[Layout, ...]:
     options, users = {option.replica: option for option in figures.options}, STAGE_USERS[scenario.engine]
     found = []
     paces = paces_of(figures)
-    for replica in replicas_of(service.model, scenario.gpu_choice, service.engine.name, service.groups):
+    for replica in service.replicas(scenario.gpu_choice):
         stages = stages_of(figures, replica)
         fitting = min(stage[users] for stage in stages) * service.groups
         row = _layout_row(figures, replica, fitting, paces.get(replica.tp))
@@ -350,9 +350,7 @@ def paces_of(figures: Figures) -> dict[int, dict[str, Any]]:
     if not figures.has_speed or figures.min_speed is None:
         return {}
     scenario = figures.scenario
-    service = scenario.service
-    replicas = replicas_of(service.model, scenario.gpu_choice, service.engine.name, service.groups)
-    sizes = sorted({replica.tp for replica in replicas})
+    sizes = sorted({replica.tp for replica in scenario.service.replicas(scenario.gpu_choice)})
     return {tp: speeds.pace_figures(scenario, tp, figures.min_speed) for tp in sizes}
 
 

@@ -32,7 +32,6 @@ LOAD_TERMS = SERVED_LOAD
 _SEQUENCES = Terms(SERVED["sequences"])
 # Names of the terms → what they are on a page.
 RENAMED = {"running_users": "users"}
-FIXED = {"waiting_users": 0}
 _KNOWN = {
     *CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp", "shared_tokens",
     "attention_groups", "kv_block_tokens",
@@ -42,7 +41,7 @@ _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for ter
 PACE_INPUTS = tuple(
     name
     for name in dict.fromkeys((*PACE_TERMS.inputs, *FAST_TERMS.inputs, *LOAD_TERMS.inputs))
-    if name not in {*_KNOWN, *_COMPUTED, *RENAMED, *FIXED, "sequences"}
+    if name not in {*_KNOWN, *_COMPUTED, *RENAMED, "sequences"}
 )
 # Why a page has no speed. With the last two no layout is chosen, as in `vram plan`.
 NOT_ASKED, NO_GPU, NO_BANDWIDTH, NO_FIGURES, NO_RATE, NO_KERNEL = (
@@ -115,6 +114,6 @@ def load_figures(pace: Mapping[str, Any], pp: int, users: int, replicas: int | N
         replicas: those that are needed; None if the users do not fit.
     """
     sequences = _SEQUENCES.compute({"users": users, "replicas_needed": replicas})["sequences"]
-    given = {**pace, "pp": pp, "sequences": sequences, "running_users": users, **FIXED}
+    given = {**pace, "pp": pp, "sequences": sequences, "running_users": users, "waiting_users": 0}
     found = LOAD.compute(given)
     return {"sequences": sequences} | {term.name: found[term.name] for term in LOAD_TERMS}

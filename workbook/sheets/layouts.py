@@ -30,7 +30,7 @@ from workbook.sheets import models
 HEADER_ROW = 4
 NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
 FIRST_ROW = NO_MODEL_ROW + 1
-ROWS_OF_GROUPS = tuple(f"row_of_{groups}" for groups in (1, *ATTENTION_GROUPS))
+ROWS_OF_GROUPS = tuple(f"row_of_{groups}" for groups in ATTENTION_GROUPS)
 _KEYS = ("model", "tp", "pp", "groups", "second", "third", *ROWS_OF_GROUPS)
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
 # Workbook-level name → its first and last column.
@@ -118,7 +118,7 @@ def _write_own(book: Book, ws: Worksheet, number: int) -> None:
             "values_per_token": values(full),
             "windowed_values": values(own("windowed_layers")),
         }
-        _write_keys(ws, row, (models.OWN_MODELS[number], tp, pp, 1), (row, row, row))
+        _write_keys(ws, row, (models.OWN_MODELS[number], tp, pp, 1), (row, row), rows_of_groups(row))
         for key, formula in formulas.items():
             put_formula(ws, f"{_LETTER[key]}{row}", styles.FORMULA, formula, COUNT_FORMAT)
 
@@ -130,21 +130,22 @@ def _write_catalog(ws: Worksheet) -> int:
     further = row + len(known) * len(LAYOUTS)
     for model, rows_of in zip(known, _rows_of(known)):
         for tp, pp in LAYOUTS:
-            rows, grouped = rows_of(tp, pp, 1), [rows_of(tp, pp, groups) for groups in ATTENTION_GROUPS]
+            rows, *grouped = (rows_of(tp, pp, groups) for groups in ATTENTION_GROUPS)
             below = range(further, further + max(0, len(rows) - 1))
             further = below.stop
-            own = [(groups, first[0]) for groups, first in zip(ATTENTION_GROUPS, grouped) if first]
+            own = [(groups, first[0]) for groups, first in zip(ATTENTION_GROUPS[1:], grouped) if first]
             others = [*below, row, row][:2]
-            _write_keys(ws, row, (model.name, tp, pp, 1), (*others, row, *range(further, further + len(own))))
+            with_groups = range(further, further + len(own))
+            further = with_groups.stop
+            _write_keys(ws, row, (model.name, tp, pp, 1), others, rows_of_groups(row, with_groups))
             if rows:
                 _write_figures(ws, row, rows[0])
             for further_row, figures in zip(below, rows[1:]):
                 _write_keys(ws, further_row, (model.name, tp, pp, 1), (further_row, further_row))
                 _write_figures(ws, further_row, figures)
-            for further_row, (groups, figures) in enumerate(own, start=further):
+            for further_row, (groups, figures) in zip(with_groups, own):
                 _write_keys(ws, further_row, (model.name, tp, pp, groups), (further_row, further_row))
                 _write_figures(ws, further_row, figures)
-            further += len(own)
             row += 1
     return further - 1
 
@@ -165,20 +166,35 @@ def _computed(model: CatalogModel, tp: int, pp: int, groups: int) -> tuple[Row, 
     return layout_rows(model.spec, tp, pp, groups) if is_possible(model.spec, tp, pp, groups) else ()
 
 
-def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int], others: Sequence[int]) -> None:
-    """Write the model, the layout and the groups of a row, and its further rows; those that it lacks are the first."""
+def rows_of_groups(row: int, further: Sequence[int] = ()) -> list[int]:
+    """Return the numbers of a layout's rows by their groups, by which other sheets look them up.
+
+    Args:
+        row: without groups.
+        further: with two groups and more; what is missing is row 1, which has no figures.
+    """
+    found = [_number(other) for other in (row, *further)]
+    return found + [1] * (len(ROWS_OF_GROUPS) - len(found))
+
+
+def _number(row: int) -> int:
+    return row - NO_MODEL_ROW + 1
+
+
+def _write_keys(
+    ws: Worksheet, row: int, layout: tuple[str, int, int, int], stages: Sequence[int], by_groups: Sequence[int] = ()
+) -> None:
+    """Write the model, the layout and the groups of a row, the rows of its further stages, and its `rows_of_groups`."""
     model, *sizes = layout
-    further = [other - NO_MODEL_ROW + 1 for other in others]
-    if len(further) > 2:  # a row that others look up by its groups
-        further += [1] * (2 + len(ROWS_OF_GROUPS) - len(further))
     put(ws, (row, 1), styles.LABEL, model)
-    put_numbers(ws, row, styles.FORMULA, enumerate((*sizes, *further), start=2), COUNT_FORMAT)
+    numbers = (*sizes, *map(_number, stages), *by_groups)
+    put_numbers(ws, row, styles.FORMULA, enumerate(numbers, start=2), COUNT_FORMAT)
 
 
 def _write_group_sizes(book: Book, ws: Worksheet) -> None:
     """Write the numbers of groups above their columns, and name them."""
     row = HEADER_ROW - 1
-    for key, groups in zip(ROWS_OF_GROUPS, (1, *ATTENTION_GROUPS)):
+    for key, groups in zip(ROWS_OF_GROUPS, ATTENTION_GROUPS):
         put(ws, f"{_LETTER[key]}{row}", styles.SOURCE_FIGURE, groups, COUNT_FORMAT)
     book.name("group_sizes", ws, f"{_LETTER[ROWS_OF_GROUPS[0]]}{row}:{_LETTER[ROWS_OF_GROUPS[-1]]}{row}")
 

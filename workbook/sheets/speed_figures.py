@@ -29,11 +29,8 @@ from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 from workbook.labels import Labels
 from workbook.sheets import layouts, models
-from workbook.sheets.layouts import ROWS_OF_GROUPS
+from workbook.sheets.layouts import FIRST_ROW, HEADER_ROW, NO_MODEL_ROW, ROWS_OF_GROUPS, rows_of_groups
 
-HEADER_ROW = 4
-NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
-FIRST_ROW = NO_MODEL_ROW + 1
 _KEYS = ("model", "tp", "groups", *ROWS_OF_GROUPS)
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
 Figures = Mapping[str, float]
@@ -69,14 +66,13 @@ def write(book: Book) -> None:
     row, further = FIRST_ROW, FIRST_ROW + len(rows) * len(TP_SIZES)
     for name, figures_of in rows:
         for tp in TP_SIZES:
-            grouped = [(groups, figures_of(tp, groups)) for groups in ATTENTION_GROUPS]
+            first, *grouped = ((groups, figures_of(tp, groups)) for groups in ATTENTION_GROUPS)
             own = [(groups, figures) for groups, figures in grouped if figures]
-            rows_of = [number - NO_MODEL_ROW + 1 for number in (row, *range(further, further + len(own)))]
-            others = [*rows_of, *([1] * (len(ATTENTION_GROUPS) - len(own)))]
-            _write_row(ws, row, name, (tp, 1, *others), figures_of(tp, 1))
-            for further_row, (groups, figures) in enumerate(own, start=further):
+            with_groups = range(further, further + len(own))
+            _write_row(ws, row, name, (tp, 1, *rows_of_groups(row, with_groups)), first[1])
+            for further_row, (groups, figures) in zip(with_groups, own):
                 _write_row(ws, further_row, name, (tp, groups), figures)
-            further += len(own)
+            further = with_groups.stop
             row += 1
     for name, (first_key, last_key) in NAMES.items():
         book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{further - 1}")

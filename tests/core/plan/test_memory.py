@@ -97,7 +97,7 @@ def random_case(chance: random.Random):
         kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_BITS.values(), "bf16", "int8"])),
         average_tokens=chance.choice((None, None, chance.randint(1, context))),
         settings=EngineSettings(
-            attention_dp=chance.choice((None, None, None, *ATTENTION_GROUPS)),
+            attention_dp=chance.choice((None, None, None, *ATTENTION_GROUPS[1:])),
             shared_tokens=chance.choice((None, None, chance.randint(0, 2 * context))),
             lora_adapters=chance.choice((None, None, chance.randint(0, 20))),
             lora_rank=chance.choice((None, 8, 64)),
@@ -210,7 +210,7 @@ def test_an_average_takes_whole_blocks_by_the_rule_too():
 
 def test_every_model_has_rows_for_every_possible_layout():
     for model in catalog.models():
-        for groups in (1, *ATTENTION_GROUPS):
+        for groups in ATTENTION_GROUPS:
             for replica in replicas_of(model.spec, choice_of_gb(80), "vllm", groups):
                 assert (replica.tp, replica.pp, groups) in STORED[model.name]
     assert asdict(model_figures(catalog.model("article-llama-70b").spec))["groups"] == 0

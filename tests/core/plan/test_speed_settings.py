@@ -144,7 +144,7 @@ def test_what_is_not_modelled_is_refused():
 
 @pytest.mark.parametrize("groups", [2, 4, 8])
 def test_groups_serve_nearly_the_users_that_trying_finds(groups):
-    """DeepSeek-V3 with data-parallel attention: each group's attention and prompts take the time of its own users."""
+    """DeepSeek-V3 with data-parallel attention: a group spends time on the attention and prompts of its users alone."""
     spec = catalog.model("deepseek-v3").spec
     settings = EngineSettings(attention_dp=groups)
     grouped = Service(model=spec, precision=None, kv_precision=catalog.cache_precision(spec, None), settings=settings)

@@ -407,8 +407,8 @@ def test_the_small_planner_passes(tmp_path, language):
 RENAMED = ["neither Plan nor About", "no Changes sheet"]
 OTHERS = [name for name in SEEDS if name not in RENAMED]
 PLANNERS = [*([name] for name in RENAMED), *(OTHERS[number::6] for number in range(6))]
-# What is true of a fault besides: Excel 2013 brought the function; the page is narrower.
-BESIDES = {"WEBSERVICE": {("functions_2010", "Article!B13")}, "portrait": {("small_print", "Models")}}
+# What else a fault makes the audit find: a function that came with Excel 2013, and small print on a narrow page.
+ALSO_FOUND = {"WEBSERVICE": {("functions_2010", "Article!B13")}, "portrait": {("small_print", "Models")}}
 
 
 @pytest.mark.parametrize("names", PLANNERS, ids=lambda names: names[0])
@@ -418,7 +418,7 @@ def test_each_fault_is_found_by_its_check_alone(small_planner, tmp_path, names):
     for name in names:
         check, seed, *places = SEEDS[name]
         seed(x)
-        expected[name] = {(check, place) for place in places} | BESIDES.get(name, set())
+        expected[name] = {(check, place) for place in places} | ALSO_FOUND.get(name, set())
     path = tmp_path / "seeded.xlsx"
     path.write_bytes(x.content)
     results = audit(path, add_in_functions=FUNCTIONS).results
