@@ -19,7 +19,7 @@ from core.plan.speed_figures import has_speed
 
 DATA = Path(__file__).parents[1] / "core" / "plan" / "data"
 LAYOUT_TABLE, SPEED_TABLE = DATA / "layouts.csv", DATA / "speeds.csv"
-LAYOUT_HEADER = ("model", "tp", "pp", "groups", *layout_figures.COLUMNS)
+LAYOUT_HEADER = ("model", "tp", "pp", "groups", "drafts", *layout_figures.COLUMNS)
 SPEED_HEADER = ("model", "tp", "groups", *speed_rows.COLUMNS)
 Lines = list[tuple[object, ...]]
 
@@ -28,11 +28,12 @@ def layout_lines(name: str) -> Lines:
     """Return the lines of a model of the catalog in layouts.csv; a figure that is 0 or missing is blank."""
     spec = catalog.model(name).spec
     return [
-        (name, tp, pp, groups, *(row.get(column) or "" for column in layout_figures.COLUMNS))
+        (name, tp, pp, groups, int(drafts), *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
+        for drafts in (False, True)[: 2 if spec.drafts else 1]
         for groups in ATTENTION_GROUPS
         if is_possible(spec, tp, pp, groups)
-        for row in layout_rows(spec, tp, pp, groups)
+        for row in layout_rows(spec, tp, pp, groups, drafts=drafts)
     ]
 
 

@@ -17,7 +17,7 @@ from core.plan.terms import Expression, all_of, equal, known, python_source, spr
 from workbook.audit.followable import MOST_CHARACTERS, MOST_IFS, MOST_REFERENCES
 from workbook.audit.formula import as_shown, operands
 
-TRUE, FALSE = (Expression("constant", (value,)) for value in (True, False))
+TRUE, FALSE, ONE = (Expression("constant", (value,)) for value in (True, False, 1))
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">="})
 # Operands that a formula repeats if a term takes the place of several names: the work that a cell less may cost.
 MOST_REPEATED = 12
@@ -124,6 +124,16 @@ def replaced(expression: Expression, by: Mapping[str, Expression]) -> Expression
         return expression
     parts = tuple(replaced(part, by) for part in _parts(expression))
     return expression if all(a is b for a, b in zip(parts, expression.parts)) else Expression(expression.kind, parts)
+
+
+def without_ones(expression: Expression) -> Expression:
+    """Return an expression without its factors and divisors of 1 on the right."""
+    if expression.kind in ("name", "constant", "missing"):
+        return expression
+    parts = tuple(map(without_ones, _parts(expression)))
+    if expression.kind in ("*", "/") and _is(parts[1], ONE):
+        return parts[0]
+    return Expression(expression.kind, parts)
 
 
 class Simplifier:

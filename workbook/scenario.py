@@ -16,6 +16,7 @@ from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
 from core.checks import LIMITS, Limits, number, number_within, tokens
 from core.engines.deployment import SETTING_LIMITS, EngineSettings
+from core.engines.served import drafter_obstacle
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
@@ -221,6 +222,10 @@ def _problems_together(scenario: Scenario) -> Iterator[PlannerError]:
         too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
         yield UnsupportedModelError("engine", too_little, 'Write "rule".')
         return
+    no_drafter = drafter_obstacle(scenario.model.spec, scenario.settings, None)
+    if no_drafter:
+        yield OutOfRangeError("mtp_tokens", no_drafter, "Write 0, for no drafted tokens.")
+        return
     obstacle = groups_obstacle(scenario.service, scenario.gpu_choice)
     if obstacle:
         yield OutOfRangeError("attention_dp", obstacle, "Write 1, for attention that all GPUs of a replica share.")
@@ -414,10 +419,10 @@ def _attention_groups(value: object) -> int:
 
 def _setting(name: str, **others: Any) -> Field:
     """Return the field of a setting of the engine, a number with which few people start it."""
+    given = {"number_format": COUNT_FORMAT} | others
     return Field(
         name, label=f"scenarios.{name}", prompt=f"prompt.{name}", problem=f"scenarios.problem_{name}", width=9,
-        number_format=COUNT_FORMAT, limits=SETTING_LIMITS[name], is_rare=True, default=_DEFAULT_SETTINGS[name],
-        **others,
+        limits=SETTING_LIMITS[name], is_rare=True, default=_DEFAULT_SETTINGS[name], **given,
     )  # fmt: skip
 
 
@@ -489,6 +494,8 @@ FIELDS = (
         limits=LIMITS["gpu_memory_gb"], is_rare=True, read=_gpu_memory_gb,
     ),
     _setting("attention_dp", choices="group_sizes", read=lambda value, _: _attention_groups(value)),
+    _setting("mtp_tokens", unit="unit.tokens"),
+    _setting("acceptance", number_format=RATE_FORMAT),
     _setting("shared_tokens", unit="unit.tokens"),
     _setting("lora_adapters"),
     _setting("lora_rank"),

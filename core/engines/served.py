@@ -20,17 +20,27 @@ from core.model.spec import ModelSpec
 from core.model.tensors import ATTENTION, MLP, VISION, WHOLE, Tensor, adapter_matrices, linear, vector
 from core.units import GIB
 
+# Of a drafted token. The lower end of what DeepSeek-V3's own layer reaches for the token after the next one: 85 to 90 %
+# (DeepSeek-AI 2024, arXiv:2412.19437, section 5.4.3).
+DEFAULT_ACCEPTANCE = 0.85
 LORA_VALUE_BYTES = 2  # 16 bits for every format of the model (vLLM config/lora.py, lora_dtype)
 
 
 def as_loaded(deployment: Deployment) -> Deployment:
-    """Return the deployment with the model as the engine loads it: without towers, with its own layer that drafts."""
-    settings, model = deployment.settings, deployment.model
+    """Return the deployment with the model as the engine loads it."""
+    model = loaded_model(deployment.model, deployment.settings, deployment.draft)
+    return deployment if model is deployment.model else replace(deployment, model=model)
+
+
+def loaded_model(model: ModelSpec, settings: EngineSettings, draft: ModelSpec | None = None) -> ModelSpec:
+    """Return a model as the engine loads it: without towers if it serves text alone, with its own layer that drafts.
+
+    Args:
+        draft: another model that drafts.
+    """
     if settings.images == 0:
         model = text_alone(model)
-    if settings.mtp_tokens and deployment.draft is None:
-        model = with_draft_layers(model)
-    return deployment if model is deployment.model else replace(deployment, model=model)
+    return with_draft_layers(model) if settings.mtp_tokens and draft is None else model
 
 
 @lru_cache(maxsize=256)
@@ -63,6 +73,11 @@ def with_draft_layers(model: ModelSpec, count: int | None = None) -> ModelSpec:
     first, *rest = (replace(run, count=number) for run in drafts.runs)
     added = (replace(first, extra=(*first.extra, *joining)), *rest)
     return replace(model, name=f"{model.name} with MTP", layers=(*model.layers, *added))
+
+
+def acceptance_of(settings: EngineSettings) -> float:
+    """Return the chance that a drafted token is accepted."""
+    return DEFAULT_ACCEPTANCE if settings.acceptance is None else settings.acceptance
 
 
 def drafter_obstacle(model: ModelSpec, settings: EngineSettings, draft: ModelSpec | None) -> str:

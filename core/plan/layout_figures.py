@@ -21,7 +21,7 @@ from core.engines.compressed import context_bytes
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
-from core.engines.served import lora_values
+from core.engines.served import lora_values, with_draft_layers
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.kv_profile import KvProfile
 from core.model.mixers import Mixer
@@ -246,17 +246,19 @@ def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
     )
 
 
-def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1) -> tuple[Row, ...]:
+def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False) -> tuple[Row, ...]:
     """Return the figures of the stages that can have the fewest users, on any GPU and in any format.
 
     The first row has the rule's figures too. A model of which only the size is known has nothing else.
 
     Args:
         groups: as for `is_possible`.
+        drafts: whether the model's own layers that draft are loaded too, which the rule does not count.
     """
     rule = rule_row(model, tp, pp)
     if not has_shapes(model):
         return (rule,)
+    model = with_draft_layers(model) if drafts else model
     ranks = tp // groups
     weights = {
         name: loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups) for name in WEIGHT_FORMATS
@@ -458,15 +460,15 @@ def stage_inputs(
     return tuple(found)
 
 
-def stored_rows() -> Mapping[str, Mapping[tuple[int, int, int], tuple[Row, ...]]]:
-    """Return the rows of the catalog's models: model → (tp, pp, groups) → the rows of `layout_rows`."""
-    found: dict[str, dict[tuple[int, int, int], tuple[Row, ...]]] = {}
+def stored_rows() -> Mapping[str, Mapping[tuple[int, int, int, bool], tuple[Row, ...]]]:
+    """Return the rows of the catalog's models: model → (tp, pp, groups, drafts) → the rows of `layout_rows`."""
+    found: dict[str, dict[tuple[int, int, int, bool], tuple[Row, ...]]] = {}
     text = files("core.plan").joinpath("data/layouts.csv").read_text(encoding="utf-8")
     lines = csv.reader(text.splitlines())
-    columns = next(lines)[4:]
-    for model, tp, pp, groups, *cells in lines:
+    columns = next(lines)[5:]
+    for model, tp, pp, groups, drafts, *cells in lines:
         row = {name: int(cell) for name, cell in zip(columns, cells) if cell}
         layouts = found.setdefault(model, {})
-        layout = int(tp), int(pp), int(groups)
+        layout = int(tp), int(pp), int(groups), drafts == "1"
         layouts[layout] = (*layouts.get(layout, ()), row)
     return found

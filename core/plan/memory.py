@@ -191,6 +191,13 @@ OF_CONTEXT = Terms(
         formula=least(v.shared_tokens, v.context),
     ),
     Term(
+        name="tokens_with_drafts",
+        unit="tokens",
+        means="Tokens of a sequence for which it needs blocks: those that it caches, and those that a step drafts.",
+        formula=v.tokens + v.mtp_tokens,
+        source=_VLLM + "v1/core/kv_cache_manager.py, num_lookahead_tokens",
+    ),
+    Term(
         name="context_workspace_bytes",
         unit="bytes",
         means="Workspace for a sequence of the whole context, which some models need next to the activations.",
@@ -208,7 +215,7 @@ def _further_window_blocks(
         name=f"window_blocks_{number}",
         unit="blocks",
         means=f"Blocks of a user in a {ordinal} kind of layers with a window.",
-        formula=groups * (up(least(window + v.scheduled_tokens, v.tokens) / most(1, block_tokens)) + 1),
+        formula=groups * (up(least(window + v.scheduled_tokens, v.tokens_with_drafts) / most(1, block_tokens)) + 1),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowMLASpec",
     )
 
@@ -226,7 +233,7 @@ BLOCKS = Terms(
         name="tokens_in_flight",
         unit="tokens",
         means="Tokens that a layer with a window caches while steps compute more of them.",
-        formula=least(v.window + v.scheduled_tokens, v.tokens),
+        formula=least(v.window + v.scheduled_tokens, v.tokens_with_drafts),
         source=_VLLM + "v1/kv_cache_interface.py, SlidingWindowSpec",
     ),
     Term(
@@ -242,14 +249,14 @@ BLOCKS = Terms(
         name="full_blocks",
         unit="blocks",
         means="Blocks of a user in layers that cache every token.",
-        formula=v.groups * up(v.tokens / most(1, v.block_tokens)),
+        formula=v.groups * up(v.tokens_with_drafts / most(1, v.block_tokens)),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
         name="second_blocks",
         unit="blocks",
         means="Blocks of a user in layers that cache every token in blocks of a second length.",
-        formula=v.groups_2 * up(v.tokens / most(1, v.block_tokens_2)),
+        formula=v.groups_2 * up(v.tokens_with_drafts / most(1, v.block_tokens_2)),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(

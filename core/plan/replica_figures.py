@@ -12,7 +12,7 @@ from typing import Any
 
 from core.engines import vllm
 from core.engines.deployment import Device, EngineSettings
-from core.engines.served import DEFAULT_LORA_RANK, LORA_VALUE_BYTES
+from core.engines.served import DEFAULT_LORA_RANK, LORA_VALUE_BYTES, acceptance_of, loaded_model
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
 from core.plan.layout_figures import STEP_CLASSES, VERSION, Row, StepClass, model_figures, stage_inputs, started
 from core.plan.memory import (
@@ -98,7 +98,7 @@ def replica_figures(
     Args:
         stages: the inputs of each stage; those of `stage_inputs` if omitted.
     """
-    model, gpu = service.model, device_figures(replica.gpu)
+    model, gpu = loaded_model(service.model, service.settings), device_figures(replica.gpu)
     if stages is None:
         stages = stage_inputs(
             model, service.precision, service.kv_precision, replica.tp, replica.pp, step_class_of(replica.gpu),
@@ -119,10 +119,12 @@ def replica_figures(
     return tuple(found)
 
 
-def settings_inputs(settings: EngineSettings) -> dict[str, int]:
-    """Return the engine's settings that the terms know, as their inputs: groups, a shared prompt, LoRA adapters."""
+def settings_inputs(settings: EngineSettings) -> dict[str, float]:
+    """Return the engine's settings that the terms know, as their inputs."""
     return {
         "attention_dp": settings.groups,
+        "mtp_tokens": settings.mtp_tokens or 0,
+        "acceptance": acceptance_of(settings),
         "shared_tokens": settings.shared_tokens or 0,
         "lora_adapters": settings.lora_adapters or 0,
         "lora_rank": settings.lora_rank or DEFAULT_LORA_RANK,

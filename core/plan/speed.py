@@ -24,8 +24,8 @@ from core.plan.demand import TOKENS
 from core.plan.fleet import Replica, Service, choice_of_gpu, deployment_of, largest
 from core.plan.speed_figures import attention_groups, served_format, weight_figures
 from core.plan.speed_links import FABRIC, GPUS_PER_NODE, link_of
-from core.plan.speed_settings import check_speed_settings, prompt_and_attention, with_drafts
-from core.plan.speed_terms import FAST, LOAD, MEASURED_LOAD, PACE, SHARED, SPEED
+from core.plan.speed_settings import check_speed_settings, drafting, prompt_and_attention
+from core.plan.speed_terms import FAST, MEASURED_SPEED, PACE, SHARED, SPEED
 from core.plan.terms import Terms
 
 NOT_MODELLED = "Not modelled: prefill on separate GPUs; drafts and shared prompts only where they are given."
@@ -168,8 +168,8 @@ def _speed(
     fitting: Count, running: int, used: Mapping[str, float],
 ) -> Speed:  # fmt: skip
     inputs = {**given, **sequences_of(users, replicas, running, int(fitting.expected))}
-    terms = _terms(service, tp, inputs)
     is_measured = bool(given.get("measured_speed"))
+    terms: dict[str, Any] = (MEASURED_SPEED if is_measured else SPEED).compute(inputs)
     computed_kind = range_class(service, gpu, tp, inputs["sequences"], bool(given["expert_bytes"]))
     spread, wait_spread = float(terms["spread"]), used["range_first_token"]
     expected, low, high = (float(terms[name]) for name in _PER_USER)
@@ -195,15 +195,6 @@ def _speed(
         range_class=MEASURED_CLASS if is_measured else computed_kind,
         terms=inputs | terms,
     )
-
-
-def _terms(service: Service, tp: int, inputs: dict[str, float]) -> dict[str, Any]:
-    """Return the terms `SPEED`, with what drafted tokens and a measured speed change."""
-    is_measured = bool(inputs.get("measured_speed"))
-    if not service.settings.mtp_tokens and not is_measured:
-        return SPEED.compute(inputs)
-    pace = with_drafts(inputs | PACE.compute(inputs), service, tp)
-    return pace | (MEASURED_LOAD if is_measured else LOAD).compute(pace)
 
 
 def users_at_once(service: Service, gpu: Gpu, load: Load, tp: int, pp: int) -> Count:
@@ -273,8 +264,7 @@ def users_at_wanted_speed(
     used = constant_values()
     service, given = _checked_inputs(service, gpu, load, tp, pp, used)
     figures = given | {"min_speed": tokens_per_s}
-    pace = with_drafts(figures | PACE.compute(figures), service, tp)
-    found: int = FAST.compute(pace)["users_at_speed"]  # type: ignore[assignment]
+    found: int = FAST.compute(figures | PACE.compute(figures))["users_at_speed"]  # type: ignore[assignment]
     return found
 
 
@@ -330,6 +320,7 @@ def inputs_of(service: Service, gpu: Gpu, load: Load, tp: int, pp: int, used: Ma
     return {
         **weights,
         **attention,
+        **drafting(service, tp, groups),
         "tp": tp,
         "pp": pp,
         "attention_groups": groups,

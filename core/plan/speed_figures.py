@@ -17,6 +17,7 @@ from core.catalog.hardware import Gpu
 from core.catalog.kernels import KINDS, SIXTEEN_BIT, WIDENED, check_kind, kind_of_format, rate_of_kind
 from core.engines.blocks import BLOCK_TOKENS
 from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
+from core.engines.served import with_draft_layers
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.mixers import (
@@ -195,6 +196,90 @@ def weight_row(model: ModelSpec, precision: Precision | None, tp: int, attention
         all_reduces=halves if tp > 1 else 0,
         gathered_values=model.hidden_size,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftRow:
+    """What drafting one token takes on one GPU of a tensor-parallel group.
+
+    Attributes:
+        draft_bytes, draft_expert_bytes: dense weights that are read, with the output head, and all routed experts.
+        draft_work, draft_expert_work: operations with them, as a share of the model's for one token.
+        draft_cache: cache that is read, as a share of what the model reads.
+        draft_all_reduces, draft_kernels: all-reduces and kernels.
+    """
+
+    draft_bytes: float
+    draft_expert_bytes: float
+    draft_work: float
+    draft_expert_work: float
+    draft_cache: float
+    draft_all_reduces: float
+    draft_kernels: float
+
+
+NO_DRAFTS = DraftRow(**{figure.name: 0 for figure in fields(DraftRow)})
+
+
+@lru_cache(maxsize=4096)
+def own_draft_row(model: ModelSpec, precision: Precision | None, tp: int, attention_groups: int = 1) -> DraftRow:
+    """Return the figures of the model's own layer that drafts, which has the model's output head; 0 without one.
+
+    Args:
+        precision, tp, attention_groups: as for `weight_row`.
+
+    Raises:
+        UnsupportedModelError: only the size of the model is known.
+    """
+    if model.drafts is None:
+        return NO_DRAFTS
+    main = weight_row(model, precision, tp, attention_groups)
+    both = weight_row(with_draft_layers(model, 1), precision, tp, attention_groups)
+    head_flops = main.kept_flops - main.kept_prompt_flops + main.quantized_flops - main.quantized_prompt_flops
+    return DraftRow(
+        draft_bytes=_dense_bytes(both) - _dense_bytes(main) + head_flops,  # 2 bytes and 2 operations a parameter
+        draft_expert_bytes=both.expert_bytes - main.expert_bytes,
+        draft_work=_share(_dense_flops(both) - _dense_flops(main) + head_flops, _dense_flops(main)),
+        draft_expert_work=_share(both.expert_flops - main.expert_flops, main.expert_flops),
+        draft_cache=1 / model.num_hidden_layers,
+        draft_all_reduces=both.all_reduces - main.all_reduces,
+        draft_kernels=both.plain_kernels - main.plain_kernels,
+    )
+
+
+@lru_cache(maxsize=4096)
+def draft_model_row(draft: ModelSpec, model: ModelSpec, tp: int) -> DraftRow:
+    """Return the figures of another model that drafts for `model`, as it is shipped.
+
+    Args:
+        tp: GPUs of a group; a draft model that they cannot divide is whole on each.
+
+    Raises:
+        UnsupportedModelError: only the size of one of the models is known.
+    """
+    ranks = 1 if tensor_parallel_obstacle(draft, tp) else tp
+    main, own = weight_row(model, None, tp), weight_row(draft, served_format(draft, None), ranks)
+    return DraftRow(
+        draft_bytes=_dense_bytes(own),
+        draft_expert_bytes=own.expert_bytes,
+        draft_work=_share(_dense_flops(own), _dense_flops(main)),
+        draft_expert_work=_share(own.expert_flops, main.expert_flops),
+        draft_cache=_share(attention_row(draft, ranks).full_values, attention_row(model, tp).full_values),
+        draft_all_reduces=own.all_reduces,
+        draft_kernels=own.plain_kernels,
+    )
+
+
+def _dense_bytes(row: WeightRow) -> float:
+    return row.kept_bytes + row.quantized_bytes
+
+
+def _dense_flops(row: WeightRow) -> float:
+    return row.kept_flops + row.quantized_flops
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0
 
 
 class _Sums:

@@ -15,7 +15,7 @@ from core.catalog import precision_named
 from core.catalog.kernels import KINDS, kind_of_format
 from core.model.spec import ModelSpec
 from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
-from core.plan.speed_figures import AttentionRow, attention_row, served_format, weight_row
+from core.plan.speed_figures import AttentionRow, attention_row, own_draft_row, served_format, weight_row
 
 TP_SIZES = (1, 2, 4, 8)  # of the layouts that are planned
 
@@ -35,13 +35,14 @@ OWN_KINDS = ("mxfp4", "nvfp4", SHIPPED)
 ATTENTION_FIGURES = tuple(figure.name for figure in fields(AttentionRow))
 COMMON_FIGURES = (
     "expert_flops", "untouched", "touch_rate", "plain_kernels", "all_reduces", "gathered_values", *ATTENTION_FIGURES,
+    "draft_work", "draft_expert_work", "draft_cache", "draft_all_reduces", "draft_kernels",
 )  # fmt: skip
 CLASS_FIGURES = (
     "kept_bytes", "kept_flops", "kept_prompt_flops", "quantized_flops", "quantized_prompt_flops",
     "dense_quantizing", "expert_quantizing",
 )  # fmt: skip
 KIND_FIGURES = ("dense_kind", "expert_kind")
-FORMAT_FIGURES = ("quantized_bytes", "expert_bytes")
+FORMAT_FIGURES = ("quantized_bytes", "expert_bytes", "draft_bytes", "draft_expert_bytes")
 COLUMNS = (
     *COMMON_FIGURES,
     *(f"{figure}_{name}" for figure in CLASS_FIGURES for name in CLASSES),
@@ -74,7 +75,8 @@ def speed_row(model: ModelSpec, tp: int, groups: int = 1) -> dict[str, float]:
     found: dict[str, float] = {**vars(attention_row(model, tp // groups))}
     for name in WEIGHT_FORMATS:
         precision = None if name == SHIPPED else precision_named(name).precision
-        row = vars(weight_row(model, served_format(model, precision), tp, groups))
+        served = served_format(model, precision)
+        row = vars(weight_row(model, served, tp, groups)) | vars(own_draft_row(model, served, tp, groups))
         group = class_of_format(name)
         found |= {figure: row[figure] for figure in COMMON_FIGURES if figure in row}
         found |= {f"{figure}_{group}": row[figure] for figure in CLASS_FIGURES}

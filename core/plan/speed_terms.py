@@ -1,10 +1,11 @@
 """The speed of one replica as terms: a roofline with few constants, from the figures of `speed_figures`.
 
-`WEIGHTS` and `ATTENTION` say what one GPU reads and computes, `PACE` how long that takes, `LOAD` what users see, and
-`FAST` how many users can be served at a wanted speed.
+`WEIGHTS` and `ATTENTION` say what one GPU reads and computes, `DRAFTS` what a step yields, `PACE` how long that takes,
+`LOAD` what users see, and `FAST` how many users can be served at a wanted speed.
 
-A step generates one token for each of the sequences that run. Its time is what weights, attention, kernels, sequences
-and links take, one after the other; weights and attention take the longer of reading and computing (Williams et al.
+A step generates one token for each of the sequences that run, or several if tokens are drafted; then its times are
+those for each token that it yields. Its time is what weights, attention, kernels, sequences and links take, one after
+the other; weights and attention take the longer of reading and computing (Williams et al.
 2009, "Roofline"; Pope et al. 2022, arXiv:2211.05102). Prompts of new users share the steps, or interrupt them.
 Constants come from core/catalog/data/speed_constants.csv.
 """
@@ -35,9 +36,14 @@ def _pairs_in_window(tokens: Expression) -> Expression:
     return read * (tokens - read / 2)
 
 
-def _untouched(tokens: Expression) -> Expression:
+def _untouched(tokens: Expression, rate: Expression = v.touch_rate, chance: Expression = v.untouched) -> Expression:
     """Return the share of experts that no token selects; 0 where a spreadsheet program's power would underflow."""
-    return when(v.touch_rate * tokens > 700, 0, v.untouched**tokens)
+    return when(rate * tokens > 700, 0, chance**tokens)
+
+
+def _untouched_in_step(sequences: Expression) -> Expression:
+    """Return the same of the tokens that a step computes for its sequences, drafted ones included."""
+    return _untouched(sequences, v.step_touch_rate, v.step_untouched)
 
 
 def _tangent(number: int) -> tuple[Term, Term, Term]:
@@ -48,7 +54,7 @@ def _tangent(number: int) -> tuple[Term, Term, Term]:
             name=share,
             unit="",
             means=f"Share of experts that no token of estimate {number} selects.",
-            formula=_untouched(batch),
+            formula=_untouched_in_step(batch),
         ),
         Term(
             name=slope,
@@ -173,45 +179,136 @@ ATTENTION = Terms(
     ),
 )
 
-# How long the parts of a step and a prompt take on one GPU type with one tensor parallel size, at any load.
+# Drafted tokens (speculative decoding), which a step verifies all at once.
+DRAFTS = Terms(
+    Term(
+        name="tokens_per_step",
+        unit="tokens",
+        means="Tokens that a step yields on average: drafted ones accepted in a row, and one of the model itself.",
+        formula=when(
+            equal(v.acceptance, 1), v.mtp_tokens + 1, (1 - v.acceptance ** (v.mtp_tokens + 1)) / (1 - v.acceptance)
+        ),
+        source="Leviathan et al. 2023, arXiv:2211.17192, equation 1",
+    ),
+    Term(
+        name="verified_tokens",
+        unit="tokens",
+        means="Tokens that a step verifies for each that it yields.",
+        formula=(v.mtp_tokens + 1) / v.tokens_per_step,
+    ),
+)
+
+# A step that drafts tokens one after the other, for each token that it yields: figures of the model in `DraftRow`.
+_STEP = Terms(
+    Term(
+        name="dense_token_bytes",
+        unit="bytes",
+        means="Dense weights that a step reads, also to draft, for each token that it yields.",
+        formula=(v.dense_bytes + v.mtp_tokens * v.draft_bytes) / v.tokens_per_step,
+    ),
+    Term(
+        name="expert_token_bytes",
+        unit="bytes",
+        means="All routed experts, of the layers that draft too, for each token that a step yields.",
+        formula=(v.expert_bytes + v.mtp_tokens * v.draft_expert_bytes) / v.tokens_per_step,
+    ),
+    Term(
+        name="cache_work",
+        unit="",
+        means="Cache that a step reads of a sequence for each token that it yields, as a multiple of one token's.",
+        formula=(1 + v.mtp_tokens * v.draft_cache) / v.tokens_per_step,
+    ),
+    Term(name="cache_token_bytes", unit="bytes", means="The same in bytes.", formula=v.cache_bytes * v.cache_work),
+    Term(
+        name="dense_work",
+        unit="",
+        means="Operations with dense weights for each token that a step yields, as a multiple of those of one token.",
+        formula=(1 + v.mtp_tokens * (1 + v.draft_work)) / v.tokens_per_step,
+    ),
+    Term(
+        name="expert_work",
+        unit="",
+        means="The same of operations with experts.",
+        formula=(1 + v.mtp_tokens * (1 + v.draft_expert_work)) / v.tokens_per_step,
+    ),
+    Term(
+        name="step_untouched",
+        unit="",
+        means="Chance that no token that a step computes for a sequence selects an expert.",
+        formula=v.untouched ** (v.mtp_tokens + 1),
+    ),
+    Term(name="step_touch_rate", unit="", means="−ln of that chance.", formula=v.touch_rate * (v.mtp_tokens + 1)),
+    Term(
+        name="step_kernels",
+        unit="kernels",
+        means="Kernels of a step, also to draft.",
+        formula=v.kernels + v.mtp_tokens * v.draft_kernels,
+    ),
+    Term(
+        name="step_all_reduces",
+        unit="all-reduces",
+        means="All-reduces of a step, also to draft.",
+        formula=v.all_reduces + v.mtp_tokens * v.draft_all_reduces,
+    ),
+    Term(
+        name="sequence_token_s",
+        unit="s",
+        means="Time of the engine for a sequence, for each token that a step yields.",
+        formula=v.sequence_s / v.tokens_per_step,
+    ),
+    Term(
+        name="stage_token_s",
+        unit="s",
+        means="Time to send to the next stage, for each token that a step yields.",
+        formula=v.link_latency_s / v.tokens_per_step,
+    ),
+)
+
+# How long the parts of a step and a prompt take on one GPU type with one tensor parallel size, at any load. The times
+# of a step are for each token that it yields.
 PACE = Terms(
+    *_STEP,
     Term(
         name="dense_read_s",
         unit="s",
         means="Time of a step to read the weights that every token uses.",
-        formula=v.dense_bytes
+        formula=v.dense_token_bytes
         / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.dense_read, v.dense_read_widened, v.dense_widened)),
     ),
     Term(
         name="dense_token_s",
         unit="s",
         means="Time to compute with them for one token.",
-        formula=v.dense_peak_s / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.dense_widened)),
+        formula=v.dense_peak_s
+        * v.dense_work
+        / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.dense_widened)),
     ),
     Term(
         name="experts_read_s",
         unit="s",
         means="Time of a step that reads all routed experts.",
-        formula=v.expert_bytes
+        formula=v.expert_token_bytes
         / (v.bandwidth_bytes_per_s * v.maker_read * _mixed(v.expert_read, v.expert_read_widened, v.expert_is_widened)),
     ),
     Term(
         name="expert_token_s",
         unit="s",
         means="Time to compute with the experts that one token selects.",
-        formula=v.expert_peak_s / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.expert_is_widened)),
+        formula=v.expert_peak_s
+        * v.expert_work
+        / (v.maker_compute * v.compute * _mixed(1, v.compute_widened, v.expert_is_widened)),
     ),
     Term(
         name="cache_token_s",
         unit="s",
         means="Time to read the cache of one sequence.",
-        formula=v.cache_bytes / (v.bandwidth_bytes_per_s * v.maker_read * v.cache_read),
+        formula=v.cache_bytes * v.cache_work / (v.bandwidth_bytes_per_s * v.maker_read * v.cache_read),
     ),
     Term(
         name="attention_compute_s",
         unit="s",
         means="Time to compute attention over it, in 16 bits.",
-        formula=v.attention_flops / (v.sixteen_bit_flops_per_s * v.maker_compute * v.compute),
+        formula=v.attention_flops * v.verified_tokens / (v.sixteen_bit_flops_per_s * v.maker_compute * v.compute),
     ),
     Term(
         name="attention_token_s",
@@ -223,13 +320,13 @@ PACE = Terms(
         name="kernels_s",
         unit="s",
         means="Time of a step that does not depend on sizes: of each kernel, and of the engine.",
-        formula=v.kernels * v.kernel_s + v.step_fixed_s,
+        formula=(v.step_kernels * v.kernel_s + v.step_fixed_s) / v.tokens_per_step,
     ),
     Term(
         name="latency_s",
         unit="s",
         means="Time of a step that its all-reduces take however little they send.",
-        formula=v.all_reduces * (1 + v.link_latency_growth * log2(v.tp)) * v.link_latency_s,
+        formula=v.step_all_reduces * (1 + v.link_latency_growth * log2(v.tp)) * v.stage_token_s,
     ),
     Term(
         name="ring_bytes",
@@ -323,7 +420,7 @@ FAST = Terms(
         name="spent_s",
         unit="s",
         means="Time per output token that a sequence adds, without weights and without the engine's time for it.",
-        formula=v.attention_token_s + v.link_token_s + v.prompt_share_s,
+        formula=v.attention_token_s + v.link_token_s * v.verified_tokens + v.prompt_share_s,
     ),
     Term(
         name="unspent_s",
@@ -335,19 +432,19 @@ FAST = Terms(
         name="touching_s",
         unit="s",
         means="Time to read the experts that the first token selects, where no other token does.",
-        formula=v.experts_read_s * v.touch_rate,
+        formula=v.experts_read_s * v.step_touch_rate,
     ),
     Term(
         name="growing_s",
         unit="s",
         means="Time per output token that grows with each sequence of a stage, in its group, without weights.",
-        formula=(v.spent_s + v.pp * v.sequence_s) / v.attention_groups,
+        formula=(v.spent_s + v.pp * v.sequence_token_s) / v.attention_groups,
     ),
     Term(
         name="free_s",
         unit="s",
         means="What is left of the longest time for weights and for what grows with sequences.",
-        formula=v.unspent_s - (v.pp - 1) * v.link_latency_s + v.prompt_share_s / v.pp / v.attention_groups,
+        formula=v.unspent_s - (v.pp - 1) * v.stage_token_s + v.prompt_share_s / v.pp / v.attention_groups,
     ),
     Term(
         name="slope_0_s",
@@ -417,8 +514,8 @@ LOAD = Terms(
     Term(
         name="touched",
         unit="",
-        means="Share of the routed experts that a step's tokens select: 1 − (1 − k ÷ E) ^ batch.",
-        formula=1 - _untouched(v.batch),
+        means="Share of the routed experts that a step's tokens select: 1 − (1 − k ÷ E) ^ tokens.",
+        formula=1 - _untouched_in_step(v.batch),
     ),
     Term(
         name="experts_s",
@@ -439,13 +536,13 @@ LOAD = Terms(
         name="fixed_s",
         unit="s",
         means="Time that does not depend on sizes: of kernels, and of the engine for a step and for each sequence.",
-        formula=v.kernels_s + v.sequences / v.attention_groups * v.sequence_s,
+        formula=v.kernels_s + v.sequences / v.attention_groups * v.sequence_token_s,
     ),
     Term(
         name="links_s",
         unit="s",
         means="Time of a step on the links between GPUs: latency, sending to the next stage, and data.",
-        formula=v.latency_s + (v.pp - 1) * v.link_latency_s + v.own_batch * v.link_token_s,
+        formula=v.latency_s + (v.pp - 1) * v.stage_token_s + v.own_batch * (v.link_token_s * v.verified_tokens),
     ),
     Term(
         name="step_s",
@@ -481,7 +578,8 @@ LOAD = Terms(
         name="least_step_s",
         unit="s",
         means="Time to read what a step needs at the memory's full bandwidth: no step takes less.",
-        formula=(v.dense_bytes + v.expert_bytes * v.touched + v.own_batch * v.cache_bytes) / v.bandwidth_bytes_per_s,
+        formula=(v.dense_token_bytes + v.expert_token_bytes * v.touched + v.own_batch * v.cache_token_bytes)
+        / v.bandwidth_bytes_per_s,
     ),
     Term(
         name="tokens_per_s_per_user",
@@ -617,11 +715,11 @@ MEASURED: dict[str, Expression] = {
     "spread": when(v.measured_speed > 0, 1, LOAD["spread"].formula),
     "high_tokens_per_s": when(v.measured_speed > 0, v.low_tokens_per_s, LOAD["high_tokens_per_s"].formula),
 }
-MEASURED_LOAD = Terms(*(replace(term, formula=MEASURED.get(term.name, term.formula)) for term in LOAD))
 MEASURED_SERVED = Terms(replace(SERVED["users_per_replica"], formula=MEASURED["users_per_replica"]))
 
 # A replica under its load, from figures of the model and facts of the GPU.
 SPEED = Terms(*PACE, *LOAD)
+MEASURED_SPEED = Terms(*(replace(term, formula=MEASURED.get(term.name, term.formula)) for term in SPEED))
 
 # All of them, in the order in which a reader needs them.
-SPEED_TERMS = (*WEIGHTS, *ATTENTION, *PACE, *FAST, *LOAD)
+SPEED_TERMS = (*WEIGHTS, *ATTENTION, *DRAFTS, *PACE, *FAST, *LOAD)

@@ -93,6 +93,19 @@ def grouped_rows() -> list[dict[str, object]]:
     ]
 
 
+def drafting_rows() -> list[dict[str, object]]:
+    """Return rows of models whose own layers draft; the rule does not count those layers."""
+    vllm = {"engine": VLLM, "context": 32_768, "precision": precisions.SHIPPED, "kv_precision": precisions.SHIPPED}
+    return [
+        row("1 drafted", "deepseek-v3", **vllm, users=100, mtp_tokens=1, gpu="h200-sxm"),
+        row("3 drafted, 8 groups", "deepseek-v3", **vllm, users=100, mtp_tokens=3, attention_dp=8, gpu="h200-sxm"),
+        row("2 drafted, windows", "step-3.5-flash-196b", **vllm, users=50, mtp_tokens=2, acceptance=1, gpu="h100-sxm"),
+        row("64 drafted", "qwen3.5-27b", **vllm, users=300, mtp_tokens=64, acceptance=0, gpu="l40s"),
+        row("1 drafted, quantized", "nemotron-3-super-120b-a12b-fp8", **vllm, mtp_tokens=1, acceptance=0.7),
+        row("1 drafted, by the rule", "qwen3.5-35b-a3b", users=100, mtp_tokens=1),
+    ]
+
+
 def random_gpu(rng: random.Random) -> str:
     """Draw the name of a GPU, or of a MIG slice, which has no price and no speed, in a tenth of the cases."""
     whole, slices = catalog.gpu_names(), [gpu.name for gpu in gpus_with_slices() if gpu.is_slice]
@@ -109,6 +122,9 @@ def random_settings(rng: random.Random, model: str, context: int) -> dict[str, o
         "lora_rank": rng.choice([8, 16, 64]),
         # Models without experts have no layout with groups.
         "attention_dp": rng.choice([1, 2, 4, 8, 8] if has_experts(catalog.model(model).spec) else [1, 1, 1, 1, 8]),
+        # Of a model without a layer that drafts, the row is not valid.
+        "mtp_tokens": rng.choice([0, 1, 2, 64] if catalog.model(model).spec.drafts else [0, 0, 0, 0, 1]),
+        "acceptance": rng.choice([0, 0.85, 1, round(rng.random(), 3)]),
     }
 
 

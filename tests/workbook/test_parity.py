@@ -145,10 +145,10 @@ def test_scenarios_agree_with_core(program, many_rows):
 def test_every_layout_is_the_engines(program, book, tmp_path):
     """Users per replica, layout, GPUs, speed and cost of random scenarios equal those of `core`, in every layout."""
     rng = random.Random(100 + book)
-    grouped = planner_rows.grouped_rows()
-    rows = grouped + [
+    with_settings = planner_rows.grouped_rows() + planner_rows.drafting_rows()
+    rows = with_settings + [
         random_row(rng, f"random {number}", most_context=200_000, most_users=3_000)
-        for number in range(scenarios.MOST_SCENARIOS - len(grouped))
+        for number in range(scenarios.MOST_SCENARIOS - len(with_settings))
     ]
     path = tmp_path / "planner.xlsx"
     path.write_bytes(planner_rows.small_planner(rows, {values["model"] for values in rows}))

@@ -32,7 +32,7 @@ from core.plan.ranking import Ranking, rank
 from core.plan.speed_figures import has_speed
 from core.plan.swaps import crossing_month, swap_value, way_of
 from tests.spreadsheets.programs import in_each_program
-from tests.workbook.planner_rows import few, grouped_rows, random_row, scenario_of, without_override
+from tests.workbook.planner_rows import drafting_rows, few, grouped_rows, random_row, scenario_of, without_override
 from workbook.labels import Labels
 from workbook.scenario import Scenario
 from workbook.sheets import capacity, option_terms, plan, plan_inputs, plan_workings
@@ -74,6 +74,7 @@ RESULTS = (
 SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "limits")
 PRICE_OF_WAY = {"buy": "gpu_usd", "on_demand": "on_demand_usd_per_gpu_hour", "reserved": "reserved_usd_per_gpu_hour"}
 ANY_USERS = ("server_usd", "fills_nodes")  # what follows from the GPU alone
+_WITH_SETTINGS = grouped_rows()[:1] + drafting_rows()[1:2]
 Found = tuple[OptionSpeed, OptionCosts]
 
 
@@ -84,7 +85,7 @@ def planner(tmp_path_factory):
     rows = [
         random_row(rng, f"scenario {number}", most_context=200_000, most_users=1_000) for number in range(SCENARIOS - 1)
     ]
-    rows += grouped_rows()[:1]
+    rows = [_WITH_SETTINGS[0], *rows[1:], _WITH_SETTINGS[1]]
     path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
     with few({row["model"] for row in rows}, gpus=None):
         path.write_bytes(without_values("en", rows))
@@ -104,7 +105,8 @@ def test_follows_its_inputs(program, planner):
     cells = plan.input_cells(LABELS)
     rows = rng.sample(range(len(ROWS_OF_OPTIONS)), ROWS)
     requests = [random_request(rng, scenarios) for _ in range(CASES)]
-    requests[0] |= {"plan_scenario": grouped_rows()[0]["scenario"]}
+    for request, row in zip(requests, _WITH_SETTINGS):
+        request |= {"plan_scenario": row["scenario"]}
     requests = [request | {MEASURED: measured_on(rng, rows, request)} for request in requests]
     cases = [typed(request, cells) for request in requests]
     keys = list(money_of(None)) + list(choice_of(None, Labels("en")))

@@ -17,7 +17,7 @@ from core.plan.memory import SIZE
 from core.plan.money import OPTION_MONEY
 from core.plan.nodes import NODES
 from core.plan.serving import RULE
-from core.plan.speed_terms import PARTS, SERVED
+from core.plan.speed_terms import DRAFTS, PARTS, SERVED
 from core.plan.terms import Term, Terms
 from workbook import formulas as f
 from workbook import styles, terms
@@ -220,7 +220,7 @@ class Calculation:
         self._line("memory_bytes", text, size, lambda at: memory_bytes(at("gpu_memory_gb")), COUNT_FORMAT)
         once, of_lines = SCENARIO_TERMS[self._engine], [STAGE_TERMS[self._engine], LAYOUT_TERMS, NODES, SIZE]
         if self._paces:
-            once = Terms(*once, *TOKENS)
+            once = Terms(*once, *TOKENS, *DRAFTS)
             of_lines += [speeds.PACE_TERMS, speeds.FAST_TERMS, speeds.LOAD_TERMS]
         if self._prices:
             of_lines += [OPTION_MONEY, RANKING]

@@ -13,6 +13,7 @@ from core.plan.allocation import PAGED
 from core.plan.fleet import MAX_GPUS
 from core.plan.layout_figures import FIGURES_OF_TERMS, model_figures
 from core.plan.memory import BLOCKS, ESTIMATE, OF_CONTEXT, STAGE
+from core.plan.replica_figures import settings_inputs
 from core.plan.serving import RULE, VLLM
 from core.plan.terms import Term, Terms
 from workbook import formulas as f
@@ -43,11 +44,12 @@ FIRST_ROW = HEADER_ROW + 1
 # Engine → the terms of a stage that a row computes. With vLLM the GPU is fixed, so its figures are constants.
 _TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*OF_CONTEXT, *BLOCKS, *STAGE)}
 # Figures that few scenarios have: of settings of the engine, and of models with further windows, as DeepSeek-V4. Where
-# none has them, the sheet does not have their columns, and 0 is computed with.
+# none has them, the sheet does not have their columns, and computes with 0 or with a figure of `_WITHOUT_SETTINGS`.
 _OF_SETTINGS = frozenset(
-    {"shared_context", "shared_full_blocks", "shared_blocks", "adapter_bytes"}
+    {"shared_context", "shared_full_blocks", "shared_blocks", "adapter_bytes", "tokens_with_drafts"}
     | {field.name for field in FIELDS if field.is_setting}
 )
+_WITHOUT_SETTINGS = {"tokens_with_drafts": "tokens"}
 _OF_FURTHER_WINDOWS = frozenset(
     {name for name in (*FIGURES_OF_TERMS, *BLOCKS.by_name) if name.startswith("window") and name.endswith(("_2", "_3"))}
     | {"context_bytes", "context_workspace_bytes"}
@@ -113,7 +115,7 @@ def write(
 
     def at(name: str) -> str:
         if name in left_out:
-            return "0"
+            return at(_WITHOUT_SETTINGS[name]) if name in _WITHOUT_SETTINGS else "0"
         return name if name in assumptions.NAMES else cells[name]
 
     written = [ColumnCells(styles.CHECK, COUNT_FORMAT)]
@@ -153,6 +155,9 @@ def _values(figures: Figures, engines: Collection[str]) -> Values:
     if RULE in engines:
         values["all_parameters"] = figures.scenario.estimate.parameters
     values |= figures.terms
+    if VLLM in engines and (engine != VLLM or best is None):
+        given = {"context": figures.scenario.context, "context_bytes": 0, **settings_inputs(figures.scenario.settings)}
+        values |= OF_CONTEXT.compute(values | given)
     values |= {"users_per_replica": users, "most_planned_gpus": MAX_GPUS}
     return values | LAYOUT_TERMS.compute(values)
 

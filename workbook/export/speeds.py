@@ -13,7 +13,7 @@ from core.plan.demand import TOKENS
 from core.plan.fleet import Option
 from core.plan.option_speed import OptionSpeed, Wish, served, speeds_of_options
 from core.plan.speed import engine_inputs, speed_inputs
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE, SERVED, SERVED_LOAD
+from core.plan.speed_terms import ATTENTION, DRAFTS, FAST, LOAD, PACE, SERVED, SERVED_LOAD
 from core.plan.terms import Terms
 from workbook.scenario import Scenario
 
@@ -34,7 +34,7 @@ _SEQUENCES = Terms(SERVED["sequences"])
 RENAMED = {"running_users": "users"}
 _KNOWN = {
     *CONSTANTS, *OF_GPU, *(term.name for term in TOKENS), "value_bytes", "min_speed", "tp", "pp", "shared_tokens",
-    "attention_groups", "kv_block_tokens",
+    "attention_groups", "kv_block_tokens", "mtp_tokens", "acceptance", *DRAFTS.by_name,
 }  # fmt: skip
 _COMPUTED = {term.name for terms in (PACE_TERMS, FAST_TERMS, LOAD_TERMS) for term in terms}
 # Figures of the model with tensor parallel size N, and of the link between N GPUs.

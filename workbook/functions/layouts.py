@@ -47,7 +47,9 @@ def checked(result: str, *others: str) -> str:
 
 
 # The functions have no arguments for the settings of an engine: nothing is shared, and there are no adapters.
-_WITHOUT_SETTINGS = {"shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0"}
+_WITHOUT_SETTINGS = {
+    "shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0", "tokens_with_drafts": "tokens",
+}  # fmt: skip
 _OF_STAGE = (
     "kernels", "wide", "weights_column", "cache_column", "step_class", "max_sequences", "room_bytes",
     "unfolded_tokens", "blocks", "context_workspace_bytes",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from core.cells.speed import RESULTS
+from core.plan import speed_terms
 from core.plan.demand import TOKENS
-from core.plan.speed_terms import ATTENTION, LOAD, PACE, SHARED, WEIGHTS
-from core.plan.terms import Term
+from core.plan.speed_terms import ATTENTION, SHARED, WEIGHTS
+from core.plan.terms import Term, Terms, v
 from workbook import formulas as f
 from workbook import terms
 from workbook.functions.layouts import FIRST_ROW, PLACES_OF_LAYOUT, SIZES, checked, served_row
@@ -27,10 +29,32 @@ from workbook.functions.parts import (
     renamed,
     steps_of,
 )
+from workbook.joining import ONE, replaced, without_ones
 from workbook.lambdas import Function, names_in
 from workbook.sheets import speed
 from workbook.sheets.pace import NO_FIGURES, RUNS
 
+# The functions have no argument for drafted tokens either: what each term gives that a draft would change.
+_WITHOUT_DRAFTS = {
+    "dense_token_bytes": v.dense_bytes, "expert_token_bytes": v.expert_bytes, "cache_token_bytes": v.cache_bytes,
+    "step_untouched": v.untouched, "step_touch_rate": v.touch_rate, "step_kernels": v.kernels,
+    "step_all_reduces": v.all_reduces, "sequence_token_s": v.sequence_s, "stage_token_s": v.link_latency_s,
+    **dict.fromkeys(("dense_work", "expert_work", "cache_work", "tokens_per_step", "verified_tokens"), ONE),
+}  # fmt: skip
+
+
+def _without_drafts(of: Iterable[Term]) -> Terms:
+    """Return terms as they are where a step drafts no tokens."""
+    return Terms(
+        *(
+            replace(term, formula=without_ones(replaced(term.formula, _WITHOUT_DRAFTS)))
+            for term in of
+            if term.name not in _WITHOUT_DRAFTS
+        )
+    )
+
+
+PACE, LOAD = _without_drafts(speed_terms.PACE), _without_drafts(speed_terms.LOAD)
 _OF_WEIGHTS = ("dense_bytes", "dense_widened", "dense_peak_s", "prompt_peak_s", "expert_peak_s", "kernels")
 _OF_ATTENTION = ("cache_bytes", "attention_flops", "prompt_attention_flops")
 _OF_PACE = tuple(term.name for term in PACE if term.name in LOAD.inputs)

@@ -224,7 +224,7 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
         "gpus_per_node": gpu("per_node_planned"),
         **{key: of_device(key) for key in _OF_DEVICE},
         **{key: scenario(key) for key in _OF_SCENARIO},
-        "first_row": f"IF({cell('is_usable')}=1,INDEX(layout_rows,{model_rows},{scenario('groups_column')}),1)",
+        "first_row": f"IF({cell('is_usable')}=1,INDEX(layout_rows,{model_rows},{scenario('layout_column')}),1)",
         **{term.name: printed(term) for term in PLACE},
         "is_possible": f"IF(ISNUMBER(INDEX(layout_parameters,{cell('first_row')})),{cell('node_takes')},0)",
         **{term.name: printed(term) for term in (*ROOM, *ADAPTERS)},

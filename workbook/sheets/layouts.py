@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
@@ -31,7 +32,13 @@ HEADER_ROW = 4
 NO_MODEL_ROW = HEADER_ROW + 1  # a row without figures, for scenarios without a model
 FIRST_ROW = NO_MODEL_ROW + 1
 ROWS_OF_GROUPS = tuple(f"row_of_{groups}" for groups in ATTENTION_GROUPS)
-_KEYS = ("model", "tp", "pp", "groups", "second", "third", *ROWS_OF_GROUPS)
+# A layout has rows for each number of groups, then the same with the model's own layers that draft.
+VARIANTS = tuple((groups, drafts) for drafts in (False, True) for groups in ATTENTION_GROUPS)
+Variant = tuple[int, bool]
+Key = TypeVar("Key")
+_ROWS_OF_VARIANTS = (*ROWS_OF_GROUPS, *(f"{key}_drafting" for key in ROWS_OF_GROUPS))
+_KEYS = ("model", "tp", "pp", "groups", "drafts", "second", "third", *_ROWS_OF_VARIANTS)
+_FIRST_VARIANT = len(_KEYS) - len(_ROWS_OF_VARIANTS) + 1  # its column
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
 # Workbook-level name → its first and last column.
 NAMES = {
@@ -39,7 +46,7 @@ NAMES = {
     "layout_pp": ("pp", "pp"),
     "layout_second": ("second", "second"),
     "layout_third": ("third", "third"),
-    "layout_rows": (ROWS_OF_GROUPS[0], ROWS_OF_GROUPS[-1]),
+    "layout_rows": (_ROWS_OF_VARIANTS[0], _ROWS_OF_VARIANTS[-1]),
     **{
         f"layout_{key}": (key, key)
         for key in (
@@ -62,16 +69,16 @@ def write(book: Book) -> None:
 
     Row number (model − 1) × 17 + layout + 1 of the names is the first row of that layout of that model, in the order of
     Models and of `LAYOUTS`. Further stages of pipelines are below, and the columns `second` and `third` point to them;
-    so are the rows with data-parallel attention, to which the columns `ROWS_OF_GROUPS` point.
+    so are the rows of `VARIANTS`, to which the last of the keys point.
     """
     labels = book.labels
-    ws = book.sheet("layouts", [24, 6, 6, 7, *([9] * (len(_KEYS) - 4)), *([13] * len(COLUMNS))])
+    ws = book.sheet("layouts", [24, 6, 6, 7, 7, *([9] * (len(_KEYS) - 5)), *([13] * len(COLUMNS))])
     heading(ws, labels("layouts.title"), labels("layouts.subtitle"))
     for key, letter in _LETTER.items():
         put(ws, f"{letter}{HEADER_ROW}", styles.HEADING, header(labels, key))
     ws.row_dimensions[HEADER_ROW].height = 58
     put(ws, f"A{NO_MODEL_ROW}", styles.NOTE, labels("layouts.no_model"))
-    for key in _KEYS[3:]:
+    for key in ("groups", "second", "third", *_ROWS_OF_VARIANTS):
         put(ws, f"{_LETTER[key]}{NO_MODEL_ROW}", styles.FORMULA, 1, COUNT_FORMAT)
     for number in range(len(models.OWN_MODELS)):
         _write_own(book, ws, number)
@@ -90,8 +97,10 @@ def header(labels: Labels, key: str) -> str:
     for prefix in ("weights_", "activation_", "latent_", "block_bytes_", "block_tokens_2_", "block_tokens_"):
         if key.startswith(prefix) and key != "latent_per_token":
             return f"{labels(f'layouts.{prefix[:-1]}')}: {key.removeprefix(prefix).replace('_', ' ')}"
-    if key in ROWS_OF_GROUPS:
-        return labels("layouts.row_of_groups", groups=key.rpartition("_")[2])
+    if key in _ROWS_OF_VARIANTS:
+        plain = key.removesuffix("_drafting")
+        text = "layouts.row_of_groups" if key == plain else "layouts.row_drafting"
+        return labels(text, groups=plain.rpartition("_")[2])
     return labels(f"layouts.{key}")
 
 
@@ -118,7 +127,8 @@ def _write_own(book: Book, ws: Worksheet, number: int) -> None:
             "values_per_token": values(full),
             "windowed_values": values(own("windowed_layers")),
         }
-        _write_keys(ws, row, (models.OWN_MODELS[number], tp, pp, 1), (row, row), rows_of_groups(row))
+        _write_keys(ws, row, (models.OWN_MODELS[number], tp, pp, 1, 0), (row, row))
+        _write_variants(ws, row, row_numbers({VARIANTS[0]: row}, VARIANTS))
         for key, formula in formulas.items():
             put_formula(ws, f"{_LETTER[key]}{row}", styles.FORMULA, formula, COUNT_FORMAT)
 
@@ -130,65 +140,71 @@ def _write_catalog(ws: Worksheet) -> int:
     further = row + len(known) * len(LAYOUTS)
     for model, rows_of in zip(known, _rows_of(known)):
         for tp, pp in LAYOUTS:
-            rows, *grouped = (rows_of(tp, pp, groups) for groups in ATTENTION_GROUPS)
-            below = range(further, further + max(0, len(rows) - 1))
-            further = below.stop
-            own = [(groups, first[0]) for groups, first in zip(ATTENTION_GROUPS[1:], grouped) if first]
-            others = [*below, row, row][:2]
-            with_groups = range(further, further + len(own))
-            further = with_groups.stop
-            _write_keys(ws, row, (model.name, tp, pp, 1), others, rows_of_groups(row, with_groups))
-            if rows:
-                _write_figures(ws, row, rows[0])
-            for further_row, figures in zip(below, rows[1:]):
-                _write_keys(ws, further_row, (model.name, tp, pp, 1), (further_row, further_row))
-                _write_figures(ws, further_row, figures)
-            for further_row, (groups, figures) in zip(with_groups, own):
-                _write_keys(ws, further_row, (model.name, tp, pp, groups), (further_row, further_row))
-                _write_figures(ws, further_row, figures)
+            firsts: dict[Variant, int] = {}
+            for groups, drafts in VARIANTS:
+                stages = rows_of(tp, pp, groups, drafts)
+                is_plain = (groups, drafts) == VARIANTS[0]
+                if not (stages or is_plain):
+                    continue
+                at = firsts[groups, drafts] = row if is_plain else further
+                further += not is_plain
+                below = range(further, further + max(0, len(stages) - 1))
+                further = below.stop
+                key = model.name, tp, pp, groups, int(drafts)
+                _write_keys(ws, at, key, [*below, at, at][:2])
+                for further_row in below:
+                    _write_keys(ws, further_row, key, (further_row, further_row))
+                for stage_row, figures in zip((at, *below), stages):
+                    _write_figures(ws, stage_row, figures)
+            _write_variants(ws, row, row_numbers(firsts, VARIANTS))
             row += 1
     return further - 1
 
 
-def _rows_of(known: Sequence[CatalogModel]) -> Iterator[Callable[[int, int, int], tuple[Row, ...]]]:
-    """Yield for each model its rows by layout and groups; those of the user's own files are computed."""
+def _rows_of(known: Sequence[CatalogModel]) -> Iterator[Callable[[int, int, int, bool], tuple[Row, ...]]]:
+    """Yield for each model its rows by layout and variant; those of the user's own files are computed."""
     stored, own = stored_rows(), catalog.own_model_names()
     for model in known:
         layouts = None if model.name in own else stored.get(model.name)
         yield partial(_computed, model) if layouts is None else partial(_stored, layouts)
 
 
-def _stored(layouts: Mapping[tuple[int, int, int], tuple[Row, ...]], tp: int, pp: int, groups: int) -> tuple[Row, ...]:
-    return layouts.get((tp, pp, groups), ())
+def _stored(
+    layouts: Mapping[tuple[int, int, int, bool], tuple[Row, ...]], tp: int, pp: int, groups: int, drafts: bool
+) -> tuple[Row, ...]:
+    return layouts.get((tp, pp, groups, drafts), ())
 
 
-def _computed(model: CatalogModel, tp: int, pp: int, groups: int) -> tuple[Row, ...]:
-    return layout_rows(model.spec, tp, pp, groups) if is_possible(model.spec, tp, pp, groups) else ()
+def _computed(model: CatalogModel, tp: int, pp: int, groups: int, drafts: bool) -> tuple[Row, ...]:
+    if not is_possible(model.spec, tp, pp, groups) or (drafts and model.spec.drafts is None):
+        return ()
+    return layout_rows(model.spec, tp, pp, groups, drafts=drafts)
 
 
-def rows_of_groups(row: int, further: Sequence[int] = ()) -> list[int]:
-    """Return the numbers of a layout's rows by their groups, by which other sheets look them up.
+def row_numbers(rows: Mapping[Key, int], variants: Iterable[Key]) -> list[int]:
+    """Return the numbers of a layout's rows by variant, by which other sheets look them up.
 
     Args:
-        row: without groups.
-        further: with two groups and more; what is missing is row 1, which has no figures.
+        rows: variant → row; a variant that is missing has row 1, which has no figures.
     """
-    found = [_number(other) for other in (row, *further)]
-    return found + [1] * (len(ROWS_OF_GROUPS) - len(found))
+    return [_number(rows[variant]) if variant in rows else 1 for variant in variants]
 
 
 def _number(row: int) -> int:
     return row - NO_MODEL_ROW + 1
 
 
-def _write_keys(
-    ws: Worksheet, row: int, layout: tuple[str, int, int, int], stages: Sequence[int], by_groups: Sequence[int] = ()
-) -> None:
-    """Write the model, the layout and the groups of a row, the rows of its further stages, and its `rows_of_groups`."""
+def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int, int], stages: Sequence[int]) -> None:
+    """Write the model, the layout and the variant of a row, and the rows of its further stages."""
     model, *sizes = layout
     put(ws, (row, 1), styles.LABEL, model)
-    numbers = (*sizes, *map(_number, stages), *by_groups)
+    numbers = (*sizes, *map(_number, stages))
     put_numbers(ws, row, styles.FORMULA, enumerate(numbers, start=2), COUNT_FORMAT)
+
+
+def _write_variants(ws: Worksheet, row: int, numbers: Sequence[int]) -> None:
+    """Write the `row_numbers` of a layout."""
+    put_numbers(ws, row, styles.FORMULA, enumerate(numbers, start=_FIRST_VARIANT), COUNT_FORMAT)
 
 
 def _write_group_sizes(book: Book, ws: Worksheet) -> None:

@@ -10,6 +10,7 @@ from openpyxl.utils import get_column_letter
 from core import catalog
 from core.catalog import CatalogModel
 from core.checks import LIMITS
+from core.engines.served import with_draft_layers
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
@@ -170,13 +171,14 @@ def key_of_figure(name: str) -> str:
     return f"vllm_{name}" if name in ("window", "window_2", "window_3") else name
 
 
+def _engine_column(key: str, value: Value) -> ModelColumn:
+    """Return the column of a number that the rule does not use, 0 for own models."""
+    return ModelColumn(key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT, value, of_own=0)
+
+
 def _figure_column(name: str) -> ModelColumn:
     """Return the column of a figure for vLLM's budget."""
-    key = key_of_figure(name)
-    return ModelColumn(
-        key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT,
-        lambda model: getattr(model_figures(model.spec), name), of_own=0,
-    )  # fmt: skip
+    return _engine_column(key_of_figure(name), lambda model: getattr(model_figures(model.spec), name))
 
 
 _COLUMNS = (
@@ -192,16 +194,11 @@ _COLUMNS = (
         lambda row: row("shipped_bytes"),
     ),
     *map(_served_column, precisions.SERVED),
-    ModelColumn(
-        "has_shapes",
-        _labelled("has_shapes"),
-        11,
-        styles.FORMULA,
-        COUNT_FORMAT,
-        lambda model: int(has_shapes(model.spec)),
-        of_own=0,
-    ),
-    *map(_figure_column, MODEL_FIGURES),
+    _engine_column("has_shapes", lambda model: int(has_shapes(model.spec))),
+    *(_figure_column(name) for name in MODEL_FIGURES if name != "shipped_kernels"),
+    _figure_column("shipped_kernels"),
+    _engine_column("drafting_kernels", lambda model: model_figures(with_draft_layers(model.spec)).shipped_kernels),
+    _engine_column("mtp_layers", lambda model: model.spec.drafts.count if model.spec.drafts else 0),
     ModelColumn(
         "cache",
         _labelled("cache"),
@@ -250,6 +247,8 @@ def write(book: Book) -> None:
     first_format, last_format = _LETTER[f"format_{precisions.FORMATS[0]}"], _LETTER["format_shipped"]
     book.name("format_bytes", ws, f"{first_format}{FIRST_ROW}:{last_format}{last}")
     first_served, last_served = (_LETTER[f"served_{precisions.SERVED[i]}"] for i in (0, -1))
+    first_kernels, last_kernels = (_LETTER[key] for key in ("shipped_kernels", "drafting_kernels"))
+    book.name("shipped_kernels", ws, f"{first_kernels}{FIRST_ROW}:{last_kernels}{last}")
     book.name("served_names", ws, f"{first_served}{FIRST_ROW}:{last_served}{last}")
     book.name("cache_names", ws, f"{_LETTER['cache']}{FIRST_ROW}:{_LETTER['cache']}{last}")
     _validate_own(book, ws)

@@ -15,9 +15,7 @@ USED = frozenset({name for group in (FAST, LOAD) for name in group.inputs} | {*A
 # Columns that other sheets look up by the number of the row, each with a workbook-level name for the options; that for
 # the scenarios begins with "scenario_".
 NAMED = (
-    "runs", "expert_bytes", "untouched", "touch_rate", "bandwidth_bytes_per_s", "link_latency_s", "output_tokens",
-    "prompt_tokens", "sequence_s", "dense_bytes", "cache_bytes",
-    *(term.name for term in TERMS if term.name in USED and term.name not in ("dense_bytes", "cache_bytes")),
+    "runs", "bandwidth_bytes_per_s", "output_tokens", "prompt_tokens", "verified_tokens", *(term.name for term in TERMS if term.name in USED),
 )  # fmt: skip
 OF_SCENARIOS = "scenario_"
 

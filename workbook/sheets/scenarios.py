@@ -17,6 +17,7 @@ from core.plan.allocation import PAGED, RESERVED
 from core.plan.layout_figures import FIGURES_OF_TERMS
 from core.plan.memory import DEVICE, ESTIMATE, GROUPS, OF_CONTEXT
 from core.plan.serving import RULE, VLLM
+from core.plan.speed_terms import DRAFTS
 from core.plan.terms import Term
 from workbook import formulas as f
 from workbook import styles, terms
@@ -124,7 +125,7 @@ _WORKING_TERMS = tuple(term.name for term in ESTIMATE if term.name not in _ANSWE
 _CHECKS = (
     "model", "model_empty", "context", "output_tokens", "output_fits", "users", "allocation", "average_tokens", "precision", "kv_precision", "engine",
     "engine_shapes", "overhead_rate", "gpu", "gpu_memory",
-    *(key for key, field in _FIELD_OF.items() if field.is_setting),
+    *(key for key, field in _FIELD_OF.items() if field.is_setting), "drafter",
 )  # fmt: skip
 # The checks that concern each input: a model or an engine has a second one.
 _CHECKS_OF_INPUT = {
@@ -132,12 +133,13 @@ _CHECKS_OF_INPUT = {
     for key, seconds in {
         **{key: () for key, field in _FIELD_OF.items() if field.problem},
         "model": ("model_empty",), "output_tokens": ("output_fits",), "engine": ("engine_shapes",),
+        "mtp_tokens": ("drafter",),
     }.items()
 }  # fmt: skip
 _MADE_OF_INPUTS = (
     "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
     "cache_format", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
-    "all_weights_bytes", "attention_groups", "groups_column",
+    "all_weights_bytes", "attention_groups", "groups_column", "layout_column", *DRAFTS.by_name,
 )  # fmt: skip
 _WORKING = (
     *_MEMORY,
@@ -297,7 +299,7 @@ def header(labels: Labels, key: str) -> str:
 _BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
     *(term.name for term in (*DEVICE, *ESTIMATE, *OF_CONTEXT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
-    "wide", "kernels", "all_weights_bytes", "attention_groups",
+    "wide", "kernels", "all_weights_bytes", "attention_groups", *DRAFTS.by_name,
 } - {*_ANSWER_TERMS}  # fmt: skip
 
 
@@ -346,10 +348,15 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
     problems = f"${_LETTER[f'check_{_CHECKS[0]}']}${PROBLEM_ROW}:${_LETTER[f'check_{_CHECKS[-1]}']}${PROBLEM_ROW}"
     return {
         "input_check": f"IF(MIN({checks})=1,{f.text(f.OK)},INDEX({problems},MATCH(0,{checks},0)))",
-        **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell, model).items()},
+        **{f"check_{key}": f"IF({check},1,0)" for key, check in _conditions(book, cell).items()},
         **_rows_and_lookups(book, cell, model, gpu, if_ok),
+        # From the formula of `attention_groups`: a shorter chain.
+        "groups_column": f"MAX(1,{f.row_in('group_sizes', formula(GROUPS['attention_groups']))})",
         **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *OF_CONTEXT)},
-        **{term.name: formula(term) for term in (*DEVICE, *GROUPS, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))},
+        **{
+            term.name: formula(term)
+            for term in (*DEVICE, *GROUPS, *DRAFTS, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))
+        },
         **{key: f.if_inputs_ok(cell("input_check"), formula(ESTIMATE[name])) for key, name in _ANSWER_TERMS.items()},
         **_layout(labels, cell, of_capacity),
         **outcome.formulas(labels, cell, of_capacity, gpu, model("max_context")),
@@ -363,13 +370,16 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     def precision(number: str, row: str = "precision_row") -> str:
         return f"INDEX(precision_{number},{cell(row)})"
 
-    served = f"INDEX(served_names,{cell('model_at')},{precision('served_column')})"
+    model_at = f"MAX(1,{cell('model_row')})"  # as the cell `model_at`; a shorter chain
+    served = f"INDEX(served_names,{model_at},{precision('served_column')})"
     stored = f"INDEX(format_bytes,{cell('model_at')},{cell('format_column')})"
     given, kv = cell("gpu_memory"), cell("kv_precision")
+    drafts = f"{cell('mtp_tokens')}>0"
+    kernels = f"INDEX(shipped_kernels,{cell('model_at')},1+({drafts}))"
     return {
         "number": f"ROW()-ROW($A${HEADER_ROW})",
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
-        "model_at": f"MAX(1,{cell('model_row')})",
+        "model_at": model_at,
         "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
         "gpu_at": f"MAX(1,{cell('gpu_row')})",
         "precision_row": f"MAX(1,{f.row_in('precision_names', cell('precision'))})",
@@ -381,11 +391,12 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
         "by_engine": f"IF({cell('engine')}={f.text(VLLM)},1,0)",
         "is_shipped": f"IF({cell('precision')}={f.text(precisions.SHIPPED)},1,0)",
         "weights_column": precision("weights_column", "served_row"),
-        **{key: f.or_shipped(precision(key, "served_row"), model(f"shipped_{key}")) for key in ("kernels", "wide")},
+        "kernels": f.or_shipped(precision("kernels", "served_row"), kernels),
+        "wide": f.or_shipped(precision("wide", "served_row"), model("shipped_wide")),
         "format_column": precision("format_column"),
         "all_weights_bytes": f.weights_bytes(cell("format_column"), stored, model("parameters"), precision("bytes")),
         **{name: model(key) for name, key in OF_MODEL.items()},
-        "groups_column": f"MAX(1,{f.row_in('group_sizes', cell('attention_groups'))})",
+        "layout_column": f"{cell('groups_column')}+IF({drafts},COLUMNS(group_sizes),0)",
     }
 
 
@@ -413,7 +424,7 @@ def _layout(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
     }
 
 
-def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
+def _conditions(book: Book, cell: Cell) -> dict[str, str]:
     """Return the condition of each of `_CHECKS`."""
 
     def number(key: str) -> str:
@@ -434,11 +445,15 @@ def _conditions(book: Book, cell: Cell, model: Cell) -> dict[str, str]:
         return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
 
     by_rule = f"{cell('engine')}={f.text(RULE)}"
-    found_row = f"MAX(1,{cell('model_row')})"  # as `model_at`; a shorter chain
+
+    def model(key: str) -> str:
+        return models.field_at(book, key, f"MAX(1,{cell('model_row')})")  # as `model_at`; a shorter chain
+
     return {
         **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
         "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
-        "model_empty": "*".join(models.field_at(book, key, found_row) for key in ("parameters", "layers")) + ">0",
+        "model_empty": "*".join(map(model, ("parameters", "layers"))) + ">0",
+        "drafter": f"IF(ISNUMBER({cell('mtp_tokens')}),OR({cell('mtp_tokens')}=0,{model('mtp_layers')}>0),TRUE)",
         "output_fits": f"IF(ISNUMBER({cell('output_tokens')}),{cell('output_tokens')}<{cell('context')},TRUE)",
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
         "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",

@@ -20,7 +20,7 @@ from core.plan.demand import TOKENS
 from core.plan.fleet import choice_of_gpu
 from core.plan.speed import engine_inputs
 from core.plan.speed_rows import CLASS_FIGURES, COMMON_FIGURES, FORMAT_FIGURES, TP_SIZES
-from core.plan.speed_terms import WEIGHTS
+from core.plan.speed_terms import DRAFTS, WEIGHTS
 from core.plan.terms import MISSING, equal, spreadsheet_formula, v, when
 from workbook import formulas as f
 from workbook import styles, terms
@@ -45,13 +45,14 @@ Cell = Callable[[str], str]
 
 # Figures that several terms use, looked up once a row.
 _FACTS = ("bandwidth_bytes_per_s", "sixteen_bit_flops_per_s", "dense_flops_per_s", "maker_read", "maker_compute")
-_LOOKED_UP = ("expert_bytes", "untouched", "touch_rate")
+_LOOKED_UP = ("expert_bytes",)
+_OF_SCENARIO = ("mtp_tokens", *DRAFTS.by_name)
 _TOKENS = tuple(term.name for term in TOKENS)
 _WORKINGS = (
     "scenario", "gpu", "tp", "runs", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row", "tp_number",
     "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind", "expert_kind", "dense_unit",
-    "expert_unit", *_TOKENS, "value_bytes", *_FACTS, *_LOOKED_UP, "is_slow_link", "link_latency_s", "sequence_s",
-    "own_output_tokens", "given_output_tokens",
+    "expert_unit", *_TOKENS, "value_bytes", *_FACTS, *_LOOKED_UP, "is_slow_link",
+    "given_output_tokens", *_OF_SCENARIO,
 )  # fmt: skip
 _CELLS = frozenset((*_WORKINGS, *(term.name for term in TERMS)))
 
@@ -74,7 +75,7 @@ def reference(labels: Labels, cell: Cell, name: str) -> str:
         return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_class')})"
     if name in FORMAT_FIGURES:
         return f"INDEX(speed_{name},{cell('figures_row')},{cell('format_column')})"
-    if name in ("kernel_s", "step_fixed_s", "own_range"):
+    if name in ("kernel_s", "step_fixed_s", "sequence_s", "own_range"):
         return gpu(name)
     if name == "shared_tokens":
         return f"INDEX({f.whole_column(scenarios.TABLE, scenarios.header(labels, name))},{cell('scenario_row')})"
@@ -83,6 +84,7 @@ def reference(labels: Labels, cell: Cell, name: str) -> str:
         return f"({cell(f'{part}_unit')}={gpus.WIDENED if unit == 'widened' else gpus.NATIVE})"
     inline = {
         "expert_flops_per_s": f"INDEX(gpu_rates,{cell('gpu_row')},{cell('expert_kind')})",
+        "link_latency_s": f"IF({cell('is_slow_link')}=1,link_latency_pcie,link_latency_fabric)",
         "link_bytes_per_s": f"INDEX(gpu_links,{cell('gpu_row')},{cell('tp_number')})",
         "min_speed": "plan_min_speed",
     }
@@ -103,7 +105,7 @@ def header(labels: Labels, key: str) -> str:
 _CAPACITY_KEYS = {"scenario", "gpu", "block", "named_gpu", "slot", "scenario_row", "is_usable", "gpu_row"}
 _SHEET_KEYS = {
     "runs", "tp_number", "figures_row", "served_row", "format_class", "format_column", "own_kind", "dense_kind",
-    "expert_kind", "dense_unit", "expert_unit", "own_output_tokens",
+    "expert_kind", "dense_unit", "expert_unit",
 }  # fmt: skip
 
 
@@ -138,11 +140,9 @@ _COLUMNS = (
     SheetColumn("expert_kind", 9),
     SheetColumn("dense_unit", 9),
     SheetColumn("expert_unit", 9),
-    *(SheetColumn(key, 12) for key in ("own_output_tokens", "given_output_tokens", *_TOKENS, "value_bytes")),
-    *(SheetColumn(key, 14, styles.FORMULA, "General") for key in (*_FACTS, *_LOOKED_UP)),
+    *(SheetColumn(key, 12) for key in ("given_output_tokens", *_TOKENS, "value_bytes")),
+    *(SheetColumn(key, 14, styles.FORMULA, "General") for key in (*_FACTS, *_LOOKED_UP, *_OF_SCENARIO)),
     SheetColumn("is_slow_link", 9),
-    SheetColumn("link_latency_s", 14, styles.FORMULA, TIME_FORMAT),
-    SheetColumn("sequence_s", 14, styles.FORMULA, TIME_FORMAT),
     *(SheetColumn(name, 14, styles.FORMULA, TIME_FORMAT) for name in _TERMS),
 )
 _LETTER = {column.key: get_column_letter(number) for number, column in enumerate(_COLUMNS, start=1)}
@@ -245,18 +245,18 @@ def _formulas(book: Book, *, of_scenarios: bool) -> dict[str, str]:
     def of_tokens(name: str) -> str:
         return cell(name) if name in _LETTER else scenario(name)
 
-    own, best = cell("own_output_tokens"), scenario("best_row")
+    own = f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})"
+    best = scenario("best_row")
     figures_row = figures_row_of(scenario("model_at"), cell("tp_number"))
     return {
         **capacity.scenario_of_row(book, cell),
         **({"tp": f"IF({best}>0,INDEX({capacity.scenario_column(book, 'tp')},{best}),1)"} if of_scenarios else {}),
         "figures_row": f"INDEX(speed_rows,{figures_row},{scenario('groups_column')})",
         "served_row": scenario("served_row"),
-        "own_output_tokens": f"IF({scenario('output_tokens')}>0,{scenario('output_tokens')},{terms.MISSING})",
         "given_output_tokens": own if of_scenarios else f"IF(plan_output_tokens>0,plan_output_tokens,{own})",
         **{term.name: terms.formula(term, of_tokens) for term in TOKENS},
-        "value_bytes": scenario("value_bytes"),
-        **lookups(labels, cell, scenario("weights_column")),
+        **{name: scenario(name) for name in ("value_bytes", *_OF_SCENARIO)},
+        **lookups(labels, cell, scenario("weights_column"), scenario("served_row")),
         "runs": runs_of(cell, cell("is_usable")),
         **{name: spreadsheet_formula(formula, partial(reference, labels, cell)) for name, formula in _TERMS.items()},
     }  # fmt: skip
@@ -272,13 +272,15 @@ def figures_row_of(model: str, tp_number: str) -> str:
     return f"({model}-1)*{len(TP_SIZES)}+{tp_number}+1"
 
 
-def lookups(labels: Labels, cell: Cell, weights_column: str) -> dict[str, str]:
+def lookups(labels: Labels, cell: Cell, weights_column: str, served_row: str = "") -> dict[str, str]:
     """Return the formulas of what is looked up for a model, GPU, format and tensor parallel size.
 
     Args:
         cell: `tp`, `figures_row`, `served_row`, `gpu_row` or the key of one of these formulas → its cell.
         weights_column: the column of the format on Layouts.
+        served_row: what the cell `served_row` refers to, where that makes a shorter chain.
     """
+    served = served_row or cell("served_row")
 
     def gpu(key: str) -> str:
         return f"INDEX({f.whole_column(gpus.TABLE, gpus.header(labels, key))},{cell('gpu_row')})"
@@ -295,17 +297,15 @@ def lookups(labels: Labels, cell: Cell, weights_column: str) -> dict[str, str]:
         "tp_number": f"ROUND(LOG({cell('tp')},1+1),0)+1",
         "format_class": f"MAX(1,INDEX(precision_speed_class,{cell('served_row')}))",
         "format_column": f"MAX(1,{weights_column})",
-        "own_kind": f"INDEX(precision_own_kind,{cell('served_row')})",
+        "own_kind": f"INDEX(precision_own_kind,{served})",
         **{f"{part}_kind": kind(part) for part in ("dense", "expert")},
         **{f"{part}_unit": f"INDEX(gpu_units,{cell('gpu_row')},{kind(part)})" for part in ("dense", "expert")},
         "bandwidth_bytes_per_s": f"IF(ISNUMBER({gpu('bandwidth')}),{gpu('bandwidth')}*10^9,{terms.MISSING})",
         "sixteen_bit_flops_per_s": f"IF(ISNUMBER({rate('1')}),{rate('1')},{terms.MISSING})",
         "dense_flops_per_s": rate(cell("dense_kind")),
-        **{name: gpu(name) for name in ("maker_read", "maker_compute", "sequence_s")},
+        **{name: gpu(name) for name in ("maker_read", "maker_compute")},
         "expert_bytes": f"INDEX(speed_expert_bytes,{row},{cell('format_column')})",
-        **{name: f"INDEX(speed_{name},{row})" for name in ("untouched", "touch_rate")},
         "is_slow_link": f"INDEX(gpu_slow_links,{cell('gpu_row')},{cell('tp_number')})",
-        "link_latency_s": f"IF({cell('is_slow_link')}=1,link_latency_pcie,link_latency_fabric)",
         "runs": runs_of(cell),
     }
 

@@ -29,7 +29,7 @@ from workbook import styles, terms
 from workbook.book import Book, heading, protect, put
 from workbook.labels import Labels
 from workbook.sheets import layouts, models
-from workbook.sheets.layouts import FIRST_ROW, HEADER_ROW, NO_MODEL_ROW, ROWS_OF_GROUPS, rows_of_groups
+from workbook.sheets.layouts import FIRST_ROW, HEADER_ROW, NO_MODEL_ROW, ROWS_OF_GROUPS, row_numbers
 
 _KEYS = ("model", "tp", "groups", *ROWS_OF_GROUPS)
 _LETTER = {key: get_column_letter(number) for number, key in enumerate((*_KEYS, *COLUMNS), start=1)}
@@ -66,13 +66,14 @@ def write(book: Book) -> None:
     row, further = FIRST_ROW, FIRST_ROW + len(rows) * len(TP_SIZES)
     for name, figures_of in rows:
         for tp in TP_SIZES:
-            first, *grouped = ((groups, figures_of(tp, groups)) for groups in ATTENTION_GROUPS)
-            own = [(groups, figures) for groups, figures in grouped if figures]
-            with_groups = range(further, further + len(own))
-            _write_row(ws, row, name, (tp, 1, *rows_of_groups(row, with_groups)), first[1])
-            for further_row, (groups, figures) in zip(with_groups, own):
-                _write_row(ws, further_row, name, (tp, groups), figures)
-            further = with_groups.stop
+            at = {1: row}
+            for groups in ATTENTION_GROUPS[1:]:
+                figures = figures_of(tp, groups)
+                if figures:
+                    at[groups] = further
+                    _write_row(ws, further, name, (tp, groups), figures)
+                    further += 1
+            _write_row(ws, row, name, (tp, 1, *row_numbers(at, ATTENTION_GROUPS)), figures_of(tp, 1))
             row += 1
     for name, (first_key, last_key) in NAMES.items():
         book.name(name, ws, f"{_LETTER[first_key]}{NO_MODEL_ROW}:{_LETTER[last_key]}{further - 1}")

@@ -12,6 +12,7 @@ import pytest
 from core import catalog
 from core.engines.capacity import users_that_fit
 from core.engines.deployment import EngineSettings
+from core.engines.served import loaded_model
 from core.model.counts import model_counts
 from core.plan.fleet import (
     ATTENTION_GROUPS,
@@ -52,7 +53,7 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
         "shipped" if service.precision is None else SAME_WEIGHTS.get(service.precision.name, service.precision.name)
     )
     if weights == "shipped":
-        common = model_figures(service.model)
+        common = model_figures(loaded_model(service.model, service.settings))
         kind, wide = common.shipped_kernels, common.shipped_wide
     else:
         kind, wide = kernels_and_width(weights)
@@ -60,7 +61,7 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
     step = device_figures(replica.gpu)["step_tokens"]
     kernels = list(KERNELS)[kind - 1]
 
-    rows = STORED[name][replica.tp, replica.pp, service.groups]
+    rows = STORED[name][replica.tp, replica.pp, service.groups, bool(service.settings.mtp_tokens)]
 
     def figure(row, column):
         return row.get(column, 0)
@@ -101,6 +102,7 @@ def random_case(chance: random.Random):
             shared_tokens=chance.choice((None, None, chance.randint(0, 2 * context))),
             lora_adapters=chance.choice((None, None, chance.randint(0, 20))),
             lora_rank=chance.choice((None, 8, 64)),
+            mtp_tokens=chance.choice((None, 1, 5, 64)) if model.spec.drafts else None,
         ),
     )
     return model.name, service, gpu, context
@@ -212,6 +214,8 @@ def test_every_model_has_rows_for_every_possible_layout():
     for model in catalog.models():
         for groups in ATTENTION_GROUPS:
             for replica in replicas_of(model.spec, choice_of_gb(80), "vllm", groups):
-                assert (replica.tp, replica.pp, groups) in STORED[model.name]
+                for drafts in (False, True):
+                    layout = (replica.tp, replica.pp, groups, drafts)
+                    assert (layout in STORED[model.name]) is (not drafts or model.spec.drafts is not None)
     assert asdict(model_figures(catalog.model("article-llama-70b").spec))["groups"] == 0
     assert len(layout_rows(catalog.model("article-llama-70b").spec, 1, 1)) == 1

@@ -24,7 +24,7 @@ from core.plan.serving import service_of
 from core.plan.speed import TENSORRT_LLM_ENGINE, Load, inputs_of, speed, users_at_speed, users_at_wanted_speed
 from core.plan.speed_figures import attention_figures, attention_groups, served_format, weight_figures, weight_row
 from core.plan.speed_links import FABRIC, NODES, PCIE, link_of
-from core.plan.speed_terms import ATTENTION, FAST, LOAD, PACE, SPEED, WEIGHTS
+from core.plan.speed_terms import ATTENTION, DRAFTS, FAST, LOAD, PACE, SPEED, WEIGHTS
 from core.plan.terms import Terms, spreadsheet_formula
 from tests.spreadsheets import ironcalc_program, libreoffice
 
@@ -34,7 +34,7 @@ ENGINES = {
     "llama.cpp": llama_cpp.ENGINE, "ollama/llama.cpp": llama_cpp.ENGINE,
 }  # fmt: skip
 CHAT = Load(users=50, prompt_tokens=2000, output_tokens=500)
-ALL_TERMS = Terms(*WEIGHTS, *ATTENTION, *PACE, *FAST, *LOAD)
+ALL_TERMS = Terms(*WEIGHTS, *ATTENTION, *DRAFTS, *PACE, *FAST, *LOAD)
 
 
 def service(name: str, precision: object = "shipped", engine: str = "vllm", **settings) -> Service:
@@ -556,6 +556,6 @@ def test_the_nearest_measurement():
 def test_the_inputs_are_those_of_the_terms():
     given_terms = inputs_of(service("llama-3.1-8b"), gpu("h100"), CHAT, 1, 1, constant_values())
     of_load = {"sequences", "running_users", "waiting_users", "min_speed"}
-    computed_terms = {*WEIGHTS.by_name, *ATTENTION.by_name, "dense_kind", "expert_kind"}
+    computed_terms = {*WEIGHTS.by_name, *ATTENTION.by_name, *DRAFTS.by_name, "dense_kind", "expert_kind"}
     assert set(ALL_TERMS.inputs) == (set(given_terms) | of_load) - computed_terms
     assert set(SPEED.inputs) <= set(given_terms) | of_load

@@ -11,7 +11,7 @@ import pytest
 from core import catalog
 from core.catalog.kernels import KINDS, kind_of_format
 from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
-from core.plan.speed_figures import attention_row, has_speed, served_format, weight_row
+from core.plan.speed_figures import attention_row, has_speed, own_draft_row, served_format, weight_row
 from core.plan.speed_rows import (
     ATTENTION_FIGURES,
     CLASS_FIGURES,
@@ -51,7 +51,8 @@ def test_rows_give_every_format_its_own_figures():
         name = chosen.choice(WEIGHT_FORMATS)
         spec, group = SHAPED[model], class_of_format(name)
         precision = None if name == SHIPPED else catalog.precision("precision", name)
-        expected = vars(weight_row(spec, served_format(spec, precision), tp, groups))
+        served = served_format(spec, precision)
+        expected = vars(weight_row(spec, served, tp, groups)) | vars(own_draft_row(spec, served, tp, groups))
         for figure, value in expected.items():
             suffix = group if figure in CLASS_FIGURES else name if figure in FORMAT_FIGURES else ""
             if figure in KIND_FIGURES:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from core import catalog
 from core.engines import llama_cpp, vllm
 from core.engines.deployment import EngineSettings
+from core.engines.served import DEFAULT_ACCEPTANCE
 from core.errors import OutOfRangeError, UnsupportedModelError
 from core.plan.fleet import Service
 from core.plan.serving import service_of
 from core.plan.speed import Load, speed, speed_inputs, users_at_speed, users_at_wanted_speed
-from core.plan.speed_settings import ACCEPTANCE, acceptance_note, prompt_and_attention, tokens_per_step
+from core.plan.speed_settings import acceptance_note, drafts_of, prompt_and_attention
 
 FP16 = catalog.precision("kv_precision", "fp16")
 H200 = catalog.gpu("h200")
@@ -34,10 +35,12 @@ def tokens_per_s(of: Service, load: Load = CHAT, tp: int = 8) -> float:
 
 def test_tokens_of_a_step():
     """One drafted token of which 85 % are accepted: 1.85 tokens a step; DeepSeek-V3's report says 1.8 times the speed."""
-    assert tokens_per_step(1, 0.85) == 1.85
-    assert tokens_per_step(3, 0.5) == 1 + 0.5 + 0.25 + 0.125
-    assert tokens_per_step(4, 0) == 1
-    assert tokens_per_step(4, 1) == 5
+    for drafted, acceptance, tokens in ((1, 0.85, 1.85), (3, 0.5, 1 + 0.5 + 0.25 + 0.125), (4, 0, 1), (4, 1, 5)):
+        found = drafts_of(EngineSettings(mtp_tokens=drafted, acceptance=acceptance))
+        assert found["tokens_per_step"] == pytest.approx(tokens)
+        assert found["verified_tokens"] == pytest.approx((drafted + 1) / tokens)
+    plain = drafts_of(EngineSettings())
+    assert plain["tokens_per_step"] == plain["verified_tokens"] == 1
 
 
 def test_a_step_that_drafts_by_hand():
@@ -67,7 +70,7 @@ def test_a_step_that_drafts_by_hand():
 def test_the_model_s_own_layer_drafts():
     plain, drafting = service("deepseek-v3"), service("deepseek-v3", mtp_tokens=1)
     gain = tokens_per_s(drafting, replace(CHAT, users=1)) / tokens_per_s(plain, replace(CHAT, users=1))
-    assert 1.3 < gain < 1 + ACCEPTANCE  # a step reads more experts, and its own layer
+    assert 1.3 < gain < 1 + DEFAULT_ACCEPTANCE  # a step reads more experts, and its own layer
     assert "0.85" in acceptance_note(drafting)[0]
     assert acceptance_note(plain) == acceptance_note(service("deepseek-v3", mtp_tokens=1, acceptance=0.7)) == ()
 
