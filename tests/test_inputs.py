@@ -146,6 +146,31 @@ def test_doubtful_inputs_are_answered_with_a_warning(vram_command, given, warnin
     assert (status, ("warning: " + warning in out) if warning else "warning" not in out) == (0, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "kv_precision", "warning"),
+    [
+        (LLAMA, "int8_per_token_head", ""),
+        (LLAMA, "fp8_ds_mla", "has fp8_ds_mla for sparse latent attention alone, and llama-3.1-70b has none"),
+        ("deepseek-v3", "fp8_ds_mla", "has fp8_ds_mla for sparse latent attention alone, and deepseek-v3 has none"),
+        ("deepseek-v3", "fp8_per_token_head", "has no fp8_per_token_head for latent attention, which deepseek-v3 has"),
+        ("deepseek-v3.2", "fp8_ds_mla", ""),
+        ("deepseek-v4-flash", "fp8_ds_mla", ""),
+        ("deepseek-v4-flash", "int8_per_token_head", "has no int8_per_token_head for latent attention, which"),
+    ],
+)
+def test_a_cache_that_vllm_lacks_for_the_model_is_a_warning(name, kv_precision, warning):
+    """Backends and their caches: vLLM docs/design/attention_backends.md."""
+    found = vram.capacity(name, gpu="h200", tp=8, context=8192, kv_precision=kv_precision).warnings
+    assert [text.startswith(f"kv_precision: vLLM {warning}") for text in found] == ([True] if warning else [])
+
+
+def test_llama_cpp_has_its_own_caches():
+    found = vram.capacity(
+        "deepseek-v3", gpu="h200", pp=8, context=8192, engine="llama.cpp", kv_precision="fp8_ds_mla", precision="q4_k_m"
+    )
+    assert found.warnings == ()
+
+
 @pytest.mark.parametrize(("given", "warning"), [((8192,), ""), ((200_000,), BEYOND), ((8192, 1, 4), BYTES)])
 def test_the_sum_of_memory_warns_too(vram_command, given, warning):
     names = dict(zip(("context", "users", "precision"), given))

@@ -1451,6 +1451,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "precisions.served_column": ("Column of the served format on Models", "“模型”表运行格式列"),
     "precisions.weights_column": ("Column of the weights on Layouts", "“布局”表权重列"),
     "precisions.kernels": ("Kind of kernels", "核类别"),
+    "precisions.cache_format": ("Format of the KV cache", "KV 缓存格式"),
     "precisions.cache_column": ("Column of a cache on Layouts", "“布局”表缓存列"),
     "precisions.wide": ("Bytes of an activation ÷ 2", "激活字节数 ÷ 2"),
     "sensitivity.workings": ("Workings: what is the same everywhere", "计算过程：各处相同的数值"),

@@ -119,7 +119,7 @@ def compressed_blocks(model: ModelSpec, kv_precision: Precision, pp: int, versio
 
 def _caches(mixer: Mixer, kv_precision: Precision) -> Iterator[_Cache]:
     assert isinstance(mixer, CompressedAttention), "every layer of such a model has it"
-    is_fp8 = kv_precision.bytes_per_value <= 1
+    is_fp8 = kv_precision.bytes_per_value <= 1 or kv_precision.name == "fp8_ds_mla"  # vLLM's name of that row
     alignment = _ALIGNMENT if is_fp8 else 1
     row = _FP8_ROW if is_fp8 else kv_precision.bytes_of(mixer.head_dim)
 

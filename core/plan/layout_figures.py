@@ -41,8 +41,11 @@ WEIGHT_FORMATS = (
 SAME_WEIGHTS = {"bf16": "fp16", "gptq": "awq"}
 # Kinds of kernels, which differ in the peak of activations → a format that they serve.
 KERNELS = {"plain": "fp16", "8_bit": "fp8_tensor", "mxfp4": "mxfp4"}
-# Bits of a cached value → a precision of that width.
-CACHE_BITS = {32: "fp32", 16: "fp16", 8: "fp8", 4: "int4"}
+# Widths of a cached value, by which columns are named → a precision of that width.
+CACHE_WIDTHS = {
+    "32": "fp32", "16": "fp16", "8": "fp8", "4": "int4", "nvfp4": "nvfp4", "per_token_head": "fp8_per_token_head",
+    "ds_mla": "fp8_ds_mla",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ COLUMNS = (
     *ACTIVATION_COLUMNS,
     *LATENT_COLUMNS,
     "latent_per_token",
-    *(f"block_bytes_{bits}" for bits in CACHE_BITS),
-    *(f"block_tokens_{bits}" for bits in CACHE_BITS),
-    *(f"block_tokens_2_{bits}" for bits in CACHE_BITS),
+    *(f"block_bytes_{width}" for width in CACHE_WIDTHS),
+    *(f"block_tokens_{width}" for width in CACHE_WIDTHS),
+    *(f"block_tokens_2_{width}" for width in CACHE_WIDTHS),
     "window_block_tokens",
 )
 Row = Mapping[str, int]
@@ -172,6 +175,12 @@ def model_figures(model: ModelSpec) -> ModelFigures:
 def kernels_of(shapes: StageShapes) -> int:
     """Return the kind of kernels, 1, 2 … in the order of `KERNELS`."""
     return 2 if shapes.quantized else 1 if shapes.expert_workspace else 3
+
+
+def cache_width(precision: Precision) -> str:
+    """Return which of `CACHE_WIDTHS` a cache in a precision has; "" for another width."""
+    widths = {precision_named(name).precision.bytes_per_value: width for width, name in CACHE_WIDTHS.items()}
+    return widths.get(precision.bytes_per_value, "")
 
 
 def kernels_and_width(name: str) -> tuple[int, int]:
@@ -264,8 +273,8 @@ def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: 
         name: loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups) for name in WEIGHT_FORMATS
     }
     caches = {
-        bits: vllm.cache_blocks(model, precision_named(name).precision, ranks, pp, VERSION)
-        for bits, name in CACHE_BITS.items()
+        width: vllm.cache_blocks(model, precision_named(name).precision, ranks, pp, VERSION)
+        for width, name in CACHE_WIDTHS.items()
     }
     activations = [_activation_figures(model, ranks, pp, stage) for stage in range(pp)]
     stages = [
@@ -338,13 +347,13 @@ def _group_counts(cache: Blocks) -> _GroupsInLayout:
     return _GroupsInLayout(**found)
 
 
-def _cache_figures(caches: Mapping[int, Blocks], stage: int) -> dict[str, int]:
-    counts = {bits: _group_counts(cache) for bits, cache in caches.items()}
+def _cache_figures(caches: Mapping[str, Blocks], stage: int) -> dict[str, int]:
+    counts = {width: _group_counts(cache) for width, cache in caches.items()}
     return {
-        **{f"block_bytes_{bits}": cache.block_bytes[stage] for bits, cache in caches.items()},
-        **{f"block_tokens_{bits}": found.block_tokens for bits, found in counts.items()},
-        **{f"block_tokens_2_{bits}": found.block_tokens_2 for bits, found in counts.items()},
-        "window_block_tokens": counts[16].window_block_tokens,
+        **{f"block_bytes_{width}": cache.block_bytes[stage] for width, cache in caches.items()},
+        **{f"block_tokens_{width}": found.block_tokens for width, found in counts.items()},
+        **{f"block_tokens_2_{width}": found.block_tokens_2 for width, found in counts.items()},
+        "window_block_tokens": counts["16"].window_block_tokens,
     }
 
 
@@ -396,8 +405,8 @@ def _envelopes(stages: Sequence[Row], model: ModelFigures) -> Iterator[frozenset
                     )
                     for row in stages
                 ]
-                for bits in CACHE_BITS:
-                    yield _envelope(list(zip(held, (row[f"block_bytes_{bits}"] for row in stages))))
+                for width in CACHE_WIDTHS:
+                    yield _envelope(list(zip(held, (row[f"block_bytes_{width}"] for row in stages))))
 
 
 def _envelope(lines: list[tuple[int, int]]) -> frozenset[int]:

@@ -71,7 +71,9 @@ def random_row(
         allocation=allocation,
         average_tokens=rng.choice([1, 500, 8000, rng.randint(1, 10**6)]) if allocation == PAGED else None,
         precision=rng.choice([*NOMINAL, *precisions.FORMATS, precisions.SHIPPED]),
-        kv_precision=rng.choice([*NOMINAL, precisions.SHIPPED]),
+        kv_precision=rng.choice([*NOMINAL, precisions.SHIPPED])
+        if of_answer.random() < 0.7
+        else of_answer.choice(precisions.CACHES),
         engine=rng.choice(engines),
         overhead_rate=rng.choice([0.0, 0.1, 1.0, round(rng.random(), 3)]),
         gpu=random_gpu(rng),

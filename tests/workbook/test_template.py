@@ -196,7 +196,7 @@ def test_lists_offer_what_the_catalog_has(planner, language):
     book = read_once(planner)
     for name, known in (
         ("model_names", [*models.OWN_MODELS, *models_of(language)]),
-        ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", "shipped"]),
+        ("kv_precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", *precisions.CACHES, "shipped"]),
         ("precision_names", ["fp32", "fp16", "bf16", "fp8", "int8", "int4", "shipped", *precisions.FORMATS]),
         ("engine_names", ["rule", "vllm"]),
         ("gpu_names", [gpu.name for gpu in gpus_with_slices()]),

@@ -189,7 +189,7 @@ def _layout_users(columns: Columns) -> Function:
             "by_engine": "IF(ISNUMBER(fraction),0,1)",
             **served_row(),
             **{key: f.or_shipped(served(key), columns.model(f"shipped_{key}")) for key in ("kernels", "wide")},
-            "cache_column": "INDEX(precision_cache_column,kv_row)",
+            "cache_column": "INDEX(kv_cache_column,kv_row)",
             **{name: columns.gpu(name) for name in ("step_class", "step_tokens", "max_sequences")},
             **steps_of(ROOM, renamed(of_gpu)),
             **steps_of([BLOCKS["unfolded_tokens"]], renamed({"context": "tokens"})),

@@ -89,7 +89,7 @@ def of_model(columns: Columns) -> Reference:
 
     def reference(name: str) -> str:
         if name == "value_bytes":
-            return "INDEX(precision_bytes,kv_row)"
+            return "INDEX(kv_bytes,kv_row)"
         return columns.model(scenarios.OF_MODEL[name]) if name in scenarios.OF_MODEL else name
 
     return reference

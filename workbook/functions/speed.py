@@ -168,7 +168,7 @@ def _layout_speed(columns: Columns) -> Function:
         **_looked_up(columns, ["tp_number"], ()),
         "figures_row": speed.figures_row_of("model_row", "tp_number"),
         **served_row(),
-        "value_bytes": "INDEX(precision_bytes,kv_row)",
+        "value_bytes": "INDEX(kv_bytes,kv_row)",
         **steps_of([TOKENS["mean_context"]]),
     }
     calls = {

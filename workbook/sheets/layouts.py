@@ -14,7 +14,7 @@ from core.catalog import CatalogModel
 from core.plan.fleet import ATTENTION_GROUPS, LAYOUTS
 from core.plan.layout_figures import (
     ACTIVATION_COLUMNS,
-    CACHE_BITS,
+    CACHE_WIDTHS,
     COLUMNS,
     LATENT_COLUMNS,
     WEIGHT_FORMATS,
@@ -58,7 +58,7 @@ NAMES = {
     "layout_activations": (ACTIVATION_COLUMNS[0], ACTIVATION_COLUMNS[-1]),
     "layout_latents": (LATENT_COLUMNS[0], LATENT_COLUMNS[-1]),
     **{
-        f"layout_{key}": (f"{key}_{next(iter(CACHE_BITS))}", f"{key}_{[*CACHE_BITS][-1]}")
+        f"layout_{key}": (f"{key}_{next(iter(CACHE_WIDTHS))}", f"{key}_{[*CACHE_WIDTHS][-1]}")
         for key in ("block_bytes", "block_tokens", "block_tokens_2")
     },
 }  # fmt: skip

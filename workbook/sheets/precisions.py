@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from string import ascii_uppercase
 
 from core import catalog
 from core.engines.blocks import BLOCK_TOKENS
-from core.plan.layout_figures import CACHE_BITS, SAME_WEIGHTS, WEIGHT_FORMATS, kernels_and_width
+from core.plan.layout_figures import CACHE_WIDTHS, SAME_WEIGHTS, WEIGHT_FORMATS, cache_width, kernels_and_width
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
 from core.plan.speed_rows import CLASSES, OWN_KINDS, class_of_format, kind_number
@@ -23,12 +24,14 @@ FORMATS = (
     "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "gptq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k", "q5_k_m",
     "q4_k_m", "iq4_xs",
 )  # fmt: skip
+# Formats of a cache beyond the nominal ones: vLLM config/cache.py, CacheDType.
+CACHES = ("nvfp4", "fp8_per_token_head", "int8_per_token_head", "fp8_ds_mla")
 # Precisions that vLLM serves in a format that depends on the model; Models has a column for each.
 SERVED = ("fp8", "int8", "int4")
 # Columns of numbers, by which other sheets look up a precision: key → name of the column.
 _NUMBERS = (
-    "bytes", "format_column", "served_column", "weights_column", "kernels", "wide", "cache_column", "speed_class",
-    "speed_kind", "own_kind",
+    "bytes", "format_column", "served_column", "weights_column", "kernels", "wide", "speed_class", "speed_kind",
+    "own_kind",
 )  # fmt: skip
 _COLUMNS = ("name", "meaning", *_NUMBERS, "source", "as_of")
 _LETTER = dict(zip(_COLUMNS, ascii_uppercase))
@@ -42,8 +45,9 @@ def write(book: Book) -> None:
 
     `precision_…` is the column of each number of a precision: its bytes per value; on Models the column of its weights
     and of the format in which vLLM serves it; the column of its weights on Layouts; the kind of its kernels; the
-    bytes of an activation, in units of 16 bits; on Layouts the column of a cache of its width; and on Speed figures its
-    class, the number of its kind, and the column of its kind where that depends on the model.
+    bytes of an activation, in units of 16 bits; and on Speed figures its class, the number of its kind, and the column of
+    its kind where that depends on the model. `kv_bytes` and `kv_cache_column` are the same of a cache: its bytes per
+    value, and its column on Layouts.
     """
     labels = book.labels
     ws = book.sheet("precisions", [24, 58, 16, *([14] * (len(_NUMBERS) - 1)), 70, 12])
@@ -55,7 +59,7 @@ def write(book: Book) -> None:
     nominal = [row for row in catalog.precisions() if row.precision.is_nominal and not row.use]
     for i, row in enumerate(nominal, start=FIRST_ROW):
         _write_row(ws, labels, i, row)
-    shipped = FIRST_ROW + len(nominal)  # the last of those that a cache can have
+    shipped = FIRST_ROW + len(nominal)
     put(ws, f"A{shipped}", styles.LABEL, SHIPPED)
     put(ws, f"B{shipped}", styles.LABEL, labels("precisions.shipped"))
     _write_numbers(ws, shipped, SHIPPED, None)
@@ -68,8 +72,8 @@ def write(book: Book) -> None:
     book.name("precision_names", ws, f"A{FIRST_ROW}:A{last}")
     for letter, key in zip(_NUMBER_LETTERS, _NUMBERS):
         book.name(f"precision_{key}", ws, f"{letter}{FIRST_ROW}:{letter}{last}")
-    book.name("kv_precision_names", ws, f"A{FIRST_ROW}:A{shipped}")
-    _write_engines(book, ws, last + 3)
+    _write_caches(book, ws, last + 3, [row.precision.name for row in nominal])
+    _write_engines(book, ws, ws.max_row + 3)
     ws.print_area = f"A1:E{ws.max_row}"  # the rest is too much for paper
     ws.freeze_panes = f"B{FIRST_ROW}"
     protect(ws)
@@ -88,20 +92,51 @@ def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> No
     """Write the numbers of a precision; 0 where the column depends on the model (SERVED) or there is none."""
     formats = (*FORMATS, SHIPPED)
     weights = SAME_WEIGHTS.get(name, name)
-    in_layouts, widths = weights in WEIGHT_FORMATS, [*CACHE_BITS]
+    in_layouts = weights in WEIGHT_FORMATS
     numbers = (
         bytes_per_value,
         formats.index(name) + 1 if name in formats else 0,
         SERVED.index(name) + 1 if name in SERVED else 0,
         WEIGHT_FORMATS.index(weights) + 1 if in_layouts else 0,
         *((0, 0) if name == SHIPPED else kernels_and_width(weights) if in_layouts else (0, 1)),
-        1 + widths.index(bits) if (bits := round(8 * (bytes_per_value or 0))) in widths else 0,
         list(CLASSES).index(class_of_format(weights)) + 1 if in_layouts else 0,
         kind_number(weights) if in_layouts else 0,
         OWN_KINDS.index(weights) + 1 if weights in OWN_KINDS else 0,
     )
     for letter, number in zip(_NUMBER_LETTERS, numbers):
         put(ws, f"{letter}{row}", styles.FORMULA, number, "0.0###" if letter == "C" else COUNT_FORMAT)
+
+
+def _write_caches(book: Book, ws, header_row: int, nominal: Sequence[str]) -> None:
+    """Write the formats of a cache, and define their names."""
+    labels = book.labels
+    headings = {"A": "cache_format", "B": "meaning", "C": "bytes", "D": "cache_column"}
+    headings |= {_LETTER[key]: key for key in ("source", "as_of")}
+    for letter in _LETTER.values():
+        key = headings.get(letter)
+        put(ws, f"{letter}{header_row}", styles.HEADING, key and labels(f"precisions.{key}"))
+    first, last = header_row + 1, header_row + len(nominal) + len(CACHES) + 1
+    for row, name in enumerate((*nominal, *CACHES), start=first):
+        known = catalog.precision_named(name)
+        column = [*CACHE_WIDTHS].index(cache_width(known.precision)) + 1
+        _write_cache(ws, row, (name, known.titles[labels.lang], known.precision.bytes_per_value, column))
+        put(ws, f"{_LETTER['source']}{row}", styles.NOTE, known.precision.source)
+        put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE, known.as_of)
+    _write_cache(ws, last, (SHIPPED, labels("precisions.shipped"), None, 0))
+    put(ws, f"{_LETTER['source']}{last}", styles.NOTE, labels("precisions.shipped_source"))
+    put(ws, f"{_LETTER['as_of']}{last}", styles.NOTE)
+    for letter, name in {"A": "kv_precision_names", "C": "kv_bytes", "D": "kv_cache_column"}.items():
+        book.name(name, ws, f"{letter}{first}:{letter}{last}")
+
+
+def _write_cache(ws, row: int, cells: tuple[str, str, float | None, int]) -> None:
+    name, title, bytes_per_value, column = cells
+    put(ws, f"A{row}", styles.LABEL, name)
+    put(ws, f"B{row}", styles.LABEL, title)
+    put(ws, f"C{row}", styles.FORMULA, bytes_per_value, "0.0###")
+    put(ws, f"D{row}", styles.FORMULA, column, COUNT_FORMAT)
+    for letter in _NUMBER_LETTERS[2:]:
+        put(ws, f"{letter}{row}", styles.NOTE)
 
 
 def _write_engines(book: Book, ws, header_row: int) -> None:
@@ -134,6 +169,11 @@ def _write_engines(book: Book, ws, header_row: int) -> None:
 def row_of(name: str) -> str:
     """Return a formula for the row of the precision named in the cell `name`."""
     return f"MATCH({name},precision_names,0)"
+
+
+def of_cache(number: str, name: str) -> str:
+    """Return a formula for `kv_bytes` or `kv_cache_column` of the format of a cache named in the cell `name`."""
+    return f"INDEX({number},MATCH({name},kv_precision_names,0))"
 
 
 def bytes_of(name: str) -> str:

@@ -25,11 +25,12 @@ from core.plan.fleet import (
     users_per_replica,
 )
 from core.plan.layout_figures import (
-    CACHE_BITS,
+    CACHE_WIDTHS,
     KERNELS,
     SAME_WEIGHTS,
     STEP_CLASSES,
     WEIGHT_FORMATS,
+    cache_width,
     kernels_and_width,
     layout_rows,
     model_figures,
@@ -57,7 +58,7 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
         kind, wide = common.shipped_kernels, common.shipped_wide
     else:
         kind, wide = kernels_and_width(weights)
-    bits = round(service.kv_precision.bytes_per_value * 8)
+    width = cache_width(service.kv_precision)
     step = device_figures(replica.gpu)["step_tokens"]
     kernels = list(KERNELS)[kind - 1]
 
@@ -73,9 +74,9 @@ def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[st
             "step_activation_bytes": figure(row, f"activation_{kernels}_{step}"),
             "latent_fixed_bytes": figure(row, f"latent_{kernels}"),
             "latent_bytes_per_token": figure(row, "latent_per_token"),
-            "block_bytes": figure(row, f"block_bytes_{bits}"),
-            "block_tokens": figure(row, f"block_tokens_{bits}"),
-            "block_tokens_2": figure(row, f"block_tokens_2_{bits}"),
+            "block_bytes": figure(row, f"block_bytes_{width}"),
+            "block_tokens": figure(row, f"block_tokens_{width}"),
+            "block_tokens_2": figure(row, f"block_tokens_2_{width}"),
             "window_block_tokens": figure(row, "window_block_tokens"),
             "lora_values": figure(rows[0], "lora_values"),
         }
@@ -95,7 +96,7 @@ def random_case(chance: random.Random):
     service = Service(
         model=model.spec,
         precision=None if name == "shipped" else catalog.precision("precision", name),
-        kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_BITS.values(), "bf16", "int8"])),
+        kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_WIDTHS.values(), "bf16", "int8"])),
         average_tokens=chance.choice((None, None, chance.randint(1, context))),
         settings=EngineSettings(
             attention_dp=chance.choice((None, None, None, *ATTENTION_GROUPS[1:])),
