@@ -10,13 +10,13 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations
 
 from core.catalog import precision_named
 from core.engines import vllm
-from core.engines.blocks import Blocks
+from core.engines.blocks import BLOCK_TOKENS, Blocks
 from core.engines.compressed import context_bytes
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
@@ -351,10 +351,15 @@ def _cache_figures(caches: Mapping[str, Blocks], stage: int) -> dict[str, int]:
     counts = {width: _group_counts(cache) for width, cache in caches.items()}
     return {
         **{f"block_bytes_{width}": cache.block_bytes[stage] for width, cache in caches.items()},
-        **{f"block_tokens_{width}": found.block_tokens for width, found in counts.items()},
+        # Where a block has the usual tokens, which is the least, the figure is 0 and its cell blank.
+        **{f"block_tokens_{width}": _unless_usual(found.block_tokens) for width, found in counts.items()},
         **{f"block_tokens_2_{width}": found.block_tokens_2 for width, found in counts.items()},
         "window_block_tokens": counts["16"].window_block_tokens,
     }
+
+
+def _unless_usual(block_tokens: int) -> int:
+    return 0 if block_tokens == BLOCK_TOKENS else block_tokens
 
 
 def _needed(stages: list[dict[str, int]], model: ModelFigures) -> list[dict[str, int]]:
@@ -469,6 +474,7 @@ def stage_inputs(
     return tuple(found)
 
 
+@cache
 def stored_rows() -> Mapping[str, Mapping[tuple[int, int, int, bool], tuple[Row, ...]]]:
     """Return the rows of the catalog's models: model → (tp, pp, groups, drafts) → the rows of `layout_rows`."""
     found: dict[str, dict[tuple[int, int, int, bool], tuple[Row, ...]]] = {}

@@ -249,7 +249,7 @@ BLOCKS = Terms(
         name="full_blocks",
         unit="blocks",
         means="Blocks of a user in layers that cache every token.",
-        formula=v.groups * up(v.tokens_with_drafts / most(1, v.block_tokens)),
+        formula=v.groups * up(v.tokens_with_drafts / most(v.kv_block_tokens, v.block_tokens)),
         source=_VLLM + "v1/core/kv_cache_utils.py",
     ),
     Term(
@@ -263,7 +263,7 @@ BLOCKS = Terms(
         name="shared_full_blocks",
         unit="blocks",
         means="Blocks of the prompt that all users share, cached once, in layers that cache every token.",
-        formula=v.groups * down(v.shared_context / most(1, v.block_tokens)),
+        formula=v.groups * down(v.shared_context / most(v.kv_block_tokens, v.block_tokens)),
         source=_VLLM + "v1/core/kv_cache_manager.py, get_computed_blocks",
     ),
     Term(

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from core.engines import vllm
+from core.engines.blocks import BLOCK_TOKENS
 from core.engines.deployment import Device, EngineSettings
 from core.engines.served import DEFAULT_LORA_RANK, LORA_VALUE_BYTES, acceptance_of, loaded_model
 from core.plan.fleet import DRIVER_RESERVED_MIB, DRIVER_RESERVED_SHARE, MAX_GPUS, GpuChoice, Replica, Service
@@ -108,7 +109,7 @@ def replica_figures(
     given = (
         gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
     )
-    given |= ROOM.compute(given) | settings_inputs(service.settings)
+    given |= ROOM.compute(given) | settings_inputs(service.settings) | {"kv_block_tokens": BLOCK_TOKENS}
     given |= OF_CONTEXT.compute(given)
     found = []
     for stage in stages:

@@ -15,7 +15,7 @@ import pytest
 
 from core import catalog
 from core.checks import LIMITS
-from core.engines.served import DEFAULT_LORA_RANK
+from core.engines.served import DEFAULT_ACCEPTANCE, DEFAULT_LORA_RANK
 from core.model.own_model import own_model
 from core.plan import defaults
 from core.plan.serving import RULE, default_engine
@@ -116,7 +116,7 @@ def test_the_defaults_are_those_of_every_interface():
     assert known == {
         "users": defaults.USERS, "allocation": "reserved", "precision": defaults.PRECISION,
         "kv_precision": defaults.KV_PRECISION, "engine": defaults.ENGINE, "overhead": 0.1,
-        "attention_dp": 1, "shared_tokens": 0, "lora_adapters": 0, "lora_rank": DEFAULT_LORA_RANK,
+        "attention_dp": 1, "mtp_tokens": 0, "acceptance": DEFAULT_ACCEPTANCE, "shared_tokens": 0, "lora_adapters": 0, "lora_rank": DEFAULT_LORA_RANK,
     }  # fmt: skip
     by_size = own_model("own", parameters=7 * 10**9, num_hidden_layers=32, num_key_value_heads=8, head_dim=128)
     assert default_engine(by_size) == default_engine(catalog.model("article-llama-70b").spec) == RULE

@@ -9,6 +9,7 @@ from typing import Any
 
 from xlsxwriter.utility import xl_col_to_name
 
+from core.engines.blocks import BLOCK_TOKENS
 from core.plan.allocation import PAGED
 from core.plan.fleet import MAX_GPUS
 from core.plan.layout_figures import FIGURES_OF_TERMS, model_figures
@@ -166,7 +167,8 @@ def _values(figures: Figures, engines: Collection[str]) -> Values:
 def _nothing(engine: str) -> Values:
     """Return the inputs and terms of an engine where a row has no layout, or another engine."""
     computed = _TERMS[engine]
-    given = dict.fromkeys((*computed.inputs, *STAGE_INPUTS[engine], "step_class"), 0) | {"all_parameters": 1}
+    given = dict.fromkeys((*computed.inputs, *STAGE_INPUTS[engine], "step_class"), 0)
+    given |= {"all_parameters": 1, "kv_block_tokens": BLOCK_TOKENS}
     return given | computed.compute(given)
 
 

@@ -6,6 +6,8 @@ name is typed. They have other names than the add-in's functions, which a name o
 
 from __future__ import annotations
 
+from functools import cache
+
 from openpyxl.workbook.defined_name import DefinedName
 
 from workbook.book import Book
@@ -32,7 +34,12 @@ _KNOWN_FORMULA = stored("MAP(1,LAMBDA(value,value))", {"value"})
 
 def functions(labels: Labels) -> tuple[Function, ...]:
     """Return the functions of a workbook in one language, parts first."""
-    columns = Columns(labels)
+    return _functions(labels.lang)
+
+
+@cache
+def _functions(lang: str) -> tuple[Function, ...]:
+    columns = Columns(Labels(lang))
     groups = (checking_functions, memory_functions, layout_functions, speed_functions, cost_functions)
     return tuple(distinct(function, _TAKEN) for group in groups for function in group(columns))
 

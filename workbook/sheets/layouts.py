@@ -153,7 +153,7 @@ def _write_catalog(ws: Worksheet) -> int:
                 key = model.name, tp, pp, groups, int(drafts)
                 _write_keys(ws, at, key, [*below, at, at][:2])
                 for further_row in below:
-                    _write_keys(ws, further_row, key, (further_row, further_row))
+                    _write_keys(ws, further_row, key)
                 for stage_row, figures in zip((at, *below), stages):
                     _write_figures(ws, stage_row, figures)
             _write_variants(ws, row, row_numbers(firsts, VARIANTS))
@@ -194,12 +194,12 @@ def _number(row: int) -> int:
     return row - NO_MODEL_ROW + 1
 
 
-def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int, int], stages: Sequence[int]) -> None:
-    """Write the model, the layout and the variant of a row, and the rows of its further stages."""
+def _write_keys(ws: Worksheet, row: int, layout: tuple[str, int, int, int, int], stages: Sequence[int] = ()) -> None:
+    """Write the model, the layout and the variant of a row, and of the first stage the rows of the further ones."""
     model, *sizes = layout
     put(ws, (row, 1), styles.LABEL, model)
-    numbers = (*sizes, *map(_number, stages))
-    put_numbers(ws, row, styles.FORMULA, enumerate(numbers, start=2), COUNT_FORMAT)
+    numbers = enumerate((*sizes, *map(_number, stages)), start=2)
+    put_numbers(ws, row, styles.FORMULA, [(column, number) for column, number in numbers if number], COUNT_FORMAT)
 
 
 def _write_variants(ws: Worksheet, row: int, numbers: Sequence[int]) -> None:

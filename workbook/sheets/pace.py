@@ -15,7 +15,8 @@ USED = frozenset({name for group in (FAST, LOAD) for name in group.inputs} | {*A
 # Columns that other sheets look up by the number of the row, each with a workbook-level name for the options; that for
 # the scenarios begins with "scenario_".
 NAMED = (
-    "runs", "bandwidth_bytes_per_s", "output_tokens", "prompt_tokens", "verified_tokens", *(term.name for term in TERMS if term.name in USED),
+    "runs", "bandwidth_bytes_per_s", "output_tokens", "prompt_tokens", "verified_tokens",
+    *(term.name for term in TERMS if term.name in USED),
 )  # fmt: skip
 OF_SCENARIOS = "scenario_"
 

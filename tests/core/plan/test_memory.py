@@ -10,6 +10,7 @@ from dataclasses import asdict
 import pytest
 
 from core import catalog
+from core.engines.blocks import BLOCK_TOKENS
 from core.engines.capacity import users_that_fit
 from core.engines.deployment import EngineSettings
 from core.engines.served import loaded_model
@@ -136,7 +137,11 @@ def test_terms_of_one_replica_give_the_users_of_the_engine(tp, pp):
     service = Service(model=catalog.model(name).spec, precision=None, kv_precision=kv_precision)
     replica = Replica(gpu, tp, pp)
     found = replica_figures(service, replica, 8192)
-    assert found == replica_figures(service, replica, 8192, stored_inputs(name, service, replica))
+    stored = stored_inputs(name, service, replica)
+    usual = [stage | {"block_tokens": stage["block_tokens"] or BLOCK_TOKENS} for stage in stored]
+    assert found == replica_figures(service, replica, 8192, usual)
+    of_stored = replica_figures(service, replica, 8192, stored)  # in which the usual length is left out
+    assert [stage["stage_users"] for stage in of_stored] == [stage["stage_users"] for stage in found]
     assert min(math.floor(stage["stage_users"]) for stage in found) == users_per_replica(service, replica, 8192) > 0
 
 
