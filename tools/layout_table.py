@@ -30,9 +30,9 @@ def layout_lines(name: str) -> Lines:
     return [
         (name, tp, pp, groups, int(drafts), *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
-        for drafts in (False, True)[: 2 if spec.drafts else 1]
+        for drafts in (False, True)
         for groups in ATTENTION_GROUPS
-        if is_possible(spec, tp, pp, groups)
+        if is_possible(spec, tp, pp, groups, drafts=drafts)
         for row in layout_rows(spec, tp, pp, groups, drafts=drafts)
     ]
 

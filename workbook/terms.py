@@ -13,6 +13,12 @@ MISSING = f.text("–")
 # Inputs of terms that are powers of a unit, and so need no cell.
 POWERS = {"w_per_kw": "10^3"}
 
+# Terms of settings of the engine → what they are where it has its defaults.
+WITHOUT_SETTINGS = {
+    "shared_context": "0", "shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0",
+    "tokens_with_drafts": "tokens",
+}  # fmt: skip
+
 _FORMATS = {
     "GPUs": COUNT_FORMAT, "replicas": COUNT_FORMAT, "nodes": COUNT_FORMAT, "months": COUNT_FORMAT, "USD": "#,##0",
     "USD/month": "#,##0", "USD/user/month": "#,##0.00", "USD/person/month": "#,##0.00",

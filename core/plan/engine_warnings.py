@@ -55,19 +55,19 @@ def cache_warning(engine: Engine, model: ModelSpec, kv_precision: Precision) -> 
     Source: vLLM docs/design/attention_backends.md: scales per token and head in TRITON_ATTN alone, which has no latent
     attention, and fp8_ds_mla in FLASHMLA_SPARSE alone; DeepSeek-V4's caches are in that format too.
     """
+    if engine.name == LLAMA_CPP or kv_precision.name not in (*_PER_HEAD, _LATENT):
+        return ""
     parts = [part for run in model.layers for part in run.mixer.parts]
     latent = any(isinstance(part, LatentAttention | CompressedAttention) for part in parts)
     sparse = any(part.is_sparse_latent or isinstance(part, CompressedAttention) for part in parts)
-    if engine.name == LLAMA_CPP:
-        return ""
-    if kv_precision.name == "fp8_ds_mla" and not sparse:
-        return f"kv_precision: vLLM has fp8_ds_mla for sparse latent attention alone, and {model.name} has none"
+    if kv_precision.name == _LATENT and not sparse:
+        return f"kv_precision: vLLM has {_LATENT} for sparse latent attention alone, and {model.name} has none"
     if kv_precision.name in _PER_HEAD and latent:
         return f"kv_precision: vLLM has no {kv_precision.name} for latent attention, which {model.name} has"
     return ""
 
 
-_PER_HEAD = ("fp8_per_token_head", "int8_per_token_head")
+_PER_HEAD, _LATENT = ("fp8_per_token_head", "int8_per_token_head"), "fp8_ds_mla"
 
 
 def widened_note(engine: Engine, model: ModelSpec, precision: Precision | None, choice: GpuChoice | None) -> str:

@@ -194,13 +194,16 @@ def kernels_and_width(name: str) -> tuple[int, int]:
     return (2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1), (2 if name == "fp32" else 1)
 
 
-def is_possible(model: ModelSpec, tp: int, pp: int, groups: int = 1) -> bool:
+def is_possible(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False) -> bool:
     """Return whether the model can be split over `tp` × `pp` GPUs.
 
     Args:
         groups: of the `tp` GPUs, with their own attention and cache. They share experts, in one stage: without experts
             they are replicas of fewer GPUs (vLLM docs/serving/data_parallel_deployment.md).
+        drafts: whether the model's own layers draft.
     """
+    if drafts and model.drafts is None:
+        return False
     if groups > 1 and (pp > 1 or tp % groups or not has_experts(model)):
         return False
     return pp <= model.num_hidden_layers and not tensor_parallel_obstacle(model, tp)

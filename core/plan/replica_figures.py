@@ -58,6 +58,7 @@ CONSTANTS: dict[str, float] = {
     "step_classes": len(STEP_CLASSES),
     "most_nodes_per_replica": MAX_NODES_PER_REPLICA,
     "most_planned_gpus": MAX_GPUS,
+    "kv_block_tokens": BLOCK_TOKENS,
 }
 
 
@@ -109,7 +110,7 @@ def replica_figures(
     given = (
         gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
     )
-    given |= ROOM.compute(given) | settings_inputs(service.settings) | {"kv_block_tokens": BLOCK_TOKENS}
+    given |= ROOM.compute(given) | settings_inputs(service.settings)
     given |= OF_CONTEXT.compute(given)
     found = []
     for stage in stages:

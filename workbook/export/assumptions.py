@@ -7,7 +7,6 @@ from xlsxwriter import Workbook
 from core.catalog.prices import cost_defaults
 from core.catalog.speeds import constants
 from core.checks import LIMITS
-from core.engines.blocks import BLOCK_TOKENS
 from core.plan.costs import COST_LIMITS
 from core.plan.defaults import ENGINE
 from core.plan.demand import MIN_SPEED
@@ -47,7 +46,7 @@ _FIXED = {
     "same_cost": ("procurement", SAME_COST, "0.000"),
     **{
         name: ("term", value, {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}.get(name, COUNT_FORMAT))
-        for name, value in {**CONSTANTS, "kv_block_tokens": BLOCK_TOKENS}.items()
+        for name, value in CONSTANTS.items()
         if name != "most_nodes_per_replica"  # a page has only layouts that nodes take
     },
 }

@@ -45,12 +45,8 @@ FIRST_ROW = HEADER_ROW + 1
 # Engine → the terms of a stage that a row computes. With vLLM the GPU is fixed, so its figures are constants.
 _TERMS = {RULE: STAGE_TERMS[RULE], VLLM: Terms(*OF_CONTEXT, *BLOCKS, *STAGE)}
 # Figures that few scenarios have: of settings of the engine, and of models with further windows, as DeepSeek-V4. Where
-# none has them, the sheet does not have their columns, and computes with 0 or with a figure of `_WITHOUT_SETTINGS`.
-_OF_SETTINGS = frozenset(
-    {"shared_context", "shared_full_blocks", "shared_blocks", "adapter_bytes", "tokens_with_drafts"}
-    | {field.name for field in FIELDS if field.is_setting}
-)
-_WITHOUT_SETTINGS = {"tokens_with_drafts": "tokens"}
+# none has them, the sheet does not have their columns, and computes with 0 or with what `terms.WITHOUT_SETTINGS` has.
+_OF_SETTINGS = frozenset({*terms.WITHOUT_SETTINGS, *(field.name for field in FIELDS if field.is_setting)})
 _OF_FURTHER_WINDOWS = frozenset(
     {name for name in (*FIGURES_OF_TERMS, *BLOCKS.by_name) if name.startswith("window") and name.endswith(("_2", "_3"))}
     | {"context_bytes", "context_workspace_bytes"}
@@ -116,7 +112,8 @@ def write(
 
     def at(name: str) -> str:
         if name in left_out:
-            return at(_WITHOUT_SETTINGS[name]) if name in _WITHOUT_SETTINGS else "0"
+            instead = terms.WITHOUT_SETTINGS.get(name, "0")
+            return instead if instead == "0" else at(instead)
         return name if name in assumptions.NAMES else cells[name]
 
     written = [ColumnCells(styles.CHECK, COUNT_FORMAT)]

@@ -47,9 +47,6 @@ def checked(result: str, *others: str) -> str:
 
 
 # The functions have no arguments for the settings of an engine: nothing is shared, and there are no adapters.
-_WITHOUT_SETTINGS = {
-    "shared_full_blocks": "0", "shared_blocks": "0", "adapter_bytes": "0", "tokens_with_drafts": "tokens",
-}  # fmt: skip
 _OF_STAGE = (
     "kernels", "wide", "weights_column", "cache_column", "step_class", "max_sequences", "room_bytes",
     "unfolded_tokens", "blocks", "context_workspace_bytes",
@@ -73,7 +70,7 @@ def layout_functions(columns: Columns) -> tuple[Function, ...]:
             "blocks",
             steps={"pp": SIZES["pp"]}
             | steps_of(
-                (term for term in BLOCKS if term.name not in ("unfolded_tokens", *_WITHOUT_SETTINGS)),
+                (term for term in BLOCKS if term.name not in ("unfolded_tokens", *terms.WITHOUT_SETTINGS)),
                 _of_layout(columns),
             ),
         ),
@@ -131,8 +128,8 @@ def _of_layout(columns: Columns) -> Reference:
     of_model_ = of_model(columns)
 
     def reference(name: str) -> str:
-        if name in _WITHOUT_SETTINGS:
-            return _WITHOUT_SETTINGS[name]
+        if name in terms.WITHOUT_SETTINGS:
+            return terms.WITHOUT_SETTINGS[name]
         if name in capacity.LOOKED_UP:
             return capacity.LOOKED_UP[name].format(
                 row="first_row", weights="weights_column", cache="cache_column",

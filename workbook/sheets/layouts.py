@@ -34,8 +34,7 @@ FIRST_ROW = NO_MODEL_ROW + 1
 ROWS_OF_GROUPS = tuple(f"row_of_{groups}" for groups in ATTENTION_GROUPS)
 # A layout has rows for each number of groups, then the same with the model's own layers that draft.
 VARIANTS = tuple((groups, drafts) for drafts in (False, True) for groups in ATTENTION_GROUPS)
-Variant = tuple[int, bool]
-Key = TypeVar("Key")
+_Key = TypeVar("_Key")
 _ROWS_OF_VARIANTS = (*ROWS_OF_GROUPS, *(f"{key}_drafting" for key in ROWS_OF_GROUPS))
 _KEYS = ("model", "tp", "pp", "groups", "drafts", "second", "third", *_ROWS_OF_VARIANTS)
 _FIRST_VARIANT = len(_KEYS) - len(_ROWS_OF_VARIANTS) + 1  # its column
@@ -140,7 +139,7 @@ def _write_catalog(ws: Worksheet) -> int:
     further = row + len(known) * len(LAYOUTS)
     for model, rows_of in zip(known, _rows_of(known)):
         for tp, pp in LAYOUTS:
-            firsts: dict[Variant, int] = {}
+            firsts: dict[tuple[int, bool], int] = {}
             for groups, drafts in VARIANTS:
                 stages = rows_of(tp, pp, groups, drafts)
                 is_plain = (groups, drafts) == VARIANTS[0]
@@ -176,12 +175,11 @@ def _stored(
 
 
 def _computed(model: CatalogModel, tp: int, pp: int, groups: int, drafts: bool) -> tuple[Row, ...]:
-    if not is_possible(model.spec, tp, pp, groups) or (drafts and model.spec.drafts is None):
-        return ()
-    return layout_rows(model.spec, tp, pp, groups, drafts=drafts)
+    layout = (model.spec, tp, pp, groups)
+    return layout_rows(*layout, drafts=drafts) if is_possible(*layout, drafts=drafts) else ()
 
 
-def row_numbers(rows: Mapping[Key, int], variants: Iterable[Key]) -> list[int]:
+def row_numbers(rows: Mapping[_Key, int], variants: Iterable[_Key]) -> list[int]:
     """Return the numbers of a layout's rows by variant, by which other sheets look them up.
 
     Args:

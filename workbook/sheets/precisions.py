@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from core import catalog
-from core.engines.blocks import BLOCK_TOKENS
 from core.plan.layout_figures import CACHE_WIDTHS, SAME_WEIGHTS, WEIGHT_FORMATS, cache_width, kernels_and_width
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
@@ -37,7 +36,6 @@ _COLUMNS = ("name", "meaning", *_NUMBERS, "source", "as_of")
 _LETTER = dict(zip(_COLUMNS, ascii_uppercase))
 _NUMBER_LETTERS = [_LETTER[key] for key in _NUMBERS]
 _SHARES = {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}
-_ENGINE_FIGURES = {**CONSTANTS, "kv_block_tokens": BLOCK_TOKENS}
 
 
 def write(book: Book) -> None:
@@ -60,11 +58,8 @@ def write(book: Book) -> None:
     for i, row in enumerate(nominal, start=FIRST_ROW):
         _write_row(ws, labels, i, row)
     shipped = FIRST_ROW + len(nominal)
-    put(ws, f"A{shipped}", styles.LABEL, SHIPPED)
-    put(ws, f"B{shipped}", styles.LABEL, labels("precisions.shipped"))
+    _write_shipped(ws, labels, shipped)
     _write_numbers(ws, shipped, SHIPPED, None)
-    put(ws, f"{_LETTER['source']}{shipped}", styles.NOTE, labels("precisions.shipped_source"))
-    put(ws, f"{_LETTER['as_of']}{shipped}", styles.NOTE)
     for i, name in enumerate(FORMATS, start=shipped + 1):
         _write_row(ws, labels, i, catalog.precision_named(name))
     last = shipped + len(FORMATS)
@@ -80,12 +75,26 @@ def write(book: Book) -> None:
 
 
 def _write_row(ws, labels: Labels, row: int, known: catalog.CatalogPrecision) -> None:
-    name = known.precision.name
+    _write_known(ws, labels, row, known)
+    _write_numbers(ws, row, known.precision.name, known.precision.bytes_per_value)
+
+
+def _write_known(ws, labels: Labels, row: int, known: catalog.CatalogPrecision) -> None:
+    name, source = known.precision.name, known.precision.source
+    _write_texts(ws, row, (name, known.titles[labels.lang], source, known.as_of))
+
+
+def _write_shipped(ws, labels: Labels, row: int) -> None:
+    _write_texts(ws, row, (SHIPPED, labels("precisions.shipped"), labels("precisions.shipped_source"), None))
+
+
+def _write_texts(ws, row: int, texts: tuple[str, str, str, str | None]) -> None:
+    """Write the name of a format, its meaning, its source and the date of that."""
+    name, title, source, as_of = texts
     put(ws, f"A{row}", styles.LABEL, name)
-    put(ws, f"B{row}", styles.LABEL, known.titles[labels.lang])
-    _write_numbers(ws, row, name, known.precision.bytes_per_value)
-    put(ws, f"{_LETTER['source']}{row}", styles.NOTE, known.precision.source)
-    put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE, known.as_of)
+    put(ws, f"B{row}", styles.LABEL, title)
+    put(ws, f"{_LETTER['source']}{row}", styles.NOTE, source)
+    put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE, as_of)
 
 
 def _write_numbers(ws, row: int, name: str, bytes_per_value: float | None) -> None:
@@ -119,20 +128,15 @@ def _write_caches(book: Book, ws, header_row: int, nominal: Sequence[str]) -> No
     for row, name in enumerate((*nominal, *CACHES), start=first):
         known = catalog.precision_named(name)
         column = [*CACHE_WIDTHS].index(cache_width(known.precision)) + 1
-        _write_cache(ws, row, (name, known.titles[labels.lang], known.precision.bytes_per_value, column))
-        put(ws, f"{_LETTER['source']}{row}", styles.NOTE, known.precision.source)
-        put(ws, f"{_LETTER['as_of']}{row}", styles.NOTE, known.as_of)
-    _write_cache(ws, last, (SHIPPED, labels("precisions.shipped"), None, 0))
-    put(ws, f"{_LETTER['source']}{last}", styles.NOTE, labels("precisions.shipped_source"))
-    put(ws, f"{_LETTER['as_of']}{last}", styles.NOTE)
+        _write_known(ws, labels, row, known)
+        _write_cache_numbers(ws, row, known.precision.bytes_per_value, column)
+    _write_shipped(ws, labels, last)
+    _write_cache_numbers(ws, last, None, 0)
     for letter, name in {"A": "kv_precision_names", "C": "kv_bytes", "D": "kv_cache_column"}.items():
         book.name(name, ws, f"{letter}{first}:{letter}{last}")
 
 
-def _write_cache(ws, row: int, cells: tuple[str, str, float | None, int]) -> None:
-    name, title, bytes_per_value, column = cells
-    put(ws, f"A{row}", styles.LABEL, name)
-    put(ws, f"B{row}", styles.LABEL, title)
+def _write_cache_numbers(ws, row: int, bytes_per_value: float | None, column: int) -> None:
     put(ws, f"C{row}", styles.FORMULA, bytes_per_value, "0.0###")
     put(ws, f"D{row}", styles.FORMULA, column, COUNT_FORMAT)
     for letter in _NUMBER_LETTERS[2:]:
@@ -155,7 +159,7 @@ def _write_engines(book: Book, ws, header_row: int) -> None:
         for letter in [*_LETTER.values()][2:]:
             put(ws, f"{letter}{row}", styles.NOTE)
     book.name("engine_names", ws, f"A{first}:A{last}")
-    for row, (name, value) in enumerate(_ENGINE_FIGURES.items(), start=last + 1):
+    for row, (name, value) in enumerate(CONSTANTS.items(), start=last + 1):
         put(ws, f"A{row}", styles.LABEL, name)
         put(ws, f"B{row}", styles.LABEL, terms.label(labels, name))
         put(ws, f"C{row}", styles.SOURCE_FIGURE, value, _SHARES.get(name, COUNT_FORMAT))

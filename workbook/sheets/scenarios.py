@@ -370,8 +370,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     def precision(number: str, row: str = "precision_row") -> str:
         return f"INDEX(precision_{number},{cell(row)})"
 
-    model_at = f"MAX(1,{cell('model_row')})"  # as the cell `model_at`; a shorter chain
-    served = f"INDEX(served_names,{model_at},{precision('served_column')})"
+    served = f"INDEX(served_names,{_model_at(cell)},{precision('served_column')})"
     stored = f"INDEX(format_bytes,{cell('model_at')},{cell('format_column')})"
     given, kv = cell("gpu_memory"), cell("kv_precision")
     drafts = f"{cell('mtp_tokens')}>0"
@@ -379,7 +378,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     return {
         "number": f"ROW()-ROW($A${HEADER_ROW})",
         "model_row": f.row_in(models.column(book, "model"), cell("model")),
-        "model_at": model_at,
+        "model_at": _model_at(cell),
         "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
         "gpu_at": f"MAX(1,{cell('gpu_row')})",
         "precision_row": f"MAX(1,{f.row_in('precision_names', cell('precision'))})",
@@ -424,6 +423,11 @@ def _layout(labels: Labels, cell: Cell, of_capacity: Cell) -> dict[str, str]:
     }
 
 
+def _model_at(cell: Cell) -> str:
+    """Return the formula of the cell `model_at`, with which other formulas have a shorter chain than with the cell."""
+    return f"MAX(1,{cell('model_row')})"
+
+
 def _conditions(book: Book, cell: Cell) -> dict[str, str]:
     """Return the condition of each of `_CHECKS`."""
 
@@ -447,7 +451,7 @@ def _conditions(book: Book, cell: Cell) -> dict[str, str]:
     by_rule = f"{cell('engine')}={f.text(RULE)}"
 
     def model(key: str) -> str:
-        return models.field_at(book, key, f"MAX(1,{cell('model_row')})")  # as `model_at`; a shorter chain
+        return models.field_at(book, key, _model_at(cell))
 
     return {
         **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
