@@ -220,7 +220,8 @@ def test_the_planner(program, answers, tmp_path):
     for start in range(0, len(ASKED), scenarios.MOST_SCENARIOS):
         some = ASKED[start : start + scenarios.MOST_SCENARIOS]
         path = tmp_path / f"planner {start}.xlsx"
-        with few({row["model"] for row, _ in some}, gpus={row["gpu"] for row, _ in some}):
+        few_models, few_gpus = ({row[key] for row, _ in some} for key in ("model", "gpu"))
+        with few(few_models, few_gpus, most_scenarios=len(some)):
             path.write_bytes(without_values("en", [row for row, _ in some]))
         cells, results = plan.input_cells(LABELS), named_cells(path, RESULTS)
         with program.WhatIf(path) as session:

@@ -1432,7 +1432,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "options.in_group": ("In group", "组内次序"),
     "options.order_key": ("Key", "排序值"),
     "scenarios.check_of": ("Check {number}", "检查 {number}"),
-    "scenarios.full": ("beyond the 30 rows with room", "超出 30 行上限"),
+    "scenarios.full": ("beyond the {most} rows with room", "超出 {most} 行上限"),
     "scenarios.number": ("No.", "序号"),
     "scenarios.groups_column": ("Groups column", "分组列"),
     "scenarios.layout_column": ("Layouts column", "布局列"),

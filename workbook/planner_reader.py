@@ -32,7 +32,7 @@ from workbook.package import sheet_of_part
 from workbook.planner_prices import FilledPrices, cells_named, filled_prices
 from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
 from workbook.sheets import models, prices, scenarios
-from workbook.sheets.scenarios import MOST_SCENARIOS, TABLE
+from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
 DEPLOYED = ("layout", "replicas", "deploy", "nodes")  # results for which the planner has room in its first rows only
@@ -285,7 +285,9 @@ class _Row:
         }
         scenario, problems = parse_scenario(_FORMER_VALUES | inputs, self._own_models)
         expected = _expected(scenario)
-        if self._number - self._place.header_row > MOST_SCENARIOS:  # the planner has no room for their layouts
+        if (
+            self._number - self._place.header_row > scenarios.MOST_SCENARIOS
+        ):  # the planner has no room for their layouts
             expected = {result: value for result, value in expected.items() if result not in DEPLOYED}
         differences, uncalculated = [], 0
         for result, (cell, stored) in self._results.items():

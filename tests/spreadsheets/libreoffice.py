@@ -23,17 +23,13 @@ import tempfile
 import threading
 import uuid
 import zipfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from lxml import etree
-from openpyxl.xml.constants import SHEET_MAIN_NS
-
 from tests.required import missing
-from tests.spreadsheets import Case, Cell, ProgramError, Target, Values, WriteRefused, checked_writes
+from tests.spreadsheets import Case, ProgramError, Target, Values, WriteRefused, checked_writes
+from tests.spreadsheets.stored import formula_cells, stored_values
 from workbook.office import OfficeError, convert, kill_process_group, possible_offices, run_with_timeout, start_process
-from workbook.package import sheet_of_part
 from workbook.recalculation import quick_to_compute
 
 OLDEST_USABLE_VERSION = (24, 8)
@@ -143,8 +139,8 @@ def recalculate(xlsx: Path, extension: Path | None = None, *, as_written: bool =
     """
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
         read = xlsx if as_written else _quick_copy(xlsx, Path(folder))
-        values = _stored_values(_convert(read, "xlsx", Path(folder, "converted"), extension=extension))
-    for sheet, address in _formula_cells(xlsx):
+        values = stored_values(_convert(read, "xlsx", Path(folder, "converted"), extension=extension))
+    for sheet, address in formula_cells(xlsx):
         # openpyxl reads the empty text as None, but a formula always has a result.
         values[sheet].setdefault(address, "")
     return values
@@ -208,44 +204,6 @@ def _install(extension: Path, options: list[str]) -> None:
     listed = run_with_timeout([str(unopkg), "list", "--shared", *options])
     if "is registered: yes" not in listed:
         raise ProgramError(f"LibreOffice did not install {extension.name}: {output.strip()}")
-
-
-def _stored_values(xlsx: Path) -> Values:
-    """Return the stored values. openpyxl would take four times as long."""
-    with zipfile.ZipFile(xlsx) as package:
-        texts = list(_shared_texts(package))
-        return {title: dict(_values(package, part, texts)) for part, title in sheet_of_part(package).items()}
-
-
-def _shared_texts(package: zipfile.ZipFile) -> Iterator[str]:
-    if "xl/sharedStrings.xml" in package.namelist():
-        for _, item in etree.iterparse(package.open("xl/sharedStrings.xml"), tag=f"{{{SHEET_MAIN_NS}}}si"):
-            yield "".join(text.text or "" for text in item.iter(f"{{{SHEET_MAIN_NS}}}t"))
-            item.clear()
-
-
-def _cells(package: zipfile.ZipFile, part: str) -> Iterator[tuple[str, etree._Element]]:
-    """Yield the address and the element of each cell of a sheet."""
-    for _, row in etree.iterparse(package.open(part), tag=f"{{{SHEET_MAIN_NS}}}row"):
-        for cell in row:
-            yield cell.get("r"), cell
-        row.clear()
-
-
-def _values(package: zipfile.ZipFile, part: str, texts: list[str]) -> Iterator[tuple[str, object]]:
-    read = {"s": lambda value: texts[int(value)], "b": lambda value: value == "1", "str": str, "e": str}
-    for address, cell in _cells(package, part):
-        value = cell.findtext(f"{{{SHEET_MAIN_NS}}}v")
-        if value:
-            yield address, read.get(cell.get("t", "n"), float)(value)
-
-
-def _formula_cells(xlsx: Path) -> Iterator[Cell]:
-    with zipfile.ZipFile(xlsx) as package:
-        for part, title in sheet_of_part(package).items():
-            for address, cell in _cells(package, part):
-                if cell.find(f"{{{SHEET_MAIN_NS}}}f") is not None:
-                    yield title, address
 
 
 # ---- what-ifs ----------------------------------------------------------------------------------------

@@ -21,9 +21,10 @@ from core.plan.speed_figures import has_speed
 from core.units import GB
 from workbook.formulas import OK
 from workbook.scenario import FIELDS, Scenario, parse_scenario
-from workbook.sheets import capacity, precisions
+from workbook.sheets import capacity, precisions, scenarios
 from workbook.template import without_values
 
+MOST_SCENARIOS = scenarios.MOST_SCENARIOS  # of a whole planner
 NOMINAL = ("fp32", "fp16", "bf16", "fp8", "int8", "int4")
 NOT_AVAILABLE = "–"
 SIZES = ("weights", "kv", "overhead", "total")
@@ -198,15 +199,26 @@ SMALL_CATALOG = (
 )  # fmt: skip
 
 
+FEW_SCENARIOS = 12  # the examples and two more; the layouts of thirty are 48 000 formulas
+
+
 @contextmanager
-def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] | None = ("h100-sxm",)) -> Iterator[None]:
-    """Let planners have a few models, and options of a few GPUs, so that they are quick to write and to recalculate.
+def few(
+    models: Collection[str] = SMALL_CATALOG,
+    gpus: Collection[str] | None = ("h100-sxm",),
+    most_scenarios: int = FEW_SCENARIOS,
+) -> Iterator[None]:
+    """Let planners have a few models, options of a few GPUs and room for a few scenarios: quick to write and recalculate.
 
     Args:
         gpus: None for all with a price.
     """
     known = tuple(model for model in catalog.models() if model.name in models)
-    with patch.object(catalog, "models", lambda: known), ExitStack() as patches:
+    with (
+        patch.object(catalog, "models", lambda: known),
+        patch.object(scenarios, "MOST_SCENARIOS", most_scenarios),
+        ExitStack() as patches,
+    ):
         if gpus is not None:
             options = [option for option in capacity.option_rows() if option[0] in gpus]
             patches.enter_context(patch.object(capacity, "option_rows", lambda _=(): options))
@@ -214,6 +226,10 @@ def few(models: Collection[str] = SMALL_CATALOG, gpus: Collection[str] | None = 
 
 
 def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Collection[str] = SMALL_CATALOG) -> bytes:
-    """Return a planner in English, without values, of a few models and with the options of one GPU."""
-    with few(models):
+    """Return a planner in English, without values, of a few models and with the options of one GPU.
+
+    It has room for all `rows`, or for as many as a whole planner.
+    """
+    most = max(FEW_SCENARIOS, min(len(rows or ()), MOST_SCENARIOS))
+    with few(models, most_scenarios=most):
         return without_values("en", rows)

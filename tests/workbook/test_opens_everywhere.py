@@ -14,7 +14,8 @@ import vram_udf
 from tests.paths import ROOT
 from tests.required import missing
 from tests.spreadsheets import formualizer_program
-from tests.workbook.test_parity import same, stored_values
+from tests.spreadsheets.stored import stored_results
+from tests.workbook.test_parity import same
 from workbook.labels import Labels
 from workbook.sheets import scenarios
 
@@ -26,7 +27,7 @@ SHEETJS = ROOT / "tests/hosts/web/sheetjs_values.mjs"
 def test_pandas_reads_the_same_values(small_planners, language):
     planner = small_planners[language]
     sheets = pandas.read_excel(planner, sheet_name=None, header=None)
-    for (sheet, address), value in stored_values(planner).items():
+    for (sheet, address), value in stored_results(planner).items():
         cell = openpyxl.utils.cell.coordinate_from_string(address)
         column = openpyxl.utils.column_index_from_string(cell[0]) - 1
         found = sheets[sheet].iat[cell[1] - 1, column]
@@ -44,7 +45,7 @@ def test_sheetjs_reads_the_same_values(small_planners, language):
         missing("SheetJS", "run 'npm ci' in tests/hosts/web")
     out = subprocess.run([node, SHEETJS, planner], capture_output=True, check=True, timeout=300).stdout
     sheets = json.loads(out)
-    stored = stored_values(planner)
+    stored = stored_results(planner)
     assert len(stored) > 10_000
     for (sheet, address), value in stored.items():
         assert same(sheets[sheet].get(address), value), (sheet, address)
@@ -62,7 +63,7 @@ def test_formualizer_computes_the_same_and_the_add_in_agrees(small_planners):
     agrees, other = labels("scenarios.addin_agrees"), labels("scenarios.addin_other")
     assert shown == [agrees if reserved else other for reserved in comparable]
     with_add_in = {column, scenarios.letter("addin_total")}
-    for (name, address), value in stored_values(planner).items():
+    for (name, address), value in stored_results(planner).items():
         of_add_in = name == sheet and address.rstrip("0123456789") in with_add_in
         if (name, address) != (labels("sheet.checks"), "B4") and not of_add_in:
             assert same(computed[name].get(address), value), (name, address)

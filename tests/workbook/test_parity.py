@@ -22,6 +22,7 @@ from core.plan.speed_figures import has_speed
 from core.units import GB
 from tests.spreadsheets import ironcalc_program, libreoffice
 from tests.spreadsheets.programs import PROGRAMS
+from tests.spreadsheets.stored import stored_results
 from tests.workbook import planner_rows
 from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.package_edits import unprotected
@@ -36,7 +37,6 @@ from tests.workbook.planner_rows import (
     scenario_of,
     users_of_layouts,
 )
-from tests.workbook.reading import read_once
 from workbook.labels import LANGUAGES, Labels
 from workbook.sheets import article, capacity, models, options, plan, prices, scenarios, sensitivity  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_ironcalc_computes_the_formulas_as_they_are_written(small_planners, lang
 
 
 def assert_recalculated(recalculated, path) -> None:
-    for (sheet, address), value in stored_values(path).items():
+    for (sheet, address), value in stored_results(path).items():
         assert same(recalculated[sheet][address], value), (sheet, address)
 
 
@@ -133,7 +133,7 @@ def test_scenarios_agree_with_core(program, many_rows):
         number = scenarios.FIRST_ROW + position
         for key, expected in expected_of(values).items():
             found = sheet[f"{scenarios.letter(key)}{number}"]
-            if position >= scenarios.MOST_SCENARIOS and key in DEPLOYED:
+            if position >= planner_rows.MOST_SCENARIOS and key in DEPLOYED:
                 assert found == "–"
             elif isinstance(expected, float):
                 assert found == pytest.approx(expected, rel=TOLERANCE, abs=ONE_BYTE_GB), (values, key)
@@ -472,17 +472,6 @@ def expected_article(request: dict[str, float | str]) -> dict[tuple[str, str, st
                 (block, "gpus", column): gpus_by_division(need.total_bytes, case.gpu_memory_gb),
             }
     return expected
-
-
-def stored_values(path) -> dict[tuple[str, str], object]:
-    values = read_once(path, data_only=True)
-    return {
-        (ws.title, cell.coordinate): values[ws.title][cell.coordinate].value
-        for ws in read_once(path)
-        for row in ws.iter_rows()
-        for cell in row
-        if cell.data_type == "f"
-    }
 
 
 def same(a: object, b: object) -> bool:

@@ -21,7 +21,7 @@ from core.plan.fleet import LAYOUTS, layout_title
 from core.plan.money import OPTION_MONEY
 from tests.workbook.article_names import ARTICLE_NAMES
 from tests.workbook.formula_form import depth_of_if
-from tests.workbook.planner_rows import SMALL_CATALOG, few
+from tests.workbook.planner_rows import FEW_SCENARIOS, MOST_SCENARIOS, SMALL_CATALOG, few
 from tests.workbook.reading import read_once
 from workbook import labels as label_table
 from workbook.labels import Labels
@@ -128,6 +128,11 @@ def options_of(language: str) -> list[tuple[str, int]]:
     """Return the options that it has: the GPU and the number of the layout."""
     with nullcontext() if language == "en" else few():
         return capacity.option_rows()
+
+
+def most_scenarios_of(language: str) -> int:
+    """Return the number of scenarios whose layouts it has."""
+    return MOST_SCENARIOS if language == "en" else FEW_SCENARIOS
 
 
 def test_models_sheet_is_the_catalog(planner, language):
@@ -331,7 +336,7 @@ def references(formula: str) -> list[str]:
 def test_sheets_fill_the_rows_of_each_scenario_and_option(planner, language):
     labels = Labels(language)
     ws = read_once(planner)[labels("sheet.capacity")]
-    expected = scenarios.MOST_SCENARIOS * len(LAYOUTS) + len(options_of(language))
+    expected = most_scenarios_of(language) * len(LAYOUTS) + len(options_of(language))
     assert ws.max_row == capacity.HEADER_ROW + expected + 3  # the title and the headings of the second table
 
 

@@ -136,13 +136,14 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
 
     runs, low, missing = cell("runs"), cell("low_tokens_per_s"), terms.MISSING
     is_known = f"ISNUMBER({cell('cost_month')})"
+    full = sentence("full", most="most_scenarios")
     slow = sentence("slow", low=cell("shown_low"), wanted="plan_min_speed")
     fits = f"IF({cell('best_row')}=0,{text('no_layout')},{cell('speed_trouble')})"
     beyond = sentence("ok_beyond", longest=f.fixed(cell("max_context"), 0))
     return {
         "state": f"IF({cell('trouble')}={missing},{cell('remark')},{f.text('▲ ')}&{cell('trouble')})",
         "trouble": f"IF({cell('input_check')}<>{f.text(f.OK)},{cell('input_check')},"
-        f"IF({cell('number')}>most_scenarios,{text('full')},{fits}))",
+        f"IF({cell('number')}>most_scenarios,{full},{fits}))",
         "remark": f"IF({cell('beyond')}=1,{beyond},IF({is_known},IF({runs}={pace.RUNS},{f.text(f.OK)},"
         f"{text('ok_memory')}),{text('ok_no_price')}))",
         "counted": f"IF({cell('trouble')}={missing},IF({is_known},1,0),0)",

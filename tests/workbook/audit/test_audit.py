@@ -388,8 +388,8 @@ def build_small(language: str) -> bytes:
     """Build the template with fewer models, GPUs and scenarios: an audit of it takes a fraction of the time."""
     rows = scenarios.default_rows(Labels(language))[:SCENARIOS]
     bought = [gpu for gpu in catalog.gpus() if gpu.name in SMALL_GPUS]
-    with pytest.MonkeyPatch.context() as patch, few({str(row["model"]) for row in scenarios.EXAMPLES}):
-        patch.setattr(scenarios, "MOST_SCENARIOS", SCENARIOS)
+    names = {str(row["model"]) for row in scenarios.EXAMPLES}
+    with pytest.MonkeyPatch.context() as patch, few(names, most_scenarios=SCENARIOS):
         for sheet in ("gpus", "capacity"):
             patch.setattr(f"workbook.sheets.{sheet}.gpus_with_slices", lambda: tuple(bought))
         return build(language, rows, offers=SMALL_OFFERS)[0]
