@@ -33,11 +33,12 @@ from workbook.audit.references import address
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import sheet_of_part
 from workbook.scenario import plain_header
-from workbook.sheets import prices
+from workbook.sheets import models, prices, scenarios
 from workbook.template import CREATOR, SHEET_ORDER, build_sheets
 
 MOST_CELLS_NAMED = 1000  # of a column; a planner with more changes is another workbook
 ARC_SHARED_STRINGS = "xl/sharedStrings.xml"
+_TABLES = {models.TABLE, prices.TABLE, scenarios.TABLE}  # a file without them is no planner, but an exported one
 _FEW_CELLS = 20  # up to this number, changes are always named
 _TOLERANCE = 1e-12  # of numbers that a spreadsheet program has saved again, in 15 digits or more
 _ROW, _CELL, _FORMULA, _VALUE, _INLINE = (f"{{{SHEET_MAIN_NS}}}{tag}" for tag in ("row", "c", "f", "v", "is"))
@@ -198,6 +199,8 @@ class _Template:
 def changed_cells(path: Path, tables: Sequence[tuple[str, Table]]) -> Changes:
     """Compare the planner at `path`, which has been checked, with its own columns and with the template.
 
+    An exported file, which is no planner, has no table of the template to compare.
+
     Args:
         tables: (sheet, table) of every table in the file.
     """
@@ -205,9 +208,11 @@ def changed_cells(path: Path, tables: Sequence[tuple[str, Table]]) -> Changes:
     notes: list[str] = []
     with zipfile.ZipFile(path) as package:
         sheets = {title: part for part, title in sheet_of_part(package).items()}
-        template = _template(package, list(sheets), tables)
-        if template is None:
-            notes.append("It is a planner of another version: its formulas are compared, but not its catalog.")
+        template = None
+        if _TABLES & {table.displayName for _, table in tables}:
+            template = _template(package, list(sheets), tables)
+            if template is None:
+                notes.append("It is a planner of another version: its formulas are compared, but not its catalog.")
         texts = _shared_texts(package)
         for title, part in sheets.items():
             areas = [_area(table) for sheet, table in tables if sheet == title and table.headerRowCount != 0]

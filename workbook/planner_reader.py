@@ -32,7 +32,6 @@ from workbook.package import sheet_of_part
 from workbook.planner_prices import FilledPrices, cells_named, filled_prices
 from workbook.scenario import FIELDS, ONE_OF, GivenRow, Scenario, field_of_header, parse_scenario, plain_header
 from workbook.sheets import models, prices, scenarios
-from workbook.sheets.scenarios import TABLE
 from workbook.untrusted import check_package, damaged, is_workbook
 
 DEPLOYED = ("layout", "replicas", "deploy", "nodes")  # results for which the planner has room in its first rows only
@@ -210,7 +209,7 @@ class Planner:
 
     def _find(self) -> _Place:
         with self._workbook(data_only=True) as workbook:
-            for sheet, table in sorted(self._tables(), key=lambda found: found[1].displayName != TABLE):
+            for sheet, table in sorted(self._tables(), key=lambda found: found[1].displayName != scenarios.TABLE):
                 _, first_row, _, last_row = range_boundaries(table.ref)
                 if table.headerRowCount == 0 or sheet not in workbook.sheetnames:
                     continue

@@ -55,10 +55,10 @@ def row(title: str, model: str, **changes: object) -> dict[str, object]:
 
 
 def random_row(
-    rng: random.Random, title: str, *, most_context: int = 10**7, most_users: int = 10**5
+    rng: random.Random, title: str, *, most_context: int = 10**7, most_users: int = 10**5, models: Sequence[str] = ()
 ) -> dict[str, object]:
-    """Draw a valid row over all inputs."""
-    model = rng.choice(catalog.model_names())
+    """Draw a valid row over all inputs, of one of `models` or of the catalog's."""
+    model = rng.choice(models or catalog.model_names())
     engines = ENGINES if has_shapes(catalog.model(model).spec) else (RULE,)
     allocation = rng.choice(ALLOCATIONS)
     context = rng.choice([1, 128, 8192, 32_768, 131_072, rng.randint(1, most_context)])
@@ -81,7 +81,7 @@ def random_row(
         gpu_memory=rng.choice([None, None, 24, 80, 192, round(rng.uniform(8, 300), 2)]),
         **random_settings(of_answer, model, context),
     )
-    limits = {"most_context": most_context, "most_users": most_users}
+    limits = {"most_context": most_context, "most_users": most_users, "models": models}
     return found if scenario_of(found) else random_row(rng, title, **limits)
 
 
@@ -220,8 +220,8 @@ def few(
         ExitStack() as patches,
     ):
         if gpus is not None:
-            options = [option for option in capacity.option_rows() if option[0] in gpus]
-            patches.enter_context(patch.object(capacity, "option_rows", lambda _=(): options))
+            compared = [gpu for gpu in capacity.option_gpus() if gpu.name in gpus]
+            patches.enter_context(patch.object(capacity, "option_gpus", lambda _=(): compared))
         yield
 
 

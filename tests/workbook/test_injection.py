@@ -22,6 +22,7 @@ from core.errors import UnknownNameError
 from core.texts import FORMULA_STARTS, NOT_PRINTABLE
 from tests.fuzz.seeds import LLAMA
 from tests.paths import ROOT
+from tests.workbook.reading import read
 from vram.cli.model import _append
 from workbook.labels import Labels
 from workbook.template import build
@@ -84,7 +85,7 @@ def assert_nothing_is_live(path: Path) -> None:
                 assert MARK not in (element.text or "")
             if name == "hyperlink":
                 assert not element.attrib.get("{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id")
-    book = openpyxl.load_workbook(path)
+    book = read(path)
     for ws in book:
         for row in ws.iter_rows():
             for cell in row:
@@ -120,7 +121,7 @@ def test_titles_of_scenarios_and_models_in_decision_sheets(own, vram, tmp_path):
         writer.writerows([payload, f"mine-{number}", 1000, 1, 80] for number, payload in enumerate(PAYLOADS))
     assert vram("export", scenarios, "-o", tmp_path / "out.xlsx")[0] == 0
     assert_nothing_is_live(tmp_path / "out.xlsx")
-    sheets = openpyxl.load_workbook(tmp_path / "out.xlsx").sheetnames
+    sheets = openpyxl.load_workbook(tmp_path / "out.xlsx", read_only=True).sheetnames
     assert len(sheets) == len(PAYLOADS) + 2  # the index and the assumptions
     assert vram("audit", tmp_path / "out.xlsx", "--no-house")[0] == 0
 

@@ -15,6 +15,7 @@ from core.units import GB
 from tests.spreadsheets import libreoffice
 from tests.workbook.planner_rows import row
 from workbook import untrusted
+from workbook.changed_cells import Changes
 from workbook.files import UnreadableFileError
 from workbook.labels import LANGUAGES, Labels
 from workbook.package import rewritten
@@ -398,6 +399,7 @@ class TestCommand:
         status, out, _ = vram("read", tmp_path / "given.xlsx", "--json")
         answer = json.loads(out)
         assert (status, answer["agrees"]) == (0, True)
+        assert Planner(tmp_path / "given.xlsx").changes() == Changes((), ())  # it is no planner
         assert [(row["model"], row["gpu"]) for row in answer["rows"]] == [
             ("qwen3-4b", "h100-sxm-1g.10gb"),
             ("qwen3-4b", "h100-sxm"),

@@ -11,7 +11,7 @@ import vram
 from core import catalog
 from core.plan.demand import tokens_of
 from core.plan.fleet import layout_title
-from tests.workbook.planner_rows import row, small_planner
+from tests.workbook.planner_rows import FEW_SCENARIOS, row, small_planner
 from workbook.labels import Labels
 from workbook.planner_reader import Planner
 from workbook.recalculation import computed_values
@@ -134,7 +134,7 @@ def test_wrong_cells_are_coloured_where_a_check_says_so():
     for field in FIELDS:
         if field.problem:
             letter = scenarios.letter(field.column)
-            (formula,) = rules[f"{letter}7:{letter}36"]
+            (formula,) = rules[f"{letter}7:{letter}{6 + FEW_SCENARIOS}"]
             assert f"${scenarios.letter(f'check_{field.column}')}7=0" in formula
 
 

@@ -7,7 +7,6 @@ import math
 import random
 from dataclasses import replace
 
-import openpyxl
 import pytest
 
 from core import catalog
@@ -19,6 +18,7 @@ from core.plan.serving import RULE, VLLM
 from core.units import GB
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.export.test_export import Given, deployed, figures_by_label, on_gpu, pages, scenario
+from tests.workbook.reading import read
 from vram.plans import plan
 from workbook.export import alternatives, speeds
 from workbook.export.figures import NOTHING, figures_of
@@ -58,7 +58,7 @@ def quoted():
 def page(tmp_path_factory):
     path = tmp_path_factory.mktemp("decision") / "page.xlsx"
     export_scenarios(path, Given([chat()]), "en", prices=quoted(), as_of=AS_OF)
-    (ws,) = pages(openpyxl.load_workbook(path, data_only=True))
+    (ws,) = pages(read(path, data_only=True))
     return ws
 
 
@@ -101,7 +101,7 @@ def test_an_order_names_supplier_quote_and_validity(page):
 
 def test_offers_of_others_are_no_promise(tmp_path):
     export_scenarios(tmp_path / "page.xlsx", Given([chat()]), "en")
-    (ws,) = pages(openpyxl.load_workbook(tmp_path / "page.xlsx"))
+    (ws,) = pages(read(tmp_path / "page.xlsx"))
     at = figures_by_label(ws)
     assert [ws[at[LABELS(f"export.{key}")]].value for key in ("supplier", "quote_number", "valid")] == [None] * 3
 
@@ -186,7 +186,7 @@ def without_speed() -> dict[str, Scenario]:
 def test_a_page_without_speed_says_why(lang, tmp_path):
     labels, items = Labels(lang), without_speed()
     export_scenarios(tmp_path / "pages.xlsx", Given([*items.values()]), lang)
-    for ws, (gap, item) in zip(pages(openpyxl.load_workbook(tmp_path / "pages.xlsx", data_only=True)), items.items()):
+    for ws, (gap, item) in zip(pages(read(tmp_path / "pages.xlsx", data_only=True)), items.items()):
         assert figures_of(item).speed_gap == gap
         assert labels(f"export.gap_{gap}") in texts_of(ws)
         assert any(text.endswith(labels("export.risk_memory")) for text in texts_of(ws))
@@ -203,7 +203,7 @@ def test_the_wanted_speed_can_be_changed(program, tmp_path):
     items = [chat(), replace(chat(engine=RULE), title="By the rule"), scenario("Experts", "gpt-oss-120b", engine=VLLM,
              users=90, precision=None, **on_gpu("h200-sxm"))]  # fmt: skip
     export_scenarios(path, Given(items), "en")
-    book = openpyxl.load_workbook(path)
+    book = read(path)
     sheet, _, cell = book.defined_names["min_speed"].attr_text.replace("$", "").partition("!")
     outputs = []
     for ws in pages(book):
@@ -235,7 +235,7 @@ def test_the_wanted_speed_can_be_changed(program, tmp_path):
 def test_chinese_is_complete(tmp_path):
     """No English word of the texts of this page is left: only names, units and what files quote."""
     export_scenarios(tmp_path / "page.xlsx", Given([chat()]), "zh", prices=quoted(), as_of=AS_OF)
-    (ws,) = pages(openpyxl.load_workbook(tmp_path / "page.xlsx", data_only=True))
+    (ws,) = pages(read(tmp_path / "page.xlsx", data_only=True))
     chinese = {Labels("zh")(key) for key in all_keys()}
     english = {LABELS(key) for key in all_keys()} - chinese
     assert not english & set(texts_of(ws))

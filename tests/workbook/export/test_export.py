@@ -9,14 +9,11 @@ import tracemalloc
 import zipfile
 from dataclasses import fields, replace
 from pathlib import Path
-from unittest.mock import patch
 
-import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
-from openpyxl.worksheet.merge import MergedCellRange
 
 from core import catalog
 from core.catalog import CatalogModel
@@ -41,7 +38,7 @@ from tests.core.catalog.offer_examples import price
 from tests.spreadsheets import libreoffice
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.formula_form import depth_of_if
-from tests.workbook.reading import read_once
+from tests.workbook.reading import read, read_once
 from vram.plans import plan
 from vram.speeds import SpeedRange
 from workbook import pdf
@@ -308,8 +305,7 @@ def test_a_page_recommends_what_vram_plan_puts_first(tmp_path):
     items, labels = every_kind_of_plan(), Labels("en")
     assert len(items) > 40 and {figures_of(item).prices is None for item in items} == {True, False}
     export_scenarios(tmp_path / "plans.xlsx", Given(items), "en")
-    with patch.object(MergedCellRange, "format"):  # borders play no part, and take long
-        book = openpyxl.load_workbook(tmp_path / "plans.xlsx", data_only=True)
+    book = read(tmp_path / "plans.xlsx", data_only=True)
     compared = with_speed = 0
     for ws, item in zip(pages(book), items):
         answer = plan(
@@ -583,7 +579,7 @@ def test_a_page_says_what_cannot_be_used(sheets, language):
 def test_totals_of_the_index(crowd, sheets):
     scenarios = several_scenarios()
     for path in (crowd, sheets):
-        ws = openpyxl.load_workbook(path, data_only=True).worksheets[0]
+        ws = read(path, data_only=True).worksheets[0]
         assert ws["C4"].value == len(scenarios)
         of_page = [figures_of(item, min_speed=MIN_SPEED if path == sheets or number < 2 else None)
                    for number, item in enumerate(scenarios)]  # fmt: skip
@@ -612,7 +608,7 @@ def test_a_failing_check_shows_on_page_index_and_total(tmp_path):
     scenarios = [scenario(context=4096), scenario("Long", "llama-2-7b", context=4097)]
     scenarios.append(scenario("Large", "deepseek-v3", precision=None, **on_gpu("t4")))
     export_scenarios(path, Given(scenarios), "en")
-    book = openpyxl.load_workbook(path, data_only=True)
+    book = read(path, data_only=True)
     index = book.worksheets[0]
     assert [index[cell].value for cell in ("C12", "L18", "L19", "L20")] == [0, 1, 0, 0]
     at = {title: figures_by_label(book[title]) for title in ("Long", "Large")}
@@ -643,7 +639,7 @@ def test_scenarios_beyond_the_pages_stand_one_a_row(crowd):
 def test_users_text_stays_text(sheets, crowd):
     for path in (sheets, crowd):
         texts = {}
-        for ws in openpyxl.load_workbook(path):
+        for ws in read(path):
             for row in ws.iter_rows():
                 for cell in row:
                     if isinstance(cell.value, str):
@@ -856,14 +852,14 @@ class TestCommand:
         path = self.write(tmp_path, "A,llama-3.1-70b,32000,10,80,fp16,rule", "B,llama-3.1-70b,32000,1,80,fp16,rule")
         status, out, err = vram("export", path, "-o", tmp_path / "new" / "out.xlsx", "--lang", "zh")
         assert (status, err) == (0, "") and "2 scenarios" in out
-        index = openpyxl.load_workbook(tmp_path / "new" / "out.xlsx", data_only=True)["目录"]
+        index = read(tmp_path / "new" / "out.xlsx", data_only=True)["目录"]
         # Origin: (141.107412992 + 104.8576) × 1.1 and (141.107412992 + 10.48576) × 1.1, by hand.
         assert [index["Y18"].value, index["Y19"].value] == pytest.approx([270.5615142912, 166.7524902912], rel=1e-12)
 
     def test_a_filled_planner(self, vram, small_planners, tmp_path):
         status, _, err = vram("export", small_planners["zh"], "-o", tmp_path / "out.xlsx")
         assert (status, err) == (0, "")
-        index = openpyxl.load_workbook(tmp_path / "out.xlsx", data_only=True)["Index"]
+        index = read(tmp_path / "out.xlsx", data_only=True)["Index"]
         expected = [row.scenario.estimate.total_bytes / GB for row in Planner(small_planners["zh"])]
         assert [index[f"Y{18 + i}"].value for i in range(10)] == pytest.approx(expected, rel=1e-9)
 
