@@ -13,9 +13,11 @@ from core.engines import llama_cpp, vllm
 from core.engines.deployment import EngineSettings
 from core.engines.served import DEFAULT_ACCEPTANCE
 from core.errors import OutOfRangeError, UnsupportedModelError
+from core.plan import speed_settings
 from core.plan.fleet import Service
 from core.plan.serving import service_of
 from core.plan.speed import Load, speed, speed_inputs, users_at_speed, users_at_wanted_speed
+from core.plan.speed_figures import NO_DRAFTS, attention_figures, draft_model_row, own_draft_row, weight_row
 from core.plan.speed_settings import acceptance_note, drafts_of, prompt_and_attention
 
 FP16 = catalog.precision("kv_precision", "fp16")
@@ -75,6 +77,44 @@ def test_the_model_s_own_layer_drafts():
     assert acceptance_note(plain) == acceptance_note(service("deepseek-v3", mtp_tokens=1, acceptance=0.7)) == ()
 
 
+def test_the_own_layer_by_hand():
+    """DeepSeek-V3's layer: latent attention, 256 experts and a shared one, the projection of two hidden states, the head.
+
+    Compressing projections, the router, the projection and norms are whole on each GPU; groups have all of the attention.
+    """
+    hidden, expert = 7168, 3 * 7168 * 2048
+    compressing = hidden * (1536 + 512 + 64)
+    attention = 1536 * 128 * 192 + 512 * 128 * 256 + 128 * 128 * hidden
+    norms = 5 * hidden + 1536 + 512 + 256  # and the bias of the router
+    whole, head = compressing + 256 * hidden + 2 * hidden**2 + norms, 129_280 * hidden
+    spec = catalog.model("deepseek-v3").spec
+    for tp, groups, parameters in (
+        (1, 1, whole + attention + expert + head),
+        (8, 1, whole + (attention + expert + head) / 8),
+        (8, 8, whole + attention + (expert + head) / 8),
+    ):
+        row = own_draft_row(spec, FP16, tp, groups)
+        assert (row.draft_bytes, row.draft_expert_bytes) == (2 * parameters, 2 * 256 * expert / tp)
+        assert (row.draft_cache, row.draft_expert_work) == pytest.approx((1 / 61, 1 / 58))
+        assert row.draft_all_reduces == (2 if tp > 1 else 0)
+        main = weight_row(spec, FP16, tp, groups)
+        moved = 2 * (parameters - norms)  # operations: norms have none
+        assert row.draft_work * (main.kept_flops + main.quantized_flops) == pytest.approx(moved)
+    assert own_draft_row(catalog.model("llama-3.1-8b").spec, FP16, 1) == NO_DRAFTS
+
+
+@pytest.mark.parametrize("precision", [None, FP16])
+def test_drafts_are_those_of_the_format_the_size_and_the_groups(precision):
+    spec = catalog.model("deepseek-v3").spec
+    given = EngineSettings(mtp_tokens=2, acceptance=0.5, attention_dp=4)
+    own = service_of(spec, precision, FP16, None, engine=vllm.ENGINE, settings=given)
+    assert speed_settings.drafting(own, 8, 4) == drafts_of(given) | vars(own_draft_row(spec, precision, 8, 4))
+    small = catalog.model("llama-3.2-1b").spec
+    other = service_of(spec, precision, FP16, None, engine=vllm.ENGINE, settings=given, draft=small)
+    assert speed_settings.drafting(other, 8, 4) == drafts_of(given) | vars(draft_model_row(small, spec, 2))
+    assert speed_settings.drafting(service("deepseek-v3"), 8, 4) == drafts_of(EngineSettings()) | vars(NO_DRAFTS)
+
+
 @settings(max_examples=30)
 @given(
     st.sampled_from(["qwen3.5-27b", "deepseek-v3", "qwen3.5-35b-a3b"]),
@@ -117,6 +157,11 @@ def test_the_last_token_of_a_prompt_is_always_computed():
         assert found["computed_tokens"] == computed
 
 
+def test_without_a_shared_prompt_nothing_is_shared():
+    of = service("llama-3.1-70b")
+    assert prompt_and_attention(of, 4, 2000, 1500) == attention_figures(of.model, FP16, 4, 2000, 1500, 0)
+
+
 def test_pairs_in_a_window_of_a_shared_prompt_are_computed_once():
     """A window of 1024: of the pairs of 4000 tokens, 1024 × (4000 − 512), those of 1600 before are left out."""
     found = prompt_and_attention(service("gemma-3-27b", shared_tokens=1600), 1, 4000, 4000)
@@ -124,10 +169,11 @@ def test_pairs_in_a_window_of_a_shared_prompt_are_computed_once():
     assert found["window_pairs"] - found["shared_pairs"] == 1024 * (4000 - 1600)
 
 
-def test_gpus_that_share_a_sequence_each_read_their_part():
-    plain, divided = service("deepseek-v3"), service("deepseek-v3", context_parallel=8)
+@pytest.mark.parametrize("ranks", [2, 8])
+def test_gpus_that_share_a_sequence_each_read_their_part(ranks):
+    plain, divided = service("deepseek-v3"), service("deepseek-v3", context_parallel=ranks)
     found, whole = (speed_inputs(one, H200, CHAT, tp=8) for one in (divided, plain))
-    assert found["cache_bytes"] == whole["cache_bytes"] / 8
+    assert found["cache_bytes"] == whole["cache_bytes"] / ranks
 
 
 def test_groups_of_attention_have_their_own_sequences():
