@@ -183,8 +183,10 @@ def test_groups_of_attention_have_their_own_sequences():
 
 def test_what_is_not_modelled_is_refused():
     on_cpu = service("llama-3.1-70b", engine=llama_cpp.ENGINE, gpu_layers=20)
-    with pytest.raises(UnsupportedModelError, match=r"gpu_layers.*CPU memory is not modelled"):
+    with pytest.raises(UnsupportedModelError) as refused:
         speed(on_cpu, H200, CHAT)
+    remedy = "Leave it out, or ask for memory alone."
+    assert str(refused.value) == f"gpu_layers: the speed of layers in CPU memory is not modelled. {remedy}"
     with pytest.raises(OutOfRangeError, match=r"mtp_tokens.*at least one token"):
         speed(service("llama-3.1-70b", "llama-3.2-1b"), H200, CHAT, tp=4)
     with pytest.raises(OutOfRangeError, match=r"draft_model.*pipeline stages"):
