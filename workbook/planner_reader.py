@@ -284,9 +284,7 @@ class _Row:
         }
         scenario, problems = parse_scenario(_FORMER_VALUES | inputs, self._own_models)
         expected = _expected(scenario)
-        if (
-            self._number - self._place.header_row > scenarios.MOST_SCENARIOS
-        ):  # the planner has no room for their layouts
+        if self._number - self._place.header_row > scenarios.MOST_SCENARIOS:  # without layouts
             expected = {result: value for result, value in expected.items() if result not in DEPLOYED}
         differences, uncalculated = [], 0
         for result, (cell, stored) in self._results.items():

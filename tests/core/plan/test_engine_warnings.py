@@ -1,4 +1,4 @@
-"""What an engine has no cache for; other warnings are tested at the interfaces that print them."""
+"""Caches that an engine lacks, and layouts that it cannot have; interfaces test the other warnings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def warning(name: str, cache: str, engine=vllm.ENGINE) -> str:
         ("deepseek-v4-flash", "int8_per_token_head", True),
     ],
 )
-def test_a_cache_that_vllm_has_not_for_the_attention(name, cache, is_missing):
+def test_caches_that_vllm_lacks_for_the_attention(name, cache, is_missing):
     found = warning(name, cache)
     assert bool(found) == is_missing
     assert not found or (found.startswith("kv_precision: ") and cache in found)

@@ -98,8 +98,8 @@ def test_the_own_layer_by_hand():
         assert (row.draft_cache, row.draft_expert_work) == pytest.approx((1 / 61, 1 / 58))
         assert row.draft_all_reduces == (2 if tp > 1 else 0)
         main = weight_row(spec, FP16, tp, groups)
-        moved = 2 * (parameters - norms)  # operations: norms have none
-        assert row.draft_work * (main.kept_flops + main.quantized_flops) == pytest.approx(moved)
+        operations = 2 * (parameters - norms)
+        assert row.draft_work * (main.kept_flops + main.quantized_flops) == pytest.approx(operations)
     assert own_draft_row(catalog.model("llama-3.1-8b").spec, FP16, 1) == NO_DRAFTS
 
 
