@@ -9,6 +9,7 @@ import pytest
 import vram
 import vram_udf
 from core.units import GIB
+from tests.core.plan.test_engine_warnings import CACHES
 from workbook.scenario import parse_scenario
 
 LLAMA = "llama-3.1-70b"
@@ -146,18 +147,7 @@ def test_doubtful_inputs_are_answered_with_a_warning(vram_command, given, warnin
     assert (status, ("warning: " + warning in out) if warning else "warning" not in out) == (0, True)
 
 
-@pytest.mark.parametrize(
-    ("name", "kv_precision", "warning"),
-    [
-        (LLAMA, "int8_per_token_head", ""),
-        (LLAMA, "fp8_ds_mla", "has fp8_ds_mla for sparse latent attention alone, and llama-3.1-70b has none"),
-        ("deepseek-v3", "fp8_ds_mla", "has fp8_ds_mla for sparse latent attention alone, and deepseek-v3 has none"),
-        ("deepseek-v3", "fp8_per_token_head", "has no fp8_per_token_head for latent attention, which deepseek-v3 has"),
-        ("deepseek-v3.2", "fp8_ds_mla", ""),
-        ("deepseek-v4-flash", "fp8_ds_mla", ""),
-        ("deepseek-v4-flash", "int8_per_token_head", "has no int8_per_token_head for latent attention, which"),
-    ],
-)
+@pytest.mark.parametrize(("name", "kv_precision", "warning"), CACHES)
 def test_a_cache_that_vllm_lacks_for_the_model_is_a_warning(name, kv_precision, warning):
     """Backends and their caches: vLLM docs/design/attention_backends.md."""
     found = vram.capacity(name, gpu="h200", tp=8, context=8192, kv_precision=kv_precision).warnings

@@ -208,11 +208,10 @@ def changed_cells(path: Path, tables: Sequence[tuple[str, Table]]) -> Changes:
     notes: list[str] = []
     with zipfile.ZipFile(path) as package:
         sheets = {title: part for part, title in sheet_of_part(package).items()}
-        template = None
-        if _TABLES & {table.displayName for _, table in tables}:
-            template = _template(package, list(sheets), tables)
-            if template is None:
-                notes.append("It is a planner of another version: its formulas are compared, but not its catalog.")
+        is_planner = any(table.displayName in _TABLES for _, table in tables)
+        template = _template(package, list(sheets), tables) if is_planner else None
+        if is_planner and template is None:
+            notes.append("It is a planner of another version: its formulas are compared, but not its catalog.")
         texts = _shared_texts(package)
         for title, part in sheets.items():
             areas = [_area(table) for sheet, table in tables if sheet == title and table.headerRowCount != 0]

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from tests.required import missing
 from tests.spreadsheets import Case, ProgramError, Target, Values, WriteRefused, checked_writes
-from tests.spreadsheets.stored import formula_cells, stored_values
+from tests.spreadsheets.stored import stored_results, stored_values
 from workbook.office import OfficeError, convert, kill_process_group, possible_offices, run_with_timeout, start_process
 from workbook.recalculation import quick_to_compute
 
@@ -140,7 +140,7 @@ def recalculate(xlsx: Path, extension: Path | None = None, *, as_written: bool =
     with tempfile.TemporaryDirectory(prefix="vram-recalc-", ignore_cleanup_errors=True) as folder:
         read = xlsx if as_written else _quick_copy(xlsx, Path(folder))
         values = stored_values(_convert(read, "xlsx", Path(folder, "converted"), extension=extension))
-    for sheet, address in formula_cells(xlsx):
+    for sheet, address in stored_results(xlsx):
         # openpyxl reads the empty text as None, but a formula always has a result.
         values[sheet].setdefault(address, "")
     return values

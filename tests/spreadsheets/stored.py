@@ -27,15 +27,6 @@ def stored_results(xlsx: Path) -> dict[Cell, object]:
     }
 
 
-def formula_cells(xlsx: Path) -> Iterator[Cell]:
-    """Yield the sheet and the address of every cell with a formula."""
-    with zipfile.ZipFile(xlsx) as package:
-        for part, title in sheet_of_part(package).items():
-            for address, cell in _cells(package, part):
-                if cell.find(_FORMULA) is not None:
-                    yield title, address
-
-
 def _sheets(xlsx: Path) -> Iterator[tuple[str, Iterator[tuple[str, bool, object]]]]:
     """Yield the title of each sheet and its cells: the address, whether it is a formula, and the value."""
     with zipfile.ZipFile(xlsx) as package:
