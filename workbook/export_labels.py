@@ -131,6 +131,10 @@ _TEXTS = {
         "Speed is not modelled: no kernel of the engine runs the precision on this GPU.",
         "速度未建模：引擎没有可在这款 GPU 上运行该精度的核。",
     ),
+    "risk_cache": (
+        "vLLM has no KV cache in {format} for this model: its memory is computed, but it needs another engine.",
+        "对该模型，vLLM 没有 {format} 格式的 KV 缓存：内存按此格式计算，但需使用其他引擎。",
+    ),
     "risk_lead_time": (
         "Lead time: not known to this planner, and long for new GPUs. Ask for a date of delivery in writing.",
         "交货周期：本规划表无此数据，新款 GPU 周期较长。请要求书面交货日期。",

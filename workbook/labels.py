@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import KeysView
+
 from core.plan.memory import MEMORY_TERMS
 from core.plan.money import MONEY_TERMS
 from workbook import export_labels, function_labels, option_labels, plan_labels, speed_labels
@@ -280,12 +282,14 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "scenarios.speed_trouble": ("Speed, what is wrong", "速度问题"),
     "scenarios.trouble": ("What is wrong", "问题"),
     "scenarios.remark": ("Remark", "备注"),
+    "scenarios.plain_remark": ("Remark on price and speed", "价格与速度备注"),
     "scenarios.counted": ("Counted (1 yes)", "计入（1 是）"),
     "scenarios.no_layout": ("No layout fits on this GPU", "该 GPU 无可行布局"),
     "scenarios.slow": ("Too slow: {low} of {wanted} tokens/s", "过慢：{low} / {wanted} token/s"),
     "scenarios.no_kernel": ("No kernel for the format", "无该格式的内核"),
     "scenarios.too_many": ("More GPUs than are planned", "GPU 数超出规划上限"),
     "scenarios.ok_beyond": ("OK, but context beyond {longest}", "OK，但上下文超出 {longest}"),
+    "scenarios.ok_no_cache": ("OK, but vLLM has no such cache", "OK，但 vLLM 无此缓存格式"),
     "scenarios.ok_no_price": ("OK, but no price", "OK，但无价格"),
     "scenarios.ok_memory": ("OK, no speed", "OK，速度未知"),
     "scenarios.allocation": ("Allocation", "缓存分配"),
@@ -1347,6 +1351,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.cache": ("KV precision by default", "默认 KV 精度"),
     "models.drafting_kernels": ("The same with its own layer that drafts", "含自带起草层时的核类别"),
     "models.mtp_layers": ("Layers that draft (MTP)", "起草层数（MTP）"),
+    "models.attention_kind": ("Attention: 0 heads, 1 latents, 2 sparse", "注意力：0 多头，1 潜变量，2 稀疏"),
     "models.shipped_wide": ("Bytes of an activation as shipped ÷ 2", "发布格式的激活字节数 ÷ 2"),
     "layouts.title": ("Layouts", "布局"),
     "layouts.subtitle": (
@@ -1453,6 +1458,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "precisions.kernels": ("Kind of kernels", "核类别"),
     "precisions.cache_format": ("Format of the KV cache", "KV 缓存格式"),
     "precisions.cache_column": ("Column of a cache on Layouts", "“布局”表缓存列"),
+    "precisions.vllm_heads": ("vLLM has it for heads (1 yes)", "vLLM 支持：多头（1 是）"),
+    "precisions.vllm_latents": ("… for latents", "……潜变量"),
+    "precisions.vllm_sparse_latents": ("… for sparse latents", "……稀疏潜变量"),
+    "precisions.keys_and_values": ("Keys in {keys}, values in {values}", "键为 {keys}，值为 {values}"),
+    "precisions.keys_and_values_source": ("llama.cpp, -ctk and -ctv", "llama.cpp 的 -ctk 与 -ctv"),
     "precisions.wide": ("Bytes of an activation ÷ 2", "激活字节数 ÷ 2"),
     "sensitivity.workings": ("Workings: what is the same everywhere", "计算过程：各处相同的数值"),
     "procurement.per_cent": ("Per cent of a whole", "百分数换算"),
@@ -1645,6 +1655,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "term.all_index_bytes": ("Index bytes", "索引字节"),
     "term.is_possible": ("Possible", "可行"),
     "term.by_engine": ("By engine", "按引擎"),
+    "term.lacks_cache": ("No such cache (1 yes)", "无此缓存（1 是）"),
     "term.stage_users_2": ("Stage users 2", "阶段用户 2"),
     "term.stage_users_3": ("Stage users 3", "阶段用户 3"),
 }  # fmt: skip
@@ -1813,6 +1824,6 @@ class Labels:
         return text.format(**values) if values else text
 
 
-def all_keys() -> tuple[str, ...]:
-    """Return every key, for the tests of the translations."""
-    return tuple(_TEXTS)
+def all_keys() -> KeysView[str]:
+    """Return every key."""
+    return _TEXTS.keys()

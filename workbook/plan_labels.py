@@ -179,6 +179,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "填了人数，但缺少高峰活跃比例。",
     ),
     "plan.doubt_scenario": ("The scenario cannot be used: {problem}", "该方案无法使用：{problem}"),
+    "plan.doubt_beyond": (
+        "{model} supports contexts of {longest} tokens: engines refuse longer ones unless told.",
+        "{model} 的上下文上限为 {longest} token：除非另行设置，引擎会拒绝更长的上下文。",
+    ),
+    "plan.doubt_cache": (
+        "vLLM has no KV cache in {format} for this model: choose another format.",
+        "对该模型，vLLM 没有 {format} 格式的 KV 缓存：请改用其他格式。",
+    ),
     "plan.doubt_names": (
         "A name in “GPUs to compare” is not on the sheet GPUs.",
         "“参与比较的 GPU”中有名称不在“GPU 型号”表中。",
@@ -417,6 +425,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan_workings.doubt_demand": ("Demand given twice", "需求重复填写"),
     "plan_workings.doubt_active": ("Share active is missing", "缺少活跃比例"),
     "plan_workings.doubt_scenario": ("Scenario", "方案"),
+    "plan_workings.doubt_beyond": ("Context beyond the longest", "上下文超出上限"),
+    "plan_workings.doubt_cache": ("Cache that vLLM lacks", "vLLM 没有的缓存格式"),
     "plan_workings.doubt_names": ("Names of candidates", "候选名称"),
     "plan_workings.doubt_no_options": ("Offers of GPUs without rows", "报价的 GPU 无对应行"),
     "plan_workings.doubt_rate": ("Exchange rate", "汇率"),

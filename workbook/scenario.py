@@ -21,6 +21,7 @@ from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
 from core.plan import defaults
 from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocated_tokens, allocation_named
+from core.plan.cache_formats import cache_warning
 from core.plan.demand import Tokens, tokens_of
 from core.plan.estimate import DEFAULT_OVERHEAD_FRACTION, Estimate, estimate
 from core.plan.fleet import (
@@ -121,6 +122,12 @@ class Scenario:
             average_tokens=self.average_tokens if self.allocation == PAGED else None,
             settings=self.settings,
         )
+
+    @property
+    def lacks_cache(self) -> bool:
+        """Whether the engine has no cache in the format for the model's attention; the rule knows no engine."""
+        service = self.service
+        return self.engine != RULE and bool(cache_warning(service.engine, service.model, service.kv_precision))
 
     @property
     def request_tokens(self) -> Tokens:
@@ -368,9 +375,6 @@ def _kv_precision(value: object, row: Reading) -> Precision | None:
     requested = catalog.kv_precision(value)
     if requested is None:
         return catalog.cache_precision(row.found["model"].spec) if "model" in row.found else None
-    if "/" in requested.name:
-        problem = f"{requested.name!r} is two formats, and a scenario has one for keys and values"
-        raise OutOfRangeError("kv_precision", problem, 'Write one of them, for example "q8_0".')
     return requested
 
 

@@ -8,10 +8,10 @@ from core import catalog
 from core.catalog.kernels import KINDS, LLAMA_CPP, TENSORRT_LLM, WITH_UNITS, has_native_units, obstacle
 from core.engines import vllm
 from core.engines.deployment import Engine, Version, parse_version
-from core.model.mixers import CompressedAttention, LatentAttention
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
+from core.plan.cache_formats import cache_warning
 from core.plan.fleet import GpuChoice, Service, assumption, gpu_of_choice
 from core.plan.layout_figures import has_shapes
 from core.plan.speed_figures import served_format, weight_row
@@ -47,27 +47,6 @@ def format_warning(engine: Engine, model: ModelSpec, precision: Precision | None
         return ""
     problem = next(filter(None, (obstacle(engine.name, kind, gpu) for kind in _kinds(model, precision))), "")
     return f"precision: {problem}" if problem else ""
-
-
-def cache_warning(engine: Engine, model: ModelSpec, kv_precision: Precision) -> str:
-    """Return the warning that vLLM has no cache in that format for the model's attention; "" otherwise.
-
-    Source: vLLM docs/design/attention_backends.md: scales per token and head in TRITON_ATTN alone, which has no latent
-    attention, and fp8_ds_mla in FLASHMLA_SPARSE alone; DeepSeek-V4's caches are in that format too.
-    """
-    if engine.name == LLAMA_CPP or kv_precision.name not in (*_PER_HEAD, _LATENT):
-        return ""
-    parts = [part for run in model.layers for part in run.mixer.parts]
-    latent = any(isinstance(part, LatentAttention | CompressedAttention) for part in parts)
-    sparse = any(part.is_sparse_latent or isinstance(part, CompressedAttention) for part in parts)
-    if kv_precision.name == _LATENT and not sparse:
-        return f"kv_precision: vLLM has {_LATENT} for sparse latent attention alone, and {model.name} has none"
-    if kv_precision.name in _PER_HEAD and latent:
-        return f"kv_precision: vLLM has no {kv_precision.name} for latent attention, which {model.name} has"
-    return ""
-
-
-_PER_HEAD, _LATENT = ("fp8_per_token_head", "int8_per_token_head"), "fp8_ds_mla"
 
 
 def widened_note(engine: Engine, model: ModelSpec, precision: Precision | None, choice: GpuChoice | None) -> str:

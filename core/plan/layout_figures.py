@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import combinations
 
-from core.catalog import precision_named
+from core import catalog
 from core.engines import vllm
 from core.engines.blocks import BLOCK_TOKENS, Blocks
 from core.engines.compressed import context_bytes
@@ -44,7 +44,7 @@ KERNELS = {"plain": "fp16", "8_bit": "fp8_tensor", "mxfp4": "mxfp4"}
 # Widths of a cached value, by which columns are named → a precision of that width.
 CACHE_WIDTHS = {
     "32": "fp32", "16": "fp16", "8": "fp8", "4": "int4", "nvfp4": "nvfp4", "per_token_head": "fp8_per_token_head",
-    "ds_mla": "fp8_ds_mla",
+    "ds_mla": "fp8_ds_mla", "12.25": "fp16/q8_0", "10.25": "fp16/q4_0", "8.5": "q8_0", "6.5": "q8_0/q4_0",
 }  # fmt: skip
 
 
@@ -179,8 +179,14 @@ def kernels_of(shapes: StageShapes) -> int:
 
 def cache_width(precision: Precision) -> str:
     """Return which of `CACHE_WIDTHS` a cache in a precision has; "" for another width."""
-    widths = {precision_named(name).precision.bytes_per_value: width for width, name in CACHE_WIDTHS.items()}
+    widths = {cache.bytes_per_value: width for width, cache in _caches().items()}
     return widths.get(precision.bytes_per_value, "")
+
+
+@cache
+def _caches() -> Mapping[str, Precision]:
+    """Return the precision of each of `CACHE_WIDTHS`."""
+    return {width: catalog.precision("kv_precision", name) for width, name in CACHE_WIDTHS.items()}
 
 
 def kernels_and_width(name: str) -> tuple[int, int]:
@@ -276,8 +282,7 @@ def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: 
         name: loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups) for name in WEIGHT_FORMATS
     }
     caches = {
-        width: vllm.cache_blocks(model, precision_named(name).precision, ranks, pp, VERSION)
-        for width, name in CACHE_WIDTHS.items()
+        width: vllm.cache_blocks(model, kv_precision, ranks, pp, VERSION) for width, kv_precision in _caches().items()
     }
     activations = [_activation_figures(model, ranks, pp, stage) for stage in range(pp)]
     stages = [
@@ -291,7 +296,7 @@ def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: 
 
 
 def _format(name: str) -> Precision | None:
-    return None if name == SHIPPED else precision_named(name).precision
+    return None if name == SHIPPED else catalog.precision_named(name).precision
 
 
 def _activation_figures(model: ModelSpec, tp: int, pp: int, stage: int) -> dict[str, int]:
@@ -302,7 +307,7 @@ def _activation_figures(model: ModelSpec, tp: int, pp: int, stage: int) -> dict[
     """
     figures: dict[str, int] = {}
     for kind, name in KERNELS.items():
-        shapes = stage_shapes(model, precision_named(name).precision, tp, pp)[stage]
+        shapes = stage_shapes(model, catalog.precision_named(name).precision, tp, pp)[stage]
         for step_class in STEP_CLASSES:
             figures[f"activation_{kind}_{step_class.tokens}"] = _peak_bytes(model, shapes, step_class, tp)
         figures[f"latent_{kind}"] = _latent_fixed_bytes(model, shapes)

@@ -30,7 +30,7 @@ time.time = lambda: float(sys.argv[1])
 if __name__ == "__main__":
     from tests.workbook.planner_rows import few
     from tools import release
-    with few():  # a few models: the whole catalog takes minutes and another test audits it
+    with few(sheet_gpus=None):  # a few models: the whole catalog takes minutes and another test audits it
         if sys.argv[2] == "without audits":  # of files that have been audited if they are equal
             files = {name: content for builder in release.BUILDERS for name, content in builder()}
         else:

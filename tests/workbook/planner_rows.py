@@ -22,6 +22,7 @@ from core.units import GB
 from workbook.formulas import OK
 from workbook.scenario import FIELDS, Scenario, parse_scenario
 from workbook.sheets import capacity, precisions, scenarios
+from workbook.sheets.scenarios import EXAMPLES
 from workbook.template import without_values
 
 MOST_SCENARIOS = scenarios.MOST_SCENARIOS  # of a whole planner
@@ -145,7 +146,12 @@ def expected_of(values: dict[str, object]) -> dict[str, object]:
     assert scenario is not None, values
     needs, best = scenario.estimate, scenario.smallest
     sizes = (needs.weights_bytes, needs.kv_bytes, needs.overhead_bytes, needs.total_bytes)
-    found = {"input_check": OK, "gpus": scenario.gpus_by_division} | {key: size / GB for key, size in zip(SIZES, sizes)}
+    found: dict[str, object] = {
+        "input_check": OK,
+        "gpus": scenario.gpus_by_division,
+        "lacks_cache": int(scenario.lacks_cache),
+        **{key: size / GB for key, size in zip(SIZES, sizes)},
+    }
     if best is None:
         return found | dict.fromkeys(DEPLOYED, NOT_AVAILABLE)
     title = layout_title(best.replica.tp, best.replica.pp)
@@ -200,6 +206,10 @@ SMALL_CATALOG = (
 
 
 FEW_SCENARIOS = 12  # the examples and two more; the layouts of thirty are 48 000 formulas
+# On the sheet GPUs: the examples', and others of every kind.
+FEW_GPUS = frozenset(str(row["gpu"]) for row in EXAMPLES) | {
+    "b200", "mi300x", "l4", "t4", "rtx-4090", "rtx-pro-6000", "dgx-spark", "h20-141gb", "gaudi-3", "h100-sxm-1g.10gb",
+}  # fmt: skip
 
 
 @contextmanager
@@ -207,16 +217,21 @@ def few(
     models: Collection[str] = SMALL_CATALOG,
     gpus: Collection[str] | None = ("h100-sxm",),
     most_scenarios: int = FEW_SCENARIOS,
+    sheet_gpus: Collection[str] | None = FEW_GPUS,
 ) -> Iterator[None]:
-    """Let planners have a few models, options of a few GPUs and room for a few scenarios: quick to write and recalculate.
+    """Let planners have few models, GPUs, options and room for few scenarios: quick to write and recalculate.
 
     Args:
-        gpus: None for all with a price.
+        gpus: those with options; None for all with a price.
+        sheet_gpus: others on the sheet GPUs; None for all, which the audit of Prices needs.
     """
     known = tuple(model for model in catalog.models() if model.name in models)
+    all_listed = gpus is None or sheet_gpus is None
+    listed = tuple(gpu for gpu in gpus_with_slices() if all_listed or gpu.name in {*(gpus or ()), *(sheet_gpus or ())})
     with (
         patch.object(catalog, "models", lambda: known),
         patch.object(scenarios, "MOST_SCENARIOS", most_scenarios),
+        patch("workbook.sheets.gpus.gpus_with_slices", lambda: listed),
         ExitStack() as patches,
     ):
         if gpus is not None:
@@ -231,5 +246,5 @@ def small_planner(rows: Sequence[dict[str, object]] | None = None, models: Colle
     It has room for all `rows`, or for as many as a whole planner.
     """
     most = max(FEW_SCENARIOS, min(len(rows or ()), MOST_SCENARIOS))
-    with few(models, most_scenarios=most):
+    with few(models, most_scenarios=most, sheet_gpus=FEW_GPUS | {str(values["gpu"]) for values in rows or ()}):
         return without_values("en", rows)

@@ -54,7 +54,7 @@ def test_a_planner_as_written_passes(planner):
     [
         ("models", "I20", 3),
         ("models", "A12", "another-name"),
-        ("gpus", "I20", 9999),
+        ("gpus", "I10", 9999),
         ("gpus", "I9", None),
         ("layouts", "F200", 1),
         ("speed_figures", "K40", 1),

@@ -80,7 +80,7 @@ def models() -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def calculator(models, tmp_path_factory) -> Calculator:
     path = tmp_path_factory.mktemp("functions") / "functions.xlsx"
-    with few(models):
+    with few(models, sheet_gpus=None):
         path.write_bytes(functions_book.without_values("en"))
     return Calculator(path)
 
@@ -221,7 +221,7 @@ def test_the_planner_computes_the_same_and_nothing_depends_on_it(small_planners,
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_workbook_of_functions_is_complete_and_passes_the_audit(lang, tmp_path):
     path = tmp_path / "functions.xlsx"
-    with few(SAMPLE):
+    with few(SAMPLE, sheet_gpus=None):
         path.write_bytes(functions_book.build(lang))
     found = audit(path)
     assert found.passed, [(result.check.key, result.faults[:3]) for result in found.results if not result.passed]

@@ -355,6 +355,7 @@ def test_the_total_counts_the_rows_that_are_right(what_if):
         at("users", first): 0.0,
         at("gpu", first + 6): "dgx-spark",  # Llama 70B in FP8 at 32K: 35 GB of weights in each of two at 273 GB/s
         at("context", first + 7): 200_000.0,  # Llama 3.1 8B has 131 072
+        at("kv_precision", first + 8): "q8_0/q4_0",  # of llama.cpp alone
         at("gpu", first + 9): "l4",  # DeepSeek-V3 in eight nodes of one GPU each
     }
     before, after = what_if.run([{}, changes], outputs)
@@ -364,6 +365,7 @@ def test_the_total_counts_the_rows_that_are_right(what_if):
     assert rows[1]["state"] == "▲ Users: a whole number from 1"
     assert rows[7]["state"].startswith("▲ Too slow: ") and rows[7]["state"].endswith(" of 10 tokens/s")
     assert rows[8]["state"] == "OK, but context beyond 131,072"
+    assert rows[9]["state"] == "OK, but vLLM has no such cache"
     assert rows[10]["state"] == "▲ No layout fits on this GPU"
     counted = [row for number, row in rows.items() if number not in (0, 1, 7, 10)]
     for key in ("deployable", "cost_month"):

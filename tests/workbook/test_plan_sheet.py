@@ -26,7 +26,11 @@ GPUS = ("h100-sxm", "h200-sxm", "l40s")
 def planner(tmp_path_factory):
     """Write a planner with two scenarios and the options of three GPUs; return it and its formula cells."""
     with few(gpus=GPUS):
-        rows = [row(name, "llama-3.1-8b", engine="vllm", users=20, gpu="l40s") for name in ("one", "two")]
+        usual = {"engine": "vllm", "users": 20, "gpu": "l40s"}
+        rows = [
+            row("one", "llama-3.1-8b", **usual),
+            row("two", "llama-3.1-8b", **usual, context=200_000, kv_precision="q8_0"),
+        ]
         content = without_values("en", rows)
     path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
     path.write_bytes(content)
@@ -48,6 +52,11 @@ def given_speeds(path) -> list[tuple[str, str]]:
     return [(OPTIONS, f"{options.letter(options.GIVEN_SPEED)}{row}") for row in range(first, last + 1)]
 
 
+def says(found: dict[tuple[str, str], object], key: str, **values: str) -> bool:
+    """Return whether Plan shows a doubt."""
+    return any(LABELS(f"plan.doubt_{key}", **values) in str(found[PLAN, f"E{row}"]) for row in range(27, 31))
+
+
 @in_each_program
 def test_inputs_that_leave_little_to_choose(program, planner):
     """Each input changes the answer as it says, and no cell shows an error."""
@@ -62,23 +71,23 @@ def test_inputs_that_leave_little_to_choose(program, planner):
         {inputs["plan_currency"]: "EUR", inputs["plan_exchange_rate"]: 2.0},
         {inputs["plan_people"]: 400.0, inputs["plan_active_share"]: 0.05, inputs["plan_users"]: 20.0},
         dict.fromkeys(given_speeds(path), 77.0),
+        {inputs["plan_scenario"]: "two"},
     ]
     with program.WhatIf(path) as session:
         results = [dict(zip(cells, values)) for values in session.run(cases, cells)]
     for case, found in zip(cases, results):
         errors = {place: value for place, value in found.items() if str(value).startswith(("#", "Err:"))}
         assert errors == {}, case
-    usual, alone, unknown, too_fast, rented, euros, twice, measured = results
+    usual, alone, unknown, too_fast, rented, euros, twice, measured, doubtful = results
     first = [f"E{18 + place}" for place in range(best.SHOWN)]
     assert {usual[PLAN, cell] for cell in first[:3]} == set(GPUS) and usual[PLAN, first[3]] == "–"
     assert [alone[PLAN, cell] for cell in first] == ["h200-sxm", *["–"] * 4]
     for nothing in (unknown, too_fast):
         assert nothing[PLAN, "E3"] == LABELS("plan.nothing") and nothing[PLAN, first[0]] == "–"
-    assert any(LABELS("plan.doubt_names") in str(unknown[PLAN, f"E{row}"]) for row in range(27, 31))
-    assert any(LABELS("plan.doubt_demand") in str(twice[PLAN, f"E{row}"]) for row in range(27, 31))
-    doubts = [str(measured[PLAN, f"E{row}"]) for row in range(27, 31)]
-    assert any(LABELS("plan.doubt_measured", count=str(len(given_speeds(path)))) in doubt for doubt in doubts)
-    assert not any(LABELS("plan.doubt_speed") in doubt for doubt in doubts)
+    assert says(unknown, "names") and says(twice, "demand")
+    assert says(measured, "measured", count=str(len(given_speeds(path)))) and not says(measured, "speed")
+    for key, values in {"beyond": {"model": "llama-3.1-8b", "longest": "131,072"}, "cache": {"format": "q8_0"}}.items():
+        assert says(doubtful, key, **values) and not says(usual, key, **values)
     assert "77 – 77" in {str(value) for value in measured.values()}
     assert {rented[PLAN, f"F{18 + place}"] for place in range(best.SHOWN)} <= {LABELS("procurement.rent"), "–"}
     assert euros[PLAN, "L18"] == pytest.approx(2 * usual[PLAN, "L18"])

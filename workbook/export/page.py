@@ -603,9 +603,11 @@ class _Page:
         return _joined(offer.vendor for offer in offers), _joined(offer.quote for offer in offers), until
 
     def _risks(self) -> None:
-        """Place what may turn out otherwise: speed, time, law, prices, tax."""
+        """Place what may turn out otherwise: cache, speed, time, law, prices, tax."""
         labels, figures = self._labels, self._figures
         self._wide_section("risks")
+        if self._scenario.lacks_cache:
+            self._text(styles.NOTE, labels("export.risk_cache", format=self._scenario.kv_precision.name))
         if figures.has_speed:
             by_rule = "" if self._by_vllm else f" {labels('export.risk_rule')}"
             self._text(styles.NOTE, labels("export.risk_speed") + by_rule)

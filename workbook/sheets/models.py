@@ -16,6 +16,7 @@ from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
 from core.model.mixers import FullAttention, SlidingWindowAttention
 from core.model.weights import weights_bytes
+from core.plan.cache_formats import attention_kind
 from core.plan.details import shipped_as
 from core.plan.layout_figures import MODEL_FIGURES, has_shapes, model_figures
 from core.plan.serving import served_precision
@@ -198,6 +199,7 @@ _COLUMNS = (
     *(_figure_column(name) for name in MODEL_FIGURES if name != "shipped_kernels"),
     _figure_column("shipped_kernels"),
     _engine_column("drafting_kernels", lambda model: model_figures(with_draft_layers(model.spec)).shipped_kernels),
+    _engine_column("attention_kind", lambda model: attention_kind(model.spec)),
     _engine_column("mtp_layers", lambda model: model.spec.drafts.count if model.spec.drafts else 0),
     ModelColumn(
         "cache",

@@ -48,6 +48,7 @@ ANSWERS = {
 WORKINGS = (
     SheetColumn("trouble", 24, styles.FORMULA_TEXT, None),
     SheetColumn("remark", 24, styles.FORMULA_TEXT, None),
+    SheetColumn("plain_remark", 24, styles.FORMULA_TEXT, None),
     SheetColumn("counted", 9, styles.CHECK),
     SheetColumn("max_context", 11),
     SheetColumn("beyond", 9, styles.CHECK),
@@ -144,8 +145,9 @@ def formulas(labels: Labels, cell: Cell, of_capacity: Cell, gpu: Cell, longest: 
         "state": f"IF({cell('trouble')}={missing},{cell('remark')},{f.text('▲ ')}&{cell('trouble')})",
         "trouble": f"IF({cell('input_check')}<>{f.text(f.OK)},{cell('input_check')},"
         f"IF({cell('number')}>most_scenarios,{full},{fits}))",
-        "remark": f"IF({cell('beyond')}=1,{beyond},IF({is_known},IF({runs}={pace.RUNS},{f.text(f.OK)},"
-        f"{text('ok_memory')}),{text('ok_no_price')}))",
+        "remark": f"IF({cell('beyond')}=1,{beyond},IF({cell('lacks_cache')}=1,{text('ok_no_cache')},{cell('plain_remark')}))",
+        "plain_remark": f"IF({is_known},IF({runs}={pace.RUNS},{f.text(f.OK)},"
+        f"{text('ok_memory')}),{text('ok_no_price')})",
         "counted": f"IF({cell('trouble')}={missing},IF({is_known},1,0),0)",
         "max_context": f"IF(ISNUMBER({longest}),{longest},0)",
         "beyond": f"IF({cell('max_context')}>0,IF({cell('context')}>{cell('max_context')},1,0),0)",

@@ -296,6 +296,9 @@ class _Writer:
         yield "demand", "COUNT(plan_users,plan_people,plan_requests_per_hour)>1", says("demand")
         yield "active", "AND(ISNUMBER(plan_people),NOT(ISNUMBER(plan_active_share)))", says("active")
         yield "scenario", f"chosen_check<>{f.text(f.OK)}", says("scenario", problem="chosen_check")
+        longest = f.fixed("chosen_max_context", 0)
+        yield "beyond", "chosen_beyond=1", says("beyond", model="chosen_model", longest=longest)
+        yield "cache", "chosen_lacks_cache=1", says("cache", format="chosen_kv_precision")
         all_of_them = f.text(plan_inputs.choice_text(labels, "all"))
         listed = 'LEN(candidate_list)-LEN(SUBSTITUTE(candidate_list,",",""))-1'
         known = f"SUM({gpus.column(self.book, 'is_listed')})"

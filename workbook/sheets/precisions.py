@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 
 from core import catalog
+from core.plan.cache_formats import ATTENTION_KINDS, vllm_has
 from core.plan.layout_figures import CACHE_WIDTHS, SAME_WEIGHTS, WEIGHT_FORMATS, cache_width, kernels_and_width
 from core.plan.replica_figures import CONSTANTS
 from core.plan.serving import ENGINES
@@ -23,8 +24,11 @@ FORMATS = (
     "fp8_tensor", "fp8_block", "w8a8", "w4a16", "awq", "gptq", "nf4", "mxfp4", "nvfp4", "q8_0", "q6_k", "q5_k_m",
     "q4_k_m", "iq4_xs",
 )  # fmt: skip
-# Formats of a cache beyond the nominal ones: vLLM config/cache.py, CacheDType.
-CACHES = ("nvfp4", "fp8_per_token_head", "int8_per_token_head", "fp8_ds_mla")
+# Formats of a cache beyond the nominal ones: vLLM's, then llama.cpp's, of keys / of values where these are apart.
+CACHES = (
+    "nvfp4", "fp8_per_token_head", "int8_per_token_head", "fp8_ds_mla", "q8_0", "q4_0", "fp16/q8_0", "fp16/q4_0",
+    "q8_0/q4_0",
+)  # fmt: skip
 # Precisions that vLLM serves in a format that depends on the model; Models has a column for each.
 SERVED = ("fp8", "int8", "int4")
 # Columns of numbers, by which other sheets look up a precision: key → name of the column.
@@ -35,6 +39,7 @@ _NUMBERS = (
 _COLUMNS = ("name", "meaning", *_NUMBERS, "source", "as_of")
 _LETTER = dict(zip(_COLUMNS, ascii_uppercase))
 _NUMBER_LETTERS = [_LETTER[key] for key in _NUMBERS]
+_ATTENTION_LETTERS = _NUMBER_LETTERS[2:5]  # of caches, for each kind of attention
 _SHARES = {"driver_reserved_share": "0.0%", "memory_utilization": "0%"}
 
 
@@ -45,7 +50,7 @@ def write(book: Book) -> None:
     and of the format in which vLLM serves it; the column of its weights on Layouts; the kind of its kernels; the
     bytes of an activation, in units of 16 bits; and on Speed figures its class, the number of its kind, and the column of
     its kind where that depends on the model. `kv_bytes` and `kv_cache_column` are the same of a cache: its bytes per
-    value, and its column on Layouts.
+    value, and its column on Layouts; `vllm_caches` has 1 for each kind of attention for which vLLM has it.
     """
     labels = book.labels
     ws = book.sheet("precisions", [24, 58, 16, *([14] * (len(_NUMBERS) - 1)), 70, 12])
@@ -120,27 +125,38 @@ def _write_caches(book: Book, ws, header_row: int, nominal: Sequence[str]) -> No
     """Write the formats of a cache, and define their names."""
     labels = book.labels
     headings = {"A": "cache_format", "B": "meaning", "C": "bytes", "D": "cache_column"}
+    headings |= dict(zip(_ATTENTION_LETTERS, ("vllm_heads", "vllm_latents", "vllm_sparse_latents")))
     headings |= {_LETTER[key]: key for key in ("source", "as_of")}
     for letter in _LETTER.values():
         key = headings.get(letter)
         put(ws, f"{letter}{header_row}", styles.HEADING, key and labels(f"precisions.{key}"))
     first, last = header_row + 1, header_row + len(nominal) + len(CACHES) + 1
     for row, name in enumerate((*nominal, *CACHES), start=first):
-        known = catalog.precision_named(name)
-        column = [*CACHE_WIDTHS].index(cache_width(known.precision)) + 1
-        _write_known(ws, labels, row, known)
-        _write_cache_numbers(ws, row, known.precision.bytes_per_value, column)
+        precision = catalog.precision("kv_precision", name)
+        column = [*CACHE_WIDTHS].index(cache_width(precision)) + 1
+        if "/" in name:
+            keys, values = name.split("/")
+            meaning = labels("precisions.keys_and_values", keys=keys, values=values)
+            _write_texts(ws, row, (name, meaning, labels("precisions.keys_and_values_source"), None))
+        else:
+            _write_known(ws, labels, row, catalog.precision_named(name))
+        _write_cache_numbers(
+            ws, row, precision.bytes_per_value, column, [vllm_has(precision, k) for k in ATTENTION_KINDS]
+        )
     _write_shipped(ws, labels, last)
-    _write_cache_numbers(ws, last, None, 0)
+    _write_cache_numbers(ws, last, None, 0, [])
     for letter, name in {"A": "kv_precision_names", "C": "kv_bytes", "D": "kv_cache_column"}.items():
         book.name(name, ws, f"{letter}{first}:{letter}{last}")
+    book.name("vllm_caches", ws, f"{_ATTENTION_LETTERS[0]}{first}:{_ATTENTION_LETTERS[-1]}{last}")
 
 
-def _write_cache_numbers(ws, row: int, bytes_per_value: float | None, column: int) -> None:
+def _write_cache_numbers(ws, row: int, bytes_per_value: float | None, column: int, attention: Sequence[bool]) -> None:
     put(ws, f"C{row}", styles.FORMULA, bytes_per_value, "0.0###")
     put(ws, f"D{row}", styles.FORMULA, column, COUNT_FORMAT)
     for letter in _NUMBER_LETTERS[2:]:
         put(ws, f"{letter}{row}", styles.NOTE)
+    for letter, has_cache in zip(_ATTENTION_LETTERS, attention):
+        put(ws, f"{letter}{row}", styles.FORMULA, int(has_cache), COUNT_FORMAT)
 
 
 def _write_engines(book: Book, ws, header_row: int) -> None:
@@ -176,8 +192,21 @@ def row_of(name: str) -> str:
 
 
 def of_cache(number: str, name: str) -> str:
-    """Return a formula for `kv_bytes` or `kv_cache_column` of the format of a cache named in the cell `name`."""
-    return f"INDEX({number},MATCH({name},kv_precision_names,0))"
+    """Return a formula for a number of the format of a cache named in the cell `name`, such as `kv_bytes`."""
+    return f"INDEX({number},{_row_of_cache(name)})"
+
+
+def vllm_has_cache(name: str, attention: str) -> str:
+    """Return a formula: 1 if vLLM has the format of a cache named in the cell `name`.
+
+    Args:
+        attention: the cell of the kind of attention.
+    """
+    return f"INDEX(vllm_caches,{_row_of_cache(name)},{attention}+1)"
+
+
+def _row_of_cache(name: str) -> str:
+    return f"MATCH({name},kv_precision_names,0)"
 
 
 def bytes_of(name: str) -> str:

@@ -14,6 +14,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core.plan.allocation import PAGED, RESERVED
+from core.plan.cache_formats import CACHE
 from core.plan.layout_figures import FIGURES_OF_TERMS
 from core.plan.memory import DEVICE, ESTIMATE, GROUPS, OF_CONTEXT
 from core.plan.serving import RULE, VLLM
@@ -140,6 +141,7 @@ _MADE_OF_INPUTS = (
     "number", "model_row", "model_at", "gpu_row", "gpu_at", "precision_row", "format_column", "served_row", "memory_bytes",
     "cache_format", "value_bytes", "cache_column", "by_engine", "is_shipped", "weights_column", "kernels", "wide",
     "all_weights_bytes", "attention_groups", "groups_column", "layout_column", *DRAFTS.by_name,
+    *CACHE.by_name,
 )  # fmt: skip
 _WORKING = (
     *_MEMORY,
@@ -251,8 +253,8 @@ def _mark_wrong_cells(ws: Worksheet) -> None:
         )
         rule = FormulaRule([f"OR({failed})"], **wrong)
         ws.conditional_formatting.add(f"{_LETTER[key]}{FIRST_ROW}:{_LETTER[key]}{last}", rule)
-    beyond, counted = (f"${_LETTER[key]}{FIRST_ROW}" for key in ("beyond", "counted"))
-    doubtful = f"IF(ISNUMBER({counted}),OR({counted}=0,{beyond}=1),FALSE)"
+    beyond, lacks, counted = (f"${_LETTER[key]}{FIRST_ROW}" for key in ("beyond", "lacks_cache", "counted"))
+    doubtful = f"IF(ISNUMBER({counted}),OR({counted}=0,{beyond}=1,{lacks}=1),FALSE)"
     rule = FormulaRule([doubtful], font=Font(bold=True, color=styles.WARNING))
     ws.conditional_formatting.add(f"{_LETTER['state']}{FIRST_ROW}:{_LETTER['state']}{last}", rule)
 
@@ -273,6 +275,8 @@ def _set_out(labels: Labels, ws: Worksheet, last: int) -> None:
             for row in range(GROUP_ROW, last + 1):
                 border = ws[f"{first}{row}"].border
                 ws[f"{first}{row}"].border = Border(accent, border.right, border.top, border.bottom)
+    for row in range(FIRST_ROW, last + 1):  # some formats of a cache have long names
+        ws[f"{_LETTER['kv_precision']}{row}"].alignment = Alignment("left", "center", wrap_text=True, indent=1)
     ws.freeze_panes = f"B{FIRST_ROW}"
 
 
@@ -299,7 +303,7 @@ def header(labels: Labels, key: str) -> str:
 _BY_MEMORY = ("replicas", "deploy", "nodes")  # of the layout that holds the users at any speed
 _TERM_KEYS = {
     *(term.name for term in (*DEVICE, *ESTIMATE, *OF_CONTEXT)), *OF_MODEL, "memory_bytes", "value_bytes", "by_engine", "is_shipped",
-    "wide", "kernels", "all_weights_bytes", "attention_groups", *DRAFTS.by_name,
+    "wide", "kernels", "all_weights_bytes", "attention_groups", *DRAFTS.by_name, *CACHE.by_name,
 } - {*_ANSWER_TERMS}  # fmt: skip
 
 
@@ -336,6 +340,8 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         key = key_of(name)
         if key:
             return cell(key)
+        if name == "has_cache":
+            return precisions.vllm_has_cache(cell("cache_format"), model("attention_kind"))
         return gpu(name) if name in ("small_steps", "workspace_bytes") else name
 
     def formula(term: Term) -> str:
@@ -352,7 +358,10 @@ def _formulas(book: Book, of_capacity: Cell) -> dict[str, str]:
         **_rows_and_lookups(book, cell, model, gpu, if_ok),
         # From the formula of `attention_groups`: a shorter chain.
         "groups_column": f"MAX(1,{f.row_in('group_sizes', formula(GROUPS['attention_groups']))})",
-        **{term.name: if_ok(formula(term)) for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *OF_CONTEXT)},
+        **{
+            term.name: if_ok(formula(term))
+            for term in (ESTIMATE["tokens"], ESTIMATE["allocated_tokens"], *OF_CONTEXT, *CACHE)
+        },
         **{
             term.name: formula(term)
             for term in (*DEVICE, *GROUPS, *DRAFTS, *(ESTIMATE[name] for name in _WORKING_TERMS[2:]))

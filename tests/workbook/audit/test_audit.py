@@ -22,7 +22,6 @@ from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.table import Table, TableColumn, TableFormula
 
 from addin.functions import declared_functions
-from core import catalog
 from core.catalog.offers import catalog_offers
 from tests.workbook.package_edits import DRAWING, MAIN, Xlsx
 from tests.workbook.planner_rows import few
@@ -387,11 +386,8 @@ def small_planner() -> bytes:
 def build_small(language: str) -> bytes:
     """Build the template with fewer models, GPUs and scenarios: an audit of it takes a fraction of the time."""
     rows = scenarios.default_rows(Labels(language))[:SCENARIOS]
-    bought = [gpu for gpu in catalog.gpus() if gpu.name in SMALL_GPUS]
     names = {str(row["model"]) for row in scenarios.EXAMPLES}
-    with pytest.MonkeyPatch.context() as patch, few(names, most_scenarios=SCENARIOS):
-        for sheet in ("gpus", "capacity"):
-            patch.setattr(f"workbook.sheets.{sheet}.gpus_with_slices", lambda: tuple(bought))
+    with few(names, gpus=SMALL_GPUS, most_scenarios=SCENARIOS, sheet_gpus=()):
         return build(language, rows, offers=SMALL_OFFERS)[0]
 
 

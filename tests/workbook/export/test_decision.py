@@ -14,7 +14,7 @@ from core.catalog.offer_choice import catalog_prices
 from core.catalog.offers import OWN_QUOTE
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import layout_title
-from core.plan.serving import RULE, VLLM
+from core.plan.serving import ENGINES, RULE, VLLM
 from core.units import GB
 from tests.spreadsheets.programs import in_each_program
 from tests.workbook.export.test_export import Given, deployed, figures_by_label, on_gpu, pages, scenario
@@ -194,6 +194,14 @@ def test_a_page_without_speed_says_why(lang, tmp_path):
         if gap in speeds.REFUSING:
             assert labels(f"export.answer_{gap}") == ws["A6"].value
             assert figures_of(item).best is None
+
+
+def test_a_cache_that_vllm_lacks_is_a_risk(tmp_path):
+    pairs = {engine: chat(engine=engine, kv_precision=catalog.kv_precision("q8_0/q4_0")) for engine in ENGINES}
+    export_scenarios(tmp_path / "pages.xlsx", Given([*pairs.values()]), "en")
+    risk = LABELS("export.risk_cache", format="q8_0/q4_0")
+    for ws, engine in zip(pages(read(tmp_path / "pages.xlsx")), pairs):
+        assert (risk in texts_of(ws)) == (engine == VLLM)
 
 
 @in_each_program
