@@ -226,23 +226,23 @@ def test_deleted_rows_moved_and_missing_columns(small_planners, tmp_path):
 
 
 def test_many_rows_with_an_outdated_size_in_the_file(small_planners, tmp_path):
-    """3 000 rows, with a stated dimension of ten."""
+    """A thousand rows, with a stated dimension of ten."""
     row_xml = re.compile(rb'<row r="7".*?</row>', re.DOTALL)
 
     def multiply(part, content):
         area = f"A6:{LAST_COLUMN}16".encode()
         if b'ref="%s"' % area in content and "tables/" in part:
-            return content.replace(area, f"A6:{LAST_COLUMN}3006".encode())
+            return content.replace(area, f"A6:{LAST_COLUMN}1006".encode())
         if "worksheets/sheet" not in part or f'r="{LAST_COLUMN}16"'.encode() not in content:
             return content
         first = row_xml.search(content)[0]
-        rows = (re.sub(rb'r="([A-Z]*)7"', rb'r="\g<1>%d"' % number, first) for number in range(7, 3007))
+        rows = (re.sub(rb'r="([A-Z]*)7"', rb'r="\g<1>%d"' % number, first) for number in range(7, 1007))
         return content[: content.index(b'<row r="7"')] + b"".join(rows) + content[content.index(b"</sheetData>") :]
 
     path = tmp_path / "many.xlsx"
     path.write_bytes(rewritten(small_planners["en"].read_bytes(), multiply))
     rows = list(Planner(path))
-    assert len(rows) == 3000
+    assert len(rows) == 1000
     assert not any(row.differences or row.problems for row in rows)
 
 

@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
@@ -122,7 +123,7 @@ class Call:
     def formula(self) -> str:
         return f"={self.function}({','.join(self.references)})"
 
-    @property
+    @cached_property
     def expected(self) -> list[list[object]]:
         result = getattr(vram_udf, self.function)(*self.values)
         return result if isinstance(result, list) else [[result]]
@@ -228,6 +229,7 @@ def called(oxt, tmp_path_factory) -> Iterator[libreoffice.WhatIf]:
         yield opened
 
 
+@cache
 def _tops() -> list[int]:
     """Return the first row of each call's result."""
     return list(accumulate((len(call.expected) for call in CALLS), initial=1))
