@@ -65,7 +65,7 @@ def measure(torch, spec: ModelSpec) -> list[Measured]:
     )  # fmt: skip
     found, pool = capacity(vllm.ENGINE, deployment), vllm.pool(deployment)
     count = found.budget.kv.expected // pool.block_bytes[0]
-    per_layer = count * pool.block_bytes[0] // spec.num_hidden_layers
+    per_layer = int(count * pool.block_bytes[0]) // spec.num_hidden_layers
     cache = [torch.empty(per_layer, dtype=torch.uint8, device="cuda") for _ in range(spec.num_hidden_layers)]
     after_cache = torch.cuda.memory_allocated()
     del weights, cache

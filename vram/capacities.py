@@ -11,7 +11,7 @@ from core.engines import llama_cpp
 from core.engines.capacity import Count, users_that_fit
 from core.engines.capacity import capacity as core_capacity
 from core.engines.deployment import Deployment, Device, Engine, Size, checked_settings, parse_version
-from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
+from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel, layers_by_stage
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.spec import ModelSpec
 from core.plan import defaults
@@ -22,6 +22,7 @@ from core.plan.speed_figures import is_without_cache
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
 from vram.models import Model, draft_of, model
+from vram.stages import check_stages, stages_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Capacity:
     Attributes:
         model, engine, engine_version, gpu: what runs on what; `gpu` is "" where only its memory was given.
         gpu_memory_bytes: what a process on the GPU is shown.
+        stage: the number of the stage that decides, from 1.
+        stages: (GPU, layers) of each stage, where GPUs differ; None if `stages` was not given.
         tp, pp: tensor and pipeline parallel size.
         context: longest sequence in tokens.
         usable_bytes: what the engine allows itself of a GPU.
@@ -88,6 +91,8 @@ class Capacity:
     most_gpu_layers: int | None = None
     max_users_paged: int | None = None
     offloaded_tokens: int | None = None
+    stage: int = 1
+    stages: tuple[tuple[str, int], ...] | None = None
     assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -120,7 +125,12 @@ class Capacity:
             "assumed": list(self.assumed),
             "warnings": list(self.warnings),
         }
-        asked = {"max_users_paged": self.max_users_paged, "offloaded_tokens": self.offloaded_tokens}
+        asked: dict[str, object] = {
+            "max_users_paged": self.max_users_paged, "offloaded_tokens": self.offloaded_tokens,
+        }  # fmt: skip
+        if self.stages is not None:
+            asked["stages"] = [{"gpu": gpu, "layers": layers} for gpu, layers in self.stages]
+            asked["stage"] = self.stage
         return answer | {name: value for name, value in asked.items() if value is not None}
 
 
@@ -135,6 +145,7 @@ def capacity(
     gpu_memory_gib: float | None = None,
     tp: float = 1,
     pp: float = 1,
+    stages: str | None = None,
     expert_parallel: bool = False,
     context: float | None = None,
     average_tokens: float | None = None,
@@ -152,6 +163,8 @@ def capacity(
         gpu: a GPU of the catalog by name, a card's number ("4090"), or the GB of one GPU, a size that some GPU has.
         gpu_memory_gib: GiB that a process on the GPU is shown, if known better.
         tp, pp: tensor and pipeline parallel size.
+        stages: instead of `gpu` and `pp`, GPUs that differ: those of each pipeline stage, with its layers if they are
+            not divided as the engine does ("rtx-4090:40,rtx-3090:24").
         expert_parallel: whether whole experts are distributed over the GPUs instead of a part of each.
         context: longest sequence in tokens; None for the model's longest.
         average_tokens: tokens of a sequence on average, for `max_users_paged`.
@@ -169,14 +182,19 @@ def capacity(
     runs_on = engine_of(engine)
     written_version = engine_version or runs_on.default_version
     requested, kv = described.requested_precision(precision), described.cache_precision(kv_precision)
-    choice = _choice(gpu, gpu_memory_gib)
+    given = stages_of(stages) if stages is not None else ()
+    if given and (gpu is not None or gpu_memory_gib is not None or pp != 1):
+        raise OutOfRangeError("stages", "gpu, gpu_memory_gib or pp is given too", "Leave one of them out.")
+    choice = given[0].gpu if given else _choice(gpu, gpu_memory_gib)
     deployment = Deployment(
         model=spec,
         precision=served_precision(spec, requested),
         kv_precision=kv,
         device=_device(gpu, choice, gpu_memory_gib),
         tp=whole("tp", tp),
-        pp=whole("pp", pp),
+        pp=len(given) or whole("pp", pp),
+        stage_devices=tuple(stage.gpu.device for stage in given),
+        stage_layers=tuple(stage.layers for stage in given if stage.layers is not None),
         expert_parallel=expert_parallel,
         context=_context(spec, context),
         version=parse_version(written_version),
@@ -192,17 +210,20 @@ def capacity(
         settings=deployment.settings,
         draft=deployment.draft,
     )
-    named = [] if choice is None else [choice]
+    named = [stage.gpu for stage in given] or ([] if choice is None else [choice])
     # A size plays no part where the memory is given.
     asked = named if gpu_memory_gib is None else [gpu for gpu in named if gpu.size_gb is None]
-    if choice is not None and choice.is_slice and deployment.tp * deployment.pp > 1:
+    if any(gpu.is_slice for gpu in named) and deployment.tp * deployment.pp > 1:
         raise OutOfRangeError(
             "tp", f"a process sees only one MIG slice, not {deployment.tp * deployment.pp}", "Name a larger slice."
         )
     check_tensor_parallel(spec, deployment.tp, expert_parallel)
     check_pipeline_parallel(spec, deployment.pp)
+    if given:
+        check_stages(runs_on, deployment)
     found = core_capacity(runs_on, deployment)
     budget = found.budget
+    device = deployment.devices[found.stage]
     has_host = runs_on is llama_cpp.ENGINE and spec.stated_parameters is None
     paged = None
     if average_tokens is not None:
@@ -211,8 +232,8 @@ def capacity(
         model=spec.name,
         engine=runs_on.name,
         engine_version=written_version,
-        gpu=deployment.device.name,
-        gpu_memory_bytes=deployment.device.memory_bytes,
+        gpu=device.name,
+        gpu_memory_bytes=device.memory_bytes,
         tp=deployment.tp,
         pp=deployment.pp,
         context=deployment.context,
@@ -231,12 +252,21 @@ def capacity(
         memory_utilization=runs_on.share and runs_on.share(deployment),
         max_users_at_90_percent=_users_at_90_percent(runs_on, deployment),
         host_bytes=llama_cpp.host_bytes(deployment) if has_host else None,
-        most_gpu_layers=llama_cpp.most_gpu_layers(deployment) if has_host else None,
+        most_gpu_layers=llama_cpp.most_gpu_layers(deployment) if has_host and not deployment.stage_layers else None,
         max_users_paged=paged,
         offloaded_tokens=found.offloaded_tokens if deployment.settings.kv_offload_gib else None,
+        stage=found.stage + 1,
+        stages=_stages(runs_on, deployment) if given else None,
         assumed=(*described.assumed, *service_assumptions(service, asked)),
         warnings=service_warnings(service, written_version, requested, deployment.context, named),
     )
+
+
+def _stages(engine: Engine, deployment: Deployment) -> tuple[tuple[str, int], ...]:
+    """Return the GPU and the layers of each stage."""
+    split = llama_cpp.layers_on_gpus(deployment) if engine is llama_cpp.ENGINE else deployment.split
+    layers = layers_by_stage(deployment.model.num_hidden_layers, split) if isinstance(split, int) else split
+    return tuple((device.name, count) for device, count in zip(deployment.devices, layers))
 
 
 def _users_at_90_percent(engine: Engine, deployment: Deployment) -> int | None:

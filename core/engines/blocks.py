@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields, replace
 from functools import lru_cache, singledispatch
 
 from core.engines.deployment import Version
-from core.engines.parallelism import stages
+from core.engines.parallelism import Split, stages
 from core.model.mixers import CrossAttention, FullAttention, LatentAttention, Mixer
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -109,7 +109,7 @@ class Blocks:
 
 
 @lru_cache(maxsize=2048)
-def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
+def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: Split, version: Version) -> Blocks:
     """Return the groups and blocks of `model` on `tp` × `pp` GPUs.
 
     Versions before the groups cached all tokens of layers with a window.
@@ -120,7 +120,7 @@ def blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version:
         for spec in specs:
             layers[spec if has_groups else replace(spec, window=0)].append(number)
     if not layers:
-        return Blocks((Group(CacheSpec(), BLOCK_TOKENS, (0,) * pp),), (1,) * pp)
+        return Blocks((Group(CacheSpec(), BLOCK_TOKENS, (0,) * len(spans)),), (1,) * len(spans))
     kinds = {(spec.window, bool(spec.state_bytes)) for spec in layers}
     if len(kinds) == 1:
         return _one_group(layers, spans)

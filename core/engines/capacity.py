@@ -34,7 +34,8 @@ class Capacity:
 
     Attributes:
         deployment: the replica.
-        budget: the use of a GPU's memory in the pipeline stage with the fewest blocks.
+        stage: the number of the pipeline stage with the fewest blocks, from 0.
+        budget: the use of a GPU's memory in that stage.
         kv_bytes_per_token: bytes that a long sequence adds per token, on a GPU of the fullest stage.
         kv_tokens: the size of the KV cache as the engine's log prints it.
         max_concurrency: the number of sequences of the whole context that fit, as the log prints it.
@@ -44,6 +45,7 @@ class Capacity:
     """
 
     deployment: Deployment
+    stage: int
     budget: Budget
     kv_bytes_per_token: int
     kv_tokens: Count
@@ -67,6 +69,7 @@ def capacity(engine: Engine, deployment: Deployment) -> Capacity:
     most = engine.max_sequences(deployment) * places.groups
     return Capacity(
         deployment=deployment,
+        stage=stage,
         budget=budgets[stage],
         kv_bytes_per_token=pool.bytes_per_token,
         kv_tokens=_count(pool.logged_tokens(count, deployment.context) for count in blocks),

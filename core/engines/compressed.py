@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from core.engines.blocks import Blocks, CacheSpec, Group
 from core.engines.deployment import Version
-from core.engines.parallelism import stages
+from core.engines.parallelism import Split, stages
 from core.model.mixers import CompressedAttention, Mixer
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -96,7 +96,7 @@ def has_compressed_attention(model: ModelSpec) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def compressed_blocks(model: ModelSpec, kv_precision: Precision, pp: int, version: Version) -> CompressedBlocks:
+def compressed_blocks(model: ModelSpec, kv_precision: Precision, pp: Split, version: Version) -> CompressedBlocks:
     """Return the groups and blocks of `model` on `pp` stages; every GPU of a stage has all of them."""
     by_layer = [tuple(_caches(run.mixer, kv_precision)) for run in model.layers for _ in range(run.count)]
     members: dict[tuple[int, int], list[tuple[int, _Cache]]] = defaultdict(list)

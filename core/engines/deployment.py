@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from core.checks import Limits, number_within
+from core.engines.parallelism import Split
 from core.errors import OutOfRangeError, WrongTypeError, quoted
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -158,8 +159,10 @@ class Deployment:
         model: the model.
         precision: precision of the weights; None: as the checkpoint stores them.
         kv_precision: precision of the KV cache.
-        device: each of the tp × pp GPUs.
+        device: each of the tp × pp GPUs, or those of the first stage.
         tp, pp: tensor and pipeline parallel size.
+        stage_devices: the GPUs of each pipeline stage, where they differ; empty: all are `device`.
+        stage_layers: the layers of each pipeline stage; empty: as the engine divides them.
         expert_parallel: whether each rank has whole experts instead of a part of every expert.
         context: longest sequence in tokens (vLLM's max_model_len).
         version: version of the engine.
@@ -173,11 +176,23 @@ class Deployment:
     device: Device
     tp: int = 1
     pp: int = 1
+    stage_devices: tuple[Device, ...] = ()
+    stage_layers: tuple[int, ...] = ()
     expert_parallel: bool = False
     context: int
     version: Version
     settings: EngineSettings = DEFAULT_SETTINGS
     draft: ModelSpec | None = None
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The GPU of each pipeline stage."""
+        return self.stage_devices or (self.device,) * self.pp
+
+    @property
+    def split(self) -> Split:
+        """The pipeline stages, with their layers if those are given."""
+        return self.stage_layers or self.pp
 
     @property
     def attention_tp(self) -> int:
@@ -248,7 +263,7 @@ class Pool:
     """The blocks in which an engine stores the KV cache.
 
     Attributes:
-        block_bytes: bytes of one block on a GPU of each pipeline stage.
+        block_bytes: bytes of one block on a GPU of each pipeline stage, or a part of one.
         blocks_per_sequence: returns the blocks of one sequence, from its tokens.
         logged_tokens: returns the cache's size in tokens as the engine's log prints it, from the number of blocks and
             the context.
@@ -256,7 +271,7 @@ class Pool:
         shared_blocks: returns the blocks that sequences can share, from the tokens with which all of them begin.
     """
 
-    block_bytes: tuple[int, ...]
+    block_bytes: tuple[float, ...]
     blocks_per_sequence: Callable[[int], int]
     logged_tokens: Callable[[int, int], int]
     bytes_per_token: int
@@ -264,7 +279,7 @@ class Pool:
 
     def blocks(self, kv_bytes_by_stage: tuple[int, ...]) -> int:
         """Return the number of blocks that fit on every stage."""
-        return min(kv_bytes // block for kv_bytes, block in zip(kv_bytes_by_stage, self.block_bytes))
+        return int(min(kv_bytes // block for kv_bytes, block in zip(kv_bytes_by_stage, self.block_bytes)))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,14 @@ src/llama-context.cpp. A "version" is a build number.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import replace
+from itertools import accumulate
 
 from core.engines.blocks import CacheSpec, cache_specs
 from core.engines.deployment import Budget, Deployment, Engine, Pool, Size, exact_size, size_between
-from core.engines.parallelism import bytes_by_stage, layer_bytes_on_rank, outer_on_rank, sizes_by_layer, stages
+from core.engines.parallelism import Split, bytes_by_stage, layer_bytes_on_rank, outer_on_rank, sizes_by_layer, stages
 from core.engines.served import text_alone
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.precision import Precision
@@ -82,6 +84,23 @@ def _has_output(deployment: Deployment) -> bool:
     return asked is None or asked > deployment.model.num_hidden_layers
 
 
+def layers_on_gpus(deployment: Deployment) -> Split:
+    """Return how the layers on GPUs are divided among them: as given, else by the memory of GPUs that differ.
+
+    Source: src/llama-model.cpp, load_tensors: each layer, and the output after them, is a place; a GPU has those up to
+    its share of the memory of all.
+    """
+    if deployment.stage_layers or not deployment.stage_devices:
+        return deployment.split
+    total = sum(device.memory_bytes for device in deployment.devices)
+    shares = [share / total for share in accumulate(device.memory_bytes for device in deployment.devices)]
+    count = deployment.model.num_hidden_layers - _first_on_gpus(deployment)
+    places = count + _has_output(deployment)
+    last = len(shares) - 1
+    stages_of_layers = Counter(min(last, bisect_right(shares, layer / places)) for layer in range(count))
+    return tuple(stages_of_layers[stage] for stage in range(len(shares)))
+
+
 def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     """Return the bytes of the weights on each GPU.
 
@@ -92,13 +111,15 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     if model.stated_parameters is not None:
         return (-(-weights_bytes(model, precision) // deployment.pp),) * deployment.pp
 
+    split = layers_on_gpus(deployment)
+
     def outside(stage: int) -> int:
         is_last = stage == deployment.pp - 1
         if is_last and not _has_output(deployment):
             return 0
         return sum(
             stored_bytes(tensor, model, None, precision) * times
-            for tensor, times in outer_on_rank(model, 1, deployment.pp, stage)
+            for tensor, times in outer_on_rank(model, 1, split, stage)
             if tensor.group != VISION and (tensor.group != EMBEDDING or (model.tie_word_embeddings and is_last))
         )
 
@@ -106,7 +127,7 @@ def weights_by_stage(deployment: Deployment) -> tuple[int, ...]:
     experts = _expert_bytes(model, precision)
     on_cpu = deployment.settings.cpu_expert_layers or 0
     held = [size - experts[layer] * (layer < on_cpu) for layer, size in enumerate(layer_bytes)]
-    return bytes_by_stage(model, deployment.pp, held, outside, _first_on_gpus(deployment))
+    return bytes_by_stage(model, split, held, outside, _first_on_gpus(deployment))
 
 
 def _expert_bytes(model: ModelSpec, precision: Precision | None) -> tuple[int, ...]:
@@ -142,36 +163,38 @@ def most_gpu_layers(deployment: Deployment) -> int:
 
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of each GPU. Without a `memory_utilization` the engine may use all of its memory."""
-    shapes = stage_shapes(deployment.model, deployment.precision, 1, deployment.pp)
-    usable = round(deployment.device.memory_bytes * (deployment.settings.memory_utilization or 1))
+    shapes = stage_shapes(deployment.model, deployment.precision, 1, layers_on_gpus(deployment))
+    share = deployment.settings.memory_utilization or 1
     ubatch = deployment.settings.max_batched_tokens or _UBATCH
     return tuple(
         Budget(
-            usable_bytes=usable,
+            usable_bytes=round(device.memory_bytes * share),
             weights=exact_size(weights),
             activation=_activation(deployment, stage, ubatch),
             graphs=exact_size(0),
             other=_CONTEXT,
             graphs_are_subtracted=True,
         )
-        for weights, stage in zip(weights_by_stage(deployment), shapes)
+        for device, weights, stage in zip(deployment.devices, weights_by_stage(deployment), shapes)
     )
 
 
 def pool(deployment: Deployment) -> Pool:
     """Return the pool: cells for every token; layers with a window have separate cells for it and a micro-batch.
 
-    A "block" is one byte, because each sequence has cells for its own length.
+    A "block" is one byte of the fullest GPU, because each sequence has cells for its own length, and where GPUs differ
+    what another has of the same cells.
     """
     by_layer = cache_specs(deployment.model, deployment.kv_precision, 1)
-    spans = stages(deployment.model, deployment.pp, _first_on_gpus(deployment))
+    spans = stages(deployment.model, layers_on_gpus(deployment), _first_on_gpus(deployment))
     ubatch = deployment.settings.max_batched_tokens or _UBATCH
-    fullest = max(spans, key=lambda span: _sequence_bytes(by_layer[span[0] : span[1]], deployment.context, ubatch))
-    layers = by_layer[fullest[0] : fullest[1]]
+    sizes = [_sequence_bytes(by_layer[first:end], deployment.context, ubatch) for first, end in spans]
+    first, end = spans[sizes.index(max(sizes))]
+    layers = by_layer[first:end]
     full = sum(spec.bytes_per_token for layer in layers for spec in layer if not spec.window)
     whole = max(1, _sequence_bytes(layers, deployment.context, ubatch))
     return Pool(
-        block_bytes=(1,) * deployment.pp,
+        block_bytes=tuple(max(1, size) / whole for size in sizes) if deployment.stage_devices else (1,) * deployment.pp,
         blocks_per_sequence=lambda context: max(1, _sequence_bytes(layers, context, ubatch)),
         logged_tokens=lambda count, context: count // whole * context if not full else count // full,
         bytes_per_token=full,

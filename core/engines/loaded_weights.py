@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from core.engines.parallelism import bytes_by_stage, outer_on_rank, sizes_by_layer, tensors_on_rank
+from core.engines.parallelism import Split, bytes_by_stage, outer_on_rank, sizes_by_layer, tensors_on_rank
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
 from core.model.tensors import EXPERT, Tensor
@@ -62,7 +62,7 @@ def loaded_weights_by_stage(
     model: ModelSpec,
     precision: Precision | None,
     tp: int,
-    pp: int,
+    pp: Split,
     expert_parallel: bool = False,
     attention_groups: int = 1,
 ) -> tuple[int, ...]:

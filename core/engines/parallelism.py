@@ -20,6 +20,9 @@ from core.model.spec import LayerRun, ModelSpec
 from core.model.tensors import EMBEDDING, EXPERT, HEAD, VISION, Tensor
 from core.model.weights import storage_groups, stored_bytes, weights_bytes
 
+Split = int | tuple[int, ...]
+"""Pipeline stages: their number, of which each has its even share of the layers, or the layers of each."""
+
 
 def tensor_parallel_obstacle(model: ModelSpec, tp: int, expert_parallel: bool = False) -> str:
     """Return why `model` cannot be split over `tp` ranks, as a clause; "" if it can.
@@ -73,11 +76,16 @@ def layers_by_stage(num_hidden_layers: int, pp: int) -> tuple[int, ...]:
     return tuple(stages)
 
 
-def stages(model: ModelSpec, pp: int, first: int = 0) -> tuple[tuple[int, int], ...]:
+def number_of_stages(pp: Split) -> int:
+    """Return the number of pipeline stages."""
+    return pp if isinstance(pp, int) else len(pp)
+
+
+def stages(model: ModelSpec, pp: Split, first: int = 0) -> tuple[tuple[int, int], ...]:
     """Return for each stage its first layer and the layer after its last; together they have those from `first` on."""
     spans = []
     end = first
-    for count in layers_by_stage(model.num_hidden_layers - first, pp):
+    for count in layers_by_stage(model.num_hidden_layers - first, pp) if isinstance(pp, int) else pp:
         spans.append((end, end + count))
         end += count
     return tuple(spans)
@@ -101,17 +109,17 @@ def _on_rank(tensor: Tensor, tp: int, expert_parallel: bool) -> Tensor:
 
 
 @lru_cache(maxsize=2048)
-def outer_on_rank(model: ModelSpec, tp: int, pp: int, stage: int) -> tuple[tuple[Tensor, int], ...]:
+def outer_on_rank(model: ModelSpec, tp: int, pp: Split, stage: int) -> tuple[tuple[Tensor, int], ...]:
     """Return the tensors outside the layers on a rank of a stage, with their number."""
     return tuple(
         (tensor.on_rank(tp), times)
         for tensor, times in counted_outer_tensors(model)
-        if _is_on_stage(tensor, model, stage, pp)
+        if _is_on_stage(tensor, model, stage, number_of_stages(pp))
     )
 
 
 def bytes_by_stage(
-    model: ModelSpec, pp: int, layer_bytes: Sequence[int], outside: Callable[[int], int], first: int = 0
+    model: ModelSpec, pp: Split, layer_bytes: Sequence[int], outside: Callable[[int], int], first: int = 0
 ) -> tuple[int, ...]:
     """Return the bytes of each pipeline stage: those of its layers plus `outside(stage)`; `first` as in `stages`."""
     spans = enumerate(stages(model, pp, first))

@@ -12,7 +12,7 @@ from functools import lru_cache
 from core.engines.compressed import has_compressed_attention
 from core.engines.deployment import DEFAULT_SETTINGS, Budget, Deployment, Engine, EngineSettings, Pool, exact_size
 from core.engines.loaded_weights import loaded_weights_by_stage
-from core.engines.parallelism import tensor_parallel_obstacle, tensors_on_rank
+from core.engines.parallelism import Split, tensor_parallel_obstacle, tensors_on_rank
 from core.errors import OutOfRangeError
 from core.model.mixers import LatentAttention, Mixer
 from core.model.parameters import layer_groups
@@ -124,7 +124,7 @@ def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> t
 
 
 @lru_cache(maxsize=16_384)
-def lora_values(model: ModelSpec, tp: int, pp: int) -> int:
+def lora_values(model: ModelSpec, tp: int, pp: Split) -> int:
     """Return the values of one LoRA adapter of rank 1 on the fullest GPU; a rank of 16 has 16 times as many.
 
     Every projection of attention and of the dense feed-forward block gets two matrices of the rank for each adapter; of
@@ -141,7 +141,8 @@ def lora_values(model: ModelSpec, tp: int, pp: int) -> int:
         for tensor in tensors_on_rank(_projections(tensors), tp)
         for matrix in adapter_matrices(tensor, 1)
     )
-    return -(-values // pp)
+    most, layers = (1, pp) if isinstance(pp, int) else (max(pp), sum(pp))
+    return -(-values * most // layers)
 
 
 def lora_bytes(deployment: Deployment) -> int:
@@ -149,7 +150,7 @@ def lora_bytes(deployment: Deployment) -> int:
     settings = deployment.settings
     if not settings.lora_adapters:
         return 0
-    values = lora_values(deployment.model, deployment.attention_tp, deployment.pp)
+    values = lora_values(deployment.model, deployment.attention_tp, deployment.split)
     return values * (settings.lora_rank or DEFAULT_LORA_RANK) * settings.lora_adapters * LORA_VALUE_BYTES
 
 

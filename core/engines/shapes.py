@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.engines.parallelism import runs_between, stages
+from core.engines.parallelism import Split, number_of_stages, runs_between, stages
 from core.model.parameters import layer_tensors
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -48,7 +48,7 @@ class StageShapes:
 
 @lru_cache(maxsize=2048)
 def stage_shapes(
-    model: ModelSpec, precision: Precision | None, tp: int, pp: int, expert_parallel: bool = False
+    model: ModelSpec, precision: Precision | None, tp: int, pp: Split, expert_parallel: bool = False
 ) -> tuple[StageShapes, ...]:
     """Return the shapes of each pipeline stage of `model`."""
     shapes = []
@@ -65,7 +65,7 @@ def stage_shapes(
             StageShapes(
                 layers=end - first,
                 hidden_size=model.hidden_size,
-                vocab_size=(model.vocab_size or 0) if stage == pp - 1 else 0,
+                vocab_size=(model.vocab_size or 0) if stage == number_of_stages(pp) - 1 else 0,
                 is_first=stage == 0,
                 mlp_width=width,
                 mlp_copies=copies,

@@ -12,6 +12,7 @@ that cannot be computed, the logged runs from which the figures were taken:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from core.engines.deployment import (
     size_between,
 )
 from core.engines.loaded_weights import loaded_weights_by_stage
+from core.engines.parallelism import Split
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.precision import Precision
 from core.model.spec import ModelSpec
@@ -402,23 +404,32 @@ def graph_bytes(deployment: Deployment, layers: int) -> Size:
 def budgets(deployment: Deployment) -> tuple[Budget, ...]:
     """Return the budget of one GPU of each pipeline stage."""
     deployment = _as_run(deployment)
-    model, precision, pp = deployment.model, deployment.precision, deployment.pp
-    usable, expert_parallel = usable_bytes(deployment), deployment.expert_parallel
-    groups = deployment.settings.groups
+    model, precision, split = deployment.model, deployment.precision, deployment.split
+    expert_parallel, groups = deployment.expert_parallel, deployment.settings.groups
     return tuple(
         Budget(
-            usable_bytes=usable,
+            usable_bytes=usable_bytes(on_stage),
             weights=exact_size(weights) if shapes.expert_workspace else size_between(weights, *_MXFP4_PADDING),
-            activation=activation(deployment, shapes),
-            graphs=graph_bytes(deployment, shapes.layers),
-            other=other_bytes(deployment),
+            activation=activation(on_stage, shapes),
+            graphs=graph_bytes(on_stage, shapes.layers),
+            other=other_bytes(on_stage),
             graphs_are_subtracted=deployment.version >= _GRAPHS_SUBTRACTED,
         )
-        for weights, shapes in zip(
-            loaded_weights_by_stage(model, precision, deployment.tp, pp, expert_parallel, groups),
-            stage_shapes(model, precision, deployment.attention_tp, pp, expert_parallel),
+        for on_stage, weights, shapes in zip(
+            _by_stage(deployment),
+            loaded_weights_by_stage(model, precision, deployment.tp, split, expert_parallel, groups),
+            stage_shapes(model, precision, deployment.attention_tp, split, expert_parallel),
         )
     )
+
+
+def _by_stage(deployment: Deployment) -> Sequence[Deployment]:
+    """Return the deployment as a GPU of each stage has it; its first GPU decides the largest step of all."""
+    if not deployment.stage_devices:
+        return (deployment,) * deployment.pp
+    tokens, sequences = largest_step(deployment)
+    settings = replace(deployment.settings, max_batched_tokens=tokens, max_sequences=sequences)
+    return [replace(deployment, device=device, settings=settings) for device in deployment.devices]
 
 
 def pool(deployment: Deployment) -> Pool:
@@ -430,7 +441,7 @@ def pool(deployment: Deployment) -> Pool:
     """
     deployment = _as_run(deployment)
     cache = cache_blocks(
-        deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.pp, deployment.version
+        deployment.model, deployment.kv_precision, deployment.attention_tp, deployment.split, deployment.version
     )
     in_flight = in_flight_tokens(deployment)
     ranks, drafted = deployment.settings.context_parallel or 1, deployment.settings.mtp_tokens or 0
@@ -443,7 +454,7 @@ def pool(deployment: Deployment) -> Pool:
     )
 
 
-def cache_blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: int, version: Version) -> Blocks:
+def cache_blocks(model: ModelSpec, kv_precision: Precision, tp: int, pp: Split, version: Version) -> Blocks:
     """Return the groups and blocks of the cache of `model` on `tp` × `pp` GPUs."""
     if has_compressed_attention(model):
         return compressed_blocks(model, kv_precision, pp, version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from core.plan.fleet import layout_title
+from core.texts import counted
 from core.units import GIB
 from vram.capacities import Capacity
 from vram.capacities import capacity as compute_capacity
@@ -20,6 +21,12 @@ from vram.engine_settings import NOTE
 @click.option("--tp", type=NUMBER, default=1, show_default=True, help="Tensor parallel size.")
 @click.option("--pp", type=NUMBER, default=1, show_default=True, help="Pipeline parallel size.")
 @click.option(
+    "--stages",
+    metavar="GPU:LAYERS,…",
+    help="Instead of --gpu and --pp: GPUs that differ, those of each pipeline stage with its layers. Without layers "
+    "vLLM divides them evenly, llama.cpp by memory.",
+)
+@click.option(
     "--expert-parallel", is_flag=True, help="Distribute whole experts over the GPUs instead of parts of each."
 )
 @click.option("--context", type=NUMBER, help="Tokens per user. [default: the model's longest]")
@@ -34,6 +41,7 @@ def capacity(model: str, as_json: bool, as_csv: bool, **settings) -> None:
 
     \b
     vram capacity llama-3.1-70b --gpu h100 --tp 4 --context 32768
+    vram capacity qwen3-32b --stages rtx-4090:40,rtx-3090:24 --precision fp8 --context 32768
     vram capacity ./config.json --gpu h100 --gpu-memory-gib 79.19 --engine-version 0.19 --json
     """
     found = compute_capacity(model, **settings)
@@ -42,7 +50,10 @@ def capacity(model: str, as_json: bool, as_csv: bool, **settings) -> None:
 
 def _print(found: Capacity) -> None:
     layout = layout_title(found.tp, found.pp)
-    click.secho(f"{found.model} on {found.gpu or 'GPU'}, {layout}, {found.engine} {found.engine_version}", bold=True)
+    gpus = found.gpu or "GPU"
+    if found.stages:
+        gpus = " + ".join(f"{gpu} ({counted(layers, 'layer')})" for gpu, layers in found.stages)
+    click.secho(f"{found.model} on {gpus}, {layout}, {found.engine} {found.engine_version}", bold=True)
     graphs = "CUDA graphs" if found.graphs_are_subtracted else "CUDA graphs (on top, not subtracted)"
     sizes = (("weights", found.weights_bytes), ("peak activation", found.activation_bytes), (graphs, found.graph_bytes),
              ("outside the tensor library", found.other_bytes), ("KV cache", found.kv_budget_bytes))  # fmt: skip
@@ -59,6 +70,7 @@ def _print(found: Capacity) -> None:
     if found.host_bytes is not None:
         rows.append(("weights in CPU memory", f"{found.host_bytes / GIB:,.2f}", "", ""))
         rows.append(("most layers on the GPUs (-ngl)", f"{found.most_gpu_layers}", "", ""))
-    print_columns(("GiB per GPU", "expected", "from", "to"), rows)
+    of_stage = f" of stage {found.stage}" if found.stages else ""
+    print_columns((f"GiB per GPU{of_stage}", "expected", "from", "to"), rows)
     click.echo(NOTE)
     print_remarks(found.assumed, found.warnings)
