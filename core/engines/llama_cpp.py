@@ -140,9 +140,20 @@ def _expert_bytes(model: ModelSpec, precision: Precision | None) -> tuple[int, .
 
 
 def host_bytes(deployment: Deployment) -> int:
-    """Return the bytes of the weights that stay in CPU memory, without towers."""
+    """Return the bytes of the weights that stay in CPU memory, without towers.
+
+    A token embedding that is the head too is there as well as on the last GPU. Logged for Command R in Q4_K_S: 1640.62
+    MiB (ggml-org/llama.cpp pull request 6122), as computed.
+    """
     model, precision = deployment.model, deployment.precision
-    return max(0, weights_bytes(text_alone(model), precision) - sum(weights_by_stage(deployment)))
+    kept = max(0, weights_bytes(text_alone(model), precision) - sum(weights_by_stage(deployment)))
+    if not (model.tie_word_embeddings and _has_output(deployment)) or model.stated_parameters is not None:
+        return kept
+    return kept + sum(
+        stored_bytes(tensor, model, None, precision) * times
+        for tensor, times in outer_on_rank(model, 1, 1, 0)
+        if tensor.group == EMBEDDING
+    )
 
 
 def most_gpu_layers(deployment: Deployment) -> int:

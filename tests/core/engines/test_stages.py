@@ -12,7 +12,7 @@ from core.engines.capacity import capacity
 from core.engines.deployment import Deployment, Device, EngineSettings, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import stages
-from core.units import GIB
+from core.units import GIB, MIB
 
 LLAMA = catalog.model("llama-3.1-8b").spec  # 32 layers
 LARGE, SMALL = Device("large", 24 * GIB), Device("small", 8 * GIB)
@@ -34,6 +34,22 @@ def test_each_stage_has_its_layers():
     even, uneven = (loaded_weights_by_stage(LLAMA, None, 1, split) for split in (2, (20, 12)))
     assert uneven[0] - even[0] == even[1] - uneven[1] == 4 * LAYER_BYTES
     assert llama_cpp.weights_by_stage(deployed(llama_cpp.ENGINE, stage_layers=(20, 12)))[0] == 20 * LAYER_BYTES
+
+
+def test_a_logged_replica_of_two_gpus():
+    """Command R in Q4_K_S, RTX 4070 Ti and RTX 3090 Ti: ggml-org/llama.cpp pull request 6122, comment by Wuzzooy."""
+    given = replace(
+        deployed(llama_cpp.ENGINE, stage_layers=(12, 28)),
+        model=catalog.model("command-r-35b").spec,
+        precision=catalog.precision("precision", "q4_k_s"),
+        context=4096,
+    )
+    logged = [5434.38, 13_989.53]
+    assert [size / MIB for size in llama_cpp.weights_by_stage(given)] == pytest.approx(logged, abs=0.006)
+    assert llama_cpp.host_bytes(given) / MIB == pytest.approx(1640.62, abs=0.01)
+    cache = llama_cpp.pool(replace(given, stage_devices=(LARGE, LARGE)))
+    whole = cache.blocks_per_sequence(4096)  # of the fullest GPU
+    assert [size * whole / MIB for size in cache.block_bytes] == [1536, 3584]
 
 
 # 33 places, of the layers and the output: 24 of 32 GiB have those below 0.75, which is 24.75.
