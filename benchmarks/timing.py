@@ -59,9 +59,14 @@ def in_turn(
 ) -> Measure:
     """Run both once to warm up, then time one after the other, `rounds` times."""
     baseline(), measured()
-    gc.collect()
-    pairs = [(baseline(), measured()) for _ in range(rounds)]
+    pairs = [(_alone(baseline), _alone(measured)) for _ in range(rounds)]
     return compared(name, [b for _, b in pairs], baseline_name, [a for a, _ in pairs], target)
+
+
+def _alone(timed: Timed) -> float:
+    """Time without the garbage of what ran before, whose collection may otherwise fall into this time."""
+    gc.collect()
+    return timed()
 
 
 def calls(function: Callable[..., object], arguments: Sequence[tuple]) -> Timed:

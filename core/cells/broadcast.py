@@ -36,8 +36,8 @@ class Array:
         """Return the elements as a list of rows, the form that hosts expect."""
         if self.columns == 1:
             return [[element] for element in self.elements]
-        starts = range(0, len(self.elements), self.columns)
-        return [list(self.elements[start : start + self.columns]) for start in starts]
+        elements = self.elements if isinstance(self.elements, list) else list(self.elements)
+        return [elements[start : start + self.columns] for start in range(0, len(elements), self.columns)]
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,11 @@ class Sizing:
         weights, one = self.weights_bytes, self.kv.bytes_of_sequences(1, context, kv_precision)
         if not self.kv.is_proportional(context, kv_precision) or weights + one * max(users) > _EXACT_IN_FLOATS:
             return [self.total_bytes(context, number, kv_precision, overhead) / unit_bytes for number in users]
-        fixed, per_user = float(weights), float(one)
+        fixed, per_user, unit, offset = float(weights), float(one), float(unit_bytes), _ROUNDING_OFFSET
         return [
-            (needed + ((needed * overhead + _ROUNDING_OFFSET) - _ROUNDING_OFFSET)) / unit_bytes
-            for needed in [fixed + per_user * number for number in users]
+            (needed + ((needed * overhead + offset) - offset)) / unit
+            for number in users
+            for needed in [fixed + per_user * number]  # Python has no list for it, but a name
         ]
 
 
