@@ -100,7 +100,7 @@ class Sizing:
         return [
             (needed + ((needed * overhead + offset) - offset)) / unit
             for number in users
-            for needed in [fixed + per_user * number]  # Python has no list for it, but a name
+            for needed in [fixed + per_user * number]  # of one element, for which Python makes no list
         ]
 
 
