@@ -11,7 +11,8 @@ from core.engines import llama_cpp
 from core.engines.capacity import Count, users_that_fit
 from core.engines.capacity import capacity as core_capacity
 from core.engines.deployment import Deployment, Device, Engine, Size, checked_settings, parse_version
-from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel, layers_by_stage
+from core.engines.parallelism import check_pipeline_parallel, check_tensor_parallel
+from core.engines.parallelism import stages as stages_of_layers
 from core.errors import OutOfRangeError, UnknownNameError
 from core.model.spec import ModelSpec
 from core.plan import defaults
@@ -265,8 +266,8 @@ def capacity(
 def _stages(engine: Engine, deployment: Deployment) -> tuple[tuple[str, int], ...]:
     """Return the GPU and the layers of each stage."""
     split = llama_cpp.layers_on_gpus(deployment) if engine is llama_cpp.ENGINE else deployment.split
-    layers = layers_by_stage(deployment.model.num_hidden_layers, split) if isinstance(split, int) else split
-    return tuple((device.name, count) for device, count in zip(deployment.devices, layers))
+    spans = stages_of_layers(deployment.model, split)
+    return tuple((device.name, end - first) for device, (first, end) in zip(deployment.devices, spans))
 
 
 def _users_at_90_percent(engine: Engine, deployment: Deployment) -> int | None:

@@ -180,7 +180,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "plan.doubt_scenario": ("The scenario cannot be used: {problem}", "该方案无法使用：{problem}"),
     "plan.doubt_beyond": (
-        "{model} supports contexts of {longest} tokens: engines refuse longer ones unless told.",
+        "{model} supports contexts of {longest} tokens; longer ones need a setting of the engine.",
         "{model} 的上下文上限为 {longest} token：除非另行设置，引擎会拒绝更长的上下文。",
     ),
     "plan.doubt_cache": (

@@ -85,7 +85,7 @@ def _has_output(deployment: Deployment) -> bool:
 
 
 def layers_on_gpus(deployment: Deployment) -> Split:
-    """Return how the layers on GPUs are divided among them: as given, else by the memory of GPUs that differ.
+    """Return the layers of each GPU: as given, else by the memory of GPUs that differ; their number if all are equal.
 
     Source: src/llama-model.cpp, load_tensors: each layer, and the output after them, is a place; a GPU has those up to
     its share of the memory of all.

@@ -11,7 +11,7 @@ from core.plan.speed import TENSORRT_LLM_ENGINE
 
 ENGINES = {engine.name: engine for engine in (vllm.ENGINE, sglang.ENGINE, TENSORRT_LLM_ENGINE, llama_cpp.ENGINE)}
 OF_VLLM = "fp16, bf16, fp32, fp8, nvfp4, fp8_per_token_head, int8_per_token_head, fp8_ds_mla"
-# Model, cache, and how the warning goes on after "kv_precision: vllm has "; "" for none.
+# Model, cache, and the text of the warning after "kv_precision: vllm has "; "" for no warning.
 CACHES = (
     ("llama-3.1-70b", "fp8", ""),
     ("llama-3.1-70b", "fp32", ""),
