@@ -69,7 +69,7 @@ def _fetch_model(model_id: str, revision: str | None) -> ModelFile:
     with _one_sentence_errors(model_id):
         config, connected = _download_config(model_id, revision)
     fields: Mapping[str, object] = config_fields(config)
-    spec = spec_from_config(fields, name=model_id, refuse_later=True)  # refused before any header is fetched
+    spec = spec_from_config(fields, name=model_id, refuse_later=True, heads=True)  # refused before headers are fetched
     snapshot = os.path.dirname(config)
     stored = _cached(snapshot)
     if stored is None and connected:
@@ -78,7 +78,7 @@ def _fetch_model(model_id: str, revision: str | None) -> ModelFile:
         _download_quantization(model_id, os.path.basename(snapshot))
     quantized = with_quantization(fields, snapshot)
     if quantized is not fields:
-        fields, spec = quantized, spec_from_config(quantized, name=model_id, refuse_later=True)
+        fields, spec = quantized, spec_from_config(quantized, name=model_id, refuse_later=True, heads=True)
     return ModelFile(spec=spec, fields=fields, stored=stored)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core import catalog
+from core.catalog.draft_models import draft_head, errors_of_draft_model
 from core.errors import PlannerError, UnknownNameError, UnsupportedModelError, quoted
 from core.model.counts import model_counts
 from core.model.precision import Precision
@@ -110,6 +111,17 @@ def model(name_or_path: str | os.PathLike[str] | Model) -> Model:
     Raises:
         PlannerError: there is no such model, or a file is not understood.
     """
+    found = _model_or_head(name_or_path)
+    if found.spec.is_draft_head:
+        raise UnsupportedModelError(
+            "model",
+            f"{found.spec.name} is a head that drafts tokens for another model (speculative decoding)",
+            "Name the model that it drafts for, and give this one as draft_model (--draft-model).",
+        )
+    return found
+
+
+def _model_or_head(name_or_path: str | os.PathLike[str] | Model) -> Model:
     if isinstance(name_or_path, Model):
         return name_or_path
     text = os.fspath(name_or_path)
@@ -223,8 +235,21 @@ def weights_precision_of(value: str | float | None) -> Precision | None:
 
 
 def draft_of(name_or_path: str | os.PathLike[str] | Model | None) -> ModelSpec | None:
-    """Return the model that drafts tokens; None for none."""
-    return None if name_or_path is None else model(name_or_path).spec
+    """Return the model that drafts tokens, which may be a head that is no whole model; None for none.
+
+    Args:
+        name_or_path: as for `model`, or the name of a head of the catalog.
+
+    Raises:
+        PlannerError: there is no such model, or a file is not understood.
+    """
+    if name_or_path is None:
+        return None
+    head = draft_head(name_or_path)
+    if head is not None:
+        return head.spec
+    with errors_of_draft_model():
+        return _model_or_head(name_or_path).spec
 
 
 def name_or_number(value: str | float) -> str | float:

@@ -295,6 +295,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "scenarios.allocation": ("Allocation", "缓存分配"),
     "scenarios.average_tokens": ("Average tokens", "平均 token"),
     "scenarios.attention_dp": ("Attention groups", "注意力组数"),
+    "scenarios.draft_model": ("Draft model", "草稿模型"),
     "scenarios.mtp_tokens": ("Drafted tokens", "草稿 token"),
     "scenarios.acceptance": ("Accepted", "接受率"),
     "scenarios.shared_tokens": ("Shared prompt", "共享提示"),
@@ -351,8 +352,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "scenarios.problem_mtp_tokens": (
         "Drafted tokens: a whole number from 0 to 64", "草稿 token：请填 0 至 64 的整数",
     ),
+    "scenarios.problem_draft_model": (
+        "Draft model: not one for this model; see the end of Models", "草稿模型：不适用于该模型；见“模型”表末尾",
+    ),
     "scenarios.problem_drafter": (
-        "The model has no MTP layer: write 0 drafted tokens", "该模型没有 MTP 层：草稿 token 请填 0",
+        "Drafted tokens: 0 without MTP layer or draft model, else 1 or more",
+        "草稿 token：没有 MTP 层或草稿模型时填 0，有草稿模型时至少填 1",
     ),
     "scenarios.problem_acceptance": ("Accepted: a share from 0 to 100 %", "接受率：请填 0 至 100 %"),
     "scenarios.problem_shared_tokens": ("Shared prompt: a whole number from 0", "共享提示：请填不小于 0 的整数"),
@@ -408,10 +413,15 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "2, 4 or 8 for models with experts, else 1. The rule does not know them.",
         "副本中各自拥有完整注意力层与缓存的 GPU 组数（数据并行注意力）：专家模型可填 2、4 或 8，其余填 1。rule 不考虑它。",
     ),
+    "prompt.draft_model": (
+        "A model or EAGLE-3 head that drafts tokens for this one (speculative decoding). The end of Models lists the pairs. "
+        "Blank for none, or for the model's own MTP layer.",
+        "为该模型起草 token 的模型或 EAGLE-3 头（推测解码），可用的组合见“模型”表末尾；没有或使用自带 MTP 层时留空。",
+    ),
     "prompt.mtp_tokens": (
-        "Tokens that the model's own MTP layer drafts in a step (speculative decoding), for example 1. 0 for none. The rule "
-        "does not count its memory.",
-        "模型自带 MTP 层每步起草的 token 数（推测解码），例如 1；没有则填 0。rule 不计其显存。",
+        "Tokens that the draft model, or the model's own MTP layer, drafts in a step (speculative decoding), for example 3. "
+        "0 for none. The rule does not count their memory.",
+        "草稿模型或模型自带 MTP 层每步起草的 token 数（推测解码），例如 3；没有则填 0。rule 不计其显存。",
     ),
     "prompt.acceptance": (
         "Chance that a drafted token is accepted: 85 % is what DeepSeek-V3 states for its own layer.",
@@ -1350,7 +1360,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "models.shipped_kernels": ("Kernels of the shipped format (1 to 3)", "发布格式的核类别（1 至 3）"),
     "models.cache": ("KV precision by default", "默认 KV 精度"),
     "models.drafting_kernels": ("The same with its own layer that drafts", "含自带起草层时的核类别"),
-    "models.mtp_layers": ("Layers that draft (MTP)", "起草层数（MTP）"),
+    "models.mtp_layers": ("Layers that draft", "起草层数"),
+    "models.draft_model": ("Model that drafts for it", "为其起草的模型"),
+    "models.with_draft": ("{model}, with {draft}", "{model}，配 {draft}"),
     "models.attention_kind": ("Attention: 0 heads, 1 latents, 2 sparse", "注意力：0 多头，1 潜变量，2 稀疏"),
     "models.shipped_wide": ("Bytes of an activation as shipped ÷ 2", "发布格式的激活字节数 ÷ 2"),
     "layouts.title": ("Layouts", "布局"),

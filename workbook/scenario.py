@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.catalog.draft_models import draft_model, draft_models_of
 from core.catalog.gpu_inputs import gpu_or_size
 from core.catalog.hardware import Gpu
 from core.checks import LIMITS, Limits, number, number_within, tokens
@@ -65,6 +66,7 @@ class Scenario:
         gpu: the catalog's GPU; None if only a memory size is given.
         gpu_memory_gb: memory of one GPU in GB.
         settings: how the engine is started.
+        draft_model: another model that drafts tokens; None for none, or for the model's own layers.
         others: field → value, of the fields that the calculation does not use.
     """
 
@@ -82,6 +84,7 @@ class Scenario:
     gpu: Gpu | None = None
     gpu_memory_gb: float
     settings: EngineSettings = EngineSettings()  # noqa: RUF009  frozen
+    draft_model: CatalogModel | None = None
     others: Mapping[str, object] = dataclass_field(default_factory=dict, hash=False)
 
     def value(self, field: str) -> object:
@@ -121,6 +124,7 @@ class Scenario:
             self.overhead if self.engine == RULE else None,
             average_tokens=self.average_tokens if self.allocation == PAGED else None,
             settings=self.settings,
+            draft=self.draft_model.spec if self.draft_model else None,
         )
 
     @property
@@ -229,13 +233,28 @@ def _problems_together(scenario: Scenario) -> Iterator[PlannerError]:
         too_little = f"only the size of {scenario.model.name} is known, not the shapes that an engine's budget needs"
         yield UnsupportedModelError("engine", too_little, 'Write "rule".')
         return
-    no_drafter = drafter_obstacle(scenario.model.spec, scenario.settings, None)
-    if no_drafter:
-        yield OutOfRangeError("mtp_tokens", no_drafter, "Write 0, for no drafted tokens.")
-        return
+    if scenario.draft_model is None:
+        no_drafter = drafter_obstacle(scenario.model.spec, scenario.settings, None)
+        if no_drafter:
+            yield OutOfRangeError("mtp_tokens", no_drafter, "Write 0, for no drafted tokens, or name a draft_model.")
+            return
+    else:
+        yield from _draft_problems(scenario.model, scenario.draft_model, scenario.settings)
     obstacle = groups_obstacle(scenario.service, scenario.gpu_choice)
     if obstacle:
         yield OutOfRangeError("attention_dp", obstacle, "Write 1, for attention that all GPUs of a replica share.")
+
+
+def _draft_problems(model: CatalogModel, draft: CatalogModel, settings: EngineSettings) -> Iterator[PlannerError]:
+    """Yield why a model cannot draft for another one in a planner, which has figures of the published pairs."""
+    listed = draft_models_of(model.name)
+    if draft.name not in listed:
+        remedy = f"Write {', or '.join(listed)}." if listed else "Leave it blank."
+        remedy += " Commands take any pair: vram plan --draft-model."
+        yield OutOfRangeError("draft_model", f"{draft.name} is not published as drafting for {model.name}", remedy)
+    elif not settings.mtp_tokens:
+        remedy = "Write the tokens drafted in a step as mtp_tokens, such as 3, or leave draft_model blank."
+        yield OutOfRangeError("draft_model", "it drafts no tokens", remedy)
 
 
 @dataclass(frozen=True)
@@ -308,8 +327,8 @@ class Field:
 
     @property
     def is_setting(self) -> bool:
-        """Whether it is one of `core.engines.deployment.EngineSettings`."""
-        return self.name in SETTING_LIMITS
+        """Whether it is how the engine is started: one of its `EngineSettings`, or the model that drafts."""
+        return self.name in SETTING_LIMITS or self.name == "draft_model"
 
     @property
     def may_be_blank(self) -> bool:
@@ -406,6 +425,10 @@ def _gpu_memory_gb(value: object, row: Reading) -> float:
     return (choice.rule_bytes if by_rule else choice.memory_bytes) / GB
 
 
+def _draft_model(value: object, row: Reading) -> CatalogModel | None:
+    return None if _is_blank(value) else draft_model(value)
+
+
 def _is_blank(value: object) -> bool:
     return value is None or value == ""
 
@@ -498,6 +521,12 @@ FIELDS = (
         limits=LIMITS["gpu_memory_gb"], is_rare=True, read=_gpu_memory_gb,
     ),
     _setting("attention_dp", choices="group_sizes", read=lambda value, _: _attention_groups(value)),
+    Field(
+        "draft_model", label="scenarios.draft_model", prompt="prompt.draft_model",
+        problem="scenarios.problem_draft_model", width=22, choices="draft_names", is_rare=True, read=_draft_model,
+        show=lambda scenario: scenario.draft_model.name if scenario.draft_model else None,
+        page_text=lambda scenario: scenario.draft_model.title if scenario.draft_model else "",
+    ),
     _setting("mtp_tokens", unit="unit.tokens"),
     _setting("acceptance", number_format=RATE_FORMAT),
     _setting("shared_tokens", unit="unit.tokens"),

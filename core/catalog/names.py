@@ -552,14 +552,25 @@ def _owned_once(tiers: list[_Tier]) -> dict[tuple[str, ...], str]:
 
 @cache
 def _catalog_model(own_file: str, name: str) -> CatalogModel:
-    row = _model_rows(own_file)[name]
+    return model_of_row(_model_rows(own_file)[name])
+
+
+def model_of_row(row: ModelRow, *, heads: bool = False) -> CatalogModel:
+    """Return the model of a row.
+
+    Args:
+        heads: whether it may be a head that drafts for another model.
+
+    Raises:
+        BadRowError: a cell is invalid.
+    """
     return CatalogModel(
         name=row["name"],
         aliases=_split(row["aliases"]),
         title=row["title"] or row["name"],
         developer=row["developer"],
         licence=row["licence"],
-        spec=row.spec(),
+        spec=row.spec(heads=heads),
         published_parameters=row.published_parameters(),
         source=row["source"],
         as_of=row.as_of(),

@@ -106,15 +106,18 @@ class ModelRow:
             raise self.error(OTHER_FIELDS, f"{twice} is also in its own column", "Write it in one of the two only.")
         return fields | others
 
-    def spec(self) -> ModelSpec:
+    def spec(self, *, heads: bool = False) -> ModelSpec:
         """Return the model.
+
+        Args:
+            heads: whether it may be a head that drafts for another model.
 
         Raises:
             BadRowError: a cell is invalid.
         """
         fields = self.fields()
         try:
-            spec = spec_from_config(fields, name=self["name"])
+            spec = spec_from_config(fields, name=self["name"], heads=heads)
             # A row has few of a config.json's fields, so what it leaves out is a matter of chance.
             return replace(spec, notes=tuple(note for note in spec.notes if note.startswith(_KEPT_NOTES)))
         except PlannerError as error:

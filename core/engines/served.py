@@ -96,31 +96,42 @@ def with_draft_caches(deployment: Deployment) -> Deployment:
     Source: vLLM v1/spec_decode/eagle.py (draft_model.py for whole models): the drafter's attention layers register in
     the same cache. Its weights are those of `with_draft_weights`.
     """
-    draft = deployment.draft
-    if draft is None:
-        return deployment
-    return replace(deployment, model=_with_layers_of(deployment.model, draft))
+    model = with_layers_of(deployment.model, deployment.draft)
+    return deployment if model is deployment.model else replace(deployment, model=model)
 
 
 @lru_cache(maxsize=256)
-def _with_layers_of(model: ModelSpec, draft: ModelSpec) -> ModelSpec:
+def with_layers_of(model: ModelSpec, draft: ModelSpec | None) -> ModelSpec:
+    """Return the model with the layers of its draft model, if it has one, for what both cache."""
+    if draft is None:
+        return model
     return replace(model, name=f"{model.name} with {draft.name}", layers=(*model.layers, *draft.layers))
 
 
 def with_draft_weights(deployment: Deployment, budgets: tuple[Budget, ...]) -> tuple[Budget, ...]:
-    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs.
+    """Return the budgets with the weights of the draft model, as shipped, on the last stage's GPUs."""
+    if deployment.draft is None:
+        return budgets
+    groups = deployment.settings.groups
+    size = draft_weights_bytes(deployment.draft, deployment.tp, groups, deployment.expert_parallel)
+    return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
+
+
+def draft_weights_bytes(draft: ModelSpec, tp: int, groups: int = 1, expert_parallel: bool = False) -> int:
+    """Return the bytes of a draft model, as shipped, on one of `tp` GPUs.
 
     They are divided as the model's are (vLLM config/speculative.py, create_draft_parallel_config); a draft model that
     the GPUs of a group cannot divide is taken to be whole on each.
+
+    Args:
+        groups: of data-parallel attention.
+        expert_parallel: whether each GPU has whole experts.
     """
-    draft, groups = deployment.draft, deployment.settings.groups
-    if draft is None:
-        return budgets
-    if tensor_parallel_obstacle(draft, deployment.attention_tp):
+    if tensor_parallel_obstacle(draft, tp // groups):
         (size,) = loaded_weights_by_stage(draft, None, 1, 1)
     else:
-        (size,) = loaded_weights_by_stage(draft, None, deployment.tp, 1, deployment.expert_parallel, groups)
-    return (*budgets[:-1], replace(budgets[-1], weights=budgets[-1].weights + exact_size(size)))
+        (size,) = loaded_weights_by_stage(draft, None, tp, 1, expert_parallel, groups)
+    return size
 
 
 @lru_cache(maxsize=16_384)

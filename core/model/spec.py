@@ -89,6 +89,7 @@ class ModelSpec:
         image: the largest image that the model accepts; None if it accepts none, or has no largest size.
         rotary_values: values of the rotary tables that engines store; 0 if there is none.
         drafts: the layers that only draft; None if the model has none.
+        is_draft_head: whether it is no whole model, but drafts with the embedding and hidden states of another.
         quantization: the formats of the checkpoint's weights; None if all weights have `bytes_per_value`.
         kv_precision: the precision in which engines keep the KV cache of this checkpoint by default; "": 16 bits.
         bytes_per_value: bytes of a weight that is not quantized.
@@ -110,6 +111,7 @@ class ModelSpec:
     image: ImageInput | None = None
     rotary_values: int = 0
     drafts: DraftLayers | None = None
+    is_draft_head: bool = False
     quantization: Quantization | None = None
     kv_precision: str = ""
     bytes_per_value: int = 2

@@ -21,7 +21,7 @@ from core.engines.compressed import context_bytes
 from core.engines.deployment import Deployment, Device, parse_version
 from core.engines.loaded_weights import loaded_weights_by_stage
 from core.engines.parallelism import kv_profile_per_gpu, tensor_parallel_obstacle, weights_bytes_per_gpu
-from core.engines.served import lora_values, with_draft_layers
+from core.engines.served import draft_weights_bytes, lora_values, with_draft_layers, with_layers_of
 from core.engines.shapes import StageShapes, stage_shapes
 from core.model.kv_profile import KvProfile
 from core.model.mixers import Mixer
@@ -157,12 +157,17 @@ def has_shapes(model: ModelSpec) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def model_figures(model: ModelSpec) -> ModelFigures:
-    """Return what the layouts of a model have in common; all 0 if its shapes are not known."""
+def model_figures(model: ModelSpec, draft: ModelSpec | None = None) -> ModelFigures:
+    """Return what the layouts of a model have in common; all 0 if its shapes are not known.
+
+    Args:
+        draft: another model that drafts, whose cache is in the same blocks.
+    """
     if not has_shapes(model):
         nothing = dict.fromkeys((field.name for field in fields(_Groups)), 0)
         return ModelFigures(**nothing, context_bytes=0, shipped_kernels=1, shipped_wide=1)
-    found = _group_counts(vllm.cache_blocks(model, precision_of_bytes("kv_precision", 2), 1, 1, VERSION))
+    both = with_layers_of(model, draft)
+    found = _group_counts(vllm.cache_blocks(both, precision_of_bytes("kv_precision", 2), 1, 1, VERSION))
     shapes = stage_shapes(model, None, 1, 1)[0]
     return ModelFigures(
         **{field.name: getattr(found, field.name) for field in fields(_Groups)},
@@ -200,15 +205,18 @@ def kernels_and_width(name: str) -> tuple[int, int]:
     return (2 if name in ("fp8_tensor", "fp8_block", "w8a8") else 1), (2 if name == "fp32" else 1)
 
 
-def is_possible(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False) -> bool:
+def is_possible(
+    model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False, draft: ModelSpec | None = None
+) -> bool:
     """Return whether the model can be split over `tp` × `pp` GPUs.
 
     Args:
         groups: of the `tp` GPUs, with their own attention and cache. They share experts, in one stage: without experts
             they are replicas of fewer GPUs (vLLM docs/serving/data_parallel_deployment.md).
-        drafts: whether the model's own layers draft.
+        drafts: whether tokens are drafted, by `draft` or else by the model's own layers.
+        draft: another model that drafts, which is not modelled in pipelines.
     """
-    if drafts and model.drafts is None:
+    if drafts and (model.drafts is None if draft is None else pp > 1):
         return False
     if groups > 1 and (pp > 1 or tp % groups or not has_experts(model)):
         return False
@@ -264,25 +272,32 @@ def _largest(profiles: Sequence[KvProfile]) -> KvProfile:
     )
 
 
-def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False) -> tuple[Row, ...]:
+def layout_rows(
+    model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: bool = False, draft: ModelSpec | None = None
+) -> tuple[Row, ...]:
     """Return the figures of the stages that can have the fewest users, on any GPU and in any format.
 
     The first row has the rule's figures too. A model of which only the size is known has nothing else.
 
     Args:
         groups: as for `is_possible`.
-        drafts: whether the model's own layers that draft are loaded too, which the rule does not count.
+        drafts, draft: as for `is_possible`; the rule does not count what drafts.
     """
     rule = rule_row(model, tp, pp)
     if not has_shapes(model):
         return (rule,)
-    model = with_draft_layers(model) if drafts else model
+    model = with_draft_layers(model) if drafts and draft is None else model
     ranks = tp // groups
+    drafting = draft_weights_bytes(draft, tp, groups) if draft else 0
     weights = {
-        name: loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups) for name in WEIGHT_FORMATS
+        name: [
+            drafting + size for size in loaded_weights_by_stage(model, _format(name), tp, pp, attention_groups=groups)
+        ]
+        for name in WEIGHT_FORMATS
     }
+    both = with_layers_of(model, draft)
     caches = {
-        width: vllm.cache_blocks(model, kv_precision, ranks, pp, VERSION) for width, kv_precision in _caches().items()
+        width: vllm.cache_blocks(both, kv_precision, ranks, pp, VERSION) for width, kv_precision in _caches().items()
     }
     activations = [_activation_figures(model, ranks, pp, stage) for stage in range(pp)]
     stages = [
@@ -291,7 +306,7 @@ def layout_rows(model: ModelSpec, tp: int, pp: int, groups: int = 1, *, drafts: 
         | _cache_figures(caches, stage)
         for stage in range(pp)
     ]
-    first, *others = _needed(stages, model_figures(model))
+    first, *others = _needed(stages, model_figures(model, draft))
     return ({**rule, "lora_values": lora_values(model, ranks, pp), **first}, *others)
 
 
@@ -446,7 +461,7 @@ def _envelope(lines: list[tuple[int, int]]) -> frozenset[int]:
 @lru_cache(maxsize=4096)
 def stage_inputs(
     model: ModelSpec, precision: Precision | None, kv_precision: Precision, tp: int, pp: int, step_class: StepClass,
-    groups: int = 1,
+    groups: int = 1, draft: ModelSpec | None = None,
 ) -> tuple[Row, ...]:  # fmt: skip
     """Return the inputs of `ADAPTERS` and `STAGE` in `core.plan.memory` that depend on the model, for each stage.
 
@@ -455,18 +470,19 @@ def stage_inputs(
     Args:
         precision: of the weights; None: as the checkpoint stores them.
         step_class: the GPU's, one of `STEP_CLASSES`.
-        groups: as for `is_possible`.
+        groups, draft: as for `is_possible`.
     """
     ranks = tp // groups
+    drafting = draft_weights_bytes(draft, tp, groups) if draft else 0
     all_shapes = stage_shapes(model, precision, ranks, pp)
     weights = loaded_weights_by_stage(model, precision, tp, pp, attention_groups=groups)
-    cache = vllm.cache_blocks(model, kv_precision, ranks, pp, VERSION)
+    cache = vllm.cache_blocks(with_layers_of(model, draft), kv_precision, ranks, pp, VERSION)
     counts = _group_counts(cache)
     found = []
     for stage, shapes in enumerate(all_shapes):
         narrow = replace(shapes, bytes_per_value=2)
         figures = {
-            "weights_bytes": weights[stage],
+            "weights_bytes": weights[stage] + drafting,
             "wide": shapes.bytes_per_value // 2,
             "step_activation_bytes": _peak_bytes(model, narrow, step_class, ranks),
             "latent_fixed_bytes": _latent_fixed_bytes(model, narrow),

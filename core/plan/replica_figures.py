@@ -100,16 +100,15 @@ def replica_figures(
     Args:
         stages: the inputs of each stage; those of `stage_inputs` if omitted.
     """
-    model, gpu = loaded_model(service.model, service.settings), device_figures(replica.gpu)
+    model, gpu = loaded_model(service.model, service.settings, service.draft), device_figures(replica.gpu)
     if stages is None:
         stages = stage_inputs(
             model, service.precision, service.kv_precision, replica.tp, replica.pp, step_class_of(replica.gpu),
-            service.groups,
+            service.groups, service.draft,
         )  # fmt: skip
     tokens = min(context, service.average_tokens or context)
-    given = (
-        gpu | asdict(model_figures(model)) | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
-    )
+    of_model = asdict(model_figures(model, service.draft))
+    given = gpu | of_model | {"tp": replica.tp, "pp": replica.pp, "context": context, "tokens": tokens}
     given |= ROOM.compute(given) | settings_inputs(service.settings)
     given |= OF_CONTEXT.compute(given)
     found = []

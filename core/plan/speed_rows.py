@@ -15,7 +15,14 @@ from core.catalog import precision_named
 from core.catalog.kernels import KINDS, kind_of_format
 from core.model.spec import ModelSpec
 from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
-from core.plan.speed_figures import AttentionRow, attention_row, own_draft_row, served_format, weight_row
+from core.plan.speed_figures import (
+    AttentionRow,
+    attention_row,
+    draft_model_row,
+    own_draft_row,
+    served_format,
+    weight_row,
+)
 
 TP_SIZES = (1, 2, 4, 8)  # of the layouts that are planned
 
@@ -63,11 +70,12 @@ def kind_number(name: str) -> int:
     return KINDS.index(kind_of_format(precision_named(name).precision)) + 1
 
 
-def speed_row(model: ModelSpec, tp: int, groups: int = 1) -> dict[str, float]:
+def speed_row(model: ModelSpec, tp: int, groups: int = 1, draft: ModelSpec | None = None) -> dict[str, float]:
     """Return the figures of one of `tp` ranks: column → number.
 
     Args:
         groups: of data-parallel attention, each of which has all of its weights.
+        draft: another model that drafts, in place of the model's own layers.
 
     Raises:
         UnsupportedModelError: only the size of the model is known.
@@ -76,7 +84,8 @@ def speed_row(model: ModelSpec, tp: int, groups: int = 1) -> dict[str, float]:
     for name in WEIGHT_FORMATS:
         precision = None if name == SHIPPED else precision_named(name).precision
         served = served_format(model, precision)
-        row = vars(weight_row(model, served, tp, groups)) | vars(own_draft_row(model, served, tp, groups))
+        drafts = draft_model_row(draft, model, tp // groups) if draft else own_draft_row(model, served, tp, groups)
+        row = vars(weight_row(model, served, tp, groups)) | vars(drafts)
         group = class_of_format(name)
         found |= {figure: row[figure] for figure in COMMON_FIGURES if figure in row}
         found |= {f"{figure}_{group}": row[figure] for figure in CLASS_FIGURES}

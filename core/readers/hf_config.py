@@ -14,6 +14,7 @@ from core.errors import quoted
 from core.model.spec import ModelSpec
 from core.readers import quantization
 from core.readers.architectures import known
+from core.readers.draft_heads import as_decoder, as_draft_head, is_draft_head
 from core.readers.drafts import draft_layers
 from core.readers.files import UnreadableFileError, read_json_object
 from core.readers.parts import left_out
@@ -66,7 +67,9 @@ def model_name(path: str) -> str:
     return printable(cached[1].replace("--", "/") if cached else os.path.basename(folder))
 
 
-def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: bool = False) -> ModelSpec:
+def spec_from_config(
+    config: Mapping[str, object], *, name: str, refuse_later: bool = False, heads: bool = False
+) -> ModelSpec:
     """Return the model that the fields of a config.json describe.
 
     One further field is read: `params_b`, billions of parameters, which replaces the counted number. With it,
@@ -75,11 +78,15 @@ def spec_from_config(config: Mapping[str, object], *, name: str, refuse_later: b
     Args:
         refuse_later: refuse an unsupported quantization only when bytes as shipped are asked for, so that a precision
             can be named.
+        heads: whether it may be of a head that drafts for another model.
 
     Raises:
         UnsupportedModelError: a needed field is missing, or the architecture is not supported.
         WrongTypeError, OutOfRangeError: the value of a field is impossible.
     """
+    if heads and is_draft_head(config):
+        layers = as_decoder(config)
+        return as_draft_head(spec_from_config(layers, name=name, refuse_later=refuse_later), config)
     refuse_draft(config)
     spec = known.read(config, name)
     if not known.is_encoder(config):

@@ -137,7 +137,7 @@ def _read_config(path: str, stored: StoredTensors | None, stated_bytes: int | No
         fields = side_files.config_of_params(fields)
     if file == CONFIG_FILE:  # of other names a folder may have several, which share no file
         fields = side_files.with_quantization(fields, folder)
-    spec = spec_from_config(fields, name=model_name(path), refuse_later=True)
+    spec = spec_from_config(fields, name=model_name(path), refuse_later=True, heads=True)
     root = side_files.sentence_transformers_folder(folder) if file == CONFIG_FILE else None
     if root is not None:
         spec = as_embedding_model(spec, side_files.dense_parameters(root))

@@ -49,6 +49,33 @@ def test_settings_of_the_engine_change_the_speed(vram):
     assert users[0] < users[1]
 
 
+HEAD = {
+    "architectures": ["LlamaForCausalLMEagle3"], "model_type": "llama", "hidden_size": 4096, "intermediate_size": 14_336,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "num_hidden_layers": 1, "vocab_size": 128_256,
+    "draft_vocab_size": 32_000, "max_position_embeddings": 2048,
+}  # fmt: skip
+
+
+def test_a_head_drafts_by_its_name_or_its_file(vram, tmp_path):
+    """424 689 664 parameters in 16 bits, and one layer of 8 heads of 128 for keys and values."""
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(HEAD), encoding="utf-8")
+    asked = {"gpu": "h100", "context": 8192, "mtp_tokens": 3}
+    by_name, by_file = (
+        api.capacity("llama-3.1-8b", draft_model=name, **asked)
+        for name in ("lmsys/SGLang-EAGLE3-Llama-3.1-8B-Instruct-SpecForge", path)
+    )
+    plain = api.capacity("llama-3.1-8b", **asked | {"mtp_tokens": None})
+    added = by_name.weights_bytes.expected - plain.weights_bytes.expected
+    assert added == by_file.weights_bytes.expected - plain.weights_bytes.expected
+    assert added == pytest.approx(2 * 424_689_664, rel=0.002)  # and a rotary table
+    assert by_name.kv_bytes_per_token - plain.kv_bytes_per_token == 2 * 8 * 128 * 2
+    status, _, error = vram("capacity", path, "--gpu", "h100")
+    assert status == 2 and "is a head that drafts tokens for another model" in error and "--draft-model" in error
+    status, _, error = vram("capacity", "llama-3.1-8b", "--gpu", "h100", "--mtp-tokens", 3, "--draft-model", "qwen9")
+    assert status == 2 and error.startswith("vram: draft_model: 'qwen9' is not known")
+
+
 @pytest.mark.parametrize("command", ["capacity", "plan", "speed"])
 def test_drafting_without_a_layer_for_it(vram, command):
     asked = {

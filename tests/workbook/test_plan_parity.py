@@ -78,7 +78,7 @@ RESULTS = (
 SPEED = ("low_tokens_per_s", "tokens_per_s_per_user", "high_tokens_per_s", "first_token_s", "limits")
 PRICE_OF_WAY = {"buy": "gpu_usd", "on_demand": "on_demand_usd_per_gpu_hour", "reserved": "reserved_usd_per_gpu_hour"}
 ANY_USERS = ("server_usd", "fills_nodes")  # what follows from the GPU alone
-_WITH_SETTINGS = grouped_rows()[:1] + drafting_rows()[1:2]
+_WITH_SETTINGS = [*grouped_rows()[:1], *drafting_rows()[1:2], *drafting_rows()[6:7]]
 Found = tuple[OptionSpeed, OptionCosts | None]  # None: of too many GPUs
 Key = tuple[str, int]  # GPU and number of the layout
 

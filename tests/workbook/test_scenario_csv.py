@@ -255,3 +255,27 @@ def test_the_csv_guard_can_be_undone(text):
     guarded = csv_text(text)
     assert without_csv_guard(guarded) == text
     assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_a_draft_model(tmp_path):
+    text = "model,context,gpu,draft_model,mtp_tokens\nqwen3-8b,8192,h100-sxm,Qwen3 0.6B,3\nqwen3-8b,8192,h100-sxm,,0\n"
+    drafting, plain = read(tmp_path, text)
+    assert drafting.scenario.draft_model.name == "qwen3-0.6b"
+    assert drafting.scenario.service.draft == catalog.model("qwen3-0.6b").spec
+    assert plain.scenario.draft_model is plain.scenario.service.draft is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "field", "words"),
+    [
+        ("qwen3-32b,eagle3-gpt-oss-120b,3", "draft_model", "not published as drafting for qwen3-32b. Write eagle3-qwen3-32b."),
+        ("mixtral-8x7b,qwen3-0.6b,3", "draft_model", "Leave it blank. Commands take any pair"),
+        ("qwen3-8b,qwen3-0.6b,0", "draft_model", "it drafts no tokens. Write the tokens drafted in a step as mtp_tokens"),
+        ("qwen3-8b,qwen3-0.7b,3", "draft_model", "'qwen3-0.7b' is not known"),
+        ("qwen3-8b,,3", "mtp_tokens", "Write 0, for no drafted tokens, or name a draft_model"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_draft_model(tmp_path, cells, field, words):
+    (found,) = read(tmp_path, f"model,draft_model,mtp_tokens,context,gpu\n{cells},8192,h100-sxm\n")
+    (problem,) = found.problems
+    assert problem.field == field and words in str(problem)

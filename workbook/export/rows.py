@@ -73,7 +73,7 @@ class _RowColumn:
 
 def not_in(scenario: Scenario) -> frozenset[str]:
     """Return the figures for which the sheet has columns only if some scenario has them, and this one has not."""
-    figures = model_figures(scenario.model.spec)
+    figures = model_figures(scenario.model.spec, scenario.service.draft)
     has_further_windows = figures.window_groups_2 or figures.context_bytes
     return frozenset().union(
         () if scenario.has_settings else _OF_SETTINGS, () if has_further_windows else _OF_FURTHER_WINDOWS
@@ -237,7 +237,7 @@ def _columns(
 
 
 def _role(field: Field) -> str:
-    if field.is_setting:
+    if field.is_setting and field.limits:
         return styles.SOURCE_FIGURE
     return styles.INPUT if field.name in OPEN_INPUTS else styles.FORMULA_TEXT
 
@@ -253,7 +253,7 @@ def _input(field: Field, column: int, figures: Figures, _: Values) -> object:
     value = field.cell(scenario)
     if field.name == "gpu_memory_gb" and field.name not in open_inputs(scenario):
         return Cell(column, styles.SOURCE_FIGURE, value, None, MEMORY_FORMAT)
-    return value if field.name in OPEN_INPUTS or field.is_setting else value or NOTHING
+    return value if field.name in OPEN_INPUTS or (field.is_setting and field.limits) else value or NOTHING
 
 
 def _usable(field: str, limits: dict[str, tuple[str, str]], at: Callable[[str], str]) -> str:

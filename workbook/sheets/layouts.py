@@ -10,7 +10,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
-from core.catalog import CatalogModel
+from core.catalog.draft_models import DraftedModel, drafted_models
 from core.plan.fleet import ATTENTION_GROUPS, LAYOUTS
 from core.plan.layout_figures import (
     ACTIVATION_COLUMNS,
@@ -133,8 +133,8 @@ def _write_own(book: Book, ws: Worksheet, number: int) -> None:
 
 
 def _write_catalog(ws: Worksheet) -> int:
-    """Write the rows of the catalog's models and return the last row."""
-    known = catalog.models()
+    """Write the rows of the catalog's models and of the pairs, and return the last row."""
+    known = drafted_models()
     row = FIRST_ROW + len(models.OWN_MODELS) * len(LAYOUTS)
     further = row + len(known) * len(LAYOUTS)
     for model, rows_of in zip(known, _rows_of(known)):
@@ -160,11 +160,11 @@ def _write_catalog(ws: Worksheet) -> int:
     return further - 1
 
 
-def _rows_of(known: Sequence[CatalogModel]) -> Iterator[Callable[[int, int, int, bool], tuple[Row, ...]]]:
-    """Yield for each model its rows by layout and variant; those of the user's own files are computed."""
+def _rows_of(known: Sequence[DraftedModel]) -> Iterator[Callable[[int, int, int, bool], tuple[Row, ...]]]:
+    """Yield for each model or pair its rows by layout and variant; those of the user's own files are computed."""
     stored, own = stored_rows(), catalog.own_model_names()
     for model in known:
-        layouts = None if model.name in own else stored.get(model.name)
+        layouts = None if model.is_any_of(own) else stored.get(model.name)
         yield partial(_computed, model) if layouts is None else partial(_stored, layouts)
 
 
@@ -174,9 +174,11 @@ def _stored(
     return layouts.get((tp, pp, groups, drafts), ())
 
 
-def _computed(model: CatalogModel, tp: int, pp: int, groups: int, drafts: bool) -> tuple[Row, ...]:
-    layout = (model.spec, tp, pp, groups)
-    return layout_rows(*layout, drafts=drafts) if is_possible(*layout, drafts=drafts) else ()
+def _computed(drafted: DraftedModel, tp: int, pp: int, groups: int, drafts: bool) -> tuple[Row, ...]:
+    if drafted.draft is not None and not drafts:
+        return ()
+    layout, draft = (drafted.model.spec, tp, pp, groups), drafted.draft.spec if drafted.draft else None
+    return layout_rows(*layout, drafts=drafts, draft=draft) if is_possible(*layout, drafts=drafts, draft=draft) else ()
 
 
 def row_numbers(rows: Mapping[_Key, int], variants: Iterable[_Key]) -> list[int]:

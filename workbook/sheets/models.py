@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.catalog.draft_models import DraftedModel, drafted_models
 from core.checks import LIMITS
 from core.engines.served import with_draft_layers
 from core.errors import UnsupportedModelError
 from core.model.counts import model_counts
 from core.model.kv_profile import KvProfile
 from core.model.mixers import FullAttention, SlidingWindowAttention
+from core.model.spec import ModelSpec
 from core.model.weights import weights_bytes
 from core.plan.cache_formats import attention_kind
 from core.plan.details import shipped_as
@@ -68,6 +70,7 @@ class ModelColumn:
         key: its key in formulas.
         header: returns its heading in a language.
         value: returns its value for a catalog model.
+        of_pair: returns its value for a model and another one that drafts for it; None: that of the model alone.
         own: for the user's own models: the key of an input's limits, or the formula of a calculated cell.
         of_own: for the user's own models: the constant of a cell that is not calculated.
     """
@@ -80,6 +83,13 @@ class ModelColumn:
     value: Value
     own: str | Formula | None = None
     of_own: object = None
+    of_pair: Callable[[ModelSpec, CatalogModel], object] | None = None
+
+    def of(self, drafted: DraftedModel) -> object:
+        """Return its value for a model of the catalog, or for a pair."""
+        if drafted.draft is None or self.of_pair is None:
+            return self.value(drafted.model)
+        return self.of_pair(drafted.model.spec, drafted.draft)
 
 
 def _labelled(key: str) -> Callable[[Labels], str]:
@@ -172,14 +182,20 @@ def key_of_figure(name: str) -> str:
     return f"vllm_{name}" if name in ("window", "window_2", "window_3") else name
 
 
-def _engine_column(key: str, value: Value) -> ModelColumn:
+def _engine_column(
+    key: str, value: Value, of_pair: Callable[[ModelSpec, CatalogModel], object] | None = None
+) -> ModelColumn:
     """Return the column of a number that the rule does not use, 0 for own models."""
-    return ModelColumn(key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT, value, of_own=0)
+    return ModelColumn(key, _labelled(key), 11, styles.FORMULA, COUNT_FORMAT, value, of_own=0, of_pair=of_pair)
 
 
 def _figure_column(name: str) -> ModelColumn:
     """Return the column of a figure for vLLM's budget."""
-    return _engine_column(key_of_figure(name), lambda model: getattr(model_figures(model.spec), name))
+    return _engine_column(
+        key_of_figure(name),
+        lambda model: getattr(model_figures(model.spec), name),
+        lambda spec, draft: getattr(model_figures(spec, draft.spec), name),
+    )
 
 
 _COLUMNS = (
@@ -198,9 +214,26 @@ _COLUMNS = (
     _engine_column("has_shapes", lambda model: int(has_shapes(model.spec))),
     *(_figure_column(name) for name in MODEL_FIGURES if name != "shipped_kernels"),
     _figure_column("shipped_kernels"),
-    _engine_column("drafting_kernels", lambda model: model_figures(with_draft_layers(model.spec)).shipped_kernels),
+    _engine_column(
+        "drafting_kernels",
+        lambda model: model_figures(with_draft_layers(model.spec)).shipped_kernels,
+        lambda spec, _: model_figures(spec).shipped_kernels,
+    ),
     _engine_column("attention_kind", lambda model: attention_kind(model.spec)),
-    _engine_column("mtp_layers", lambda model: model.spec.drafts.count if model.spec.drafts else 0),
+    _engine_column(
+        "mtp_layers",
+        lambda model: model.spec.drafts.count if model.spec.drafts else 0,
+        lambda _, draft: draft.spec.num_hidden_layers,
+    ),
+    ModelColumn(
+        "draft_model",
+        _labelled("draft_model"),
+        28,
+        styles.LABEL,
+        None,
+        lambda _: None,
+        of_pair=lambda _, draft: draft.name,
+    ),
     ModelColumn(
         "cache",
         _labelled("cache"),
@@ -231,21 +264,24 @@ def write(book: Book) -> None:
     ws.row_dimensions[HEADER_ROW].height = 58
     for row, name in enumerate(OWN_MODELS, start=FIRST_ROW):
         _write_own(ws, row, name)
-    rows = catalog.models()
-    for row, model in enumerate(rows, start=_LAST_OWN_ROW + 1):
-        if len(_kv(model).windowed) > 2:
+    rows = drafted_models()
+    for row, drafted in enumerate(rows, start=_LAST_OWN_ROW + 1):
+        if len(_kv(drafted.model).windowed) > 2:
             problem = "it has sliding windows of more than two sizes, and the workbook has columns for two"
-            raise UnsupportedModelError(model.name, problem, "Remove it from your file of models.")
+            raise UnsupportedModelError(drafted.name, problem, "Remove it from your file of models.")
         for number, column in enumerate(_COLUMNS, start=1):
-            put(ws, (row, number), column.role, column.value(model), column.number_format)
-    last = _LAST_OWN_ROW + len(rows)
+            put(ws, (row, number), column.role, column.of(_named(labels, drafted)), column.number_format)
+    last, last_model = _LAST_OWN_ROW + len(rows), _LAST_OWN_ROW + len(catalog.models())
     one_line(ws, FIRST_ROW, last)
     columns = [column.header(labels) for column in _COLUMNS]
     table(ws, TABLE, f"A{HEADER_ROW}:{_LETTER[_COLUMNS[-1].key]}{last}", columns, {})
     filterable(ws, TABLE)
     parameters = _LETTER["parameters"]
     book.name("catalog_parameters", ws, f"{parameters}{_LAST_OWN_ROW + 1}:{parameters}{last}")
-    book.name("model_names", ws, f"A{FIRST_ROW}:A{last}")
+    book.name("model_names", ws, f"A{FIRST_ROW}:A{last_model}")
+    drafts = _LETTER["draft_model"]
+    last_draft = last_model + max(1, len({drafted.draft.name for drafted in rows if drafted.draft}))
+    book.name("draft_names", ws, f"{drafts}{last_model + 1}:{drafts}{last_draft}")
     first_format, last_format = _LETTER[f"format_{precisions.FORMATS[0]}"], _LETTER["format_shipped"]
     book.name("format_bytes", ws, f"{first_format}{FIRST_ROW}:{last_format}{last}")
     first_served, last_served = (_LETTER[f"served_{precisions.SERVED[i]}"] for i in (0, -1))
@@ -258,6 +294,14 @@ def write(book: Book) -> None:
     ws.print_title_rows = f"{HEADER_ROW}:{HEADER_ROW}"
     ws.print_area = f"A1:{_LETTER['shipped_as']}{last}"  # the rest is too much for paper
     protect(ws)
+
+
+def _named(labels: Labels, drafted: DraftedModel) -> DraftedModel:
+    """Return a pair with the names under which the sheet lists it; a model alone as it is."""
+    if drafted.draft is None:
+        return drafted
+    title = labels("models.with_draft", model=drafted.model.title, draft=drafted.draft.title)
+    return replace(drafted, model=replace(drafted.model, name=drafted.name, title=title))
 
 
 def column(book: Book, key: str) -> str:

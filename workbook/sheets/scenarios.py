@@ -13,6 +13,7 @@ from openpyxl.styles import Alignment, Border, Font, Side
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
+from core.catalog.draft_models import JOINED
 from core.plan.allocation import PAGED, RESERVED
 from core.plan.cache_formats import CACHE
 from core.plan.layout_figures import FIGURES_OF_TERMS
@@ -134,7 +135,7 @@ _CHECKS_OF_INPUT = {
     for key, seconds in {
         **{key: () for key, field in _FIELD_OF.items() if field.problem},
         "model": ("model_empty",), "output_tokens": ("output_fits",), "engine": ("engine_shapes",),
-        "mtp_tokens": ("drafter",),
+        "mtp_tokens": ("drafter",), "draft_model": ("drafter",),
     }.items()
 }  # fmt: skip
 _MADE_OF_INPUTS = (
@@ -386,7 +387,7 @@ def _rows_and_lookups(book: Book, cell: Cell, model: Cell, gpu: Cell, if_ok: Cel
     kernels = f"INDEX(shipped_kernels,{cell('model_at')},1+({drafts}))"
     return {
         "number": f"ROW()-ROW($A${HEADER_ROW})",
-        "model_row": f.row_in(models.column(book, "model"), cell("model")),
+        "model_row": f.row_in(models.column(book, "model"), _drafted_name(cell)),
         "model_at": _model_at(cell),
         "gpu_row": f.row_in(gpus.column(book, "gpu"), cell("gpu")),
         "gpu_at": f"MAX(1,{cell('gpu_row')})",
@@ -437,6 +438,12 @@ def _model_at(cell: Cell) -> str:
     return f"MAX(1,{cell('model_row')})"
 
 
+def _drafted_name(cell: Cell) -> str:
+    """Return the formula of the name on Models of the model, or of the pair if a model is named that drafts for it."""
+    model, draft = cell("model"), cell("draft_model")
+    return f"IF(LEN({draft})=0,{model},{model}&{f.text(JOINED)}&{draft})"
+
+
 def _conditions(book: Book, cell: Cell) -> dict[str, str]:
     """Return the condition of each of `_CHECKS`."""
 
@@ -457,16 +464,17 @@ def _conditions(book: Book, cell: Cell) -> dict[str, str]:
             return number(key)
         return one_of(key, field.options) if field.options else f.is_listed(cell(key), field.choices or "")
 
-    by_rule = f"{cell('engine')}={f.text(RULE)}"
+    by_rule, tokens = f"{cell('engine')}={f.text(RULE)}", cell("mtp_tokens")
 
     def model(key: str) -> str:
         return models.field_at(book, key, _model_at(cell))
 
     return {
         **{key: usual(key, field) for key, field in _FIELD_OF.items() if field.problem},
-        "model": f.is_in_row(cell("model"), models.column(book, "model"), cell("model_row")),
+        "model": f.is_listed(cell("model"), "model_names"),
+        "draft_model": f"{model('draft_model')}&{f.text('')}={cell('draft_model')}&{f.text('')}",
         "model_empty": "*".join(map(model, ("parameters", "layers"))) + ">0",
-        "drafter": f"IF(ISNUMBER({cell('mtp_tokens')}),OR({cell('mtp_tokens')}=0,{model('mtp_layers')}>0),TRUE)",
+        "drafter": f"IF(ISNUMBER({tokens}),IF({tokens}=0,LEN({cell('draft_model')})=0,{model('mtp_layers')}>0),TRUE)",
         "output_fits": f"IF(ISNUMBER({cell('output_tokens')}),{cell('output_tokens')}<{cell('context')},TRUE)",
         "average_tokens": f"IF({cell('allocation')}={f.text(PAGED)},{number('average_tokens')},TRUE)",
         "engine_shapes": f"IF({by_rule},TRUE,{model('has_shapes')}=1)",
@@ -499,13 +507,13 @@ def _validate(book: Book, ws: Worksheet, last: int) -> None:
         prompt = labels(field.prompt)
         if key in _LIMITS:
             rule = between_rule(*_limit_cells(key), whole=_LIMITS[key].whole)
-            _attach(labels, ws, key, last, rule, prompt)
-            rule.allow_blank = field.may_be_blank
         elif field.choices or field.options:
-            choices = field.choices or '"' + ",".join(field.options) + '"'
-            _attach(labels, ws, key, last, list_rule(choices), prompt)
+            rule = list_rule(field.choices or '"' + ",".join(field.options) + '"')
         else:
-            _attach(labels, ws, key, last, text_rule(LONGEST_TITLE), prompt)
+            rule = text_rule(LONGEST_TITLE)
+        _attach(labels, ws, key, last, rule, prompt)
+        if field.limits or field.choices:
+            rule.allow_blank = field.may_be_blank
 
 
 def _attach(labels: Labels, ws: Worksheet, key: str, last: int, rule, prompt: str) -> None:

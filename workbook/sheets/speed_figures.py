@@ -9,7 +9,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from core import catalog
-from core.model.spec import ModelSpec
+from core.catalog.draft_models import DraftedModel, drafted_models
 from core.plan.fleet import ATTENTION_GROUPS
 from core.plan.layout_figures import WEIGHT_FORMATS, is_possible
 from core.plan.speed_figures import has_speed
@@ -100,16 +100,17 @@ def _write_row(ws: Worksheet, row: int, name: str, keys: Sequence[int], figures:
 
 
 def _rows() -> Iterator[tuple[str, Callable[[int, int], Figures]]]:
-    """Yield each model with its figures by tensor parallel size and groups; those of the user's files are computed."""
+    """Yield each model or pair with its figures by tensor parallel size and groups; those of own models are computed."""
     for name in models.OWN_MODELS:
         yield name, lambda tp, groups: {}
     own = catalog.own_model_names()
-    for model in catalog.models():
-        yield model.name, partial(_computed, model.spec) if model.name in own else partial(_stored, model.name)
+    for model in drafted_models():
+        yield model.name, partial(_computed, model) if model.is_any_of(own) else partial(_stored, model.name)
 
 
-def _computed(model: ModelSpec, tp: int, groups: int) -> Figures:
-    return speed_row(model, tp, groups) if has_speed(model) and is_possible(model, tp, 1, groups) else {}
+def _computed(drafted: DraftedModel, tp: int, groups: int) -> Figures:
+    model, draft = drafted.model.spec, drafted.draft.spec if drafted.draft else None
+    return speed_row(model, tp, groups, draft) if has_speed(model) and is_possible(model, tp, 1, groups) else {}
 
 
 def _stored(name: str, tp: int, groups: int) -> Figures:

@@ -10,11 +10,14 @@ from dataclasses import asdict
 import pytest
 
 from core import catalog
+from core.catalog import CatalogModel
+from core.catalog.draft_models import DraftedModel, draft_model, draft_models_of, draft_pairs, drafted_models
 from core.engines.blocks import BLOCK_TOKENS
 from core.engines.capacity import users_that_fit
 from core.engines.deployment import EngineSettings
 from core.engines.served import loaded_model
 from core.model.counts import model_counts
+from core.plan.cache_formats import attention_kind, vllm_has
 from core.plan.fleet import (
     ATTENTION_GROUPS,
     Replica,
@@ -49,13 +52,17 @@ MODELS = [model for model in catalog.models() if model.spec.vocab_size is not No
 GPUS = catalog.gpus()
 
 
+def drafted_name(model: CatalogModel, draft: CatalogModel | None) -> str:
+    return DraftedModel(model=model, draft=draft).name
+
+
 def stored_inputs(name: str, service: Service, replica: Replica) -> list[dict[str, float]]:
-    """Return the inputs of each stage from layouts.csv, as the workbook looks them up."""
+    """Return the inputs of each stage from layouts.csv, as the workbook looks them up by the name of a model or pair."""
     weights = (
         "shipped" if service.precision is None else SAME_WEIGHTS.get(service.precision.name, service.precision.name)
     )
     if weights == "shipped":
-        common = model_figures(loaded_model(service.model, service.settings))
+        common = model_figures(loaded_model(service.model, service.settings, service.draft), service.draft)
         kind, wide = common.shipped_kernels, common.shipped_wide
     else:
         kind, wide = kernels_and_width(weights)
@@ -94,20 +101,32 @@ def random_case(chance: random.Random):
     longest = model.spec.max_position_embeddings or 131_072
     context = min(longest, int(2 ** chance.uniform(7, 18)))
     name = chance.choice([*WEIGHT_FORMATS, *SAME_WEIGHTS])
+    cache = catalog.precision("kv_precision", chance.choice([*CACHE_WIDTHS.values(), "bf16", "int8"]))
+    if cache.name == "fp8_ds_mla" and not vllm_has(cache, attention_kind(model.spec)):
+        cache = catalog.precision(
+            "kv_precision", "fp8"
+        )  # the rows have no blocks of windows of a width that is warned of
+    drafts = draft_models_of(model.name)
+    draft = draft_model(chance.choice(drafts)) if drafts and chance.random() < 0.7 else None
     service = Service(
         model=model.spec,
         precision=None if name == "shipped" else catalog.precision("precision", name),
-        kv_precision=catalog.precision("kv_precision", chance.choice([*CACHE_WIDTHS.values(), "bf16", "int8"])),
+        kv_precision=cache,
         average_tokens=chance.choice((None, None, chance.randint(1, context))),
         settings=EngineSettings(
             attention_dp=chance.choice((None, None, None, *ATTENTION_GROUPS[1:])),
             shared_tokens=chance.choice((None, None, chance.randint(0, 2 * context))),
             lora_adapters=chance.choice((None, None, chance.randint(0, 20))),
             lora_rank=chance.choice((None, 8, 64)),
-            mtp_tokens=chance.choice((None, 1, 5, 64)) if model.spec.drafts else None,
+            mtp_tokens=chance.choice((1, 5, 64))
+            if draft
+            else chance.choice((None, 1, 5, 64))
+            if model.spec.drafts
+            else None,
         ),
+        draft=draft.spec if draft else None,
     )
-    return model.name, service, gpu, context
+    return drafted_name(model, draft), service, gpu, context
 
 
 @pytest.mark.slow
@@ -118,7 +137,7 @@ def test_terms_give_the_users_of_the_engine():
         replicas = replicas_of(service.model, gpu, "vllm", service.groups)
         if not replicas:  # without experts there is nothing that groups share
             continue
-        replica = chance.choice(replicas)
+        replica = chance.choice([replica for replica in replicas if service.draft is None or replica.pp == 1])
         tokens = min(context, service.average_tokens or context)
         expected = users_that_fit(service.engine, deployment_of(service, replica, context), tokens)
         assert users_per_replica(service, replica, context) == expected
@@ -156,14 +175,14 @@ def test_of_stages_that_do_not_differ_there_is_one_row():
 
 def test_stored_rows_are_those_of_the_models():
     """A sample here, and every model in `make parity`; renew them with `python -m tools.layout_table`."""
-    names = [model.name for model in catalog.models()]
+    known = drafted_models()
     if CASES < 100_000:
-        names = random.Random(5).sample(names, 12)
+        known = random.Random(5).sample(known, 12) + random.Random(6).sample(known[-len(draft_pairs()) :], 3)
     stored = (ROOT / "core/plan/data/layouts.csv").read_text(encoding="utf-8").splitlines()
-    for name in names:
-        renewed = table_text(LAYOUT_HEADER, [layout_lines(name)]).splitlines()[1:]
-        assert [line for line in stored if line.startswith(f"{name},")] == renewed, name
-    assert list(STORED) == [model.name for model in catalog.models()]
+    for drafted in known:
+        renewed = table_text(LAYOUT_HEADER, [layout_lines(drafted)]).splitlines()[1:]
+        assert [line for line in stored if line.startswith(f"{drafted.name},")] == renewed, drafted.name
+    assert list(STORED) == [drafted.name for drafted in drafted_models()]
 
 
 def test_models_have_no_more_kinds_of_blocks_than_the_terms_know():
@@ -214,6 +233,15 @@ def test_an_average_takes_whole_blocks_by_the_rule_too():
     assert figures["rule_weights_bytes"] == 50
     assert figures["rule_user_bytes"] == 4 * 2 * 16 + 2 * 8 * 2 + 3 * 2 + 10 == 176
     assert figures["rule_users"] == (1000 - 50) // 176
+
+
+def test_a_pair_has_rows_in_which_one_drafts_without_pipelines():
+    for drafted in drafted_models()[-len(draft_pairs()) :]:
+        layouts = STORED[drafted.name]
+        assert all(pp == 1 and drafts for _, pp, _, drafts in layouts)
+        assert {tp for tp, *_ in layouts} == {
+            replica.tp for replica in replicas_of(drafted.model.spec, choice_of_gb(80), "vllm") if replica.pp == 1
+        }
 
 
 def test_every_model_has_rows_for_every_possible_layout():

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from core import catalog
+from core.catalog.draft_models import drafted_models
 from core.catalog.kernels import KINDS, kind_of_format
 from core.plan.layout_figures import SHIPPED, WEIGHT_FORMATS
-from core.plan.speed_figures import attention_row, has_speed, own_draft_row, served_format, weight_row
+from core.plan.speed_figures import attention_row, draft_model_row, has_speed, own_draft_row, served_format, weight_row
 from core.plan.speed_rows import (
     ATTENTION_FIGURES,
     CLASS_FIGURES,
@@ -26,16 +27,16 @@ from tools.layout_table import SPEED_HEADER, speed_lines, table_text
 
 ROOT = Path(__file__).parents[3]
 CASES = int(os.environ.get("VRAM_PARITY_CASES", "2000"))
-SHAPED = {model.name: model.spec for model in catalog.models() if has_speed(model.spec)}
+SHAPED = {drafted.name: drafted for drafted in drafted_models() if has_speed(drafted.model.spec)}
 
 
 def test_stored_rows_are_those_of_the_models():
     """A sample here, and every model in `make parity`; renew them with `python -m tools.layout_table`."""
-    names = list(SHAPED) if CASES >= 100_000 else random.Random(5).sample(list(SHAPED), 20)
+    known = list(SHAPED.values()) if CASES >= 100_000 else random.Random(5).sample(list(SHAPED.values()), 20)
     stored = (ROOT / "core/plan/data/speeds.csv").read_text(encoding="utf-8").splitlines()
-    for name in names:
-        renewed = table_text(SPEED_HEADER, [speed_lines(name)]).splitlines()[1:]
-        assert [line for line in stored if line.startswith(f"{name},")] == renewed, name
+    for drafted in known:
+        renewed = table_text(SPEED_HEADER, [speed_lines(drafted)]).splitlines()[1:]
+        assert [line for line in stored if line.startswith(f"{drafted.name},")] == renewed, drafted.name
     assert {model for model, *_ in stored_rows()} == set(SHAPED)
 
 
@@ -49,10 +50,12 @@ def test_rows_give_every_format_its_own_figures():
     for _ in range(min(CASES, 2000)):
         (model, tp, groups), row = chosen.choice(list(stored_rows().items()))
         name = chosen.choice(WEIGHT_FORMATS)
-        spec, group = SHAPED[model], class_of_format(name)
+        spec, group = SHAPED[model].model.spec, class_of_format(name)
+        draft = SHAPED[model].draft
         precision = None if name == SHIPPED else catalog.precision("precision", name)
         served = served_format(spec, precision)
-        expected = vars(weight_row(spec, served, tp, groups)) | vars(own_draft_row(spec, served, tp, groups))
+        of_draft = draft_model_row(draft.spec, spec, tp // groups) if draft else own_draft_row(spec, served, tp, groups)
+        expected = vars(weight_row(spec, served, tp, groups)) | vars(of_draft)
         for figure, value in expected.items():
             suffix = group if figure in CLASS_FIGURES else name if figure in FORMAT_FIGURES else ""
             if figure in KIND_FIGURES:

@@ -17,6 +17,7 @@ from openpyxl.utils import get_column_letter
 
 from core import catalog
 from core.catalog import CatalogModel
+from core.catalog.draft_models import draft_model
 from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.catalog.offer_choice import ITEMS, Price
 from core.catalog.prices import cost_defaults
@@ -177,6 +178,10 @@ def several_scenarios() -> list[Scenario]:
     rows.append(scenario("Shared, by the rule", "gpt-oss-120b", settings=shared, **on_gpu("h100-sxm")))
     drafting = EngineSettings(mtp_tokens=2, acceptance=0.7)
     rows.append(scenario("Drafting", "qwen3.5-27b", engine=VLLM, settings=drafting, **on_gpu("l40s")))
+    head = draft_model("eagle3-gpt-oss-120b")
+    rows.append(scenario("A head", "gpt-oss-120b", engine=VLLM, settings=drafting, draft_model=head, **on_gpu("b200")))
+    small = draft_model("llama-3.2-1b")
+    rows.append(scenario("A model", "llama-3.3-70b", settings=drafting, draft_model=small, **on_gpu("h100-sxm")))
     rows.append(scenario("Paged", allocation=PAGED, average_tokens=2000, **on_gpu("h100-sxm")))
     return [*rows, scenario("Bytes", kv_precision=precision_of_bytes("kv_precision", 0.5625))]
 
