@@ -25,7 +25,7 @@ from core.plan.option_speed import OptionSpeed, Wish, speed_in_full
 from core.plan.options import Comparison, first_of_each_gpu, ranked_options
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
-from core.plan.speed_settings import acceptance_note
+from core.plan.speed_settings import acceptance_note, drafts_warning
 from core.texts import counted
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
@@ -312,7 +312,10 @@ def plan(
             *service_assumptions(service, named),
             *(() if wanted is None else (*acceptance_note(service), *measured_note(measured))),
         ),
-        warnings=service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
+        warnings=(
+            *service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
+            *(() if wanted is None else drafts_warning(service)),
+        ),
     )
 
 

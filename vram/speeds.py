@@ -16,7 +16,7 @@ from core.plan import speed as core_speed
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
-from core.plan.speed_settings import acceptance_note
+from core.plan.speed_settings import acceptance_note, drafts_warning
 from vram.engine_settings import ENGINES
 from vram.models import Model, draft_of, model
 
@@ -186,8 +186,11 @@ def speed(
         ),
         note=core_speed.NOT_MODELLED,
         assumed=(*described.assumed, *service_assumptions(service, [choice_of_gpu(card)]), *acceptance_note(service)),
-        warnings=service_warnings(
-            service, written_version, described.requested_precision(precision), load.context, [choice_of_gpu(card)]
+        warnings=(
+            *service_warnings(
+                service, written_version, described.requested_precision(precision), load.context, [choice_of_gpu(card)]
+            ),
+            *drafts_warning(service),
         ),
     )
 

@@ -105,8 +105,16 @@ _TEXTS = {
     # Risks
     "section_risks": ("Risks", "风险"),
     "risk_speed": (
-        "Speed is computed: about eight of ten measurements lie in the range. Speculative decoding and prefix caching are not modelled.",
-        "速度为计算值，并非实测：约八成实测值落在该范围内。推测解码与前缀缓存未建模。",
+        "Speed is computed: about eight of ten measurements lie in the range. Drafted tokens and shared prompts are not assumed.",
+        "速度为计算值，并非实测：约八成实测值落在该范围内。未假定草稿 token 与共享提示。",
+    ),
+    "risk_settings": (
+        "Speed is computed, and with drafted tokens or a shared prompt it was not compared with measurements: run the "
+        "acceptance test.",
+        "速度为计算值；含草稿 token 或共享提示的速度未与实测比较，请做验收测试。",
+    ),
+    "risk_drafts": (
+        " It counts on {share} of drafted tokens being accepted.", "它按 {share} 的草稿 token 被接受计算。",
     ),
     "risk_rule": (
         "Memory follows the rule; the speed is that of vLLM with its defaults.",

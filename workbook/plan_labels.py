@@ -213,6 +213,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The speed is calculated; 8 of 10 measurements lie in its range. Test before you sign.",
         "速度为计算值，约八成实测落在区间内；签约前请做验收测试。",
     ),
+    "plan.doubt_drafts": (
+        "The speed counts on {share} % of drafted tokens being accepted; it was not compared with measurements.",
+        "速度按 {share} % 的草稿 token 被接受计算，未与实测比较；签约前请做验收测试。",
+    ),
     "plan.doubt_measured": (
         "Speeds that you measured: {count}, on Options. They hold for the load that you measured.",
         "实测速度 {count} 项（见“选项”表），仅适用于实测时的负载。",
@@ -433,6 +437,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "plan_workings.doubt_price_1": ("Price of the best", "最优的价格"),
     "plan_workings.doubt_segment": ("Product line", "产品线"),
     "plan_workings.doubt_speed": ("Speed is calculated", "速度为计算值"),
+    "plan_workings.doubt_drafts": ("Speed with drafted tokens", "含草稿 token 的速度"),
     "plan_workings.doubt_measured": ("Measured speeds", "实测速度"),
     "plan_workings.doubt_cash": ("Another one by cost over the horizon", "按期内总成本另有最优"),
     "plan_workings.doubt_person": ("Another one by cost per person", "按每人成本另有最优"),

@@ -525,7 +525,6 @@ FIELDS = (
         "draft_model", label="scenarios.draft_model", prompt="prompt.draft_model",
         problem="scenarios.problem_draft_model", width=22, choices="draft_names", is_rare=True, read=_draft_model,
         show=lambda scenario: scenario.draft_model.name if scenario.draft_model else None,
-        page_text=lambda scenario: scenario.draft_model.title if scenario.draft_model else "",
     ),
     _setting("mtp_tokens", unit="unit.tokens"),
     _setting("acceptance", number_format=RATE_FORMAT),
@@ -556,8 +555,15 @@ def plain_header(text: str) -> str:
 
 @cache
 def _field_by_header() -> dict[str, str]:
+    on_pages = {
+        plain_header(Labels(lang)(field.page_label)): field.name
+        for field in FIELDS
+        if field.page_label
+        for lang in LANGUAGES
+    }
     return (
-        {plain_header(field.name): field.name for field in FIELDS}
+        on_pages
+        | {plain_header(field.name): field.name for field in FIELDS}
         | {plain_header(heading): name for heading, name in _FORMER_HEADINGS.items()}
         | {plain_header(Labels(lang)(field.label)): field.name for field in FIELDS for lang in LANGUAGES}
     )

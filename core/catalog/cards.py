@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from core.catalog import names
+from core.catalog.draft_models import draft_models_of
 from core.catalog.hardware import Gpu
 from core.catalog.names import CatalogPrecision
 from core.catalog.offer_choice import Price, catalog_prices
@@ -58,7 +59,7 @@ def model_card(spec: ModelSpec) -> Card:
     """Return the known fields of `spec` in display order.
 
     `kv_bytes_per_token` is for a cache in 16 bits, or in `kv_precision` if the checkpoint states one. The card of a
-    catalog model also names its maker, licence, source and date.
+    catalog model also names its maker, licence, the models that are published as drafting for it, source and date.
     """
     known = model_counts(spec)
     heads = spec.layers[0].mixer.attention if spec.vocab_size is not None else None
@@ -91,6 +92,7 @@ def _provenance(spec: ModelSpec) -> dict[str, str]:
         "title": known.title,
         "developer": known.developer,
         "licence": known.licence,
+        "draft_models": ", ".join(draft_models_of(known.name)),
         "source": known.source,
         "as_of": known.as_of,
     }

@@ -181,13 +181,9 @@ class Service:
         return 1 if self.overhead is not None else self.settings.groups
 
     def replicas(self, gpu: GpuChoice) -> tuple[Replica, ...]:
-        """Return every replica that can be deployed on that GPU.
-
-        With the rule, a draft model leaves pipelines out; an engine's budget says why it does.
-        """
+        """Return every replica that can be deployed on that GPU; with a draft model those without pipelines."""
         found = replicas_of(self.model, gpu, self.engine.name, self.groups)
-        in_stages = self.draft is None or self.overhead is None
-        return found if in_stages else tuple(replica for replica in found if replica.pp == 1)
+        return found if self.draft is None else tuple(replica for replica in found if replica.pp == 1)
 
     def __post_init__(self) -> None:
         """Refuse to draft with layers that the model does not have."""

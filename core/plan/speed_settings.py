@@ -68,6 +68,14 @@ def drafting(service: Service, tp: int, groups: int) -> dict[str, float]:
     return drafts_of(service.settings) | vars(row)
 
 
+def drafts_warning(service: Service) -> tuple[str, ...]:
+    """Return what is doubtful about a speed with drafted tokens; empty without them."""
+    if not service.settings.mtp_tokens:
+        return ()
+    accepted = f"{acceptance_of(service.settings):.4g} of the drafted tokens being accepted"
+    return (f"mtp_tokens: the speed counts on {accepted}; it was not compared with measurements",)
+
+
 def acceptance_note(service: Service) -> tuple[str, ...]:
     """Return what is assumed of drafted tokens; empty if nothing is."""
     if not service.settings.mtp_tokens or service.settings.acceptance is not None:

@@ -42,6 +42,8 @@ def test_settings_of_the_engine_change_the_speed(vram):
     assert found["tokens_per_second_per_user"] > 1.5 * plain.expected.tokens_per_second_per_user
     assert found["time_to_first_token_s"] < plain.expected.time_to_first_token_s
     assert found["assumed"] == []
+    (warning,) = found["warnings"]
+    assert warning.startswith("mtp_tokens: the speed counts on 0.7 of the drafted tokens") and plain.warnings == ()
     users = [
         api.users_at_speed("llama-3.1-70b", 30, gpu="h100", tp=4, prompt_tokens=2000, output_tokens=500, **settings)
         for settings in ({}, {"draft_model": "llama-3.2-1b", "mtp_tokens": 3, "acceptance": 0.7})
@@ -92,7 +94,8 @@ def test_a_plan_with_drafts_says_what_it_assumes():
     asked = {"users": 20, "context": 8192, "gpus": ("h200",), "mtp_tokens": 1}
     with_speed, by_memory = api.plan("deepseek-v3", **asked), api.plan("deepseek-v3", min_speed=None, **asked)
     assert [text for text in with_speed.assumed if text.startswith("acceptance: 0.85 is assumed")]
-    assert by_memory.assumed == ()
+    assert by_memory.assumed == by_memory.warnings == ()
+    assert [text for text in with_speed.warnings if "it was not compared with measurements" in text]
     plain = api.plan("deepseek-v3", users=20, context=8192, gpus=("h200",))
     speeds = [found.options[0].speed.expected.tokens_per_second_per_user for found in (plain, with_speed)]
     assert speeds[0] < speeds[1]

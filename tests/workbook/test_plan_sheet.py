@@ -24,12 +24,13 @@ GPUS = ("h100-sxm", "h200-sxm", "l40s")
 
 @pytest.fixture(scope="module")
 def planner(tmp_path_factory):
-    """Write a planner with two scenarios and the options of three GPUs; return it and its formula cells."""
+    """Write a planner with three scenarios and the options of three GPUs; return it and its formula cells."""
     with few(gpus=GPUS):
         usual = {"engine": "vllm", "users": 20, "gpu": "l40s"}
         rows = [
             row("one", "llama-3.1-8b", **usual),
             row("two", "llama-3.1-8b", **usual, context=200_000, kv_precision="q8_0"),
+            row("three", "llama-3.1-8b", **usual, draft_model="eagle3-llama-3.1-8b", mtp_tokens=3, acceptance=0.6),
         ]
         content = without_values("en", rows)
     path = tmp_path_factory.mktemp("plan") / "planner.xlsx"
@@ -72,13 +73,14 @@ def test_inputs_that_leave_little_to_choose(program, planner):
         {inputs["plan_people"]: 400.0, inputs["plan_active_share"]: 0.05, inputs["plan_users"]: 20.0},
         dict.fromkeys(given_speeds(path), 77.0),
         {inputs["plan_scenario"]: "two"},
+        {inputs["plan_scenario"]: "three"},
     ]
     with program.WhatIf(path) as session:
         results = [dict(zip(cells, values)) for values in session.run(cases, cells)]
     for case, found in zip(cases, results):
         errors = {place: value for place, value in found.items() if str(value).startswith(("#", "Err:"))}
         assert errors == {}, case
-    usual, alone, unknown, too_fast, rented, euros, twice, measured, doubtful = results
+    usual, alone, unknown, too_fast, rented, euros, twice, measured, doubtful, drafting = results
     first = [f"E{18 + place}" for place in range(best.SHOWN)]
     assert {usual[PLAN, cell] for cell in first[:3]} == set(GPUS) and usual[PLAN, first[3]] == "–"
     assert [alone[PLAN, cell] for cell in first] == ["h200-sxm", *["–"] * 4]
@@ -88,6 +90,8 @@ def test_inputs_that_leave_little_to_choose(program, planner):
     assert says(measured, "measured", count=str(len(given_speeds(path)))) and not says(measured, "speed")
     for key, values in {"beyond": {"model": "llama-3.1-8b", "longest": "131,072"}, "cache": {"format": "q8_0"}}.items():
         assert says(doubtful, key, **values) and not says(usual, key, **values)
+    assert says(drafting, "drafts", share="60") and not says(drafting, "speed")
+    assert says(usual, "speed") and not says(usual, "drafts", share="85")
     assert "77 – 77" in {str(value) for value in measured.values()}
     assert {rented[PLAN, f"F{18 + place}"] for place in range(best.SHOWN)} <= {LABELS("procurement.rent"), "–"}
     assert euros[PLAN, "L18"] == pytest.approx(2 * usual[PLAN, "L18"])

@@ -390,9 +390,11 @@ class TestCommand:
 
     def test_an_exported_file_is_read_from_its_index(self, vram, tmp_path):
         lines = [
-            "scenario,model,context,users,gpu",
-            "Slice,qwen3-4b,8192,40,h100-1g.10gb",
-            "Whole,qwen3-4b,8192,40,h100",
+            "scenario,model,context,users,gpu,gpu_memory_gb,draft_model,mtp_tokens",
+            "Slice,qwen3-4b,8192,40,h100-1g.10gb,,,",
+            "Whole,qwen3-4b,8192,40,h100,,eagle3-qwen3-4b,2",
+            "Given,qwen3-4b,8192,40,h100,70,,",
+            "By size,qwen3-4b,8192,40,,70,,",
         ]
         (tmp_path / "given.csv").write_text("\n".join(lines), encoding="utf-8")
         assert vram("export", tmp_path / "given.csv", "-o", tmp_path / "given.xlsx")[0] == 0
@@ -400,10 +402,14 @@ class TestCommand:
         answer = json.loads(out)
         assert (status, answer["agrees"]) == (0, True)
         assert Planner(tmp_path / "given.xlsx").changes() == Changes((), ())  # it is no planner
-        assert [(row["model"], row["gpu"]) for row in answer["rows"]] == [
-            ("qwen3-4b", "h100-sxm-1g.10gb"),
-            ("qwen3-4b", "h100-sxm"),
+        found = [(row["gpu"], row["draft_model"], row["mtp_tokens"]) for row in answer["rows"]]
+        assert found == [
+            ("h100-sxm-1g.10gb", None, 0),
+            ("h100-sxm", "eagle3-qwen3-4b", 2),
+            ("h100-sxm", None, 0),
+            ("", None, 0),
         ]
+        assert [row["gpu_memory_gb"] for row in answer["rows"][2:]] == [70, 70]
 
     def test_csv_never_holds_a_formula(self, vram, small_planners, tmp_path):
         planner = edited(small_planners["en"], tmp_path, lambda ws, _: ws["A7"].__setattr__("value", "x"))

@@ -13,6 +13,7 @@ from openpyxl.utils import column_index_from_string
 
 import vram
 from core import catalog
+from core.catalog.draft_models import draft_pairs
 from core.catalog.mig import gpu_or_slice, gpus_with_slices
 from core.catalog.offer_choice import ITEMS, OUTCOMES, PROBLEMS, default_offer_policy, judge, prices
 from core.catalog.offers import catalog_offers
@@ -144,9 +145,13 @@ def test_models_sheet_is_the_catalog(planner, language):
     headers = {cell.value: cell.column - 1 for cell in ws[models.HEADER_ROW]}
     rows = [[cell.value for cell in row] for row in ws.iter_rows(min_row=models.FIRST_ROW)]
     own = len(models.OWN_MODELS)
-    assert [row[0] for row in rows] == [*models.OWN_MODELS, *models_of(language)]
+    names = models_of(language)
+    pairs = [f"{pair.model} + {pair.draft_model}" for pair in draft_pairs() if pair.model in names]
+    assert [row[0] for row in rows] == [*models.OWN_MODELS, *names, *pairs]
     for row in rows[own:]:
-        known = catalog.model(row[0])
+        model, _, draft = row[0].partition(" + ")
+        known = catalog.model(model)
+        assert row[headers[labels("models.draft_model")]] == (draft or None)
         assert row[headers[labels("models.parameters")]] == model_counts(known.spec).parameters.total
         assert row[headers[labels("models.source")]] == known.source
 

@@ -15,7 +15,7 @@ from workbook.audit.tracing import Node, Precedents, precedents
 MOST_CHARACTERS, MOST_IFS, MOST_REFERENCES = 200, 3, 8
 # What a planner needs: memory, speed, the users that the speed allows, money and the ranking depend on one another in
 # this order, in formulas of that length. Drafted tokens alone take fifteen cells.
-MOST_CELLS_OF_A_CHAIN, MOST_CELLS_BEHIND = 50, 515
+MOST_CELLS_OF_A_CHAIN, MOST_CELLS_BEHIND = 50, 520
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,8 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
         elif key == "number":
             cells.append(Cell(column, styles.CHECK, number, None, number_format))
         elif page_key not in entry.places:  # a page without settings does not have each of their defaults
-            cells.append(Cell(column, styles.CHECK, values[key] if key in SETTING_LIMITS else NOTHING))
+            value = values[key] if key in SETTING_LIMITS else None if key == "draft_model" else NOTHING
+            cells.append(Cell(column, styles.CHECK, value))
         else:
             shown = labels("check.format") if key == "check" else number_format
             role = styles.LINK if shown else styles.LINK_TEXT

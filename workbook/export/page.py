@@ -23,6 +23,7 @@ from core.catalog.offer_choice import Price
 from core.catalog.offers import OWN_QUOTE
 from core.catalog.prices import cost_defaults
 from core.engines import vllm
+from core.engines.served import acceptance_of
 from core.plan.memory import ESTIMATE
 from core.plan.serving import VLLM
 from core.plan.terms import Term
@@ -610,7 +611,7 @@ class _Page:
             self._text(styles.NOTE, labels("export.risk_cache", format=self._scenario.kv_precision.name))
         if figures.has_speed:
             by_rule = "" if self._by_vllm else f" {labels('export.risk_rule')}"
-            self._text(styles.NOTE, labels("export.risk_speed") + by_rule)
+            self._text(styles.NOTE, self._speed_risk() + by_rule)
         else:
             self._text(styles.NOTE, f"{labels(f'export.gap_{figures.speed_gap}')} {labels('export.risk_memory')}")
         self._text(styles.NOTE, labels("export.risk_lead_time"))
@@ -634,6 +635,15 @@ class _Page:
                 lambda at: f"IF({at('answer_tax')}={terms.MISSING},{at('costs_unknown')},{at('answer_tax')})",
             )
         self._gap()
+
+    def _speed_risk(self) -> str:
+        """Return how sure the speed is, which no measurement shows with drafted tokens or a shared prompt."""
+        settings = self._scenario.settings
+        if not (settings.mtp_tokens or settings.shared_tokens):
+            return self._labels("export.risk_speed")
+        share = f"{acceptance_of(settings):.0%}"
+        drafts = self._labels("export.risk_drafts", share=share) if settings.mtp_tokens else ""
+        return self._labels("export.risk_settings") + drafts
 
     def _known_prices(self) -> Sequence[Price]:
         assert self._prices is not None

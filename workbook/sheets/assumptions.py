@@ -68,6 +68,7 @@ _OF_SCENARIO = (
     ("input_check", None), ("model", None), ("context", COUNT_FORMAT), ("output_tokens", COUNT_FORMAT),
     ("users", COUNT_FORMAT), ("precision", None), ("cache_format", None), ("engine", None), ("attention_groups", COUNT_FORMAT), ("overhead_rate", "0%"), ("weights", GB_FORMAT), ("kv", GB_FORMAT),
     ("total", GB_FORMAT), ("max_context", COUNT_FORMAT), ("beyond", COUNT_FORMAT), ("lacks_cache", COUNT_FORMAT),
+    ("mtp_tokens", COUNT_FORMAT), ("acceptance", "0%"),
 )  # fmt: skip
 # Figures that follow from the inputs of Plan, below those of the scenario.
 _OF_PLAN = ("chosen_users", "chosen_total_gb", "may_buy", "may_rent", "old_sources", "candidate_list")
@@ -94,6 +95,7 @@ _CHOSEN = {
     "output_tokens": "chosen_output_tokens", "precision": "chosen_precision",
     "cache_format": "chosen_kv_precision", "engine": "chosen_engine", "attention_groups": "attention_groups",
     "max_context": "chosen_max_context", "beyond": "chosen_beyond", "lacks_cache": "chosen_lacks_cache",
+    "mtp_tokens": "chosen_mtp_tokens", "acceptance": "chosen_acceptance",
 }  # fmt: skip
 
 

@@ -313,7 +313,11 @@ class _Writer:
         is_other = f"INDEX({gpus.column(self.book, 'segment')},{self.best('gpu_row')})<>{f.text(labels(f'gpus.segment_{DATA_CENTRE.replace(chr(32), chr(95))}'))}"
         yield "segment", f"IF(ISNUMBER({self.best('gpu_row')}),{is_other},FALSE)", says("segment", gpu=self.best("gpu"))
         yield "measured", "COUNT(given_speeds)>0", says("measured", count="COUNT(given_speeds)")
-        yield "speed", self._is_computed(), says("speed")
+        yield "speed", f"AND({self._is_computed()},chosen_mtp_tokens=0)", says("speed")
+        yield (
+            "drafts", f"AND({self._is_computed()},chosen_mtp_tokens>0)",
+            says("drafts", share=f.fixed("per_cent*chosen_acceptance", 0)),
+        )  # fmt: skip
         total = best.column(self.book, "cost_tco")
         first_by_cash = f"INDEX({best.column(self.book, 'gpu')},MATCH(MIN({total}),{total},0))"
         yield (

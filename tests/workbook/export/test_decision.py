@@ -12,6 +12,7 @@ import pytest
 from core import catalog
 from core.catalog.offer_choice import catalog_prices
 from core.catalog.offers import OWN_QUOTE
+from core.engines.deployment import EngineSettings
 from core.plan.demand import MIN_SPEED
 from core.plan.fleet import layout_title
 from core.plan.serving import ENGINES, RULE, VLLM
@@ -202,6 +203,20 @@ def test_a_cache_that_vllm_lacks_is_a_risk(tmp_path):
     risk = LABELS("export.risk_cache", format="q8_0/q4_0")
     for ws, engine in zip(pages(read(tmp_path / "pages.xlsx")), pairs):
         assert (risk in texts_of(ws)) == (engine == VLLM)
+
+
+def test_a_speed_that_no_measurement_shows_is_a_risk(tmp_path):
+    usual, risk = LABELS("export.risk_speed"), LABELS("export.risk_settings")
+    expected = {
+        EngineSettings(): usual,
+        EngineSettings(shared_tokens=1000): risk,
+        EngineSettings(mtp_tokens=2, acceptance=0.6): f"{risk}{LABELS('export.risk_drafts', share='60%')}",
+        EngineSettings(mtp_tokens=2): f"{risk}{LABELS('export.risk_drafts', share='85%')}",
+    }
+    items = [scenario("Qwen", "qwen3.5-27b", engine=VLLM, settings=given, **on_gpu("h200-sxm")) for given in expected]
+    export_scenarios(tmp_path / "pages.xlsx", Given(items), "en")
+    for ws, text in zip(pages(read(tmp_path / "pages.xlsx")), expected.values()):
+        assert text in texts_of(ws)
 
 
 @in_each_program
