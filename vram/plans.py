@@ -25,7 +25,7 @@ from core.plan.option_speed import OptionSpeed, Wish, speed_in_full
 from core.plan.options import Comparison, first_of_each_gpu, ranked_options
 from core.plan.serving import service_of
 from core.plan.speed import NOT_MODELLED
-from core.plan.speed_settings import acceptance_note, drafts_warning
+from core.plan.speed_settings import acceptance_note, drafts_warnings
 from core.texts import counted
 from core.units import GIB
 from vram.engine_settings import NOTE, engine_of
@@ -314,7 +314,7 @@ def plan(
         ),
         warnings=(
             *service_warnings(service, written_version, requested, tokens.context, named if wanted is None else ()),
-            *(() if wanted is None else drafts_warning(service)),
+            *(() if wanted is None else drafts_warnings(service, tokens.context)),
         ),
     )
 

@@ -16,7 +16,7 @@ from core.plan import speed as core_speed
 from core.plan.engine_warnings import service_assumptions, service_warnings
 from core.plan.fleet import Service, choice_of_gpu
 from core.plan.serving import served_precision
-from core.plan.speed_settings import acceptance_note, drafts_warning
+from core.plan.speed_settings import acceptance_note, drafts_warnings
 from vram.engine_settings import ENGINES
 from vram.models import Model, draft_of, model
 
@@ -190,7 +190,7 @@ def speed(
             *service_warnings(
                 service, written_version, described.requested_precision(precision), load.context, [choice_of_gpu(card)]
             ),
-            *drafts_warning(service),
+            *drafts_warnings(service, load.context),
         ),
     )
 

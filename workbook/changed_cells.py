@@ -75,10 +75,15 @@ class ChangedCell:
 
 @dataclass(frozen=True)
 class Changes:
-    """The changed cells of a planner, and what could not be compared."""
+    """The changed cells of a planner, and what could not be compared.
+
+    Attributes:
+        is_planner: whether the file is a planner; of an exported one the formulas of pages are not compared.
+    """
 
     cells: tuple[ChangedCell, ...]
     notes: tuple[str, ...]
+    is_planner: bool = True
 
 
 class _Content(NamedTuple):
@@ -230,7 +235,8 @@ def changed_cells(path: Path, tables: Sequence[tuple[str, Table]]) -> Changes:
                 else:
                     found += differing
     unique = {change.cell: change for change in reversed(found)}
-    return Changes(tuple(unique[cell] for cell in dict.fromkeys(change.cell for change in found)), tuple(notes))
+    cells = tuple(unique[cell] for cell in dict.fromkeys(change.cell for change in found))
+    return Changes(cells, tuple(notes), is_planner)
 
 
 def _template(package: zipfile.ZipFile, titles: Sequence[str], tables: Sequence[tuple[str, Table]]) -> _Template | None:

@@ -68,12 +68,24 @@ def drafting(service: Service, tp: int, groups: int) -> dict[str, float]:
     return drafts_of(service.settings) | vars(row)
 
 
-def drafts_warning(service: Service) -> tuple[str, ...]:
-    """Return what is doubtful about a speed with drafted tokens; empty without them."""
+def drafts_warnings(service: Service, context: int) -> tuple[str, ...]:
+    """Return what is doubtful about a speed with drafted tokens; empty without them.
+
+    Beyond a draft model's longest context vLLM drafts nothing (config/speculative.py,
+    _maybe_override_draft_max_model_len).
+
+    Args:
+        context: the tokens of a prompt and its answer.
+    """
     if not service.settings.mtp_tokens:
         return ()
     accepted = f"{acceptance_of(service.settings):.4g} of the drafted tokens being accepted"
-    return (f"mtp_tokens: the speed counts on {accepted}; it was not compared with measurements",)
+    usual = f"mtp_tokens: the speed counts on {accepted}; it was not compared with measurements"
+    longest = service.draft.max_position_embeddings if service.draft else None
+    if service.draft is None or longest is None or context <= longest:
+        return (usual,)
+    beyond = f"{context:,} tokens are beyond the longest that {service.draft.name} drafts for, {longest:,}"
+    return usual, f"draft_model: {beyond}; the speed counts on drafts all the same"
 
 
 def acceptance_note(service: Service) -> tuple[str, ...]:

@@ -398,10 +398,12 @@ class TestCommand:
         ]
         (tmp_path / "given.csv").write_text("\n".join(lines), encoding="utf-8")
         assert vram("export", tmp_path / "given.csv", "-o", tmp_path / "given.xlsx")[0] == 0
+        _, words, _ = vram("read", tmp_path / "given.xlsx")
+        assert words.endswith("4 scenarios; every result agrees, and formulas of its pages are not compared.\n")
         status, out, _ = vram("read", tmp_path / "given.xlsx", "--json")
         answer = json.loads(out)
         assert (status, answer["agrees"]) == (0, True)
-        assert Planner(tmp_path / "given.xlsx").changes() == Changes((), ())  # it is no planner
+        assert Planner(tmp_path / "given.xlsx").changes() == Changes((), (), is_planner=False)
         found = [(row["gpu"], row["draft_model"], row["mtp_tokens"]) for row in answer["rows"]]
         assert found == [
             ("h100-sxm-1g.10gb", None, 0),

@@ -171,7 +171,8 @@ def _print(table: Planner, rows: list[PlannerRow], changes: Changes) -> None:
     if uncalculated:
         click.echo(f"{counted(uncalculated, 'formula')} without a value: no program has calculated the file.")
     if not wrong:
-        click.echo(f"{counted(len(rows), 'scenario')}; every result agrees, and no formula was overwritten.")
+        formulas = "no formula was overwritten" if changes.is_planner else "formulas of its pages are not compared"
+        click.echo(f"{counted(len(rows), 'scenario')}; every result agrees, and {formulas}.")
 
 
 def _line(row: PlannerRow) -> list[str]:

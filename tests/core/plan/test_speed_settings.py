@@ -18,7 +18,7 @@ from core.plan.fleet import Service
 from core.plan.serving import service_of
 from core.plan.speed import Load, speed, speed_inputs, users_at_speed, users_at_wanted_speed
 from core.plan.speed_figures import NO_DRAFTS, attention_figures, draft_model_row, own_draft_row, weight_row
-from core.plan.speed_settings import acceptance_note, drafts_of, prompt_and_attention
+from core.plan.speed_settings import acceptance_note, drafts_of, drafts_warnings, prompt_and_attention
 
 FP16 = catalog.precision("kv_precision", "fp16")
 H200 = catalog.gpu("h200")
@@ -202,3 +202,19 @@ def test_groups_serve_nearly_the_users_that_trying_finds(groups):
     load = Load(users=1, prompt_tokens=2000, output_tokens=500)
     tried = users_at_speed(grouped, H200, load, 30, tp=8)
     assert 0.8 * tried <= users_at_wanted_speed(grouped, H200, load, 30, tp=8) <= tried
+
+
+def test_what_is_doubtful_of_drafts():
+    """Llama-3.2-1B drafts for 131 072 tokens at most, and for the own layer no longest is known."""
+    assert drafts_warnings(service("llama-3.1-70b"), 200_000) == ()
+    (usual,) = drafts_warnings(service("deepseek-v3", mtp_tokens=1), 200_000)
+    assert usual.startswith(
+        "mtp_tokens: the speed counts on 0.85 of the drafted tokens being accepted; it was not compared"
+    )
+    pair = service("llama-3.1-70b", "llama-3.2-1b", mtp_tokens=4, acceptance=0.6)
+    (within,) = drafts_warnings(pair, 131_072)
+    assert "counts on 0.6 of" in within
+    _, beyond = drafts_warnings(pair, 131_073)
+    assert beyond.startswith("draft_model: 131,073 tokens are beyond the longest that llama-3.2-1b drafts for, 131,072")
+    unknown = replace(pair, draft=replace(pair.draft, max_position_embeddings=None))
+    assert drafts_warnings(unknown, 200_000) == (within,)
