@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields, replace
 from dataclasses import field as dataclass_field
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -111,8 +111,7 @@ class Scenario:
     @cached_property
     def gpu_choice(self) -> GpuChoice:
         """The GPU to plan with; a memory that is given replaces the GPU's own."""
-        choice = choice_of_gb(self.gpu_memory_gb) if self.gpu is None else choice_of_gpu(self.gpu)
-        return replace(choice, memory_bytes=round(self.gpu_memory_gb * GB))
+        return _choice(self.gpu, self.gpu_memory_gb)
 
     @cached_property
     def service(self) -> Service:
@@ -171,6 +170,12 @@ class Scenario:
         return smallest(self.options)
 
 
+@lru_cache(maxsize=1024)
+def _choice(gpu: Gpu | None, memory_gb: float) -> GpuChoice:
+    choice = choice_of_gb(memory_gb) if gpu is None else choice_of_gpu(gpu)
+    return replace(choice, memory_bytes=round(memory_gb * GB))
+
+
 @dataclass(frozen=True)
 class GivenRow:
     """A row of a file of scenarios.
@@ -207,10 +212,12 @@ def parse_scenario(
             memory may be blank.
         own_models: models described in the file itself, by name.
     """
-    row = Reading(values, own_models)
+    row = Reading(values, own_models, dict(_constant_defaults()))
     problems: list[PlannerError] = []
     for field in FIELDS:
         name = field.name
+        if name in row.found and name not in values:
+            continue
         try:
             row.found[name] = field.checked(values[name] if name in values else field.default_in(row), row)
         except PlannerError as problem:
@@ -218,13 +225,28 @@ def parse_scenario(
     if not problems:
         found = row.found
         title = found.pop("scenario") or found["model"].title
-        settings = EngineSettings(**{name: found.pop(name) for name in [*found] if name in SETTING_LIMITS})
+        settings = _settings(tuple([(name, found.pop(name)) for name in [*found] if name in SETTING_LIMITS]))
         others = {name: found.pop(name) for name in [*found] if name not in _SCENARIO_ATTRIBUTES}
         scenario = Scenario(title=title, **found, settings=settings, others=others)
         problems = [*_problems_together(scenario)]
         if not problems:
             return scenario, []
     return None, problems
+
+
+@cache
+def _constant_defaults() -> Mapping[str, object]:
+    """Return the values of missing fields whose defaults depend on no other field."""
+    return {
+        field.name: field.checked(field.default, Reading({}, {}))
+        for field in FIELDS
+        if field.read is None and field.default is not None
+    }
+
+
+@lru_cache(maxsize=1024)
+def _settings(values: tuple[tuple[str, Any], ...]) -> EngineSettings:
+    return EngineSettings(**dict(values))
 
 
 def _problems_together(scenario: Scenario) -> Iterator[PlannerError]:
@@ -240,7 +262,7 @@ def _problems_together(scenario: Scenario) -> Iterator[PlannerError]:
             return
     else:
         yield from _draft_problems(scenario.model, scenario.draft_model, scenario.settings)
-    obstacle = groups_obstacle(scenario.service, scenario.gpu_choice)
+    obstacle = "" if scenario.settings.groups == 1 else groups_obstacle(scenario.service, scenario.gpu_choice)
     if obstacle:
         yield OutOfRangeError("attention_dp", obstacle, "Write 1, for attention that all GPUs of a replica share.")
 
