@@ -73,11 +73,15 @@ class _RowColumn:
 
 def not_in(scenario: Scenario) -> frozenset[str]:
     """Return the figures for which the sheet has columns only if some scenario has them, and this one has not."""
-    figures = model_figures(scenario.model.spec, scenario.service.draft)
-    has_further_windows = figures.window_groups_2 or figures.context_bytes
-    return frozenset().union(
-        () if scenario.has_settings else _OF_SETTINGS, () if has_further_windows else _OF_FURTHER_WINDOWS
-    )
+    draft = scenario.draft_model.spec if scenario.draft_model else None
+    figures = model_figures(scenario.model.spec, draft)
+    return _not_in(bool(figures.window_groups_2 or figures.context_bytes), scenario.has_settings)
+
+
+@cache
+def _not_in(has_further_windows: bool, has_settings: bool) -> frozenset[str]:
+    without_windows = frozenset() if has_further_windows else _OF_FURTHER_WINDOWS
+    return without_windows if has_settings else without_windows | _OF_SETTINGS
 
 
 def write(
@@ -142,7 +146,9 @@ def references(
 def _values(figures: Figures, engines: Collection[str]) -> Values:
     """Return the figures of a row: those of the fullest stage of the best layout, and 0 for another engine."""
     engine, best = figures.scenario.engine, figures.best
-    values = {name: value for other in engines for name, value in _nothing(other).items()}
+    values: dict[str, Any] = {}
+    for other in engines:
+        values |= _nothing(other)
     values["gpus_per_replica"] = users = 0
     if best is not None:
         key = STAGE_USERS[engine]

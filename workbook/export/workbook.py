@@ -107,7 +107,7 @@ def _survey(given: GivenScenarios) -> _Survey:
             count += 1
             engines.add(row.scenario.engine)
             absent = rows.not_in(row.scenario)
-            left_out = absent if left_out is None else left_out & absent
+            left_out = absent if left_out is None or left_out is absent else left_out & absent
     if problem_count:
         raise UnusableScenariosError(given.path, lines, problem_count)
     if not 1 <= count <= MOST_SCENARIOS:
