@@ -83,3 +83,11 @@ def test_heads_that_are_not_known_are_refused(architecture):
 def test_a_head_is_no_model_unless_it_may_be_one():
     with pytest.raises(UnsupportedModelError, match=r"architectures.*LlamaForCausalLMEagle3.*draft head"):
         spec_from_config(HEAD, name="head")
+
+
+def test_every_rank_has_the_whole_projection_that_joins_hidden_states():
+    """Half of the wide queries, keys and values are on one of two ranks."""
+    extra = head().layers[0].extra
+    assert {tensor.name.rpartition(".")[2] for tensor in extra} == {"embedding", "fc"}
+    on_rank = sum(tensor.on_rank(2).parameters for tensor in extra)
+    assert on_rank == JOINING + 4096 * (32 + 2 * 8) * 128 / 2
