@@ -29,7 +29,7 @@ def layout_lines(drafted: DraftedModel) -> Lines:
 
     Of a pair there are those lines alone in which the one drafts for the other.
     """
-    spec, draft = drafted.model.spec, drafted.draft.spec if drafted.draft else None
+    spec, draft = drafted.model.spec, drafted.draft_spec
     return [
         (drafted.name, tp, pp, groups, int(drafts), *(row.get(column) or "" for column in layout_figures.COLUMNS))
         for tp, pp in LAYOUTS
@@ -42,7 +42,7 @@ def layout_lines(drafted: DraftedModel) -> Lines:
 
 def speed_lines(drafted: DraftedModel) -> Lines:
     """Return the lines of a model of the catalog, or of a pair, in speeds.csv; a figure that is 0 is blank."""
-    spec, draft = drafted.model.spec, drafted.draft.spec if drafted.draft else None
+    spec, draft = drafted.model.spec, drafted.draft_spec
     found: Lines = []
     for tp in speed_rows.TP_SIZES if has_speed(spec) else ():
         for groups in ATTENTION_GROUPS:

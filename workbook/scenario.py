@@ -20,6 +20,7 @@ from core.engines.deployment import SETTING_LIMITS, EngineSettings
 from core.engines.served import drafter_obstacle
 from core.errors import OutOfRangeError, PlannerError, UnsupportedModelError
 from core.model.precision import Precision
+from core.model.spec import ModelSpec
 from core.plan import defaults
 from core.plan.allocation import ALLOCATIONS, PAGED, RESERVED, allocated_tokens, allocation_named
 from core.plan.cache_formats import cache_warning
@@ -113,6 +114,11 @@ class Scenario:
         """The GPU to plan with; a memory that is given replaces the GPU's own."""
         return _choice(self.gpu, self.gpu_memory_gb)
 
+    @property
+    def draft_spec(self) -> ModelSpec | None:
+        """The architecture of the model that drafts; None for none."""
+        return None if self.draft_model is None else self.draft_model.spec
+
     @cached_property
     def service(self) -> Service:
         """The model to serve, by the rule or by vLLM's budget."""
@@ -123,7 +129,7 @@ class Scenario:
             self.overhead if self.engine == RULE else None,
             average_tokens=self.average_tokens if self.allocation == PAGED else None,
             settings=self.settings,
-            draft=self.draft_model.spec if self.draft_model else None,
+            draft=self.draft_spec,
         )
 
     @property
@@ -349,7 +355,7 @@ class Field:
 
     @property
     def is_setting(self) -> bool:
-        """Whether it is how the engine is started: one of its `EngineSettings`, or the model that drafts."""
+        """Whether it sets up the engine: a field of `EngineSettings`, or the model that drafts."""
         return self.name in SETTING_LIMITS or self.name == "draft_model"
 
     @property

@@ -13,6 +13,7 @@ from core.catalog.data_files import DATA_FOLDER, read_data
 from core.catalog.names import CatalogModel, model_of_row, name_key
 from core.catalog.rows import read_rows
 from core.errors import PlannerError
+from core.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,11 @@ class DraftedModel:
     def name(self) -> str:
         """Return the name by which tables of figures list it."""
         return self.model.name if self.draft is None else f"{self.model.name}{JOINED}{self.draft.name}"
+
+    @property
+    def draft_spec(self) -> ModelSpec | None:
+        """Return the architecture of the model that drafts; None for none."""
+        return None if self.draft is None else self.draft.spec
 
     def is_any_of(self, names: Collection[str]) -> bool:
         """Return whether the model, or the one that drafts, has one of these names."""

@@ -181,9 +181,8 @@ class Service:
         return 1 if self.overhead is not None else self.settings.groups
 
     def replicas(self, gpu: GpuChoice) -> tuple[Replica, ...]:
-        """Return every replica that can be deployed on that GPU; with a draft model those without pipelines."""
-        found = replicas_of(self.model, gpu, self.engine.name, self.groups)
-        return found if self.draft is None else tuple(replica for replica in found if replica.pp == 1)
+        """Return every replica that can be deployed on that GPU."""
+        return replicas_of(self.model, gpu, self.engine.name, self.groups, self.draft)
 
     def __post_init__(self) -> None:
         """Refuse to draft with layers that the model does not have."""
@@ -328,16 +327,22 @@ def _rule_inputs(model: ModelSpec, precision: Precision | None, tp: int, pp: int
 
 
 @lru_cache(maxsize=1024)
-def replicas_of(model: ModelSpec, gpu: GpuChoice, engine_name: str, groups: int = 1) -> tuple[Replica, ...]:
+def replicas_of(
+    model: ModelSpec, gpu: GpuChoice, engine_name: str, groups: int = 1, draft: ModelSpec | None = None
+) -> tuple[Replica, ...]:
     """Return every replica that can be deployed; llama.cpp splits only by layers, over any number of GPUs in a node.
 
     Args:
-        groups: of data-parallel attention, as for `core.plan.layout_figures.is_possible`.
+        groups, draft: as for `core.plan.layout_figures.is_possible`.
     """
     node, layers = gpu.gpus_per_node, model.num_hidden_layers
     if engine_name == "llama.cpp":
         return tuple(Replica(gpu, 1, pp) for pp in range(1, min(node, layers) + 1))
-    return tuple(Replica(gpu, tp, pp) for tp, pp in LAYOUTS if gpu.takes(tp, pp) and is_possible(model, tp, pp, groups))
+    return tuple(
+        Replica(gpu, tp, pp)
+        for tp, pp in LAYOUTS
+        if gpu.takes(tp, pp) and is_possible(model, tp, pp, groups, drafts=draft is not None, draft=draft)
+    )
 
 
 def groups_obstacle(service: Service, gpu: GpuChoice) -> str:

@@ -81,10 +81,11 @@ def drafts_warnings(service: Service, context: int) -> tuple[str, ...]:
         return ()
     accepted = f"{acceptance_of(service.settings):.4g} of the drafted tokens being accepted"
     usual = f"mtp_tokens: the speed counts on {accepted}; it was not compared with measurements"
-    longest = service.draft.max_position_embeddings if service.draft else None
-    if service.draft is None or longest is None or context <= longest:
+    draft = service.draft
+    longest = draft.max_position_embeddings if draft else None
+    if draft is None or longest is None or context <= longest:
         return (usual,)
-    beyond = f"{context:,} tokens are beyond the longest that {service.draft.name} drafts for, {longest:,}"
+    beyond = f"{context:,} tokens are beyond the longest that {draft.name} drafts for, {longest:,}"
     return usual, f"draft_model: {beyond}; the speed counts on drafts all the same"
 
 

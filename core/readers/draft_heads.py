@@ -15,7 +15,7 @@ from core.model.tensors import ATTENTION, MLP, WHOLE, linear
 
 Config = Mapping[str, object]
 
-# The classes that vLLM and SGLang read as a head with Llama's layers, whatever model it drafts for.
+# Classes of a head with Llama's layers in vLLM and SGLang; the model that it drafts for may have other layers.
 _CLASSES = ("LlamaForCausalLMEagle3", "Eagle3LlamaForCausalLM", "Eagle3Speculator", "Eagle3DraftModel")
 _OF_HEADS = ("architectures", "draft_vocab_size", "eagle_config", "speculators_model_type")
 _INNER_LAYERS = 3  # of the model, whose hidden states the head joins: an early, a middle and a late one
@@ -57,15 +57,14 @@ def as_draft_head(spec: ModelSpec, config: Config) -> ModelSpec:
     Raises:
         UnsupportedModelError: the width of the model that it drafts for is no number.
     """
-    run, hidden = spec.layers[0], spec.hidden_size
+    run, hidden, inner = spec.layers[0], spec.hidden_size, _inner_layers(config)
     wide = tuple(
         replace(tensor, name=f"{tensor.name}.embedding")
         for tensor in run.mixer.weight_tensors(hidden)
         if tensor.group == ATTENTION and tensor.fused
     )
-    joining = linear("fc", MLP, hidden, _inner_layers(config) * _width(config, hidden), WHOLE)
-    joined = joining if _inner_layers(config) else ()
-    first = replace(run, count=1, norms=run.norms + 1, extra=(*run.extra, *wide, *joined))
+    joining = linear("fc", MLP, hidden, inner * _width(config, hidden), WHOLE) if inner else ()
+    first = replace(run, count=1, norms=run.norms + 1, extra=(*run.extra, *wide, *joining))
     rest: tuple[LayerRun, ...] = (replace(run, count=run.count - 1),) if run.count > 1 else ()
     return replace(spec, layers=(first, *rest, *spec.layers[1:]), is_draft_head=True)
 

@@ -9,7 +9,6 @@ from math import ceil
 from xlsxwriter import Workbook
 from xlsxwriter.utility import xl_col_to_name
 
-from core.engines.deployment import SETTING_LIMITS
 from workbook import styles
 from workbook.book import COUNT_FORMAT, GB_FORMAT, PERCENT_FORMAT, RATE_FORMAT
 from workbook.export.figures import INPUT_LIMITS, NOTHING, OPEN_INPUTS, Figures
@@ -39,6 +38,7 @@ _FIELDS = {
     )
     for field in FIELDS
 }
+_SETTINGS = {field.name: field for field in FIELDS if field.is_setting}
 # (key, label, width, number format, key of the page's figure), first those that are printed.
 _PRINTED = (
     ("number", "export.number", 5, COUNT_FORMAT, None),
@@ -232,7 +232,7 @@ def _cells(labels: Labels, number: int, entry: Entry) -> list[Cell]:
         elif key == "number":
             cells.append(Cell(column, styles.CHECK, number, None, number_format))
         elif page_key not in entry.places:  # a page without settings does not have each of their defaults
-            value = values[key] if key in SETTING_LIMITS else None if key == "draft_model" else NOTHING
+            value = _SETTINGS[key].cell(scenario) if key in _SETTINGS else NOTHING
             cells.append(Cell(column, styles.CHECK, value))
         else:
             shown = labels("check.format") if key == "check" else number_format

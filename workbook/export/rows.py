@@ -73,8 +73,7 @@ class _RowColumn:
 
 def not_in(scenario: Scenario) -> frozenset[str]:
     """Return the figures for which the sheet has columns only if some scenario has them, and this one has not."""
-    draft = scenario.draft_model.spec if scenario.draft_model else None
-    figures = model_figures(scenario.model.spec, draft)
+    figures = model_figures(scenario.model.spec, scenario.draft_spec)
     return _not_in(bool(figures.window_groups_2 or figures.context_bytes), scenario.has_settings)
 
 

@@ -177,7 +177,7 @@ def _stored(
 def _computed(drafted: DraftedModel, tp: int, pp: int, groups: int, drafts: bool) -> tuple[Row, ...]:
     if drafted.draft is not None and not drafts:
         return ()
-    layout, draft = (drafted.model.spec, tp, pp, groups), drafted.draft.spec if drafted.draft else None
+    layout, draft = (drafted.model.spec, tp, pp, groups), drafted.draft_spec
     return layout_rows(*layout, drafts=drafts, draft=draft) if is_possible(*layout, drafts=drafts, draft=draft) else ()
 
 

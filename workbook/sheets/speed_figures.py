@@ -109,7 +109,7 @@ def _rows() -> Iterator[tuple[str, Callable[[int, int], Figures]]]:
 
 
 def _computed(drafted: DraftedModel, tp: int, groups: int) -> Figures:
-    model, draft = drafted.model.spec, drafted.draft.spec if drafted.draft else None
+    model, draft = drafted.model.spec, drafted.draft_spec
     return speed_row(model, tp, groups, draft) if has_speed(model) and is_possible(model, tp, 1, groups) else {}
 
 
